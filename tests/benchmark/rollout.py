@@ -15,9 +15,9 @@ from system.scripted_hosts import (
     Distribution,
     RoleRun,
     ScriptedHost,
-    agents_come,
-    ended_run,
-    prepared_run,
+    connect_agents,
+    prepare_run,
+    read_run,
     summary_lines,
 )
 from workspace.client import Workspace
@@ -68,14 +68,14 @@ def _left(done: RoleRun, name: str, lost_at: str | None) -> ScriptedHost:
 def _rolled(
     workspace: Workspace, folder: Path, name: str, hosts: Mapping[str, ScriptedHost], but: Collection[str] = ()
 ) -> tuple[RoleRun, Figures]:
-    command, environ = prepared_run(folder, workspace, hosts, playbook=PLAYBOOK)
+    command, environ = prepare_run(folder, workspace, hosts, playbook=PLAYBOOK)
     variables = json.dumps({"alpamon_serial": WAVES, "alpamon_connect_timeout": "5m"})
     workspace.reset_counters()
-    with agents_come(workspace, but):
+    with connect_agents(workspace, but):
         # Ansible ends with 4 where hosts were lost.
         cost = measured([*command, "--extra-vars", variables], folder / "cost", folder / "log", environ, (0, 4))
     cost.requests = workspace.requests_made()
-    return ended_run(folder, hosts, 0), Figures.of(name, len(hosts), cost)
+    return read_run(folder, hosts, 0), Figures.of(name, len(hosts), cost)
 
 
 def _check_first(workspace: Workspace, done: RoleRun, lost: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import payl
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import NOT_APPLIED, line_of
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import CheckOutcome, judge
-from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
 from checks import library, throwaway
 from checks.library import State
 
@@ -27,8 +27,8 @@ def ask(state: State) -> tuple[CheckOutcome, str]:
     """The outcome of a check in a state, and what it wrote."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = payloads.compose([check], throwaway.SHELLS[state.system])
-    output = throwaway.run(state.system, state.prepare, f"{IN_PARTS}{body}", state.user, state.booted)
-    answer = payloads.read(from_parts(output), [check])[check.name]
+    output = throwaway.run(state.system, state.prepare, f"{PART_WRITER}{body}", state.user, state.booted)
+    answer = payloads.read(read_parts(output), [check])[check.name]
     return judge(check, answer), answer.output
 
 
@@ -50,11 +50,11 @@ def ask_all(system: str, user: str) -> dict[str, CheckOutcome]:
     """The outcome of each check on a system as it is, all asked at once."""
     checks = list(_CHECKS.values())
     _label, body = payloads.compose(checks, throwaway.SHELLS[system])
-    answers = payloads.read(from_parts(throwaway.run(system, "", f"{IN_PARTS}{body}", user)), checks)
+    answers = payloads.read(read_parts(throwaway.run(system, "", f"{PART_WRITER}{body}", user)), checks)
     return {name: judge(check, answers[name]) for name, check in _CHECKS.items()}
 
 
 def left_by_all(system: str, user: str) -> str:
     """The temporary files that all checks leave behind, a line each."""
     _label, body = payloads.compose(list(_CHECKS.values()), throwaway.SHELLS[system])
-    return throwaway.run(system, "", f"(\n{IN_PARTS}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()
+    return throwaway.run(system, "", f"(\n{PART_WRITER}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

@@ -23,7 +23,7 @@ from faults.connection_tasks import Deed, Row, draw_deeds
 from faults.draw import REQUEST_TIMEOUT, Bounds, Round, draw
 from faults.story import Record, Story
 from faults.verdict import STRAINED, Verdict
-from system.playing import start_plays
+from system.plays import start_plays
 from workspace.client import Workspace
 
 #: What is in the line of every carried command.
@@ -70,7 +70,7 @@ class PlayRecord(Record):
 
     deeds: Sequence[Deed] = ()
     results: dict[tuple[str, str], Row] = field(default_factory=dict)
-    said: str = ""
+    output: str = ""
     ended: bool = False
     traces: dict[tuple[str, str], bytes] = field(default_factory=dict)
     fetched: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class PlayStory(Story):
             run.process.wait(_PATIENCE)
             self.record.ended = True
         run.stop()
-        self.record.said = run.said
+        self.record.output = run.log
         for entry in map(json.loads, _content(self._place / "results").splitlines()):
             self.record.results[entry["task"], entry["host"]] = entry["result"]
 
@@ -122,9 +122,9 @@ def _content(file: Path) -> bytes:
 
 def judge_play(record: PlayRecord, token: str) -> Verdict:
     verdict = Verdict(commands=len(record.deeds) * len(record.drawn.servers), requests=len(record.log))
-    if not record.ended or "Traceback" in record.said:
-        verdict.wrong.append(f"the play did not end well:\n{record.said[-3000:]}")
-    if token in record.said:
+    if not record.ended or "Traceback" in record.output:
+        verdict.wrong.append(f"the play did not end well:\n{record.output[-3000:]}")
+    if token in record.output:
         verdict.wrong.append("the token was printed")
     for row in record.rows:
         if row["delivered_count"] > 1:

@@ -20,7 +20,7 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from faults.draw import INPUT, REQUEST_TIMEOUT, SERVERS, Round
-from system.playing import start
+from system.plays import start_task
 from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
@@ -288,13 +288,13 @@ class Story:
         options = {name: value for name, value in task.options.items() if name not in several}
         options["request_timeout"] = REQUEST_TIMEOUT
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-            play = start(self._workspace, Path(folder), task.options["servers"], options)
+            play = start_task(self._workspace, Path(folder), task.options["servers"], options)
             try:
                 play.process.wait(_PATIENCE)
             finally:
                 play.stop()
-            if "Traceback" in play.said or not play.results:
-                task.crash = play.said[-4000:]
+            if "Traceback" in play.log or not play.results:
+                task.crash = play.log[-4000:]
             results = [play.results[host] for host in task.options["servers"] if host in play.results]
             task.result = {
                 "commands": [entry for result in results for entry in result.get("commands", ())],

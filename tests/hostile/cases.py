@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hostile.workspace import LISTED, SERVER, SUBMIT, VICTIM, Case, frame
-from system.support import HANG_UP, Reply
+from system.support import HANG_UP, Response
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
@@ -82,29 +82,29 @@ def _deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
 
-REPLIES: dict[str, Reply] = {
+REPLIES: dict[str, Response] = {
     "closed": HANG_UP,
-    "empty": Reply(),
-    "null": Reply("null"),
-    "nothing in it": Reply("{}"),
-    "HTML": Reply("<html>Please sign in</html>"),
-    "NaN": Reply("[NaN, -Infinity, 1e999]"),
-    "deep": Reply(_deep(100_000)),
-    "less deep": Reply(_deep(900)),
-    "a number without end": Reply("9" * 5000),
-    "results of null": Reply({"count": -1, "next": None, "results": [None]}),
-    "nothing after hints": Reply("[]", interim=(103, 102, 103)),
-    "204": Reply(status=204),
-    "302 to another": Reply(status=302, headers={"Location": "http://127.0.0.1:1/api/events/commands/"}),
-    "503 for ever": Reply({"code": ["SERVER_NOT_CONNECTED"]}, 503, {"Retry-After": "inf"}),
-    "500 that repeats the token": Reply({"message": f'Authorization=token="{TOKEN}"'}, 500),
-    "502 that repeats the token where it is cut": Reply(f"<html>{'x' * 185} {TOKEN}", 502),
-    "302 that repeats the token": Reply(status=302, headers={"Location": f"http://other.example/{TOKEN}"}),
-    "a type that repeats the token": Reply("<html>", headers={"Content-Type": f"text/html; token={TOKEN}"}),
-    "not packed": Reply("[]", headers={"Content-Encoding": "gzip"}),
-    "a bad length": Reply("[]", headers={"Content-Length": "-7", "Connection": "close"}),
-    "a bad charset": Reply("[]", headers={"Content-Type": "application/json; charset=klingon"}),
-    "a bad date": Reply("[]", headers={"Date": "Tue, 99 Foo 99999999999999 99:99:99 +999999"}),
+    "empty": Response(),
+    "null": Response("null"),
+    "nothing in it": Response("{}"),
+    "HTML": Response("<html>Please sign in</html>"),
+    "NaN": Response("[NaN, -Infinity, 1e999]"),
+    "deep": Response(_deep(100_000)),
+    "less deep": Response(_deep(900)),
+    "a number without end": Response("9" * 5000),
+    "results of null": Response({"count": -1, "next": None, "results": [None]}),
+    "nothing after hints": Response("[]", interim=(103, 102, 103)),
+    "204": Response(status=204),
+    "302 to another": Response(status=302, headers={"Location": "http://127.0.0.1:1/api/events/commands/"}),
+    "503 for ever": Response({"code": ["SERVER_NOT_CONNECTED"]}, 503, {"Retry-After": "inf"}),
+    "500 that repeats the token": Response({"message": f'Authorization=token="{TOKEN}"'}, 500),
+    "502 that repeats the token where it is cut": Response(f"<html>{'x' * 185} {TOKEN}", 502),
+    "302 that repeats the token": Response(status=302, headers={"Location": f"http://other.example/{TOKEN}"}),
+    "a type that repeats the token": Response("<html>", headers={"Content-Type": f"text/html; token={TOKEN}"}),
+    "not packed": Response("[]", headers={"Content-Encoding": "gzip"}),
+    "a bad length": Response("[]", headers={"Content-Length": "-7", "Connection": "close"}),
+    "a bad charset": Response("[]", headers={"Content-Type": "application/json; charset=klingon"}),
+    "a bad date": Response("[]", headers={"Date": "Tue, 99 Foo 99999999999999 99:99:99 +999999"}),
 }
 
 
@@ -134,8 +134,8 @@ def of_submits() -> Iterator[Case]:
     """Answers to a submit that name more, or other, than was asked for."""
     extra = current_row(id="00000000-0000-4000-8000-000000000002")
 
-    def reply(rows: list[Any]) -> Reply:
-        return Reply(json.dumps(rows), 201)
+    def reply(rows: list[Any]) -> Response:
+        return Response(json.dumps(rows), 201)
 
     yield Case("submit: another command alone", SUBMIT, reply=reply([extra]))
     yield Case("submit: ids that are none", SUBMIT, reply=reply([{"id": number} for number in range(9)]))

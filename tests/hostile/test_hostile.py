@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hostile import cases
 from hostile.workspace import DETAIL, LISTED, NAMES, SUBMIT, VICTIM, Case, HostileWorkspace
-from system.support import Clock, command_options, info_options, lookup_options
+from system.support import FakeClock, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
@@ -43,8 +43,8 @@ Judge = Callable[[Case], None]
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    moved = Clock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    moved = FakeClock()
     for module in (
         _client,
         _lost_submits,
@@ -67,7 +67,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def hostile(clock: Clock) -> Iterator[HostileWorkspace]:
+def hostile(clock: FakeClock) -> Iterator[HostileWorkspace]:
     workspace = HostileWorkspace(clock)
     with workspace.server:
         yield workspace

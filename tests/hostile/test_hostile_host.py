@@ -17,7 +17,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from system.playing import play, play_out, task
+from system.plays import play, run_playbook, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -121,7 +121,7 @@ def test_results_and_files_of_a_host_run_and_send_nothing_elsewhere(tmp_path: Pa
             task("Forged", {}, ping, vars=hostile),
         ]
         plays = [*play(*first, hosts="web-01"), *play(task("Other", {}, ping, vars=own), hosts="web-02")]
-        run = play_out(workspace, tmp_path, plays, {"all": {"hosts": {"web-01": host, "web-02": host}}})
-        assert [run.tasks[name][0]["ping"] for name in ("Planted", "Forged", "Other")] == ["pong"] * 3, run.said
+        run = run_playbook(workspace, tmp_path, plays, {"all": {"hosts": {"web-01": host, "web-02": host}}})
+        assert [run.tasks[name][0]["ping"] for name in ("Planted", "Forged", "Other")] == ["pong"] * 3, run.log
         assert run.tasks["Touched"][0]["rc"] == 0
         assert [command["server"] for command in workspace.commands()] == ["web-01"] * 4 + ["web-02"]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer
+from system.support import HANG_UP, FakeClock, Request, Response, ScriptedServer
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, current_row, page
@@ -48,14 +48,14 @@ class Case:
     place: str
     row: Callable[[Row], Any] = lambda row: row
     page: Callable[[Row], Any] = lambda page: page
-    reply: Reply | None = None
+    reply: Response | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class HostileWorkspace:
     """Commands of three servers, each done as soon as it is looked at."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.requests: list[Request] = []
         self.commands: dict[str, Row] = {}
         self._case = Case("honest", "")
@@ -100,7 +100,7 @@ class HostileWorkspace:
             if not any(request.method == method and re.fullmatch(path, request.path) for method, path in expected)
         ]
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> Response:
         with self._lock:
             self.requests.append(request)
             reply = self._reply(request)
@@ -109,11 +109,11 @@ class HostileWorkspace:
         date = formatdate(self._clock.time(), usegmt=True)
         return replace(reply, headers={"Date": date, **self._case.headers, **reply.headers})
 
-    def _reply(self, request: Request) -> Reply:
+    def _reply(self, request: Request) -> Response:
         case = self._case
         if request.path == LIST and request.method == "POST":
             row = self._make(request.body, None)
-            return self._twisted(row, Reply([row], 201), SUBMIT, lambda changed: Reply([changed], 201))
+            return self._twisted(row, Response([row], 201), SUBMIT, lambda changed: Response([changed], 201))
         if request.path == LIST:
             for row in self.commands.values():
                 self._carry_out(row)
@@ -121,35 +121,35 @@ class HostileWorkspace:
             if case.place == LISTED and case.reply:
                 return case.reply
             shown = page([self._shown(row) for row in rows if case.place != DETAIL or not _is_victim(row)])
-            return Reply(case.page(shown) if case.place == LISTED else shown)
+            return Response(case.page(shown) if case.place == LISTED else shown)
         if request.path.startswith(SERVERS):
             return self._reply_about_servers(request)
         if request.path == WHOAMI:
-            return Reply({"principal_type": "user"})
+            return Response({"principal_type": "user"})
         if request.path == MYSELF:
-            return Reply(current_row()["requested_by"])
+            return Response(current_row()["requested_by"])
         row = self.commands.get(request.path.removeprefix(LIST).rstrip("/"), {})
         if not row:
-            return Reply(page([])) if request.path.endswith("/chunks/") else Reply({"detail": "Not found."}, 404)
+            return Response(page([])) if request.path.endswith("/chunks/") else Response({"detail": "Not found."}, 404)
         if request.method == "DELETE":
             row.update(status="cancelled")
-            return Reply(status=204)
+            return Response(status=204)
         self._carry_out(row)
-        return self._twisted(row, Reply(row), DETAIL, Reply)
+        return self._twisted(row, Response(row), DETAIL, Response)
 
-    def _reply_about_servers(self, request: Request) -> Reply:
+    def _reply_about_servers(self, request: Request) -> Response:
         rows = [{"id": own, "name": name, "is_connected": True, "groups": []} for name, own in NAMES.items()]
         if request.path != SERVERS:
-            return Reply(next((row for row in rows if str(row["id"]) in request.path), None))
+            return Response(next((row for row in rows if str(row["id"]) in request.path), None))
         if self._case.place == SERVER and self._case.reply:
             return self._case.reply
         listed = page([self._case.row(row) if self._changes(row["id"], SERVER) else row for row in rows])
-        return Reply(self._case.page(listed) if self._case.place == SERVER else listed)
+        return Response(self._case.page(listed) if self._case.place == SERVER else listed)
 
     def _changes(self, server_id: Any, place: str) -> bool:
         return server_id == VICTIM and self._case.place == place
 
-    def _twisted(self, row: Row, honest: Reply, place: str, wrap: Callable[[Any], Reply]) -> Reply:
+    def _twisted(self, row: Row, honest: Response, place: str, wrap: Callable[[Any], Response]) -> Response:
         if not self._changes(row["server"]["id"], place):
             return honest
         return self._case.reply or wrap(self._case.row(row))

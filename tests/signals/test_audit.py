@@ -14,8 +14,8 @@ from pathlib import Path
 
 import ansible_cores
 import pytest
-from system.auditing import HELLO, carried
-from system.playing import RunningPlay, start, until
+from system.audits import HELLO, answered_command
+from system.plays import RunningPlay, start_task, wait_until
 from workspace.client import Workspace
 
 SERVERS, AT_ONCE = [f"web-{number}" for number in range(6)], 3
@@ -38,12 +38,12 @@ def audit(workspace: Workspace, folder: Path) -> RunningPlay:
     """An audit that has begun."""
     options = {"checks": [HELLO], "reuse_within": "1h", "max_concurrency": str(AT_ONCE), "progress": False}
     programs = ansible_cores.prepare("development")
-    return start(workspace, folder, SERVERS, options, module="alpacon_audit", programs=programs)
+    return start_task(workspace, folder, SERVERS, options, module="alpacon_audit", programs=programs)
 
 
 def answer(workspace: Workspace, most: int = len(SERVERS)) -> None:
     """Let servers answer what they were asked."""
-    row = carried(HELLO)
+    row = answered_command(HELLO)
     waiting = [made for made in workspace.commands() if made["status"] != "success"]
     for made in waiting[:most]:
         assert made["line"] == row["line"]
@@ -59,7 +59,7 @@ def test_the_next_audit_asks_nothing_twice(workspace: Workspace, tmp_path: Path,
         workspace.fault("slow", method="POST", path="^/api/events/commands/$", delay=SLOW)
     first = audit(workspace, tmp_path / "first")
     try:
-        until(lambda: len(workspace.commands()) >= (1 if before_the_answer else AT_ONCE))
+        wait_until(lambda: len(workspace.commands()) >= (1 if before_the_answer else AT_ONCE))
         os.kill(first.pid if target == "parent" else -first.pid, sign)
         first.process.wait(30)
         # What is answered in the meantime tempts whoever is left to ask the others.
@@ -74,11 +74,11 @@ def test_the_next_audit_asks_nothing_twice(workspace: Workspace, tmp_path: Path,
             answer(workspace)
             return second.process.poll() is not None
 
-        until(is_over)
+        wait_until(is_over)
     finally:
         second.stop()
     assert Counter(made["server"] for made in workspace.commands()) == dict.fromkeys(SERVERS, 1)
     [result, *_others] = second.results.values()
-    assert (second.code, result["verdict"], result["summary"]["passed"]) == (0, "pass", len(SERVERS)), second.said
+    assert (second.code, result["verdict"], result["summary"]["passed"]) == (0, "pass", len(SERVERS)), second.log
     assert result["summary"]["reused"] >= 1
     assert result["summary"]["commands"] <= len(SERVERS) - (1 if before_the_answer else AT_ONCE)

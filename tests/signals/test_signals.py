@@ -22,7 +22,7 @@ from pathlib import Path
 
 import ansible_cores
 import pytest
-from system.playing import RunningPlay, start, until
+from system.plays import RunningPlay, start_task, wait_until
 from workspace.client import Row, Workspace
 
 CORES = ("oldest", "newest")
@@ -74,7 +74,7 @@ class Stage:
     def prove(self) -> None:
         """Run the case, and compare what the workspace recorded with what the user is left with."""
         options = {"servers": self.case.servers, "line": "sleep 60", "max_concurrency": str(AT_ONCE)}
-        play = start(
+        play = start_task(
             self.workspace,
             self.folder,
             ["localhost"],
@@ -83,13 +83,13 @@ class Stage:
             ALPACON_TOKEN=self.token,
         )
         try:
-            until(self._moment_has_come, PATIENCE)
+            wait_until(self._moment_has_come, PATIENCE)
             self._send(play)
             went_on = self._end(play)
         finally:
             play.stop()
         self._finish_all()  # which tempts whoever is left to submit the rest
-        until(lambda: not self._is_left(), PATIENCE)
+        wait_until(lambda: not self._is_left(), PATIENCE)
         time.sleep(HELD)
         rows, ids = self._recorded(), self.workspace.server_ids()
         assert rows or self.case.moment == "before the submit"
@@ -98,11 +98,11 @@ class Stage:
         assert went_on or sum(row["method"] == "POST" for row in log) <= AT_ONCE
         known = str(play.results) + "\n".join(file.read_text() for file in play.journals)
         lost = [row["id"] for row in rows if row["id"] not in known and ids[row["server"]] not in known]
-        assert not lost, f"neither journal nor result names {lost}: {play.journals} {play.said}"
+        assert not lost, f"neither journal nor result names {lost}: {play.journals} {play.log}"
         if self.case == CTRL_C:
-            said = "".join(play.said.split())  # the oldest core breaks lines anywhere
+            said = "".join(play.log.split())  # the oldest core breaks lines anywhere
             assert play.journals
-            assert all("".join(str(file).split()) in said for file in play.journals), play.said
+            assert all("".join(str(file).split()) in said for file in play.journals), play.log
 
     def _moment_has_come(self) -> bool:
         if self.case.moment == "before the submit":
@@ -124,7 +124,7 @@ class Stage:
         """Wait until ansible-playbook has ended, and tell whether it went on until its commands were finished."""
         begun, went_on = time.monotonic(), False
         while play.process.poll() is None:
-            assert time.monotonic() < begun + PATIENCE, play.said
+            assert time.monotonic() < begun + PATIENCE, play.log
             if time.monotonic() > begun + HELD:
                 went_on = True
                 self._finish_all()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from system.support import AGENTS, Clock, Script, ScriptedServer, client_of
+from system.support import AGENTS, FakeClock, Script, ScriptedServer, open_client
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
@@ -88,7 +88,7 @@ def connect() -> Iterator[Connect]:
             if isinstance(target, Workspace):
                 settings.setdefault("token", target.token)
             url = target if isinstance(target, str) else target.url
-            return stack.enter_context(client_of(url, **settings))
+            return stack.enter_context(open_client(url, **settings))
 
         yield make
 
@@ -105,9 +105,9 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A clock for client and fleet that moves on when they sleep, instead of making them wait."""
-    moved = Clock()
+    moved = FakeClock()
     for module in (_client, completion, fleet, poller, submitting):
         monkeypatch.setattr(module, "time", moved)
     return moved

@@ -18,8 +18,8 @@ from ansible.errors import AnsibleError
 from ansible.inventory.data import InventoryData
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import inventory_loader
-from system.forked import carry_out
-from system.playing import PATIENCE, environment
+from system.fork_server import run_program
+from system.plays import TIMEOUT, environment
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _settings
@@ -42,7 +42,7 @@ TIMES = {
 }
 
 
-def fill(workspace: Workspace) -> None:
+def add_servers(workspace: Workspace) -> None:
     rows = json.loads(_SERVERS.read_text(encoding="utf-8"))
     workspace.call("POST", "servers/", [{**TIMES, **row} for row in rows])
 
@@ -52,7 +52,7 @@ class Listing:
     arguments: tuple[str, ...]
     code: int
     out: str
-    said: str
+    log: str
 
     @property
     def data(self) -> Row:
@@ -72,10 +72,10 @@ class Listing:
 
     @property
     def warnings(self) -> str:
-        return re.sub(r"\s+", " ", self.said)
+        return re.sub(r"\s+", " ", self.log)
 
 
-class Notes:
+class RecordingDisplay:
     """Stands in for Ansible's display: it keeps warnings, and everything that is shown."""
 
     def __init__(self) -> None:
@@ -120,10 +120,10 @@ class Parsed:
         return sorted(group.name for group in self.inventory.groups[name].child_groups)
 
 
-def parsed(*sources: Path | str) -> Parsed:
+def parse_sources(*sources: Path | str) -> Parsed:
     """Have plugins read files in this process, one after the other: ours those of its name, and INI the others."""
     inventory: Any = InventoryData()
-    notes, failure = Notes(), ""
+    notes, failure = RecordingDisplay(), ""
     with patch.object(_settings, "_read_with", {}):
         for source in map(str, sources):
             ours = source.endswith((".yml", ".yaml"))
@@ -140,13 +140,13 @@ def parsed(*sources: Path | str) -> Parsed:
     return Parsed(inventory, " ".join(notes.warned), " ".join(notes.shown), failure)
 
 
-def listing(
+def run_inventory(
     program: Path, source: Path, arguments: tuple[str, ...], environ: dict[str, str | None], folder: Path
 ) -> Listing:
     """Run a program with an inventory; a variable that is None is not in its environment."""
     given = {name: value for name, value in environ.items() if value is not None}
     out, err = folder / "printed", folder / "complained"
-    _pid, code = carry_out([str(program), "-i", str(source), *arguments], given, folder, out, err, PATIENCE)
+    _pid, code = run_program([str(program), "-i", str(source), *arguments], given, folder, out, err, TIMEOUT)
     return Listing(arguments, code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
 
@@ -167,7 +167,7 @@ class Source:
 
     def parse(self, text: str = "", **options: Any) -> Parsed:
         self.write(text, **{"url": self.workspace.url, "token": self.workspace.token, **options})
-        read = parsed(self.path)
+        read = parse_sources(self.path)
         assert self.workspace.token not in read.shown + read.failure
         return read
 
@@ -187,20 +187,20 @@ class Source:
             "ANSIBLE_CALLBACKS_ENABLED": None,
             **environ,
         }
-        return listing(self.programs / program, self.path, arguments, every, self.folder)
+        return run_inventory(self.programs / program, self.path, arguments, every, self.folder)
 
     def list(self, *arguments: str, **options: Any) -> Listing:
         """Write the file and list the inventory; it must not have failed."""
         self.write(**options)
-        listing = self.run("--list", *arguments)
-        assert listing.code == 0, listing.said
-        assert "Failed to parse" not in listing.said, listing.said
-        return listing
+        run_inventory = self.run("--list", *arguments)
+        assert run_inventory.code == 0, run_inventory.log
+        assert "Failed to parse" not in run_inventory.log, run_inventory.log
+        return run_inventory
 
     def fail(self, text: str = "", **options: Any) -> str:
         """Write the file, list the inventory and give what ansible-inventory says of the failure."""
         self.write(text, **options)
-        listing = self.run("--list", "-vvvv", ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1")
-        assert listing.code != 0, listing.out
-        assert self.workspace.token not in listing.out + listing.said
-        return listing.warnings
+        run_inventory = self.run("--list", "-vvvv", ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1")
+        assert run_inventory.code != 0, run_inventory.out
+        assert self.workspace.token not in run_inventory.out + run_inventory.log
+        return run_inventory.warnings

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import ansible_cores
-from system.forked import carry_out
-from system.playing import PATIENCE, begin, environment
+from system.fork_server import run_program
+from system.plays import TIMEOUT, environment, start_process
 from workspace.client import Workspace
 
 Row = dict[str, Any]
@@ -84,7 +84,7 @@ class ScriptedHost:
         usual: list[Answer] = [
             ("^setup ", {"changed": False, "ansible_facts": {"ansible_pkg_mgr": self.distribution.manager}}),
             ("^uri ", {"changed": False, "status": 200, "content": KEY}),
-            *found(**self.distribution.agent),
+            *agent_facts(**self.distribution.agent),
         ]
         return {
             "ansible_connection": "recording",
@@ -140,7 +140,7 @@ class Host:
             for row in self.of("copy")
             if "content" in row
         }
-        there = found(files={**folders, **files})
+        there = agent_facts(files={**folders, **files})
         return [*configuration(written["url"], written["id"], written["key"]), *installed("2.5.0"), *there]
 
     @property
@@ -167,7 +167,7 @@ class Host:
 @dataclass(frozen=True)
 class RoleRun:
     code: int
-    said: str
+    log: str
     hosts: dict[str, Host]
     #: Of a rollout, the results by host.
     rows: dict[str, Row]
@@ -177,24 +177,24 @@ class RoleRun:
 
     @property
     def banners(self) -> int:
-        return len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", self.said))
+        return len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", self.log))
 
     def lines_of_failures(self, name: str) -> int:
         """Count the lines about the failures of a host: the results, and what ansible-core shows above them."""
-        blocks = re.split(r"\n(?=TASK \[|PLAY |\[ERROR\]|[a-z]+: \[)", self.said)
+        blocks = re.split(r"\n(?=TASK \[|PLAY |\[ERROR\]|[a-z]+: \[)", self.log)
         failed = [index for index, block in enumerate(blocks) if re.match(rf"(fatal|failed): \[{name}\]", block)]
         above = [index - 1 for index in failed if blocks[index - 1].startswith("[ERROR]")]
         return sum(len(blocks[index].splitlines()) for index in [*failed, *above])
 
 
-def found(**facts: Any) -> list[Answer]:
+def agent_facts(**facts: Any) -> list[Answer]:
     return [("agent", facts)]
 
 
 def installed(version: str, process: str = "current") -> list[Answer]:
     """The package in that version, until another one comes, with its service, and its process in that state."""
     outdated = ["package"] if process == "outdated" else []
-    return found(
+    return agent_facts(
         version=version,
         service={"active": True, "enabled": True},
         process={"pid": 7, "state": process, "outdated": outdated},
@@ -204,7 +204,7 @@ def installed(version: str, process: str = "current") -> list[Answer]:
 def configuration(url: str, server_id: str, key: str, more: str = "") -> list[Answer]:
     text = f"[server]\nurl = {url}\nid = {server_id}\nkey = ********\n\n[ssl]\nverify = true\n{more}"
     row = {"url": url, "id": server_id, "key": key, "complete": True, "text": text}
-    return found(configuration=row, registered_machine_id=MACHINE)
+    return agent_facts(configuration=row, registered_machine_id=MACHINE)
 
 
 def register(workspace: Workspace, name: str = "Web") -> Row:
@@ -223,7 +223,7 @@ def upgraded(workspace: Workspace, process: str, runs: str) -> list[Answer]:
 
 
 @contextmanager
-def agents_come(workspace: Workspace, but: Collection[str] = ()) -> Iterator[None]:
+def connect_agents(workspace: Workspace, but: Collection[str] = ()) -> Iterator[None]:
     """Every server that registers meanwhile is connected a moment later, but those of these hosts or records."""
     done = threading.Event()
 
@@ -253,14 +253,14 @@ def run_role(
     **environ: str,
 ) -> RoleRun:
     """Carry the role or a playbook out for all hosts; in the end, show variables of the role."""
-    command, environ = prepared_run(folder, workspace, hosts, show, playbook, environ, core)
+    command, environ = prepare_run(folder, workspace, hosts, show, playbook, environ, core)
     log = folder / "log"
-    _pid, code = carry_out([*command, *arguments], environ, folder, log, log, PATIENCE * 5)
-    return ended_run(folder, hosts, code)
+    _pid, code = run_program([*command, *arguments], environ, folder, log, log, TIMEOUT * 5)
+    return read_run(folder, hosts, code)
 
 
 @contextmanager
-def started_role(
+def start_role(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
@@ -269,11 +269,11 @@ def started_role(
     **environ: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
     """A playbook that goes on for all hosts, and what gives the run once it has ended."""
-    command, environ = prepared_run(folder, workspace, hosts, playbook=playbook, environ=environ)
-    run = begin([*command, *arguments], folder, environ)
+    command, environ = prepare_run(folder, workspace, hosts, playbook=playbook, environ=environ)
+    run = start_process([*command, *arguments], folder, environ)
 
     def ended() -> RoleRun:
-        return ended_run(folder, hosts, run.process.wait(PATIENCE * 5))
+        return read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
 
     try:
         yield run.process, ended
@@ -281,7 +281,7 @@ def started_role(
         run.stop()
 
 
-def prepared_run(
+def prepare_run(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
@@ -309,7 +309,7 @@ def prepared_run(
     return command, environment(workspace, folder, **own, **given)
 
 
-def ended_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
+def read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
     results = _lines(folder / "results")
     ended = {
         name: Host(
@@ -324,12 +324,12 @@ def ended_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
 
 def summary_lines(done: RoleRun) -> list[str]:
     """Return the lines of the summary of a rollout, which come last."""
-    _before, found, summary = done.said.rpartition("\nrollout: ")
-    assert found, done.said
+    _before, found, summary = done.log.rpartition("\nrollout: ")
+    assert found, done.log
     return f"rollout: {summary}".splitlines()
 
 
-def a_signing_key(home: Path) -> tuple[str, str]:
+def make_signing_key(home: Path) -> tuple[str, str]:
     home.mkdir(mode=0o700)
 
     def gpg(*arguments: str) -> str:

@@ -50,7 +50,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """An answer: JSON unless the body is a text.
 
     Attributes:
@@ -70,15 +70,15 @@ class Reply:
 
 
 #: Closes the connection without an answer.
-HANG_UP = Reply(status=0)
+HANG_UP = Response(status=0)
 
-Script = Callable[[Request], Reply]
+Script = Callable[[Request], Response]
 
 
 class ScriptedServer:
     """Answers each request with the next reply of a list (the last one for ever), or with what a function says."""
 
-    def __init__(self, script: Script | list[Reply], tls: Any = None) -> None:
+    def __init__(self, script: Script | list[Response], tls: Any = None) -> None:
         self.requests: list[Request] = []
         self.connections = 0
         self._script = script if callable(script) else self._in_turn(script)
@@ -99,7 +99,7 @@ class ScriptedServer:
         return [request.query for request in self.requests]
 
     @staticmethod
-    def _in_turn(replies: list[Reply]) -> Script:
+    def _in_turn(replies: list[Response]) -> Script:
         left = iter(replies)
         last = replies[-1]
         return lambda request: next(left, last)
@@ -126,7 +126,7 @@ class ScriptedServer:
                 outer.requests.append(request)
                 self._answer(outer._script(request))
 
-            def _answer(self, reply: Reply) -> None:
+            def _answer(self, reply: Response) -> None:
                 if reply is HANG_UP:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True
@@ -161,7 +161,7 @@ class ScriptedServer:
 # A clock that tests move
 
 
-class Clock:
+class FakeClock:
     """Stands in for the module ``time``: who sleeps moves it on at once, and what is set for a moment happens then."""
 
     def __init__(self) -> None:
@@ -201,12 +201,12 @@ class Clock:
         self._alarms.append((seconds, action))
 
 
-def throttled(seconds: int) -> Row:
+def rate_limit_fault(seconds: int) -> Row:
     """A fault by which the workspace itself says that the request budget is used up for so long."""
     return {"status": 429, "body": '{"code": "api_rate_limited"}', "headers": {"Retry-After": str(seconds)}}
 
 
-def pauses(slept: list[float]) -> list[float]:
+def nonzero_sleeps(slept: list[float]) -> list[float]:
     """Pauses that can be compared, without their jitter of a fifth and without empty ones."""
     return [round(pause, 3) for pause in slept if pause > 0]
 
@@ -215,7 +215,7 @@ def pauses(slept: list[float]) -> list[float]:
 
 
 @contextmanager
-def client_of(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]:
+def open_client(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]:
     sleep = settings.pop("sleep", time.sleep)
     with Client(settings_of({"url": url, "token": token, **settings}), sleep=sleep) as client:
         yield client
@@ -237,7 +237,7 @@ def _settings(workspace: Workspace | None) -> Row:
     return {"url": workspace.url, "token": workspace.token} if workspace else {}
 
 
-def body_for(workspace: Workspace, server: str = "web-01", **fields: Any) -> Row:
+def make_body(workspace: Workspace, server: str = "web-01", **fields: Any) -> Row:
     return {
         "server": workspace.server_ids().get(server, server),
         "shell": "system",
@@ -253,7 +253,7 @@ def body_for(workspace: Workspace, server: str = "web-01", **fields: Any) -> Row
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     result: Row
     warnings: list[str]
 
@@ -274,29 +274,29 @@ class Outcome:
         return bool(self.result["changed"])
 
 
-def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
+def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> TaskResult:
     """Carry out a task of alpacon_command, and check that what it says of requests is true."""
     warnings: list[str] = []
     before = workspace.requests_made()
     options = command_options(workspace, **given)
     result = run_command(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode))
     assert result["requests"] == workspace.requests_made() - before
-    return Outcome(result, warnings)
+    return TaskResult(result, warnings)
 
 
-def content(script: bytes) -> str:
+def encode_script(script: bytes) -> str:
     return base64.b64encode(script).decode()
 
 
-def carry(workspace: Workspace, file: bytes | None = None, check_mode: bool = False, **given: Any) -> Outcome:
+def run_payload(workspace: Workspace, file: bytes | None = None, check_mode: bool = False, **given: Any) -> TaskResult:
     if file is not None:
-        given = {"script": "job.sh", "_script_content": content(file), **given}
+        given = {"script": "job.sh", "_script_content": encode_script(file), **given}
     return run(workspace, check_mode, **{"servers": ["web-01"], **given})
 
 
-def info(workspace: Workspace, **given: Any) -> Outcome:
+def info(workspace: Workspace, **given: Any) -> TaskResult:
     warnings: list[str] = []
-    return Outcome(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
+    return TaskResult(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
 
 
 # Peers that speak no HTTP
@@ -337,9 +337,9 @@ def socket_servers(read: int) -> Iterator[Callable[[Callable[[socket.socket], ob
 # What a workspace has seen
 
 
-def methods(workspace: Workspace) -> Counter[str]:
+def count_methods(workspace: Workspace) -> Counter[str]:
     return Counter(entry["method"] for entry in workspace.log())
 
 
-def paths(workspace: Workspace, method: str = "GET") -> list[str]:
+def request_paths(workspace: Workspace, method: str = "GET") -> list[str]:
     return [entry["path"] for entry in workspace.log() if entry["method"] == method]

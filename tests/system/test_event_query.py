@@ -11,8 +11,8 @@ one node from another; a null among them has the node left out.
 
 from __future__ import annotations
 
-from system.auditing import HELLO, audit, hosts
-from system.registering import new_agent, register
+from system.audits import HELLO, audit, hosts
+from system.registrations import new_agent, register
 from system.support import AGENTS, run
 from workspace.client import Workspace
 

@@ -14,8 +14,8 @@ import textwrap
 from pathlib import Path
 
 import yaml
-from system.playing import play_out
-from system.support import AGENTS, carry
+from system.plays import run_playbook
+from system.support import AGENTS, run_payload
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -54,13 +54,15 @@ def test_one_file_gets_to_every_server_and_a_second_run_changes_nothing(current:
     options = task["herdops.alpacon.alpacon_command"]
     # A relative path is one in the home of each server.
     options["script"] = options["script"].replace("/etc/motd", "motd").replace("root:root", OWNER)
-    runs = [play_out(current, tmp_path, [play], AGENTS, *check) for check in (["--check"], [], [])]
-    assert [run.code for run in runs] == [0, 0, 0], "".join(run.said for run in runs)
+    runs = [run_playbook(current, tmp_path, [play], AGENTS, *check) for check in (["--check"], [], [])]
+    assert [run.code for run in runs] == [0, 0, 0], "".join(run.log for run in runs)
     [predicted, first, second] = runs[-1].tasks[task["name"]]
     assert [predicted["changed"], first["changed"], second["changed"]] == [True, True, False]
     assert {row["stdout"] for row in first["commands"]} == {"changed"}
     assert {row["stdout"] for row in second["commands"]} == {"ok"}
-    there = carry(current, argv=["sh", "-c", "cat motd; stat -c %U:%G%a motd; ls motd.* | wc -l"], servers=list(AGENTS))
+    there = run_payload(
+        current, argv=["sh", "-c", "cat motd; stat -c %U:%G%a motd; ls motd.* | wc -l"], servers=list(AGENTS)
+    )
     assert {row["stdout"] for row in there.commands} == {f"Größe 42\n\n{OWNER}644\n0"}
 
 
@@ -73,8 +75,8 @@ def test_the_other_examples_run(current: Workspace, tmp_path: Path) -> None:
     once[0]["vars"] = {"groups": {"app": list(AGENTS)}}
     options = once[0]["tasks"][0]["herdops.alpacon.alpacon_command"]
     options.update(servers=list(AGENTS), chdir=str(tmp_path))
-    done = play_out(current, tmp_path, [*tidy, *find, *once, *once], AGENTS)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, [*tidy, *find, *once, *once], AGENTS)
+    assert done.code == 0, done.log
     [tidied] = done.tasks["Run the script on all hosts of the play"]
     assert {row["stdout"] for row in tidied["commands"]} == {"--days|30|/var/log/my app|"}
     [_first, again] = done.tasks[once[0]["tasks"][0]["name"]]

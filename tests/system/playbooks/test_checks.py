@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import play_out
+from system.plays import run_playbook
 from workspace.client import Workspace
 
 pytestmark = pytest.mark.slow
@@ -46,9 +46,11 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(current: Workspace,
         playbook, is_listed, arguments, told = REFUSED[name]
         folder = tmp_path / name.replace(" ", "-")
         folder.mkdir()
-        done = play_out(current, folder, playbook, ["web-01", "web-02"] if is_listed else None, *arguments, core=core)
-        assert done.code not in (0, None), f"{name}: {done.said}"
-        assert told in re.sub(r"\s+", " ", done.said).replace('\\"', '"'), f"{name}: {done.said}"
+        done = run_playbook(
+            current, folder, playbook, ["web-01", "web-02"] if is_listed else None, *arguments, core=core
+        )
+        assert done.code not in (0, None), f"{name}: {done.log}"
+        assert told in re.sub(r"\s+", " ", done.log).replace('\\"', '"'), f"{name}: {done.log}"
     assert current.counters()["writes"] == 0
 
 
@@ -63,7 +65,7 @@ def test_no_host_starts_while_one_is_wrong(current: Workspace, tmp_path: Path) -
     given = tmp_path / "given.json"
     given.write_text(json.dumps(inventory), encoding="utf-8")
     # Whatever the strategy is that the user has set.
-    done = play_out(current, tmp_path, RUN, None, "-i", str(given), *LINE, ANSIBLE_STRATEGY="free")
-    assert "Did you mean alpacon_username?" in done.said
-    assert (done.code, done.said.count("fatal: ")) == (2, 1), done.said
+    done = run_playbook(current, tmp_path, RUN, None, "-i", str(given), *LINE, ANSIBLE_STRATEGY="free")
+    assert "Did you mean alpacon_username?" in done.log
+    assert (done.code, done.log.count("fatal: ")) == (2, 1), done.log
     assert current.requests_made() == 0

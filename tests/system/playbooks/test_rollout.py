@@ -20,20 +20,20 @@ from typing import Any
 
 import pytest
 from system.certificates import authority
-from system.playing import PATIENCE, play_out, until
+from system.plays import TIMEOUT, run_playbook, wait_until
 from system.scripted_hosts import (
     DEBIAN,
     Answer,
     Distribution,
     RoleRun,
     ScriptedHost,
-    a_signing_key,
-    agents_come,
+    agent_facts,
     configuration,
-    found,
+    connect_agents,
     installed,
+    make_signing_key,
     run_role,
-    started_role,
+    start_role,
     summary_lines,
 )
 from workspace.client import Workspace
@@ -63,7 +63,7 @@ def rolled(
     """Carry out a rollout; agents of servers of these names do not come up."""
     workspace.settings(instant=True)
     given = ["-e", json.dumps({"alpamon_connect_timeout": "20s", **variables}), *arguments]
-    with agents_come(workspace, but):
+    with connect_agents(workspace, but):
         return run_role(folder, workspace, hosts, *given, playbook=PLAYBOOK, **(environ or {}))
 
 
@@ -73,7 +73,7 @@ def outcomes(done: RoleRun) -> dict[str, str]:
 
 def slots(done: RoleRun) -> list[int]:
     """Count the task banners of each wave, with those of the play before."""
-    first, *others = done.said.split("\nPLAY [")[1:]
+    first, *others = done.log.split("\nPLAY [")[1:]
     return [len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", first + wave)) for wave in others]
 
 
@@ -105,7 +105,7 @@ def tokens_made(workspace: Workspace) -> int:
 
 @pytest.mark.promise
 def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> None:
-    fingerprint, key = a_signing_key(tmp_path / "keys")
+    fingerprint, key = make_signing_key(tmp_path / "keys")
     serves = ("^uri ", {"changed": False, "status": 200, "content": key})
     spaced = " ".join(fingerprint[i : i + 4] for i in range(0, 40, 4))
     given: dict[str, Any] = {
@@ -116,8 +116,8 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
         "alpamon_settings": "max_workers=7",
     }
     done = rolled(tmp_path / "fresh", current, {name: a_host(name, serves) for name in "abc"}, **given)
-    assert done.code == 0, done.said
-    assert "\nwave 2 of 2: 2 of 2 connected\n" in done.said
+    assert done.code == 0, done.log
+    assert "\nwave 2 of 2: 2 of 2 connected\n" in done.log
     assert summary_lines(done)[0] == "rollout: 3 of 3 connected"
     # The key of the repository is usually not checked, which takes three tasks.
     assert max(slots(done)) - 3 <= FRESH
@@ -129,12 +129,12 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
     assert [command["line"] for command in current.commands()] == ["hostname"] * 3
     # The registration tokens are gone, and no secret was shown.
     assert current.registration_tokens() == []
-    assert all(record["key"] not in done.said for record in current.registered())
+    assert all(record["key"] not in done.log for record in current.registered())
     for record in current.registered():
         assert {("env", "prod"), ("team", "a=b")} <= record["tags"].items()
     assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
     again = rolled(tmp_path / "again", current, {name: a_host(name, *done[name].left()) for name in "abc"}, **given)
-    assert again.code == 0, again.said
+    assert again.code == 0, again.log
     assert max(slots(again)) <= CONVERGED
     assert ids_of(current) == ids
     assert tokens_made(current) == 2
@@ -143,8 +143,8 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
 @pytest.mark.parametrize("arguments", [["alpamon_hosts=db"], ["alpamon_hosts="], ["alpamon_hosts=b", "--limit", "a"]])
 def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, arguments: list[str]) -> None:
     done = run_role(tmp_path, current, {"a": a_host("a"), "b": a_host("b")}, "-e", *arguments, playbook=PLAYBOOK)
-    assert done.code == 2, done.said
-    assert "There are no hosts to roll out to." in done.said
+    assert done.code == 2, done.log
+    assert "There are no hosts to roll out to." in done.log
     assert done["a"].calls == done["b"].calls == []
 
 
@@ -160,27 +160,27 @@ def test_tags_that_carry_out_nothing_are_refused(
 ) -> None:
     done = run_role(tmp_path, current, {"a": a_host("a")}, *arguments, playbook=PLAYBOOK)
     assert told in done.rows["a"]["cause"]
-    assert done.code == 2, done.said
+    assert done.code == 2, done.log
     assert {call.module for call in done["a"].calls} == {"alpamon_info"}
 
 
 def test_a_limit_without_an_inventory_is_left_to_ansible(current: Workspace, tmp_path: Path) -> None:
-    done = play_out(current, tmp_path, PLAYBOOK, None, "--limit", "web")
-    assert "no hosts matched" in done.said
-    assert "alpacon_rollout" not in done.said
+    done = run_playbook(current, tmp_path, PLAYBOOK, None, "--limit", "web")
+    assert "no hosts matched" in done.log
+    assert "alpacon_rollout" not in done.log
 
 
 @pytest.mark.parametrize("core", ["oldest", "development", "newest"])
 def test_hosts_that_only_their_own_agent_reaches_are_refused(current: Workspace, tmp_path: Path, core: str) -> None:
     variables = {"ansible_connection": "herdops.alpacon.alpacon"}
     inventory = {"all": {"hosts": dict.fromkeys("abc", variables)}}
-    done = play_out(current, tmp_path, PLAYBOOK, inventory, "-e", "alpamon_serial=2", core=core)
-    assert done.code == 2, done.said
+    done = run_playbook(current, tmp_path, PLAYBOOK, inventory, "-e", "alpamon_serial=2", core=core)
+    assert done.code == 2, done.log
     [file] = tmp_path.glob("rollout-*.jsonl")
     rows = {row["host"]: row for row in map(json.loads, file.read_text(encoding="utf-8").splitlines())}
     assert {host: row["outcome"] for host, row in rows.items()} == {"a": "failed", "b": "failed", "c": "not tried"}
     assert "ansible_connection=ssh" in rows["a"]["cause"]
-    assert "\nwave 1 of 2: 2 of 2 failed\n" in done.said
+    assert "\nwave 1 of 2: 2 of 2 failed\n" in done.log
     assert (tmp_path / "rollout.retry").read_text(encoding="utf-8") == "a\nb\nc\n"
     assert current.counters()["writes"] == 0
 
@@ -238,9 +238,9 @@ def test_each_workspace_gets_its_own_token_by_its_own_certificate(current: Works
         # Without an API token of its workspace, it gets no command.
         given = other.add_registration_token("by hand")
         hosts["e"] = a_host("e", alpamon_url=other.url, alpamon_registration_token=given["key"], **trusts)
-        with agents_come(other):
+        with connect_agents(other):
             done = rolled(tmp_path, current, hosts, alpamon_serial=5)
-        assert set(outcomes(done).values()) == {"connected"}, done.said
+        assert set(outcomes(done).values()) == {"connected"}, done.log
         assert [sorted(ids_of(workspace)) for workspace in (current, other)] == [["a", "c"], ["b", "d", "e"]]
         assert [len(workspace.commands()) for workspace in (current, other)] == [2, 2]
         assert current.registration_tokens() == []
@@ -255,7 +255,7 @@ def test_check_mode(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": a_host("a"), "b": a_host("b", *registered(current), alpamon_state="absent")}
     current.reset_counters()
     done = rolled(tmp_path, current, hosts, "--check", alpamon_results=str(tmp_path / "rollout-check.jsonl"))
-    assert done.code == 0, done.said
+    assert done.code == 0, done.log
     assert outcomes(done) == {"a": "would be connected", "b": "would be removed"}
     assert current.counters()["writes"] == 0
 
@@ -265,9 +265,9 @@ def test_check_mode(current: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.promise
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": a_host("a", BROKEN, *found(clock_ahead=90000)), "b": a_host("b"), "c": a_host("c")}
+    hosts = {"a": a_host("a", BROKEN, *agent_facts(clock_ahead=90000)), "b": a_host("b"), "c": a_host("c")}
     done = rolled(tmp_path, current, hosts)
-    assert done.code == 2, done.said
+    assert done.code == 2, done.log
     assert outcomes(done) == {"a": "failed", "b": "not tried", "c": "not tried"}
     assert done.rows["a"]["cause"] == WHY
     assert any("1500 minutes ahead" in note for note in done.rows["a"]["notes"])
@@ -278,13 +278,13 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
 def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Workspace, tmp_path: Path) -> None:
     hosts = {name: a_host(name, *([BROKEN] if name in "bde" else [])) for name in "abdefg"}
     hosts["c"] = a_host("c", ("^apt ", GONE))
-    hosts["d"] = a_host("d", *found(**GONE))
+    hosts["d"] = a_host("d", *agent_facts(**GONE))
     given: dict[str, Any] = {"alpamon_hosts": ["a", "b:c:d:e:f:g:!g"], "alpamon_serial": [3, 2]}
     set_to = {"ANSIBLE_ANY_ERRORS_FATAL": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
     given.update(alpamon_max_fail_percentage=50, alpamon_state="installed")
     done = rolled(tmp_path, current, hosts, environ=set_to, **given)
-    assert done.code != 0, done.said
-    assert "\nwave 1 of 3: 1 of 3 installed, 1 failed, 1 unreachable\n" in done.said
+    assert done.code != 0, done.log
+    assert "\nwave 1 of 3: 1 of 3 installed, 1 failed, 1 unreachable\n" in done.log
     assert summary_lines(done)[:4] == [
         "rollout: 1 of 6 installed, 2 failed, 2 unreachable, 1 not tried",
         f"  2 x {WHY} (b, e)",
@@ -293,7 +293,7 @@ def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Worksp
     ]
     assert done["f"].calls == done["g"].calls == []
     # Automation controller gets the same.
-    artifact = json.loads(done.said.partition("\tRUN: ")[2].splitlines()[0])["alpamon_rollout"]
+    artifact = json.loads(done.log.partition("\tRUN: ")[2].splitlines()[0])["alpamon_rollout"]
     assert {host: row["outcome"] for host, row in artifact.items()} == outcomes(done)
 
 
@@ -302,21 +302,21 @@ def test_the_next_run_takes_up_what_lost_hosts_left(current: Workspace, tmp_path
     names = ("before", "between", "later", "leaves", "stays")
     hosts = {name: a_host(name, (lost_at.get(name, "^copy .*alpamon.conf"), GONE)) for name in names}
     done = rolled(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial="100%")
-    assert done.code != 0, done.said
+    assert done.code != 0, done.log
     assert outcomes(done) == dict.fromkeys(hosts, "unreachable")
     ids = ids_of(current)
     assert set(ids) == set(hosts) - {"before"}
     assert {host: row["server_id"] for host, row in done.rows.items() if row["server_id"]} == ids
     for host, record in ids.items():
         assert f"  {host}: its key may not be on the host: {record}" in summary_lines(done)
-    assert all(record["key"] not in done.said for record in current.registered())
+    assert all(record["key"] not in done.log for record in current.registered())
     left = {"later": done["later"].left()}
     again = {name: a_host(name, *left.get(name, [])) for name in ("before", "between", "later")}
     absent = {name: a_host(name, alpamon_state="absent") for name in ("leaves", "stays")}
     current.fault(method="DELETE", path=f"servers/servers/{ids['stays']}", times=9, **FORBIDDEN)
     unused = [record["name"] for record in current.registered() if record["name"][:-7] != "later"]
     done = rolled(tmp_path / "again", current, {**again, **absent}, but=unused, alpamon_serial="100%")
-    assert done.code == 0, done.said
+    assert done.code == 0, done.log
     assert outcomes(done) == {**dict.fromkeys(again, "connected"), **dict.fromkeys(absent, "removed")}
     now = ids_of(current)
     assert set(now) == {"before", "between", "later", "stays"}
@@ -344,15 +344,15 @@ def stopped(
     log = folder / "log"
     arguments = ["-e", json.dumps({"alpamon_serial": [1, 2]})]
     # What it prints is read while it goes on.
-    run = started_role(folder, workspace, hosts, *arguments, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
-    with agents_come(workspace, but), run as (process, ended):
-        until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), PATIENCE * 8)
+    run = start_role(folder, workspace, hosts, *arguments, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
+    with connect_agents(workspace, but), run as (process, ended):
+        wait_until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), TIMEOUT * 8)
         # While it forks, Python may lose an interrupt.
         for _attempt in range(3):
             time.sleep(0.5)
             os.killpg(process.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE)
+                process.wait(TIMEOUT)
                 break
         return ended()
 
@@ -362,7 +362,7 @@ def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: W
     hosts = {"a": a_host("a"), "broken": a_host("broken", BROKEN), "waits": a_host("waits"), "next": a_host("next")}
     moment = "wave 1 of .*Wait until the agent is connected"
     done = stopped(tmp_path, current, hosts, signal.SIGINT, moment, but=["waits"])
-    assert done.code not in (0, 2), done.said
+    assert done.code not in (0, 2), done.log
     assert outcomes(done) == {"a": "connected", "broken": "failed", "waits": "interrupted", "next": "not tried"}
     assert done.rows["broken"]["cause"] == WHY
     assert done.rows["waits"]["server_id"] == ids_of(current)["waits"]
@@ -375,7 +375,7 @@ def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: W
     left = {name: a_host(name, *(done[name].left() if name == "waits" else [])) for name in hosts}
     limit = f"@{tmp_path}/rollout.retry"
     again = rolled(tmp_path / "again", current, left, "--limit", limit, alpamon_serial="100%")
-    assert again.code == 0, again.said
+    assert again.code == 0, again.log
     assert outcomes(again) == dict.fromkeys(("broken", "waits", "next"), "connected")
     assert current.registration_tokens() == []
 
@@ -411,7 +411,7 @@ def test_a_workspace_that_goes_away_makes_nothing_but_failures(current: Workspac
     current.fault(method="GET", path="servers/servers/", after=1, **OOPS)
     current.fault(method="DELETE", path="servers/servers/", **OOPS)
     done = rolled(tmp_path, current, hosts, but=hosts, alpamon_serial="100%", alpamon_connect_timeout="1s")
-    assert done.code == 2, done.said
+    assert done.code == 2, done.log
     ids = ids_of(current)
     assert outcomes(done) == {"full": "failed", "waits": "unknown", "old": "unknown"}
     assert "No space left on device" in done.rows["full"]["cause"]

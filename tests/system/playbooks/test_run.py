@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from system.playing import Play, play_out
+from system.plays import Play, run_playbook
 from workspace.client import Workspace
 
 RUN = "herdops.alpacon.run"
@@ -24,19 +24,19 @@ def shown(done: Play) -> list[str]:
 def test_what_a_script_wrote_to_both_streams_is_shown(current: Workspace, tmp_path: Path) -> None:
     (tmp_path / "bad.sh").write_text("echo to-out; echo 'cannot open {{ 6 * 7 }}' >&2; exit 4\n", encoding="utf-8")
     given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_script=bad.sh")
-    done = play_out(current, tmp_path, RUN, None, *given)
-    assert done.code == 2, done.said
+    done = run_playbook(current, tmp_path, RUN, None, *given)
+    assert done.code == 2, done.log
     assert shown(done) == ["web-01: failed, rc 4", "    to-out", "    cannot open {{ 6 * 7 }}"]
-    predicted = play_out(current, tmp_path / "check", RUN, None, *given[:2], "-e", "alpacon_line=uptime", "--check")
-    assert (predicted.code, shown(predicted)[0]) == (0, "web-01: check mode"), predicted.said
+    predicted = run_playbook(current, tmp_path / "check", RUN, None, *given[:2], "-e", "alpacon_line=uptime", "--check")
+    assert (predicted.code, shown(predicted)[0]) == (0, "web-01: check mode"), predicted.log
 
 
 def test_an_exit_code_that_the_workspace_did_not_state_is_marked(published: Workspace, tmp_path: Path) -> None:
-    done = play_out(published, tmp_path, RUN, None, "-e", "alpacon_servers=web-01", "-e", "alpacon_line='exit 7'")
-    assert (done.code, shown(done)) == (2, ["web-01: failed, rc 1 (assumed)"]), done.said
+    done = run_playbook(published, tmp_path, RUN, None, "-e", "alpacon_servers=web-01", "-e", "alpacon_line='exit 7'")
+    assert (done.code, shown(done)) == (2, ["web-01: failed, rc 1 (assumed)"]), done.log
 
 
 def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Path) -> None:
     imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
-    done = play_out(current, tmp_path, [imported], ["web-01"], "--tags", "now")
-    assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    hello"]), done.said
+    done = run_playbook(current, tmp_path, [imported], ["web-01"], "--tags", "now")
+    assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    hello"]), done.log

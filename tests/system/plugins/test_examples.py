@@ -13,9 +13,9 @@ import pytest
 import yaml
 from ansible.parsing.plugin_docs import read_docstring
 from system.inventories import Source
-from system.playing import play_out, start_plays, until
-from system.registering import new_agent
-from system.scripted_hosts import agents_come
+from system.plays import run_playbook, start_plays, wait_until
+from system.registrations import new_agent
+from system.scripted_hosts import connect_agents
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -96,15 +96,17 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
         (tmp_path / "files" / name).write_text(content, encoding="utf-8")
     play = start_plays(busy, tmp_path, HOSTS, plays)
     try:
-        with agents_come(busy):
+        with connect_agents(busy):
             if AWAITED in examples_of(ROOT / "plugins" / plugin):
-                until(lambda: any(running in entry["path"] for entry in busy.log()) or play.process.poll() is not None)
+                wait_until(
+                    lambda: any(running in entry["path"] for entry in busy.log()) or play.process.poll() is not None
+                )
             busy.change_command(running, status="success", success=True, exit_code=0, result="")
             play.end()
     finally:
         play.stop()
-    assert play.code == 0, play.said
-    assert all(entry["name"] in play.said for entry in tasks)
+    assert play.code == 0, play.log
+    assert all(entry["name"] in play.log for entry in tasks)
 
 
 @pytest.mark.parametrize("plugin", CONNECTED)
@@ -117,8 +119,8 @@ def test_examples_run_on_servers(current: Workspace, tmp_path: Path, plugin: str
     first = {"hosts": "web-01", "gather_facts": False, "tasks": [grouped, *tasks]}
     plays = [first, *(entry for entry in entries if "hosts" in entry)]
     # Of an inventory that says nothing of connections, which would count before a keyword.
-    play = play_out(current, tmp_path, plays, {"all": {"hosts": {host: {} for host in HOSTS}}})
-    assert play.code == 0, play.said
+    play = run_playbook(current, tmp_path, plays, {"all": {"hosts": {host: {} for host in HOSTS}}})
+    assert play.code == 0, play.log
     assert {task["name"] for entry in plays for task in entry["tasks"]} <= play.tasks.keys()
     assert any(row["line"].startswith("/bin/sh -c $RUN ") for row in current.commands())
 

@@ -29,16 +29,16 @@ from system.scripted_hosts import (
     Answer,
     Distribution,
     ScriptedHost,
-    a_signing_key,
-    agents_come,
+    agent_facts,
     configuration,
-    found,
+    connect_agents,
     installed,
+    make_signing_key,
     register,
     run_role,
     upgraded,
 )
-from system.support import Reply, ScriptedServer
+from system.support import Response, ScriptedServer
 from workspace.client import Workspace
 
 #: The facts that the role gives, and those in which the key of a server is while it is needed.
@@ -79,7 +79,7 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
     show = {"debug": {"msg": {name: f"{{{{ {name} }}}}" for name in (*FACTS, *KEYS)}}}
     play = {"hosts": "all", "gather_facts": False, "roles": ["herdops.alpacon.alpamon"], "post_tasks": [show]}
     (tmp_path / "plays/site.yml").write_text(json.dumps([play]), encoding="utf-8")
-    damaged = found(configuration={"url": current.url, "id": ID, "key": None, "complete": False, "text": ""})
+    damaged = agent_facts(configuration={"url": current.url, "id": ID, "key": None, "complete": False, "text": ""})
     own = {"alpamon_package_file": "here.deb", "alpamon_manage_repository": False}
     hosts = {
         "apt": ScriptedHost(variables={"alpamon_tags": {"env": "test"}, "alpamon_service_override": "[Service]\n"}),
@@ -98,24 +98,24 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
         "again": ScriptedHost(Distribution("Debian", "13.1", hostname="again"), variables={"alpamon_replace": True}),
     }
     given = {"core": core, "playbook": str(tmp_path / "plays/site.yml"), "ALPACON_REGISTRATION_TOKEN": token}
-    with agents_come(current, but=[old["name"], offline["name"]]):
+    with connect_agents(current, but=[old["name"], offline["name"]]):
         done = run_role(tmp_path, current, hosts, **given)
-        assert done.code == 0, done.said
+        assert done.code == 0, done.log
         records = {record["id"]: record for record in current.registered()}
         # Packages that are files are copied again, as only that tells whether they are others.
         once_more = {
-            name: replace(hosts[name], answers=[*found(held=name == "dnf"), *done[name].left()])
+            name: replace(hosts[name], answers=[*agent_facts(held=name == "dnf"), *done[name].left()])
             for name in ("apt", "dnf", "zypper", "again")
         }
         current.reset_counters()
         again = run_role(tmp_path / "again", current, once_more, **given)
-    assert again.code == 0, again.said
+    assert again.code == 0, again.log
     assert [call.module for host in again.hosts.values() for call in host.calls] == ["alpamon_info"] * 4
     assert current.counters()["writes"] == 0
-    assert again.banners <= CONVERGED, again.said
+    assert again.banners <= CONVERGED, again.log
     for run in (done, again):
-        assert token not in run.said
-        assert all(record["key"] not in run.said for record in records.values())
+        assert token not in run.log
+        assert all(record["key"] not in run.log for record in records.values())
         assert all(host.shown["alpamon_connected"] is True for host in run.hosts.values())
     its = {name: records[host.shown["alpamon_server_id"]] for name, host in done.hosts.items()}
     assert (its["apt"]["tags"]["env"], its["again"]["groups"]) == ("test", ["Production"])
@@ -157,7 +157,7 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
     kept = ("^find ", {"files": [{"path": "/var/cache/alpamon/alpamon_2.4.1_amd64.deb"}]})
     missing = {"failed": True, "msg": "E: Version '2.4.0' for 'alpamon' was not found"}
     index = ("^command .*simulate.*alpamon=2.5.1", {"rc": 100, "stdout": "", "stderr": "E: no such version"})
-    held = [*found(held=True), *installed("2.4.0")]
+    held = [*agent_facts(held=True), *installed("2.4.0")]
     pinned = {"alpamon_version": "2.5.0", "recording_brings": "2.5.0"}
     image = {"alpamon_state": "installed", "alpamon_version": "2.5.1"}
     rows = "".join(f" alpamon | {found} | {VENDOR} amd64 Packages\n" for found in ("2.5.10-1", "1:2.5.1-2", "2.5.1-1"))
@@ -180,8 +180,8 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
         "locks": ScriptedHost(ROCKY, [added, *installed("2.4.0")], {"alpamon_version": "2.5.0", "alpamon_hold": True}),
     }
     done = run_role(tmp_path, current, hosts, *QUICK, show=KEYS, core=core, ALPACON_REGISTRATION_TOKEN=token)
-    assert done.code == 2, done.said
-    assert not [record for record in current.registered() if record["key"] in done.said]
+    assert done.code == 2, done.log
+    assert not [record for record in current.registered() if record["key"] in done.log]
     why = "Not connected within 1 s. An agent of version 2.4.0 is connected, not 2.5.0."
     assert (done["asis"].failure[: len(why)], done["asis"].of("apt")) == (why, [])
     assert re.search(f"2.5.0 did not connect. alpamon 2.4.0 is back and connected.*{why}", done["rolls"].failure, re.S)
@@ -222,13 +222,13 @@ def test_failures_leave_no_record_and_show_no_secret(
     private = {"alpamon_state": "installed", "alpamon_repository_url": url, "alpamon_package_proxy": url}
     index = ("^command .*(apt-get|makecache|refresh)", {"rc": 1, "stderr": f"Cannot read {url}"})
     page = ("^uri ", {"failed": True, "status": 404, "url": url, "msg": f"Cannot read {url}"})
-    evil, ca = serve([Reply({})]), str(tmp_path / "secret.pem")
+    evil, ca = serve([Response({})]), str(tmp_path / "secret.pem")
     Path(ca).write_text("A CA of the controller", encoding="utf-8")
     planned = {"plan": {"repository": {"key_is_url": False, "key_source": ca, "key": KEY_FILE}}}
     urls = {"alpamon_url": evil.url, "alpamon_repository_url": evil.url}
     forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_host_after": planned}}
-    named, own = a_signing_key(tmp_path / "own")
-    stranger, foreign = a_signing_key(tmp_path / "foreign")
+    named, own = make_signing_key(tmp_path / "own")
+    stranger, foreign = make_signing_key(tmp_path / "foreign")
     trusted = {"alpamon_key_fingerprints": named}
     keys = {"foreign": (foreign, stranger), "both": (own + foreign, f"{named}, {stranger}"), "page": (KEY, "of no key")}
     pages = {name: ({"status": 200, "content": key}, told) for name, (key, told) in keys.items()}
@@ -237,7 +237,7 @@ def test_failures_leave_no_record_and_show_no_secret(
         "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", locked)]),
         "busy": ScriptedHost(busy, [("^command .*set -C", {"rc": 1, "stderr": "Taken."})]),
         "silent": ScriptedHost(
-            DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log}), *found(clock_ahead=-86400)]
+            DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log}), *agent_facts(clock_ahead=-86400)]
         ),
         **{name: ScriptedHost(DEBIAN, [("^uri ", page)], trusted) for name, (page, _told) in pages.items()},
         "lost key": ScriptedHost(DEBIAN, [page], private),
@@ -247,10 +247,10 @@ def test_failures_leave_no_record_and_show_no_secret(
         "own connection": ScriptedHost(variables={"ansible_connection": "herdops.alpacon.alpacon"}),
         "setting": ScriptedHost(variables={"alpamon_settings": {"max_worker": 3}}),
         **{name: ScriptedHost(answers=[(when, forged)]) for name, when in (("once", "agent"), ("later", "^file "))},
-        "odd": ScriptedHost(DEBIAN, found(configuration=[], hostname="{{ 1 + 1 }}\n")),
+        "odd": ScriptedHost(DEBIAN, agent_facts(configuration=[], hostname="{{ 1 + 1 }}\n")),
     }
     done = run_role(tmp_path / "run", current, hosts, *QUICK, "--diff", core=core, ALPACON_REGISTRATION_TOKEN=token)
-    assert done.code == 2, done.said
+    assert done.code == 2, done.log
     failed = {name for name, host in done.hosts.items() if any(row["failed"] for row in host.results)}
     assert set(hosts) - failed == {"apt works", "dnf works", "zypper works"}
     lines = {name: done.lines_of_failures(name) for name in failed}
@@ -264,12 +264,12 @@ def test_failures_leave_no_record_and_show_no_secret(
     [record] = current.registered()  # that of the host which is silent
     why = r'Not connected .*1440 minutes behind.*alpamon_ca_cert.*status=78.*key="\*{8}"\ntoken=\*{8}\nBackhaul'
     assert re.search(why, done["silent"].failure, re.S)
-    assert all(secret not in done.said for secret in (token, record["key"], "abc-DEF_123", "hunter2"))
+    assert all(secret not in done.log for secret in (token, record["key"], "abc-DEF_123", "hunter2"))
     for name, (_page, fingerprints) in pages.items():
         told = f"has the fingerprint {fingerprints}, which is not in alpamon_key_fingerprints. It is not trusted."
         assert told in done[name].failure
         assert done[name].of("copy") == []
-    assert f"+URIs: {VENDOR}/any/" in done.said
+    assert f"+URIs: {VENDOR}/any/" in done.log
     modes = {name: row["mode"] for name in hosts for row in done[name].of("copy") if "alpacax_alpamon." in row["dest"]}
     assert {modes[f"{manager} works"] for manager in ("apt", "dnf", "zypper")} == {"0600"}
     names = "__alpamon_host_after, alpamon_ca_cert, alpamon_repository_url, alpamon_url"
@@ -302,18 +302,18 @@ def test_check_mode_changes_nothing_and_shows_no_key(current: Workspace, tmp_pat
     hosts = {
         "known": ScriptedHost(DEBIAN, [odd, *conf, *installed("2.5.0")], settings),
         "fresh": ScriptedHost(variables={"alpamon_ca_cert_content": "A CA\n"}),
-        "clone": ScriptedHost(DEBIAN, [*found(registered_machine_id="another"), *conf, *installed("2.5.0")]),
+        "clone": ScriptedHost(DEBIAN, [*agent_facts(registered_machine_id="another"), *conf, *installed("2.5.0")]),
         "leaves": ScriptedHost(DEBIAN, [*conf, *installed("2.5.0")], {"alpamon_state": "absent"}),
     }
     given = {"core": core, "ALPACON_REGISTRATION_TOKEN": "not-used-here"}
     done = run_role(tmp_path, current, hosts, "--check", "--diff", show=(*FACTS, *KEYS), **given)
-    assert done.code == 0, done.said
-    assert record["key"] not in done.said
+    assert done.code == 0, done.log
+    assert record["key"] not in done.log
     shown = [line for row in done["known"].results if isinstance(row.get("msg"), list) for line in row["msg"]]
     assert {"- max_workers = 5", "- # {{ lookup('pipe', 'touch canary') }}", "+ debug = true"} <= set(shown)
     assert not (tmp_path / "canary").exists()
     assert not any("key" in line for line in shown)
-    assert "alpamon would be installed." in done.said
+    assert "alpamon would be installed." in done.log
     assert current.counters()["writes"] == 0
     for host in done.hosts.values():
         assert all(call.check_mode or call.module in ("command", "uri") for call in host.calls)
@@ -328,12 +328,15 @@ def test_absent_and_the_token_of_the_workspace(
     current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path, core: str
 ) -> None:
     # It knows the agent, and then no longer: with an API token the record could still be looked for.
-    gone = Reply({"detail": "Authentication credentials were not provided."}, 403)
+    gone = Response({"detail": "Authentication credentials were not provided."}, 403)
     other, original, left = serve([gone]), register(current), register(current)
     missing = {"failed": True, "msg": "Could not find the requested service a: host"}
     unable = {"failed": True, "msg": "Unable to stop"}
     there, absent = installed("2.5.0"), {"alpamon_state": "absent", "alpamon_token": current.token}
-    copied = [*found(registered_machine_id="another"), *configuration(current.url, original["id"], original["key"])]
+    copied = [
+        *agent_facts(registered_machine_id="another"),
+        *configuration(current.url, original["id"], original["key"]),
+    ]
     damaged = {"url": current.url, "id": ID, "key": None, "complete": False, "text": ""}
     (tmp_path / "damaged").write_text(json.dumps({"configuration": damaged}), encoding="utf-8")
     until_removed = {"shell": f"grep -q '{CONFIGURATION}.*absent' {tmp_path}/half.calls || cat {tmp_path}/damaged"}
@@ -345,15 +348,15 @@ def test_absent_and_the_token_of_the_workspace(
         "liar": [*configuration(current.url, original["id"], "k"), *there],
         "other": [*configuration(other.url, ID, "k"), *there],
         "away": [*configuration("http://127.0.0.1:9", ID, "k"), *there],
-        "archive": found(service={"active": True, "enabled": True}),
+        "archive": agent_facts(service={"active": True, "enabled": True}),
         "no unit": [("^systemd_service .*stopped", missing), *there],
         "refuses": [("^systemd_service .*stopped", unable), *there],
-        "container": found(service_manager="bash", version="2.5.0"),
+        "container": agent_facts(service_manager="bash", version="2.5.0"),
     }
     hosts = {name: ScriptedHost(DEBIAN, its, absent) for name, its in answers.items()}
     hosts["image"] = ScriptedHost(DEBIAN, [*copied, *there], {"alpamon_state": "installed"})
     done = run_role(tmp_path, current, hosts, show=FACTS, core=core)
-    assert {name for name, host in done.hosts.items() if host.failure} == {"refuses"}, done.said
+    assert {name for name, host in done.hosts.items() if host.failure} == {"refuses"}, done.log
     assert [record["id"] for record in current.registered()] == [original["id"]]
     asked = [(request.method, request.headers["Authorization"]) for request in other.requests]
     assert asked == [("DELETE", f'id="{ID}", key="k"')]
@@ -361,7 +364,7 @@ def test_absent_and_the_token_of_the_workspace(
     orphans = {name: facts["alpamon_orphans"] for name, facts in shown.items() if facts["alpamon_orphans"]}
     assert orphans == {"away": [ID], "half": [ID]}
     assert {facts["alpamon_server_id"] for facts in shown.values()} == {""}
-    assert f"the record {ID} may be left behind" in done.said
+    assert f"the record {ID} may be left behind" in done.log
     for name in set(answers) - {"refuses"}:
         assert {"/etc/alpamon", "/var/lib/alpamon", "/run/alpamon", SOURCES} <= set(done[name].removed), name
         assert done[name].of("apt")[-1]["state"] == "absent"

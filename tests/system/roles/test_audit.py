@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_cores import CORES
-from system.playing import Play, play_out
+from system.plays import Play, run_playbook
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -80,9 +80,9 @@ def test_each_host_is_judged_by_its_own_variables(current: Workspace, tmp_path: 
         folder = tmp_path / "-".join(["run", *limit])
         arguments = [*limit, "-e", f"audit_report_dir={folder / 'report'}"]
         inventory = {"all": {"vars": everybody, "children": children}}
-        done = play_out(current, folder, ROLE, inventory, *arguments, core=core)
+        done = run_playbook(current, folder, ROLE, inventory, *arguments, core=core)
         kept = {key: value for key, value in expected.items() if not limit or key.startswith("web-02")}
-        assert judged(folder) == kept, done.said
+        assert judged(folder) == kept, done.log
         assert done.code == (0 if limit else 2)
 
 
@@ -92,8 +92,8 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
     variables = {"audit_check_sets": [], "audit_checks": [LIMITED], "audit_used_max": own, "audit_fail_on": "never"}
     variables["audit_report_dir"] = str(tmp_path / "report")
     play = {"hosts": "all", "gather_facts": False, "roles": [{"role": ROLE, "run_once": True}], "vars": variables}
-    done = play_out(current, tmp_path, [play], inventory)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, [play], inventory)
+    assert done.code == 0, done.log
     assert [outcome for outcome, _severity, _output in judged(tmp_path).values()] == ["passed", "failed"]
 
 
@@ -110,8 +110,8 @@ def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Wo
         ("audit_waivers: 'no_such' is undefined. Host: web-02.", {}, {"audit_waivers": "{{ no_such }}"}),
     )
     for number, (text, *given) in enumerate(cases):
-        done = play_out(current, tmp_path / str(number), ROLE, of_hosts(*given, audit_checks=[LIMITED]))
-        assert (done.code, text in " ".join(done.said.split())) == (2, True), done.said
+        done = run_playbook(current, tmp_path / str(number), ROLE, of_hosts(*given, audit_checks=[LIMITED]))
+        assert (done.code, text in " ".join(done.log.split())) == (2, True), done.log
     assert current.commands() == []
 
 
@@ -133,8 +133,8 @@ def test_what_hosts_say_of_the_play_may_be_the_same_or_be_overruled(current: Wor
     same = of_hosts({"audit_fail_on": "{{ level }}", "level": "never"}, {"audit_fail_on": "never"})
     different = of_hosts({"audit_fail_on": "high"}, {"audit_fail_on": "low"}, audit_title="{{ now() }}")
     for name, inventory, arguments in (("same", same, []), ("line", different, ["-e", "audit_fail_on=never"])):
-        done = play_out(current, tmp_path / name, ROLE, inventory, *arguments)
-        assert (done.code, done.tasks["Audit the hosts"][0]["summary"]["servers"]) == (0, 2), done.said
+        done = run_playbook(current, tmp_path / name, ROLE, inventory, *arguments)
+        assert (done.code, done.tasks["Audit the hosts"][0]["summary"]["servers"]) == (0, 2), done.log
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -144,8 +144,8 @@ def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: 
     in_edge = {**APPROVED, "groups": ["edge"]}
     inventory = of_hosts(*({"audit_waivers": own} for own in ([in_web, shared], [shared, in_db], [in_edge])))
     for limit in ([], ["--limit", "web"]):
-        done = play_out(current, tmp_path / "-".join(["run", *limit]), ROLE, inventory, *limit, core=core)
-        assert done.code == 0, done.said
+        done = run_playbook(current, tmp_path / "-".join(["run", *limit]), ROLE, inventory, *limit, core=core)
+        assert done.code == 0, done.log
         [result] = done.tasks["Audit the hosts"]
         assert result["summary"]["waived"] == (1 if limit else 3)
         warned = [warning for warning in result.get("warnings", []) if "names the check none" in warning]
@@ -155,8 +155,8 @@ def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: 
 def test_no_task_runs_for_each_host(current: Workspace, tmp_path: Path) -> None:
     """At a thousand hosts, each task that does takes longer than the audit."""
     arguments = ("-e", yaml.safe_dump({**role(NAMED)["vars"]}, default_flow_style=True, width=10_000))
-    done = play_out(current, tmp_path, ROLE, AGENTS, *arguments)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, ROLE, AGENTS, *arguments)
+    assert done.code == 0, done.log
     assert {task: len(results) for task, results in done.tasks.items()} == dict.fromkeys(done.tasks, 1)
     assert any(task.startswith("Validating arguments") for task in done.tasks)
 
@@ -178,30 +178,30 @@ def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: P
     )
     for number, (given, texts) in enumerate(cases):
         variables = {**role(PLAIN)["vars"], **given}
-        done = play_out(current, tmp_path / str(number), ROLE, AGENTS, "-e", json.dumps(variables))
+        done = run_playbook(current, tmp_path / str(number), ROLE, AGENTS, "-e", json.dumps(variables))
         results = [result for name in ("Audit the hosts", "Show the findings") for result in done.tasks.get(name, [])]
         told = json.dumps([line for result in results for line in (result.get("warnings", []), result["msg"])])
-        assert all(text in told for text in texts), done.said
+        assert all(text in told for text in texts), done.log
 
 
 def test_the_first_host_may_be_lost_before(current: Workspace, tmp_path: Path) -> None:
     fail = {"ansible.builtin.fail": {}, "when": "inventory_hostname == 'web-01'"}
-    done = play_out(current, tmp_path, [audited(NAMED, pre_tasks=[fail])], AGENTS)
-    assert done.code == 2, done.said
+    done = run_playbook(current, tmp_path, [audited(NAMED, pre_tasks=[fail])], AGENTS)
+    assert done.code == 2, done.log
     assert shown(done) == ["web-02 3", "web-03 3"]
     assert sorted(command["server"] for command in current.commands()) == sorted(AGENTS)
 
 
 def test_batches_are_refused(current: Workspace, tmp_path: Path) -> None:
-    done = play_out(current, tmp_path, [audited(NAMED, serial=1)], AGENTS)
-    assert done.code == 2, done.said
-    assert "Take serial out of the play" in " ".join(done.said.split())
+    done = run_playbook(current, tmp_path, [audited(NAMED, serial=1)], AGENTS)
+    assert done.code == 2, done.log
+    assert "Take serial out of the play" in " ".join(done.log.split())
     assert current.commands() == []
 
 
 def test_check_mode_predicts(current: Workspace, tmp_path: Path) -> None:
-    done = play_out(current, tmp_path, [audited(NAMED)], AGENTS, "--check")
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, [audited(NAMED)], AGENTS, "--check")
+    assert done.code == 0, done.log
     assert shown(done) == [f"{name} 3" for name in AGENTS]
     assert [result["changed"] for result in done.tasks["Audit the hosts"]] == [True]
     assert current.commands() == []

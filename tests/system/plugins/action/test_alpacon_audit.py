@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from system.playing import play, play_out, task
+from system.plays import play, run_playbook, task
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -26,8 +26,8 @@ def in_batches(serial: object, **options: object) -> list[Row]:
 
 
 def test_not_every_batch_audits_all_hosts(current: Workspace, tmp_path: Path) -> None:
-    done = play_out(current, tmp_path, in_batches(1), AGENTS)
-    assert done.code == 2, done.said
+    done = run_playbook(current, tmp_path, in_batches(1), AGENTS)
+    assert done.code == 2, done.log
     [result] = done.tasks["Audit"]
     assert result["msg"].startswith("hosts: with serial, each batch would audit all hosts of the play. Move the task")
     assert 'add hosts: "{{ ansible_play_batch }}".' in result["msg"]
@@ -35,15 +35,15 @@ def test_not_every_batch_audits_all_hosts(current: Workspace, tmp_path: Path) ->
 
 
 def test_each_batch_may_audit_its_own_hosts(current: Workspace, tmp_path: Path) -> None:
-    done = play_out(current, tmp_path, in_batches([1, "50%"], hosts="{{ ansible_play_batch }}"), AGENTS)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, in_batches([1, "50%"], hosts="{{ ansible_play_batch }}"), AGENTS)
+    assert done.code == 0, done.log
     assert sorted(command["server"] for command in current.commands()) == sorted(AGENTS)
 
 
 @pytest.mark.parametrize("serial", [50, "100%"])
 def test_one_batch_is_the_whole_play(current: Workspace, tmp_path: Path, serial: object) -> None:
-    done = play_out(current, tmp_path, in_batches(serial), AGENTS)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, in_batches(serial), AGENTS)
+    assert done.code == 0, done.log
     assert len(current.commands()) == len(AGENTS)
 
 
@@ -56,9 +56,9 @@ def test_no_log_keeps_answers_out_of_the_message(current: Workspace, tmp_path: P
         task("Unknown", {"checks": [{**password, "line": "echo {{ word }}; kill $$"}]}, AUDIT, **silent),
         task("Wrong", {"checks": [{**password, "matches": ["{{ word }}("]}]}, AUDIT, **silent),
     ]
-    done = play_out(current, tmp_path, play(*tasks), ["web-01"], "-e", "word=hunter2hunter2")
-    assert ("hunter2hunter2" in done.said) is not no_log, done.said
+    done = run_playbook(current, tmp_path, play(*tasks), ["web-01"], "-e", "word=hunter2hunter2")
+    assert ("hunter2hunter2" in done.log) is not no_log, done.log
     assert "hunter2hunter2" in (tmp_path / "report/audit.json").read_text(encoding="utf-8")
     if no_log:
-        assert "1 finding of severity high or worse: web-01: password (high).\n" in done.said
-        assert "matches: what is wrong with it is not shown, since the task has no_log. Write a" in done.said
+        assert "1 finding of severity high or worse: web-01: password (high).\n" in done.log
+        assert "matches: what is wrong with it is not shown, since the task has no_log. Write a" in done.log

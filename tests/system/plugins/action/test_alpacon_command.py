@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES, prepare
-from system.playing import COMMAND_MODULE, Play, play, play_out, task
+from system.plays import COMMAND_MODULE, Play, play, run_playbook, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -58,8 +58,8 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
         task("missing", {"script": "nosuch.sh"}),
         task("a folder", {"script": "files"}),
     ]
-    done = play_out(current, tmp_path, role(tmp_path, tasks), HOSTS)
-    assert stdout(done, "role") == {"inner.sh|a  b|$HOME|*|"}, done.said
+    done = run_playbook(current, tmp_path, role(tmp_path, tasks), HOSTS)
+    assert stdout(done, "role") == {"inner.sh|a  b|$HOME|*|"}, done.log
     assert stdout(done, "folder") == {"outer.sh|"}
     assert stdout(done, "beside") == {"beside it.sh|web-01|", "beside it.sh|web-02|"}
     assert stdout(done, "absolute") == {"beside it.sh|"}
@@ -79,8 +79,8 @@ def test_what_has_no_effect_is_told_once(current: Workspace, tmp_path: Path) -> 
         task("line", {"line": "true"}, until="r.stderr_lines == []", **on_stderr),
         task("line again", {"line": "true"}, **on_stderr),
     ]
-    done = play_out(current, tmp_path, play(*tasks), HOSTS)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, play(*tasks), HOSTS)
+    assert done.code == 0, done.log
     warned = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
     [of_limits], [of_line] = warned.pop("per host"), warned.pop("line")
     assert of_limits.startswith("max_concurrency and max_errors: no effect, since each host has a task of its own here")
@@ -99,14 +99,16 @@ def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, 
     plays = play(task("run", {"script": "secret.sh"}), task("there", {"script": "secret.sh"}, delegate_to="there"))
     plays[0] |= SAME_PYTHON
     arguments = ("--vault-password-file", str(tmp_path / "password"), "-vvv")
-    done = play_out(current, tmp_path, plays, ["web-01", "there"], *arguments, *LIMIT, core=core)
-    assert (stdout(done, "run"), stdout(done, "there")) == ({"14"}, {"14"}), done.said
-    assert "hunter2" not in done.said
+    done = run_playbook(current, tmp_path, plays, ["web-01", "there"], *arguments, *LIMIT, core=core)
+    assert (stdout(done, "run"), stdout(done, "there")) == ({"14"}, {"14"}), done.log
+    assert "hunter2" not in done.log
     assert "secret=" not in str(done.tasks)
     encoded = "c2VjcmV0PWh1bnRlcjJ"  # in Base64
-    assert encoded not in done.said
+    assert encoded not in done.log
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
-    locked = play_out(current, tmp_path / "locked", play(task("run", {"script": f"{tmp_path}/files/secret.sh"})), HOSTS)
+    locked = run_playbook(
+        current, tmp_path / "locked", play(task("run", {"script": f"{tmp_path}/files/secret.sh"})), HOSTS
+    )
     assert all(row["msg"].startswith("script: ") for row in locked.tasks["run"])
 
 
@@ -123,11 +125,11 @@ def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path) -> N
         )
     )
     plays[0] |= SAME_PYTHON
-    done = play_out(current, tmp_path, plays, ["web-01", "there"], *LIMIT)
+    done = run_playbook(current, tmp_path, plays, ["web-01", "there"], *LIMIT)
     digest = hashlib.sha256((tmp_path / "files/big").read_bytes()).hexdigest()
     for mark in ("here", "there"):
         [ran] = done.tasks[f"script {mark}"]
-        assert (ran["stdout"], ran["stderr"], ran["rc"]) == (f"{digest}  -", "to read", 3), done.said
+        assert (ran["stdout"], ran["stderr"], ran["rc"]) == (f"{digest}  -", "to read", 3), done.log
         assert stdout(done, f"argv {mark}") == {"$HOME|ä \t'|"}
     assert len({row["line"] for row in current.commands()}) == 2
 
@@ -141,9 +143,9 @@ def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current:
     servers = ("-e", "alpacon_servers=web-01,web-02")
     for name in ("'a job.sh'", f"'{tmp_path}/a folder/a job.sh'"):
         script = ("-e", json.dumps({"alpacon_script": f"{name} 'x  y'"}))
-        done = play_out(current, start, "herdops.alpacon.run", None, *servers, *script, **stale)
-        assert done.code == 0, done.said
-        assert done.said.count("a job.sh|x  y|") >= 2
+        done = run_playbook(current, start, "herdops.alpacon.run", None, *servers, *script, **stale)
+        assert done.code == 0, done.log
+        assert done.log.count("a job.sh|x  y|") >= 2
     assert len(current.commands()) == 4
 
 
@@ -161,8 +163,8 @@ def test_a_host_that_is_offline_is_unreachable_wherever_the_module_runs(
         for where in ("localhost", "there")
     ]
     plays = [{**play(*tasks)[0], **SAME_PYTHON}]
-    done = play_out(current, tmp_path, plays, ["web-01", "there"], *LIMIT, core=core)
-    assert done.said.count("UNREACHABLE!") == 2, done.said
+    done = run_playbook(current, tmp_path, plays, ["web-01", "there"], *LIMIT, core=core)
+    assert done.log.count("UNREACHABLE!") == 2, done.log
     for [row] in done.tasks.values():
         assert (row["outcome"], row["unreachable"]) == ("offline", True)
 
@@ -195,13 +197,13 @@ def test_no_log_keeps_what_commands_write_and_are_given_out_of_messages(
     tasks.append(task("looped", {"line": "echo {{ item }}; exit 1"}, loop=["{{ word }}"], **where))
     plays = [{**play(*tasks)[0], "no_log": True, **SAME_PYTHON}]
     arguments = ("-e", f"word={SILENT}", *LIMIT)
-    done = play_out(current, tmp_path, plays, ["web-01", "elsewhere"], *arguments, core=core)
-    assert SILENT not in done.said.lower(), done.said
+    done = run_playbook(current, tmp_path, plays, ["web-01", "elsewhere"], *arguments, core=core)
+    assert SILENT not in done.log.lower(), done.log
     assert len(current.commands()) == 7
     if core != "oldest":
-        assert "The command ended with rc 1." in done.said
-        assert "The workspace does not accept this command." in done.said
-        assert "env: what is wrong with it is not shown, since the task has no_log." in done.said, done.said
+        assert "The command ended with rc 1." in done.log
+        assert "The workspace does not accept this command." in done.log
+        assert "env: what is wrong with it is not shown, since the task has no_log." in done.log, done.log
 
 
 # Check mode
@@ -226,9 +228,9 @@ def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, t
         task("awaited for real", {"ids": ["{{ one.id }}"], "state": "finished"}, check_mode=False),
         task("misspelt", {"ids": ["{{ one.id }}"], "state": "finished", "waits": True}),
     ]
-    done = play_out(current, tmp_path, play(*tasks), ["web-01"], "--check")
+    done = run_playbook(current, tmp_path, play(*tasks), ["web-01"], "--check")
     failed = [name for name, [*_others, row] in done.tasks.items() if row["failed"]]
-    assert failed == ["nothing", "awaited for real", "misspelt"], done.said
+    assert failed == ["nothing", "awaited for real", "misspelt"], done.log
     for name in ("await one", "elsewhere", "cancel", "cancel there"):
         for row in done.tasks[name]:
             assert (row["changed"], row["commands"], row["summary"], row["requests"]) == (False, [], {}, 0)
@@ -249,8 +251,8 @@ def test_conditions_on_rc_hold_of_what_is_only_predicted(current: Workspace, tmp
         {"name": "not for real", "ansible.builtin.assert": {"that": ["one.rc_assumed", NO_RC, "one.ran is false"]}},
     ]
     plays = [{**play(*tasks)[0], **SAME_PYTHON}]
-    done = play_out(current, tmp_path, plays, ["web-01", "there"], "--check", *LIMIT, core=core)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, plays, ["web-01", "there"], "--check", *LIMIT, core=core)
+    assert done.code == 0, done.log
     assert current.commands() == []
 
 
@@ -264,7 +266,7 @@ def test_diffs_name_a_server_of_the_inventory_in_one_way(current: Workspace, tmp
         for options in (scheduled, cancelled)
         for check in (True, False)
     ]
-    done = play_out(current, tmp_path, play(*tasks), inventory)
+    done = run_playbook(current, tmp_path, play(*tasks), inventory)
     sides = [row["diff"] for [row] in done.tasks.values()]
     line = f"web-01: reboot at {at}\n"
     assert sides == [*[{"before": "", "after": line}] * 2, *[{"before": line, "after": ""}] * 2]

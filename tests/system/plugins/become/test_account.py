@@ -14,7 +14,7 @@ import pytest
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import become_loader
 from ansible_cores import CORES
-from system.playing import Row, over_connection, task
+from system.plays import Row, run_over_connection, task
 from workspace.client import Workspace
 
 ACCOUNT = {"become": True, "become_method": "herdops.alpacon.account"}
@@ -42,17 +42,17 @@ def test_tasks_run_as_their_accounts_and_fail_alone_where_a_server_lacks_one(
         whoami("Unknown", **ACCOUNT, become_user="stranger"),
         whoami("Sudo", **sudo, ignore_unreachable=True),
     ]
-    run = over_connection(current, tmp_path, tasks, {"web-01": {"ansible_user": "ubuntu"}}, "-vvv")
+    run = run_over_connection(current, tmp_path, tasks, {"web-01": {"ansible_user": "ubuntu"}}, "-vvv")
     result = {name: rows[0] for name, rows in run.tasks.items()}
-    assert [result[name]["stdout"] for name in ("Rescued", "Root")] == ["ubuntu", "root"], run.said
+    assert [result[name]["stdout"] for name in ("Rescued", "Root")] == ["ubuntu", "root"], run.log
     assert [item["stdout"] for item in result["Items"]["results"]] == ["root", "deploy", "root"]
     assert "nothing was run: the server has no group deploy. Name a group of the account" in result["Lacking"]["msg"]
     assert "alpacon_groupname" in result["Lacking"]["msg"]
     assert "become_user" in result["Unknown"]["msg"]
     unreachable = [bool(result[name].get("unreachable")) for name in ("Lacking", "Unknown", "Sudo")]
     assert unreachable == [False, False, True]
-    assert "echo ~root" in run.said, "temporary folders are those of the account"
-    assert "~ubuntu" not in run.said.partition("TASK [Copy]")[2]
+    assert "echo ~root" in run.log, "temporary folders are those of the account"
+    assert "~ubuntu" not in run.log.partition("TASK [Copy]")[2]
 
 
 def test_the_account_is_named_by_the_connection_of_the_workspace_alone() -> None:
@@ -83,13 +83,13 @@ def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_p
         whoami("Password", become=True, become_method="su", vars=discovers),
         whoami("Windows", vars={"ansible_shell_type": "powershell"}),
     ]
-    run = over_connection(current, tmp_path, tasks, ["web-01"], "-vvv", core=core)
+    run = run_over_connection(current, tmp_path, tasks, ["web-01"], "-vvv", core=core)
     could_not = "The task could not become root by sudo: "
     for name in ("Missing", "Missing, with files"):
         assert re.search(rf"{could_not}.*sudo-missing: .*not found. Use become_method: ", run.tasks[name][0]["msg"])
     assert f"{could_not}sudo: a password is required. Use become_method: " in run.tasks["Asking"][0]["msg"]
     assert [run.tasks[name][0]["rc"] for name in ("Fails", "Not missed")] == [3, 127]
-    _before, _silent, silent = run.said.partition("TASK [Silent]")
+    _before, _silent, silent = run.log.partition("TASK [Silent]")
     silent, _fails, after = silent.partition("TASK [Fails]")
     assert "not found" not in silent
     assert could_not not in after
@@ -97,5 +97,5 @@ def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_p
     assert said in run.tasks["Password"][0]["msg"]
     assert "Windows servers are not supported by this connection" in run.tasks["Windows"][0]["msg"]
     assert "Password" not in str(current.commands())
-    assert secret not in run.said
-    assert "unreachable=0" in run.said
+    assert secret not in run.log
+    assert "unreachable=0" in run.log

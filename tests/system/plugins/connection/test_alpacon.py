@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import Row, ids_in, over_connection, task
+from system.plays import Row, read_journal_ids, run_over_connection, task
 from workspace.client import Workspace
 
 #: Text that is not only in a module's arguments, but nowhere else either.
@@ -57,8 +57,8 @@ def test_modules_files_and_outputs_with_and_without_a_shell(current: Workspace, 
             delay=0.2,
         ),
     ]
-    run = over_connection(current, tmp_path, tasks, ["web-01", "web-02"])
-    assert run.code == 0, run.said
+    run = run_over_connection(current, tmp_path, tasks, ["web-01", "web-02"])
+    assert run.code == 0, run.log
     for number, host in enumerate(("web-01", "web-02")):
         result = {task: rows[number] for task, rows in run.tasks.items()}
         for file in (f"{host} {NAME}", f"{host} back"):
@@ -88,12 +88,12 @@ def test_what_tasks_are_given_stays_with_them(current: Workspace, tmp_path: Path
         builtin("Removes", "file", {"path": f"{tmp_path}/own", "state": "absent"}),
         builtin("Shows", "shell", {"stdin": SECRET, "cmd": ARGV_OF_ALL}, vars={"ansible_pipelining": False}),
     ]
-    run = over_connection(current, tmp_path, tasks, ["web-01"], "-vvv", core=core)
+    run = run_over_connection(current, tmp_path, tasks, ["web-01"], "-vvv", core=core)
     [shown] = run.tasks["Shows"]
-    assert "/bin/sh -c" in shown["stdout"], run.said
+    assert "/bin/sh -c" in shown["stdout"], run.log
     assert SECRET not in shown["stdout"]
-    assert current.token not in run.said
-    before, _task, _after = run.said.partition("TASK [Shows]")
+    assert current.token not in run.log
+    before, _task, _after = run.log.partition("TASK [Shows]")
     assert "EXEC echo shown; false" in before
     assert "EXEC (not shown, since the task has no_log)" in before
     assert SECRET not in before
@@ -109,9 +109,9 @@ def test_who_cannot_be_reached_and_what_is_too_large_differ(current: Workspace, 
     current.add_servers("away-01", connected=False)
     current.fault("status", method="POST", path="^/api/events/commands/$", status=413)
     known = {"alpacon_server_id": current.server_ids()["away-01"], "alpacon_is_connected": False}
-    run = over_connection(current, tmp_path, [builtin("Raw", "raw", "true")], {"away-01": known, "web-02": {}})
+    run = run_over_connection(current, tmp_path, [builtin("Raw", "raw", "true")], {"away-01": known, "web-02": {}})
     away, large = run.results["away-01"], run.results["web-02"]
-    assert away["unreachable"], run.said
+    assert away["unreachable"], run.log
     assert "offline" in away["msg"]
     assert "may have run" not in away["msg"]
     assert (large["failed"], large.get("unreachable", False)) == (True, False)
@@ -124,7 +124,7 @@ def test_an_interrupted_run_leaves_the_ids_and_has_said_where(current: Workspace
     group = "{{ lookup('pipe', 'ps -o pgid= $$') | trim }}"
     told = "alpacon: if this run is interrupted, the IDs are in "
     wait = f"until grep -q '{told}' {tmp_path}/log; do sleep 0.1; done; kill -INT -{group}; sleep 20"
-    run = over_connection(current, tmp_path, [builtin("Long", "shell", wait)])
+    run = run_over_connection(current, tmp_path, [builtin("Long", "shell", wait)])
     [journal] = run.journals
-    assert run.said.count(f"{told}{journal}") == 1
-    assert ids_in(journal) == [row["id"] for row in modules(current)]
+    assert run.log.count(f"{told}{journal}") == 1
+    assert read_journal_ids(journal) == [row["id"] for row in modules(current)]

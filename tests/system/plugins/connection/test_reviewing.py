@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible_cores import CORES
 from system.inventories import Source
-from system.playing import environment, over_connection, run_plays, task
+from system.plays import environment, run_over_connection, run_plays, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -31,10 +31,10 @@ def test_the_one_pattern_is_enough_and_lets_no_other_line_through(current: Works
     source.write(connection=True)
     current.settings(acl={"admin": [PATTERN]})
     pinged = source.run(*HOST, "ansible.builtin.ping", program="ansible")
-    assert pinged.code == 0, pinged.out + pinged.said
+    assert pinged.code == 0, pinged.out + pinged.log
     plain = source.run(*HOST, "herdops.alpacon.alpacon_command", "-a", "line=uptime", program="ansible")
     assert plain.code != 0
-    assert "The access list of this token does not allow that command" in plain.out + plain.said
+    assert "The access list of this token does not allow that command" in plain.out + plain.log
     for row in current.commands():
         assert re.fullmatch(
             r"/bin/sh -c \$RUN (command|module):ansible\.builtin\.ping sha256:[0-9a-f]{64}", row["line"]
@@ -62,8 +62,8 @@ def test_the_plays_of_the_guides_find_them(
     blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", text)
     [block] = [block for block in blocks if f"- name: {play}\n" in block]
     done = run_plays(current, tmp_path, ["localhost"], yaml.safe_load(textwrap.dedent(block)))
-    assert done.code == 0, done.said
-    assert shown in done.said
+    assert done.code == 0, done.log
+    assert shown in done.log
 
 
 MODULE = """\
@@ -94,7 +94,7 @@ def test_a_module_has_one_name_however_the_task_calls_it(current: Workspace, tmp
     ]
     paths = f"{environment(current, tmp_path)['ANSIBLE_COLLECTIONS_PATH']}:{tmp_path}"
     tasks.append(task("by its collection", {}, "new", collections=["some.where"]))
-    done = over_connection(current, tmp_path, tasks, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
-    assert not any(rows[0]["failed"] for rows in done.tasks.values()), done.said
+    done = run_over_connection(current, tmp_path, tasks, core=core, ANSIBLE_COLLECTIONS_PATH=paths)
+    assert not any(rows[0]["failed"] for rows in done.tasks.values()), done.log
     labels = {row["line"].split()[3].partition(":")[2] for row in current.commands()}
     assert labels == set(names)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import Row, over_connection, task
+from system.plays import Row, run_over_connection, task
 from workspace.client import Workspace
 
 NEW = {"method": "POST", "body": {"names": ["moved"], "agent": True}, "body_format": "json", "status_code": [200, 201]}
@@ -24,7 +24,7 @@ def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp
     ids = current.server_ids()
     hosts: dict[str, Row] = {"web-01": {"alpacon_server_id": ids["web-01"]}, "web-02": {"ansible_host": "10.77.9.9"}}
     hosts |= {"other-name": {"alpacon_server_id": ids["web-02"]}, "nobody": {}}
-    run = over_connection(
+    run = run_over_connection(
         current,
         tmp_path,
         [
@@ -41,7 +41,7 @@ def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp
         return str(run.tasks[name][0]["stdout"]).rpartition("/")[2]
 
     assert [home(name) for name in ("Own", "By name", "By id")] == ["web-01", "web-02", "web-02"]
-    assert "no server is named nobody" in run.said
+    assert "no server is named nobody" in run.log
     items = [item["stdout"].rpartition("/")[2] for item in run.tasks["Items"][0]["results"]]
     assert items == ["web-01", "web-02", "web-01"]
     assert len(current.commands()) == 6
@@ -64,8 +64,8 @@ def test_a_reset_finds_the_server_anew_and_reads_variables_that_are_templates(
     current.add_servers("moved", agent=True)
     current.wait_connected("moved")
     before = current.server_ids()["moved"]
-    run = over_connection(current, tmp_path, tasks, {"moved": own}, core=core)
-    assert run.code == 0, run.said
+    run = run_over_connection(current, tmp_path, tasks, {"moved": own}, core=core)
+    assert run.code == 0, run.log
     assert current.server_ids()["moved"] != before
     assert not run.tasks["Second"][0]["failed"]
-    assert "WARNING" not in run.said
+    assert "WARNING" not in run.log

@@ -23,9 +23,9 @@ from ansible.plugins.loader import inventory_loader
 from ansible_cores import CORES, prepare
 from system import inventories
 from system.certificates import authority
-from system.inventories import APP, DB, NEW, ODD, TWINS, Listing, Parsed, Row, Source, parsed
-from system.playing import environment
-from system.support import Reply, ScriptedServer, paths
+from system.inventories import APP, DB, NEW, ODD, TWINS, Listing, Parsed, Row, Source, parse_sources
+from system.plays import environment
+from system.support import Response, ScriptedServer, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
@@ -47,7 +47,7 @@ def filled() -> Iterator[Callable[[str], Workspace]]:
         def get(dialect: Any) -> Workspace:
             if dialect not in started:
                 started[dialect] = stack.enter_context(Workspace(dialect, servers=0, agents=False))
-                inventories.fill(started[dialect])
+                inventories.add_servers(started[dialect])
             started[dialect].clear_faults()
             started[dialect].reset_counters()
             return started[dialect]
@@ -64,7 +64,7 @@ def source(filled: Callable[[str], Workspace], tmp_path: Path) -> Source:
 def requests_of(source: Source) -> list[str]:
     """The requests of the last run, without what all of them have."""
     made = source.workspace.requests_made()
-    asked = paths(source.workspace)[-made:] if made else []
+    asked = request_paths(source.workspace)[-made:] if made else []
     return [path.replace("&page_size=100", "").replace("?page_size=100", "") for path in asked]
 
 
@@ -80,16 +80,16 @@ def web(*more: Row) -> list[Row]:
 
 def served(source: Source, rows: list[Any], *before: Path, **options: Any) -> Parsed:
     """Read the inventory of a workspace that has just these rows, after other inventories."""
-    with ScriptedServer([Reply(page(rows))]) as server:
+    with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **options)
-        return parsed(*before, source.path)
+        return parse_sources(*before, source.path)
 
 
 def printed(
     source: Source, rows: list[Any], *arguments: str, program: str = "ansible-inventory", **more: Any
 ) -> Listing:
     """Run a program with the inventory of a workspace that has just these rows."""
-    with ScriptedServer([Reply(page(rows))]) as server:
+    with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **more)
         return source.run(*(arguments or ("--list",)), program=program)
 
@@ -126,7 +126,7 @@ def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace:
 
 def test_only_files_of_that_name_are_ours(tmp_path: Path) -> None:
     plugin: Any = inventory_loader.get(PLUGIN)
-    plugin.display = inventories.Notes()
+    plugin.display = inventories.RecordingDisplay()
     for name in ("my.alpacon.yml", "alpacon.yaml", "inventory.yml"):
         (tmp_path / name).write_text(f"plugin: {PLUGIN}\n", encoding="utf-8")
         assert plugin.verify_file(str(tmp_path / name)) is (name != "inventory.yml")
@@ -246,7 +246,7 @@ def test_a_tag_that_makes_no_group_costs_no_host(source: Source, core: str) -> N
     rows = web({"tags": {"role": "web"}}, {"tags": {"role": "all"}}, {"tags": {"role": True}})
     by_role = {"key": BY_ROLE, "prefix": "role", "parent_group": "role_all"}
     listing = printed(source, rows, keyed_groups=[by_role, {"key": "alpacon_name"}])
-    assert sorted(listing.hosts) == ["web-1", "web-2", "web-3"], listing.said
+    assert sorted(listing.hosts) == ["web-1", "web-2", "web-3"], listing.log
     assert listing.groups["role_web"] == ["web-1"]
     assert [listing.groups[f"_web_{number}"] for number in (1, 2, 3)] == [["web-1"], ["web-2"], ["web-3"]]
     assert re.search(rf"for which {re.escape(BY_ROLE)} in keyed_groups makes no valid group \(", listing.warnings)
@@ -284,8 +284,8 @@ def test_templates_vaults_and_extra_variables_on_every_core(source: Source, core
     source.write(text, filters=filters, hostname="{{ alpacon_name }}.{{ domain }}", use_extra_vars=True)
     given = ("-e", json.dumps(extra), "--vault-password-file", str(password), "-vvvv")
     listing = source.run("--list", *given, **bare)
-    assert list(listing.hosts) == ["app-01.corp.test"], listing.said
-    assert source.workspace.token not in listing.out + listing.said
+    assert list(listing.hosts) == ["app-01.corp.test"], listing.log
+    assert source.workspace.token not in listing.out + listing.log
     source.write("token: '{{ mine }}'\n", hostname="{{ alpacon_name }}.{{ domain | default('x') }}", filters=ONES)
     extra_too = ("-e", f"mine={source.workspace.token} alpacon_url={source.workspace.url} domain=corp.test")
     assert "app-01.x" in source.run("--list", *extra_too, **bare).hosts, "only use_extra_vars lets names have them"
@@ -355,12 +355,12 @@ def test_neither_workspace_nor_cache_makes_anything_of_texts_but_data(source: So
     play = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.debug": show}]}]
     (source.folder / "play.json").write_text(json.dumps(play), encoding="utf-8")
     own: Row = {"keyed_groups": [{"key": "alpacon_tags.a"}], "compose": {"shown": "alpacon_tags.a | string | trim"}}
-    with ScriptedServer([Reply(page(rows))]) as server:
+    with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **cached(source, **own))
         for _run in ("from the workspace", "from the cache"):
             shown = source.run(str(source.folder / "play.json"), program="ansible-playbook")
-            assert shown.code == 0, shown.out + shown.said
-            assert shown.out.count("ok=1 ") == len(rows), shown.out + shown.said
+            assert shown.code == 0, shown.out + shown.log
+            assert shown.out.count("ok=1 ") == len(rows), shown.out + shown.log
             assert not inventories.MARKER.exists()
         assert len(server.requests) == 1
 
@@ -403,7 +403,7 @@ def test_a_workspace_that_fails_leaves_what_is_stale_where_that_is_allowed(sourc
 
 def test_an_untrusted_certificate_gets_nothing_stale(source: Source) -> None:
     ca = authority(source.folder, "Our CA")
-    with ScriptedServer([Reply(page([{"id": APP, "name": "app-01"}]))], ca.server) as server:
+    with ScriptedServer([Response(page([{"id": APP, "name": "app-01"}]))], ca.server) as server:
         own = cached(source, url=server.url, token=TOKEN, cache_allow_stale=True)
         assert list(source.parse(**own, ca_path=str(ca.file)).hosts) == ["app-01"]
         os.utime(cache_file(source), (time.time() - 7200,) * 2)
@@ -426,7 +426,7 @@ def test_tasks_need_not_look_up_servers_and_a_group_of_that_name_stops_them(curr
     assert listing.code != 0
     assert "web-01 is a host and a group of the inventory, and in patterns means the host only" in listing.out
     assert sorted(row["server"] for row in current.commands()) == ["web-02", "web-03"]
-    assert [path.split("?")[0] for path in paths(current) if "/servers/" in path] == ["/api/servers/servers/"]
+    assert [path.split("?")[0] for path in request_paths(current) if "/servers/" in path] == ["/api/servers/servers/"]
 
 
 # Names that mean something else, and rows that are no servers
@@ -456,7 +456,7 @@ def test_names_that_are_not_safe_are_told_of_and_shown_without_what_terminals_ob
     assert {name: host["alpacon_name"] for name, host in read.hosts.items()} == {new: old for old, new in names.items()}
     assert "2 servers had a name that is not safe for a host, which is now: " in read.warnings
     graph = printed(source, rows, "--graph")
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", graph.out + graph.said)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", graph.out + graph.log)
 
 
 ODD_ROWS: list[Any] = json.loads('[{"id": null, "name": "x"}, {"name": "x"}, {"id": 7}, {"id": "../x", "name": "x"}]')

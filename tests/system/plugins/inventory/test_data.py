@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible_cores import prepare
 from system.inventories import Listing, Source
-from system.support import Reply, ScriptedServer
+from system.support import Response, ScriptedServer
 
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, page
 
@@ -48,7 +48,7 @@ def row(number: int, name: str, **more: Any) -> dict[str, Any]:
 def played(source: Source, rows: list[Any], *plays: dict[str, Any], **options: Any) -> Listing:
     """Run plays with the inventory of a workspace that has just these servers."""
     (source.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
-    with ScriptedServer([Reply(page(rows))]) as server:
+    with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **options)
         settings = ("-e", json.dumps({"alpacon_url": server.url, "alpacon_token": TOKEN}))
         return source.run(str(source.folder / "play.json"), *settings, program="ansible-playbook")
@@ -84,7 +84,7 @@ def test_no_text_becomes_an_expression(tmp_path: Path, current: Any, core: str) 
     tasks = tasks_with(CONDITIONS)
     play = {"hosts": "all", "gather_facts": False, "tasks": tasks}
     ran = played(source, rows, play, compose={"state": "alpacon_tags.state"})
-    assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
+    assert f"ok={len(tasks)} " in ran.out, ran.out + ran.log
     assert not (tmp_path / RUN).exists()
 
 
@@ -104,7 +104,7 @@ def test_no_name_of_a_host_becomes_an_expression_or_a_line_of_a_shell(tmp_path: 
         {"ansible.builtin.raw": line, "delegate_to": "localhost", "throttle": 1},
     ]
     ran = played(source, rows, {"hosts": "all", "gather_facts": False, "tasks": tasks})
-    assert ran.code == 0, ran.out + ran.said
+    assert ran.code == 0, ran.out + ran.log
     assert not (tmp_path / RUN).exists()
     assert len((tmp_path / "hosts").read_text(encoding="utf-8").splitlines()) == len(NAMES)
 
@@ -124,7 +124,7 @@ def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, c
     play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
     rows = [row(n, name, tags={"state": STATES[name]}) for n, name in enumerate(("call", "quoted"))]
     ran = played(source, rows, play)
-    assert f"ok={len(tasks)} " in ran.out, ran.out + ran.said
+    assert f"ok={len(tasks)} " in ran.out, ran.out + ran.log
     assert not (tmp_path / RUN).exists()
 
 
@@ -132,7 +132,7 @@ def test_no_result_of_a_task_becomes_an_expression_before_2_19(tmp_path: Path, c
 def test_harmless_text_is_listed_plainly(tmp_path: Path, current: Any, core: str) -> None:
     source = Source(current, tmp_path, prepare(core))
     server = row(1, "web-01", os_name="Debian GNU/Linux", tags={"call": CALL, "role": "db"})
-    with ScriptedServer([Reply(page([server]))]) as scripted:
+    with ScriptedServer([Response(page([server]))]) as scripted:
         compose = {"fqdn": "alpacon_name ~ '.example.com'", "odd": "alpacon_tags.call ~ '.'"}
         source.write(url=scripted.url, token=TOKEN, compose=compose)
         host = json.loads(source.run("--list").out)["_meta"]["hostvars"]["web-01"]

@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from system.playing import play_out
+from system.plays import run_playbook
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -48,8 +48,8 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
         {"name": told, "ansible.builtin.debug": {"msg": f"{{{{ query({arguments}) }}}}"}, "ignore_errors": True}
         for arguments, told in MISTAKES.items()
     ]
-    play = play_out(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"])
-    assert play.code == 0, play.said
+    play = run_playbook(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"])
+    assert play.code == 0, play.log
     [strict], bases, [profile] = (play.tasks[name][0]["msg"] for name in lookups)
     assert (strict["name"], strict["severity"], strict["timeout"]) == (
         "strict",
@@ -86,8 +86,8 @@ def test_an_audit_has_the_results_of_each_server_for_one_command(current: Worksp
     role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
     before = len(current.commands())
     plays: list[Row] = [{"hosts": "all", "gather_facts": False, "roles": [role]}]
-    play = play_out(current, tmp_path, plays, AGENTS)
-    assert play.code == 0, play.said
+    play = run_playbook(current, tmp_path, plays, AGENTS)
+    assert play.code == 0, play.log
     report = json.loads((tmp_path / "report/audit.json").read_text())
     found = {(row["host"], row["check"]): row["outcome"] for row in report["results"]}
     outcomes = {"p/a": "failed", "p/b": "passed", "p/c": "unknown"}
@@ -114,17 +114,17 @@ def test_benchmarks_on_servers_are_part_of_the_one_command_of_each(current: Work
     role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
     before = len(current.commands())
     plays: list[Row] = [{"hosts": "all", "gather_facts": False, "roles": [role]}]
-    play = play_out(current, tmp_path, plays, {"all": {"hosts": hosts}})
-    assert play.code == 0, play.said
+    play = run_playbook(current, tmp_path, plays, {"all": {"hosts": hosts}})
+    assert play.code == 0, play.log
     report = json.loads((tmp_path / "report/audit.json").read_text())
     found = {(row["host"], row["check"]): row for row in report["results"]}
     assert set(found) == {*((host, "one") for host in AGENTS), ("web-02", "cis")}
     assert found["web-02", "cis"]["outcome"] == "unknown"
     assert re.search("(oscap is not installed|is not on this server|only as root)", found["web-02", "cis"]["message"])
     assert len(current.commands()) - before == 3
-    refused = play_out(
+    refused = run_playbook(
         current, tmp_path, [{**plays[0], "vars": {"audit_benchmarks": [{"file": "a/b", "profile": "cis"}]}}], AGENTS
     )
     assert refused.code
-    assert "audit_benchmarks, entry 1: file: a/b is a relative path" in refused.said
+    assert "audit_benchmarks, entry 1: file: a/b is a relative path" in refused.log
     assert len(current.commands()) - before == 3

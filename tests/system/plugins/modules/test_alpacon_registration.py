@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from system import playing
-from system.registering import REGISTER
+from system.plays import start_task
+from system.registrations import REGISTER
 from workspace.client import Workspace
 
 HOSTS = [f"node{number:02d}.example.com" for number in range(50)]
@@ -39,15 +39,15 @@ def test_no_record_too_many_while_answers_are_lost(workspace: Workspace, tmp_pat
     for kind, status, times in FAULTS:
         workspace.fault(kind, method="POST", path=REGISTER, times=times, status=status)
     given: dict[str, Any] = {"forks": 25, "module": "alpacon_registration"}
-    play = playing.start(workspace, tmp_path / "first", HOSTS, options(key), **given).end()
+    play = start_task(workspace, tmp_path / "first", HOSTS, options(key), **given).end()
     assert all(fault["times"] == 0 for fault in workspace.faults())
-    assert key not in play.said
+    assert key not in play.log
     results = {host: result for host, result in play.results.items() if not result.get("failed")}
     # Who lost three answers in a row gives up, with nothing left behind, and gets through the next time.
     late = [host for host in HOSTS if host not in results]
     assert all(play.results[host]["orphans"] == [] for host in late)
     if late:
-        again = playing.start(workspace, tmp_path / "again", late, options(key), **given).end()
-        assert again.code == 0, again.said
+        again = start_task(workspace, tmp_path / "again", late, options(key), **given).end()
+        assert again.code == 0, again.log
         results |= again.results
     check(workspace, results)

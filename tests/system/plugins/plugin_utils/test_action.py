@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from ansible_cores import CORES, prepare
 from system.certificates import authority
-from system.forked import carry_out
-from system.playing import PATIENCE, environment, play, play_out, task
+from system.fork_server import run_program
+from system.plays import TIMEOUT, environment, play, run_playbook, task
 from workspace.client import Workspace
 
 HOSTS = ("web-01", "web-02", "web-03")
@@ -43,7 +43,7 @@ def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str) -> 
         workspace.wait_connected(*HOSTS)
         plays = play(task("run", {"line": "echo ready"}))
         environ = {"ALPACON_CA_PATH": str(ca.file), "PYTHONPATH": str(tmp_path), "CONTEXTS": str(contexts)}
-        done = play_out(workspace, tmp_path / "play", plays, HOSTS, core=core, **environ)
+        done = run_playbook(workspace, tmp_path / "play", plays, HOSTS, core=core, **environ)
         assert {result["stdout"] for result in done.tasks["run"]} == {"ready"}
     assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.pid)}
 
@@ -56,6 +56,6 @@ def test_progress_leaves_the_output_to_callbacks_that_print_a_document(current: 
     (tmp_path / "ansible.cfg").touch()
     out, err = tmp_path / "out", tmp_path / "err"
     command = [str(prepare("development") / "ansible-playbook"), "-i", "localhost,", str(tmp_path / "play.json")]
-    carry_out(command, environment(current, tmp_path), tmp_path, out, err, PATIENCE)
+    run_program(command, environment(current, tmp_path), tmp_path, out, err, TIMEOUT)
     assert "alpacon: 1 waits for away-01" in err.read_text(encoding="utf-8")
     assert "alpacon: 1 waits" not in out.read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import COMMAND_MODULE, Play, Row, play, play_out, task
+from system.plays import COMMAND_MODULE, Play, Row, play, run_playbook, task
 from workspace.client import Workspace
 
 AUDIT_MODULE = "herdops.alpacon.alpacon_audit"
@@ -21,7 +21,7 @@ LINE = {"line": "echo hello"}
 
 def warnings_of(done: Play) -> dict[str, list[str]]:
     """Return the warnings of the tasks that warned."""
-    assert done.code == 0, done.said
+    assert done.code == 0, done.log
     told = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
     return {name: texts for name, texts in told.items() if texts}
 
@@ -68,8 +68,8 @@ def test_bad_options_are_refused_before_anything_is_sent(current: Workspace, tmp
         tasks.append(task(f"lookup {term}", shown, "ansible.builtin.debug"))
     background = {**task("async", LINE), "async": 10, "poll": 0}
     before = current.requests_made()
-    done = play_out(current, tmp_path, play(*tasks, background), ["localhost"], core=core)
-    assert done.code == 0, done.said
+    done = run_playbook(current, tmp_path, play(*tasks, background), ["localhost"], core=core)
+    assert done.code == 0, done.log
     said = {name: row["msg"] for name, [row] in done.tasks.items() if row["failed"]}
     assert sorted(said) == sorted(["async", *(one["name"] for one in tasks)])
     assert {name: said[name] for text, _given, _module, name in refused if text not in said[name]} == {}
@@ -77,7 +77,7 @@ def test_bad_options_are_refused_before_anything_is_sent(current: Workspace, tmp
         assert f"{option}: " in said[f"lookup {term}"]
     assert "wait set to false" in said["async"]
     assert all(row["commands"] == [] for [row] in (done.tasks[name] for name in ("a typo", "a quote", "async")))
-    assert "hunter22" not in done.said
+    assert "hunter22" not in done.log
     assert current.requests_made() == before
 
 
@@ -96,9 +96,9 @@ def test_what_is_omitted_is_left_out_and_texts_are_taken(current: Workspace, tmp
     ]
     # ansible-core 2.16 refuses these itself.
     free = [] if core == "oldest" else [task("free", "echo hello"), task("beside", "echo hello state=cancelled")]
-    done = play_out(current, tmp_path, play(*tasks, *free), ["web-02"], core=core)
+    done = run_playbook(current, tmp_path, play(*tasks, *free), ["web-02"], core=core)
     result = {name: rows[0] for name, rows in done.tasks.items()}
-    assert (result["omitted"]["stdout"], result["omitted"]["server"]["name"]) == ("hello", "web-02"), done.said
+    assert (result["omitted"]["stdout"], result["omitted"]["server"]["name"]) == ("hello", "web-02"), done.log
     assert [row["line"] for row in result["listed"]["commands"]] == ["echo hello"]
     assert [result[name]["stdout"] for name in ("number", "json")] == ["5", '["a", 1]']
     if free:
@@ -128,7 +128,7 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
         task("environment", LINE, environment={"A": "b"}),
         task("audit", {"checks": checks}, become=True, environment={"A": "b"}, **audit),
     ]
-    first = play_out(current, tmp_path / "told", play(*quiet, *told), ["web-01"], core=core)
+    first = run_playbook(current, tmp_path / "told", play(*quiet, *told), ["web-01"], core=core)
     on_host = f"on web-01) has no effect on {COMMAND_MODULE}"
     is_user = "the agent runs the line as the user that the option username names. Give username in its place."
     warnings = warnings_of(first)
@@ -148,7 +148,7 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     ]
     assert "Set the variables in the lines of the checks." in audited[1]
     plays = play(task("one", LINE), task("again", LINE), vars={"who": "deploy", "ansible_user": "{{ who }}"})
-    done = play_out(current, tmp_path / "variable", plays, ["web-01"], core=core)
+    done = run_playbook(current, tmp_path / "variable", plays, ["web-01"], core=core)
     assert warnings_of(done) == {"one": [f"ansible_user (deploy {on_host}: {is_user}"]}
 
 
@@ -164,8 +164,8 @@ def test_a_token_in_the_keyword_environment_is_not_sent_to_servers(
     own = "{{ {'ALPACON_URL': alpacon_there} }}"
     tasks = [task("first", LINE, environment=own), task("again", {"limit": 1}, INFO_MODULE)]
     plays = play(*tasks, environment=keyword, vars={"alpacon_there": current.url})
-    done = play_out(current, tmp_path, plays, ["web-01"], core=core, ALPACON_URL="", ALPACON_TOKEN="")
+    done = run_playbook(current, tmp_path, plays, ["web-01"], core=core, ALPACON_URL="", ALPACON_TOKEN="")
     assert warnings_of(done) == {"first": [told]}
-    assert "Give env" not in done.said
-    assert "alpat-in-the-keyword" not in done.said
+    assert "Give env" not in done.log
+    assert "alpat-in-the-keyword" not in done.log
     assert "or in the environment of ansible-playbook as ALPACON_URL." in done.tasks["first"][0]["msg"]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.playing import play, play_out, task
-from system.support import Reply, ScriptedServer
+from system.plays import play, run_playbook, task
+from system.support import Response, ScriptedServer
 from workspace.client import Workspace
 
 Row = dict[str, Any]
@@ -67,14 +67,14 @@ def test_no_setting_comes_from_a_fact(current: Workspace, tmp_path: Path, core: 
     (tmp_path / "facts").mkdir()
     remote = [task("Connection", "true", "ansible.builtin.command")]
     audit = {"checks": [{"name": "hello", "line": "echo hello"}], "progress": False, "hosts": ["honest"]}
-    with ScriptedServer([Reply({"results": [], "count": 0, "next": None})]) as evil:
+    with ScriptedServer([Response({"results": [], "count": 0, "next": None})]) as evil:
         facts = forged(evil.url, ids["target"])
         for name, content in (("forge", facts), ("forge_core", OF_CORE)):
             (tmp_path / f"library/{name}.py").write_text(FORGE.format(facts=json.dumps(content)), encoding="utf-8")
         # As releases before and from 2.19 on keep them.
         for file, cached in (("cached", facts), ("s1_cached", {"__payload__": json.dumps(facts)})):
             (tmp_path / "facts" / file).write_text(json.dumps(cached), encoding="utf-8")
-        run = play_out(
+        run = run_playbook(
             current,
             tmp_path,
             [
@@ -104,9 +104,9 @@ def test_no_setting_comes_from_a_fact(current: Workspace, tmp_path: Path, core: 
     tasks = run.tasks
     honest = ("Forge", "Forge once", "Forge core", "Honest", "Gathering Facts")
     believed = [(name, row) for name, rows in tasks.items() if name not in honest for row in rows if not row["failed"]]
-    assert believed == [], run.said
+    assert believed == [], run.log
     said = [row["msg"] for name, rows in tasks.items() if name not in honest for row in rows]
-    assert len(said) == 3 * 4 + 2 + 1, run.said
+    assert len(said) == 3 * 4 + 2 + 1, run.log
     assert [text for text in said if "returned settings as facts" not in text] == []
     commands = current.commands()
     # The modules that forge, and the last task.

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from ansible_cores import CORES, prepare
 from system.certificates import authority
-from system.inventories import Listing, Source, listing, parsed
-from system.playing import environment, play, play_out, task
-from system.support import Reply, ScriptedServer
+from system.inventories import Listing, Source, parse_sources, run_inventory
+from system.plays import environment, play, run_playbook, task
+from system.support import Response, ScriptedServer
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
@@ -63,7 +63,7 @@ class Both:
         every = {**environment(self.here, self.folder), "ALPACON_URL": None, "ALPACON_TOKEN": None, **environ}
         arguments = (str(self.folder / "play.json"),)
         program = prepare(core) / "ansible-playbook"
-        listed = listing(program, self.folder / "inventory", arguments, every, self.folder)
+        listed = run_inventory(program, self.folder / "inventory", arguments, every, self.folder)
         lines = (self.folder / "results").read_text(encoding="utf-8").splitlines()
         return listed, {entry["host"]: entry["result"] for entry in map(json.loads, lines)}
 
@@ -88,7 +88,7 @@ def source(workspace: Workspace, *names: str, **more: Any) -> Row:
 
 def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
     files = both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
-    read = parsed(*files)
+    read = parse_sources(*files)
     assert {name: host["alpacon_workspace"] for name, host in read.hosts.items()} == {
         "web-01": both.here.url,
         "web-02": both.here.url,
@@ -100,7 +100,7 @@ def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
     told = f"1 server of {both.there.url} had the name of another server's host, so a part of the UUID was added:"
     assert f"{told} web-01 ({both.twin})." in read.warnings
     # The same sources once more change nothing.
-    assert parsed(*files, *files).hosts.keys() == read.hosts.keys()
+    assert parse_sources(*files, *files).hosts.keys() == read.hosts.keys()
 
 
 def audit(**options: Any) -> Row:
@@ -120,8 +120,8 @@ def test_tasks_lookups_and_audits_go_to_the_workspace_of_their_host(both: Both) 
         {"ansible.builtin.assert": {"that": [f"{looked_up} == [ran.id]", "servers.servers | length == 1"]}},
         {"ansible.builtin.debug": {"msg": "{{ ran.stdout }}"}},
     )
-    assert listed.code == 0, listed.out + listed.said
-    assert both.here.token not in listed.out + listed.said
+    assert listed.code == 0, listed.out + listed.log
+    assert both.here.token not in listed.out + listed.log
     report = json.loads((both.folder / "report/audit.json").read_text(encoding="utf-8"))
     assert report["workspace"] == f"{both.here.url}, {both.there.url}"
     where = {server["host"]: server["workspace"] for server in report["servers"]}
@@ -151,7 +151,7 @@ def test_a_server_is_commanded_with_the_token_of_the_file_that_lists_it(both: Bo
         audit(),
         core=core,
     )
-    assert listed.code == 0, listed.out + listed.said
+    assert listed.code == 0, listed.out + listed.log
     made = [(row["server"], row["requested_by"]) for row in both.here.commands()]
     assert sorted(made) == sorted([("web-01", "bob"), ("web-02", "carol")] * 4)
 
@@ -170,7 +170,7 @@ def test_one_token_is_not_for_groups_of_two_workspaces(both: Both, core: str) ->
         own = {"ALPACON_TOKEN": both.here.token, "ANSIBLE_FORKS": "1"}
         listed, last = both.play({**one, "ignore_errors": True}, core=core, **own)
         if "herdops.alpacon.alpacon_audit" not in one:
-            assert [last[host]["failed"] for host in ("web-01", "web-02")] == [False, True], listed.out + listed.said
+            assert [last[host]["failed"] for host in ("web-01", "web-02")] == [False, True], listed.out + listed.log
             assert "Name the token of" in str(last["web-02"])
     assert "Name the token of" in str(last)
     assert both.there.commands() == []
@@ -221,12 +221,12 @@ def test_no_word_but_one_for_false_trusts_a_stranger(
     in_environment: bool,
     said: str | None,
 ) -> None:
-    server = serve([Reply(status=403)], tls=authority(tmp_path, "Nobody").server)
+    server = serve([Response(status=403)], tls=authority(tmp_path, "Nobody").server)
     environ = {"ALPACON_URL": server.url, "ALPACON_TOKEN": TOKEN}
     if in_environment:
         environ["ALPACON_VALIDATE_CERTS"] = word
     arguments = [] if in_environment else ["-e", json.dumps({"alpacon_validate_certs": word})]
-    done = play_out(current, tmp_path, play(*ASKS.values()), ["web-01"], *arguments, **environ)
+    done = run_playbook(current, tmp_path, play(*ASKS.values()), ["web-01"], *arguments, **environ)
     assert done.tasks.keys() == ASKS.keys()
     for what, [result] in done.tasks.items():
         assert (said in result["msg"]) if said else (SOMEBODY not in result["msg"]), f"{what}: {result['msg']}"

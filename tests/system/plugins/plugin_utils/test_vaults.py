@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_cores import CORES
-from system.playing import play, play_out, task
+from system.plays import play, run_playbook, task
 from workspace.client import Workspace
 
 PASSWORD = "open sesame"
@@ -73,10 +73,10 @@ def test_vaulted_values_are_texts_everywhere(current: Workspace, tmp_path: Path,
     (tmp_path / "vaulted.yml").write_text(vaulted(play(*tasks)), encoding="utf-8")
     arguments = ("--vault-password-file", str(tmp_path / "password"), "-vvvv")
     playbook = str(tmp_path / "vaulted.yml")
-    done = play_out(current, tmp_path, playbook, ["web-01"], *arguments, core=core, ALPACON_TOKEN="")
+    done = run_playbook(current, tmp_path, playbook, ["web-01"], *arguments, core=core, ALPACON_TOKEN="")
     results = {name: rows[0] for name, rows in done.tasks.items()}
     failed = {name: result["msg"] for name, result in results.items() if result.get("failed")}
     assert list(failed) == ["refused"], failed
     for text in (current.token, SECRET):
-        assert text not in done.said
+        assert text not in done.log
         assert text not in (tmp_path / "results").read_text(encoding="utf-8")

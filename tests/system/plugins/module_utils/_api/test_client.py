@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from system.conftest import Connect
-from system.support import HANG_UP, Clock, Reply, Request, ScriptedServer, pauses, socket_servers
+from system.support import HANG_UP, FakeClock, Request, Response, ScriptedServer, nonzero_sleeps, socket_servers
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import session as _session
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS, Client
@@ -46,10 +46,10 @@ Scripted = Callable[..., tuple[Client, ScriptedServer]]
 
 
 @pytest.fixture
-def scripted(serve: Serve, connect: Connect, clock: Clock) -> Scripted:
+def scripted(serve: Serve, connect: Connect, clock: FakeClock) -> Scripted:
     """Starts servers that answer by script, each with a client that waits by the clock."""
 
-    def start(*replies: Reply, **settings: Any) -> tuple[Client, ScriptedServer]:
+    def start(*replies: Response, **settings: Any) -> tuple[Client, ScriptedServer]:
         server = serve(list(replies))
         return connect(server, sleep=clock.sleep, **settings), server
 
@@ -87,7 +87,7 @@ def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a
     netrc.write_text("machine 127.0.0.1 login bob password pw\n", encoding="utf-8")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    client, server = scripted(Reply([], 201, {"Set-Cookie": "sessionid=abc; Path=/"}))
+    client, server = scripted(Response([], 201, {"Set-Cookie": "sessionid=abc; Path=/"}))
     client.get(LIST)
     answer = client.write("POST", LIST, {"line": "echo 안녕"})
     assert (answer.status, answer.body) == (201, [])
@@ -104,23 +104,23 @@ def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a
 
 # Pauses and repetition of reads
 
-PASSING: dict[str, Reply] = {
-    "408": Reply(status=408),
-    "503": Reply("<html>", 503),
-    "504": Reply({"detail": "No."}, 504),
+PASSING: dict[str, Response] = {
+    "408": Response(status=408),
+    "503": Response("<html>", 503),
+    "504": Response({"detail": "No."}, 504),
     "reset": HANG_UP,
-    "HTML instead of JSON": Reply("<html>Please sign in</html>"),
-    "a body shorter than it says": Reply("[]", headers={"Content-Length": "90", "Connection": "close"}),
+    "HTML instead of JSON": Response("<html>Please sign in</html>"),
+    "a body shorter than it says": Response("[]", headers={"Content-Length": "90", "Connection": "close"}),
 }
 
 
 @pytest.mark.parametrize("kind", PASSING)
-def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: Clock, kind: str) -> None:
+def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: FakeClock, kind: str) -> None:
     client, server = scripted(PASSING[kind])
     with pytest.raises((ApiError, LostResponse)):
         client.get(LIST)
     assert len(server.requests) == client.requests == 5
-    assert pauses(clock.slept) == [pytest.approx(pause, rel=0.21) for pause in (0.5, 1, 2, 4)]
+    assert nonzero_sleeps(clock.slept) == [pytest.approx(pause, rel=0.21) for pause in (0.5, 1, 2, 4)]
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: Clock
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_what_is_refused_is_neither_sent_again_nor_an_outage(
-    scripted: Scripted, clock: Clock, status: int, body: Any, method: str
+    scripted: Scripted, clock: FakeClock, status: int, body: Any, method: str
 ) -> None:
-    client, server = scripted(Reply([1]), Reply(body, status))
+    client, server = scripted(Response([1]), Response(body, status))
     assert client.get(LIST) == [1]
     with pytest.raises(ApiError) as caught:
         call(client, method)
@@ -145,7 +145,7 @@ def test_what_is_refused_is_neither_sent_again_nor_an_outage(
 
 @pytest.mark.parametrize("patient", [True, False])
 def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patient: bool) -> None:
-    client, server = scripted(Reply(page(rows(0, 1), 2)), Reply("<html>"), Reply(page(rows(1, 2))))
+    client, server = scripted(Response(page(rows(0, 1), 2)), Response("<html>"), Response(page(rows(1, 2))))
     with contextlib.nullcontext() if patient else pytest.raises(LostResponse):
         assert list(client.rows(LIST, patient=patient)) == rows(0, 2)
     assert [query.get("page") for query in server.queries] == [None, "2", *(["2"] if patient else [])]
@@ -154,7 +154,7 @@ def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patien
 @pytest.mark.parametrize("proxied", [False, True])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_refused_connection_is_tried_again(
-    connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch, method: str, proxied: bool
+    connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, method: str, proxied: bool
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -169,31 +169,31 @@ def test_a_refused_connection_is_tried_again(
 
 
 @pytest.mark.parametrize(("method", "status"), [("GET", 429), ("GET", 503), ("POST", 429)])
-def test_retry_after_is_obeyed(scripted: Scripted, clock: Clock, status: int, method: str) -> None:
-    client, server = scripted(Reply({"code": "api_rate_limited"}, status, {"Retry-After": "37"}), Reply([1]))
+def test_retry_after_is_obeyed(scripted: Scripted, clock: FakeClock, status: int, method: str) -> None:
+    client, server = scripted(Response({"code": "api_rate_limited"}, status, {"Retry-After": "37"}), Response([1]))
     assert call(client, method) == [1]
-    assert pauses(clock.slept) == pytest.approx([37], abs=0.1)
+    assert nonzero_sleeps(clock.slept) == pytest.approx([37], abs=0.1)
     assert server.requests[0].body == server.requests[1].body
 
 
 @pytest.mark.parametrize(("method", "jitter", "shortest"), [("GET", min, 0.4), ("POST", max, 0.6)])
 def test_pauses_double_up_to_half_a_minute_give_or_take_a_fifth(
-    scripted: Scripted, clock: Clock, monkeypatch: pytest.MonkeyPatch, method: str, jitter: Any, shortest: float
+    scripted: Scripted, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, method: str, jitter: Any, shortest: float
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda *ends: jitter(ends))
-    client, _server = scripted(*[Reply({"code": "api_rate_limited"}, 429)] * 8, Reply([1]))
+    client, _server = scripted(*[Response({"code": "api_rate_limited"}, 429)] * 8, Response([1]))
     assert call(client, method) == [1]
     expected = [shortest * factor for factor in (1, 2, 4, 8, 16, 32, 64, 64)]
-    assert pauses(clock.slept) == pytest.approx(expected, abs=0.1)
+    assert nonzero_sleeps(clock.slept) == pytest.approx(expected, abs=0.1)
 
 
 @pytest.mark.parametrize(("pause", "told"), [("2.9", 0), ("3", 1), ("1500", 1)])
 def test_a_used_up_budget_is_told_of_once_unless_the_wait_is_short(
-    serve: Serve, clock: Clock, pause: str, told: int
+    serve: Serve, clock: FakeClock, pause: str, told: int
 ) -> None:
-    throttled = Reply(status=429, headers={"Retry-After": pause})
+    throttled = Response(status=429, headers={"Retry-After": pause})
     said: list[str] = []
-    with Client(Settings(serve([throttled, Reply([1])]).url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
+    with Client(Settings(serve([throttled, Response([1])]).url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
         for _call in range(2):
             with contextlib.suppress(ApiError):  # 1500 s are too long for anybody who has set no deadline
                 client.get(LIST)
@@ -206,25 +206,25 @@ def test_a_used_up_budget_is_told_of_once_unless_the_wait_is_short(
     [(None, 299.0, True), (None, 300.0, False), (1000, 400.0, True), (100, 400.0, False)],
 )
 def test_a_used_up_budget_is_awaited_for_five_minutes_or_up_to_the_deadline(
-    scripted: Scripted, clock: Clock, deadline: float | None, asked: float, is_awaited: bool
+    scripted: Scripted, clock: FakeClock, deadline: float | None, asked: float, is_awaited: bool
 ) -> None:
-    client, server = scripted(Reply(status=429, headers={"Retry-After": str(asked)}), Reply([1]))
+    client, server = scripted(Response(status=429, headers={"Retry-After": str(asked)}), Response([1]))
     client.deadline = deadline and clock.monotonic() + deadline
     with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="request budget"):
         assert client.get(LIST) == [1]
-    assert pauses(clock.slept) == pytest.approx([asked] if is_awaited else [], abs=0.1)
+    assert nonzero_sleeps(clock.slept) == pytest.approx([asked] if is_awaited else [], abs=0.1)
     assert len(server.requests) == 1 + is_awaited
 
 
 # Outages: troubles of a workspace that has accepted the token
 
-NO_DATABASE = Reply({"detail": "Authentication credentials were not provided."}, 403)
-OUTAGES = {"no database": NO_DATABASE, "401": Reply("<html>", 401), "502": Reply("<html>", 502)}
+NO_DATABASE = Response({"detail": "Authentication credentials were not provided."}, 403)
+OUTAGES = {"no database": NO_DATABASE, "401": Response("<html>", 401), "502": Response("<html>", 502)}
 
 
 @pytest.mark.parametrize("kind", OUTAGES)
-def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: Clock, kind: str) -> None:
-    server = serve([Reply([1]), *[OUTAGES[kind]] * 6, Reply([2])])
+def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: FakeClock, kind: str) -> None:
+    server = serve([Response([1]), *[OUTAGES[kind]] * 6, Response([2])])
     said: list[str] = []
     with Client(Settings(server.url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
         client.awaited = lambda: ["this-id"]
@@ -237,8 +237,8 @@ def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: Clock, kind: s
     assert all(f"HTTP {OUTAGES[kind].status}" in line for line in said)
 
 
-def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clock: Clock) -> None:
-    server = serve(lambda request: Reply([1]) if request.query == {"page_size": "1"} else Reply("<html>", 500))
+def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clock: FakeClock) -> None:
+    server = serve(lambda request: Response([1]) if request.query == {"page_size": "1"} else Response("<html>", 500))
     client = connect(server, sleep=clock.sleep)
     client.get(LIST, {"page_size": 1})
     with pytest.raises(ApiError):
@@ -247,8 +247,8 @@ def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clo
     assert sum(clock.slept) < 20
 
 
-def test_the_token_is_blamed_when_an_outage_lasts(scripted: Scripted, clock: Clock) -> None:
-    client, server = scripted(Reply([1]), NO_DATABASE)
+def test_the_token_is_blamed_when_an_outage_lasts(scripted: Scripted, clock: FakeClock) -> None:
+    client, server = scripted(Response([1]), NO_DATABASE)
     client.get(LIST)
     with pytest.raises(ApiError) as caught:
         client.get(LIST)
@@ -262,7 +262,7 @@ def test_the_token_is_blamed_when_an_outage_lasts(scripted: Scripted, clock: Clo
 
 
 def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
-    client, server = scripted(Reply([1]), NO_DATABASE, NO_DATABASE, Reply([2]), Reply({"id": 1}, 201))
+    client, server = scripted(Response([1]), NO_DATABASE, NO_DATABASE, Response([2]), Response({"id": 1}, 201))
     client.get(LIST)
     with pytest.raises(LostResponse, match="may have been carried out"):
         client.write("DELETE", LIST)
@@ -276,15 +276,15 @@ def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply("<html>Service Unavailable</html>", 503, {"Retry-After": "3"}),
-        Reply("<h1>Slow down</h1>", 429, {"Retry-After": "3"}),
-        Reply(status=101),
+        Response("<html>Service Unavailable</html>", 503, {"Retry-After": "3"}),
+        Response("<h1>Slow down</h1>", 429, {"Retry-After": "3"}),
+        Response(status=101),
         HANG_UP,
-        Reply("<html>", 201),
-        Reply("[]", 201, headers={"Content-Length": "90", "Connection": "close"}),
+        Response("<html>", 201),
+        Response("[]", 201, headers={"Content-Length": "90", "Connection": "close"}),
     ],
 )
-def test_a_write_whose_answer_is_lost_is_not_sent_again(scripted: Scripted, clock: Clock, reply: Reply) -> None:
+def test_a_write_whose_answer_is_lost_is_not_sent_again(scripted: Scripted, clock: FakeClock, reply: Response) -> None:
     client, server = scripted(reply)
     with pytest.raises(LostResponse):
         client.write("POST", LIST, {})
@@ -292,20 +292,20 @@ def test_a_write_whose_answer_is_lost_is_not_sent_again(scripted: Scripted, cloc
 
 
 RECORD = f"{LIST}{COMMAND}/"
-GONE = Reply({"detail": "Not found."}, 404)
+GONE = Response({"detail": "Not found."}, 404)
 
 
 @pytest.mark.parametrize(
     ("replies", "was_there", "methods"),
     [
         ([GONE], False, ["DELETE"]),
-        ([Reply(status=502), Reply(status=204)], True, ["DELETE", "DELETE"]),
-        ([Reply(status=502), GONE], True, ["DELETE", "DELETE"]),
-        ([HANG_UP, Reply({"code": "x"}, 503), GONE], True, ["DELETE", "DELETE", "GET"]),
+        ([Response(status=502), Response(status=204)], True, ["DELETE", "DELETE"]),
+        ([Response(status=502), GONE], True, ["DELETE", "DELETE"]),
+        ([HANG_UP, Response({"code": "x"}, 503), GONE], True, ["DELETE", "DELETE", "GET"]),
     ],
 )
 def test_a_deletion_whose_answer_is_lost_is_looked_after(
-    scripted: Scripted, replies: list[Reply], was_there: bool, methods: list[str]
+    scripted: Scripted, replies: list[Response], was_there: bool, methods: list[str]
 ) -> None:
     client, server = scripted(*replies)
     assert client.delete(f"{RECORD}?auto=false") is was_there
@@ -313,9 +313,13 @@ def test_a_deletion_whose_answer_is_lost_is_looked_after(
     assert {request.path for request in server.requests} == {RECORD}
 
 
-@pytest.mark.parametrize("seen", [Reply({"id": COMMAND}), Reply({"code": "forbidden"}, 403), Reply("<html>", 404)])
-def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(scripted: Scripted, seen: Reply) -> None:
-    client, _server = scripted(Reply(status=502), Reply(status=302, headers={"Location": "/login/"}), seen)
+@pytest.mark.parametrize(
+    "seen", [Response({"id": COMMAND}), Response({"code": "forbidden"}, 403), Response("<html>", 404)]
+)
+def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(
+    scripted: Scripted, seen: Response
+) -> None:
+    client, _server = scripted(Response(status=502), Response(status=302, headers={"Location": "/login/"}), seen)
     with pytest.raises(LostResponse, match="DELETE"):
         client.delete(RECORD)
 
@@ -324,7 +328,9 @@ def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(sc
 
 
 def test_a_read_follows_a_redirect_within_the_origin(scripted: Scripted) -> None:
-    client, server = scripted(Reply(status=301, headers={"Location": "/api/moved/?page_size=100&x=1"}), Reply([1]))
+    client, server = scripted(
+        Response(status=301, headers={"Location": "/api/moved/?page_size=100&x=1"}), Response([1])
+    )
     assert client.get(LIST, {"page_size": 100}) == [1]
     moved = server.requests[1]
     assert (moved.path, moved.query) == ("/api/moved/", {"page_size": "100", "x": "1"})
@@ -333,8 +339,8 @@ def test_a_read_follows_a_redirect_within_the_origin(scripted: Scripted) -> None
 
 
 @pytest.mark.parametrize(("status", "where"), [(300, ""), (307, "/api/moved/"), (399, "http://127.0.0.1:1/")])
-def test_a_write_follows_no_redirect(scripted: Scripted, clock: Clock, status: int, where: str) -> None:
-    client, server = scripted(Reply(status=status, headers={"Location": where}), Reply({"id": 1}, 201))
+def test_a_write_follows_no_redirect(scripted: Scripted, clock: FakeClock, status: int, where: str) -> None:
+    client, server = scripted(Response(status=status, headers={"Location": where}), Response({"id": 1}, 201))
     with pytest.raises(LostResponse, match=rf"a redirect to {where or 'nowhere'}.* Check url"):
         client.write("POST", LIST, {})
     assert (len(server.requests), clock.slept) == (1, [])
@@ -350,9 +356,9 @@ def test_a_write_follows_no_redirect(scripted: Scripted, clock: Clock, status: i
     ],
 )
 def test_a_redirect_to_nonsense(scripted: Scripted, location: str | None, words: str) -> None:
-    redirect = Reply(status=302, headers={} if location is None else {"Location": location})
+    redirect = Response(status=302, headers={} if location is None else {"Location": location})
     for method, error, said in (("GET", ApiError, words), ("POST", LostResponse, "Check url")):
-        client, _server = scripted(redirect, Reply({}, 403))
+        client, _server = scripted(redirect, Response({}, 403))
         with pytest.raises(error, match=said) as caught:
             call(client, method)
         assert "\x1b" not in str(caught.value)
@@ -382,11 +388,11 @@ def as_before_2_32(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("as_before_2_32")
 def test_the_token_does_not_leave_its_origin(serve: Serve, connect: Connect, location: str) -> None:
-    other = serve([Reply([])])
+    other = serve([Response([])])
 
-    def answer(request: Request) -> Reply:
+    def answer(request: Request) -> Response:
         ports = {"other": urlsplit(other.url).port, "own": urlsplit(server.url).port}
-        return Reply(status=302, headers={"Location": location.format(**ports)})
+        return Response(status=302, headers={"Location": location.format(**ports)})
 
     server = serve(answer)
     with pytest.raises(ApiError, match=f"Redirected to {other.url}, which the token is not for"):
@@ -395,7 +401,7 @@ def test_the_token_does_not_leave_its_origin(serve: Serve, connect: Connect, loc
 
 
 def test_redirects_in_a_circle_end(scripted: Scripted) -> None:
-    client, server = scripted(Reply(status=302, headers={"Location": LIST}))
+    client, server = scripted(Response(status=302, headers={"Location": LIST}))
     with pytest.raises(ApiError, match="More than 5 redirects"):
         client.get(LIST)
     assert len(server.requests) == 1 + 5
@@ -443,7 +449,7 @@ def test_a_trickle_ends(raw: Any, connect: Connect, kind: str) -> None:
 
 
 def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
-    client, server = scripted(Reply([1], interim=(100, 102, 103, 103, 199)))
+    client, server = scripted(Response([1], interim=(100, 102, 103, 103, 199)))
     assert [client.get(LIST), client.write("POST", LIST, {}).body] == [[1], [1]]
     assert server.connections == 1
 
@@ -484,9 +490,9 @@ def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect,
     assert client.requests == 1
 
 
-def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Clock) -> None:
+def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: FakeClock) -> None:
     not_found = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
-    client, server = scripted(Reply(not_found, 404))
+    client, server = scripted(Response(not_found, 404))
     with pytest.raises(UnknownAddress, match="does not know the address") as caught:
         client.get(LIST)
     assert "no answer of an Alpacon workspace" not in str(caught.value)
@@ -494,7 +500,7 @@ def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Cl
 
 
 def test_the_clock_of_the_workspace_is_taken_from_its_answers(scripted: Scripted) -> None:
-    client, _server = scripted(Reply([], headers={"Date": "Tue, 24 Nov 2026 10:30:44 GMT"}))
+    client, _server = scripted(Response([], headers={"Date": "Tue, 24 Nov 2026 10:30:44 GMT"}))
     assert client.clock.at(1000.0) == 1000.0
     client.get(LIST)
     shown = datetime.fromtimestamp(client.clock.at(time.time()), UTC)
@@ -507,7 +513,7 @@ def test_the_clock_of_the_workspace_is_taken_from_its_answers(scripted: Scripted
 def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_workspace(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server, proxy = serve([Reply(["direct"])]), serve([Reply(["by proxy"])])
+    server, proxy = serve([Response(["direct"])]), serve([Response(["by proxy"])])
     monkeypatch.setenv("http_proxy", proxy.url)
     assert connect("http://workspace.invalid").get(LIST) == ["by proxy"]
     assert proxy.requests[0].headers["Host"] == "workspace.invalid"
@@ -521,9 +527,9 @@ def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_w
 
 
 def test_an_answer_of_somebody_else_names_proxy_and_path(
-    serve: Serve, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    proxy = serve([Reply("<h1>Denied</h1>", 403), Reply("<h1>Welcome</h1>")])
+    proxy = serve([Response("<h1>Denied</h1>", 403), Response("<h1>Welcome</h1>")])
     monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//bob:s3cret@"))
     client = connect("http://workspace.invalid/console", sleep=clock.sleep)
     ways = "url has the path /console, which few workspaces have: try it without."
@@ -570,7 +576,7 @@ def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: py
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 407 No\r\n\r\n"])
 def test_a_proxy_that_speaks_nonsense_has_passed_nothing_on(
-    raw: Any, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch, answer: bytes
+    raw: Any, connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     monkeypatch.setenv("https_proxy", raw(sending(answer)))
     client = connect("https://workspace.invalid", sleep=clock.sleep)
@@ -588,16 +594,16 @@ PARTS = {TOKEN[start : start + 8] for start in range(len(TOKEN) - 7)}
     ("method", "reply"),
     [
         ("GET", HANG_UP),
-        ("GET", Reply(status=302, headers={"Location": f"http://{TOKEN}.example/?{TOKEN}"})),
-        ("POST", Reply(status=302, headers={"Location": f"http://{TOKEN}.example/?{TOKEN}"})),
+        ("GET", Response(status=302, headers={"Location": f"http://{TOKEN}.example/?{TOKEN}"})),
+        ("POST", Response(status=302, headers={"Location": f"http://{TOKEN}.example/?{TOKEN}"})),
         # Some gateways repeat the header that they refuse.
-        ("POST", Reply({"message": f'Authorization=token="{TOKEN}"'}, 403)),
-        ("GET", Reply({"detail": {"message": [f"{TOKEN} is unknown."]}}, 401)),
-        ("GET", Reply({"code": f"no_{TOKEN}", TOKEN: TOKEN}, 503)),
-        ("GET", Reply("<html>", 200, headers={"Content-Type": f"text/{TOKEN}"})),
+        ("POST", Response({"message": f'Authorization=token="{TOKEN}"'}, 403)),
+        ("GET", Response({"detail": {"message": [f"{TOKEN} is unknown."]}}, 401)),
+        ("GET", Response({"code": f"no_{TOKEN}", TOKEN: TOKEN}, 503)),
+        ("GET", Response("<html>", 200, headers={"Content-Type": f"text/{TOKEN}"})),
     ],
 )
-def test_the_token_is_in_no_error(scripted: Scripted, reply: Reply, method: str) -> None:
+def test_the_token_is_in_no_error(scripted: Scripted, reply: Response, method: str) -> None:
     client, _server = scripted(reply)
     with pytest.raises(AlpaconError) as caught:
         call(client, method)
@@ -618,7 +624,7 @@ def test_no_part_of_the_token_is_left_where_a_text_is_cut(
     scripted: Scripted, before: int, shape: str, within: int
 ) -> None:
     said = f"{'x' * (before - within)}{TOKEN} is unknown"
-    client, _server = scripted(Reply({"detail": said} if shape == "json" else said, 403))
+    client, _server = scripted(Response({"detail": said} if shape == "json" else said, 403))
     with pytest.raises(ApiError) as caught:
         client.get(LIST)
     assert_without(PARTS, caught.value)
@@ -638,7 +644,7 @@ REPEATED = f"Proxy-Authorization: Basic {BASIC} is not {PASSWORD} or {QUOTED}"
 
 
 def test_a_proxy_that_refuses_a_tunnel_may_repeat_its_password(
-    raw: Any, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    raw: Any, connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = raw(sending(f"HTTP/1.1 407 no {REPEATED}\r\n\r\n".encode()))
     monkeypatch.setenv("https_proxy", proxy.replace("//", f"//bob:{QUOTED}@"))
@@ -651,13 +657,13 @@ def test_a_proxy_that_refuses_a_tunnel_may_repeat_its_password(
 @pytest.mark.parametrize(
     "reply",
     [
-        Reply({"detail": REPEATED}, 407),
-        Reply(status=302, headers={"Location": f"http://other.example/{BASIC}/{QUOTED}"}),
-        Reply("<html>", headers={"Content-Type": REPEATED}),
+        Response({"detail": REPEATED}, 407),
+        Response(status=302, headers={"Location": f"http://other.example/{BASIC}/{QUOTED}"}),
+        Response("<html>", headers={"Content-Type": REPEATED}),
     ],
 )
 def test_a_proxy_in_the_place_of_a_workspace_may_repeat_its_password(
-    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, reply: Reply
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, reply: Response
 ) -> None:
     monkeypatch.setenv("http_proxy", serve([reply]).url.replace("//", f"//bob:{QUOTED}@"))
     with pytest.raises(AlpaconError) as caught:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.support import Clock, Reply, ScriptedServer
+from system.support import FakeClock, Response, ScriptedServer
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     CANCELLED,
@@ -39,13 +39,13 @@ Serve = Callable[..., ScriptedServer]
 
 @pytest.mark.parametrize("answer", [current_row(), [current_row()], {"id": COMMAND.upper(), "line": "uptime"}])
 def test_answers_of_every_shape_are_believed(serve: Serve, connect: Connect, answer: Any) -> None:
-    command = submit(connect(serve([Reply(answer, 201)])), {"server": SERVER, "line": "uptime"})
+    command = submit(connect(serve([Response(answer, 201)])), {"server": SERVER, "line": "uptime"})
     assert (command.id, command.surplus) == (COMMAND, ())
 
 
 @pytest.mark.parametrize("answer", [None, [], {"detail": "?"}, [None], {"id": "../x"}])
 def test_an_answer_without_a_command_is_a_lost_one(serve: Serve, connect: Connect, answer: Any) -> None:
-    server = serve([Reply(answer, 201)])
+    server = serve([Response(answer, 201)])
     with pytest.raises(LostResponse, match="without a command in it"):
         submit(connect(server), {})
     assert len(server.requests) == 1
@@ -60,33 +60,33 @@ def test_an_answer_without_a_command_is_a_lost_one(serve: Serve, connect: Connec
 )
 def test_an_answer_with_another_command_is_a_lost_one(serve: Serve, connect: Connect, row: Row) -> None:
     with pytest.raises(LostResponse, match=f"another command in it than was submitted: {COMMAND} for web-0") as caught:
-        submit(connect(serve([Reply([row], 201)])), {"server": SERVER, "line": "uptime"})
+        submit(connect(serve([Response([row], 201)])), {"server": SERVER, "line": "uptime"})
     assert caught.value.others == (COMMAND,)
 
 
 def test_more_commands_than_asked_for_are_named(serve: Serve, connect: Connect) -> None:
     other = current_row(id=NO_COMMAND, server={"id": OTHER_SERVER, "name": "web-02"})
-    answer = Reply([other, {"id": 7}, current_row()], 201)
+    answer = Response([other, {"id": 7}, current_row()], 201)
     command = submit(connect(serve([answer])), {"server": SERVER, "line": " uptime "})
     assert (command.id, command.surplus) == (COMMAND, (NO_COMMAND,))
 
 
 # Cancel
 
-TOO_LATE = Reply({"code": "event_command_already_sent"}, 409)
-MISSING = Reply({"detail": "Not found."}, 404)
-FORBIDDEN = Reply({"code": "forbidden"}, 403)
-LOST = Reply(status=502)
+TOO_LATE = Response({"code": "event_command_already_sent"}, 409)
+MISSING = Response({"detail": "Not found."}, 404)
+FORBIDDEN = Response({"code": "forbidden"}, 403)
+LOST = Response(status=502)
 
 
-def seen(status: str, **fields: Any) -> Reply:
-    return Reply(current_row(status=status, **fields))
+def seen(status: str, **fields: Any) -> Response:
+    return Response(current_row(status=status, **fields))
 
 
 @pytest.mark.parametrize(
     ("answer", "record", "outcome"),
     [
-        (Reply(status=204), None, CANCELLED),
+        (Response(status=204), None, CANCELLED),
         (seen("cancelled"), None, CANCELLED),
         (MISSING, None, GONE),
         # Refused: it was delivered, unless its record says otherwise.
@@ -102,7 +102,9 @@ def seen(status: str, **fields: Any) -> Reply:
         (seen("running", delivered_at=FAR), seen("running", delivered_at=FAR), SENT),
     ],
 )
-def test_how_a_cancel_ends(serve: Serve, connect: Connect, answer: Reply, record: Reply | None, outcome: str) -> None:
+def test_how_a_cancel_ends(
+    serve: Serve, connect: Connect, answer: Response, record: Response | None, outcome: str
+) -> None:
     server = serve([answer, record or LOST])
     assert cancel(connect(server), COMMAND) == outcome
     assert [request.method for request in server.requests] == ["DELETE", *(["GET"] if record else [])]
@@ -113,16 +115,16 @@ def test_how_a_cancel_ends(serve: Serve, connect: Connect, answer: Reply, record
     [
         (FORBIDDEN, None, ApiError, "The token may not do this", 0),
         (TOO_LATE, seen("queued"), NotCancellable, "while it is queued. It may still run", 0),
-        (Reply({}, 200), FORBIDDEN, LostResponse, "whether the command still waits could not be seen", 0),
+        (Response({}, 200), FORBIDDEN, LostResponse, "whether the command still waits could not be seen", 0),
         (seen("scheduled"), seen("scheduled"), LostResponse, "no answer said .* the command still waits", 15),
     ],
 )
 def test_a_cancel_without_an_end_is_an_error(
     serve: Serve,
     connect: Connect,
-    clock: Clock,
-    answer: Reply,
-    record: Reply | None,
+    clock: FakeClock,
+    answer: Response,
+    record: Response | None,
     error: Any,
     words: str,
     waited: int,
@@ -138,6 +140,6 @@ def test_a_cancel_without_an_end_is_an_error(
 
 def test_the_detail_of_another_command_is_no_answer(serve: Serve, connect: Connect) -> None:
     with pytest.raises(LostResponse, match=f"the answer is another command, {NO_COMMAND}"):
-        get_command(connect(serve([Reply(current_row(id=NO_COMMAND))])), COMMAND)
+        get_command(connect(serve([Response(current_row(id=NO_COMMAND))])), COMMAND)
     with pytest.raises(LostResponse, match="the answer is not that command"):
-        get_command(connect(serve([Reply({"id": 5})])), COMMAND)
+        get_command(connect(serve([Response({"id": 5})])), COMMAND)

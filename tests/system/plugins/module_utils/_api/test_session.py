@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from system.certificates import Authority, authority
 from system.conftest import Connect
-from system.support import Clock, Reply, ScriptedServer, socket_servers
+from system.support import FakeClock, Response, ScriptedServer, socket_servers
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
@@ -44,7 +44,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @pytest.fixture
 def server(serve: Serve, ours: Authority) -> ScriptedServer:
     """A workspace with a certificate of our CA."""
-    return serve([Reply([1])], tls=ours.server)
+    return serve([Response([1])], tls=ours.server)
 
 
 def test_a_private_ca_is_named_by_its_file(server: ScriptedServer, connect: Connect, ours: Authority) -> None:
@@ -54,7 +54,7 @@ def test_a_private_ca_is_named_by_its_file(server: ScriptedServer, connect: Conn
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_certificate_that_is_not_trusted(
-    server: ScriptedServer, connect: Connect, clock: Clock, theirs: Authority, named: bool
+    server: ScriptedServer, connect: Connect, clock: FakeClock, theirs: Authority, named: bool
 ) -> None:
     client = connect(server, ca_path=str(theirs.file) if named else None, sleep=clock.sleep)
     with pytest.raises(Untrusted, match=r"is not trusted.*ca_path"):
@@ -149,7 +149,7 @@ def stay_silent(connection: socket.socket) -> None:
     [(reset, 30, "reset by peer"), (stay_silent, 0.05, "timed out")],
 )
 def test_a_connection_that_breaks_before_tls_is_there_is_made_again(
-    breaking: Callable[..., str], connect: Connect, clock: Clock, end: Any, timeout: float, words: str
+    breaking: Callable[..., str], connect: Connect, clock: FakeClock, end: Any, timeout: float, words: str
 ) -> None:
     client = connect(breaking(end), sleep=clock.sleep, request_timeout=timeout)
     with pytest.raises(ConnectionFailed, match=f"no connection to .*({words})") as caught:

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs
 
 import pytest
 from system.conftest import Connect
-from system.support import Clock, methods, paths, pauses, throttled
+from system.support import FakeClock, count_methods, nonzero_sleeps, rate_limit_fault, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -41,7 +41,7 @@ FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 class Stage:
     """A workspace with servers that do nothing, and a client whose time is the test's."""
 
-    def __init__(self, workspace: Workspace, client: Client, clock: Clock) -> None:
+    def __init__(self, workspace: Workspace, client: Client, clock: FakeClock) -> None:
         self.workspace, self.client, self.clock = workspace, client, clock
         self.on_sleep: Callable[[], object] = lambda: None
 
@@ -82,7 +82,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(workspace: Workspace, connect: Connect, clock: Clock) -> Stage:
+def stage(workspace: Workspace, connect: Connect, clock: FakeClock) -> Stage:
     return Stage(workspace, connect(workspace, sleep=clock.sleep), clock)
 
 
@@ -116,7 +116,7 @@ def test_mixed_endings_lose_nobody(stage: Stage) -> None:
     assert [job.outcome for job in jobs] == endings
     made = {command["server"]: command["id"] for command in stage.workspace.commands()}
     assert {job.server.name: job.id for job in jobs} == made
-    assert methods(stage.workspace)["POST"] == 6
+    assert count_methods(stage.workspace)["POST"] == 6
 
 
 # Servers that are offline
@@ -135,7 +135,7 @@ def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
     job = stage.job(server["id"], "off-01")
     stage.end_at(10)
     stage.run([job], offline="fail")
-    assert (job.outcome, job.changed, methods(stage.workspace)["DELETE"]) == ("success", True, 1)
+    assert (job.outcome, job.changed, count_methods(stage.workspace)["DELETE"]) == ("success", True, 1)
     assert note in job.note
     assert bool(note) == bool(job.note)
 
@@ -149,7 +149,7 @@ def test_a_command_that_is_held_ends_the_wait(stage: Stage) -> None:
     stage.run(jobs)
     assert outcomes(jobs) == {"awaiting_approval": 2}
     assert all(job.id and job.known.ran is False for job in jobs)
-    assert methods(stage.workspace)["POST"] == 2
+    assert count_methods(stage.workspace)["POST"] == 2
     assert stage.clock.passed < 60
 
 
@@ -162,7 +162,7 @@ def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage, status: str
     stage.end_at(120 if status == "awaiting_approval" else 50)
     stage.run([job], wait_for_approval=status == "awaiting_approval")
     assert job.outcome == "success"
-    assert methods(stage.workspace)["POST"] == 1
+    assert count_methods(stage.workspace)["POST"] == 1
 
 
 # Stuck, and time
@@ -175,7 +175,7 @@ def test_a_wait_ends_in_time(stage: Stage) -> None:
     assert all(job.id and job.known.status == "delivered" for job in jobs)
     assert all("Last status: delivered" in job.msg for job in jobs)
     assert 100 <= stage.clock.passed < 130
-    assert len(pauses(stage.clock.slept)) < 80, "pauses widen"
+    assert len(nonzero_sleeps(stage.clock.slept)) < 80, "pauses widen"
 
 
 def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None:
@@ -184,12 +184,12 @@ def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None
         stage.end_at(seconds)
     stage.run(jobs, wait_timeout=20, max_concurrency=1)
     assert [job.outcome for job in jobs] == ["success", "success", "success"]
-    assert methods(stage.workspace)["POST"] == 3
+    assert count_methods(stage.workspace)["POST"] == 3
 
 
 def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_the_start(stage: Stage) -> None:
     jobs = stage.jobs(3)
-    stage.workspace.fault("status", method="POST", after=1, **throttled(10))
+    stage.workspace.fault("status", method="POST", after=1, **rate_limit_fault(10))
     stage.end_at(15)
     stage.run(jobs, wait_timeout=20, max_concurrency=1)
     assert [job.outcome for job in jobs] == ["success", "not_tried", "not_tried"]
@@ -212,13 +212,13 @@ def test_a_look_comes_when_a_command_may_be_over(stage: Stage) -> None:
     stage.run([job])
     assert job.outcome == "success"
     assert sum(stage.clock.slept) <= 1.5, "the next look was due half a second later"
-    assert len(paths(stage.workspace)) <= 5
+    assert len(request_paths(stage.workspace)) <= 5
 
 
 def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(stage: Stage) -> None:
     jobs = stage.jobs()
     stage.client.deadline = stage.clock.monotonic() + 10
-    stage.workspace.fault("status", method="POST", times=1, **throttled(8))
+    stage.workspace.fault("status", method="POST", times=1, **rate_limit_fault(8))
     stage.workspace.fault("status", path="/chunks/", status=429, times=1, headers={"Retry-After": "2"})
     stage.end_at(15, result="", chunks=["all of it"])
     stage.run(jobs, wait_timeout=10)
@@ -280,8 +280,8 @@ def test_nothing_is_tried_once_a_workspace_has_been_without_its_database_for_two
     stage.run(jobs)
     assert outcomes(jobs) == {"not_tried": 60}
     assert any(job.msg.startswith("Not tried: the workspace refuses the token.") for job in jobs)
-    assert methods(stage.workspace)["GET"] <= 20 + fleet.THREADS
-    assert methods(stage.workspace)["POST"] == 0
+    assert count_methods(stage.workspace)["GET"] <= 20 + fleet.THREADS
+    assert count_methods(stage.workspace)["POST"] == 0
 
 
 # What nobody foresaw
@@ -394,7 +394,7 @@ def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: in
     stage.workspace.settings(offline_mode="refuse")
     jobs = [stage.job(server["id"], server["name"]) for server in servers]
     stage.run(jobs, max_concurrency=1, max_errors=max_errors)
-    assert methods(stage.workspace)["POST"] == submits
+    assert count_methods(stage.workspace)["POST"] == submits
     assert outcomes(jobs) == Counter({"offline": submits, "not_tried": 12 - submits}) + Counter()
     assert all("its agent is not connected" in job.msg for job in jobs[:submits])
     assert all(f"max_errors={max_errors}" in job.msg for job in jobs[submits:])
@@ -404,7 +404,7 @@ def test_commands_that_fail_count_as_errors_too(stage: Stage) -> None:
     jobs = stage.jobs(6)
     stage.on_sleep = lambda: stage.end(status="failed")
     stage.run(jobs, max_concurrency=2, max_errors=1)
-    assert outcomes(jobs)["failed"] == methods(stage.workspace)["POST"] <= 3
+    assert outcomes(jobs)["failed"] == count_methods(stage.workspace)["POST"] <= 3
     assert outcomes(jobs)["not_tried"] >= 3
 
 
@@ -414,7 +414,7 @@ def test_a_bad_token_stops_at_once(stage: Stage, connect: Connect) -> None:
     stage.run(jobs)
     counted = outcomes(jobs)
     assert set(counted) == {"refused", "not_tried"}
-    assert counted["refused"] == methods(stage.workspace)["POST"] <= 40
+    assert counted["refused"] == count_methods(stage.workspace)["POST"] <= 40
     assert all("refuses the token" in job.msg for job in jobs if job.outcome == "not_tried")
     assert stage.clock.slept == []
 
@@ -440,7 +440,7 @@ def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
     stage.end_at(14)
     stage.run(jobs)
     assert outcomes(jobs) == {"success": 60}
-    reads = paths(stage.workspace)
+    reads = request_paths(stage.workspace)
     assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), "none is asked for alone"
     assert len(reads) <= 60, "less than one a second, for sixty commands"
 
@@ -474,7 +474,7 @@ def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:
     [job] = stage.jobs()
     stage.end_at(14)
     stage.run([job])
-    assert set(paths(stage.workspace)) == {f"{LIST}{job.id}/"}
+    assert set(request_paths(stage.workspace)) == {f"{LIST}{job.id}/"}
 
 
 def test_commands_of_one_server_are_listed_for_that_server(stage: Stage) -> None:
@@ -482,7 +482,7 @@ def test_commands_of_one_server_are_listed_for_that_server(stage: Stage) -> None
     jobs = [first, stage.job(str(first.server.id), "bare-000", line="echo two")]
     stage.end_at(5)
     stage.run(jobs)
-    listed = [path for path in paths(stage.workspace) if path.startswith(f"{LIST}?")]
+    listed = [path for path in request_paths(stage.workspace) if path.startswith(f"{LIST}?")]
     assert listed
     assert all(f"server={first.server.id}" in path for path in listed)
 
@@ -493,7 +493,7 @@ def test_rows_that_leave_the_exit_code_out_are_completed(stage: Stage) -> None:
     stage.end_at(2, status="failed", exit_code=7)
     stage.run(jobs)
     assert [job.known.exit_code for job in jobs] == [7, 7, 7]
-    assert {f"{LIST}{job.id}/" for job in jobs} <= set(paths(stage.workspace))
+    assert {f"{LIST}{job.id}/" for job in jobs} <= set(request_paths(stage.workspace))
 
 
 @pytest.fixture
@@ -507,14 +507,14 @@ def many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 def looks(stage: Stage) -> list[int]:
     """How many pages of the list each look has read."""
-    numbers = [int(parse_qs(path).get("page", ["1"])[0]) for path in paths(stage.workspace)]
+    numbers = [int(parse_qs(path).get("page", ["1"])[0]) for path in request_paths(stage.workspace)]
     return [number for number, following in zip(numbers, [*numbers[1:], 1], strict=True) if following == 1]
 
 
 def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage, many: list[Job]) -> None:
 
     def end_after_eight_looks() -> None:
-        if paths(stage.workspace) and len(looks(stage)) >= 8:
+        if request_paths(stage.workspace) and len(looks(stage)) >= 8:
             stage.end()
 
     stage.on_sleep = end_after_eight_looks

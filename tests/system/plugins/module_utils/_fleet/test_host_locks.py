@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_cores import CORES
-from system.playing import Play, Row, play_out, run_plays
+from system.plays import Play, Row, run_playbook, run_plays
 from workspace.client import Workspace
 
 HOSTS = [f"host-{number}" for number in range(1, 6)]
@@ -91,8 +91,8 @@ def test_a_forgotten_run_once_sends_nothing_twice(instant: Workspace, tmp_path: 
     ]
     (tmp_path / "included.yml").write_text(json.dumps([a_task("included")]))
     plays.append(a_play({"include_tasks": "included.yml"}, strategy="free"))
-    done = play_out(instant, tmp_path, plays, HOSTS, "--forks", "5", core=core)
-    assert submitted(instant) == dict.fromkeys((*FORGOTTEN, "included"), each(1)), done.said
+    done = run_playbook(instant, tmp_path, plays, HOSTS, "--forks", "5", core=core)
+    assert submitted(instant) == dict.fromkeys((*FORGOTTEN, "included"), each(1)), done.log
     for name, (_keywords, _of_play, advice) in FORGOTTEN.items():
         told = refusals(done, name)
         assert len(told) == len(HOSTS) - 1
@@ -113,7 +113,7 @@ def test_what_is_meant_to_run_several_times_does(instant: Workspace, tmp_path: P
     (tmp_path / "included.yml").write_text(json.dumps([a_task("included twice", run_once=True)]))
     done = run_plays(instant, tmp_path, HOSTS[:4], plays)
     twice = ("two tasks", "two batches", "two plays", "two items", "included twice", "items")
-    assert submitted(instant) == {**dict.fromkeys(twice, each(2)), "lines": each(4)}, done.said
+    assert submitted(instant) == {**dict.fromkeys(twice, each(2)), "lines": each(4)}, done.log
     # Which host submits what of a loop is up to chance.
     assert all(name == "items" or not refusals(done, name) for name in done.tasks)
 
@@ -126,9 +126,9 @@ def test_run_once_with_serial_submits_once(instant: Workspace, tmp_path: Path, c
         a_play(a_task("one batch", run_once=True), serial="100%"),
         a_play(own, serial=2, vars={"theirs": {"host-1": ["many-1"], "host-3": ["many-2"]}}),
     ]
-    done = play_out(instant, tmp_path, plays, HOSTS[:3], core=core)
+    done = run_playbook(instant, tmp_path, plays, HOSTS[:3], core=core)
     names = ("two batches", "one batch", "own servers")
-    assert submitted(instant) == dict.fromkeys(names, each(1)), done.said
+    assert submitted(instant) == dict.fromkeys(names, each(1)), done.log
     [refusal] = refusals(done, "two batches")
     assert (
         "With serial, run_once is once in each batch. Move the task into a play of its own without serial." in refusal
@@ -148,8 +148,8 @@ def test_a_handler_needs_run_once_too(instant: Workspace, tmp_path: Path, core: 
 
     handlers = {"forgotten": a_task("forgotten"), "once": a_task("once", run_once=True)}
     plays = [a_play(*flushing(notify=name), handlers=[handler]) for name, handler in handlers.items()]
-    done = play_out(instant, tmp_path, plays, HOSTS[:2], core=core)
-    assert submitted(instant) == {"forgotten": each(1), "once": each(2)}, done.said
+    done = run_playbook(instant, tmp_path, plays, HOSTS[:2], core=core)
+    assert submitted(instant) == {"forgotten": each(1), "once": each(2)}, done.log
     [refusal] = refusals(done, "forgotten")
     assert "Add run_once: true to the handler, or leave" in refusal
     assert refusals(done, "once") == []
@@ -183,8 +183,8 @@ def test_a_retry_does_not_submit_again_what_may_have_been_accepted(
     # Two submits are lost on their way, and the workspace shows none of them.
     instant.fault("lose_before", method="POST", path=SUBMITS, times=2)
     done = run_plays(instant, tmp_path, HOSTS, [a_play(until_known(options=BRIEF, **where))])
-    assert instant.commands() == [], done.said
-    assert instant.counters()["writes"] == 2, done.said
+    assert instant.commands() == [], done.log
+    assert instant.counters()["writes"] == 2, done.log
     assert attempts(done) > 1
 
 
@@ -192,7 +192,7 @@ def test_a_retry_does_not_submit_again_what_may_have_been_accepted(
 def test_a_retry_finds_what_became_visible_meanwhile(instant: Workspace, tmp_path: Path, core: str) -> None:
     instant.fault("lose_after", method="POST", path=SUBMITS, times=2)
     instant.fault("status", method="GET", path=LISTS, status=403, body=FORBIDDEN, times=3)
-    done = play_out(instant, tmp_path, [a_play(until_known(options=BRIEF, loop=[1]))], HOSTS, core=core)
-    assert submitted(instant) == {"Reboot": each(1)}, done.said
-    assert instant.counters()["writes"] == 2, done.said
-    assert (done.code, attempts(done) > 1) == (0, True), done.said
+    done = run_playbook(instant, tmp_path, [a_play(until_known(options=BRIEF, loop=[1]))], HOSTS, core=core)
+    assert submitted(instant) == {"Reboot": each(1)}, done.log
+    assert instant.counters()["writes"] == 2, done.log
+    assert (done.code, attempts(done) > 1) == (0, True), done.log

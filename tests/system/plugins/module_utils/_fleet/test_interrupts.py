@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from system.conftest import Connect
-from system.playing import ids_in, until
-from system.support import Reply, Request, ScriptedServer
+from system.plays import read_journal_ids, wait_until
+from system.support import Request, Response, ScriptedServer
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
@@ -37,10 +37,10 @@ def jobs() -> list[Job]:
     return [Job(Server(uuid(number)), body={**body, "server": uuid(number)}) for number in range(MANY)]
 
 
-def accepted(request: Request) -> Reply:
+def accepted(request: Request) -> Response:
     """How a workspace answers a submit; the command has the id of its server."""
     server = {"id": request.body["server"], "name": "web"}
-    return Reply([current_row(id=request.body["server"], server=server, line=request.body["line"])], 201)
+    return Response([current_row(id=request.body["server"], server=server, line=request.body["line"])], 201)
 
 
 class Hanging:
@@ -52,7 +52,7 @@ class Hanging:
         self.server = serve(self._answer)
         self._taken = threading.Lock()
 
-    def _answer(self, request: Request) -> Reply:
+    def _answer(self, request: Request) -> Response:
         event = self.first if self._taken.acquire(blocking=False) else self.rest
         if not event.wait(20):
             self.waited_for.append(request.path)
@@ -94,7 +94,7 @@ def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
     hanging: Hanging, connect: Connect, tmp_path: Path
 ) -> None:
     def interrupt() -> None:
-        until(hanging.is_busy)
+        wait_until(hanging.is_busy)
         os.kill(os.getpid(), signal.SIGINT)
 
     journal = tmp_path / "run.ids"
@@ -111,7 +111,7 @@ def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
         if thread.name.startswith("alpacon"):
             thread.join()
     assert len(hanging.server.requests) == THREADS
-    assert len(ids_in(journal)) == THREADS, "answers that come late still leave their ids"
+    assert len(read_journal_ids(journal)) == THREADS, "answers that come late still leave their ids"
 
 
 def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent(
@@ -120,7 +120,7 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
     over = threading.Event()
 
     def end() -> None:
-        until(hanging.is_busy)
+        wait_until(hanging.is_busy)
         over.set()
         hanging.first.set()  # so that the next one gets its turn
         threading.Timer(0.5, hanging.rest.set).start()
@@ -131,15 +131,15 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
     with pytest.raises(RunIsOver):
         fleet.run(jobs())
     assert len(hanging.server.requests) == THREADS
-    assert len(ids_in(journal)) == THREADS
+    assert len(read_journal_ids(journal)) == THREADS
     ends.join()
 
 
 def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
     serve: Callable[..., ScriptedServer], connect: Connect
 ) -> None:
-    throttle = Reply({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})
-    server = serve([throttle, Reply({}, 201)])
+    throttle = Response({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})
+    server = serve([throttle, Response({}, 201)])
     run = Run(is_over=lambda: bool(server.requests))
     with run.client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
         client.write("POST", LIST, {})

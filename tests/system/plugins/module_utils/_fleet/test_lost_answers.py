@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from system.conftest import Connect
 from system.support import (
-    Clock,
-    body_for,
+    FakeClock,
+    count_methods,
     in_every_dialect,
-    methods,
-    paths,
+    make_body,
+    request_paths,
 )
 from workspace.client import Workspace
 
@@ -36,30 +36,30 @@ LINE = "echo once"
 
 def later(workspace: Workspace, server: str = "web-01") -> Row:
     """What a submit sends that nothing delivers during a test."""
-    return body_for(workspace, server, line=LINE, scheduled_at=FAR)
+    return make_body(workspace, server, line=LINE, scheduled_at=FAR)
 
 
 @in_every_dialect
 @pytest.mark.parametrize("fault", [{"kind": "lose_after"}, {"kind": "status_after", "status": 413}], ids=str)
 def test_a_submit_whose_answer_is_lost_is_found_again(
-    workspace: Workspace, connect: Connect, clock: Clock, fault: Row
+    workspace: Workspace, connect: Connect, clock: FakeClock, fault: Row
 ) -> None:
     client = connect(workspace, sleep=clock.sleep)
     # No answer of 2024 has a Date, so an earlier submit tells the clock.
-    submit(client, body_for(workspace, line="true"))
-    before = methods(workspace)["POST"]
+    submit(client, make_body(workspace, line="true"))
+    before = count_methods(workspace)["POST"]
     job = Job(Server(None), body=later(workspace))
     workspace.fault(method="POST", path=LIST, times=1, **fault)
     Fleet(client, Limits(wait=False), sleep=clock.sleep).run([job])
     [command] = workspace.commands(line=LINE)
     assert (job.outcome, job.id, job.changed) == ("pending", command["id"], True)
     assert "it was found in the workspace" in job.note
-    assert methods(workspace)["POST"] - before == 1
+    assert count_methods(workspace)["POST"] - before == 1
 
 
 @pytest.mark.parametrize("shown", [True, False], ids=["an id that is known", "an id that never came"])
 def test_what_an_earlier_attempt_has_submitted_is_taken_up(
-    current: Workspace, connect: Connect, clock: Clock, shown: bool
+    current: Workspace, connect: Connect, clock: FakeClock, shown: bool
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     body = later(current)
@@ -72,11 +72,11 @@ def test_what_an_earlier_attempt_has_submitted_is_taken_up(
     assert job.known.status == "scheduled"
     assert "it was not submitted again" in job.note
     assert ("it was found in the workspace" in job.note) is not shown
-    assert methods(current)["POST"] == 1
+    assert count_methods(current)["POST"] == 1
 
 
 def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
-    current: Workspace, connect: Connect, clock: Clock
+    current: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
     body = later(current)
     job = Job(Server(None), body=body)
@@ -84,12 +84,12 @@ def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
     Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert job.msg.endswith("An earlier attempt of this task has sent it.")
-    assert methods(current)["POST"] == 0
+    assert count_methods(current)["POST"] == 0
 
 
 @pytest.mark.parametrize(("kind", "wait_timeout", "looked"), [("lose_before", 300, 30), ("status", 3, 3)])
 def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
-    current: Workspace, connect: Connect, clock: Clock, kind: str, wait_timeout: float, looked: float
+    current: Workspace, connect: Connect, clock: FakeClock, kind: str, wait_timeout: float, looked: float
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     job = Job(Server(None), body=later(current))
@@ -99,11 +99,11 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
     assert "No such command was seen" in job.msg
     assert "An earlier attempt" not in job.msg
     assert looked <= clock.passed < 2 * looked, "lists may lag"
-    assert methods(current)["POST"] == 1
+    assert count_methods(current)["POST"] == 1
     assert current.commands() == []
 
 
-def outage(workspace: Workspace, clock: Clock, seconds: float) -> list[Job]:
+def outage(workspace: Workspace, clock: FakeClock, seconds: float) -> list[Job]:
     """Lose the answers of six submits, and have a gateway answer 502 for a while."""
     workspace.add_servers(*(f"away-{number}" for number in range(6)))
     servers = [f"away-{number}" for number in range(6)]
@@ -115,7 +115,7 @@ def outage(workspace: Workspace, clock: Clock, seconds: float) -> list[Job]:
 
 
 def test_an_outage_of_a_minute_loses_no_ids_and_costs_few_requests(
-    current: Workspace, connect: Connect, clock: Clock
+    current: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     client.get(LIST)
@@ -125,12 +125,12 @@ def test_an_outage_of_a_minute_loses_no_ids_and_costs_few_requests(
     Fleet(client, Limits(wait=False, wait_timeout=300), sleep=clock.sleep).run(jobs, others=[])
     assert {job.id for job in jobs} == {row["id"] for row in current.commands(line=LINE)}
     assert len({job.id for job in jobs}) == 6
-    assert methods(current)["POST"] == 6
+    assert count_methods(current)["POST"] == 6
     assert client.requests - before - 6 <= 20
 
 
 def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
-    current: Workspace, connect: Connect, clock: Clock
+    current: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     jobs = outage(current, clock, 9999)
@@ -144,7 +144,7 @@ def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
 
 
 def test_an_equal_command_of_another_requester_is_not_taken(
-    workspace: Workspace, connect: Connect, clock: Clock
+    workspace: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
     client = connect(workspace, sleep=clock.sleep)
     job = Job(Server(None), body=later(workspace))
@@ -156,11 +156,11 @@ def test_an_equal_command_of_another_requester_is_not_taken(
     Fleet(client, Limits(wait=False), sleep=clock.sleep).run([job])
     assert (job.outcome, job.id) == ("unknown", None)
     assert [row["id"] for row in workspace.commands()] == theirs
-    assert paths(workspace).count("/api/iam/users/-/") == 1
+    assert request_paths(workspace).count("/api/iam/users/-/") == 1
 
 
 def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
-    current: Workspace, connect: Connect, clock: Clock, tmp_path: Path
+    current: Workspace, connect: Connect, clock: FakeClock, tmp_path: Path
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     job = Job(Server(None), body=later(current))

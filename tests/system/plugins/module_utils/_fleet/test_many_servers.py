@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from system.support import Outcome, run
+from system.support import TaskResult, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR
@@ -36,7 +36,7 @@ def standing(workspace: Workspace) -> list[dict[str, Any]]:
     return [row for row in workspace.commands(line=LINE) if row["status"] in ("scheduled", "queued")]
 
 
-def schedule(workspace: Workspace, **given: Any) -> Outcome:
+def schedule(workspace: Workspace, **given: Any) -> TaskResult:
     return run(workspace, state="scheduled", servers=NAMES, **{"line": LINE, "scheduled_at": FAR, **given})
 
 

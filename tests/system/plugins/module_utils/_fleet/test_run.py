@@ -21,9 +21,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import jour
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
-from ansible_collections.herdops.alpacon.tests.unit.sharing import (
+from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
     URL,
-    ids,
+    read_journal_ids,
     submit,
     uuid,
 )
@@ -78,18 +78,18 @@ def test_commands_that_are_journalled_while_others_are_struck_out_stay(
         kept, missed = set(), set()
         for step in range(30):
             place = submit(journal, uuid(number, step))
-            missed |= {uuid(number, step)} - set(ids(journal))
+            missed |= {uuid(number, step)} - set(read_journal_ids(journal))
             # At first, nobody has anything under way now and then, and the journal is gone.
             if step < 15 or step % 5:
                 journal.strike([place])
             else:
                 kept.add(uuid(number, step))
-        return not missed and kept <= set(ids(journal))
+        return not missed and kept <= set(read_journal_ids(journal))
 
     # Others have time to take away what was just opened.
     monkeypatch.setattr(_journal, "lock", lock_later)
     assert all(at_once(8, work))
-    assert len(ids(journal)) == 8 * 3
+    assert len(read_journal_ids(journal)) == 8 * 3
 
 
 # What the run has submitted

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from system.conftest import Connect
-from system.support import Reply, Request, ScriptedServer, paths
+from system.support import Request, Response, ScriptedServer, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -42,7 +42,7 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
     [server] = find_servers(client, ["web-02"])
     assert (server.id, server.name, server.is_connected) == (workspace.server_ids()["web-02"], "web-02", True)
-    assert paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
+    assert request_paths(workspace) == ["/api/servers/servers/?name=web-02&page_size=100"]
 
 
 @pytest.mark.parametrize(("hosts", "asked"), [(1, "name=web-02&"), (2, "")])
@@ -50,13 +50,13 @@ def test_a_list_for_others_is_made_where_there_are_others(
     current: Workspace, connect: Connect, tmp_path: Path, hosts: int, asked: str
 ) -> None:
     find_servers(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=hosts)
-    assert paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
+    assert request_paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
 
 
 def test_a_list_for_others_is_not_read_where_asking_takes_fewer_requests(
     serve: Serve, connect: Connect, tmp_path: Path
 ) -> None:
-    server = serve([Reply(page([], None, 201)), Reply(page([{"id": SERVER, "name": "web-02"}]))])
+    server = serve([Response(page([], None, 201)), Response(page([{"id": SERVER, "name": "web-02"}]))])
     shared = Shared(tmp_path, server.url, TOKEN)
     assert ids(find_servers(connect(server), ["web-02"], shared=shared, hosts=2)) == [SERVER]
     assert [query.get("name") for query in server.queries] == [None, "web-02"]
@@ -86,7 +86,7 @@ def test_a_single_name_that_is_unknown_gets_a_suggestion_and_the_word_on_rights(
 
 
 def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, connect: Connect) -> None:
-    server = serve([Reply(page([])), Reply({"code": "forbidden"}, status=403)])
+    server = serve([Response(page([])), Response({"code": "forbidden"}, status=403)])
     with pytest.raises(UsageError, match=r"no server is named web-7\. Check the name\."):
         find_servers(connect(server), ["web-7"])
 
@@ -94,7 +94,7 @@ def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, conn
 def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Connect) -> None:
     rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}]
     with pytest.raises(UsageError, match=f"2 servers are named twin: {SERVER}, {OTHER_SERVER}. Give the id"):
-        find_servers(connect(serve([Reply(page(rows))])), ["twin"])
+        find_servers(connect(serve([Response(page(rows))])), ["twin"])
 
 
 @pytest.mark.parametrize("references", [[SERVER, SERVER.upper()], ["{id}", "web-02", "web-01"]])
@@ -106,7 +106,7 @@ def test_each_server_may_be_named_once(current: Workspace, connect: Connect, ref
 
 
 def test_a_name_that_must_be_escaped(serve: Serve, connect: Connect) -> None:
-    def answer(request: Request) -> Reply:
-        return Reply(page([{"id": SERVER, "name": request.query["name"]}]))
+    def answer(request: Request) -> Response:
+        return Response(page([{"id": SERVER, "name": request.query["name"]}]))
 
     assert ids(find_servers(connect(serve(answer)), ["a&b=c #1"])) == [SERVER]

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.playing import run_plays
-from system.support import Clock, command_options, run
+from system.plays import run_plays
+from system.support import FakeClock, command_options, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
@@ -37,7 +37,7 @@ def dozen(current: Workspace) -> Workspace:
 
 
 @pytest.fixture
-def quick(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def quick(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A clock that moves on when a task waits for its commands."""
     monkeypatch.setattr(_command_task, "Fleet", partial(Fleet, sleep=clock.sleep))
     return clock
@@ -62,7 +62,7 @@ def test_three_of_a_dozen_are_left_out(dozen: Workspace, by: str, policy: str) -
 
 
 @pytest.mark.parametrize("cancels", [True, False])
-def test_waiting_is_told_at_once_and_when_the_time_is_over(dozen: Workspace, quick: Clock, cancels: bool) -> None:
+def test_waiting_is_told_at_once_and_when_the_time_is_over(dozen: Workspace, quick: FakeClock, cancels: bool) -> None:
     told: list[str] = []
     server = AWAY[0] if cancels else dozen.server_ids()[AWAY[0]]
     options = command_options(dozen, servers=[server], line="uptime", wait_timeout="20", cancel_on_timeout=cancels)
@@ -104,9 +104,9 @@ def test_nothing_is_left_with_a_server_of_which_only_the_id_is_known(dozen: Work
 def test_an_inventory_host_that_is_offline_is_unreachable(dozen: Workspace, tmp_path: Path) -> None:
     task = {"herdops.alpacon.alpacon_command": {"line": "uptime", "offline": "fail", "wait": False}}
     play = run_plays(dozen, tmp_path, [NAMES[0], AWAY[0]], [{"hosts": "all", "gather_facts": False, "tasks": [task]}])
-    assert play.code == 4, play.said
-    assert "unreachable=1" in play.said
-    assert "UNREACHABLE!" in play.said
+    assert play.code == 4, play.log
+    assert "unreachable=1" in play.log
+    assert "UNREACHABLE!" in play.log
     assert [row["server"] for row in dozen.commands()] == [NAMES[0]]
 
 
@@ -120,7 +120,7 @@ def test_skipped_servers_are_named_in_a_warning(current: Workspace) -> None:
 
 @pytest.mark.parametrize(("fault", "taken"), [("vanish", "the agent had taken it"), ("never_ack", "it was delivered")])
 def test_command_that_makes_no_progress_after_a_restart_is_given_up(
-    current: Workspace, quick: Clock, fault: str, taken: str
+    current: Workspace, quick: FakeClock, fault: str, taken: str
 ) -> None:
     current.fault(fault, server="web-01")
     quick.at(5.0, lambda: current.change_server("web-01", started_at=1))
@@ -130,7 +130,7 @@ def test_command_that_makes_no_progress_after_a_restart_is_given_up(
     assert 50 <= quick.passed < 75
 
 
-def test_command_that_goes_on_after_a_late_start_report_is_awaited(current: Workspace, quick: Clock) -> None:
+def test_command_that_goes_on_after_a_late_start_report_is_awaited(current: Workspace, quick: FakeClock) -> None:
     current.fault("vanish", server="web-01")
 
     def change(**fields: Any) -> None:
@@ -144,7 +144,7 @@ def test_command_that_goes_on_after_a_late_start_report_is_awaited(current: Work
     assert (done["outcome"], done["stdout"]) == ("success", "so far")
 
 
-def test_short_wait_tells_of_a_restart(current: Workspace, quick: Clock) -> None:
+def test_short_wait_tells_of_a_restart(current: Workspace, quick: FakeClock) -> None:
     current.fault("vanish", server="web-01")
     quick.at(5.0, lambda: current.change_server("web-01", started_at=1))
     done = run(current, servers=["web-01"], line="true", wait_timeout="20s")

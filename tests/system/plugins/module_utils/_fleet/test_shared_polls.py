@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.playing import run_plays
-from system.support import Clock, paths
+from system.plays import run_plays
+from system.support import FakeClock, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -38,7 +38,7 @@ DEEP = 150
 class Workers:
     """Workers whose time is the test's."""
 
-    def __init__(self, workspace: Workspace, client: Client, clock: Clock, folder: Path) -> None:
+    def __init__(self, workspace: Workspace, client: Client, clock: FakeClock, folder: Path) -> None:
         self.workspace, self.client, self.clock = workspace, client, clock
         self.shared = Shared(folder, workspace.url, workspace.token)
         self._folder = folder
@@ -57,10 +57,10 @@ class Workers:
     def look(self, job: Job, after: float = 2.0, **limits: Any) -> list[str]:
         """Have the worker of a command look, a while later; which paths it asked for."""
         self.clock.sleep(after)
-        before = len(paths(self.workspace))
+        before = len(request_paths(self.workspace))
         Polls(self.client, self.shared, Limits(**limits).wait_timeout).look(job)
         job.polled_at = self.clock.monotonic()
-        return paths(self.workspace)[before:]
+        return request_paths(self.workspace)[before:]
 
     def let_wait(self, job: Job, seconds: float) -> None:
         """Make the others believe that a command has been awaited for so long."""
@@ -87,7 +87,7 @@ class Workers:
 
 
 @pytest.fixture
-def workers(current: Workspace, connect: Connect, clock: Clock, tmp_path: Path) -> Workers:
+def workers(current: Workspace, connect: Connect, clock: FakeClock, tmp_path: Path) -> Workers:
     return Workers(current, connect(current, sleep=clock.sleep), clock, tmp_path)
 
 
@@ -106,7 +106,7 @@ def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: flo
         workers.fleet(wait_timeout=wait_timeout).run([mine])
     assert mine.outcome == "success"
     assert sum(workers.clock.slept) < at_most
-    assert {path.partition("?")[0] for path in paths(workers.workspace)} == {detail(mine)}
+    assert {path.partition("?")[0] for path in request_paths(workers.workspace)} == {detail(mine)}
 
 
 def test_who_hears_nothing_of_a_poller_for_25_seconds_looks_for_itself(workers: Workers) -> None:
@@ -123,7 +123,7 @@ def test_a_folder_that_is_gone_holds_nobody_up(workers: Workers, tmp_path: Path)
     workers.fleet().run([mine])
     assert mine.outcome == "success"
     assert sum(workers.clock.slept) < 20
-    assert set(paths(workers.workspace)) == {detail(mine)}
+    assert set(request_paths(workers.workspace)) == {detail(mine)}
 
 
 # Who polls
@@ -136,7 +136,7 @@ def test_twenty_hosts_cost_hardly_more_than_one_task_for_all(current: Workspace,
     current.settings(instant=True)
     task = {"herdops.alpacon.alpacon_command": {"line": "uptime"}}
     play = run_plays(current, tmp_path, hosts, [{"hosts": "all", "gather_facts": False, "tasks": [task]}])
-    assert play.code == 0, play.said
+    assert play.code == 0, play.log
     counters = current.counters()
     routes = {route: counted["total"] for route, counted in counters["routes"].items()}
     # Where the machine is busy, some servers are asked whether they are connected.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.playing import RunningPlay, ids_in, start, until
+from system.plays import RunningPlay, read_journal_ids, start_task, wait_until
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -29,7 +29,7 @@ def begin(current: Workspace, tmp_path: Path) -> Iterator[Begin]:
         begun: list[RunningPlay] = []
 
         def play(hosts: Any, **options: Any) -> RunningPlay:
-            one = start(current, tmp_path / f"play-{len(begun)}", hosts, options)
+            one = start_task(current, tmp_path / f"play-{len(begun)}", hosts, options)
             begun.append(one)
             stack.callback(one.stop)
             return one
@@ -59,10 +59,10 @@ def test_a_run_that_is_interrupted_leaves_the_ids_of_what_goes_on(current: Works
     secret: dict[str, Any] = {"line": "echo ready", "env": {"PASSWORD": "hunter2-hunter2"}}
     play = begin(["localhost"], servers=everybody, **secret) if way == "one task" else begin(everybody, **secret)
     returned = set() if way == "one task" else set(AGENTS)
-    until(lambda: set(play.results) == returned and len(under_way(current)) == len(BARE))
+    wait_until(lambda: set(play.results) == returned and len(under_way(current)) == len(BARE))
     left = {row["id"] for row in current.commands() if row["server"] not in returned}
     journal = play.folder / f"home/alpacon/{play.temporary.name}.ids"
-    until(lambda: set(ids_in(journal)) == left)
+    wait_until(lambda: set(read_journal_ids(journal)) == left)
     for path in (play.folder / "home").rglob("*"):
         assert current.token not in str(path)
         if path.is_file():
@@ -70,14 +70,14 @@ def test_a_run_that_is_interrupted_leaves_the_ids_of_what_goes_on(current: Works
     play.interrupt(-play.process.pid)
     play.process.wait(30)
     assert play.code != 0
-    assert current.token not in play.said
+    assert current.token not in play.log
     assert play.journals == [journal]
-    assert sorted(ids_in(journal)) == sorted(left)
+    assert sorted(read_journal_ids(journal)) == sorted(left)
     # Another run awaits them.
     ids = f"{{{{ lookup('ansible.builtin.file', '{journal}') | regex_findall('(?m)^[0-9a-f-]{{36}}') }}}}"
     following = begin(["localhost"], state="finished", ids=ids)
     end_all(current)
-    assert following.end().code == 0, following.said
+    assert following.end().code == 0, following.log
     assert following.results["localhost"]["summary"] == {"success": len(left)}
     assert len(current.commands()) == len(everybody)
     assert following.journals == []

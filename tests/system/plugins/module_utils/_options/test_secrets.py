@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_cores import CORES
-from system.playing import Row, play, play_out, task
+from system.plays import Row, play, run_playbook, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR
@@ -50,16 +50,18 @@ def test_values_of_env_come_out_nowhere(current: Workspace, tmp_path: Path, core
     for one in tasks:
         one["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     log = {"ANSIBLE_LOG_PATH": str(tmp_path / "all.log"), "ANSIBLE_KEEP_REMOTE_FILES": "0"}
-    done = play_out(current, tmp_path, play(*tasks), ["web-01", "there"], "-vvv", "--limit", "web-01", core=core, **log)
-    assert done.code == 0, done.said[-3000:]
+    done = run_playbook(
+        current, tmp_path, play(*tasks), ["web-01", "there"], "-vvv", "--limit", "web-01", core=core, **log
+    )
+    assert done.code == 0, done.log[-3000:]
     texts = {
-        "output": done.said,
+        "output": done.log,
         "log": (tmp_path / "all.log").read_text(),
         "results": (tmp_path / "results").read_text(),
     }
     escaped = {json.dumps(part)[1:-1] for part in PARTS} | {repr(part)[1:-1] for part in PARTS} | set(PARTS)
     assert [(where, part) for where, text in texts.items() for part in escaped if part in text] == []
-    assert "0 of 100, production" in done.said
+    assert "0 of 100, production" in done.log
     assert done.tasks["plain 0"][0]["rc"] == 0
     assert "********" in done.tasks["plain 1"][0]["msg"]
     assert "********" in done.tasks["elsewhere"][0]["stdout"]
@@ -76,7 +78,7 @@ def test_a_value_that_equals_a_word_of_the_api_changes_no_result(
     given = {"server": "web-01", "line": "true", "env": words, "wait_timeout": "1s"}
     one = task("once", given, until="once is not failed", register="once", retries=2, delay=0, **where)
     one["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
-    done = play_out(current, tmp_path, play(one), ["web-01", "there"], "--limit", "web-01")
+    done = run_playbook(current, tmp_path, play(one), ["web-01", "there"], "--limit", "web-01")
     [command] = current.commands()
     result = done.tasks["once"][-1]
     assert (result["id"], result["outcome"], result["status"]) == (command["id"], "timed_out", "queued")
@@ -97,8 +99,8 @@ def test_no_run_prints_what_a_terminal_obeys(current: Workspace, tmp_path: Path,
         task("diff", {"state": "scheduled", "scheduled_at": FAR, "server": name, "line": "x\x1b[2J"}, diff=True),
         task("no line", {"server": name, "line": "true", "stat\x1be": "x"}),
     ]
-    done = play_out(current, tmp_path, play(*tasks), ["web-01"], core=core)
-    raw = re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", done.said)
-    assert raw == [], done.said
-    assert "\nmore" not in done.said
+    done = run_playbook(current, tmp_path, play(*tasks), ["web-01"], core=core)
+    raw = re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", done.log)
+    assert raw == [], done.log
+    assert "\nmore" not in done.log
     assert any("\x1b" in row["stdout"] for row in done.tasks["output"])

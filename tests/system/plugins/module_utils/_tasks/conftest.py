@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from system.support import Clock
+from system.support import FakeClock
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run
@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import comm
 
 
 @pytest.fixture
-def moved(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def moved(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """A clock that moves on when a task of alpacon_command sleeps."""
     monkeypatch.setattr(command_task, "Fleet", partial(Fleet, sleep=clock.sleep))
     monkeypatch.setattr(run, "Client", partial(Client, sleep=clock.sleep))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from system.support import Clock, Outcome, in_every_dialect, methods, run
+from system.support import FakeClock, TaskResult, count_methods, in_every_dialect, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, NO_COMMAND, Row
@@ -22,7 +22,7 @@ def modal(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
     return workspace
 
 
-def cancel(workspace: Workspace, **given: Any) -> Outcome:
+def cancel(workspace: Workspace, **given: Any) -> TaskResult:
     return run(workspace, state="cancelled", **given)
 
 
@@ -52,7 +52,7 @@ def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
     second = cancel(modal, ids=[command_id])
     assert (second.changed, second.failed, second["outcome"]) == (False, False, "cancelled")
     # What reads do not show may be there all the same; where it is shown as cancelled, that is known.
-    assert methods(modal)["DELETE"] <= 2
+    assert count_methods(modal)["DELETE"] <= 2
 
 
 @in_every_dialect
@@ -61,7 +61,7 @@ def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace, check_m
     ran = cancel(workspace, check_mode=check_mode, ids=[NO_COMMAND])
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, False, "cancelled", NO_COMMAND)
     assert ran["msg"] == "There is no such command (any more)."
-    assert methods(workspace)["DELETE"] == (0 if check_mode else 1)
+    assert count_methods(workspace)["DELETE"] == (0 if check_mode else 1)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_is_stuck_or_over_waits_no_more(current: Workspace, status: str) ->
     assert (by_line.changed, by_line.failed, by_line["msg"]) == (False, False, "Nothing waits to be cancelled.")
     by_id = cancel(current, ids=[command_id])
     assert (by_id.changed, by_id.failed, by_id["outcome"]) == (False, True, "sent")
-    assert methods(current)["DELETE"] == 0
+    assert count_methods(current)["DELETE"] == 0
 
 
 @in_every_dialect
@@ -157,7 +157,7 @@ def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: 
     assert ran["diff"] == {"before": f"web-02: reboot at {FAR}\n", "after": ""}
 
 
-def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace, moved: Clock) -> None:
+def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace, moved: FakeClock) -> None:
     command_id = waiting(workspace)
     workspace.fault("lose_before", method="DELETE")
     ran = cancel(workspace, ids=[command_id], diff_mode=True)

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from system.registering import manage_token
-from system.support import Outcome, info, run
+from system.registrations import manage_token
+from system.support import TaskResult, info, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -26,7 +26,7 @@ def by_this_clock(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
 
 
-def schedule(workspace: Workspace, **given: Any) -> Outcome:
+def schedule(workspace: Workspace, **given: Any) -> TaskResult:
     return run(workspace, **{"state": "scheduled", "servers": ["web-01"], "line": LINE, **given})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from system.support import Outcome, in_every_dialect, info, paths
+from system.support import TaskResult, in_every_dialect, info, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -32,7 +32,7 @@ def history(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def numbers(workspace: Workspace, listed: Outcome) -> list[int]:
+def numbers(workspace: Workspace, listed: TaskResult) -> list[int]:
     """Which commands of HISTORY were listed."""
     ids = [row["id"] for row in workspace.commands()]
     return [ids.index(command["id"]) for command in listed.commands]
@@ -96,7 +96,7 @@ def test_outputs_can_be_left_out(current: Workspace) -> None:
 def test_limits_go_over_pages(workspace: Workspace) -> None:
     made = workspace.add_many_commands(230, line="echo {n}", status="success", result="x", added_at=-3600)
     assert [command["id"] for command in info(workspace, limit=150).commands] == made[:150]
-    assert len(paths(workspace)) == 2
+    assert len(request_paths(workspace)) == 2
     assert [command["id"] for command in info(workspace, limit=0).commands] == made
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from system.support import in_every_dialect, lookup_options, paths
+from system.support import in_every_dialect, lookup_options, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
@@ -93,6 +93,6 @@ def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None
     workspace.add_many_commands(300, line="true", status="success", result="x", servers=names)
     workspace.reset_counters()
     assert look_up(workspace, *names[:terms]) == ["x"] * terms
-    assert [path.split("?")[0] for path in paths(workspace)][-2:] == ["/api/servers/servers/", LIST]
-    assert ("server=" in paths(workspace)[-1]) is (terms == 1)
+    assert [path.split("?")[0] for path in request_paths(workspace)][-2:] == ["/api/servers/servers/", LIST]
+    assert ("server=" in request_paths(workspace)[-1]) is (terms == 1)
     assert workspace.requests_made() == 2

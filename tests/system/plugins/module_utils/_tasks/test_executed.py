@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import AGENTS, Clock, command_options, in_every_dialect, methods, paths, run
+from system.support import AGENTS, FakeClock, command_options, count_methods, in_every_dialect, request_paths, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -124,7 +124,7 @@ def test_what_one_command_costs(workspace: Workspace, patient: Any, server: str,
     patient(workspace)
     ran = run(workspace, servers=[server or workspace.server_ids()["web-01"]], line="echo hello")
     assert (ran["stdout"], ran["requests"]) == ("hello", 1 + reads)
-    assert methods(workspace) == {"POST": 1, "GET": reads}
+    assert count_methods(workspace) == {"POST": 1, "GET": reads}
 
 
 # Many servers
@@ -137,7 +137,7 @@ def test_hosts_of_one_task_read_the_list_of_servers_once(
     for name in ("web-01", "web-02"):
         options = command_options(current, servers=[name], line="true")
         assert run_command(options, Run(hosts=hosts, folder=tmp_path, check_mode=True))["changed"]
-    assert len(paths(current)) == lists
+    assert len(request_paths(current)) == lists
 
 
 def test_check_mode_writes_nothing(workspace: Workspace) -> None:
@@ -179,7 +179,7 @@ def test_exit_codes_that_count_as_success_are_taken_as_done(
     given: Row = {"servers": ["web-01"], "line": "true", "reuse_within": "1h", "success_codes": success_codes}
     ran = run(current, check_mode=True, **given)
     assert (ran.changed, ran["rc"]) == ((False, code) if reused else (True, None))
-    asked = [path for path in paths(current) if path.endswith(f"/{command_id}/")]
+    asked = [path for path in request_paths(current) if path.endswith(f"/{command_id}/")]
     assert bool(asked) is (lean_rows and success_codes != [0]), "its code is read where the list does not say it"
 
 
@@ -205,7 +205,7 @@ def test_what_is_awaited_and_cancelled_in_the_end_counts_as_changed(workspace: W
     [waits] = run(workspace, state="scheduled", servers=["web-01"], line="echo late", scheduled_at=FAR).commands
     ran = run(workspace, state="finished", ids=[waits["id"]], wait_timeout="1s", cancel_on_timeout=True)
     assert (ran["outcome"], ran.changed, ran["commands"][0]["changed"]) == ("timed_out", True, True)
-    assert methods(workspace)["DELETE"] == 1
+    assert count_methods(workspace)["DELETE"] == 1
 
 
 @in_every_dialect
@@ -270,7 +270,7 @@ def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
 def test_a_parent_that_the_run_has_submitted_itself_may_show_late(
     current: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool, shows_at: int | None
 ) -> None:
-    looks, this = Clock(), Run(folder=tmp_path)
+    looks, this = FakeClock(), Run(folder=tmp_path)
     monkeypatch.setattr(_parents, "time", looks)
     [parent] = current.add_commands([{"server": "web-01", "line": "true", "status": "success"}])
     assert this.submitted

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import pytest
-from system.support import AGENTS, carry, methods, run
+from system.support import AGENTS, count_methods, run, run_payload
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
@@ -17,33 +17,33 @@ BOTH_STREAMS = b"#!/bin/sh\necho out $1\necho err >&2\nexit 3\n"
 
 def test_a_script_gives_its_code_and_both_streams_exactly(current: Workspace) -> None:
     current.change_server("web-02", allow_sh=False)
-    outcome = carry(current, BOTH_STREAMS, script="job.sh 'a  b'", servers=["web-01", "web-02"])
+    outcome = run_payload(current, BOTH_STREAMS, script="job.sh 'a  b'", servers=["web-01", "web-02"])
     assert (outcome.changed, outcome.failed) == (True, True)
     for row in outcome.commands:
         assert (row["rc"], row["stdout"], row["stderr"], row["output_complete"]) == (3, "out a b", "err", True)
         assert row["line"].startswith("/bin/sh -c $RUN script:job.sh sha256:")
-    assert methods(current)["POST"] == 2
+    assert count_methods(current)["POST"] == 2
 
 
 def test_creates_and_removes_are_decided_by_each_server(current: Workspace) -> None:
     current.change_server("web-03", allow_sh=False)
-    carry(current, argv=["touch", "a mark"], servers=["web-02"])  # in the home of one of them
-    created = carry(current, argv=["touch", "made"], creates="a mar[k]", servers=list(AGENTS))
+    run_payload(current, argv=["touch", "a mark"], servers=["web-02"])  # in the home of one of them
+    created = run_payload(current, argv=["touch", "made"], creates="a mar[k]", servers=list(AGENTS))
     assert [row["changed"] for row in created.commands] == [True, False, True]
     assert created.changed
     assert created.commands[1]["stdout"] == created.commands[1]["msg"] == "skipped, since a mar[k] exists"
-    removed = carry(current, argv=["rm", "a mark"], removes="~/a mark", servers=list(AGENTS))
+    removed = run_payload(current, argv=["rm", "a mark"], removes="~/a mark", servers=list(AGENTS))
     assert [row["changed"] for row in removed.commands] == [False, True, False]
     assert removed.commands[0]["stdout"] == "skipped, since ~/a mark does not exist"
-    again = carry(current, argv=["rm", "a mark"], removes="~/a mark", servers=list(AGENTS))
+    again = run_payload(current, argv=["rm", "a mark"], removes="~/a mark", servers=list(AGENTS))
     assert not again.changed
     assert {(row["rc"], row["outcome"]) for row in again.commands} == {(0, "success")}
-    assert methods(current)["POST"] == 10
+    assert count_methods(current)["POST"] == 10
 
 
 def test_a_secret_on_the_standard_error_that_is_cut_in_two_stays_hidden(current: Workspace) -> None:
     argv = ["sh", "-c", "printf '%s-end' \"$S\" >&2"]
-    result = carry(current, argv=argv, env={"S": "s3cret-value"}, output_limit=9).result
+    result = run_payload(current, argv=argv, env={"S": "s3cret-value"}, output_limit=9).result
     line = run(current, servers=["web-01"], line='printf "%s-end" "$S"', env={"S": "s3cret-value"}, output_limit=9)
     assert result["stderr"] == line["stdout"] == "*****-end"
     assert "value" not in f"{result}{line.result}"
@@ -51,15 +51,15 @@ def test_a_secret_on_the_standard_error_that_is_cut_in_two_stays_hidden(current:
 
 def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> None:
     later: Row = {"state": "scheduled", "scheduled_at": FAR}
-    first = carry(current, BOTH_STREAMS, **later)
-    again = carry(current, BOTH_STREAMS, **later)
-    other = carry(current, BOTH_STREAMS + b"\n", **later)
-    argued = carry(current, BOTH_STREAMS, script="job.sh a", **later)
+    first = run_payload(current, BOTH_STREAMS, **later)
+    again = run_payload(current, BOTH_STREAMS, **later)
+    other = run_payload(current, BOTH_STREAMS + b"\n", **later)
+    argued = run_payload(current, BOTH_STREAMS, script="job.sh a", **later)
     assert [outcome.changed for outcome in (first, again, other, argued)] == [True, False, True, True]
     assert again["id"] == first["id"]
-    withdrawn = carry(current, BOTH_STREAMS, state="cancelled")
+    withdrawn = run_payload(current, BOTH_STREAMS, state="cancelled")
     assert [(row["id"], row["outcome"]) for row in withdrawn.commands] == [(first["id"], "cancelled")]
-    assert not carry(current, BOTH_STREAMS, state="cancelled").changed
+    assert not run_payload(current, BOTH_STREAMS, state="cancelled").changed
     left = {row["id"] for row in current.commands() if row["status"] == "scheduled"}
     assert left == {other["id"], argued["id"]}
 
@@ -67,9 +67,9 @@ def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> Non
 @pytest.mark.parametrize("by", ["bob", "service", "root"])
 def test_what_others_had_carried_is_not_reused(current: Workspace, by: str) -> None:
     other: Row = {"username": by} if by == "root" else {"token": current.tokens()[by]}
-    first = carry(current, argv=["echo", "a"], **other)
-    again = carry(current, argv=["echo", "a"], reuse_within="1h")
+    first = run_payload(current, argv=["echo", "a"], **other)
+    again = run_payload(current, argv=["echo", "a"], reuse_within="1h")
     assert first["line"] == again["line"]
     assert (again["id"] != first["id"], again.changed) == (True, True)
-    own = carry(current, argv=["echo", "a"], reuse_within="1h")
+    own = run_payload(current, argv=["echo", "a"], reuse_within="1h")
     assert (own["id"], own["stdout"], own.changed) == (again["id"], "a", False)

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from system.registering import REFUSED, REGISTER, ask, manage_token, new_agent, register
-from system.support import Clock, Outcome, Reply, Request, ScriptedServer, in_every_dialect
+from system.registrations import REFUSED, REGISTER, manage_token, new_agent, read_registrations, register
+from system.support import FakeClock, Request, Response, ScriptedServer, TaskResult, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, RunIsOver
@@ -43,7 +43,7 @@ NEW: dict[str, Any] = {"registration_token": "x", "name": "web", "platform": "de
 
 
 @pytest.fixture
-def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The clock, for waits for a connection and looks at what became of a lost request as well."""
     tasks = "ansible_collections.herdops.alpacon.plugins.module_utils._tasks"
     for module in ("orphaned_servers", "registration", "registration_task"):
@@ -57,7 +57,7 @@ def scripted(server: ScriptedServer | Workspace, run: Run | None = None, **given
     return run_registration({**options, "url": server.url, **given}, run or Run())
 
 
-def enrol(workspace: Workspace, name: str = "web", **given: Any) -> Outcome:
+def enrol(workspace: Workspace, name: str = "web", **given: Any) -> TaskResult:
     """Register with a token that is good."""
     made = [token["key"] for token in workspace.registration_tokens() if token["name"] == "fleet"]
     key = made[0] if made else workspace.add_registration_token(groups=["Operations"])["key"]
@@ -157,7 +157,7 @@ def test_records_of_the_machine_whose_keys_were_lost_are_deleted(workspace: Work
     assert (done["orphans"], done.warnings) == ([], [])
 
 
-def test_a_look_for_orphans_that_fails_loses_no_key(workspace: Workspace, patient: Clock) -> None:
+def test_a_look_for_orphans_that_fails_loses_no_key(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("status", method="GET", status=500)
     done = enrol(workspace, token=workspace.token)
     assert not done.failed
@@ -184,7 +184,7 @@ def test_a_registration_token_that_is_refused(workspace: Workspace) -> None:
 # lost answers
 
 
-def test_a_lost_answer_without_an_api_token(workspace: Workspace, patient: Clock) -> None:
+def test_a_lost_answer_without_an_api_token(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=REGISTER)
     done = enrol(workspace)
     assert (done.failed, done.changed) == (True, True)
@@ -196,7 +196,7 @@ def test_a_lost_answer_without_an_api_token(workspace: Workspace, patient: Clock
 @in_every_dialect
 @pytest.mark.parametrize(("fault", "made"), LOST)
 def test_a_lost_answer_with_an_api_token(
-    workspace: Workspace, patient: Clock, fault: dict[str, Any], made: bool
+    workspace: Workspace, patient: FakeClock, fault: dict[str, Any], made: bool
 ) -> None:
     workspace.settings(date_header=True)
     workspace.fault(method="POST", path=REGISTER, times=1, **fault)
@@ -209,7 +209,7 @@ def test_a_lost_answer_with_an_api_token(
     assert patient.slept[0] == 0
 
 
-def test_three_lost_answers(current: Workspace, patient: Clock) -> None:
+def test_three_lost_answers(current: Workspace, patient: FakeClock) -> None:
     current.fault("lose_after", method="POST", path=REGISTER)
     done = enrol(current, token=current.token)
     assert done.failed
@@ -218,7 +218,7 @@ def test_three_lost_answers(current: Workspace, patient: Clock) -> None:
     assert current.registered() == []
 
 
-def test_records_of_other_hosts_stay(current: Workspace, patient: Clock) -> None:
+def test_records_of_other_hosts_stay(current: Workspace, patient: FakeClock) -> None:
     """Another host of that name registers at the very same time."""
     patient.at(0, lambda: comes_up(current, "web-abcdef", tags={"env": "test"}))
     current.fault("lose_before", method="POST", path=REGISTER, times=1)
@@ -228,7 +228,7 @@ def test_records_of_other_hosts_stay(current: Workspace, patient: Clock) -> None
     assert done["orphans"] == []
 
 
-def test_where_no_tags_are_listed_nothing_is_deleted_on_a_guess(published: Workspace, patient: Clock) -> None:
+def test_where_no_tags_are_listed_nothing_is_deleted_on_a_guess(published: Workspace, patient: FakeClock) -> None:
     patient.at(0, lambda: comes_up(published, "web-abcdef"))
     published.fault("lose_after", method="POST", path=REGISTER, times=1)
     done = enrol(published, token=published.token)
@@ -238,7 +238,7 @@ def test_where_no_tags_are_listed_nothing_is_deleted_on_a_guess(published: Works
     assert {orphan["id"] for orphan in done["orphans"]} == ids
 
 
-def test_a_record_that_cannot_be_deleted(workspace: Workspace, patient: Clock) -> None:
+def test_a_record_that_cannot_be_deleted(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=REGISTER, times=1)
     workspace.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
     done = enrol(workspace, token=workspace.token)
@@ -265,13 +265,15 @@ def test_stale_credentials_are_replaced_only_where_allowed(workspace: Workspace)
 
 
 @pytest.mark.parametrize("fault", NO_WORD)
-def test_no_word_about_credentials_never_registers(workspace: Workspace, patient: Clock, fault: dict[str, Any]) -> None:
+def test_no_word_about_credentials_never_registers(
+    workspace: Workspace, patient: FakeClock, fault: dict[str, Any]
+) -> None:
     workspace.fault(path=MYSELF, **fault)
     done = enrol(workspace, **CREDENTIALS, replace_stale=True)
     assert (done.failed, done.changed, done["credentials"]) == (True, False, "unreachable")
     assert "so nothing was registered" in done["msg"]
     assert posts(workspace) == 0
-    asked = ask(workspace, **CREDENTIALS)
+    asked = read_registrations(workspace, **CREDENTIALS)
     assert (asked.failed, asked["credentials"], asked["connected"]) == (False, "unreachable", None)
     assert asked["msg"].startswith("The workspace did not say whether the stored credentials are valid. ")
 
@@ -283,13 +285,13 @@ def test_no_word_about_credentials_never_registers(workspace: Workspace, patient
 def test_credentials_are_asked_about(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     agent.commit()
-    done = ask(workspace, token=None, **agent.options)
+    done = read_registrations(workspace, token=None, **agent.options)
     assert not done.changed
     assert (done["credentials"], done["commissioned"], done["version"]) == ("valid", True, "2.5.0")
     assert (done["connected"], done["name"], done["requests"]) == (False, only_record(workspace)["name"], 1)
     workspace.change_server(done["name"], is_connected=True)
-    assert ask(workspace, **agent.options)["connected"] is True
-    stale = ask(workspace, id=agent.id, key="wrong-key")
+    assert read_registrations(workspace, **agent.options)["connected"] is True
+    stale = read_registrations(workspace, id=agent.id, key="wrong-key")
     assert not stale.failed
     assert (stale["credentials"], stale["name"], stale["connected"]) == ("stale", None, None)
     assert workspace.counters()["writes"] == 0
@@ -300,7 +302,7 @@ def test_credentials_are_asked_about(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("with_token", [False, True])
-def test_a_workspace_without_registration_says_so(workspace: Workspace, patient: Clock, with_token: bool) -> None:
+def test_a_workspace_without_registration_says_so(workspace: Workspace, patient: FakeClock, with_token: bool) -> None:
     agent = new_agent(workspace)
     workspace.settings(registration=False)
     token = workspace.token if with_token else None
@@ -309,13 +311,13 @@ def test_a_workspace_without_registration_says_so(workspace: Workspace, patient:
     assert "This workspace has no registration by token" in done["msg"]
     with pytest.raises(AlpaconError, match="This workspace has no registration by token"):
         manage_token(workspace)
-    assert ask(workspace, **agent.options)["credentials"] == "valid"
+    assert read_registrations(workspace, **agent.options)["credentials"] == "valid"
 
 
 # state: connected
 
 
-def test_connected_later(workspace: Workspace, patient: Clock) -> None:
+def test_connected_later(workspace: Workspace, patient: FakeClock) -> None:
     agent = new_agent(workspace)
     workspace.fault("status", path=MYSELF, status=503, times=2)
     with ExitStack() as stack:
@@ -336,7 +338,7 @@ def test_connected_later(workspace: Workspace, patient: Clock) -> None:
 
 
 @pytest.mark.parametrize(("commits", "text"), [(False, "has not sent its first report"), (True, "holds no websocket")])
-def test_not_connected_in_time(workspace: Workspace, patient: Clock, commits: bool, text: str) -> None:
+def test_not_connected_in_time(workspace: Workspace, patient: FakeClock, commits: bool, text: str) -> None:
     agent = new_agent(workspace)
     if commits:
         agent.commit()
@@ -353,15 +355,15 @@ def test_not_connected_in_time(workspace: Workspace, patient: Clock, commits: bo
 @pytest.mark.parametrize(
     ("stated", "wanted", "comes"), [("v2.6.0-rc1", "2.6.0~rc1", True), (None, "2.5.0", True), ("2.4.0", "2.5.0", False)]
 )
-def test_connected_on_a_version(serve: Serve, patient: Clock, stated: str | None, wanted: str, comes: bool) -> None:
+def test_connected_on_a_version(serve: Serve, patient: FakeClock, stated: str | None, wanted: str, comes: bool) -> None:
     row = {"id": UUID, "name": "web-1a2b3c", "commissioned": True, "is_connected": True, "version": stated}
     given: dict[str, Any] = {"state": "connected", "version": wanted, "wait_timeout": "3s"}
-    done = scripted(serve([Reply(row)]), **given, **CREDENTIALS)
+    done = scripted(serve([Response(row)]), **given, **CREDENTIALS)
     assert done.get("failed", False) is not comes
     assert ("An agent of version 2.4.0 is connected, not 2.5.0." in done["msg"]) is not comes
 
 
-LATEST = Reply({"agent_rollout_policy": "latest"})
+LATEST = Response({"agent_rollout_policy": "latest"})
 
 
 @pytest.mark.parametrize(
@@ -370,14 +372,14 @@ LATEST = Reply({"agent_rollout_policy": "latest"})
         (LATEST, {"pinned": True}, 1),
         (LATEST, {}, 0),
         (LATEST, {"pinned": True, "token": None}, 0),
-        (Reply({"code": "forbidden"}, 403), {"pinned": True}, 0),
+        (Response({"code": "forbidden"}, 403), {"pinned": True}, 0),
     ],
 )
 def test_a_workspace_that_upgrades_what_is_pinned_is_told_of_once(
-    serve: Serve, answer: Reply, given: dict[str, Any], tells: int
+    serve: Serve, answer: Response, given: dict[str, Any], tells: int
 ) -> None:
     row = {"id": UUID, "commissioned": True, "is_connected": True, "version": "2.5.0"}
-    server = serve(lambda request: Reply(row) if "/servers/-/" in request.path else answer)
+    server = serve(lambda request: Response(row) if "/servers/-/" in request.path else answer)
     alerts: list[str] = []
     marks = iter([True, False])
     run = Run(alert=alerts.append, first=lambda _mark: next(marks))
@@ -396,7 +398,7 @@ def test_a_workspace_that_upgrades_what_is_pinned_is_told_of_once(
     ids=["away", "refused", "away long ago"],
 )
 def test_a_workspace_that_cannot_be_asked_leaves_the_connection_unknown(
-    current: Workspace, patient: Clock, fault: dict[str, Any], seconds: float, connected: bool | None, text: str
+    current: Workspace, patient: FakeClock, fault: dict[str, Any], seconds: float, connected: bool | None, text: str
 ) -> None:
     agent = new_agent(current)
     current.fault("status", path=MYSELF, **fault)
@@ -418,9 +420,9 @@ OTHER = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
     ],
 )
 def test_only_its_own_row_says_that_a_server_is_connected(
-    serve: Serve, patient: Clock, row: dict[str, Any], credentials: str
+    serve: Serve, patient: FakeClock, row: dict[str, Any], credentials: str
 ) -> None:
-    server = serve([Reply(row)])
+    server = serve([Response(row)])
     done = scripted(server, state="connected", wait_timeout="3s", **CREDENTIALS)
     known = False if credentials == "valid" else None
     assert (done.get("failed"), done["credentials"], done["connected"]) == (True, credentials, known)
@@ -472,7 +474,7 @@ def test_a_record_of_another_workspace_is_deleted_by_its_agent_alone(workspace: 
     assert [(entry["method"], entry["token"]) for entry in workspace.log()][1:] == [("DELETE", None)]
 
 
-def test_a_record_of_another_workspace_that_is_away_is_named(patient: Clock) -> None:
+def test_a_record_of_another_workspace_that_is_away_is_named(patient: FakeClock) -> None:
     options = {name: option.get("default") for name, option in SPEC.items()}
     done = run_registration({**options, **OF_ANOTHER, **CREDENTIALS, "url": "http://127.0.0.1:9"}, Run())
     assert (done["failed"], done["changed"], done["orphans"]) == (True, False, [{"id": UUID, "name": None}])
@@ -497,7 +499,7 @@ def test_a_lost_unregistration_is_sent_again(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_an_orphan_is_named(workspace: Workspace, patient: Clock, check_mode: bool) -> None:
+def test_an_orphan_is_named(workspace: Workspace, patient: FakeClock, check_mode: bool) -> None:
     agent = new_agent(workspace)
     workspace.fault("status", path="/(unregister|-)/$", status=403, body="<h1>No</h1>")
     done = register(workspace, state="unregistered", check_mode=check_mode, **agent.options)
@@ -506,7 +508,7 @@ def test_an_orphan_is_named(workspace: Workspace, patient: Clock, check_mode: bo
     assert only_record(workspace)["id"] == agent.id
 
 
-def left_behind(workspace: Workspace, **given: Any) -> Outcome:
+def left_behind(workspace: Workspace, **given: Any) -> TaskResult:
     """The task that ends what registrations of the machine have left."""
     given = {"token": workspace.token, "name": "web", "machine": MACHINE_ID, **given}
     return register(workspace, state="unregistered", **given)
@@ -531,12 +533,12 @@ def test_what_a_machine_left_behind_is_ended_without_an_id(current: Workspace) -
 
 
 def test_each_request_carries_the_one_credential_that_it_needs(serve: Serve) -> None:
-    def answer(request: Request) -> Reply:
+    def answer(request: Request) -> Response:
         if request.method == "POST":
-            return Reply({"id": UUID, "key": "fresh", "name": "web-1a2b3c"}, status=201)
+            return Response({"id": UUID, "key": "fresh", "name": "web-1a2b3c"}, status=201)
         if request.path.endswith("/-/"):
-            return Reply({"code": "unauthorized"}, status=401)
-        return Reply({"count": 0, "next": None, "results": []})
+            return Response({"code": "unauthorized"}, status=401)
+        return Response({"count": 0, "next": None, "results": []})
 
     server = serve(answer)
     given = {**NEW, **CREDENTIALS, "registration_token": "for-newcomers", "token": "of-the-user"}
@@ -549,7 +551,7 @@ def test_each_request_carries_the_one_credential_that_it_needs(serve: Serve) -> 
     ]
 
 
-def test_older_records_are_not_taken_for_the_lost_one(published: Workspace, patient: Clock) -> None:
+def test_older_records_are_not_taken_for_the_lost_one(published: Workspace, patient: FakeClock) -> None:
     published.settings(date_header=True)
     old = new_agent(published)
     published.change_server(only_record(published)["name"], added_at=-7200)
@@ -586,7 +588,7 @@ def old_record(
     return {"id": agent.id, "name": record["name"], "groups": ids}
 
 
-def replace(workspace: Workspace, **given: Any) -> Outcome:
+def replace(workspace: Workspace, **given: Any) -> TaskResult:
     """Register a host that is installed anew."""
     return enrol(workspace, replace=True, token=workspace.token, **given)
 
@@ -636,7 +638,7 @@ def test_nothing_is_replaced_if_nobody_can_tell_which_record_is_old(
     ],
     ids=["refused", "lost", "not all groups", "unseen"],
 )
-def test_without_its_groups_the_old_record_stays(current: Workspace, patient: Clock, fault: dict[str, Any]) -> None:
+def test_without_its_groups_the_old_record_stays(current: Workspace, patient: FakeClock, fault: dict[str, Any]) -> None:
     old = old_record(current)
     current.fault(**fault)
     done = replace(current)
@@ -664,7 +666,7 @@ def test_without_its_groups_the_old_record_stays(current: Workspace, patient: Cl
         {"kind": "lose_after", "method": "DELETE"},
     ],
 )
-def test_lost_answers_while_a_record_is_replaced(current: Workspace, patient: Clock, fault: dict[str, Any]) -> None:
+def test_lost_answers_while_a_record_is_replaced(current: Workspace, patient: FakeClock, fault: dict[str, Any]) -> None:
     old = old_record(current)
     current.fault(**fault)
     done = replace(current)

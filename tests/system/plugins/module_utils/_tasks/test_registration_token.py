@@ -11,8 +11,8 @@ import re
 from typing import Any
 
 import pytest
-from system.registering import manage_token
-from system.support import Clock, in_every_dialect
+from system.registrations import manage_token
+from system.support import FakeClock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostResponse, RunIsOver, UsageError
@@ -24,7 +24,7 @@ TOKENS = "/registration-tokens/"
 
 
 @pytest.fixture
-def patient(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Clock:
+def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """The clock, for looks at what became of a lost request as well."""
     monkeypatch.setattr(_registration_tokens, "time", clock)
     return clock
@@ -210,7 +210,7 @@ def test_unknown_groups(workspace: Workspace) -> None:
     ],
 )
 def test_a_lost_answer_leaves_one_token_with_a_known_key(
-    workspace: Workspace, patient: Clock, fault: dict[str, Any]
+    workspace: Workspace, patient: FakeClock, fault: dict[str, Any]
 ) -> None:
     workspace.fault(method="POST", path=TOKENS, times=1, **fault)
     made = manage_token(workspace, groups=["Operations"])
@@ -221,7 +221,7 @@ def test_a_lost_answer_leaves_one_token_with_a_known_key(
     assert patient.slept[0] == 0
 
 
-def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: Clock) -> None:
+def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS)
     with pytest.raises(LostResponse) as caught:
         manage_token(workspace)
@@ -230,7 +230,7 @@ def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Worksp
     assert workspace.counters()["routes"][f"POST /api/servers{TOKENS}"]["total"] == 2
 
 
-def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock) -> None:
+def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     patient.at(0, workspace.add_registration_token)
     with pytest.raises(LostResponse, match="unless another run has just made it"):
@@ -239,7 +239,7 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: Clock
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
 
 
-def test_what_cannot_be_looked_for(workspace: Workspace, patient: Clock) -> None:
+def test_what_cannot_be_looked_for(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
     with pytest.raises(LostResponse, match="could not be seen"):

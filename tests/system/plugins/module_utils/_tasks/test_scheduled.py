@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import Clock, Outcome, command_options, in_every_dialect, methods, paths, run, throttled
+from system.support import (
+    FakeClock,
+    TaskResult,
+    command_options,
+    count_methods,
+    in_every_dialect,
+    rate_limit_fault,
+    request_paths,
+    run,
+)
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
@@ -30,7 +39,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 LATER = "2998-06-01T03:00:00Z"
 
 
-def schedule(workspace: Workspace, **given: Any) -> Outcome:
+def schedule(workspace: Workspace, **given: Any) -> TaskResult:
     return run(
         workspace, **{"state": "scheduled", "servers": ["web-01"], "line": "reboot", "scheduled_at": FAR, **given}
     )
@@ -59,11 +68,11 @@ def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -
 
 
 def test_what_waits_for_the_budget_until_its_time_has_passed_is_not_submitted(
-    current: Workspace, tmp_path: Path, moved: Clock
+    current: Workspace, tmp_path: Path, moved: FakeClock
 ) -> None:
     servers = ["web-01", "web-02"]
     before = schedule(current, servers=servers).commands
-    current.fault("status", method="POST", after=1, **throttled(30))
+    current.fault("status", method="POST", after=1, **rate_limit_fault(30))
     soon = str(to_iso(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)))
     given = {"state": "scheduled", "line": "reboot", "scheduled_at": soon, "reschedule": True}
     journal = tmp_path / "run.ids"
@@ -184,7 +193,7 @@ def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, fault: 
         schedule(current, scheduled_at=at)
     current.fault("status", method="DELETE", **fault)
     ran = schedule(current, scheduled_at=LATER, reschedule=True, diff_mode=True)
-    tried = [path.rstrip("/").rpartition("/")[2] for path in paths(current, "DELETE")]
+    tried = [path.rstrip("/").rpartition("/")[2] for path in request_paths(current, "DELETE")]
     failing, left = tried[fault.get("after", 0)], pending(current)
     assert (ran.failed, ran.changed, len(left)) == (True, changed, stand)
     assert ran["id"] == (tried[-1] if stand == 3 else failing)
@@ -227,7 +236,7 @@ def test_runs_that_race_leave_one_pending_command(
     assert {result["id"] for result in results} == {left}
     assert sum(result["changed"] for result in results) == 1
     assert not any(result.get("failed") for result in results)
-    assert methods(workspace)["POST"] == 3
+    assert count_methods(workspace)["POST"] == 3
 
 
 @pytest.mark.parametrize(
@@ -258,7 +267,7 @@ def test_a_later_command_that_cannot_be_withdrawn_is_told_of(
 
 
 def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
-    current: Workspace, moved: Clock, monkeypatch: pytest.MonkeyPatch
+    current: Workspace, moved: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_scheduled, "time", moved)
     current.settings(read_lag=600)
@@ -274,13 +283,13 @@ def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
 
 @in_every_dialect
 @pytest.mark.parametrize("fault", ["lose_before", "lose_after"])
-def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, moved: Clock, fault: str) -> None:
+def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, moved: FakeClock, fault: str) -> None:
     # Lists of 2024 do not say when a command is to run.
     first = schedule(workspace)
     workspace.fault(fault, method="POST", times=1)
     later = schedule(workspace, scheduled_at=LATER, reschedule=True)
     [stands] = pending(workspace)
-    assert methods(workspace)["POST"] == 2
+    assert count_methods(workspace)["POST"] == 2
     assert later["outcome"] == ("unknown" if fault == "lose_before" else "pending")
     assert (stands == first["id"]) == (fault == "lose_before")
 

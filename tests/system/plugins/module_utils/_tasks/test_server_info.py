@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from system import inventories
-from system.support import Outcome, Reply, ScriptedServer, in_every_dialect, paths
+from system.support import Response, ScriptedServer, TaskResult, in_every_dialect, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UsageError
@@ -30,17 +30,17 @@ ONLY_CURRENT = {"description", "platform", "offline_alert_enabled", "tags"}
 ONLY_DETAIL = {"version", "osquery_version", "uptime", "last_connectivity", "started_at", "added_at", "updated_at"}
 
 
-def list_servers(target: Workspace | ScriptedServer, **given: Any) -> Outcome:
+def list_servers(target: Workspace | ScriptedServer, **given: Any) -> TaskResult:
     """Carry out a task of alpacon_server_info."""
     token = target.token if isinstance(target, Workspace) else "alpat-x"
     defaults = {name: option.get("default") for name, option in SERVER_INFO_SPEC.items()}
     warnings: list[str] = []
     result = run_server_info({**defaults, "url": target.url, "token": token, **given}, Run(warn=warnings.append))
     assert result["changed"] is False
-    return Outcome(result, warnings)
+    return TaskResult(result, warnings)
 
 
-def names(outcome: Outcome) -> list[str]:
+def names(outcome: TaskResult) -> list[str]:
     return [server["name"] for server in outcome["servers"]]
 
 
@@ -62,7 +62,7 @@ def test_all_servers_and_all_that_is_known_of_them(workspace: Workspace) -> None
 @pytest.mark.parametrize(("status", "fails"), [(403, False), (404, False), (401, True)])
 def test_names_of_groups_that_may_not_be_read(serve: Serve, status: int, fails: bool) -> None:
     rows = [{"id": SERVER, "name": "web-01", "groups": ["g"]}]
-    server = serve([Reply(page(rows)), Reply({"code": "forbidden"}, status=status)])
+    server = serve([Response(page(rows)), Response({"code": "forbidden"}, status=status)])
     if fails:
         with pytest.raises(ApiError):
             list_servers(server)
@@ -77,8 +77,8 @@ def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     server_id = workspace.server_ids()["web-02"]
     outcome = list_servers(workspace, servers=[server_id.upper()])
     assert names(outcome) == ["web-02"]
-    assert paths(workspace)[0] == f"/api/servers/servers/{server_id}/"
-    assert len(paths(workspace)) == 2, "the names of groups are read besides"
+    assert request_paths(workspace)[0] == f"/api/servers/servers/{server_id}/"
+    assert len(request_paths(workspace)) == 2, "the names of groups are read besides"
 
 
 def test_what_is_not_there_is_told_of(workspace: Workspace) -> None:
@@ -103,17 +103,17 @@ def test_what_is_not_there_is_told_of(workspace: Workspace) -> None:
     ],
 )
 def test_filters(workspace: Workspace, filters: Row, hosts: list[str], pushed: str) -> None:
-    inventories.fill(workspace)
+    inventories.add_servers(workspace)
     found = list_servers(workspace, filters=filters)
     assert sorted(name for name in names(found) if not name.startswith("web-")) == sorted(hosts)
-    assert paths(workspace)[0] == f"{LIST}ordering=name{pushed}&page_size=100"
+    assert request_paths(workspace)[0] == f"{LIST}ordering=name{pushed}&page_size=100"
 
 
 @pytest.mark.parametrize(("limit", "count", "pages"), [(0, 253, 3), (101, 101, 2)])
 def test_as_many_as_the_limit_says(workspace: Workspace, limit: int, count: int, pages: int) -> None:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(250)))
     assert len(list_servers(workspace, limit=limit)["servers"]) == count
-    assert len([path for path in paths(workspace) if path.startswith(LIST)]) == pages
+    assert len([path for path in request_paths(workspace) if path.startswith(LIST)]) == pages
 
 
 def test_a_field_that_is_not_listed_is_told_of(published: Workspace) -> None:

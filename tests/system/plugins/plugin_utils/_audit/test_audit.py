@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.auditing import HELLO, NO_TOKEN, Member, audit, carried, carry_out, hosts, options
-from system.support import AGENTS, Clock, in_every_dialect
+from system.audits import HELLO, UNAUTHENTICATED, AuditedHost, answered_command, audit, audit_hosts, hosts, options
+from system.support import AGENTS, FakeClock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -78,7 +78,11 @@ def test_one_command_asks_everything_of_a_server_and_account(current: Workspace)
         {"name": "three", "line": "id -un", "matches": "root", "username": "root"},
         {"name": "four", "line": "exec 1>&-; kill -9 $$"},
         {"name": "five", "line": "cat; echo b", "matches": "b"},
-        of=[Member("here", "web-01"), Member("again", current.server_ids()["web-01"]), Member("other", "web-02")],
+        of=[
+            AuditedHost("here", "web-01"),
+            AuditedHost("again", current.server_ids()["web-01"]),
+            AuditedHost("other", "web-02"),
+        ],
     )
     assert Counter(done.outcomes.values()) == {"passed": 9, "failed": 6}
     ended = [one["message"] for one in done.report["results"] if one["check"] == "four"]
@@ -213,7 +217,7 @@ def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, tmp_path: Pa
 
 def test_answers_of_a_command_that_the_agent_ended_count(current: Workspace) -> None:
     more = {"name": "more", "line": "echo hello"}
-    row = carried(HELLO, more)
+    row = answered_command(HELLO, more)
     torn = f"{row['result'].partition('[part]')[0]}[part]\nZm9v"
     current.add_commands([{"server": "web-01", **row, "status": "failed", "exit_code": -1, "result": torn}])
     done = audit(current, HELLO, more, reuse_within="1h")
@@ -224,7 +228,7 @@ def test_answers_of_a_command_that_the_agent_ended_count(current: Workspace) -> 
 def test_commands_that_do_not_answer(current: Workspace) -> None:
     old = dict.fromkeys(("added_at", "scheduled_at", "delivered_at", "acked_at"), -7300)
     rows: list[Row] = [
-        {"line": carried({**HELLO, "line": "echo hello there"})["line"]},
+        {"line": answered_command({**HELLO, "line": "echo hello there"})["line"]},
         {"server": "web-02"},
         {"username": "root"},
         {"status": "denied"},
@@ -234,7 +238,7 @@ def test_commands_that_do_not_answer(current: Workspace) -> None:
         {"status": "failed", "exit_code": 1, "result": "Failed to submit command: job queue is full"},
         {"status": "failed", "exit_code": -1, "result": "half of"},
     ]
-    current.add_commands([{"server": "web-01", **carried(HELLO), **row} for row in rows])
+    current.add_commands([{"server": "web-01", **answered_command(HELLO), **row} for row in rows])
     done = audit(current, HELLO, reuse_within="1h")
     assert (done.summary["reused"], done.summary["commands"], done.the_result["outcome"]) == (0, 1, "passed")
     # Whoever names the account means its command.
@@ -246,7 +250,7 @@ def test_commands_that_do_not_answer(current: Workspace) -> None:
 def test_what_somebody_else_has_had_answered_is_not_believed(
     workspace: Workspace, status: str, requester: str | None
 ) -> None:
-    forged = {**carried(HELLO), "requested_by": requester, "username": "admin", "status": status}
+    forged = {**answered_command(HELLO), "requested_by": requester, "username": "admin", "status": status}
     [made] = workspace.add_commands([{"server": "web-01", **forged}])
     done = audit(workspace, HELLO, reuse_within="1h")
     assert (done.summary["reused"], done.the_result["command"] != made) == (0, True)
@@ -255,7 +259,7 @@ def test_what_somebody_else_has_had_answered_is_not_believed(
 def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) -> None:
     workspace.add_servers("off-01", connected=False)
     more = {"name": "more", "line": "echo more", "matches": "more"}
-    workspace.add_commands([{"server": "off-01", **carried(HELLO, more)}])
+    workspace.add_commands([{"server": "off-01", **answered_command(HELLO, more)}])
     done = audit(workspace, HELLO, more, of=hosts("off-01"), reuse_within="1h")
     assert done.outcomes == {("off-01", "hello"): "passed", ("off-01", "more"): "unknown"}
     assert workspace.counters()["writes"] == 0
@@ -304,7 +308,7 @@ def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
 def test_servers_that_cannot_be_asked(current: Workspace, server: Row | None, says: str) -> None:
     if server:
         current.add_servers("odd-01", **server)
-    by_id = Member("id", current.server_ids().get("odd-01", NO_COMMAND))
+    by_id = AuditedHost("id", current.server_ids().get("odd-01", NO_COMMAND))
     done = audit(current, HELLO, of=[by_id, *hosts("odd-01", "web-01")])
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert all(done.reasons[name].startswith(says) for name in ("id", "odd-01"))
@@ -329,7 +333,13 @@ def test_commands_that_never_run(current: Workspace, status: str, says: str, end
 
 
 def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None:
-    row = {"server": "web-01", **carried(HELLO), "status": "awaiting_approval", "result": None, "exit_code": None}
+    row = {
+        "server": "web-01",
+        **answered_command(HELLO),
+        "status": "awaiting_approval",
+        "result": None,
+        "exit_code": None,
+    }
     [held] = current.add_commands([row])
     done = audit(current, HELLO, wait_timeout="1s", reuse_within="1h")
     [made] = current.commands()
@@ -342,14 +352,14 @@ def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None
 @pytest.mark.parametrize("at_the_submit", [False, True])
 def test_a_refused_token_fails_the_audit(current: Workspace, at_the_submit: bool) -> None:
     if at_the_submit:
-        current.fault("status", method="POST", status=401, body=NO_TOKEN)
+        current.fault("status", method="POST", status=401, body=UNAUTHENTICATED)
     with pytest.raises(ApiError, match="The token is unknown"):
         audit(current, HELLO, of=hosts(*AGENTS), token=current.token if at_the_submit else "alpat-wrong")
     assert current.commands() == []
 
 
 def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
-    current.fault("status", method="POST", status=401, after=1, body=NO_TOKEN)
+    current.fault("status", method="POST", status=401, after=1, body=UNAUTHENTICATED)
     done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", fail_on="never")
     assert list(done.outcomes.values()) == ["passed"]
     assert done.summary["not_reached"] == 2
@@ -361,7 +371,7 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
 def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     current: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = Member("there", SERVER, settings=settings_of({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
+    elsewhere = AuditedHost("there", SERVER, settings=settings_of({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
 
     def fail(client: Client, references: list[str], whole_rows: bool) -> Any:
         if client.settings == elsewhere.settings:
@@ -370,8 +380,8 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
 
     monkeypatch.setattr(collection, "query_servers", fail)
     with pytest.raises(AlpaconError, match=r"could not be dealt with: ZeroDivisionError\('out of the blue'\)"):
-        carry_out(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
-    done = carry_out(options(current, HELLO), [elsewhere, *hosts("web-01")], Run(warn=pytest.fail))
+        audit_hosts(options(current, HELLO), [elsewhere], Run(warn=pytest.fail))
+    done = audit_hosts(options(current, HELLO), [elsewhere, *hosts("web-01")], Run(warn=pytest.fail))
     assert [(result["host"], result["outcome"]) for result in done.report["results"]] == [("web-01", "passed")]
     assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
     assert result_of(done)["failed"]
@@ -404,7 +414,7 @@ def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pyte
 
 def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
     workspace.fault("status", method="GET", path="servers", status=403, body='{"code": "forbidden"}')
-    done = audit(workspace, HELLO, of=[Member("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
+    done = audit(workspace, HELLO, of=[AuditedHost("here", workspace.server_ids()["web-01"]), *hosts("web-02")])
     assert (done.outcomes, list(done.reasons)) == ({("here", "hello"): "passed"}, ["web-02"])
     [warning] = done.warnings
     assert warning.startswith("The list of servers cannot be read, so hosts need alpacon_server_id:")
@@ -449,7 +459,7 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     assert idle.counters()["writes"] == 200
     assert max(idle.counters()["requests"], done.summary["requests"]) <= 1.1 * 200
     prints = " ".join(map(str, range(15)))
-    idle.add_commands([{"server": host.server, **carried(*checks, prints=prints)} for host in fleet])
+    idle.add_commands([{"server": host.server, **answered_command(*checks, prints=prints)} for host in fleet])
     idle.reset_counters()
     again = audit(idle, *checks, of=fleet, reuse_within="1h")
     assert set(again.outcomes.values()) == {"passed"}
@@ -458,13 +468,17 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
 
 
-def test_slow_servers_are_polled_seldom(workspace: Workspace, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_servers_are_polled_seldom(
+    workspace: Workspace, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(collection, "Fleet", partial(Fleet, sleep=clock.sleep))
     workspace.add_servers("slow-1", "slow-2", connected=True)
 
     def end(name: str) -> None:
         [made] = [row for row in workspace.commands() if row["server"] == name]
-        workspace.change_command(made["id"], **{key: carried(HELLO)[key] for key in ("status", "exit_code", "result")})
+        workspace.change_command(
+            made["id"], **{key: answered_command(HELLO)[key] for key in ("status", "exit_code", "result")}
+        )
 
     for seconds, name in ((60, "slow-1"), (120, "slow-2")):
         clock.at(seconds, partial(end, name))

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.auditing import HELLO, Done, audit, hosts
-from system.playing import play, play_out, run_plays, task
+from system.audits import HELLO, AuditRun, audit, hosts
+from system.plays import play, run_playbook, run_plays, task
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -31,7 +31,7 @@ def questions(answered: int, unanswered: int = 0, **given: Any) -> list[Row]:
     return asked + [{"name": f"u{number}", **silent} for number in range(unanswered)]
 
 
-def said(done: Done) -> tuple[str, float, bool]:
+def said(done: AuditRun) -> tuple[str, float, bool]:
     """Verdict, coverage and whether the task fails; the report says the same as the task."""
     result, report = done.result, done.report
     assert (report["verdict"], report["coverage"]) == (result["verdict"], result["coverage"])
@@ -102,9 +102,9 @@ def test_the_playbook_fails_where_too_little_was_answered(current: Workspace, tm
     current.add_servers(*OFFLINE, connected=False)
     report = tmp_path / "report"
     variables = {"audit_check_sets": [], "audit_checks": questions(3), "audit_report_dir": str(report)}
-    done = play_out(current, tmp_path, PLAYBOOK, OFFLINE, "-e", json.dumps(variables))
-    assert done.code == 2, done.said
-    last = " ".join(done.said[done.said.rindex("TASK [") :].split())
+    done = run_playbook(current, tmp_path, PLAYBOOK, OFFLINE, "-e", json.dumps(variables))
+    assert done.code == 2, done.log
+    last = " ".join(done.log[done.log.rindex("TASK [") :].split())
     assert "Fail where too little was answered" in last
     assert "Inconclusive: Only 0 of 9 questions answered (0%); the minimum is 95%." in last
     written = json.loads((report / "audit.json").read_text(encoding="utf-8"))
@@ -122,7 +122,7 @@ def test_findings_are_there_before_the_play_fails(current: Workspace, tmp_path: 
     role = {"block": [{"ansible.builtin.import_role": {"name": PLAYBOOK}}], "rescue": [look]}
     plays = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": [role]}]
     done = run_plays(current, tmp_path, ("web-01", "off-01"), plays)
-    assert done.code == 0, done.said
+    assert done.code == 0, done.log
     assert [result["msg"] for result in done.tasks["Look"]] == ["inconclusive"] * 2
 
 
@@ -138,9 +138,9 @@ def test_a_role_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: 
     cases["hosts"] = ({}, "There are no hosts to audit")
     for name, (variables, text) in cases.items():
         names = [] if name == "hosts" else ["web-01"]
-        done = play_out(current, tmp_path / name, PLAYBOOK, names, "-e", json.dumps(variables))
-        assert done.code == 2, f"{name}: {done.said}"
-        assert text in " ".join(done.said.split()), f"{name}: {done.said}"
+        done = run_playbook(current, tmp_path / name, PLAYBOOK, names, "-e", json.dumps(variables))
+        assert done.code == 2, f"{name}: {done.log}"
+        assert text in " ".join(done.log.split()), f"{name}: {done.log}"
     assert current.commands() == []
 
 
@@ -153,9 +153,9 @@ def test_an_empty_selection_is_refused_and_null_counts_as_left_out(current: Work
     nulls = dict.fromkeys(("fail_on", "min_coverage", "skip", "title"))
     cases["null"] = {"checks": [BAD], **nulls}
     tasks = [task(text, options, "herdops.alpacon.alpacon_audit", run_once=True) for text, options in cases.items()]
-    done = play_out(current, tmp_path, play(*tasks), ["web-01"])
+    done = run_playbook(current, tmp_path, play(*tasks), ["web-01"])
     returned = {text: result for text, [result] in done.tasks.items()}
-    assert set(returned) == set(cases), done.said
+    assert set(returned) == set(cases), done.log
     assert returned.pop("null")["verdict"] == "fail"
     assert all(result["msg"].startswith(text) for text, result in returned.items()), returned
     assert len(current.commands()) == 1

@@ -26,12 +26,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
     SharedOutage,
     SharedPause,
 )
-from ansible_collections.herdops.alpacon.tests.unit.sharing import (
+from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
     LINE,
     SERVERS,
     URL,
-    ids,
-    known,
+    find_server_ids,
+    read_journal_ids,
     submit,
     uuid,
 )
@@ -73,11 +73,11 @@ def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: 
     server, moment, digest = line.split()
     assert (server, digest) == (SERVER, f"sha256:{DIGEST}")
     assert datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z") <= datetime.now(timezone.utc)
-    assert ids(journal) == []
+    assert read_journal_ids(journal) == []
     journal.note(place, COMMAND)
     [line] = journal.file.read_text().splitlines()
     assert line == f"{COMMAND} {server} {moment} {digest}"
-    assert ids(journal) == [COMMAND]
+    assert read_journal_ids(journal) == [COMMAND]
     journal.strike([place])
     assert list(journal.file.parent.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_who_is_done_leaves_the_lines_of_other_workers(journal: Journal) -> None
     other = Journal(journal.file, pytest.fail)
     place, others_place = submit(journal, uuid(0, 0)), submit(other, uuid(1, 0))
     journal.strike([place])
-    assert ids(journal) == [uuid(1, 0)]
+    assert read_journal_ids(journal) == [uuid(1, 0)]
     other.strike([others_place])
     assert not journal.file.exists()
 
@@ -99,7 +99,7 @@ def test_a_lock_that_nobody_lets_go_of_holds_no_submit_up(journal: Journal, monk
     monkeypatch.setattr(_journal, "lock", lock)
     submit(journal, uuid(0, 1))
     journal.strike([place])
-    assert ids(journal) == [uuid(0, 1)]
+    assert read_journal_ids(journal) == [uuid(0, 1)]
 
 
 @pytest.mark.parametrize("place", ["file/run.ids", "full"])
@@ -127,7 +127,7 @@ def test_a_journal_that_cannot_be_written_any_more_is_told_once_and_keeps_what_i
     monkeypatch.setattr(os, "pwrite", fail)
     journal.note(place, SERVER)
     journal.strike([place])
-    assert ids(journal) == [COMMAND]
+    assert read_journal_ids(journal) == [COMMAND]
     [warning] = warnings
     assert warning.endswith("cannot be written: an interrupted run leaves no ids behind. no space left")
 
@@ -148,7 +148,7 @@ def test_what_a_full_disk_cuts_off_is_no_line_and_costs_no_other_line(
     submit(other, COMMAND)
     monkeypatch.setattr(os, "write", write_part)
     assert journal.intend(SERVER, LINE) is None
-    assert ids(other) == [COMMAND, COMMAND]
+    assert read_journal_ids(other) == [COMMAND, COMMAND]
     assert "No space left on device" in warnings[0]
 
 
@@ -289,7 +289,7 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
     shared = Shared(folder, url, token)
     shared.pause.hold(9.0)
     shared.note_poll(7.0, 0.15)
-    known(shared, lambda: SERVERS)
+    find_server_ids(shared, lambda: SERVERS)
     with shared.lock("poll"):
         shared.expect("a")
         shared.expect("b")
@@ -304,7 +304,7 @@ def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -
     filled(tmp_path)
     other = Shared(tmp_path, url, token)
     assert (other.pause.until(), other.polled_at(), other.expected(), other.take("b")) == (0, 0, set(), None)
-    assert known(other, list) == {}
+    assert find_server_ids(other, list) == {}
     with Shared(tmp_path, URL, TOKEN).lock("poll"), other.lock("poll") as mine:
         assert mine
     assert len(list(tmp_path.iterdir())) == 2

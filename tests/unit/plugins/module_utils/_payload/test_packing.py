@@ -22,22 +22,22 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
     label_of,
     pack,
 )
-from ansible_collections.herdops.alpacon.tests.unit.carrying import WAYS, frame_of, output_of
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import SHELLS, run_and_read_frame, run_payload
 
 ANY_BYTES = random.Random(7).randbytes(700_000)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 def test_streams_come_apart_and_exact_to_the_byte(way: str) -> None:
     body = "cat; printf '\\377\\0\\n\\n' >&2; exit 3"
-    frame = frame_of(pack("script:x", body, ANY_BYTES), way)
+    frame = run_and_read_frame(pack("script:x", body, ANY_BYTES), way)
     assert (frame.stdout, frame.stderr, frame.rc) == (ANY_BYTES, b"\xff\0\n\n", 3)
 
 
 @pytest.mark.parametrize("stdin", [b"", os.urandom(200_000)], ids=["no input", "input"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 def test_nothing_of_the_carrier_reaches_what_is_run(way: str, stdin: bytes) -> None:
-    frame = frame_of(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
+    frame = run_and_read_frame(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
     names = {line.partition("=")[0] for line in frame.stdout.decode(errors="replace").splitlines()}
     assert "PATH" in names
     assert not [name for name in names if is_own_variable(name) or name.startswith("alpacon")]
@@ -45,7 +45,7 @@ def test_nothing_of_the_carrier_reaches_what_is_run(way: str, stdin: bytes) -> N
     assert frame.stderr.split() == [b"0", b"0", b"1", b"2", b"3", b"9"]
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
     env = {
         "A": "  a  ",
@@ -59,7 +59,7 @@ def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
     carried = pack("script:x", 'printf "[%s]" "$A" "$KEY" "$B" "$C" "$D" "$E" "$F"; env | grep ^A=', b"", (), env)
     assert all(value == value.strip() for value in carried.env.values())
     carried.env.update({name: value.strip() for name, value in carried.env.items()})
-    frame = frame_of(carried, way)
+    frame = run_and_read_frame(carried, way)
     assert frame.stdout.decode() == "".join(f"[{value}]" for value in env.values()) + "A=  a  \n"
 
 
@@ -75,7 +75,7 @@ def test_the_digest_tells_nothing_of_variables() -> None:
 def test_files_are_asked_for_by_their_number() -> None:
     files = [b"one\n", b"", ANY_BYTES]
     body = "alpacon_part 2; alpacon_part 3 | wc -c; alpacon_part 4 | sha256sum"
-    frame = frame_of(pack("script:x", body, b"", files))
+    frame = run_and_read_frame(pack("script:x", body, b"", files))
     assert frame.stdout.split() == [b"one", b"0", hashlib.sha256(ANY_BYTES).hexdigest().encode(), b"-"]
 
 
@@ -83,7 +83,7 @@ def test_what_is_not_as_the_line_says_is_not_run() -> None:
     carried = pack("script:x", "echo ran")
     other = pack("script:x", "echo other")
     carried.env.update(P0=other.env["P0"])
-    refused = output_of(carried)
+    refused = run_payload(carried)
     assert refused.returncode == 126
     assert "the digest differs" in refused.stdout
     assert "ran" not in refused.stdout.split()
@@ -92,11 +92,11 @@ def test_what_is_not_as_the_line_says_is_not_run() -> None:
 def test_without_its_variables_the_line_runs_nothing() -> None:
     carried = pack(label_of("script", "reboot"), "echo ran")
     carried.env.clear()
-    assert "not found" in output_of(carried, "dash", RUN="").stdout
+    assert "not found" in run_payload(carried, "dash", RUN="").stdout
 
 
 def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
-    done = output_of(pack("script:x", "echo ran"), PATH=str(tmp_path))
+    done = run_payload(pack("script:x", "echo ran"), PATH=str(tmp_path))
     assert "[refused base64 is not installed]" in done.stdout
 
 

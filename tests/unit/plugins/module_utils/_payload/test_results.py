@@ -14,11 +14,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import unpacked, whole_of
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
-from ansible_collections.herdops.alpacon.tests.unit.carrying import output_of
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_payload
 from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
 
 CARRIED = pack("argv:id", "echo out; echo err >&2\n")
-WHOLE = output_of(CARRIED).stdout
+WHOLE = run_payload(CARRIED).stdout
 FAILED: Row = {"status": "failed", "success": False}
 #: What shells say of a label that is no program.
 COMPLAINTS = [
@@ -59,7 +59,7 @@ def test_nothing_is_said_of_the_answer_of_what_nobody_knows_the_end_of() -> None
 def test_a_script_that_talks_like_the_agent_ran() -> None:
     talking = pack("argv:sh", "echo Failed to submit command: job queue is full; exit 1\n")
     done = command(line=talking.line, **FAILED, exit_code=1)
-    output = unpacked(done, Output(output_of(talking).stdout))[1]
+    output = unpacked(done, Output(run_payload(talking).stdout))[1]
     assert (output.text, output.refused) == ("Failed to submit command: job queue is full\n", "")
 
 

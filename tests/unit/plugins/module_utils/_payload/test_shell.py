@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import Place, code, program, script
-from ansible_collections.herdops.alpacon.tests.unit.carrying import WAYS, frame_of
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import SHELLS, run_and_read_frame
 
 ODD = ["a b", "$HOME", "*", "it's", "~", "\n", "", "`x`", "ä"]
 #: What gives a program mounts of its own.
@@ -25,16 +25,16 @@ SCRIPT = b"#!/bin/sh\nprintf '%s|' \"$@\"\ncat\nexit 4\n"
 
 
 def run(body: str, stdin: bytes = b"", content: bytes = b"", way: str = "none", **environment: str) -> Frame:
-    return frame_of(pack("script:x", body, stdin, [content]), way, **environment)
+    return run_and_read_frame(pack("script:x", body, stdin, [content]), way, **environment)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 def test_a_program_gets_its_arguments_as_they_are(way: str) -> None:
     frame = run(program(["printf", "%s|", *ODD], Place()), way=way)
     assert frame.stdout.decode() == "".join(f"{word}|" for word in ODD)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path: Path) -> None:
     frame = run(script("it's mine.sh", ODD, None, Place()), b"input", SCRIPT, way, TMPDIR=str(tmp_path))
     assert (frame.stdout.decode(), frame.rc) == ("".join(f"{word}|" for word in ODD) + "input", 4)
@@ -42,7 +42,7 @@ def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path
 
 
 @pytest.mark.skipif(subprocess.run(["unshare", *APART, "true"], check=False).returncode != 0, reason="no namespaces")
-@pytest.mark.parametrize("way", [way for way in WAYS if way != "none"])
+@pytest.mark.parametrize("way", [way for way in SHELLS if way != "none"])
 def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_path: Path) -> None:
     carried = pack("script:x", script("it's mine.sh", ["1"], None, Place()), b"input", [SCRIPT])
     (tmp_path / "tmp").mkdir()
@@ -68,7 +68,7 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 @pytest.mark.parametrize(("name", "number"), [("HUP", 1), ("INT", 2), ("TERM", 15)])
 @pytest.mark.parametrize("process", ["$$", "$PPID"], ids=["the script", "the shell that started it"])
 def test_a_script_that_a_signal_ends_leaves_nothing(
@@ -97,7 +97,7 @@ def test_it_runs_in_a_folder(tmp_path: Path) -> None:
     assert run(program(["pwd"], Place(chdir=str(tmp_path / "none")))).rc != 0
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 @pytest.mark.parametrize("pattern", ["a b", "a*", "~/a?b", "[a]*", "link"])
 def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Path) -> None:
     (tmp_path / "a b").touch()
@@ -108,7 +108,7 @@ def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Pat
     assert run(program(["false"], missing), way=way).rc == 1
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", SHELLS)
 def test_what_is_gone_already_is_not_removed(way: str, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     frame = run(program(["false"], Place(str(tmp_path), removes="a'b*")), way=way)

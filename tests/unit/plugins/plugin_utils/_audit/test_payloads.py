@@ -26,7 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads im
     read,
     seconds_for,
 )
-from ansible_collections.herdops.alpacon.tests.unit.carrying import IN_PARTS, from_parts
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 #: Shells of servers, each with its path.
@@ -43,10 +43,10 @@ def ask(
     """The answers of this machine to checks with these keys."""
     checks = read_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
     _label, body = compose([check.with_parameters(parameters) for check in checks], shell)
-    argv = [*shlex.split(shell), "-c", f"{IN_PARTS}{body}"]
+    argv = [*shlex.split(shell), "-c", f"{PART_WRITER}{body}"]
     env = {"PATH": path, "LANG": "C.UTF-8", SECONDS: str(seconds)}
     done = subprocess.run(argv, capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.DEVNULL)
-    return read(from_parts(done.stdout), checks)
+    return read(read_parts(done.stdout), checks)
 
 
 @pytest.fixture(params=SHELLS)

@@ -15,7 +15,7 @@ from ansible.plugins.loader import shell_loader
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import code
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import Prelude, asks_for_home
-from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
 FOLDER = "/home/me/.ansible/tmp/ansible-tmp-1.5-2-3"
 
@@ -84,8 +84,8 @@ def test_what_was_held_back_is_done_first_and_what_fails_stops_all(tmp_path: Any
     assert prelude.take(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
     prelude.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
     body = code(f"cat {tmp_path}/ansible-tmp-1/source", prelude.steps)
-    frame = frame_of(pack("module:x", body, b"", [file.content for file in prelude.files]))
+    frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in prelude.files]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
-    again = frame_of(pack("module:x", body, b"", [file.content for file in prelude.files]))
+    again = run_and_read_frame(pack("module:x", body, b"", [file.content for file in prelude.files]))
     assert (again.stdout, again.rc, again.mark) == (b"", 1, "undone")
     assert b"exist" in again.stderr

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection import connection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Ran, RequestTooLarge
-from ansible_collections.herdops.alpacon.tests.unit.carrying import frame_of
+from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
 FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
 MAKE = (
@@ -101,7 +101,7 @@ class Here(Remote):
 
     def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
         super().run(label, body, stdin, files, alike)
-        frame = frame_of(pack(label, body, stdin, files))
+        frame = run_and_read_frame(pack(label, body, stdin, files))
         if len(self.submits) == 1:
             self._meanwhile()
         return Ran(frame.rc, frame.stdout, frame.stderr, frame.mark)

@@ -32,7 +32,7 @@ MEANING = {"pass": "passed", "fail": "failed", "notapplicable": "not_applicable"
 ROW = '<rule-result idref="xccdf_x_rule_{}" role="full" severity="{}">\n <result>{}</result>\n</rule-result>\n'
 ROWS = ROW.format("a", "high", "fail") + ROW.format("b", "low", "notselected")
 #: Prints one rule, writes two, and tells its arguments.
-PRINTS = f"""for last; do :; done; echo "xccdf_x_rule_a|Rule a|fail"; printf '%s\\n' "$@" >"$0.said"
+PRINTS = f"""for last; do :; done; echo "xccdf_x_rule_a|Rule a|fail"; printf '%s\\n' "$@" >"$0.log"
 while [ "$1" ]; do [ "$1" != --results ] || printf '%s' '{ROWS}' >"$2"; shift; done; """
 Evaluate = Callable[..., "list[NamedResult]"]
 
@@ -65,7 +65,7 @@ def test_values_reach_oscap_as_they_are(evaluate: Evaluate, tmp_path: Path) -> N
     odd.write_text("")
     [result] = evaluate(f"{PRINTS} exit 2", file=str(odd), tailoring=str(odd))
     assert (result.name, result.outcome, result.severity, result.title) == ("a", "failed", "high", "Rule a")
-    said = (tmp_path / "bin/oscap.said").read_text().splitlines()
+    said = (tmp_path / "bin/oscap.log").read_text().splitlines()
     assert said[-5:] == ["--profile", "strict", "--tailoring-file", str(odd), str(odd)]
     assert not list(tmp_path.rglob("trapped"))
 

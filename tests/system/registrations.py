@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from system.support import Outcome
+from system.support import TaskResult
 from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
@@ -67,20 +67,20 @@ def new_agent(workspace: Workspace, name: str = "web") -> Agent:
     return Agent(workspace, answer["id"], answer["key"])
 
 
-def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> Outcome:
+def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> TaskResult:
     """Carry out a task of alpacon_registration, without an API token unless one is given."""
     options = {"token": None, **given}
     return _carry_out(run_registration, REGISTRATION_SPEC, workspace, check_mode, diff_mode, options)
 
 
-def ask(workspace: Workspace, **given: Any) -> Outcome:
+def read_registrations(workspace: Workspace, **given: Any) -> TaskResult:
     options = {"token": workspace.token, **given}
     return _carry_out(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
 
 
 def manage_token(
     workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, process: int | None = None, **given: Any
-) -> Outcome:
+) -> TaskResult:
     options = {"token": workspace.token, "name": "fleet", **given}
     return _carry_out(
         run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options, process
@@ -95,7 +95,7 @@ def _carry_out(
     diff_mode: bool,
     given: Row,
     process: int | None = None,
-) -> Outcome:
+) -> TaskResult:
     unknown = set(given) - set(spec)
     assert not unknown, f"no such options: {unknown}"
     options = {name: option.get("default") for name, option in spec.items()}
@@ -106,4 +106,4 @@ def _carry_out(
     assert result["requests"] == workspace.requests_made() - before
     # Secrets that were given must not be in it, whatever comes out.
     assert hide(result, secrets(options)) == result
-    return Outcome(result, warnings)
+    return TaskResult(result, warnings)

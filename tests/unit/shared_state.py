@@ -30,9 +30,9 @@ def submit(journal: Journal, command_id: str) -> Position:
     return position
 
 
-def ids(journal: Journal) -> list[str]:
+def read_journal_ids(journal: Journal) -> list[str]:
     return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
 
 
-def known(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+def find_server_ids(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
     return shared.server_ids(["web-01", "web-02", "web-03"], read)

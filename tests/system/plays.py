@@ -19,22 +19,22 @@ from typing import Any
 
 import ansible_cores
 import collection_tree
-from system.forked import carry_out
+from system.fork_server import run_program
 from workspace.client import Workspace
 
 Row = dict[str, Any]
 
 
-def ids_in(journal: Path) -> list[str]:
+def read_journal_ids(journal: Path) -> list[str]:
     return re.findall(r"(?m)^[0-9a-f-]{36}", journal.read_text(encoding="utf-8"))
 
 
 _CALLBACKS = Path(__file__).resolve().parent / "callback_plugins"
 #: Nothing takes so long unless it hangs, in seconds.
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 
-def until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+def wait_until(what: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
     deadline = time.monotonic() + seconds
     while not (value := what()):
         assert time.monotonic() < deadline, "it did not come true"
@@ -73,7 +73,7 @@ class Play:
         return self.ended
 
     @property
-    def said(self) -> str:
+    def log(self) -> str:
         return (self.folder / "log").read_bytes().decode()
 
     @property
@@ -109,9 +109,9 @@ class RunningPlay(Play):
     def code(self) -> int | None:
         return self.process.returncode
 
-    def end(self, patience: float = PATIENCE) -> RunningPlay:
+    def end(self, patience: float = TIMEOUT) -> RunningPlay:
         self.process.wait(patience)
-        assert "Traceback" not in self.said, self.said
+        assert "Traceback" not in self.log, self.log
         return self
 
     @property
@@ -133,7 +133,7 @@ class RunningPlay(Play):
                 self.process.wait()
 
 
-def start(
+def start_task(
     workspace: Workspace,
     folder: Path,
     hosts: Mapping[str, Row] | Iterable[str],
@@ -155,10 +155,10 @@ def run_plays(
     return _carry_out(command, folder, environment(workspace, folder))
 
 
-def _carry_out(command: list[str], folder: Path, environ: dict[str, str], patience: float = PATIENCE) -> Play:
+def _carry_out(command: list[str], folder: Path, environ: dict[str, str], patience: float = TIMEOUT) -> Play:
     log = folder / "log"
-    play = Play(folder, *carry_out(command, environ, folder, log, log, patience))
-    assert "Traceback" not in play.said, play.said
+    play = Play(folder, *run_program(command, environ, folder, log, log, patience))
+    assert "Traceback" not in play.log, play.log
     return play
 
 
@@ -172,10 +172,10 @@ def start_plays(
     **environ: str,
 ) -> RunningPlay:
     command = _command_of(folder, hosts, plays, forks, programs)
-    return begin(command, folder, environment(workspace, folder, **environ))
+    return start_process(command, folder, environment(workspace, folder, **environ))
 
 
-def begin(command: list[str], folder: Path, environ: Mapping[str, str]) -> RunningPlay:
+def start_process(command: list[str], folder: Path, environ: Mapping[str, str]) -> RunningPlay:
     """Begin a run that prints into its folder, without input, in a process group of its own."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -203,7 +203,7 @@ def _command_of(
     return [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")]
 
 
-def play_out(
+def run_playbook(
     workspace: Workspace,
     folder: Path,
     plays: str | list[Row],
@@ -233,11 +233,11 @@ def play_out(
     # The agents of the stand-in share the machine with the play.
     tasks = 0 if isinstance(plays, str) else sum(len(play.get("tasks", ())) for play in plays)
     return _carry_out(
-        [*command, *arguments], folder, environment(workspace, folder, **environ), PATIENCE * max(1, tasks)
+        [*command, *arguments], folder, environment(workspace, folder, **environ), TIMEOUT * max(1, tasks)
     )
 
 
-def over_connection(
+def run_over_connection(
     workspace: Workspace,
     folder: Path,
     tasks: list[Row],
@@ -254,7 +254,7 @@ def over_connection(
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     }
     inventory = {"all": {"hosts": {host: {**common, **own[host]} for host in own}}}
-    return play_out(workspace, folder, play(*tasks), inventory, *arguments, core=core, **environ)
+    return run_playbook(workspace, folder, play(*tasks), inventory, *arguments, core=core, **environ)
 
 
 COMMAND_MODULE = "herdops.alpacon.alpacon_command"

@@ -31,11 +31,11 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HELLO = {"name": "hello", "line": "echo hello", "matches": "hello"}
 SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
-NO_TOKEN = '{"code": "auth_authentication_failed"}'
+UNAUTHENTICATED = '{"code": "auth_authentication_failed"}'
 
 
 @dataclass(frozen=True)
-class Done:
+class AuditRun:
     audited: Audited
     warnings: list[str]
 
@@ -68,24 +68,24 @@ class Done:
         return found
 
 
-def part_of(answer: str) -> str:
+def encode_part(answer: str) -> str:
     """A part of an output, as the server writes it."""
     lines = base64.encodebytes(answer.encode()).decode().splitlines()
     return "\n".join([*lines, str(len(lines)), "[part]"])
 
 
-def carried(*checks: Row, prints: str = "hello") -> Row:
+def answered_command(*checks: Row, prints: str = "hello") -> Row:
     """The line that asks a server these checks, and what it wrote, if each of them printed that."""
     asked = read_checks("checks", checks)
     packed = pack(*compose(asked), in_parts=True)
-    parts = [part_of(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
+    parts = [encode_part(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
     text = "\n".join([f"[alpacon {packed.digest}]", *parts, "[stderr]", "[rc 0]", "[end]", ""])
     by = {"requested_by": "admin", "username": "admin"}
     return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": text}
 
 
 @dataclass(frozen=True)
-class Member:
+class AuditedHost:
     name: str
     server: str
     groups: frozenset[str] = frozenset()
@@ -93,12 +93,14 @@ class Member:
     settings: Settings | None = None
 
 
-def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Member]:
+def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[AuditedHost]:
     known = groups or {}
-    return [Member(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names]
+    return [
+        AuditedHost(name, name, frozenset({"all", *(g for g, of in known.items() if name in of)})) for name in names
+    ]
 
 
-def carry_out(options: Row, members: Sequence[Member], run: Run) -> Audited:
+def audit_hosts(options: Row, members: Sequence[AuditedHost], run: Run) -> Audited:
     plans = Plans({}, options)
     checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
     checked = AuditOptions.from_options(options, checks)
@@ -124,17 +126,17 @@ def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
 def audit(
     workspace: Workspace,
     *checks: Row,
-    of: list[Member] | None = None,
+    of: list[AuditedHost] | None = None,
     check_mode: bool = False,
     **given: Any,
-) -> Done:
+) -> AuditRun:
     """Carry out an audit, and check that its report fits the schema and counts the requests."""
     warnings: list[str] = []
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of
     run = Run(warn=warnings.append, check_mode=check_mode)
-    done = carry_out(options(workspace, *checks, **given), asked, run)
+    done = audit_hosts(options(workspace, *checks, **given), asked, run)
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     if not check_mode:
         jsonschema.validate({**done.report, "results": done.report["results"][:20]}, SCHEMA)
-    return Done(done, warnings)
+    return AuditRun(done, warnings)

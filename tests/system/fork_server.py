@@ -50,7 +50,7 @@ _READ_LATE = {
 }
 
 
-def carry_out(
+def run_program(
     command: Sequence[str], environ: Mapping[str, str], folder: Path, out: Path, err: Path, patience: float
 ) -> tuple[int, int]:
     """Run a program to its end, without input, and return the id of its process and its exit code.

@@ -14,10 +14,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames im
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Carried
 
 #: Shells that may be there, and no shell at all.
-WAYS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]
+SHELLS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]
 
 #: What a body has that writes its output in parts, and the digest in the frame around these.
-IN_PARTS = """exec 3>&1
+PART_WRITER = """exec 3>&1
 alpacon_lines() {
 set -- "$(base64)"
 printf '%s\\n' "$1" "$(($(printf '%s\\n' "$1" | wc -l)))"
@@ -26,12 +26,12 @@ printf '%s\\n' "$1" "$(($(printf '%s\\n' "$1" | wc -l)))"
 _DIGEST = "a" * 64
 
 
-def from_parts(output: bytes) -> bytes:
+def read_parts(output: bytes) -> bytes:
     """Return the output of a body behind :data:`IN_PARTS` as it is read."""
     return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
 
 
-def output_of(carried: Carried, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
+def run_payload(carried: Carried, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment, **carried.env}
     if way == "none":
         argv = [env[word[1:]] if word.startswith("$") else word for word in carried.line.split()]
@@ -49,9 +49,9 @@ def output_of(carried: Carried, way: str = "none", **environment: str) -> subpro
     )
 
 
-def frame_of(carried: Carried, way: str = "none", **environment: str) -> Frame:
+def run_and_read_frame(carried: Carried, way: str = "none", **environment: str) -> Frame:
     """What came of it, where the exit code of the line is that of the body."""
-    done = output_of(carried, way, **environment)
+    done = run_payload(carried, way, **environment)
     frame = read_frame(carried.digest, done.stdout)
     assert frame.rc == done.returncode
     return frame
