@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _files
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
@@ -70,9 +69,11 @@ def journal(tmp_path: Path) -> Journal:
 def test_commands_that_are_journalled_while_others_are_struck_out_stay(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    lock = _journal.lock
+
     def lock_later(descriptor: int, kind: int) -> None:
         time.sleep(random.random() / 500)
-        _files.lock(descriptor, kind)
+        lock(descriptor, kind)
 
     def work(number: int) -> bool:
         kept, missed = set(), set()
