@@ -25,16 +25,17 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selec
     Plans,
     read_library,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host, server_of
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
     WAIVERS,
+    Host,
     HostVariables,
     in_role,
     refuse_different,
+    server_of,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, unknown_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,

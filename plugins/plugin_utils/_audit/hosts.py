@@ -2,37 +2,42 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The hosts of an audit, and the servers that they stand for."""
+"""The hosts of an audit, and their variables that say how it is made."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import SENTENCES
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
-    Server,
-    is_uuid,
-    is_windows,
-    normalize_uuid,
-    parse_owner,
-    to_text,
-)
+from ansible.errors import AnsibleError
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypted
 
+from .check_selection import OF_HOSTS, PREFIX
 from .checks import Check
-from .responses import Reply
 
-_NOT_COMMISSIONED = "The server is not commissioned: its agent has not finished its registration."
-_WINDOWS = "Audits ask in a POSIX shell, and the server runs Windows. Leave it out, as in hosts: all:!platform_windows."
-_NO_SERVER = "The workspace has no such server, or the token may not see it."
-
-
-#: What a workspace says of a server.
-_ABOUT = ("os", "agent", "ip", "owner")
-#: No text that a workspace tells about a server is longer, in characters.
-_LONGEST_TEXT = 200
+#: The variable whose values of all hosts are joined.
+WAIVERS = f"{PREFIX}waivers"
+#: Variables that have one value for the whole audit, by the options of the module.
+OF_PLAY = {
+    "compare_to": "audit_compare_to",
+    "dest": "audit_report_dir",
+    "fail_on": "audit_fail_on",
+    "formats": "audit_formats",
+    "max_concurrency": "audit_max_concurrency",
+    "min_coverage": "audit_min_coverage",
+    "reuse_within": "audit_reuse_within",
+    "title": "audit_title",
+    "wait_timeout": "audit_wait_timeout",
+}
+#: These are compared as they are written.
+_MAY_NAME_THE_TIME = ("audit_compare_to", "audit_report_dir", "audit_title")
+_VARIABLES = {**OF_PLAY, **{name: f"{PREFIX}{name}" for name in (*OF_HOSTS, "waivers")}}
 
 
 @dataclass(frozen=True)
@@ -53,80 +58,69 @@ class Host:
     settings: Settings
 
 
-@dataclass
-class AuditedHost:
-    """A host, the server that it stands for, and what came back.
-
-    Attributes:
-        obstacle: why nothing can be submitted to the server; empty if it can.
-        about: what the workspace says of the server: C(os), C(agent), C(ip) and C(owner), each a text or None.
-        replies: by the names of checks.
-    """
-
-    host: Host
-    server: Server
-    checks: list[Check]
-    obstacle: str = ""
-    about: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(_ABOUT))
-    replies: dict[str, Reply] = field(default_factory=dict)
-
-    @property
-    def reached(self) -> bool:
-        """Return True if the server answered, or had nothing to answer."""
-        return not self.checks or any(reply.reached for reply in self.replies.values())
-
-    @property
-    def reason(self) -> str:
-        """Say why the server was not reached, or why only earlier answers count; else empty."""
-        if self.reached:
-            is_reused = bool(self.replies) and all(reply.reused for reply in self.replies.values())
-            return self.obstacle if is_reused else ""
-        return self.obstacle or next((reply.judged.message for reply in self.replies.values()), "")
-
-
-def about_of(server: Server) -> dict[str, str | None]:
-    """Return the texts about a server, see :class:`AuditedHost`."""
-    row, owner = server.fields, parse_owner(server.fields)
-    name, version = _text(row.get("os_name")), _text(row.get("os_version"))
-    return {
-        "os": " ".join(filter(None, (name, version))) or None,
-        "agent": _text(server.version),
-        "ip": _text(row.get("remote_ip")),
-        "owner": _text(owner["name"]) if owner else None,
-    }
-
-
-def _text(value: Any) -> str | None:
-    text = to_text(value)
-    return text[:_LONGEST_TEXT] if text else None
-
-
-def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
-    """Return a host with its server.
-
-    Args:
-        servers: those that it may mean; None where nobody can know.
-    """
-    checks = list(host.checks)
-    if servers is None and is_uuid(host.server):
-        return AuditedHost(host, Server(host.server), checks)
-    if not servers:
-        return AuditedHost(host, Server(None), checks, _NO_SERVER)
-    if len(servers) > 1:
-        ids = ", ".join(str(server.id) for server in servers)
-        remedy = "Give the host the variable alpacon_server_id."
-        return AuditedHost(host, Server(None), checks, f"{len(servers)} servers have this name: {ids}. {remedy}")
-    [found] = servers
-    server, obstacle = found.without_row(), ""
-    if is_windows(found.fields):
-        obstacle = _WINDOWS
-    elif server.commissioned is False:
-        obstacle = _NOT_COMMISSIONED
-    elif server.is_connected is False:
-        obstacle = SENTENCES["server_not_connected"]
-    return AuditedHost(host, server, checks, obstacle, about_of(found))
-
-
 def server_of(name: str, server_id: Any) -> str:
     """Return the UUID of a host's server from its variable, else the host's name."""
     return normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
+
+
+class HostVariables(Mapping[str, Any]):
+    """The variables that a task has for one host, each templated when it is read.
+
+    Args:
+        written: as Ansible would hand them to the task, with their templates.
+        templar: Ansible's templar, with any variables.
+    """
+
+    def __init__(self, host: str, written: Mapping[str, Any], templar: Any) -> None:
+        self.written = written
+        self._host = host
+        self._templar = templar
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.written[name]
+        # Facts are many, and only their names are read.
+        if name == "ansible_facts" or is_plain(value):
+            return value
+        templar = self._templar.copy_with_new_env(available_variables=self.written)
+        try:
+            return decrypted(templar.template(value))
+        except AnsibleError as error:
+            raise UsageError(name, str(error), f"Host: {self._host}.") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.written)
+
+    def __len__(self) -> int:
+        return len(self.written)
+
+
+def is_plain(value: Any) -> bool:
+    """Return True if a value is used as it is written: it has no template, and nothing in it is encrypted."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value and "{#" not in value
+    if isinstance(value, Mapping):
+        return all(map(is_plain, value)) and all(map(is_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    return isinstance(value, (int, float, type(None)))
+
+
+def refuse_different(first: HostVariables, other: HostVariables) -> None:
+    """Compare what two hosts say where an audit has one value.
+
+    Raises:
+        UsageError: which variable differs, and between which hosts.
+    """
+    for variable in OF_PLAY.values():
+        one, two = ((of.written if variable in _MAY_NAME_THE_TIME else of).get(variable) for of in (first, other))
+        if one != two:
+            names = [variables.written["inventory_hostname"] for variables in (first, other)]
+            problem = f"it is one for the play, and differs: {names[0]} has {one!s:.40}, {names[1]} has {two!s:.40}"
+            raise UsageError(variable, problem, "Set it in the play, for the group all only, or with -e.")
+
+
+def in_role(error: UsageError) -> UsageError:
+    """Return an error that names the variable of the role in place of the option of the module."""
+    # The place in an option may follow it, as in: checks, check 2 (disk).
+    name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]
+    return UsageError(_VARIABLES[name] + rest, error.problem, error.remedy) if name in _VARIABLES else error

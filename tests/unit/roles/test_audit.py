@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import OF_HOSTS, read_library
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import OF_PLAY, WAIVERS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import OF_PLAY, WAIVERS
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 SPECS = yaml.safe_load((ROOT / "roles/audit/meta/argument_specs.yml").read_text(encoding="utf-8"))

@@ -19,15 +19,15 @@ import jsonschema
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection import WorkspaceAudit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import AuditedHost, Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection import AuditedHost, WorkspaceAudit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import Content, render_html
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import fixes
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report_builder import build_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, judge
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row

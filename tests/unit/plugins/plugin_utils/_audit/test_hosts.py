@@ -11,7 +11,7 @@ from datetime import date
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.variables import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
     HostVariables,
     in_role,
     refuse_different,
