@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
@@ -40,12 +40,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
-    Found,
+    TaskSettings,
+    drop_empty_settings,
     find_settings,
     refuse_foreign_server,
     refuse_shared_name,
     run_folder,
-    without_empty_settings,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
@@ -80,26 +80,26 @@ class ActionModule(AlpaconAction):
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Carry out the task."""
-        if self.is_for_elsewhere():
+        if self.is_delegated():
             remedy = "Leave delegate_to out: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
         self._task_vars = task_vars or {}
         self._waivers: dict[str, Any] = {}
         return super().run(tmp, task_vars)
 
-    def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments as they are: each host has connection settings of its own.
 
         What is null counts as left out, where an empty selection does not come first: a null fail_on is not never. So
         does an empty setting.
         """
-        return {name: value for name, value in without_empty_settings(self._task.args).items() if value is not None}
+        return {name: value for name, value in drop_empty_settings(self._task.args).items() if value is not None}
 
-    def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of C(become) and C(environment), which the agent knows nothing of."""
         by_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
-        become = {} if by_checks else self.instead_of_account("become", options["username"], _USERNAME)
-        return self.without_effect(variables, {**become, "environment": _ENV})
+        become = {} if by_checks else self.account_remedies("become", options["username"], _USERNAME)
+        return self.warn_ignored_keywords(variables, {**become, "environment": _ENV})
 
     def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit, write the report where that is wanted, and return the result."""
@@ -121,24 +121,24 @@ class ActionModule(AlpaconAction):
         if folder:
             _make(folder)
         audited = run_audit(checked, hosts, run)
-        hidden = secrets(options) | {host.settings.token for host in hosts}
+        hidden = collect_secrets(options) | {host.settings.token for host in hosts}
         files: list[Path] = []
         lost = ""
         if folder:
             try:
-                files = write_report(hide(audited.report, hidden), folder, options["formats"], past)
+                files = write_report(mask_secrets(audited.report, hidden), folder, options["formats"], past)
             except OSError as error:
                 lost = f"The report could not be written to {folder}: {error}. "
         result = result_of(audited, [str(file) for file in files], run.no_log)
         if lost:
             result.update(failed=True, msg=lost + result["msg"])
-        shown: dict[str, Any] = hide(result, hidden)
+        shown: dict[str, Any] = mask_secrets(result, hidden)
         return shown
 
-    def _in_words(self, error: AlpaconError) -> dict[str, Any]:
+    def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
         if self._is_of_role and isinstance(error, UsageError):
             error = in_role(error)
-        return super()._in_words(error)
+        return super()._failure_result(error)
 
     @property
     def _is_of_role(self) -> bool:
@@ -202,9 +202,9 @@ class _Workspaces:
             self._known[key] = self._read(host, found)
         return self._known[key]
 
-    def _read(self, host: str, found: Found) -> Settings:
+    def _read(self, host: str, found: TaskSettings) -> Settings:
         try:
-            return settings_of({**self._options, **found.options}, self._warn)
+            return parse_settings({**self._options, **found.options}, self._warn)
         except UsageError as error:
             text = found.explain(error).removeprefix(f"{error.option}: ")
             raise UsageError(error.option, f"{text} Host: {host}.") from None

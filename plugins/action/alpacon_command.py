@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_opt
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import of_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import leave_out_predicted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import WORKSPACE, refuse_foreign_server
 
@@ -76,17 +76,17 @@ class ActionModule(AlpaconAction):
         return {"commands": []}
 
     @property
-    def nothing_done(self) -> dict[str, Any]:
+    def unchanged_result(self) -> dict[str, Any]:
         """The result of no command."""
         return {**of_jobs([]), "requests": 0}
 
-    def given(self) -> dict[str, Any]:
+    def read_arguments(self) -> dict[str, Any]:
         """The arguments as they are written; what has no name is the line, where nothing else may be part of it."""
-        given = super().given()
+        given = super().read_arguments()
         if self._task.check_mode:
-            leave_out_predicted(given, "run_after")
+            drop_predicted_ids(given, "run_after")
             if given.get("state") in ("finished", "cancelled"):
-                self._names_only_predicted = leave_out_predicted(given, "ids", "id")
+                self._only_predicted_ids = drop_predicted_ids(given, "ids", "id")
         _check_argv(given.get("argv", ()))
         if "_raw_params" not in given:
             return given
@@ -116,23 +116,23 @@ class ActionModule(AlpaconAction):
         finally:
             self._loader.cleanup_tmp_file(file)
 
-    def to_ship(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a module that is shipped, with what no other host can read."""
         content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
-        return {**super().to_ship(options), **content}
+        return {**super().module_arguments(options), **content}
 
-    def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
+    def acquire_locks(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
         if options["state"] in _SUBMIT:
             claim_named(claims, options)
 
-    def claim_advice(self, host: str) -> tuple[str, str]:
+    def lock_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
         if self._means_its_host:
             return (_ONE_OF_BOTH, f"the server of host {host}")
-        return super().claim_advice(host)
+        return super().lock_advice(host)
 
-    def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """The result; an inventory host whose agent is not connected is unreachable in it, if so asked."""
         if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)
@@ -142,12 +142,12 @@ class ActionModule(AlpaconAction):
             result.update(rc=0, rc_assumed=True)
         return result
 
-    def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments; where they name neither servers nor commands, the inventory host is meant."""
-        arguments = super().arguments(task_vars)
+        arguments = super().complete_arguments(task_vars)
         named = any(name in arguments for name in ("servers", "server", "ids", "id"))
         awaits = arguments.get("state") == "finished"
-        self._means_its_host = not (named or awaits or self._names_only_predicted)
+        self._means_its_host = not (named or awaits or self._only_predicted_ids)
         if self._means_its_host:
             refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
             arguments["servers"] = [self._own_server(task_vars)]
@@ -167,22 +167,22 @@ class ActionModule(AlpaconAction):
             )
         return str(server_id or host)
 
-    def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warnings of limits that count one server, of conditions on stderr, and of what the agent knows nothing of."""
         if options["state"] not in _SUBMIT:
             return []
-        become = self.instead_of_account("become", options["username"], _USERNAME)
-        remote_user = self.instead_of_account("remote_user", options["username"], _USERNAME)
+        become = self.account_remedies("become", options["username"], _USERNAME)
+        remote_user = self.account_remedies("remote_user", options["username"], _USERNAME)
         return [
             *self._limits_of_one_server(options, variables),
             *self._empty_stderr(options),
-            *self.without_effect(variables, {**become, **remote_user, "environment": _ENV}),
+            *self.warn_ignored_keywords(variables, {**become, **remote_user, "environment": _ENV}),
         ]
 
     def _limits_of_one_server(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """A warning of limits of a task that every host of the play has for its own server, once in a run."""
         limits = [name for name in _LIMITS if options[name]]
-        if not (limits and self._means_its_host and self._is_for_several_hosts(variables)):
+        if not (limits and self._means_its_host and self._runs_on_several_hosts(variables)):
             return []
         if not first_in_run("alpacon_command-limits"):
             return []

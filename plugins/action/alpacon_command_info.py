@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import leave_out_predicted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 
 
 class ActionModule(AlpaconAction):
@@ -31,9 +31,9 @@ class ActionModule(AlpaconAction):
         ),
     }
 
-    def given(self) -> dict[str, Any]:
+    def read_arguments(self) -> dict[str, Any]:
         """The arguments as they are written, in check mode without ids of what was only predicted."""
-        given = super().given()
+        given = super().read_arguments()
         if self._task.check_mode:
-            self._names_only_predicted = leave_out_predicted(given, "ids", "id")
+            self._only_predicted_ids = drop_predicted_ids(given, "ids", "id")
         return given

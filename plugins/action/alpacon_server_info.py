@@ -25,8 +25,8 @@ class ActionModule(AlpaconAction):
         "servers": "Give names or UUIDs of servers, or leave it out to mean all of them."
     }
 
-    def given(self) -> dict[str, Any]:
+    def read_arguments(self) -> dict[str, Any]:
         """The task's arguments as they are written."""
-        arguments = super().given()
+        arguments = super().read_arguments()
         check_filters(arguments)
         return arguments

@@ -22,7 +22,7 @@ from ansible.utils.display import Display
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan, refusal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypted, refuse_settings_from_facts
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt, refuse_facts_named_as_settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 _PREFIX = "alpamon_"
@@ -90,11 +90,11 @@ class ActionModule(ActionBase):
         if misspelt:
             return refusal(misspelt)
         try:
-            refuse_settings_from_facts(variables, self._templar.template)
+            refuse_facts_named_as_settings(variables, self._templar.template)
             # ansible-core sets facts that a host returns before the next task.
             returned = result.get("ansible_facts")
             if isinstance(returned, Mapping):
-                refuse_settings_from_facts({**variables, "ansible_facts": returned}, self._templar.template)
+                refuse_facts_named_as_settings({**variables, "ansible_facts": returned}, self._templar.template)
             options = self._options(variables)
         except AlpaconError as error:
             return refusal([str(error)])
@@ -104,7 +104,7 @@ class ActionModule(ActionBase):
         """Read the options of the role from its variables. Null becomes the empty value of the type."""
         values = {}
         for name, option in _SPEC.items():
-            value = decrypted(self._templar.template(variables[name]))
+            value = decrypt(self._templar.template(variables[name]))
             values[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
         checked = ArgumentSpecValidator(_SPEC).validate(values)
         if checked.error_messages:

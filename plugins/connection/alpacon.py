@@ -247,18 +247,21 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
+    HostConnection,
+    HostStepFailed,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
-    Access,
     AccountRefused,
-    Ran,
-    Remote,
     RequestTooLarge,
+    RunResult,
+    RunTarget,
+    ServerRunner,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import Found, find_settings, run_folder
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import TaskSettings, find_settings, run_folder
 
 T = TypeVar("T")
 
@@ -328,16 +331,16 @@ class Connection(ConnectionBase):
     @cached_property
     def _host(self) -> HostConnection:
         """The way to the host, which is looked for when something is to be done there."""
-        found = Found({})
+        found = TaskSettings({})
         try:
             found = find_settings({}, self._variables, os.environ, folder=run_folder())
-            settings = settings_of(found.options, lambda text: display.warning(clean_line(text)))
+            settings = parse_settings(found.options, lambda text: display.warning(clean_line(text)))
             access = self._access()
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
         display.vvv(f"SERVER {access.server} AS {access.username or 'the account of the token'}", host=self._host_name)
         return HostConnection(
-            Remote(access, settings, self._run()),
+            ServerRunner(access, settings, self._run()),
             self._action(),
             self._keeper() if self.get_option("module_cache") else None,
             self._parent(),
@@ -373,19 +376,19 @@ class Connection(ConnectionBase):
     def _keeper(self) -> str:
         return f"{self.become.name} {self._become_user}" if self.become else ""
 
-    def _access(self) -> Access:
+    def _access(self) -> RunTarget:
         given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}
         extra = {
-            "work_session": values.uuid("work_session", given["work_session"]) if given["work_session"] else None,
-            "purpose": values.purpose("purpose", self.get_option("purpose") or self._own_purpose()),
+            "work_session": values.parse_uuid("work_session", given["work_session"]) if given["work_session"] else None,
+            "purpose": values.check_purpose("purpose", self.get_option("purpose") or self._own_purpose()),
         }
         limits = Limits(
-            wait_timeout=values.time_to_wait("wait_timeout", given["wait_timeout"]),
+            wait_timeout=values.parse_timeout("wait_timeout", given["wait_timeout"]),
             wait_for_approval=self.get_option("wait_for_approval"),
             cancel_on_timeout=True,
             offline="fail",
         )
-        return Access(
+        return RunTarget(
             host=self._host_name,
             server=str(self._variables.get("alpacon_server_id") or self._host_name),
             connected=self.get_option("connected"),
@@ -432,7 +435,7 @@ class Connection(ConnectionBase):
         """Do something on the host; what keeps it from being done makes the host unreachable."""
         try:
             return act()
-        except NotDone as error:
+        except HostStepFailed as error:
             said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._is_silent else str(error)
             raise AnsibleError(said) from None
         except (RequestTooLarge, TooLarge) as error:
@@ -453,7 +456,7 @@ class Connection(ConnectionBase):
         self._check_become(cmd, answer)
         return answer.rc, answer.stdout, answer.stderr
 
-    def _check_become(self, command: str, answer: Ran) -> None:
+    def _check_become(self, command: str, answer: RunResult) -> None:
         """Say why a task could not become another account, of which ansible-core sees only that no module answers."""
         if not self.become or not answer.rc:
             return

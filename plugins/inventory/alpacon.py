@@ -178,7 +178,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     to_iso,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import (
     FIELDS,
     Described,
@@ -191,7 +191,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import (
     check_booleans,
     check_filters,
-    check_names,
+    check_option_names,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
     FILE_ENDINGS,
@@ -213,10 +213,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     WORKSPACE,
     WORKSPACES,
     find_settings,
-    forget,
-    remember,
+    forget_inventory,
+    normalize_url,
+    remember_inventory,
     run_folder,
-    workspace_of,
 )
 
 if TYPE_CHECKING:
@@ -259,7 +259,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             # Ansible takes options that there are not without a word.
             otherwise = f"ansible-doc -t inventory {self.NAME} lists those that there are."
-            check_names(f"the inventory {self.NAME}", self._given, _names(self), otherwise)
+            check_option_names(f"the inventory {self.NAME}", self._given, _names(self), otherwise)
             # Settings may be templates.
             check_booleans(
                 {name: self._given[name] for name in self._given.keys() - CONNECTION}, self.option_definitions
@@ -280,12 +280,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 prepare_workers()
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
             # Templates in compose may look up commands already.
-            remember(path, settings, [normalize_uuid(server["id"]) for server in chosen])
-            self._populate(inventory, workspace_of(settings.url), chosen, preferences, prefix, default_groups)
+            remember_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
+            self._populate(inventory, normalize_url(settings.url), chosen, preferences, prefix, default_groups)
         except Exception as error:
             # Ansible goes on without it, and plays would run on a part of the servers.
             undo()
-            forget(path)
+            forget_inventory(path)
             if isinstance(error, AlpaconError):
                 raise AnsibleParserError(str(error)) from None
             raise
@@ -326,7 +326,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         variables.pop(WORKSPACE, None)
         found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
         try:
-            return settings_of({**given, **found.options}, self.display.warning)
+            return parse_settings({**given, **found.options}, self.display.warning)
         except UsageError as error:
             raise AlpaconError(found.explain(error)) from None
 
@@ -555,7 +555,7 @@ def _groups_of(server: Described, chosen: frozenset[str], shared: SharedGroupNam
 
 def _digest(settings: Settings, wanted: ServerFilter) -> str:
     """Tells whether cached servers are those of this workspace, this token and what is asked of the workspace."""
-    origin = [VERSION, workspace_of(settings.url), settings.token, sorted(wanted.parameters.items())]
+    origin = [VERSION, normalize_url(settings.url), settings.token, sorted(wanted.parameters.items())]
     return hashlib.sha256(json.dumps(origin).encode()).hexdigest()
 
 

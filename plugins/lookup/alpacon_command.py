@@ -89,10 +89,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import elements
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_names, check_selection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import Found, find_settings, run_folder
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names, check_selection
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import TaskSettings, find_settings, run_folder
 
 display = Display()
 
@@ -108,10 +108,10 @@ class LookupModule(LookupBase):
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """One element for each server."""
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
-        found = Found({})
+        found = TaskSettings({})
         try:
             # Ansible takes options that there are not without a word.
-            check_names(
+            check_option_names(
                 "the lookup herdops.alpacon.alpacon_command", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
             )
             for name, several in _SELECTIONS.items():
@@ -131,7 +131,7 @@ class LookupModule(LookupBase):
             raise AnsibleError(clean(found.explain(error))) from None
 
     def _servers(self, terms: list[Any]) -> list[str]:
-        names = [name for term in self._flatten(terms) for name in elements(term)]
+        names = [name for term in self._flatten(terms) for name in split_list(term)]
         for given in [*(term for term in terms if isinstance(term, list)), names]:
             check_selection("terms", given, "Give names or UUIDs of servers.")
         return [str(name) for name in names]

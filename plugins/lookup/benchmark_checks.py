@@ -123,7 +123,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import check_of
 
 _OPTIONS = ("profile", "path", "command", "reporter", "name", "severity", "username", "timeout")
@@ -137,7 +137,7 @@ class LookupModule(LookupBase):
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         try:
             # Ansible ignores unknown options.
-            check_names(
+            check_option_names(
                 "the lookup herdops.alpacon.benchmark_checks", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
             )
             self.set_options(var_options=variables, direct=kwargs)

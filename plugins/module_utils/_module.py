@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ._api.errors import AlpaconError
 from ._api.settings import Warn
 from ._fleet.run import Run
-from ._options.secrets import presentable, secrets, unquoted
+from ._options.secrets import collect_secrets, sanitize_result, without_value
 
 _NOT_LOGGED = "NOT_LOGGING_PARAMETER"
 _UNSHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
@@ -38,19 +38,19 @@ class _Module(AnsibleModule):
 def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]]) -> None:
     """Validate the module's arguments, carry out the operation and exit."""
     module = _Module(argument_spec=spec, supports_check_mode=True)
-    hidden = secrets(module.params)
+    hidden = collect_secrets(module.params)
     # Core would hide them in ids and outcomes as well.
-    module.no_log_values = secrets({**module.params, "env": None})
+    module.no_log_values = collect_secrets({**module.params, "env": None})
     unshown = {name: _UNSHOWN for name in spec if spec[name].get("no_log")}
     invocation = {"module_args": _without_env({**module.params, **unshown}, _UNSHOWN)}
     warnings: list[str] = []
     try:
         result = operation(module.params, _run(module, warnings.append))
     except AlpaconError as error:
-        shown = unquoted(error) if module.no_log else error
+        shown = without_value(error) if module.no_log else error
         result = {"failed": True, "msg": str(shown), **error.as_result()}
     # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.
-    result = presentable({**result, "warnings": warnings}, hidden)
+    result = sanitize_result({**result, "warnings": warnings}, hidden)
     for warning in result.pop("warnings"):
         module.warn(warning)
     if result.get("failed"):

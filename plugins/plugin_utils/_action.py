@@ -32,17 +32,21 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import DECLINED, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import presentable, secrets, unquoted
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_given
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
+    collect_secrets,
+    sanitize_result,
+    without_value,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_arguments
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
-    Found,
-    decrypted,
+    TaskSettings,
+    decrypt,
+    drop_empty_settings,
     find_settings,
-    refuse_settings_from_facts,
+    refuse_facts_named_as_settings,
     refuse_shared_name,
     run_folder,
-    without_empty_settings,
 )
 
 #: The environment variables that connection settings are read from.
@@ -77,9 +81,9 @@ class AlpaconAction(ActionBase):
     #: Options that select something, and what to do where they select nothing.
     selections: ClassVar[Mapping[str, str]] = {}
     #: The connection settings that the task was not given itself.
-    _found = Found({})
+    _found = TaskSettings({})
     #: Whether all commands that it names were only predicted, in check mode, so that nothing is there to be looked for.
-    _names_only_predicted = False
+    _only_predicted_ids = False
     #: What the server of the inventory host is called, where that is meant.
     _own_name = ""
 
@@ -87,33 +91,33 @@ class AlpaconAction(ActionBase):
         """Carry out the task."""
         variables = task_vars or {}
         # First of all: an error hides only secrets that are texts.
-        self._task.args = decrypted(self._task.args)
+        self._task.args = decrypt(self._task.args)
         try:
             self._refuse_async()
-            refuse_settings_from_facts(variables, self._templar.template)
+            refuse_facts_named_as_settings(variables, self._templar.template)
             super().run(tmp, task_vars)
-            self._task.args = self.given()
-            check_given(self.module_name, self.spec, self._task.args, self.selections)
-            self._task.args = self.arguments(variables)
+            self._task.args = self.read_arguments()
+            check_arguments(self.module_name, self.spec, self._task.args, self.selections)
+            self._task.args = self.complete_arguments(variables)
             options = self._validated()
         except AlpaconError as error:
-            return self._failed(error, secrets(self._task.args))
-        hidden = secrets(options)
+            return self._failed(error, collect_secrets(self._task.args))
+        hidden = collect_secrets(options)
         _register(hidden)
-        warnings = [*self._misplaced(), *self.ignored(options, variables)]
-        if self.is_for_elsewhere():
-            result = self.completed(options, {**self.empty_result, **self._ship(options, variables)})
-            return presentable({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
+        warnings = [*self._misplaced(), *self.list_warnings(options, variables)]
+        if self.is_delegated():
+            result = self.finish_result(options, {**self.empty_result, **self._ship(options, variables)})
+            return sanitize_result({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
         run = self._run_of_task(variables, warnings.append)
         try:
-            done = self.nothing_done if self._names_only_predicted else self.operation(options, run)
-            result = self.completed(options, done)
+            done = self.unchanged_result if self._only_predicted_ids else self.operation(options, run)
+            result = self.finish_result(options, done)
         except RunIsOver:
             # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
             os._exit(1)
         except AlpaconError as error:
             return self._failed(error, hidden, warnings)
-        return presentable({**result, "warnings": warnings}, hidden)
+        return sanitize_result({**result, "warnings": warnings}, hidden)
 
     def _refuse_async(self) -> None:
         if self._task.async_val:
@@ -135,12 +139,12 @@ class AlpaconAction(ActionBase):
         return dict(options)
 
     def _failed(self, error: AlpaconError, hidden: set[str], warnings: Sequence[str] = ()) -> dict[str, Any]:
-        result = {**self._in_words(error), **self.empty_result}
-        return presentable({**result, "warnings": list(warnings)}, hidden)
+        result = {**self._failure_result(error), **self.empty_result}
+        return sanitize_result({**result, "warnings": list(warnings)}, hidden)
 
-    def _in_words(self, error: AlpaconError) -> dict[str, Any]:
+    def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
         """An error as a failed task returns it."""
-        shown = unquoted(error) if self._task.no_log else error
+        shown = without_value(error) if self._task.no_log else error
         return {"failed": True, "msg": self._found.explain(shown), **error.as_result()}
 
     @property
@@ -149,15 +153,15 @@ class AlpaconAction(ActionBase):
         return {}
 
     @property
-    def nothing_done(self) -> dict[str, Any]:
+    def unchanged_result(self) -> dict[str, Any]:
         """What a task returns whose commands were only predicted."""
         return {"commands": [], "changed": False, "requests": 0}
 
-    def ignored(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Warnings of keywords that the task was given and that have no effect, see :meth:`without_effect`."""
+    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """Warnings of keywords that the task was given and that have no effect, see :meth:`warn_ignored_keywords`."""
         return []
 
-    def without_effect(self, variables: Mapping[str, Any], instead: Mapping[str, str]) -> list[str]:
+    def warn_ignored_keywords(self, variables: Mapping[str, Any], instead: Mapping[str, str]) -> list[str]:
         """Warnings of those of these keywords that the task was given, each of them once in a run.
 
         Args:
@@ -182,8 +186,8 @@ class AlpaconAction(ActionBase):
                 warnings.append(f"{named} has no effect on {self.module_name}: {why}")
         return warnings
 
-    def instead_of_account(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
-        """What :meth:`without_effect` is to say of the account that a task asks for.
+    def account_remedies(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
+        """What :meth:`warn_ignored_keywords` is to say of the account that a task asks for.
 
         Args:
             keyword: C(become) or C(remote_user).
@@ -224,10 +228,10 @@ class AlpaconAction(ActionBase):
                 names.update(whole if isinstance(whole, Mapping) else ())
         return names
 
-    def is_for_elsewhere(self) -> bool:
+    def is_delegated(self) -> bool:
         """Whether the task is delegated to another host, which its module is shipped to, and has something to do."""
         elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
-        return bool(elsewhere) and not self._names_only_predicted
+        return bool(elsewhere) and not self._only_predicted_ids
 
     def _become(self, variables: Mapping[str, Any]) -> str:
         """The keyword or variable that asks for another user, or an empty string."""
@@ -264,11 +268,11 @@ class AlpaconAction(ActionBase):
         claims = self._claims(task_vars)
         if claims and not self._task.check_mode:
             try:
-                self.claim(claims, options)
+                self.acquire_locks(claims, options)
             except AlpaconError as error:
-                return self._in_words(error)
+                return self._failure_result(error)
         # Older cores add their own to what they are given, and the next attempt must not meet it.
-        arguments = self.to_ship(options)
+        arguments = self.module_arguments(options)
         result: dict[str, Any] = self._execute_module(
             module_name=self.module_name, module_args=arguments, task_vars=task_vars
         )
@@ -276,21 +280,21 @@ class AlpaconAction(ActionBase):
             item.shipped = result
         return result
 
-    def to_ship(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of a module that is shipped."""
         return dict(self._task.args)
 
-    def claim(self, claims: Claims, options: Mapping[str, Any]) -> None:
+    def acquire_locks(self, claims: Claims, options: Mapping[str, Any]) -> None:
         """Make sure that no other host of the task does the same, for a module that is shipped."""
 
     def _claims(self, task_vars: Mapping[str, Any]) -> Claims | None:
         """What decides between the hosts of a task that name the same servers; None where one host alone has it."""
-        if not self._is_for_several_hosts(task_vars):
+        if not self._runs_on_several_hosts(task_vars):
             return None
         host = str(task_vars.get("inventory_hostname"))
-        return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.claim_advice(host))
+        return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.lock_advice(host))
 
-    def _is_for_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
+    def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         return len(task_vars.get("ansible_play_hosts_all") or ()) > 1 and not _is_for_one_host(self._task)
 
     def _run_of_task(self, task_vars: Mapping[str, Any], warn: Callable[[str], None]) -> Run:
@@ -307,26 +311,26 @@ class AlpaconAction(ActionBase):
             own_server=self._own_name,
         )
 
-    def claim_advice(self, host: str) -> tuple[str, str]:
+    def lock_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""
         return _advice(self._task), ""
 
-    def completed(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """What the task did, here or on another host, with what Ansible is to make of it."""
         return result
 
-    def given(self) -> dict[str, Any]:
+    def read_arguments(self) -> dict[str, Any]:
         """The task's arguments as they are written."""
         return dict(self._task.args)
 
-    def arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """The task's arguments, completed by connection settings from variables of the host and from the environment.
 
         The environment is read here, so that a module shipped to another host gets the controller's settings.
         """
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
         self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
-        return {**without_empty_settings(self._task.args), **self._found.options}
+        return {**drop_empty_settings(self._task.args), **self._found.options}
 
 
 _OR_LEAVE_OUT = "or leave servers out to run it on the server of each host."

@@ -12,13 +12,13 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import truth
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_boolean
 
 _WHAT = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
 _ONE_TEXT = "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json."
 
 
-def check_given(
+def check_arguments(
     module: str,
     spec: Mapping[str, Mapping[str, Any]],
     given: Mapping[str, Any],
@@ -33,7 +33,7 @@ def check_given(
         UsageError: an option is unknown, is given under two names, selects nothing, or is no text where it must be.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
-    check_names(module, given, names, f"ansible-doc {module} lists those that there are.")
+    check_option_names(module, given, names, f"ansible-doc {module} lists those that there are.")
     written: dict[str, str] = {}
     for alias in given:
         name = names[alias]
@@ -55,7 +55,7 @@ def _check_text(option: str, value: Any) -> None:
         raise UsageError(option, f"it is {_what(value)}", _ONE_TEXT)
 
 
-def check_names(whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:
+def check_option_names(whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:
     """Check the names of options.
 
     Args:
@@ -80,7 +80,7 @@ def check_booleans(given: Mapping[str, Any], definitions: Mapping[str, Mapping[s
     """
     for name, value in given.items():
         if definitions.get(name, {}).get("type") in ("bool", "boolean") and value is not None:
-            truth(name, value)
+            parse_boolean(name, value)
 
 
 def check_filters(given: Mapping[str, Any]) -> None:
@@ -125,7 +125,7 @@ def check_selection(option: str, value: Any, remedy: str, several: bool = True) 
             raise UsageError(option, f"one of its elements is {_what(item)}", remedy)
 
 
-def leave_out_predicted(given: dict[str, Any], *names: str) -> bool:
+def drop_predicted_ids(given: dict[str, Any], *names: str) -> bool:
     """Take null ids out of options; whether none is left in one of them, and it is gone.
 
     In check mode, those are ids of commands that would have been submitted.
@@ -148,7 +148,7 @@ def _what(value: Any) -> str:
     return next((word for kind, word in _WHAT.items() if isinstance(value, kind)), "of no use")
 
 
-def validated(option: str, spec: dict[str, Any], given: Any, **rules: Any) -> dict[str, Any]:
+def validate_dictionary(option: str, spec: dict[str, Any], given: Any, **rules: Any) -> dict[str, Any]:
     """Return a dictionary as Ansible's argument spec reads it.
 
     Args:

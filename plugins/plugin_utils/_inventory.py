@@ -30,7 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
     is_windows,
     normalize_uuid,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, WORKSPACE, compared
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, WORKSPACE, normalize_if_url
 
 if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
@@ -259,7 +259,7 @@ class Naming:
             return host is None or joins
         known = str(host.vars[SERVER_ID])
         known_id = normalize_uuid(known) if is_uuid(known) else known
-        return (known_id, compared(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
+        return (known_id, normalize_if_url(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
 
     def _rename(self, name: str, new: str) -> None:
         host = self._inventory.hosts[name]

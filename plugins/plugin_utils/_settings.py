@@ -23,16 +23,16 @@ from ansible import constants as C
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 
 
-def decrypted(value: Any) -> Any:
+def decrypt(value: Any) -> Any:
     """A value in which all that is encrypted is text; before ansible-core 2.19 it is of a type that is none."""
     if getattr(value, "__ENCRYPTED__", False):
         return str(value)
     if isinstance(value, Mapping):
-        return {key: decrypted(item) for key, item in value.items()}
-    return [decrypted(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: decrypt(item) for key, item in value.items()}
+    return [decrypt(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 #: Host variable: the UUID of the host's server.
@@ -64,7 +64,7 @@ _read_with: dict[str, _Source] = {}
 
 
 @dataclass(frozen=True)
-class Found:
+class TaskSettings:
     """Connection settings that a task or plugin was not given itself.
 
     Attributes:
@@ -81,13 +81,13 @@ class Found:
         return f"{error} {self.hint}" if missing and self.hint else str(error)
 
 
-def workspace_of(url: Any) -> str:
+def normalize_url(url: Any) -> str:
     """The URL of a workspace in the one form in which URLs are compared.
 
     Raises:
         UsageError: it is no URL of a workspace.
     """
-    base = settings_of({"url": url}, needs_token=False).url
+    base = parse_settings({"url": url}, needs_token=False).url
     parts = urlsplit(base)
     host = parts.hostname or ""
     port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
@@ -99,13 +99,13 @@ def run_folder() -> Path:
     return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
 
 
-def remember(path: str, settings: Settings, servers: Iterable[str]) -> None:
+def remember_inventory(path: str, settings: Settings, servers: Iterable[str]) -> None:
     """Let tasks of this run reach these servers, given by their UUIDs, as the inventory of that file did."""
     # One that is read again, with meta: refresh_inventory, keeps its place.
-    _read_with[path] = _Source(workspace_of(settings.url), settings, frozenset(servers))
+    _read_with[path] = _Source(normalize_url(settings.url), settings, frozenset(servers))
 
 
-def forget(path: str) -> None:
+def forget_inventory(path: str) -> None:
     """Let no task do anything as an inventory that failed."""
     _read_with.pop(path, None)
 
@@ -116,7 +116,7 @@ def find_settings(
     environ: Mapping[str, str],
     template: Callable[[Any], Any] = lambda value: value,
     folder: Path | None = None,
-) -> Found:
+) -> TaskSettings:
     """The connection settings beside those that are given.
 
     The workspace is the one that is given, else the host's own, else that of ``alpacon_url``, else that of the
@@ -131,14 +131,14 @@ def find_settings(
         UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
         AlpaconError: a fact is named as a setting.
     """
-    refuse_settings_from_facts(variables, template)
-    sources = _SettingSources(variables, environ, lambda value: decrypted(template(value)), folder)
+    refuse_facts_named_as_settings(variables, template)
+    sources = _SettingSources(variables, environ, lambda value: decrypt(template(value)), folder)
     options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
     if "url" in options:
         options["url"] = _url(sources, options["url"])
     url, hint = options.get("url", given.get("url")), ""
     if _is_given(url):
-        workspace = workspace_of(url)
+        workspace = normalize_url(url)
         if "token" in options:
             options["token"], hint = _token(sources, workspace)
         known = _settings_read_with(workspace, sources.variable(SERVER_ID))
@@ -148,10 +148,10 @@ def find_settings(
                 f"The inventory was read with several tokens of {workspace}, and nothing says which of them is meant."
                 f" Name one under that URL in the variable {TOKENS}."
             )
-    return Found({name: value for name, value in options.items() if value is not None}, hint)
+    return TaskSettings({name: value for name, value in options.items() if value is not None}, hint)
 
 
-def refuse_settings_from_facts(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> None:
+def refuse_facts_named_as_settings(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> None:
     """Refuse facts that are named as settings: facts come from managed hosts, and override the inventory.
 
     ansible-core lists each fact in ``ansible_facts``, without the prefix ``ansible_``.
@@ -177,7 +177,7 @@ def _url(sources: _SettingSources, stated: Any) -> Any:
     if not _is_given(own):
         return stated
     named = sources.variable("alpacon_url")
-    if _is_given(named) and workspace_of(named) != workspace_of(own):
+    if _is_given(named) and normalize_url(named) != normalize_url(own):
         raise UsageError(
             "alpacon_url",
             f"it names {named}, and the host is a server of {own}",
@@ -196,7 +196,7 @@ def _common(names: Sequence[str], known: Sequence[Settings]) -> dict[str, Any]:
     return common
 
 
-def without_empty_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def drop_empty_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a task; a connection setting that is empty counts as left out."""
     return {name: value for name, value in given.items() if name not in CONNECTION or _is_given(value)}
 
@@ -208,7 +208,7 @@ def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
         UsageError: it does.
     """
     url = given.get("url")
-    if _is_given(url) and _is_given(own) and workspace_of(url) != workspace_of(own):
+    if _is_given(url) and _is_given(own) and normalize_url(url) != normalize_url(own):
         raise UsageError(
             "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name servers, too."
         )
@@ -280,7 +280,9 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
             why = "there are several workspaces, and nothing says which one it is for"
             hints.append(f"{name} is not sent to {workspace}: {why}.")
             continue
-        owner = url if _is_given(url) and compared(url) != workspace else _first(sources, name, token, workspace)
+        owner = (
+            url if _is_given(url) and normalize_if_url(url) != workspace else _first(sources, name, token, workspace)
+        )
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
@@ -324,20 +326,20 @@ def _tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, Any]
     if not isinstance(given, Mapping):
         raise UsageError(TOKENS, "it is not a dictionary", "Give URLs of workspaces, each with its token.")
     try:
-        return given, {workspace_of(sources.template(url)): url for url in given}
+        return given, {normalize_url(sources.template(url)): url for url in given}
     except UsageError as error:
         raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
 
 
 def _in_play(sources: _SettingSources) -> set[str]:
     listed = sources.variable(WORKSPACES)
-    return {compared(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
+    return {normalize_if_url(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
 
 
-def compared(url: Any) -> str:
+def normalize_if_url(url: Any) -> str:
     """A URL as URLs are compared; what is none stays as it is, and so is no workspace's."""
     try:
-        return workspace_of(url)
+        return normalize_url(url)
     except UsageError:
         return str(url)
 

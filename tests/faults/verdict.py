@@ -17,7 +17,7 @@ from typing import Any
 from faults.draw import KILLED
 from faults.story import Record, Task
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import share
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_share
 
 Row = dict[str, Any]
 Entry = dict[str, Any]
@@ -129,7 +129,7 @@ class Court:
     def _judge_time(self, name: str, task: Task) -> None:
         # The last to be submitted is so when the time of all before it is over, as many at once as there may be.
         total = len(self.drawn.servers)
-        window = share("max_concurrency", task.options.get("max_concurrency"), total, least=1) or total
+        window = parse_share("max_concurrency", task.options.get("max_concurrency"), total, least=1) or total
         bound = (1 + math.ceil(total / window)) * self.drawn.timeout + _GRACE
         if not self.strained and task.ended - task.started > bound:
             self._wrong(f"{name}: took {task.ended - task.started:.1f} s, with wait_timeout={self.drawn.timeout:g}")

@@ -16,7 +16,7 @@ from typing import Any
 from hostile.workspace import LISTED, SERVER, SUBMIT, VICTIM, Case, frame
 from system.support import HANG_UP, Response
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import parse_digest
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
 
 FIELDS = (*sorted(current_row()), "run_after", "truncated", "groups")
@@ -168,7 +168,7 @@ def of_frames() -> Iterator[Case]:
 
 
 def _with_result(forge: Callable[[str, str], str], row: Any) -> Any:
-    digest = digest_of_line(row["line"]) if row.get("result") else None
+    digest = parse_digest(row["line"]) if row.get("result") else None
     return {**row, "result": forge(digest, row["result"])} if digest else row
 
 

@@ -24,22 +24,31 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Access, Ran, Remote
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
+    HostConnection,
+    HostStepFailed,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
+    RunResult,
+    RunTarget,
+    ServerRunner,
+)
 
 PIECE = 8_000_000
 
 
-class HostileHost(Remote):
-    def __init__(self, folder: Path, *answers: Ran | Exception) -> None:
-        access = Access("web-01", "web-01", None, None, None, {}, Limits())
+class HostileHost(ServerRunner):
+    def __init__(self, folder: Path, *answers: RunResult | Exception) -> None:
+        access = RunTarget("web-01", "web-01", None, None, None, {}, Limits())
         super().__init__(access, Settings("https://workspace.invalid", ""), Run(folder=folder))
         self.bodies: list[str] = []
-        self._give = Mock(side_effect=chain(answers, repeat(Ran(0, b"", b""))))
+        self._give = Mock(side_effect=chain(answers, repeat(RunResult(0, b"", b""))))
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+    def run(
+        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
+    ) -> RunResult:
         self.bodies.append(body)
-        ran: Ran = self._give()
+        ran: RunResult = self._give()
         return ran
 
 
@@ -49,22 +58,22 @@ def stated(content: bytes, size: int | None = None) -> bytes:
 
 
 CHANGED, ROOM, SILENT = "has changed", "has room for", "did not say its size and digest"
-LIES: dict[str, tuple[str, list[Ran]]] = {
-    "fewer bytes": (CHANGED, [Ran(0, b"abc", stated(b"abc", 10))]),
-    "another digest": (CHANGED, [Ran(0, b"abc", stated(b"xyz"))]),
-    "another piece": (CHANGED, [Ran(0, bytes(PIECE), stated(b"", PIECE + 3)), Ran(0, b"abc", b"")]),
-    "a petabyte": (ROOM, [Ran(0, bytes(PIECE), stated(b"", 10**15))]),
-    "nothing": (SILENT, [Ran(0, b"abc", b"")]),
-    "a negative size": (SILENT, [Ran(0, b"abc", stated(b"abc", -3))]),
-    "binary": (SILENT, [Ran(0, b"abc", b"\xff\x1b[31m\0" * 10_000)]),
-    "digits without end": (SILENT, [Ran(0, b"abc", b"9" * 10_000 + stated(b"abc"))]),
+LIES: dict[str, tuple[str, list[RunResult]]] = {
+    "fewer bytes": (CHANGED, [RunResult(0, b"abc", stated(b"abc", 10))]),
+    "another digest": (CHANGED, [RunResult(0, b"abc", stated(b"xyz"))]),
+    "another piece": (CHANGED, [RunResult(0, bytes(PIECE), stated(b"", PIECE + 3)), RunResult(0, b"abc", b"")]),
+    "a petabyte": (ROOM, [RunResult(0, bytes(PIECE), stated(b"", 10**15))]),
+    "nothing": (SILENT, [RunResult(0, b"abc", b"")]),
+    "a negative size": (SILENT, [RunResult(0, b"abc", stated(b"abc", -3))]),
+    "binary": (SILENT, [RunResult(0, b"abc", b"\xff\x1b[31m\0" * 10_000)]),
+    "digits without end": (SILENT, [RunResult(0, b"abc", b"9" * 10_000 + stated(b"abc"))]),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_file_that_is_not_what_the_host_says_is_refused(tmp_path: Path, lie: str) -> None:
     said, answers = LIES[lie]
-    with pytest.raises(NotDone, match=said) as refused:
+    with pytest.raises(HostStepFailed, match=said) as refused:
         HostConnection(HostileHost(tmp_path, *answers), "fetch", None).fetch("/etc/motd", tmp_path / "fetched")
     assert not (tmp_path / "fetched").exists()
     assert str(refused.value).replace("\n", "").isprintable()
@@ -73,7 +82,7 @@ def test_a_file_that_is_not_what_the_host_says_is_refused(tmp_path: Path, lie: s
 
 @pytest.mark.parametrize("home", [b"", b"\xff\xfe", b"$(touch canary)", b"x" * 1_000_000])
 def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
-    connection = HostConnection(host := HostileHost(tmp_path, Ran(0, home, b"")), "copy", None)
+    connection = HostConnection(host := HostileHost(tmp_path, RunResult(0, home, b"")), "copy", None)
     answers = [connection.run("/bin/sh -c 'echo ~'").stdout for _time in range(2)]
     assert answers == [home, home]
     assert len(host.bodies) == 1
@@ -81,7 +90,7 @@ def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
 
 @pytest.mark.parametrize("name", [b"", b"a; touch canary", b"$(touch canary)", b"a\ntouch canary"])
 def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Path, name: bytes) -> None:
-    host = HostileHost(tmp_path, TooLarge(2_000_000), Ran(0, name + b"\n", b""))
+    host = HostileHost(tmp_path, TooLarge(2_000_000), RunResult(0, name + b"\n", b""))
     HostConnection(host, "copy", None).run("true", b"a module")
     assert len(host.bodies) == 5
     for body in host.bodies[2:]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from system.support import HANG_UP, FakeClock, Request, Response, ScriptedServer
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import parse_digest
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, current_row, page
 
 SERVERS = "/api/servers/servers/"
@@ -187,7 +187,7 @@ def frame(digest: str, stdout: str, stderr: str, rc: str = "rc 0") -> str:
 
 
 def _result(row: Row) -> str:
-    name, digest = row["server"]["name"], digest_of_line(row["line"])
+    name, digest = row["server"]["name"], parse_digest(row["line"])
     return frame(digest, f"out of {name}", f"err of {name}") if digest else f"out of {name}"
 
 

@@ -18,7 +18,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import Plans
@@ -104,7 +104,7 @@ def audit_hosts(options: Row, members: Sequence[AuditedHost], run: Run) -> Audit
     plans = Plans({}, options)
     checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
     checked = AuditOptions.from_options(options, checks)
-    settings = settings_of(options, run.warn)
+    settings = parse_settings(options, run.warn)
     return run_audit(
         checked,
         [

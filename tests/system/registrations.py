@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import hide, secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
@@ -105,5 +105,5 @@ def _carry_out(
     result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode, process=process))
     assert result["requests"] == workspace.requests_made() - before
     # Secrets that were given must not be in it, whatever comes out.
-    assert hide(result, secrets(options)) == result
+    assert mask_secrets(result, collect_secrets(options)) == result
     return TaskResult(result, warnings)

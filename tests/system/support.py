@@ -25,7 +25,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
 from ansible_collections.herdops.alpacon.tests.unit import support
@@ -217,7 +217,7 @@ def nonzero_sleeps(slept: list[float]) -> list[float]:
 @contextmanager
 def open_client(url: str, token: str = TOKEN, **settings: Any) -> Iterator[Client]:
     sleep = settings.pop("sleep", time.sleep)
-    with Client(settings_of({"url": url, "token": token, **settings}), sleep=sleep) as client:
+    with Client(parse_settings({"url": url, "token": token, **settings}), sleep=sleep) as client:
         yield client
 
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Carried
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload
 
 #: Shells that may be there, and no shell at all.
 SHELLS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]
@@ -31,7 +31,7 @@ def read_parts(output: bytes) -> bytes:
     return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
 
 
-def run_payload(carried: Carried, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
+def run_payload(carried: Payload, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment, **carried.env}
     if way == "none":
         argv = [env[word[1:]] if word.startswith("$") else word for word in carried.line.split()]
@@ -49,7 +49,7 @@ def run_payload(carried: Carried, way: str = "none", **environment: str) -> subp
     )
 
 
-def run_and_read_frame(carried: Carried, way: str = "none", **environment: str) -> Frame:
+def run_and_read_frame(carried: Payload, way: str = "none", **environment: str) -> Frame:
     """What came of it, where the exit code of the line is that of the body."""
     done = run_payload(carried, way, **environment)
     frame = read_frame(carried.digest, done.stdout)

@@ -17,7 +17,7 @@ from .._api.errors import AlpaconError
 from .._api.lists import NEWEST_FIRST
 from .._api.outputs import Output, output_of_row, read_output, shortened
 from .._api.records import IN_PROGRESS, Command, parse_added_at, parse_row_id
-from .._payload.frames import SKIPPED, unpacked, whole_of
+from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import LONGEST_PAUSE, SHORTEST_PAUSE
 from .sharing import NOT_LISTED, Shared
@@ -299,7 +299,7 @@ class KeptOutputs:
     def fetch(self, job: Job) -> None:
         """Keep the output of the job's command, from wherever the workspace has it."""
         try:
-            is_whole = whole_of(job.known, job.body.get("line"))
+            is_whole = make_end_check(job.known, job.body.get("line"))
             self._keep(job, read_output(self._client, job.known, self._sleep, is_whole))
         except AlpaconError as error:
             self.miss(job, error)
@@ -321,7 +321,7 @@ class KeptOutputs:
 
     def _unpacked(self, job: Job, output: Output) -> Output:
         """The streams of what was carried, apart; its exit code may be told by them alone."""
-        job.command, output = unpacked(job.known, output, job.body.get("line"))
+        job.command, output = unpack_output(job.known, output, job.body.get("line"))
         if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
             job.outcome = get_outcome(job.command, self._limits.success_codes) or job.outcome
         if output.mark == SKIPPED:

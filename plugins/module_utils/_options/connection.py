@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .._api.errors import UsageError
 from .._api.settings import EXAMPLE_OF_URL, Settings, Warn, check_host
-from .values import credential, finite_number, truth
+from .values import check_credential, parse_boolean, parse_number
 
 #: The longest that a request may be told to take, in seconds.
 _LONGEST_TIMEOUT = 7 * 86400
@@ -28,7 +28,7 @@ CONNECTION: dict[str, dict[str, Any]] = {
 }
 
 
-def settings_of(options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True) -> Settings:
+def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True) -> Settings:
     """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong.
 
     Values may be texts, as variables and the environment have them; what is empty counts as left out.
@@ -51,8 +51,8 @@ def settings_of(options: Mapping[str, Any], warn: Warn = lambda _text: None, nee
     given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
     settings = Settings(
         url=_base_url(str(options["url"])),
-        token=credential("token", str(options.get("token") or "")),
-        validate_certs=truth("validate_certs", given.get("validate_certs", Settings.validate_certs)),
+        token=check_credential("token", str(options.get("token") or "")),
+        validate_certs=parse_boolean("validate_certs", given.get("validate_certs", Settings.validate_certs)),
         ca_path=_certificates(given["ca_path"]) if "ca_path" in given else None,
         request_timeout=_seconds("request_timeout", given.get("request_timeout", Settings.request_timeout)),
     )
@@ -71,7 +71,7 @@ def _certificates(path: Any) -> str:
 
 
 def _seconds(option: str, value: Any) -> float:
-    seconds = finite_number(value)
+    seconds = parse_number(value)
     if seconds is None or not 0 < seconds <= _LONGEST_TIMEOUT:
         shown = f"'{value}'" if isinstance(value, str) else value
         raise UsageError(option, f"{shown} is not a time", "Give a positive number of seconds, a week at the most.")

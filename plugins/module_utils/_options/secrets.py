@@ -24,7 +24,7 @@ _WHERE = frozenset((*CONNECTION, "servers", "server", "hosts", "ids", "run_after
 _OWN_WORDS = ("id", "server", "outcome", "start", "end", "delta")
 
 
-def secrets(options: Mapping[str, Any]) -> set[str]:
+def collect_secrets(options: Mapping[str, Any]) -> set[str]:
     """The texts that no result and no log may show, by the values of these options.
 
     The values of O(env) count whole and by line, with blanks around them and without, and as JSON, Python and shells
@@ -39,20 +39,20 @@ def secrets(options: Mapping[str, Any]) -> set[str]:
     return {text for text in hidden if len(text.strip()) >= SHORTEST_SECRET}
 
 
-def unquoted(error: AlpaconError) -> AlpaconError:
+def without_value(error: AlpaconError) -> AlpaconError:
     """The error of a task with C(no_log), without the value of an option that says what is to run."""
     if isinstance(error, UsageError) and error.option not in _WHERE:
         return UsageError(error.option, "what is wrong with it is not shown, since the task has no_log.", error.remedy)
     return error
 
 
-def hide(value: Any, hidden: set[str]) -> Any:
+def mask_secrets(value: Any, hidden: set[str]) -> Any:
     """A result with asterisks wherever one of these texts stands in it."""
     if isinstance(value, str):
         return _hide_in_text(value, hidden)
     if isinstance(value, Mapping):
-        return {key: hide(item, hidden) for key, item in value.items()}
-    return [hide(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: mask_secrets(item, hidden) for key, item in value.items()}
+    return [mask_secrets(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _hide_in_text(text: str, hidden: set[str]) -> str:
@@ -73,7 +73,7 @@ def _places(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
             start = text.find(secret, start + 1)
 
 
-def presentable(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
+def sanitize_result(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
     """A task's result without secrets, whose messages no terminal obeys; outputs keep each of their bytes.
 
     The list of its commands is changed itself, one after the other, so that no more than one of them is held twice.
@@ -87,7 +87,7 @@ def presentable(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
 
 
 def _presentable(row: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
-    shown = hide(row, hidden)
+    shown = mask_secrets(row, hidden)
     shown.update({key: row[key] for key in _OWN_WORDS if key in row})
     if row.get("status") in STATUSES:
         shown["status"] = row["status"]

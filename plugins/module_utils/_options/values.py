@@ -29,7 +29,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
-def duration(option: str, text: Any) -> float:
+def parse_duration(option: str, text: Any) -> float:
     """Read a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
     stripped = str(text).strip().lower()
     if _NUMBER.fullmatch(stripped):
@@ -42,13 +42,13 @@ def duration(option: str, text: Any) -> float:
     return _bounded(option, text, sum(float(number) * _UNITS[unit] for number, unit in parts))
 
 
-def time_to_wait(option: str, text: Any, instead: str = "") -> float:
+def parse_timeout(option: str, text: Any, instead: str = "") -> float:
     """Read a duration that is not zero.
 
     Args:
         instead: what to do where no time is meant.
     """
-    seconds = duration(option, text)
+    seconds = parse_duration(option, text)
     if not seconds:
         raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {instead}".rstrip())
     return seconds
@@ -60,7 +60,7 @@ def _bounded(option: str, text: Any, seconds: float) -> float:
     return seconds
 
 
-def moment(option: str, text: Any) -> datetime:
+def parse_timestamp(option: str, text: Any) -> datetime:
     """Read an ISO 8601 time with a zone."""
     example = "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z or 2031-01-01T03:00:00+09:00."
     stripped = str(text).strip()
@@ -73,14 +73,14 @@ def moment(option: str, text: Any) -> datetime:
     return time
 
 
-def moment_or_age(option: str, text: Any) -> datetime | timedelta:
+def parse_timestamp_or_age(option: str, text: Any) -> datetime | timedelta:
     """Read a time, or a duration that is to be counted back from now."""
     if re.match(r"\d{4}-", str(text).strip()):
-        return moment(option, text)
-    return timedelta(seconds=duration(option, text))
+        return parse_timestamp(option, text)
+    return timedelta(seconds=parse_duration(option, text))
 
 
-def uuid(option: str, text: Any) -> str:
+def parse_uuid(option: str, text: Any) -> str:
     """Read a UUID."""
     if not is_uuid(text):
         raise UsageError(
@@ -89,18 +89,18 @@ def uuid(option: str, text: Any) -> str:
     return normalize_uuid(text)
 
 
-def elements(value: Any) -> list[Any]:
+def split_list(value: Any) -> list[Any]:
     """Read a list, which may be one text with commas; blanks around its elements are no part of them."""
     listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     return [item.strip() if isinstance(item, str) else item for item in listed]
 
 
-def uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
+def parse_uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
     """Read a list of UUIDs; each counts once."""
-    return list(dict.fromkeys(uuid(option, text) for text in texts or ()))
+    return list(dict.fromkeys(parse_uuid(option, text) for text in texts or ()))
 
 
-def share(option: str, text: Any, total: int, least: int) -> int | None:
+def parse_share(option: str, text: Any, total: int, least: int) -> int | None:
     """Read a number, or a percentage of ``total`` (rounded down, but not below ``least``); None where not given."""
     if text in (None, ""):
         return None
@@ -115,9 +115,9 @@ def share(option: str, text: Any, total: int, least: int) -> int | None:
     return number
 
 
-def line(option: str, text: Any) -> str:
+def check_line(option: str, text: Any) -> str:
     """Check a command line; it comes back as given."""
-    value = code(option, text)
+    value = check_code(option, text)
     if len(value) > LINE_LENGTH:
         raise UsageError(
             option,
@@ -127,15 +127,15 @@ def line(option: str, text: Any) -> str:
     return value
 
 
-def code(option: str, text: Any) -> str:
+def check_code(option: str, text: Any) -> str:
     """Check what a shell is to run, however long it is; it comes back as given."""
     value = str(text)
     if not value.strip():
         raise UsageError(option, "the command line is empty", "Give the line that is to run.")
-    return without_nul(option, value, "the command line")
+    return check_no_nul(option, value, "the command line")
 
 
-def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
+def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
     """Check environment variables, without ever naming a value."""
     for number, (name, value) in enumerate((values or {}).items(), 1):
         if "=" in str(name):
@@ -151,11 +151,11 @@ def environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]
                 f"the value of {name} is not a string",
                 "Put it in quotes: what the server gets must be unambiguous.",
             )
-        without_nul(option, value, f"the value of {name}")
+        check_no_nul(option, value, f"the value of {name}")
     return dict(values or {})
 
 
-def listing_limit(limit: int, what: str) -> int:
+def check_limit(limit: int, what: str) -> int:
     """How many of something are listed at most; 0 for all of them.
 
     Raises:
@@ -166,14 +166,14 @@ def listing_limit(limit: int, what: str) -> int:
     return min(limit, sys.maxsize)
 
 
-def output_limit(limit: int | None) -> int | None:
+def check_output_limit(limit: int | None) -> int | None:
     """Check how many characters of the end of each output are kept; None for all of it."""
     if limit is not None and limit < 0:
         raise UsageError("output_limit", f"{limit} is negative", "Give a number of characters, or leave it out.")
     return limit
 
 
-def purpose(option: str, text: str | None) -> str | None:
+def check_purpose(option: str, text: str | None) -> str | None:
     """Check a purpose: absent, or 1 to 2000 characters that are not all blank."""
     if text is None:
         return None
@@ -184,7 +184,7 @@ def purpose(option: str, text: str | None) -> str | None:
     return text
 
 
-def truth(option: str, value: Any, problem: str = "", remedy: str = "Give one of the two.") -> bool:
+def parse_boolean(option: str, value: Any, problem: str = "", remedy: str = "Give one of the two.") -> bool:
     """Read a word for true or false.
 
     Args:
@@ -196,7 +196,7 @@ def truth(option: str, value: Any, problem: str = "", remedy: str = "Give one of
         raise UsageError(option, problem or f"'{value}' is neither true nor false", remedy) from None
 
 
-def finite_number(value: Any) -> int | float | None:
+def parse_number(value: Any) -> int | float | None:
     """A number, whole where it can be, or None where it is none."""
     try:
         read = float(str(value))
@@ -207,14 +207,14 @@ def finite_number(value: Any) -> int | float | None:
     return int(read) if read == int(read) else read
 
 
-def without_nul(option: str, text: str, what: str = "it") -> str:
+def check_no_nul(option: str, text: str, what: str = "it") -> str:
     """Check a text that a shell or the system is to be given; it comes back as given."""
     if "\0" in text:
         raise UsageError(option, f"{what} has a NUL character", "Take it out.")
     return text
 
 
-def credential(option: str, text: str) -> str:
+def check_credential(option: str, text: str) -> str:
     """Check a token or key, without ever showing it."""
     text = text.strip()
     if not is_valid_key(text):

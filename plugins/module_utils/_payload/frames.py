@@ -23,7 +23,7 @@ from typing import Callable
 
 from .._api.outputs import Output, why_ended_early, why_never_began
 from .._api.records import Command
-from .packing import REFUSED, digest_of_line
+from .packing import REFUSED, parse_digest
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc ([0-9]{1,3})")
@@ -51,7 +51,7 @@ class Frame:
     mark: str = ""
 
 
-class NoFrame(Exception):
+class FrameError(Exception):
     """An output that is not the whole frame of what was carried; the text says why.
 
     Attributes:
@@ -63,15 +63,15 @@ class NoFrame(Exception):
         super().__init__(why)
 
 
-class NoBeginning(NoFrame):
+class MissingFrame(FrameError):
     """Not even the beginning of a frame is there, which is written before anything runs of what was carried."""
 
 
-class NoEnd(NoFrame):
+class IncompleteFrame(FrameError):
     """Its beginning is there, and not its end."""
 
 
-class NotRun(NoFrame):
+class PayloadRefused(FrameError):
     """The server says that it has run nothing of what was carried; the text says why."""
 
 
@@ -82,32 +82,32 @@ def read_frame(digest: str, output: str) -> Frame:
         digest: of what was carried.
 
     Raises:
-        NotRun: the server refused it.
-        NoBeginning: it is not there.
-        NoEnd: it is torn off.
-        NoFrame: it is not whole, or not the only one.
+        PayloadRefused: the server refused it.
+        MissingFrame: it is not there.
+        IncompleteFrame: it is torn off.
+        FrameError: it is not whole, or not the only one.
     """
     _before, begin, text = output.partition(f"[alpacon {digest}]")
     if not begin:
-        raise NoBeginning("the beginning of the answer is missing")
+        raise MissingFrame("the beginning of the answer is missing")
     if output.count("[alpacon ") != 1:
-        raise NoFrame("the answer has several frames")
+        raise FrameError("the answer has several frames")
     written, cut, rest = text.partition("[stderr]")
     if not cut:
         refused = re.search(r"\[refused ([^\[\]]*)\]", text)
         if refused and not text[: refused.start()].strip():
-            raise NotRun(refused[1][:_SHOWN_REASON])
-        raise NoEnd("the answer ends too early", _beginning(written))
+            raise PayloadRefused(refused[1][:_SHOWN_REASON])
+        raise IncompleteFrame("the answer ends too early", _beginning(written))
     errors, end, _after = rest.partition("[end]")
     marks = _MARK.findall(errors)
     rc = _RC.fullmatch(marks[-1]) if end and marks else None
     said = marks[:-1] or [""]
     if not rc or said not in ([""], [SKIPPED], [UNDONE]):
-        raise NoEnd("the answer ends too early", _beginning(written))
+        raise IncompleteFrame("the answer ends too early", _beginning(written))
     try:
         return Frame(_joined(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
     except (ValueError, binascii.Error):
-        raise NoFrame("parts of the answer are missing", _beginning(written)) from None
+        raise FrameError("parts of the answer are missing", _beginning(written)) from None
 
 
 def _joined(section: str) -> bytes:
@@ -150,7 +150,7 @@ _NOT_FOUND, _LONGEST_COMPLAINT = 127, 1000
 NO_VARIABLES = "the workspace did not pass on the variables that carry it; a newer workspace is needed"
 
 
-def unpacked(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:
+def unpack_output(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:
     """A finished command and its output: refused where the command never began, else with both streams apart where it
     carried something.
 
@@ -165,50 +165,50 @@ def unpacked(command: Command, output: Output, line: str | None = None) -> tuple
     if never_began:
         return command, replace(output, refused=never_began)
     line = line or command.line
-    digest = digest_of_line(line)
+    digest = parse_digest(line)
     if digest is None or command.ran is False or not command.is_handled:
         return command, output
     try:
         frame = read_frame(digest, output.text)
         _check_rc(command, frame)
-    except NoFrame as error:
+    except FrameError as error:
         return command, _without_frame(command, output, line, error)
     streams = Output(_text(frame.stdout), output.complete, output.note, _text(frame.stderr), frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
 
 
-def whole_of(command: Command, line: str | None = None) -> Callable[[str], bool] | None:
+def make_end_check(command: Command, line: str | None = None) -> Callable[[str], bool] | None:
     """What tells whether an output is all of what a command has written; None of a line that carries nothing.
 
     Args:
-        line: as for :func:`unpacked`.
+        line: as for :func:`unpack_output`.
     """
-    digest = digest_of_line(line or command.line)
+    digest = parse_digest(line or command.line)
     return partial(_has_end, digest) if digest else None
 
 
 def _has_end(digest: str, text: str) -> bool:
     try:
         read_frame(digest, text)
-    except NoBeginning:
+    except MissingFrame:
         return bool(text.strip())  # something else was said in its place
-    except NoEnd:
+    except IncompleteFrame:
         return False
-    except NoFrame:
+    except FrameError:
         return True  # more chunks would not make it another
     return True
 
 
-def _without_frame(command: Command, output: Output, line: str, error: NoFrame) -> Output:
+def _without_frame(command: Command, output: Output, line: str, error: FrameError) -> Output:
     """What can be said of an output that is not the whole frame."""
     why, doubt = str(error), ""
-    if isinstance(error, NoEnd):
+    if isinstance(error, IncompleteFrame):
         why = why_ended_early(command, output.text) or why
-    elif isinstance(error, NotRun):
+    elif isinstance(error, PayloadRefused):
         if _may_be(command, REFUSED):
             return Output("", refused=f"the server refused what was carried, since {why}")
         why = doubt = "the server says that nothing of it ran"
-    elif isinstance(error, NoBeginning):
+    elif isinstance(error, MissingFrame):
         if _came_without_variables(command, output, line):
             return Output("", refused=NO_VARIABLES)
         doubt = "nothing of its answer is there"
@@ -237,7 +237,7 @@ def _check_rc(command: Command, frame: Frame) -> None:
     stated = command.exit_code
     if frame.rc != stated if stated is not None else (frame.rc == 0) != command.succeeded:
         said = f"rc {stated}" if stated is not None else command.status
-        raise NoFrame(f"the server says rc {frame.rc}, and the workspace says {said}")
+        raise FrameError(f"the server says rc {frame.rc}, and the workspace says {said}")
 
 
 def _text(stream: bytes) -> str:

@@ -84,9 +84,9 @@ def unpacking(names: Sequence[str], guarded: Sequence[str] = (), in_parts: bool 
 
 
 #: The most that a system takes for one variable, its name and C(=) included, and for all of them together, in bytes.
-LARGEST_VARIABLE, LARGEST_PAYLOAD = 131_071, 1_500_000
+MAX_VARIABLE_BYTES, MAX_PAYLOAD_BYTES = 131_071, 1_500_000
 #: No label is longer, in characters.
-LONGEST_LABEL = 64
+MAX_LABEL_LENGTH = 64
 #: What the words of the line stand for is in these variables, and in C(P0), C(P1) and so on.
 RUN, BODY = "RUN", "BODY"
 _OWN_VARIABLE = re.compile(rf"{RUN}|{BODY}|P\d+|alpacon_\w*")
@@ -104,11 +104,11 @@ class TooLarge(Exception):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        super().__init__(f"it takes {size} bytes, compressed and encoded, and one submit carries {LARGEST_PAYLOAD}")
+        super().__init__(f"it takes {size} bytes, compressed and encoded, and one submit carries {MAX_PAYLOAD_BYTES}")
 
 
 @dataclass(frozen=True)
-class Carried:
+class Payload:
     """What submits a body.
 
     Attributes:
@@ -129,11 +129,11 @@ def pack(
     files: Sequence[bytes] = (),
     env: Mapping[str, str] | None = None,
     in_parts: bool = False,
-) -> Carried:
+) -> Payload:
     """Pack a body for one submit.
 
     Args:
-        label: what reviewers and the record of the workspace show, see :func:`label_of`.
+        label: what reviewers and the record of the workspace show, see :func:`make_label`.
         body: code for C(/bin/sh). In it, C(alpacon_part 2) writes the first of the files, C(alpacon_part 3) the next.
         stdin: what the body reads; it meets the end at once where that is empty.
         files: what the body asks for.
@@ -149,9 +149,9 @@ def pack(
     content = b"".join([f"{lengths}\n".encode(), *parts])
     digest = hashlib.sha256(content).hexdigest()
     payload = base64.b64encode(gzip.compress(content, _COMPRESSION, mtime=0)).decode()
-    if len(payload) > LARGEST_PAYLOAD:
+    if len(payload) > MAX_PAYLOAD_BYTES:
         raise TooLarge(len(payload))
-    room = LARGEST_VARIABLE - len("P00=")
+    room = MAX_VARIABLE_BYTES - len("P00=")
     variables = {
         f"P{number}": payload[start : start + room] for number, start in enumerate(range(0, len(payload), room))
     }
@@ -160,7 +160,7 @@ def pack(
     # Workspaces trim values, and dots stay where they are.
     guarded = {name: f".{value}." for name, value in (env or {}).items() if is_trimmed(value)}
     carriers = {RUN: run, BODY: unpacking(list(variables), list(guarded), in_parts), **variables}
-    return Carried(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **carriers}, digest)
+    return Payload(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **carriers}, digest)
 
 
 def is_trimmed(value: str) -> bool:
@@ -168,21 +168,21 @@ def is_trimmed(value: str) -> bool:
     return value != value.strip()
 
 
-def label_of(kind: str, name: str) -> str:
+def make_label(kind: str, name: str) -> str:
     """A word for the line that says what is carried, and that no shell takes for anything else.
 
     It is the name of no program: where a workspace drops the variables, the line would run it.
     """
     word = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
-    return f"{kind}:{word}"[:LONGEST_LABEL]
+    return f"{kind}:{word}"[:MAX_LABEL_LENGTH]
 
 
-def is_own_variable(name: str) -> bool:
+def is_reserved_variable(name: str) -> bool:
     """Whether a variable is one of those that carry, or that the code has which unpacks."""
     return _OWN_VARIABLE.fullmatch(name) is not None
 
 
-def digest_of_line(line: str) -> str | None:
+def parse_digest(line: str) -> str | None:
     """The digest of what a line carries, or None of a line that carries nothing."""
     found = _LINE.fullmatch(line.strip())
     return found[2] if found else None

@@ -21,7 +21,7 @@ _HOME = re.compile(r"~[A-Za-z0-9_.-]*(?:/|$)")
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkingDirectory:
     """Where something runs, and when it is to be left out.
 
     Attributes:
@@ -34,7 +34,7 @@ class Place:
     removes: str | None = None
 
 
-def code(text: str, first: Sequence[str] = ()) -> str:
+def shell_body(text: str, first: Sequence[str] = ()) -> str:
     """A body that is code for the shell, as it is given.
 
     Args:
@@ -46,17 +46,17 @@ def code(text: str, first: Sequence[str] = ()) -> str:
     return "".join([*steps, _ALWAYS, f"{text}\n"])
 
 
-def write(number: int, path: str, append: bool = False) -> str:
+def write_step(number: int, path: str, append: bool = False) -> str:
     """Code that writes a file that is carried to a path."""
     return f"alpacon_part {number} >{'>' if append else ''} {shlex.quote(path)}"
 
 
-def program(argv: Sequence[str], place: Place) -> str:
+def program_body(argv: Sequence[str], place: WorkingDirectory) -> str:
     """A body that runs a program with its arguments, which no shell touches."""
     return f"{_preamble(place)}exec {shlex.join(argv)}\n"
 
 
-def script(name: str, arguments: Sequence[str], executable: str | None, place: Place) -> str:
+def script_body(name: str, arguments: Sequence[str], executable: str | None, place: WorkingDirectory) -> str:
     """A body that runs the first file that is carried, in a folder of its own that is gone when it has ended.
 
     Args:
@@ -88,22 +88,22 @@ cp -p "$alpacon_noexec"/{name} "$alpacon_folder" || exit
 """
 
 
-def _preamble(place: Place) -> str:
+def _preamble(place: WorkingDirectory) -> str:
     return f"{_in_folder(place)}{_unless_there(place)}{_if_there(place)}{_ALWAYS}"
 
 
-def _in_folder(place: Place) -> str:
+def _in_folder(place: WorkingDirectory) -> str:
     return f"cd {_path(place.chdir)} || exit\n" if place.chdir else ""
 
 
-def _unless_there(place: Place) -> str:
+def _unless_there(place: WorkingDirectory) -> str:
     if not place.creates:
         return ""
     skip = _skip(f"skipped, since {place.creates} exists")
     return f"for alpacon_path in {_pattern(place.creates)}; do\n{_IS_THERE} && {{ {skip}; }}\ndone\n"
 
 
-def _if_there(place: Place) -> str:
+def _if_there(place: WorkingDirectory) -> str:
     if not place.removes:
         return ""
     skip = _skip(f"skipped, since {place.removes} does not exist")

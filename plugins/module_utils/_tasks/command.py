@@ -26,8 +26,8 @@ from .._api.errors import AlpaconError, LostResponse, clean_line
 from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
-from .._options.connection import CONNECTION, settings_of
-from .._options.secrets import secrets
+from .._options.connection import CONNECTION, parse_settings
+from .._options.secrets import collect_secrets
 from . import command_options, command_results
 from .command_options import CommandOptions
 from .command_query import CircuitBreaker
@@ -277,7 +277,7 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     Raises:
         AlpaconError: nothing was written.
     """
-    settings = settings_of(options, run.warn)
+    settings = parse_settings(options, run.warn)
     checked = CommandOptions.from_options(options)
     if checked.trimmed:
         names = f"{len(checked.trimmed)} of them" if run.no_log else ", ".join(checked.trimmed)
@@ -285,7 +285,7 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     shared = run.shared(settings) if run.hosts > 1 else None
     with run.client(settings, shared) as client:
         client.deadline = time.monotonic() + checked.limits.wait_timeout
-        progress = _STATES[checked.state](CommandTask(client, checked, run, shared, secrets(options)))
+        progress = _STATES[checked.state](CommandTask(client, checked, run, shared, collect_secrets(options)))
         if checked.limits.offline == "skip":
             _warn_of_skipped(progress.jobs, run)
         result = command_results.of_jobs(progress.jobs, progress.ok_outcomes, run.no_log)

@@ -20,8 +20,8 @@ from .._api.settings import Warn
 from .._fleet.run import Run
 from .._fleet.sharing import find_servers
 from .._options import values
-from .._options.connection import CONNECTION, settings_of
-from .._payload.frames import unpacked, whole_of
+from .._options.connection import CONNECTION, parse_settings
+from .._payload.frames import make_end_check, unpack_output
 from .command_query import (
     FILTERS,
     ORDERINGS,
@@ -65,15 +65,15 @@ SPEC: dict[str, dict[str, Any]] = {
 
 def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_command_info); it only ever reads."""
-    settings = settings_of(options, run.warn)
-    ids = values.uuids("ids", options.get("ids"))
+    settings = parse_settings(options, run.warn)
+    ids = values.parse_uuids("ids", options.get("ids"))
     if ids:
         _refuse_filters(options)
-    output_limit = values.output_limit(options.get("output_limit"))
+    output_limit = values.check_output_limit(options.get("output_limit"))
     limit, ordering = options.get("limit"), options.get("ordering") or ""
     if limit is None:
         limit = 0 if ids else _LIMIT
-    limit = values.listing_limit(limit, "commands")
+    limit = values.check_limit(limit, "commands")
     with run.client(settings) as client:
         if ids:
             found = _by_ids(client, ids, run.warn)
@@ -126,7 +126,7 @@ class _Outputs:
 
     def read(self, command: Command) -> Output:
         try:
-            return self._each.read(partial(read_output, self._client, command, is_whole=whole_of(command)))
+            return self._each.read(partial(read_output, self._client, command, is_whole=make_end_check(command)))
         except AlpaconError as error:
             self._warn(f"The output of command {command.id} could not be read. {error}")
             return Output(command.result or "", complete=False)
@@ -146,7 +146,7 @@ def listed(
     """
     output = None
     if read and command.finished:
-        command, output = unpacked(command, read(command))
+        command, output = unpack_output(command, read(command))
         output = shortened(command, output, output_limit)
     described = describe(command, output)
     if not read:
@@ -180,9 +180,9 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
     Raises:
         AlpaconError: a server has no such command, and there is no ``default`` among the options.
     """
-    settings = settings_of(options, warn)
+    settings = parse_settings(options, warn)
     within = options.get("within")
-    since_age = timedelta(seconds=values.duration("within", within)) if within else None
+    since_age = timedelta(seconds=values.parse_duration("within", within)) if within else None
     query = Query(line=options.get("line"), statuses=statuses(options), since_age=since_age)
     warn_of_unknown_statuses(query.statuses, warn)
     with Client(settings) as client:
@@ -213,5 +213,5 @@ def _no_command(term: str, query: Query, of_other_status: Command | None) -> str
 def _wanted(client: Client, command: Command, want: str) -> Any:
     if want == "id":
         return command.id
-    described = listed(command, partial(read_output, client, is_whole=whole_of(command)))
+    described = listed(command, partial(read_output, client, is_whole=make_end_check(command)))
     return described if want == "record" else described["stdout"]

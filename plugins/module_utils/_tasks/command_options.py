@@ -18,17 +18,17 @@ from .._api.errors import UsageError
 from .._api.records import Server, to_iso
 from .._fleet.jobs import Limits
 from .._options import values
-from .._options.values import without_nul
+from .._options.values import check_no_nul
 from .._payload import shell
 from .._payload.packing import (
-    LARGEST_PAYLOAD,
-    Carried,
+    MAX_PAYLOAD_BYTES,
+    Payload,
     TooLarge,
-    digest_of_line,
-    is_own_variable,
+    is_reserved_variable,
     is_trimmed,
-    label_of,
+    make_label,
     pack,
+    parse_digest,
 )
 
 #: The options of which one says what is to run.
@@ -40,7 +40,7 @@ OPTIONS = ("script", "argv", *_WITH)
 CONTENT = "_script_content"
 
 
-def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Carried | None:
+def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Payload | None:
     """What a task carries, packed for one submit; None where it has a line, or nothing to run.
 
     Args:
@@ -74,7 +74,7 @@ def script_words(text: str) -> list[str]:
     Raises:
         UsageError: there is no path, or a quote is not closed.
     """
-    without_nul("script", text)
+    check_no_nul("script", text)
     try:
         words = shlex.split(text)
     except ValueError as error:
@@ -93,7 +93,7 @@ def _refuse_with_line(options: Mapping[str, Any]) -> None:
 
 def _check_env(what: str, env: Mapping[str, str]) -> None:
     for name in env:
-        if is_own_variable(name):
+        if is_reserved_variable(name):
             raise UsageError("env", f"with {what}, {name} is the name of a variable that carries it", "Rename it.")
 
 
@@ -103,15 +103,15 @@ def _script(options: Mapping[str, Any]) -> tuple[str, str, list[bytes]]:
     if options.get(CONTENT) is None:
         raise UsageError("script", "its file was not read", "Run it as a task, which reads it on the controller.")
     name = path.rstrip("/").rpartition("/")[2]
-    body = shell.script(name, arguments, _path("executable", options), _place(options))
-    return label_of("script", name), body, [base64.b64decode(options[CONTENT])]
+    body = shell.script_body(name, arguments, _path("executable", options), _place(options))
+    return make_label("script", name), body, [base64.b64decode(options[CONTENT])]
 
 
 def _program(options: Mapping[str, Any]) -> tuple[str, str, list[bytes]]:
     """Label and body of a program."""
     argv = [str(word) for word in options["argv"]]
     for word in argv:
-        without_nul("argv", word, "one of its elements")
+        check_no_nul("argv", word, "one of its elements")
     if not argv or not argv[0].strip():
         raise UsageError("argv", "it names no program", "Give a list: the program, and its arguments behind it.")
     if argv[0].startswith("-"):
@@ -119,18 +119,18 @@ def _program(options: Mapping[str, Any]) -> tuple[str, str, list[bytes]]:
     if options.get("executable") is not None:
         raise UsageError("executable", "it can only be used with script", "The program is the first element of argv.")
     name = argv[0].rstrip("/").rpartition("/")[2]
-    return label_of("argv", name), shell.program(argv, _place(options)), []
+    return make_label("argv", name), shell.program_body(argv, _place(options)), []
 
 
-def _place(options: Mapping[str, Any]) -> shell.Place:
-    return shell.Place(_path("chdir", options), _path("creates", options), _path("removes", options))
+def _place(options: Mapping[str, Any]) -> shell.WorkingDirectory:
+    return shell.WorkingDirectory(_path("chdir", options), _path("creates", options), _path("removes", options))
 
 
 def _path(name: str, options: Mapping[str, Any]) -> str | None:
     path = options.get(name)
     if path is None:
         return None
-    without_nul(name, path)
+    check_no_nul(name, path)
     if not path.strip():
         raise UsageError(name, "it is empty", "Give a path, or leave it out.")
     return str(path)
@@ -141,7 +141,7 @@ def _too_large(what: str, size: int, stdin: int, error: TooLarge) -> UsageError:
     return UsageError(
         "stdin" if stdin > size else what,
         f"{size} bytes of {what}{with_stdin} take {error.size} bytes, compressed and encoded, and one submit carries"
-        f" {LARGEST_PAYLOAD}",
+        f" {MAX_PAYLOAD_BYTES}",
         "Make it smaller, split it into several tasks, or have the server fetch the large part from where it is.",
     )
 
@@ -171,29 +171,29 @@ class CommandOptions:
         """Check everything that can be checked without a request; :class:`UsageError` says what is wrong."""
         state = options["state"]
         _check_combination(state, options)
-        env = values.environment("env", options.get("env"))
+        env = values.check_environment("env", options.get("env"))
         what = pack_options(options, env)
         extra = {
             "env": what.env if what else env,
-            "run_after": values.uuids("run_after", options.get("run_after")),
-            "work_session": _given("work_session", options, values.uuid),
-            "purpose": values.purpose("purpose", options.get("purpose")),
+            "run_after": values.parse_uuids("run_after", options.get("run_after")),
+            "work_session": _given("work_session", options, values.parse_uuid),
+            "purpose": values.check_purpose("purpose", options.get("purpose")),
         }
-        servers = [str(server) for server in values.elements(options.get("servers") or ())]
+        servers = [str(server) for server in values.split_list(options.get("servers") or ())]
         if "" in servers:
             raise UsageError("servers", "one of them is empty", _WHICH_SERVERS)
         return cls(
             state=state,
             servers=servers,
-            ids=values.uuids("ids", options.get("ids")),
+            ids=values.parse_uuids("ids", options.get("ids")),
             line=what.line if what else _given_line(options),
             shell=options["shell"],
             username=_account("username", options),
             groupname=_account("groupname", options),
             extra={name: value for name, value in extra.items() if value},
-            scheduled_at=_given("scheduled_at", options, values.moment),
+            scheduled_at=_given("scheduled_at", options, values.parse_timestamp),
             reschedule=options["reschedule"],
-            reuse_within=_given("reuse_within", options, values.duration),
+            reuse_within=_given("reuse_within", options, values.parse_duration),
             fail_if_sent=options["fail_if_sent"],
             progress=_progress(options),
             silent=options.get("progress") is False,
@@ -203,7 +203,7 @@ class CommandOptions:
     @property
     def has_payload(self) -> bool:
         """Whether what runs is carried in variables, and the line only unpacks it."""
-        return digest_of_line(self.line) is not None
+        return parse_digest(self.line) is not None
 
     @property
     def trimmed(self) -> list[str]:
@@ -228,7 +228,7 @@ class CommandOptions:
 
 
 def _given_line(options: Mapping[str, Any]) -> str:
-    return values.line("line", options["line"]) if options.get("line") is not None else ""
+    return values.check_line("line", options["line"]) if options.get("line") is not None else ""
 
 
 def _progress(options: Mapping[str, Any]) -> bool:
@@ -256,16 +256,16 @@ def _account(name: str, options: Mapping[str, Any]) -> str | None:
 def _limits(options: Mapping[str, Any], total: int) -> Limits:
     return Limits(
         wait=options["wait"],
-        wait_timeout=values.time_to_wait(
+        wait_timeout=values.parse_timeout(
             "wait_timeout", options["wait_timeout"], "Set wait to false to submit without waiting."
         ),
         wait_for_approval=options["wait_for_approval"],
         cancel_on_timeout=options["cancel_on_timeout"],
-        max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), total, least=1),
-        max_errors=values.share("max_errors", options.get("max_errors"), total, least=0),
+        max_concurrency=values.parse_share("max_concurrency", options.get("max_concurrency"), total, least=1),
+        max_errors=values.parse_share("max_errors", options.get("max_errors"), total, least=0),
         success_codes=_success_codes(options["success_codes"]),
         offline=options["offline"],
-        output_limit=values.output_limit(options.get("output_limit")),
+        output_limit=values.check_output_limit(options.get("output_limit")),
     )
 
 

@@ -171,7 +171,7 @@ class Query:
 
 
 def _moment_or_age(options: Mapping[str, Any], name: str) -> tuple[datetime | None, timedelta | None]:
-    given = values.moment_or_age(name, options[name]) if options.get(name) else None
+    given = values.parse_timestamp_or_age(name, options[name]) if options.get(name) else None
     return (None, given) if isinstance(given, timedelta) else (given, None)
 
 

@@ -22,8 +22,8 @@ from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
 from .._fleet.run import Claims, Run
 from .._fleet.sharing import Shared, resolve
-from .._options.connection import settings_of
-from .._options.secrets import hide
+from .._options.connection import parse_settings
+from .._options.secrets import mask_secrets
 from .command_options import CommandOptions
 
 NAMED_SERVERS = 5
@@ -121,7 +121,7 @@ class CommandTask:
             announce=(lambda _text: None) if self.options.silent else self.run.tell,
             run=self.run,
             shared=self.shared,
-            hide=lambda text: str(hide(text, self.hidden)),
+            hide=lambda text: str(mask_secrets(text, self.hidden)),
         )
 
 
@@ -136,7 +136,7 @@ def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
     checked = CommandOptions.from_options(options)
     servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
     # A file of certificates is on the host that the module goes to.
-    settings = settings_of({**options, "ca_path": None})
+    settings = parse_settings({**options, "ca_path": None})
     refuse_shared(claims, checked, settings.url, servers)
 
 

@@ -16,7 +16,7 @@ from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse,
 from .._api.records import Server, parse_key, parse_row_id, to_text
 from .._api.servers import SERVERS_PATH
 from .._fleet.run import Run
-from .._options.connection import CONNECTION, settings_of
+from .._options.connection import CONNECTION, parse_settings
 from .orphaned_servers import (
     LOOKS,
     NO_OTHERS,
@@ -291,7 +291,7 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = settings_of(options, run.warn, needs_token=False)
+    settings = parse_settings(options, run.warn, needs_token=False)
     checked = RegistrationOptions.from_options(options)
     with ExitStack() as stack:
         clients = Clients(settings, checked, stack, run)
@@ -334,7 +334,7 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
     Raises:
         UsageError: a bad option, before any request.
     """
-    settings = settings_of(options, run.warn, needs_token=False)
+    settings = parse_settings(options, run.warn, needs_token=False)
     checked = RegistrationOptions.from_options({**options, "state": _ASKED})
     with ExitStack() as stack:
         clients = Clients(settings, checked, stack, run)

@@ -63,9 +63,9 @@ class RegistrationOptions:
         """Check the options of a task; :class:`UsageError` says which one is wrong."""
         checked = cls(
             state=options["state"],
-            id=values.uuid("id", options["id"]) if options.get("id") else "",
-            key=values.credential("key", options.get("key") or ""),
-            registration_token=values.credential("registration_token", options.get("registration_token") or ""),
+            id=values.parse_uuid("id", options["id"]) if options.get("id") else "",
+            key=values.check_credential("key", options.get("key") or ""),
+            registration_token=values.check_credential("registration_token", options.get("registration_token") or ""),
             name=agent_name("name", options["name"]) if options.get("name") else "",
             platform=options.get("platform") or "",
             tags=_tags(options.get("tags")),
@@ -75,7 +75,7 @@ class RegistrationOptions:
             clean_up=options.get("clean_up") is not False,
             version=str(options.get("version") or "").strip(),
             pinned=bool(options.get("pinned")),
-            timeout=values.duration("wait_timeout", options["wait_timeout"]),
+            timeout=values.parse_duration("wait_timeout", options["wait_timeout"]),
         )
         has_token = bool(options.get("token"))
         checked._check_credentials(has_token)

@@ -18,7 +18,7 @@ from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownAd
 from .._api.records import is_uuid, normalize_uuid, parse_key, parse_row_id, parse_time, to_iso, to_text
 from .._fleet.run import Run, has_ended, process_mark
 from .._options import values
-from .._options.connection import CONNECTION, settings_of
+from .._options.connection import CONNECTION, parse_settings
 from .server_info import GROUPS_PATH
 
 PATH = "/api/servers/registration-tokens/"
@@ -141,7 +141,7 @@ class TokenOptions:
 
 
 def _date(text: str) -> datetime:
-    date = values.moment("expires_at", text)
+    date = values.parse_timestamp("expires_at", text)
     _check_to_come(date, datetime.now(timezone.utc) - _CLOCK_DOUBT)
     return date
 
@@ -152,7 +152,7 @@ def _check_to_come(date: datetime | None, now: datetime) -> None:
 
 
 def _lifetime(text: str) -> timedelta:
-    seconds = values.duration("expires_in", text)
+    seconds = values.parse_duration("expires_in", text)
     if not seconds:
         raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
     return timedelta(seconds=seconds)
@@ -167,7 +167,7 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     Raises:
         AlpaconError: nothing was written, or the message names what may be left.
     """
-    settings = settings_of(options, run.warn)
+    settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
     with Client(settings, tell=run.tell, before_write=run.check) as client:
         task = TokenTask(client, checked, run)

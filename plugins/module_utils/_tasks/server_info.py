@@ -20,8 +20,8 @@ from .._api.records import is_uuid, normalize_uuid, parse_owner, to_plain_data
 from .._api.servers import SERVERS_PATH, query_servers, suggest_server
 from .._api.settings import Warn
 from .._fleet.run import Run
-from .._options.connection import CONNECTION, settings_of
-from .._options.values import elements, listing_limit, truth
+from .._options.connection import CONNECTION, parse_settings
+from .._options.values import check_limit, parse_boolean, split_list
 
 if TYPE_CHECKING:
     from .._api.client import Client
@@ -163,12 +163,12 @@ def _only(texts: Sequence[str]) -> str:
 def _flag(name: str, value: Any) -> bool | None:
     if value is None:
         return None
-    return truth("filters", value, f"{name}: '{value}' is not a boolean", "Give true or false.")
+    return parse_boolean("filters", value, f"{name}: '{value}' is not a boolean", "Give true or false.")
 
 
 def _texts(name: str, value: Any, may_have_commas: bool = False) -> tuple[str, ...]:
     whole = [value] if may_have_commas and isinstance(value, str) else value
-    values = () if value is None else elements(whole)
+    values = () if value is None else split_list(whole)
     if value is not None and not values:
         raise UsageError("filters", f"{name} is an empty list", "Give what it must be, or leave it out.")
     for item in values:
@@ -327,10 +327,10 @@ SPEC: dict[str, dict[str, Any]] = {
 
 def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Carry out a task of M(herdops.alpacon.alpacon_server_info); it only ever reads."""
-    settings = settings_of(options, run.warn)
+    settings = parse_settings(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
-    references = _references(elements(options.get("servers") or ()))
-    limit = listing_limit(options["limit"], "servers")
+    references = _references(split_list(options.get("servers") or ()))
+    limit = check_limit(options["limit"], "servers")
     with Client(settings, tell=run.tell) as client:
         groups = Groups(client, run.warn)
         if references:

@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import duration
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_duration
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import agent_name
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import version_key
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import workspace_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_url
 
 #: Older agents have neither ``register --force`` nor ``unregister``.
 MINIMUM = "2.3.0"
@@ -83,7 +83,7 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
             "systemd does not manage the services of this host, and the agent needs it. alpamon_state=installed"
             " installs the package without starting it."
         )
-    yield _error_of("alpamon_connect_timeout", duration, options["connect_timeout"])
+    yield _error_of("alpamon_connect_timeout", parse_duration, options["connect_timeout"])
     yield _error_of("alpamon_name", agent_name, state.name)
     if not state.selects("register", "configure", "verify"):
         return
@@ -97,7 +97,7 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
     if not options["url"]:
         yield "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."
     else:
-        error = _error_of("url", lambda _option, text: workspace_of(text), options["url"])
+        error = _error_of("url", lambda _option, text: normalize_url(text), options["url"])
         yield f"alpamon_{error}" if error else ""
         if state.other_workspace and not options["allow_workspace_change"]:
             yield (

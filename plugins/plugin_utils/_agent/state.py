@@ -25,7 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems imp
     Repository,
     configuration_text,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import compared
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_if_url
 
 #: The tags of the role that apply, by state.
 PARTS: Mapping[str, frozenset[str]] = {
@@ -164,11 +164,11 @@ class AgentState:
 
     @cached_property
     def workspace(self) -> str:
-        return compared(self.options["url"]) if self.options["url"] else ""
+        return normalize_if_url(self.options["url"]) if self.options["url"] else ""
 
     @property
     def other_workspace(self) -> bool:
-        return self.configuration["complete"] and compared(self.configuration["url"]) != self.workspace
+        return self.configuration["complete"] and normalize_if_url(self.configuration["url"]) != self.workspace
 
     @property
     def cloned(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
 from .results import SEVERITIES
 from .scanners import read_results
@@ -218,17 +218,17 @@ def read_parameter(option: str, default: Any, value: Any) -> Any:
     if isinstance(default, list):
         listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
         words = [str(word).strip() for word in listed]
-        return [values.without_nul(option, word) for word in words if word]
+        return [values.check_no_nul(option, word) for word in words if word]
     if isinstance(default, bool):
-        return values.truth(option, value, remedy="Give one of them.")
+        return values.parse_boolean(option, value, remedy="Give one of them.")
     if isinstance(default, (int, float)):
-        number = values.finite_number(value)
+        number = values.parse_number(value)
         if number is None:
             raise UsageError(option, f"'{value}' is not a number", f"Give one, such as {default}.")
         return number
     if isinstance(value, (Mapping, list, tuple)):
         raise UsageError(option, "it is not a text", "Give a text.")
-    return values.without_nul(option, str(value))
+    return values.check_no_nul(option, str(value))
 
 
 class _CheckReader:
@@ -286,7 +286,7 @@ class _CheckReader:
             raise UsageError(self._of("line"), problem, "Make it shorter.")
         for key, code in (("line", line), ("applies_if", options["applies_if"] or "")):
             refuse_syntax_error(self._of(key), code)
-        return values.code(self._of("line"), line)
+        return values.check_code(self._of("line"), line)
 
     def _parameters(self, given: Mapping[Any, Any]) -> dict[str, Any]:
         for name, value in given.items():
@@ -318,7 +318,7 @@ class _CheckReader:
         given = {
             key: [value] if key in _TEXTS and isinstance(value, str) else value for key, value in self._given.items()
         }
-        options = validated(self._option, CHECK, given)
+        options = validate_dictionary(self._option, CHECK, given)
         return {key: spec.get("default") if options.get(key) is None else options[key] for key, spec in CHECK.items()}
 
     def _not_blank(self, key: str, text: str) -> str:
@@ -338,7 +338,7 @@ class _CheckReader:
         if not text:
             return None
         compared = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
-        bound = values.finite_number(compared[2]) if compared else None
+        bound = values.parse_number(compared[2]) if compared else None
         if compared and bound is None and type(parameters.get(compared[2])) in (int, float):
             return Number(compared[1], compared[2])
         if compared is None or bound is None:

@@ -52,7 +52,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import wide_pause_at
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Carried, TooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload, TooLarge, pack
 
 from .checks import Check
 from .hosts import Host
@@ -158,7 +158,7 @@ class Question:
     audited: AuditedHost
     match: Match
     checks: Sequence[Check]
-    carried: Carried | None = None
+    carried: Payload | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -194,7 +194,7 @@ class WorkspaceAudit:
     commanded: set[str] = field(default_factory=set)
     refusal: str = ""
     #: What was packed, by the checks that are in it.
-    _packed: dict[tuple[int, ...], Carried] = field(default_factory=dict)
+    _packed: dict[tuple[int, ...], Payload] = field(default_factory=dict)
     #: How long a line may be in a workspace that hands no variables to servers; None of one that does.
     _longest_line: int | None = None
 
@@ -266,7 +266,7 @@ class WorkspaceAudit:
             questions.append(Question(audited, Match(server, carried.line, CARRYING_SHELL, username), asked, carried))
         return questions
 
-    def _pack(self, checks: Sequence[Check]) -> Carried:
+    def _pack(self, checks: Sequence[Check]) -> Payload:
         """Pack these checks, once for all servers.
 
         Raises:

@@ -16,7 +16,7 @@ from ansible.errors import AnsibleError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypted
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt
 
 from .check_selection import OF_HOSTS, PREFIX
 from .checks import Check
@@ -83,7 +83,7 @@ class HostVariables(Mapping[str, Any]):
             return value
         templar = self._templar.copy_with_new_env(available_variables=self.written)
         try:
-            return decrypted(templar.template(value))
+            return decrypt(templar.template(value))
         except AnsibleError as error:
             raise UsageError(name, str(error), f"Host: {self._host}.") from None
 

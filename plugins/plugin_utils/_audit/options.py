@@ -92,13 +92,15 @@ class AuditOptions:
         return cls(
             checks=list({check.name: check for plan in reversed(different) for check in plan}.values()),
             title=options.get("title") or "",
-            reuse_within=None if reuse_within in (None, "") else values.duration("reuse_within", reuse_within),
+            reuse_within=None if reuse_within in (None, "") else values.parse_duration("reuse_within", reuse_within),
             limits=Limits(
-                wait_timeout=values.duration("wait_timeout", options["wait_timeout"]),
+                wait_timeout=values.parse_duration("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
                 first_poll=_FIRST_LOOK,
-                max_concurrency=values.share("max_concurrency", options.get("max_concurrency"), len(plans), least=1),
+                max_concurrency=values.parse_share(
+                    "max_concurrency", options.get("max_concurrency"), len(plans), least=1
+                ),
             ),
             progress=options.get("progress"),
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
 from .results import FAILED, WAIVED
 
@@ -100,7 +100,7 @@ def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:
 
 
 def _read(option: str, given: Mapping[str, Any], today: date) -> Waiver:
-    options = validated(option, WAIVER, given)
+    options = validate_dictionary(option, WAIVER, given)
     for key in ("check", "reason"):
         if not options[key].strip():
             raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")

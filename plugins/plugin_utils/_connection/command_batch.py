@@ -16,7 +16,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import write
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import write_step
 
 #: The commands of ansible-core's shell plugins; a path in them is absolute and has no character that needs quotes.
 _PATH = r"/[\w.@+/-]+"
@@ -40,7 +40,7 @@ class File:
 
 
 @dataclass
-class Prelude:
+class CommandBatch:
     """What is to be done on a host before the next command.
 
     Args:
@@ -62,9 +62,9 @@ class Prelude:
         """Write a file first."""
         self.files.append(File(path, content))
         # The body and its input come before the files.
-        self.steps.append(write(len(self.files) + 1, path))
+        self.steps.append(write_step(len(self.files) + 1, path))
 
-    def take(self, command: str) -> bytes | None:
+    def defer(self, command: str) -> bytes | None:
         """Hold a command back if it is one of those that may wait, and return what it will have written.
 
         None where it has to be run now.
@@ -96,7 +96,7 @@ class Prelude:
         self._unmade.clear()
 
 
-def asks_for_home(command: str) -> bool:
+def is_home_query(command: str) -> bool:
     """Whether all that a command does is to say where a home is, which stays so until somebody moves it."""
     return _HOME.fullmatch(_of_shell(command)) is not None
 

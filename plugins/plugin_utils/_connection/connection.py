@@ -18,19 +18,19 @@ from pathlib import Path
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import UNDONE
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge, label_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import code, write
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge, make_label
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body, write_step
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
+    CommandBatch,
     File,
-    Prelude,
-    asks_for_home,
+    is_home_query,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import shortened
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import reduce_module
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
     AT_ONCE,
-    Ran,
-    Remote,
     RequestTooLarge,
+    RunResult,
+    ServerRunner,
 )
 
 #: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed is then
@@ -66,7 +66,7 @@ _TIDIED = "tidied"
 _AS_TOLD = frozenset(("command", "expect", "shell", "wait_for"))
 
 
-class NotDone(AlpaconError):
+class HostStepFailed(AlpaconError):
     """Something on the host failed that was no task: a file could not be written, or read."""
 
 
@@ -80,72 +80,72 @@ class HostConnection:
         parent: where the folders of tasks are made; None where ansible-core says it.
     """
 
-    def __init__(self, remote: Remote, word: str, keeper: str | None, parent: str | None = None) -> None:
+    def __init__(self, remote: ServerRunner, word: str, keeper: str | None, parent: str | None = None) -> None:
         self._remote = remote
         self._word = word
         self._keeper = keeper
-        self._prelude = Prelude(parent)
+        self._prelude = CommandBatch(parent)
 
-    def run(self, command: str, fed: bytes = b"") -> Ran:
+    def run(self, command: str, fed: bytes = b"") -> RunResult:
         """Run a command, after what was held back for it.
 
         Raises:
-            NotDone: what was held back failed, and the command was not run.
+            HostStepFailed: what was held back failed, and the command was not run.
             AlpaconError: it did not run, or nobody can say what came of it.
         """
-        held = self._prelude.take(command) if not fed else None
+        held = self._prelude.defer(command) if not fed else None
         if held is not None:
-            return Ran(0, held, b"")
-        if not asks_for_home(command):
+            return RunResult(0, held, b"")
+        if not is_home_query(command):
             answer = self._run(command, fed)
             if fed and self._word.rpartition(".")[2] == "user":
-                self._remote.forget_homes()
+                self._remote.forget_home_folders()
             return answer
-        about = self._remote.about_home(command)
-        known = self._remote.noted(about)
+        about = self._remote.home_note(command)
+        known = self._remote.read_note(about)
         if known is not None:
-            return Ran(0, known, b"")
+            return RunResult(0, known, b"")
         answer = self._run(command, fed)
         if answer.rc == 0:
-            self._remote.note(about, answer.stdout)
+            self._remote.write_note(about, answer.stdout)
         return answer
 
-    def _run(self, command: str, fed: bytes = b"") -> Ran:
+    def _run(self, command: str, fed: bytes = b"") -> RunResult:
         steps, files = [*self._first_of_run(), *self._prelude.steps], self._prelude.files
         self._prelude.clear()
         known = self._kept() if fed and self._keeper is not None else None
-        short = None if known is None else shortened(fed, known)
+        short = None if known is None else reduce_module(fed, known)
         answer = self._submit(command, short.program if short else fed, steps, files)
         if answer.mark == UNDONE:
-            raise NotDone(f"The host could not be made ready: {_said(answer)}")
+            raise HostStepFailed(f"The host could not be made ready: {_said(answer)}")
         if short and short.is_missed(answer):
-            self._remote.note(self._of_keeper, _NOTHING)
+            self._remote.write_note(self._of_keeper, _NOTHING)
             return self._submit(command, fed)
         if short and known is not None and answer.rc == 0 and not short.parts <= known:
-            self._remote.note(self._of_keeper, json.dumps(sorted(known | short.parts)).encode())
+            self._remote.write_note(self._of_keeper, json.dumps(sorted(known | short.parts)).encode())
         return answer
 
     def _first_of_run(self) -> list[str]:
         """What is done on the host once in a run."""
-        if self._remote.noted(_TIDIED) is not None:
+        if self._remote.read_note(_TIDIED) is not None:
             return []
-        self._remote.note(_TIDIED, b"")
+        self._remote.write_note(_TIDIED, b"")
         return [_TIDY]
 
     def _kept(self) -> set[str] | None:
         """Digests of what the host keeps; None where it was seen to keep nothing."""
-        noted = self._remote.noted(self._of_keeper)
+        noted = self._remote.read_note(self._of_keeper)
         return None if noted == _NOTHING else set(json.loads(noted or "[]"))
 
     @property
     def _of_keeper(self) -> str:
         return f"{_KEPT} by {self._keeper}"
 
-    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> Ran:
+    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
         try:
-            label = label_of("module" if fed else "command", self._word)
+            label = make_label("module" if fed else "command", self._word)
             alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
-            return self._remote.run(label, code(command, steps), fed, [file.content for file in files], alike)
+            return self._remote.run(label, shell_body(command, steps), fed, [file.content for file in files], alike)
         except (TooLarge, RequestTooLarge):
             if files:
                 ready = self._submit(_NO_COMMAND, b"", steps, files) if fed else self._make_ready(steps, files)
@@ -155,21 +155,21 @@ class HostConnection:
                 return self._run_apart(command, fed, steps)
             raise
 
-    def _make_ready(self, steps: Sequence[str], files: Sequence[File]) -> Ran:
+    def _make_ready(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
         """Do what comes before a command, where files do not fit into one submit: they are empty until that is done."""
-        made = self._remote.run(label_of("file", self._word), code(_NO_COMMAND, steps), b"", [b""] * len(files))
+        made = self._remote.run(make_label("file", self._word), shell_body(_NO_COMMAND, steps), b"", [b""] * len(files))
         if made.mark != UNDONE:
             for file in files:
                 self._put_in_pieces(file.content, file.path)
         return made
 
-    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str]) -> Ran:
+    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str]) -> RunResult:
         """Run what does not fit into one submit: what it is fed comes in a file."""
-        made = self._remote.run(label_of("file", self._word), code(_MAKE, steps))
+        made = self._remote.run(make_label("file", self._word), shell_body(_MAKE, steps))
         if made.mark == UNDONE:
             return made
         if made.rc:
-            raise NotDone(_said(made))
+            raise HostStepFailed(_said(made))
         path = os.fsdecode(made.stdout.strip())
         quoted = shlex.quote(path)
         try:
@@ -178,7 +178,9 @@ class HostConnection:
             with contextlib.suppress(AlpaconError):
                 self._ask(f"rm -f {quoted}")
             raise
-        return self._remote.run(label_of("module", self._word), code(f"exec < {quoted}; rm -f {quoted}; {command}"))
+        return self._remote.run(
+            make_label("module", self._word), shell_body(f"exec < {quoted}; rm -f {quoted}; {command}")
+        )
 
     def finish(self) -> None:
         """Do what is still held back."""
@@ -195,7 +197,7 @@ class HostConnection:
             self.finish()
         finally:
             if forget:
-                self._remote.forget()
+                self._remote.forget_server()
             self._remote.close()
 
     # Files
@@ -216,7 +218,7 @@ class HostConnection:
     @property
     def _at_once(self) -> int:
         """How much of a file goes into one submit, in bytes."""
-        return int(self._remote.noted(AT_ONCE) or _PIECE)
+        return int(self._remote.read_note(AT_ONCE) or _PIECE)
 
     def _put_in_pieces(self, content: bytes, path: str) -> None:
         """Write a file piece by piece, each once, and have its digest compared at the end."""
@@ -225,7 +227,7 @@ class HostConnection:
         while start < len(content):
             piece = content[start : start + size]
             there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
-            step = f"{there} && {write(2, path, append=start > 0)}"
+            step = f"{there} && {write_step(2, path, append=start > 0)}"
             try:
                 self._ask(step, [piece])
                 start += len(piece)
@@ -233,7 +235,7 @@ class HostConnection:
                 if len(piece) <= _SMALLEST_PIECE:
                     raise
                 size = len(piece) // 2
-                self._remote.note(AT_ONCE, str(size).encode())
+                self._remote.write_note(AT_ONCE, str(size).encode())
         digest = hashlib.sha256(content).hexdigest()
         self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
@@ -243,19 +245,19 @@ class HostConnection:
         What is appended meanwhile is left out. A file that fails is removed.
 
         Raises:
-            NotDone: it cannot be read, has changed meanwhile, or is larger than the room that is left for it here.
+            HostStepFailed: it cannot be read, has changed meanwhile, or is larger than the free space here.
         """
         quoted, missing = shlex.quote(path), shlex.quote(f"{path}: no such file")
         first = self._answer(_FETCH.format(path=quoted, missing=missing, piece=_FETCHED_PIECE))
         stated = _SIZE_AND_DIGEST.search(first.stderr)
         if not stated:
-            raise NotDone(f"{path}: the host did not say its size and digest. It said: {_said(first)}")
+            raise HostStepFailed(f"{path}: the host did not say its size and digest. It said: {_said(first)}")
         size, free = int(stated[1]), shutil.disk_usage(into.parent).free
         if size > free:
-            raise NotDone(
+            raise HostStepFailed(
                 f"{path} has {size} bytes, and {into.parent} has room for {free}. Fetch it to another folder."
             )
-        changed = NotDone(f"{path} has changed while it was read. Fetch it when nothing writes to it.")
+        changed = HostStepFailed(f"{path} has changed while it was read. Fetch it when nothing writes to it.")
         read = hashlib.sha256()
         try:
             with into.open("wb") as file:
@@ -276,14 +278,14 @@ class HostConnection:
     def _ask(self, text: str, files: Sequence[bytes] = ()) -> bytes:
         return self._answer(text, files).stdout
 
-    def _answer(self, text: str, files: Sequence[bytes] = ()) -> Ran:
+    def _answer(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
         self.finish()
-        answer = self._remote.run(label_of("file", self._word), code(text), b"", files)
+        answer = self._remote.run(make_label("file", self._word), shell_body(text), b"", files)
         if answer.rc:
-            raise NotDone(_said(answer))
+            raise HostStepFailed(_said(answer))
         return answer
 
 
-def _said(answer: Ran) -> str:
+def _said(answer: RunResult) -> str:
     """What a command said before it failed."""
     return answer.stderr.decode("utf-8", "replace").strip()[:_SHOWN] or f"it ended with rc {answer.rc}."

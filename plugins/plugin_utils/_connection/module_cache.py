@@ -23,7 +23,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Ran
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RunResult
 
 #: What is shorter costs less to send than to name, in bytes.
 _SHORTEST = 400
@@ -101,7 +101,7 @@ exec(compile(found(), "<stdin>", "exec"), {"__name__": "__main__", "__builtins__
 
 
 @dataclass(frozen=True)
-class Shortened:
+class ReducedModule:
     """A module without the parts that a host keeps.
 
     Attributes:
@@ -116,14 +116,14 @@ class Shortened:
     parts: frozenset[str]
     relies_on_host: bool
 
-    def is_missed(self, answer: Ran) -> bool:
+    def is_missed(self, answer: RunResult) -> bool:
         """Whether the host had not kept what it should have, and has run nothing."""
         # With become, a line stands before it that says that the other account was reached.
         last = answer.stdout.rpartition(b"\n")[2]
         return self.relies_on_host and answer.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
-def shortened(fed: bytes, known: Collection[str]) -> Shortened | None:
+def reduce_module(fed: bytes, known: Collection[str]) -> ReducedModule | None:
     """A module without what the host is known to keep; None where what is fed is no such module.
 
     Args:
@@ -150,7 +150,7 @@ def shortened(fed: bytes, known: Collection[str]) -> Shortened | None:
     digest = hashlib.sha256(fed).hexdigest()
     about = json.dumps({"digest": digest, "ends": [len(head), len(tail)], "parts": items}, separators=(",", ":"))
     relies_on_host = any(isinstance(item, str) for item in items)
-    return Shortened(_program(about, b"".join(sent)), digest, frozenset(parts), relies_on_host)
+    return ReducedModule(_program(about, b"".join(sent)), digest, frozenset(parts), relies_on_host)
 
 
 def _program(about: str, sent: bytes) -> bytes:

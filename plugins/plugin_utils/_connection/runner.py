@@ -59,7 +59,7 @@ class AccountRefused(AlpaconError):
 
 
 @dataclass(frozen=True)
-class Access:
+class RunTarget:
     """Which server is meant, and how code is run there.
 
     Attributes:
@@ -81,7 +81,7 @@ class Access:
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """What code has written, and its exit code.
 
     Attributes:
@@ -94,10 +94,10 @@ class Ran:
     mark: str = ""
 
 
-class Remote:
+class ServerRunner:
     """Runs code on one server; a client and what is known of the server stay between two runs."""
 
-    def __init__(self, access: Access, settings: Settings, run: Run) -> None:
+    def __init__(self, access: RunTarget, settings: Settings, run: Run) -> None:
         self._access = access
         self._run = run
         self._shared = run.shared(settings)
@@ -109,21 +109,23 @@ class Remote:
         """Close what is open."""
         self._client.__exit__()
 
-    def forget(self) -> None:
+    def forget_server(self) -> None:
         """Find the server anew, the next time, in this process or another one of the run."""
         self._server = None
-        self.note(_ID, b"")
-        self.forget_homes()
+        self.write_note(_ID, b"")
+        self.forget_home_folders()
 
-    def forget_homes(self) -> None:
+    def forget_home_folders(self) -> None:
         """Ask anew where homes are, which a task may have moved."""
-        self.note(_HOMES, secrets.token_hex(4).encode())
+        self.write_note(_HOMES, secrets.token_hex(4).encode())
 
-    def about_home(self, command: str) -> str:
+    def home_note(self, command: str) -> str:
         """What the answer to a command that asks for a home is noted about, until homes are forgotten."""
-        return f"{(self.noted(_HOMES) or b'').decode()} {command}"
+        return f"{(self.read_note(_HOMES) or b'').decode()} {command}"
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+    def run(
+        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
+    ) -> RunResult:
         """Run a body once, see :func:`.packing.pack`.
 
         Args:
@@ -187,7 +189,7 @@ class Remote:
             return len(self._shared.expected()) if self._shared else 0
         return 0
 
-    def _answer(self, job: Job) -> Ran:
+    def _answer(self, job: Job) -> RunResult:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
             raise AccountRefused(f"{self._access.host}: {job.error}")
@@ -201,7 +203,7 @@ class Remote:
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
-                return Ran(job.known.rc, stdout, stderr, output.mark)
+                return RunResult(job.known.rc, stdout, stderr, output.mark)
             advice = _ASYNC if job.known.rc == TOO_LONG else ""
             raise AlpaconError(f"{self._access.host}: command {job.id} has run. {output.note}{advice}")
         # The sentence of the outcome is for those who have asked for a command.
@@ -224,13 +226,13 @@ class Remote:
             return f"{held}. It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
         return f"{held}. It was cancelled."
 
-    def noted(self, about: str) -> bytes | None:
+    def read_note(self, about: str) -> bytes | None:
         """What tasks of this run have noted about the server and the account; None if they have not."""
         with contextlib.suppress(OSError):
             return self._note_file(about).read_bytes()
         return None
 
-    def note(self, about: str, text: bytes) -> None:
+    def write_note(self, about: str, text: bytes) -> None:
         """Let later tasks of this run know something that stays so."""
         with contextlib.suppress(OSError):
             replace_file(self._note_file(about), text.decode("utf-8", "surrogateescape"))
@@ -258,13 +260,13 @@ class Remote:
             server = Server(normalize_uuid(reference))
             # What an inventory says may be old: only whether it is still so is worth a request.
             return self._asked(str(server.id)) if self._access.connected is False else server
-        known = self.noted(_ID)
+        known = self.read_note(_ID)
         if known:
             return Server(known.decode(), reference)
         # What other workers have read may be older than the order to forget it.
         shared = self._shared if known is None else None
         [server] = resolve(self._client, [reference], "server", shared, self._run.hosts)
-        self.note(_ID, str(server.id).encode())
+        self.write_note(_ID, str(server.id).encode())
         return server
 
     def _asked(self, server_id: str) -> Server:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
 from ..results import (
     FAILED,
@@ -148,7 +148,7 @@ def read_results(option: str, given: Mapping[str, Any]) -> dict[str, Any]:
         UsageError: which key is wrong, and why.
     """
     is_json = given.get("format") == "json"
-    options = validated(option, _OPTIONS | _JSON if is_json else _OPTIONS, given)
+    options = validate_dictionary(option, _OPTIONS | _JSON if is_json else _OPTIONS, given)
     if is_json:
         words: dict[str, str] = {}
         for meaning, word in ((meaning, word) for meaning, listed in options["words"].items() for word in listed):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validated
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
 from ..results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, NamedResult, ScannerError, missing, severity_of
 
@@ -112,7 +112,7 @@ def read_benchmarks(given: Any) -> list[dict[str, Any]]:
     checks: dict[str, dict[str, Any]] = {}
     for number, one in enumerate(given or (), start=1):
         option = f"benchmarks, entry {number}"
-        entry = validated(option, BENCHMARK, one)
+        entry = validate_dictionary(option, BENCHMARK, one)
         profile = entry["profile"]
         if not re.fullmatch(r"\w[\w.-]*", profile):
             remedy = "Give an id, such as cis_level1_server. oscap info FILE lists those of a file."

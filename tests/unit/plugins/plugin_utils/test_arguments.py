@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_filters, check_given
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_arguments, check_filters
 
 EMPTY: tuple[Any, ...] = (None, "", "  ")
 #: Selections that select nothing, as playbooks write them.
@@ -32,7 +32,7 @@ TEXTS = {
 
 def check(module: str, given: dict[str, Any]) -> None:
     action = import_module(f"ansible_collections.herdops.alpacon.plugins.action.{module}").ActionModule
-    check_given(action.module_name, action.spec, given, action.selections)
+    check_arguments(action.module_name, action.spec, given, action.selections)
 
 
 def refusal(module: str, given: dict[str, Any]) -> str:

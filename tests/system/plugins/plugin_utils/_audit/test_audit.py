@@ -28,7 +28,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import collection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
@@ -371,7 +371,7 @@ def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
 def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     current: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    elsewhere = AuditedHost("there", SERVER, settings=settings_of({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
+    elsewhere = AuditedHost("there", SERVER, settings=parse_settings({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
 
     def fail(client: Client, references: list[str], whole_rows: bool) -> Any:
         if client.settings == elsewhere.settings:

@@ -22,19 +22,19 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import code
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
-    Access,
     AccountRefused,
-    Ran,
-    Remote,
+    RunResult,
+    RunTarget,
+    ServerRunner,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, TOKEN
 
 MAY_HAVE_RUN = "may have run"
-Reach = Callable[..., Remote]
+Reach = Callable[..., ServerRunner]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
     """Gives servers of a workspace, as tasks of one run reach them."""
     with ExitStack() as stack:
 
-        def make(where: Workspace | str, server: str = "web-01", wait_timeout: float = 60, **more: Any) -> Remote:
+        def make(where: Workspace | str, server: str = "web-01", wait_timeout: float = 60, **more: Any) -> ServerRunner:
             known = {"url": where, "token": TOKEN}
             if isinstance(where, Workspace):
                 known = {"url": where.url, "token": where.token}
@@ -50,19 +50,19 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
             run = Run(folder=tmp_path, durations=tmp_path / "durations", alert=more.pop("alert", None) or print)
             limits = Limits(wait_timeout=wait_timeout, cancel_on_timeout=True, offline="fail", wait_for_approval=False)
             fields: dict[str, Any] = {"connected": None, "username": None, "groupname": None, "extra": {}, **more}
-            access = Access(host="the-host", server=server, limits=limits, **fields)
-            remote = Remote(access, settings_of(known), run)
+            access = RunTarget(host="the-host", server=server, limits=limits, **fields)
+            remote = ServerRunner(access, parse_settings(known), run)
             stack.callback(remote.close)
             return remote
 
         yield make
 
 
-def ping(remote: Remote, text: str = "echo pong") -> Ran:
-    return remote.run("module:ansible.builtin.ping", code(text), b"code")
+def ping(remote: ServerRunner, text: str = "echo pong") -> RunResult:
+    return remote.run("module:ansible.builtin.ping", shell_body(text), b"code")
 
 
-def why_not(remote: Remote, text: str = "echo pong") -> str:
+def why_not(remote: ServerRunner, text: str = "echo pong") -> str:
     """Why the server did not run it."""
     with pytest.raises(AlpaconError) as raised:
         ping(remote, text)
@@ -144,7 +144,7 @@ def test_a_lost_answer_and_a_late_one_are_found(
 ) -> None:
     current.settings(**settings)
     current.fault(fault.pop("kind"), **fault)
-    assert ping(reach(current)) == Ran(0, b"pong\n", b"")
+    assert ping(reach(current)) == RunResult(0, b"pong\n", b"")
     assert [row["run_count"] for row in current.commands()] == [1]
 
 
@@ -223,12 +223,12 @@ def test_how_long_modules_take_is_noted_and_not_what_takes_as_long_as_it_is_told
 
 
 def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_reset(reach: Reach) -> None:
-    def remote(username: str | None = None) -> Remote:
+    def remote(username: str | None = None) -> ServerRunner:
         return reach("https://workspace.example", SERVER, username=username)
 
-    homes = [remote(account).about_home("echo ~app") for account in (None, "deploy")]
+    homes = [remote(account).home_note("echo ~app") for account in (None, "deploy")]
     assert homes[0] == homes[1], "each account notes the answer for itself"
-    remote("deploy").note(homes[0], b"/home/app")
-    assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) == b"/home/app"
-    remote().forget()
-    assert remote("deploy").noted(remote("deploy").about_home("echo ~app")) is None
+    remote("deploy").write_note(homes[0], b"/home/app")
+    assert remote("deploy").read_note(remote("deploy").home_note("echo ~app")) == b"/home/app"
+    remote().forget_server()
+    assert remote("deploy").read_note(remote("deploy").home_note("echo ~app")) is None

@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, FAR, SERVER, Row, current_row
 
 SUBMITTED = Job(Server(SERVER), {"line": "uptime"}, Command(COMMAND, Server(SERVER), "", "system", "queued"))
@@ -99,7 +99,7 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
     monkeypatch.setattr(completion, "cancel", lambda _client, _command_id: done)
     command = Command.from_row(current_row())
     job = Job(Server(SERVER), body, command, Outcome.UNKNOWN, missing_since=missing)
-    with Client(settings_of(CONNECTION)) as client:
+    with Client(parse_settings(CONNECTION)) as client:
         completion.withdraw(client, job)
     assert (job.outcome, job.changed) == (outcome, changed)
     assert (job.known.status == "cancelled") is (outcome == "timed_out")
@@ -121,7 +121,7 @@ def test_no_sentence_about_a_cancel_contradicts_another(
     monkeypatch.setattr(completion, "cancel", cancel)
     job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing_since=missing)
     assert completion.time_out(job, Limits(cancel_on_timeout=True))
-    with Client(settings_of(CONNECTION)) as client:
+    with Client(parse_settings(CONNECTION)) as client:
         completion.withdraw(client, job)
     assert ("It could not be cancelled: it was delivered already." in job.msg) is (done == SENT)
     denied, *others = sorted(job.msg.split("could not be cancelled"), key=len)

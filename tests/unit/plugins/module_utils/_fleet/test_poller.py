@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poller as _looking
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Looking
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     CONNECTION,
@@ -37,7 +37,7 @@ class Listing(Client):
     """Lists commands of others, and shows as running whatever is asked for by its id."""
 
     def __init__(self, others: int) -> None:
-        super().__init__(settings_of(CONNECTION))
+        super().__init__(parse_settings(CONNECTION))
         self._others = others
         self.asked: list[str] = []
 
@@ -57,7 +57,7 @@ class Unreadable(Client):
     """Shows each command as running, but for those that cannot be read."""
 
     def __init__(self, *unreadable: str) -> None:
-        super().__init__(settings_of(CONNECTION))
+        super().__init__(parse_settings(CONNECTION))
         self._unreadable = unreadable
 
     def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:

@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.completion 
     was_restarted,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, SERVER, current_row
 
 
@@ -33,7 +33,7 @@ class OneServer(Client):
 
 @pytest.fixture
 def client() -> Iterator[Client]:
-    with OneServer(settings_of(CONNECTION)) as client:
+    with OneServer(parse_settings(CONNECTION)) as client:
         yield client
 
 

@@ -13,12 +13,12 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import settings_of
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
 
 def settings(**given: Any) -> Settings:
-    return settings_of({"url": "https://one.example", "token": TOKEN, **given})
+    return parse_settings({"url": "https://one.example", "token": TOKEN, **given})
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
-    hide,
-    presentable,
-    secrets,
-    unquoted,
+    collect_secrets,
+    mask_secrets,
+    sanitize_result,
+    without_value,
 )
 
 
@@ -44,25 +44,25 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets i
     ],
 )
 def test_forms_of_a_secret(value: str, output: str) -> None:
-    assert hide(f"<{output}>", secrets({"env": {"A": value}})) == "<********>"
+    assert mask_secrets(f"<{output}>", collect_secrets({"env": {"A": value}})) == "<********>"
 
 
 def test_values_that_overlap_are_hidden_to_their_ends() -> None:
-    hidden = secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy", "D": "zzzz"}})
-    assert hide("1abcdefghijkl2xyxyxy3zzzzz4", hidden) == "1********2********3********4"
+    hidden = collect_secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy", "D": "zzzz"}})
+    assert mask_secrets("1abcdefghijkl2xyxyxy3zzzzz4", hidden) == "1********2********3********4"
 
 
 def test_short_values_are_no_secrets() -> None:
-    hidden = secrets({"env": {"A": "0", "B": "abc\n", "C": "a\nb\nc"}, "token": None})
-    assert hide("0 abc a b c", hidden) == "0 abc a b c"
+    hidden = collect_secrets({"env": {"A": "0", "B": "abc\n", "C": "a\nb\nc"}, "token": None})
+    assert mask_secrets("0 abc a b c", hidden) == "0 abc a b c"
 
 
 def test_values_that_are_read_as_numbers_are_secrets() -> None:
-    assert {"12345678", "0.12345"} <= secrets({"token": 12345678, "env": {"A": 0.12345}})
+    assert {"12345678", "0.12345"} <= collect_secrets({"token": 12345678, "env": {"A": 0.12345}})
 
 
 def test_values_are_secrets_in_whatever_shape_they_are_given() -> None:
-    assert secrets({"token": {"a": ["s3cret"]}, "key": None}) == {"s3cret"}
+    assert collect_secrets({"token": {"a": ["s3cret"]}, "key": None}) == {"s3cret"}
 
 
 @pytest.mark.parametrize(
@@ -74,13 +74,13 @@ def test_values_are_secrets_in_whatever_shape_they_are_given() -> None:
     ],
 )
 def test_no_log_hides_the_value_of_what_is_to_run_alone(error: AlpaconError, shown: str) -> None:
-    assert str(unquoted(error)).startswith(shown)
-    assert "s3cret" not in str(unquoted(error))
+    assert str(without_value(error)).startswith(shown)
+    assert "s3cret" not in str(without_value(error))
 
 
 def test_a_result_without_commands_is_presented_as_well() -> None:
     row = {"servers": [{"name": "s3cret"}], "msg": "s3cret\x1b[2J", "id": "s3cret", "status": "s3cret"}
-    shown = presentable(row, {"s3cret"})
+    shown = sanitize_result(row, {"s3cret"})
     assert shown == {"servers": [{"name": "********"}], "msg": r"********\x1b[2J", "id": "s3cret", "status": "********"}
 
 
@@ -98,7 +98,7 @@ def test_no_message_commands_a_terminal() -> None:
         "commands": [{"msg": ESCAPES, "stdout": ESCAPES}],
         "warnings": ["a\nb"],
     }
-    shown = presentable(result, set())
+    shown = sanitize_result(result, set())
     assert shown["stdout"] == shown["commands"][0]["stdout"] == ESCAPES
     assert shown["msg"] == shown["commands"][0]["msg"] == clean(ESCAPES)
     assert shown["warnings"] == ["a\\nb"]

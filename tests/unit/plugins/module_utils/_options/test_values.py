@@ -42,7 +42,7 @@ def refused(read: Callable[..., Any], value: Any, *more: Any) -> str:
     ],
 )
 def test_a_list_may_be_one_text_with_commas(value: Any, elements: list[Any]) -> None:
-    assert _values.elements(value) == elements
+    assert _values.split_list(value) == elements
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_list_may_be_one_text_with_commas(value: Any, elements: list[Any]) -> 
     ],
 )
 def test_durations(text: Any, seconds: float) -> None:
-    assert _values.duration("some_option", text) == seconds
+    assert _values.parse_duration("some_option", text) == seconds
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_durations(text: Any, seconds: float) -> None:
     ],
 )
 def test_moments(text: str) -> None:
-    assert _values.moment("some_option", text) == datetime(2031, 1, 1, 3, tzinfo=timezone.utc)
+    assert _values.parse_timestamp("some_option", text) == datetime(2031, 1, 1, 3, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_moments(text: str) -> None:
     [("2h", timedelta(hours=2)), ("90", timedelta(seconds=90)), ("2026-11-24T11:00:00Z", NOW - timedelta(hours=1))],
 )
 def test_moments_and_ages(text: str, expected: datetime | timedelta) -> None:
-    assert _values.moment_or_age("some_option", text) == expected
+    assert _values.parse_timestamp_or_age("some_option", text) == expected
 
 
 def test_uuids_are_canonical_and_count_once() -> None:
-    assert _values.uuid("some_option", SERVER.upper()) == SERVER
-    assert _values.uuids("some_option", [SERVER, SERVER.upper(), SERVER.replace("-", "")]) == [SERVER]
-    assert _values.uuids("some_option", None) == []
+    assert _values.parse_uuid("some_option", SERVER.upper()) == SERVER
+    assert _values.parse_uuids("some_option", [SERVER, SERVER.upper(), SERVER.replace("-", "")]) == [SERVER]
+    assert _values.parse_uuids("some_option", None) == []
 
 
 @pytest.mark.parametrize(
@@ -108,48 +108,51 @@ def test_uuids_are_canonical_and_count_once() -> None:
     ],
 )
 def test_shares(text: Any, least: int, expected: int | None) -> None:
-    assert _values.share("some_option", text, 20, least) == expected
+    assert _values.parse_share("some_option", text, 20, least) == expected
 
 
 @pytest.mark.parametrize("line", ["df -h", "  leading", "echo 안녕 $HOME | wc -c\n", "x" * 2048, "한" * 2048])
 def test_lines_come_back_as_given(line: str) -> None:
-    assert _values.line("some_option", line) == line
+    assert _values.check_line("some_option", line) == line
 
 
 def test_environments() -> None:
     given = {"PGPASSWORD": "s3cret", "_x9": ""}
-    assert _values.environment("some_option", given) == given
-    assert _values.environment("some_option", None) == {}
+    assert _values.check_environment("some_option", given) == given
+    assert _values.check_environment("some_option", None) == {}
 
 
 @pytest.mark.parametrize("text", [None, "x", "x" * 2000])
 def test_purposes(text: str | None) -> None:
-    assert _values.purpose("some_option", text) == text
+    assert _values.check_purpose("some_option", text) == text
 
 
 LONG = "is longer than a hundred years"
 REFUSED: list[tuple[Callable[..., Any], Any, str]] = [
     *(
-        (_values.duration, text, f"'{text}' is not a duration. Give")
+        (_values.parse_duration, text, f"'{text}' is not a duration. Give")
         for text in ("", "soon", "-5", "5 m", "10x", "1.2.3")
     ),
-    *((_values.duration, text, LONG) for text in ("9" * 5000, "36600d1s", f"{'9' * 400}d")),
-    *((_values.moment, text, "has no zone") for text in ("2031-01-01 03:00", "2031-01-01")),
-    *((_values.moment, text, "is not a time. Give ISO 8601") for text in ("tomorrow", "03:00Z")),
-    *((_values.moment, text, "is not a time of the years") for text in ("9999-12-31T24:00Z", "2031-13-01Z")),
-    (_values.moment_or_age, "0001-01-01T00:00:00+23:59", "is not a time of the years"),
-    (_values.moment_or_age, "2026-11-24T11:00:00", "no zone"),
-    (_values.moment_or_age, "x", "not a duration"),
-    *((_values.uuid, text, f"'{text}' is not a UUID") for text in ("web-01", "", SERVER[:-1])),
-    (_values.uuids, [SERVER, "x"], "'x' is not a UUID"),
-    *((_values.line, line, "is empty") for line in ("", " \t\n")),
-    (_values.line, "a\0b", "NUL"),
-    (_values.line, "x" * 2049, "2049 characters, and the API takes 2048"),
-    *((_values.purpose, text, f"it has {len(text)} characters") for text in ("", "   ", "x" * 2001)),
-    *((_values.environment, {name: SECRET}, f"'{name}' is not a name") for name in ("9X", "A-B", "", "Ä")),
-    (_values.environment, {"GOOD": SECRET, f"BAD={SECRET}": ""}, "the name of entry 2 has an ="),
-    *((_values.environment, {"P": value}, "the value of P is not a string") for value in (31337, True, None, [SECRET])),
-    (_values.environment, {"P": f"{SECRET}\0"}, "the value of P has a NUL character. Take it out."),
+    *((_values.parse_duration, text, LONG) for text in ("9" * 5000, "36600d1s", f"{'9' * 400}d")),
+    *((_values.parse_timestamp, text, "has no zone") for text in ("2031-01-01 03:00", "2031-01-01")),
+    *((_values.parse_timestamp, text, "is not a time. Give ISO 8601") for text in ("tomorrow", "03:00Z")),
+    *((_values.parse_timestamp, text, "is not a time of the years") for text in ("9999-12-31T24:00Z", "2031-13-01Z")),
+    (_values.parse_timestamp_or_age, "0001-01-01T00:00:00+23:59", "is not a time of the years"),
+    (_values.parse_timestamp_or_age, "2026-11-24T11:00:00", "no zone"),
+    (_values.parse_timestamp_or_age, "x", "not a duration"),
+    *((_values.parse_uuid, text, f"'{text}' is not a UUID") for text in ("web-01", "", SERVER[:-1])),
+    (_values.parse_uuids, [SERVER, "x"], "'x' is not a UUID"),
+    *((_values.check_line, line, "is empty") for line in ("", " \t\n")),
+    (_values.check_line, "a\0b", "NUL"),
+    (_values.check_line, "x" * 2049, "2049 characters, and the API takes 2048"),
+    *((_values.check_purpose, text, f"it has {len(text)} characters") for text in ("", "   ", "x" * 2001)),
+    *((_values.check_environment, {name: SECRET}, f"'{name}' is not a name") for name in ("9X", "A-B", "", "Ä")),
+    (_values.check_environment, {"GOOD": SECRET, f"BAD={SECRET}": ""}, "the name of entry 2 has an ="),
+    *(
+        (_values.check_environment, {"P": value}, "the value of P is not a string")
+        for value in (31337, True, None, [SECRET])
+    ),
+    (_values.check_environment, {"P": f"{SECRET}\0"}, "the value of P has a NUL character. Take it out."),
 ]
 
 
@@ -164,4 +167,4 @@ def test_values_that_are_refused(read: Callable[..., Any], value: Any, words: st
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "101%", "%", "5 %", "9" * 5000])
 def test_what_is_no_share(text: str) -> None:
-    assert "neither a number nor a percentage" in refused(_values.share, text, 20, 0)
+    assert "neither a number nor a percentage" in refused(_values.parse_share, text, 20, 0)

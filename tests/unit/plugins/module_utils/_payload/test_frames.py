@@ -8,7 +8,12 @@ import base64
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, NoFrame, NotRun, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import (
+    Frame,
+    FrameError,
+    PayloadRefused,
+    read_frame,
+)
 
 DIGEST, OTHER = "a" * 64, "b" * 64
 
@@ -40,7 +45,7 @@ def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
             torn = "".join([*pieces[:number], instead, *pieces[number + 1 :]])
             if whole.strip() in torn:
                 continue
-            with pytest.raises(NoFrame):
+            with pytest.raises(FrameError):
                 read_frame(DIGEST, torn)
 
 
@@ -49,7 +54,7 @@ def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
     stdout = b"".join(b"%d\n" % number for number in range(300))
     whole = frame(stdout)
     for start in range(100, 500, 37):
-        with pytest.raises(NoFrame) as caught:
+        with pytest.raises(FrameError) as caught:
             read_frame(DIGEST, whole[:start] + whole[start + length :])
         assert stdout.startswith(caught.value.stdout)
 
@@ -69,15 +74,15 @@ def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
     ],
 )
 def test_what_is_not_the_one_answer_is_no_answer(output: str) -> None:
-    with pytest.raises(NoFrame):
+    with pytest.raises(FrameError):
         read_frame(DIGEST, output)
 
 
 def test_a_refusal_is_told_apart() -> None:
-    with pytest.raises(NotRun, match=r"^sed is not installed$"):
+    with pytest.raises(PayloadRefused, match=r"^sed is not installed$"):
         read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused sed is not installed]\n[end]\n")
-    with pytest.raises(NotRun, match=r"^x{100}$"):
+    with pytest.raises(PayloadRefused, match=r"^x{100}$"):
         read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused {'x' * 101}]\n[end]\n")
-    with pytest.raises(NoFrame) as caught:
+    with pytest.raises(FrameError) as caught:
         read_frame(DIGEST, f"[alpacon {DIGEST}]\nZXJy\n[refused because]\n[end]\n")
-    assert not isinstance(caught.value, NotRun)
+    assert not isinstance(caught.value, PayloadRefused)

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import (
-    LARGEST_PAYLOAD,
-    LARGEST_VARIABLE,
+    MAX_PAYLOAD_BYTES,
+    MAX_VARIABLE_BYTES,
     TooLarge,
-    digest_of_line,
-    is_own_variable,
-    label_of,
+    is_reserved_variable,
+    make_label,
     pack,
+    parse_digest,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import SHELLS, run_and_read_frame, run_payload
 
@@ -40,7 +40,7 @@ def test_nothing_of_the_carrier_reaches_what_is_run(way: str, stdin: bytes) -> N
     frame = run_and_read_frame(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
     names = {line.partition("=")[0] for line in frame.stdout.decode(errors="replace").splitlines()}
     assert "PATH" in names
-    assert not [name for name in names if is_own_variable(name) or name.startswith("alpacon")]
+    assert not [name for name in names if is_reserved_variable(name) or name.startswith("alpacon")]
     # No arguments; 3 is the folder that ls reads, and 9 is left for what is said of a skip.
     assert frame.stderr.split() == [b"0", b"0", b"1", b"2", b"3", b"9"]
 
@@ -90,7 +90,7 @@ def test_what_is_not_as_the_line_says_is_not_run() -> None:
 
 
 def test_without_its_variables_the_line_runs_nothing() -> None:
-    carried = pack(label_of("script", "reboot"), "echo ran")
+    carried = pack(make_label("script", "reboot"), "echo ran")
     carried.env.clear()
     assert "not found" in run_payload(carried, "dash", RUN="").stdout
 
@@ -102,11 +102,11 @@ def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
 
 def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
     carried = pack("script:x", "", ANY_BYTES)
-    assert all(len(f"{name}={value}".encode()) <= LARGEST_VARIABLE for name, value in carried.env.items())
+    assert all(len(f"{name}={value}".encode()) <= MAX_VARIABLE_BYTES for name, value in carried.env.items())
     assert all(value == value.strip() and value.isascii() for value in carried.env.values())
-    with pytest.raises(TooLarge, match=f"one submit carries {LARGEST_PAYLOAD}") as caught:
+    with pytest.raises(TooLarge, match=f"one submit carries {MAX_PAYLOAD_BYTES}") as caught:
         pack("script:x", "", random.Random(1).randbytes(1_200_000))
-    assert caught.value.size > LARGEST_PAYLOAD
+    assert caught.value.size > MAX_PAYLOAD_BYTES
 
 
 def test_the_digest_is_that_of_what_runs_and_reads() -> None:
@@ -122,7 +122,7 @@ def test_the_digest_is_that_of_what_runs_and_reads() -> None:
         )
     }
     assert len(digests) == 6
-    assert pack("a:b", "x").digest == pack("c:d", "x").digest == digest_of_line(pack("e:f", "x").line)
+    assert pack("a:b", "x").digest == pack("c:d", "x").digest == parse_digest(pack("e:f", "x").line)
 
 
 def test_the_same_is_packed_alike_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,11 +137,11 @@ def test_the_same_is_packed_alike_at_any_time(monkeypatch: pytest.MonkeyPatch) -
     "line", ["", "/bin/sh -c $RUN", f"/bin/sh -c $RUN a b sha256:{64 * 'a'}", f"x sha256:{64 * 'a'}"]
 )
 def test_other_lines_carry_nothing(line: str) -> None:
-    assert digest_of_line(line) is None
+    assert parse_digest(line) is None
 
 
 @pytest.mark.parametrize("name", ["reboot", "a b;c", "$(x)", "", "ä" * 90, "../x", "-n"])
 def test_labels_are_words_that_no_shell_takes_for_more(name: str) -> None:
-    label = label_of("script", name)
+    label = make_label("script", name)
     assert re.fullmatch(r"script:[A-Za-z0-9._-]+", label)
     assert len(label) <= 64

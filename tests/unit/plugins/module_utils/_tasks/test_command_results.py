@@ -14,7 +14,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import unpacked
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import unpack_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,
@@ -157,7 +157,7 @@ def test_a_sudo_that_was_not_let_through_has_its_advice(code: str, advice: str) 
 def read(text: str, code: int) -> Output:
     """What a line that failed has written, as the fleet reads it."""
     row = current_row(status="failed", success=False, exit_code=code, username="ghost", groupname="ghosts")
-    return unpacked(Command.from_row(row), Output(text))[1]
+    return unpack_output(Command.from_row(row), Output(text))[1]
 
 
 @pytest.mark.parametrize(

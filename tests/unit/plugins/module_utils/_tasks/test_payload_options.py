@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import digest_of_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import parse_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, command_options
 
@@ -60,7 +60,7 @@ DECIDING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("given", DECIDING, ids="-".join)
 def test_the_digest_covers_what_decides_what_runs(given: dict[str, Any]) -> None:
-    assert digest_of_line(order(**{**SCRIPT, **given}).line) != digest_of_line(order(**SCRIPT).line)
+    assert parse_digest(order(**{**SCRIPT, **given}).line) != parse_digest(order(**SCRIPT).line)
 
 
 def test_the_digest_is_the_same_wherever_the_file_lies_and_whatever_the_variables_are() -> None:

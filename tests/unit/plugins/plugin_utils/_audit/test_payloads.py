@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NoEnd, read_frame
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import IncompleteFrame, read_frame
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import (
@@ -181,7 +181,7 @@ def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
         while "[part]" not in output:
             output += process.stdout.readline()
         process.kill()
-    with pytest.raises(NoEnd) as raised:
+    with pytest.raises(IncompleteFrame) as raised:
         read_frame(packed.digest, output)
     assert read(raised.value.stdout, checks) == {"a": CheckAnswer(0, "a\n")}
 

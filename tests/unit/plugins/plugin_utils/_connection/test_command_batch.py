@@ -13,8 +13,11 @@ import pytest
 from ansible.plugins.loader import shell_loader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import code
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import Prelude, asks_for_home
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
+    CommandBatch,
+    is_home_query,
+)
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
 FOLDER = "/home/me/.ansible/tmp/ansible-tmp-1.5-2-3"
@@ -38,28 +41,28 @@ def tail(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def prelude(shell: Any, tail: str) -> Prelude:
+def prelude(shell: Any, tail: str) -> CommandBatch:
     """One that a folder was asked of."""
-    prelude = Prelude()
+    prelude = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1.5-2-3", tmpdir="/home/me/.ansible/tmp", mode=0o700)
-    assert prelude.take(given(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
+    assert prelude.defer(given(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
     return prelude
 
 
-def test_folder_file_and_permissions_wait_for_what_needs_them(prelude: Prelude, shell: Any, tail: str) -> None:
+def test_folder_file_and_permissions_wait_for_what_needs_them(prelude: CommandBatch, shell: Any, tail: str) -> None:
     prelude.put(b"content", f"{FOLDER}/source")
-    assert prelude.take(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
+    assert prelude.defer(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
     assert len(prelude.steps) == 3
     assert [file.content for file in prelude.files] == [b"content"]
 
 
-def test_permissions_elsewhere_do_not_wait(prelude: Prelude, shell: Any, tail: str) -> None:
+def test_permissions_elsewhere_do_not_wait(prelude: CommandBatch, shell: Any, tail: str) -> None:
     for path in ("/etc/passwd", f"{FOLDER}/../x", f"{FOLDER}-other/x"):
-        assert prelude.take(given(shell.chmod([path], "u+x"), tail)) is None
+        assert prelude.defer(given(shell.chmod([path], "u+x"), tail)) is None
 
 
-def test_a_folder_that_was_never_made_needs_no_removal(prelude: Prelude, shell: Any, tail: str) -> None:
-    assert prelude.take(given(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
+def test_a_folder_that_was_never_made_needs_no_removal(prelude: CommandBatch, shell: Any, tail: str) -> None:
+    assert prelude.defer(given(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
     assert prelude.steps == []
 
 
@@ -68,22 +71,22 @@ def test_a_folder_that_was_never_made_needs_no_removal(prelude: Prelude, shell: 
     ["true", "echo 'open", "/bin/sh -c 'rm -f -r /'", "/bin/sh -c 'chmod u+x /x; reboot'", "/bin/sh -c 'mkdir /x'", ""],
 )
 def test_other_commands_do_not_wait(command: str) -> None:
-    assert Prelude().take(command) is None
+    assert CommandBatch().defer(command) is None
 
 
 def test_homes_are_told_by_one_command(shell: Any, tail: str) -> None:
-    assert asks_for_home(given(shell.expand_user("~"), tail))
-    assert asks_for_home(given(shell.expand_user("~root"), tail))
-    assert not asks_for_home(given("echo ~; id", tail))
-    assert not asks_for_home("echo 'open")
+    assert is_home_query(given(shell.expand_user("~"), tail))
+    assert is_home_query(given(shell.expand_user("~root"), tail))
+    assert not is_home_query(given("echo ~; id", tail))
+    assert not is_home_query("echo 'open")
 
 
 def test_what_was_held_back_is_done_first_and_what_fails_stops_all(tmp_path: Any, shell: Any) -> None:
-    prelude = Prelude()
+    prelude = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
-    assert prelude.take(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
+    assert prelude.defer(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
     prelude.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
-    body = code(f"cat {tmp_path}/ansible-tmp-1/source", prelude.steps)
+    body = shell_body(f"cat {tmp_path}/ansible-tmp-1/source", prelude.steps)
     frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in prelude.files]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
     again = run_and_read_frame(pack("module:x", body, b"", [file.content for file in prelude.files]))

@@ -16,8 +16,11 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import UNDONE
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection import connection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection, NotDone
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Ran, RequestTooLarge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
+    HostConnection,
+    HostStepFailed,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RequestTooLarge, RunResult
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
 FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
@@ -31,7 +34,7 @@ REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 class Remote:
     """A server that notes the files that come along with each submit, and may fail to write them."""
 
-    def __init__(self, mark: str = "", answers: Sequence[Ran | Exception] = ()) -> None:
+    def __init__(self, mark: str = "", answers: Sequence[RunResult | Exception] = ()) -> None:
         self.submits: list[list[bytes]] = []
         self.bodies: list[str] = []
         self.notes: dict[str, bytes] = {}
@@ -39,7 +42,9 @@ class Remote:
         self._answers = list(answers)
         self.homes = 0
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+    def run(
+        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
+    ) -> RunResult:
         self.submits.append(list(files))
         self.bodies.append(body)
         if self._answers:
@@ -47,18 +52,18 @@ class Remote:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        return Ran(1 if self._mark else 0, b"", b"no such folder", self._mark)
+        return RunResult(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
-    def noted(self, about: str) -> bytes | None:
+    def read_note(self, about: str) -> bytes | None:
         return self.notes.get(about, None if "echo ~" in about else b"")
 
-    def note(self, about: str, text: bytes) -> None:
+    def write_note(self, about: str, text: bytes) -> None:
         self.notes[about] = text
 
-    def forget_homes(self) -> None:
+    def forget_home_folders(self) -> None:
         self.homes += 1
 
-    def about_home(self, command: str) -> str:
+    def home_note(self, command: str) -> str:
         return f"{self.homes} {command}"
 
 
@@ -88,7 +93,7 @@ def test_what_goes_into_a_temporary_folder_waits_for_the_command_that_needs_it()
 
 
 def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
-    with pytest.raises(NotDone, match="no such folder"):
+    with pytest.raises(HostStepFailed, match="no such folder"):
         connected(Remote(UNDONE)).put(b"content", "/nonexistent/motd")
 
 
@@ -99,12 +104,14 @@ class Here(Remote):
         super().__init__()
         self._meanwhile = meanwhile
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+    def run(
+        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
+    ) -> RunResult:
         super().run(label, body, stdin, files, alike)
         frame = run_and_read_frame(pack(label, body, stdin, files))
         if len(self.submits) == 1:
             self._meanwhile()
-        return Ran(frame.rc, frame.stdout, frame.stderr, frame.mark)
+        return RunResult(frame.rc, frame.stdout, frame.stderr, frame.mark)
 
 
 class Narrow(Here):
@@ -114,7 +121,9 @@ class Narrow(Here):
         super().__init__(lambda: None)
         self._most = most
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False) -> Ran:
+    def run(
+        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
+    ) -> RunResult:
         if sum(map(len, files)) > self._most:
             self.submits.append(list(files))
             raise RequestTooLarge("web-01: it is too large")
@@ -136,7 +145,7 @@ def test_a_large_file_that_something_else_changes_is_told(
 ) -> None:
     file = tmp_path / "large"
     remote = Here(lambda: meanwhile(file))
-    with pytest.raises(NotDone):
+    with pytest.raises(HostStepFailed):
         connected(remote).put(bytes(1_000_001), str(file))
     assert len(remote.submits) == submits
 
@@ -156,11 +165,11 @@ def test_a_large_file_goes_both_ways_in_pieces(tmp_path: Path, monkeypatch: pyte
 
 def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host = connected(Here(lambda: None))
-    with pytest.raises(NotDone, match=f"{tmp_path}/none: no such file"):
+    with pytest.raises(HostStepFailed, match=f"{tmp_path}/none: no such file"):
         host.fetch(f"{tmp_path}/none", tmp_path / "back")
     (tmp_path / "there").write_bytes(bytes(150))
     monkeypatch.setattr("shutil.disk_usage", lambda _folder: SimpleNamespace(free=100))
-    with pytest.raises(NotDone, match=r"has 150 bytes, and .* has room for 100\. Fetch it"):
+    with pytest.raises(HostStepFailed, match=r"has 150 bytes, and .* has room for 100\. Fetch it"):
         host.fetch(f"{tmp_path}/there", tmp_path / "back")
 
 
@@ -217,6 +226,6 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
         (home / f"alpacon-module-{hours}").touch()
         os.utime(home / f"alpacon-module-{hours}", (time.time() - hours * 3600,) * 2)
     host = Here(lambda: None)
-    host.noted = lambda about: None  # type: ignore[method-assign]
+    host.read_note = lambda about: None  # type: ignore[method-assign]
     connected(host).run("/bin/sh -c true")
     assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]

@@ -17,8 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import Shortened, shortened
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import Ran
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import (
+    ReducedModule,
+    reduce_module,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RunResult
 
 FOLDER = ".cache/alpacon/modules"
 
@@ -48,14 +51,14 @@ print(json.loads(ARGUMENTS)[0][:20], len(archive.namelist()), archive.testzip(),
 """.encode()
 
 
-Play = Callable[..., Ran]
+Play = Callable[..., RunResult]
 
 
 @pytest.fixture
 def play(tmp_path: Path) -> Play:
     """Runs a program as a host does that keeps things in a folder."""
 
-    def run(given: Shortened) -> Ran:
+    def run(given: ReducedModule) -> RunResult:
         done = subprocess.run(
             [sys.executable],
             input=given.program,
@@ -64,18 +67,18 @@ def play(tmp_path: Path) -> Play:
             cwd=tmp_path if tmp_path.exists() else None,
             check=False,
         )
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return RunResult(done.returncode, done.stdout, done.stderr)
 
     return run
 
 
-def short(fed: bytes, known: Shortened | None = None) -> Shortened:
-    made = shortened(fed, known.parts if known else ())
+def short(fed: bytes, known: ReducedModule | None = None) -> ReducedModule:
+    made = reduce_module(fed, known.parts if known else ())
     assert made
     return made
 
 
-def said(answer: Ran) -> str:
+def said(answer: RunResult) -> str:
     assert answer.rc == 0, answer.stderr
     return answer.stdout.decode().strip()
 
@@ -152,4 +155,4 @@ def test_an_argument_that_is_an_archive_itself_is_not_kept(play: Play, tmp_path:
 
 @pytest.mark.parametrize("fed", [b"", b"print(1)", b"A" * 8000, base64.b64encode(b"PK" + bytes(9000)), b"x" * 9999])
 def test_what_is_no_such_module_goes_as_it_is(fed: bytes) -> None:
-    assert shortened(fed, ()) is None
+    assert reduce_module(fed, ()) is None
