@@ -77,7 +77,7 @@ def find_submitted(
     for command in commands:
         if command.id not in known:
             newest.setdefault(command.server.id, []).append(command)
-    whose = whose or partial(requester_of, client)
+    whose = whose or partial(fetch_requester, client)
     return [_judge(client, submit, newest.get(submit.body["server"], []), whose, knows_older) for submit in lost]
 
 
@@ -174,7 +174,7 @@ class Requester:
         return match.matches(command) and command.states_requester and its_account and self.made(command, match.body())
 
 
-def requester_of(client: Client) -> Requester:
+def fetch_requester(client: Client) -> Requester:
     """Ask the workspace who the token is.
 
     Raises:
@@ -208,7 +208,7 @@ class OwnCommands:
     @cached_property
     def _requester(self) -> Requester | None:
         try:
-            return requester_of(self._client)
+            return fetch_requester(self._client)
         except AlpaconError:
             return None
 

@@ -31,12 +31,12 @@ _SHOWN_GAPS = 20
 _MOST_CHUNKS = 2**31
 
 #: The exit code of a line that has none of its own.
-INTERRUPTED = -1
+INTERRUPTED_RC = -1
 #: The exit code of a line that the agent has ended, and what it writes behind the output then, into the result only.
-TOO_LONG = 124
-TOO_LONG_SAID = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
+TIMEOUT_RC = 124
+TIMEOUT_MESSAGE = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
 #: In chunks only, the agent puts this in front of what it says itself, and a line break behind it.
-AGENT_SAYS = "alpamon: "
+AGENT_PREFIX = "alpamon: "
 #: In place of bytes that are no UTF-8.
 _REPLACEMENT = "\ufffd"
 _REPLACED = re.compile(f"{_REPLACEMENT}{{2,}}")
@@ -83,13 +83,13 @@ class Output:
         )
 
 
-def output_of_row(command: Command) -> Output | None:
+def parse_output(command: Command) -> Output | None:
     """The output of a finished command as far as its row carries it, or None where chunks may have more."""
     complete = not command.truncated and command.result not in (None, "", _end_said(command))
     return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
 
 
-def read_output(
+def fetch_output(
     client: Client,
     command: Command,
     sleep: Callable[[float], None] = time.sleep,
@@ -100,10 +100,10 @@ def read_output(
     Args:
         is_whole: tells whether an output has its end; None where no output tells that.
     """
-    carried = output_of_row(command)
+    carried = parse_output(command)
     if carried:
         return carried
-    if _end_said(command) or command.exit_code == INTERRUPTED:
+    if _end_said(command) or command.exit_code == INTERRUPTED_RC:
         is_whole = None  # what was ended has no end of its own
     age = (client.clock.now() - command.end).total_seconds() if command.end else 0.0
     # Chunks may arrive after the word that the command is over, the last ones or all.
@@ -125,7 +125,7 @@ def read_output(
     return Output(f"{text}{_end_said(command)}" if chunks else text, not notes, " ".join(notes))
 
 
-def newest_chunk(client: Client, command: Command) -> Any:
+def fetch_newest_chunk(client: Client, command: Command) -> Any:
     """Return a page with the newest chunk of a command, to compare with a later one; None without chunks."""
     if not command.may_have_chunks:
         return None
@@ -147,7 +147,7 @@ def _from_result(command: Command) -> Output:
 
 def _end_said(command: Command) -> str:
     """What the agent has put behind the output, and into no chunk: that it took too long."""
-    said = TOO_LONG_SAID.search(command.result or "") if command.exit_code == TOO_LONG else None
+    said = TIMEOUT_MESSAGE.search(command.result or "") if command.exit_code == TIMEOUT_RC else None
     return said[0] if said else ""
 
 
@@ -275,7 +275,7 @@ def _missing(command: Command, chunks: Mapping[int, str]) -> str:
 
 def _comparable(text: str) -> str:
     """A text without what makes a chunk differ from the copy of it."""
-    return "".join(text.replace(AGENT_SAYS, "").split())
+    return "".join(text.replace(AGENT_PREFIX, "").split())
 
 
 def _plural(number: int, word: str) -> str:
@@ -345,7 +345,7 @@ _SUDO_ADVICE = {
 }
 
 
-def why_never_began(command: Command, output: str) -> str:
+def explain_never_began(command: Command, output: str) -> str:
     """Why a command that counts as failed never began, or an empty string where it did or nobody can know."""
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
@@ -361,19 +361,19 @@ def blames_account(output: Output) -> bool:
 
 def _why(output: str, known: Iterable[tuple[str, str]]) -> str:
     said = output.strip()
-    said = said[len(AGENT_SAYS) :] if said.startswith(AGENT_SAYS) else said
+    said = said[len(AGENT_PREFIX) :] if said.startswith(AGENT_PREFIX) else said
     return next((why for pattern, why in known if re.fullmatch(pattern, said)), "")
 
 
-def why_ended_early(command: Command, output: str) -> str:
+def explain_ended_early(command: Command, output: str) -> str:
     """What ended a command that did not end by itself, or an empty string where it did or nobody can know."""
-    if command.rc == INTERRUPTED:
+    if command.rc == INTERRUPTED_RC:
         return "a signal ended it, or the agent was stopped meanwhile"
-    limit = TOO_LONG_SAID.search(output) if command.rc == TOO_LONG else None
+    limit = TIMEOUT_MESSAGE.search(output) if command.rc == TIMEOUT_RC else None
     return f"the agent ended it after {limit[1]}, the longest that it lets a command run" if limit else ""
 
 
-def shortened(command: Command, output: Output, limit: int | None) -> Output:
+def limit_output(command: Command, output: Output, limit: int | None) -> Output:
     """The end of an output, at most so many characters; what stands there instead of an output stays whole.
 
     Args:
@@ -384,7 +384,7 @@ def shortened(command: Command, output: Output, limit: int | None) -> Output:
     return output.end(limit)
 
 
-def sudo_advice(output: str) -> str:
+def explain_sudo(output: str) -> str:
     """What to do about a sudo in the line that Alpacon did not let through; empty where there is none."""
     found = _SUDO.search(output)
     if not found:

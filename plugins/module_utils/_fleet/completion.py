@@ -15,7 +15,7 @@ from typing import Any
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, cancel
 from .._api.errors import AlpaconError, LostResponse
-from .._api.outputs import newest_chunk
+from .._api.outputs import fetch_newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
 from .._api.servers import query_servers
 from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
@@ -105,7 +105,7 @@ class Presence:
             command = job.known
             if job.missing_since or not was_restarted(command, job.server):
                 return False
-            progress = command.status, newest_chunk(self._client, command)
+            progress = command.status, fetch_newest_chunk(self._client, command)
         except AlpaconError:
             return False
         restart = self._restarts.get(command.id)

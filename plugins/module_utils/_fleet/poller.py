@@ -15,7 +15,7 @@ from .._api.client import Client
 from .._api.commands import COMMANDS_PATH, find_command
 from .._api.errors import AlpaconError
 from .._api.lists import NEWEST_FIRST
-from .._api.outputs import Output, output_of_row, read_output, shortened
+from .._api.outputs import Output, fetch_output, limit_output, parse_output
 from .._api.records import IN_PROGRESS, Command, parse_added_at, parse_row_id
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
@@ -291,7 +291,7 @@ class KeptOutputs:
 
     def take(self, job: Job) -> bool:
         """Keep the output that the row of the job's command carries; whether it carries all of it."""
-        output = output_of_row(job.known)
+        output = parse_output(job.known)
         if output:
             self._keep(job, output)
         return output is not None
@@ -300,7 +300,7 @@ class KeptOutputs:
         """Keep the output of the job's command, from wherever the workspace has it."""
         try:
             is_whole = make_end_check(job.known, job.body.get("line"))
-            self._keep(job, read_output(self._client, job.known, self._sleep, is_whole))
+            self._keep(job, fetch_output(self._client, job.known, self._sleep, is_whole))
         except AlpaconError as error:
             self.miss(job, error)
 
@@ -315,7 +315,7 @@ class KeptOutputs:
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
-        job.output = shortened(job.known, whole, self._limits.output_limit)
+        job.output = limit_output(job.known, whole, self._limits.output_limit)
         if job.output is not whole:
             job.command = job.known.without_result()
 

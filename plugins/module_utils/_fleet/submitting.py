@@ -24,7 +24,7 @@ from .._api.errors import (
     WorkspaceDown,
     unforeseen,
 )
-from .._api.lost_submits import LostSubmit, Requester, find_submitted, requester_of
+from .._api.lost_submits import LostSubmit, Requester, fetch_requester, find_submitted
 from .._api.records import NEVER_RAN, Command, to_iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
 from .journal import hidden_line
@@ -193,7 +193,7 @@ class Submitting:
         """Who the token is, asked once."""
         with self._asking:
             if self._requester is None:
-                self._requester = requester_of(self._client)
+                self._requester = fetch_requester(self._client)
             return self._requester
 
 

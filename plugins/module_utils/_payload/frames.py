@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Callable
 
-from .._api.outputs import Output, why_ended_early, why_never_began
+from .._api.outputs import Output, explain_ended_early, explain_never_began
 from .._api.records import Command
 from .packing import REFUSED, parse_digest
 
@@ -161,7 +161,7 @@ def unpack_output(command: Command, output: Output, line: str | None = None) -> 
         The command with its exit code, if only the server said it, and the output. An answer that is not whole is an
         output that is not complete.
     """
-    never_began = why_never_began(command, output.text)
+    never_began = explain_never_began(command, output.text)
     if never_began:
         return command, replace(output, refused=never_began)
     line = line or command.line
@@ -203,7 +203,7 @@ def _without_frame(command: Command, output: Output, line: str, error: FrameErro
     """What can be said of an output that is not the whole frame."""
     why, doubt = str(error), ""
     if isinstance(error, IncompleteFrame):
-        why = why_ended_early(command, output.text) or why
+        why = explain_ended_early(command, output.text) or why
     elif isinstance(error, PayloadRefused):
         if _may_be(command, REFUSED):
             return Output("", refused=f"the server refused what was carried, since {why}")

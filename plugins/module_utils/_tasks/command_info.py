@@ -14,7 +14,7 @@ from typing import Any, Callable
 from .._api.client import Client
 from .._api.commands import find_command
 from .._api.errors import AlpaconError, UsageError
-from .._api.outputs import Output, read_output, shortened
+from .._api.outputs import Output, fetch_output, limit_output
 from .._api.records import Command, to_iso
 from .._api.settings import Warn
 from .._fleet.run import Run
@@ -126,7 +126,7 @@ class _Outputs:
 
     def read(self, command: Command) -> Output:
         try:
-            return self._each.read(partial(read_output, self._client, command, is_whole=make_end_check(command)))
+            return self._each.read(partial(fetch_output, self._client, command, is_whole=make_end_check(command)))
         except AlpaconError as error:
             self._warn(f"The output of command {command.id} could not be read. {error}")
             return Output(command.result or "", complete=False)
@@ -147,7 +147,7 @@ def listed(
     output = None
     if read and command.finished:
         command, output = unpack_output(command, read(command))
-        output = shortened(command, output, output_limit)
+        output = limit_output(command, output, output_limit)
     described = describe(command, output)
     if not read:
         for key in _OUTPUT_KEYS:
@@ -213,5 +213,5 @@ def _no_command(term: str, query: Query, of_other_status: Command | None) -> str
 def _wanted(client: Client, command: Command, want: str) -> Any:
     if want == "id":
         return command.id
-    described = listed(command, partial(read_output, client, is_whole=make_end_check(command)))
+    described = listed(command, partial(fetch_output, client, is_whole=make_end_check(command)))
     return described if want == "record" else described["stdout"]

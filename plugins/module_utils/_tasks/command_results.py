@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .._api.outputs import Output, sudo_advice, why_ended_early, why_never_began
+from .._api.outputs import Output, explain_ended_early, explain_never_began, explain_sudo
 from .._api.records import STATUSES, Command, Server, to_iso
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
 from .._payload.frames import SKIPPED
@@ -95,7 +95,7 @@ def _without_names(job: Job, output: Output) -> str:
     if not job.command or not output.refused:
         return output.refused
     unnamed = replace(job.command, username=None, groupname=None)
-    return why_never_began(unnamed, output.text) or output.refused
+    return explain_never_began(unnamed, output.text) or output.refused
 
 
 def _last_words(output: Output) -> str:
@@ -106,14 +106,14 @@ def _last_words(output: Output) -> str:
 def _failure(command: Command, output: Output) -> str:
     if output.refused:
         return f"Never ran: {output.refused}."
-    why = command.error_phase or why_ended_early(command, output.text)
+    why = command.error_phase or explain_ended_early(command, output.text)
     because = f" ({why})" if why else ""
     if command.rc is None:
         return f"It failed, and no exit code came{because}. Whether it ran is not known."
     stated = "none" if command.may_have_chunks else "no exit codes"
     assumed = f" (assumed: the workspace states {stated}, so success_codes has no effect)"
     ended = f"The command ended with rc {command.rc}{because}{'' if command.exit_code is not None else assumed}."
-    advice = "" if command.error_phase else sudo_advice(f"{output.text}\n{output.stderr}")
+    advice = "" if command.error_phase else explain_sudo(f"{output.text}\n{output.stderr}")
     return f"{ended} {advice}".rstrip()
 
 

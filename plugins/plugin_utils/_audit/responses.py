@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, why_ended_early
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, explain_ended_early
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
 
@@ -270,7 +270,7 @@ def _why_not(job: Job) -> str:
         why = f"The command got no result: {command.error_phase}."
     elif output.refused:
         why = f"Never ran: {output.refused}."
-    elif ended := why_ended_early(command, output.text):
+    elif ended := explain_ended_early(command, output.text):
         why = f"It ended early: {ended}."
     elif not command.ran or command.rc is None:
         why = job.msg or "It failed, and no exit code came."

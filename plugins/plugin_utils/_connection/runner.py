@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     LostResponse,
     UsageError,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TOO_LONG, blames_account
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TIMEOUT_RC, blames_account
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -204,7 +204,7 @@ class ServerRunner:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
                 return RunResult(job.known.rc, stdout, stderr, output.mark)
-            advice = _ASYNC if job.known.rc == TOO_LONG else ""
+            advice = _ASYNC if job.known.rc == TIMEOUT_RC else ""
             raise AlpaconError(f"{self._access.host}: command {job.id} has run. {output.note}{advice}")
         # The sentence of the outcome is for those who have asked for a command.
         said = (job.msg or (outcome.sentence if outcome else "")).replace(Outcome.TIMED_OUT.sentence, _GOES_ON)

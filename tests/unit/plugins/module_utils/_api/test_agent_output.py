@@ -11,8 +11,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import (
     Output,
     blames_account,
-    shortened,
-    why_never_began,
+    explain_never_began,
+    limit_output,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row
@@ -32,14 +32,14 @@ CASCADE = "cancelled due to prior command failure"
     ],
 )
 def test_each_stream_keeps_its_end(text: str, stderr: str, limit: int, kept: tuple[str, str], left_out: str) -> None:
-    output = shortened(RAN, Output(text, stderr=stderr), limit)
+    output = limit_output(RAN, Output(text, stderr=stderr), limit)
     assert (output.text, output.stderr, output.complete) == (*kept, False)
     assert output.note == f"output_limit cut {left_out} off the start of its output."
 
 
 @pytest.mark.parametrize(("text", "limit"), [("0123\n", 4), ("\n", 0), ("", 0), ("0123456789", None)])
 def test_an_output_within_the_limit_stays_as_it_is(text: str, limit: int | None) -> None:
-    assert shortened(RAN, Output(text), limit) == Output(text)
+    assert limit_output(RAN, Output(text), limit) == Output(text)
 
 
 def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
@@ -47,9 +47,9 @@ def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
         current_row(status="failed", success=False, result=CASCADE, delivered_at=None, acked_at=None, handled_at=None)
     )
     assert dropped.ran is False
-    assert shortened(dropped, Output(CASCADE), 3).text == CASCADE
-    assert shortened(FAILED, Output(f"alpamon: {NO_USER}", refused="no account"), 3).text == f"alpamon: {NO_USER}"
-    assert shortened(FAILED, Output(f"{NO_USER}, it says"), 3).text == "ays"
+    assert limit_output(dropped, Output(CASCADE), 3).text == CASCADE
+    assert limit_output(FAILED, Output(f"alpamon: {NO_USER}", refused="no account"), 3).text == f"alpamon: {NO_USER}"
+    assert limit_output(FAILED, Output(f"{NO_USER}, it says"), 3).text == "ays"
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
 )
 def test_a_line_that_ran_may_write_what_agents_do(fields: Row, never_began: bool) -> None:
     command = Command.from_row(current_row(**{"status": "failed", "success": False, "exit_code": 1, **fields}))
-    assert bool(why_never_began(command, NO_USER)) is never_began
+    assert bool(explain_never_began(command, NO_USER)) is never_began
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_a_line_that_ran_may_write_what_agents_do(fields: Row, never_began: bool
 )
 def test_an_account_that_is_refused_is_named(said: str, why: str) -> None:
     row = current_row(status="failed", success=False, exit_code=1, username="ann lee", groupname="domain users")
-    found = why_never_began(Command.from_row(row), f"alpamon: {said}\n")
+    found = explain_never_began(Command.from_row(row), f"alpamon: {said}\n")
     assert found.startswith(why)
     assert ("over the connection with alpacon_groupname" in found) == ("group" in said)
 

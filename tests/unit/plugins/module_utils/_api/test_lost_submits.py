@@ -24,8 +24,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits 
     LostSubmit,
     OwnCommands,
     Requester,
+    fetch_requester,
     find_submitted,
-    requester_of,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.tests.unit.support import (
@@ -85,7 +85,7 @@ def test_whose_a_command_surely_is(
 @pytest.mark.parametrize(("application", "username"), [({"username": "deploy"}, "deploy"), (None, None)])
 def test_a_service_token_runs_commands_by_a_name_of_its_own(application: Any, username: str | None) -> None:
     client: Any = SimpleNamespace(get={WHOAMI: {"principal_type": "application", "application": application}}.get)
-    assert requester_of(client) == Requester(username=username)
+    assert fetch_requester(client) == Requester(username=username)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_user_is_known_by_names_and_runs_commands_by_one(
 ) -> None:
     answers = {MYSELF: {"id": SERVER, **user}}
     client: Any = SimpleNamespace(get=lambda path: answers.get(path, {}))
-    assert requester_of(client) == Requester(SERVER, names, username)
+    assert fetch_requester(client) == Requester(SERVER, names, username)
 
 
 SENT = datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
@@ -218,4 +218,4 @@ def test_a_workspace_that_knows_no_such_question_has_no_users(error: Exception, 
     client: Any = SimpleNamespace(get=get)
     assert OwnCommands(client).include(command(), Match(SERVER)) is is_anybodys
     with contextlib.nullcontext() if is_anybodys else pytest.raises(ApiError):
-        assert requester_of(client) == NOBODY
+        assert fetch_requester(client) == NOBODY

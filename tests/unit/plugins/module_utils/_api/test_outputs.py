@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse, UnknownAddress
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, read_output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, fetch_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row, old_row
 
@@ -52,7 +52,7 @@ def ended(**fields: Any) -> Command:
 def read(*chunks: Any, age: int = 3_600_000, **fields: Any) -> Output:
     """The output of a command that ended an hour ago, for which nothing is waited."""
     client: Any = Chunks(age, *chunks)
-    output = read_output(client, ended(**fields), lambda _seconds: pytest.fail("nothing is waited for"))
+    output = fetch_output(client, ended(**fields), lambda _seconds: pytest.fail("nothing is waited for"))
     assert len(client.queries) == 1
     return output
 
@@ -63,7 +63,7 @@ def is_whole(text: str) -> bool:
 
 MARKER = "\n... [9 bytes truncated] ...\n"
 LIMIT = "Command timed out after 30m0s"
-TOO_LONG: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
+TIMEOUT_RC: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ TOO_LONG: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
         (-5000, {}, True, [0.3]),
         (5000, {"handled_at": None}, False, [0.6]),
         (200, {"status": "failed", "exit_code": -1}, True, [0.4]),
-        (200, TOO_LONG, True, [0.4]),
-        (200, {**TOO_LONG, "exit_code": 123, "result": None}, True, [0.1]),
+        (200, TIMEOUT_RC, True, [0.4]),
+        (200, {**TIMEOUT_RC, "exit_code": 123, "result": None}, True, [0.1]),
     ],
 )
 def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
@@ -85,7 +85,7 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
 ) -> None:
     pauses: list[float] = []
     client: Any = Chunks(age, "text")
-    output = read_output(client, ended(**fields), pauses.append, is_whole if is_framed else None)
+    output = fetch_output(client, ended(**fields), pauses.append, is_whole if is_framed else None)
     assert output == Output(f"text{fields.get('result') or ''}")
     assert pauses == pytest.approx(slept)
 
@@ -104,7 +104,7 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
 )
 def test_output_that_its_row_carries_costs_no_request(row: Row, output: Output) -> None:
     client: Any = None
-    assert read_output(client, Command.from_row(row)) == output
+    assert fetch_output(client, Command.from_row(row)) == output
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_output_that_its_row_carries_costs_no_request(row: Row, output: Output) 
 )
 def test_a_result_that_was_cut_and_has_no_chunks(row: Row) -> None:
     client: Any = Chunks(3_600_000)
-    output = read_output(client, Command.from_row(row))
+    output = fetch_output(client, Command.from_row(row))
     assert output == Output(MARKER, False, "Output is incomplete: the agent cut it in the middle.")
 
 
@@ -172,7 +172,7 @@ def test_a_chunk_that_comes_late_is_waited_for() -> None:
         if len(pauses) == 5:
             client.rows_now.append({"seq": 1, "content": "b"})
 
-    assert read_output(client, ended(), sleep) == Output("abc")
+    assert fetch_output(client, ended(), sleep) == Output("abc")
     assert pauses == [0.6, 0.3, 0.6, 1.2, 2.4]
     assert [query.get("seq__gte") for query in client.queries] == [None, 1, 1, 1, 1]
 
@@ -202,7 +202,7 @@ def cut(text: str) -> str:
     ("chunks", "fields", "output"),
     [
         (pieces(TEXT), {"result": cut(TEXT)}, Output(TEXT)),
-        (pieces(TEXT), {**TOO_LONG, "result": cut(TEXT) + LIMIT}, Output(TEXT + LIMIT)),
+        (pieces(TEXT), {**TIMEOUT_RC, "result": cut(TEXT) + LIMIT}, Output(TEXT + LIMIT)),
         # What the agent says meanwhile differs in its chunks.
         (
             [*pieces(TEXT), f"alpamon: {SAID}\n"],
@@ -217,7 +217,7 @@ def test_a_result_that_was_cut_is_whole_in_its_chunks(chunks: list[str], fields:
 
 @pytest.mark.parametrize("said", ["", LIMIT])
 def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> None:
-    output = read(*pieces(TEXT)[:-1], **{**TOO_LONG, "result": cut(TEXT) + said})
+    output = read(*pieces(TEXT)[:-1], **{**TIMEOUT_RC, "result": cut(TEXT) + said})
     came = output.text[: len(output.text) - len(said)]
     assert TEXT.startswith(came)
     assert not output.complete
@@ -274,7 +274,7 @@ def test_end_that_never_arrived_comes_from_the_result(chunks: list[str], complet
     pauses: list[float] = []
     client: Any = Chunks(10_000, *chunks)
     result = "head\n... [6 bytes truncated] ...\na tail"
-    output = read_output(client, ended(result=result), pauses.append, lambda text: text.endswith("tail"))
+    output = fetch_output(client, ended(result=result), pauses.append, lambda text: text.endswith("tail"))
     assert output.complete is complete
     assert output.text == ("headmiddlea tail" if complete else "".join(chunks))
     assert bool(pauses) is not complete, "nothing is waited for"
