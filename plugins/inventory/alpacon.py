@@ -167,7 +167,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     ApiError,
     ConnectionFailed,
     LostResponse,
-    Untrusted,
+    UntrustedCertificate,
     UsageError,
     clean_line,
 )
@@ -574,7 +574,7 @@ def _entry(cache: Any, key: str, origin: str) -> dict[str, Any] | None:
 def _is_unreachable(error: AlpaconError) -> bool:
     if isinstance(error, ApiError):
         return error.status >= 500
-    return not isinstance(error, Untrusted)
+    return not isinstance(error, UntrustedCertificate)
 
 
 def _now() -> str:

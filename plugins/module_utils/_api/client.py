@@ -25,8 +25,8 @@ from .errors import (
     ApiError,
     ConnectionFailed,
     LostResponse,
-    UnknownAddress,
-    Untrusted,
+    UnknownEndpoint,
+    UntrustedCertificate,
     WorkspaceDown,
     clean,
 )
@@ -428,7 +428,7 @@ class Client:
     def _is_passing(error: Exception) -> bool:
         if isinstance(error, ApiError):
             return error.status in _PASSING and error.code != "server_not_connected"
-        return not isinstance(error, (Untrusted, UnknownAddress))
+        return not isinstance(error, (UntrustedCertificate, UnknownEndpoint))
 
     @staticmethod
     def _is_throttled(error: Exception) -> bool:
@@ -436,7 +436,9 @@ class Client:
 
     @classmethod
     def _is_unaccepted(cls, error: Exception) -> bool:
-        return cls._is_throttled(error) or (isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted))
+        return cls._is_throttled(error) or (
+            isinstance(error, ConnectionFailed) and not isinstance(error, UntrustedCertificate)
+        )
 
     @staticmethod
     def _pause_after(error: Exception, attempt: int) -> float:
@@ -586,4 +588,4 @@ def _is_outage(error: AlpaconError) -> bool:
     """Return True for what a workspace answers that has accepted the token before and is in trouble now."""
     if isinstance(error, ApiError):
         return error.is_unexplained or (error.status >= 500 and not error.stated)
-    return isinstance(error, ConnectionFailed) and not isinstance(error, Untrusted)
+    return isinstance(error, ConnectionFailed) and not isinstance(error, UntrustedCertificate)

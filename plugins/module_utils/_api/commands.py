@@ -16,7 +16,7 @@ from typing import Any, Callable
 
 from .client import Client
 from .errors import (
-    HIDDEN,
+    NO_ACCESS_STATUSES,
     AlpaconError,
     ApiError,
     IncompleteList,
@@ -78,7 +78,7 @@ def list_newest_commands(client: Client) -> list[Command]:
     try:
         page = next(client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST}), None)
     except ApiError as error:
-        if error.refuses_token or error.status not in HIDDEN:
+        if error.refuses_token or error.status not in NO_ACCESS_STATUSES:
             raise
         return []
     return list(parse_commands(page.rows)) if page else []
@@ -254,7 +254,7 @@ def supports_env(client: Client) -> bool | None:
     try:
         page = next(client.pages(SERVERS_PATH, {"ordering": "name"}), None)
     except ApiError as error:
-        if error.refuses_token or error.status not in HIDDEN:
+        if error.refuses_token or error.status not in NO_ACCESS_STATUSES:
             raise
         return None
     return detect_env_by_servers(parse_servers(page.rows)) if page else None

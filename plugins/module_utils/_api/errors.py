@@ -163,7 +163,7 @@ _UNPRINTABLE = re.compile(
 
 
 #: Statuses that say that the token may not read something, which is no reason to give up.
-HIDDEN = (403, 404)
+NO_ACCESS_STATUSES = (403, 404)
 
 
 def clean(text: Any) -> str:
@@ -212,7 +212,7 @@ def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = 
     return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
 
 
-def unforeseen(error: BaseException, no_log: bool) -> AlpaconError:
+def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
     """What nobody has thought of costs the commands that it concerns, not the ids of all.
 
     Args:
@@ -237,7 +237,7 @@ class TimeHasPassed(AlpaconError):
     """The time at which a command was to run had passed before it could be submitted, so nothing was sent."""
 
 
-class Untrusted(ConnectionFailed):
+class UntrustedCertificate(ConnectionFailed):
     """The server's certificate is not trusted, which no repetition changes."""
 
 
@@ -266,7 +266,7 @@ class LostResponse(AlpaconError):
     status: int | None = None
 
 
-class UnknownAddress(LostResponse):
+class UnknownEndpoint(LostResponse):
     """The workspace does not know an address, which says nothing of a record and does not change."""
 
 

@@ -15,7 +15,7 @@ from typing import Any, Callable, NamedTuple
 
 from .client import Client
 from .commands import COMMANDS_PATH, Match, find_command
-from .errors import AlpaconError, ApiError, LostResponse, UnknownAddress
+from .errors import AlpaconError, ApiError, LostResponse, UnknownEndpoint
 from .lists import NEWEST_FIRST, PAGE_SIZE
 from .records import Command, is_same_time, is_uuid, last_moment, parse_commands, parse_time
 
@@ -219,7 +219,7 @@ def _asked(client: Client, path: str) -> Any:
     except ApiError as error:
         if error.status != 404:
             raise
-    except UnknownAddress:
+    except UnknownEndpoint:
         pass  # a server that is older than this question
     return None
 

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 from .client import Client
 from .commands import get_command_path
-from .errors import ApiError, LostResponse, UnknownAddress, clean_line
+from .errors import ApiError, LostResponse, UnknownEndpoint, clean_line
 from .records import Command, to_text
 from .response import MAX_RESPONSE_BYTES
 
@@ -131,7 +131,7 @@ def fetch_newest_chunk(client: Client, command: Command) -> Any:
         return None
     try:
         return client.get(f"{get_command_path(command.id)}chunks/", {"ordering": "-seq", "page_size": 1})
-    except UnknownAddress:
+    except UnknownEndpoint:
         return None
     except ApiError as error:
         if error.status != 404:
@@ -246,7 +246,7 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
                 nowhere += 1
             if size > MAX_RESPONSE_BYTES:
                 raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
-    except UnknownAddress:
+    except UnknownEndpoint:
         return None  # as below, in words of 2024
     except ApiError as error:
         if error.status != 404:

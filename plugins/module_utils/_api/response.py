@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .errors import ApiError, LostResponse, UnknownAddress, clean, error_from_body
+from .errors import ApiError, LostResponse, UnknownEndpoint, clean, error_from_body
 from .settings import Redaction
 
 #: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
@@ -92,7 +92,7 @@ def _refusal(error: ApiError, body: Any) -> ApiError | LostResponse:
     if error.stated or (error.status != 404 and error.method == "GET"):
         return error
     if error.status == 404 and _DJANGO_404 in str(body):
-        return UnknownAddress(f"{error} This workspace does not know the address; it may be an older one.")
+        return UnknownEndpoint(f"{error} This workspace does not know the address; it may be an older one.")
     if error.status == 404:
         # A proxy without its server, or no workspace at all: no word about the record.
         lost = LostResponse(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")

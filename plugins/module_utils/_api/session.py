@@ -21,9 +21,9 @@ from collections.abc import Mapping
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from .errors import AlpaconError, ConnectionFailed, LostResponse, MissingLibrary, Untrusted, UsageError
+from .errors import AlpaconError, ConnectionFailed, LostResponse, MissingLibrary, UntrustedCertificate, UsageError
 from .response import MAX_RESPONSE_BYTES, unpack_body
-from .settings import EXAMPLE_OF_URL, VERSION, Redaction, Settings, check_host
+from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host
 
 try:
     import requests
@@ -110,7 +110,7 @@ class Session:
         try:
             requests.PreparedRequest().prepare_url(url, {})
         except requests.exceptions.RequestException:
-            raise UsageError("url", f"'{url}' is not an http or https URL", EXAMPLE_OF_URL) from None
+            raise UsageError("url", f"'{url}' is not an http or https URL", URL_EXAMPLE) from None
         proxy = select_proxy(url, self._proxies)
         if not proxy:
             return ""
@@ -394,12 +394,12 @@ def _unsent(method: str, path: str, origin: str, cause: Any, reason: str) -> Con
     """What to say where no connection was made; nobody repeats what no repetition changes."""
     what = f"{method} {path}"
     if isinstance(cause, (ssl.SSLCertVerificationError, CertificateError)):
-        return Untrusted(
+        return UntrustedCertificate(
             f"{what}: the certificate of {origin} is not trusted: {reason}."
             " Name the CA in ca_path if it is a private one."
         )
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return Untrusted(
+        return UntrustedCertificate(
             f"{what}: {origin} does not speak TLS as it should: {reason}. Check the scheme and the name in url."
         )
     return ConnectionFailed(f"{what}: no connection to {origin}: {reason}. Check url, the network and any proxy.")

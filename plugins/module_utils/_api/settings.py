@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 from urllib.parse import urlsplit
 
-EXAMPLE_OF_URL = "Give one such as https://my-workspace.us1.alpacon.io."
+URL_EXAMPLE = "Give one such as https://my-workspace.us1.alpacon.io."
 
 #: Takes a warning for the user.
 Warn = Callable[[str], None]
@@ -64,9 +64,9 @@ def check_host(host: str | None) -> None:
     host.encode("idna")
 
 
-HIDDEN = "********"
+REDACTED = "********"
 #: A shorter text is no secret, and hiding it would hide half of every output.
-SHORTEST_SECRET = 4
+MIN_SECRET_LENGTH = 4
 #: The credentials of a header; the id of an agent is none.
 _CREDENTIALS = re.compile(r'\b(?:token|key)="([^"]*)"')
 
@@ -83,17 +83,17 @@ class Redaction:
 
     def __init__(self, authorization: str = "", others: Iterable[str] = ()) -> None:
         given = (*_CREDENTIALS.findall(authorization), *others)
-        secrets = [secret for secret in given if len(secret) >= SHORTEST_SECRET]
+        secrets = [secret for secret in given if len(secret) >= MIN_SECRET_LENGTH]
         pattern = "|".join("".join(map(_ways_to_write, secret)) for secret in secrets) or "(?!)"
         self._in_text, self._in_bytes = re.compile(pattern), re.compile(pattern.encode("utf-8"))
 
     def text(self, text: str) -> str:
         """A text without them."""
-        return self._in_text.sub(HIDDEN, text)
+        return self._in_text.sub(REDACTED, text)
 
     def content(self, content: bytes) -> bytes:
         """What was received, without them."""
-        return self._in_bytes.sub(HIDDEN.encode("ascii"), content)
+        return self._in_bytes.sub(REDACTED.encode("ascii"), content)
 
 
 def _ways_to_write(character: str) -> str:

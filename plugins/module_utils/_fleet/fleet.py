@@ -19,7 +19,7 @@ from functools import partial
 from typing import Callable
 
 from .._api.client import Client
-from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, unforeseen
+from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, wrap_unexpected
 from .._api.lists import PAGE_SIZE
 from . import completion
 from .completion import Presence, is_cut_off, may_be_restarted, offline, waits_for
@@ -308,7 +308,7 @@ class Fleet:
                 raise error
             if error:
                 # Whatever it is, it must not take the ids of the other commands with it.
-                self._note_unforeseen(job, act, unforeseen(error, self._run.no_log))
+                self._note_unforeseen(job, act, wrap_unexpected(error, self._run.no_log))
             if act is _Act.SUBMIT:
                 self._follow(job)
             elif act is _Act.FOLLOW_UP:
@@ -430,7 +430,7 @@ class Fleet:
         except AlpaconError as error:
             return error
         except Exception as error:
-            return unforeseen(error, self._run.no_log)
+            return wrap_unexpected(error, self._run.no_log)
         return None
 
     def _settle_all(self, began: float, failure: AlpaconError | None) -> None:
@@ -465,7 +465,7 @@ class Fleet:
             elif completion.is_lost(job, time.monotonic()):
                 completion.time_out(job, self._limits)
         except Exception as error:
-            self._lose(job, unforeseen(error, self._run.no_log))
+            self._lose(job, wrap_unexpected(error, self._run.no_log))
             return
         if job.outcome:
             self._over(job)
@@ -506,7 +506,7 @@ class Fleet:
             try:
                 withdraws = completion.time_out(job, self._limits)
             except Exception as error:
-                self._lose(job, unforeseen(error, self._run.no_log))
+                self._lose(job, wrap_unexpected(error, self._run.no_log))
                 continue
             if withdraws:
                 self._start(_Act.WITHDRAW, partial(completion.withdraw, self._client), job)

@@ -22,7 +22,7 @@ from .._api.errors import (
     LostResponse,
     TimeHasPassed,
     WorkspaceDown,
-    unforeseen,
+    wrap_unexpected,
 )
 from .._api.lost_submits import LostSubmit, Requester, fetch_requester, find_submitted
 from .._api.records import NEVER_RAN, Command, to_iso
@@ -256,7 +256,7 @@ class LostJobs:
     """The jobs of a fleet whose submits got no answer: commands that are under way, perhaps, with ids not yet known.
 
     Args:
-        no_log: see :func:`._api.errors.unforeseen`.
+        no_log: see :func:`._api.errors.wrap_unexpected`.
     """
 
     def __init__(self, submitting: Submitting, limits: Limits, no_log: bool) -> None:
@@ -285,7 +285,7 @@ class LostJobs:
         except AlpaconError as error:
             failure = error
         except Exception as error:
-            failure = unforeseen(error, self._no_log)
+            failure = wrap_unexpected(error, self._no_log)
         self._failed = self._failed + 1 if failure else 0
         for job in self.jobs:
             if job.command is None and self._is_hopeless(job, began, failure):

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .._api.errors import UsageError
-from .._api.settings import EXAMPLE_OF_URL, Settings, Warn, check_host
+from .._api.settings import URL_EXAMPLE, Settings, Warn, check_host
 from .values import check_credential, parse_boolean, parse_number
 
 #: The longest that a request may be told to take, in seconds.
@@ -89,11 +89,11 @@ def _base_url(url: str) -> str:
     if not sound:
         # What stands before an @ may be a password.
         shown = f"'{url}'" if "@" not in url else "what is given"
-        raise UsageError("url", f"{shown} is not an http or https URL", EXAMPLE_OF_URL)
+        raise UsageError("url", f"{shown} is not an http or https URL", URL_EXAMPLE)
     if parts.username or parts.password:
         raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
     if parts.query or parts.fragment:
-        raise UsageError("url", f"'{url}' has a query or fragment", EXAMPLE_OF_URL)
+        raise UsageError("url", f"'{url}' has a query or fragment", URL_EXAMPLE)
     path = parts.path.rstrip("/")
     if path.endswith("/api"):
         path = path[: -len("/api")]

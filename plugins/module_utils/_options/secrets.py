@@ -13,7 +13,7 @@ from typing import Any
 
 from .._api.errors import AlpaconError, UsageError, clean, clean_line
 from .._api.records import STATUSES
-from .._api.settings import HIDDEN, SHORTEST_SECRET
+from .._api.settings import MIN_SECRET_LENGTH, REDACTED
 from .connection import CONNECTION
 
 #: Options whose whole values are secrets.
@@ -36,7 +36,7 @@ def collect_secrets(options: Mapping[str, Any]) -> set[str]:
         for text in (value, *value.splitlines()):
             for form in (text, text.strip()):
                 hidden |= {form, *_escaped(form)}
-    return {text for text in hidden if len(text.strip()) >= SHORTEST_SECRET}
+    return {text for text in hidden if len(text.strip()) >= MIN_SECRET_LENGTH}
 
 
 def without_value(error: AlpaconError) -> AlpaconError:
@@ -60,7 +60,7 @@ def _hide_in_text(text: str, hidden: set[str]) -> str:
     shown, end = [], 0
     for start, stop in sorted(_places(text, hidden)):
         if start >= end:
-            shown += [text[end:start], HIDDEN]
+            shown += [text[end:start], REDACTED]
         end = max(end, stop)
     return "".join((*shown, text[end:])) if shown else text
 

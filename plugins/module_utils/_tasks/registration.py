@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownAddress
+from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownEndpoint
 from .._api.records import Server, parse_key, parse_row_id, to_text
 from .._api.servers import SERVERS_PATH
 from .._fleet.run import Run
@@ -92,7 +92,7 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
         attempt = RegistrationAttempt.begin(task.options)
         try:
             return _post(task, attempt), lost
-        except UnknownAddress:
+        except UnknownEndpoint:
             raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
         except LostResponse as error:
             lost.append(attempt)
@@ -223,7 +223,7 @@ def _delete_by_agent(task: RegistrationTask) -> bool:
     try:
         try:
             task.clients.agent.write("DELETE", path)
-        except UnknownAddress:
+        except UnknownEndpoint:
             if task.clients.user is None:
                 raise RegistrationError(
                     "This workspace knows no end of a registration by its agent. Give an API token in token, or delete"

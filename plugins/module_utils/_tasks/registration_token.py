@@ -14,7 +14,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownAddress, UsageError, did_you_mean
+from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownEndpoint, UsageError, did_you_mean
 from .._api.records import is_uuid, normalize_uuid, parse_key, parse_row_id, parse_time, to_iso, to_text
 from .._fleet.run import Run, has_ended, process_mark
 from .._options import values
@@ -195,7 +195,7 @@ class TokenTask:
         """List the tokens that the search for the name finds; some workspaces list all."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.options.name}))
-        except UnknownAddress:
+        except UnknownEndpoint:
             raise AlpaconError(NO_REGISTRATION) from None
         return [RegistrationToken.from_row(row) for row in rows if parse_row_id(row)]
 

@@ -25,13 +25,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
     list_server_commands,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    HIDDEN,
+    NO_ACCESS_STATUSES,
     SENTENCES,
     AlpaconError,
     ApiError,
     RunIsOver,
     UsageError,
-    unforeseen,
+    wrap_unexpected,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import OwnCommands
@@ -230,7 +230,7 @@ class WorkspaceAudit:
         try:
             known: dict[str, list[Server]] | None = query_servers(self.client, references, whole_rows=True)[0]
         except ApiError as error:
-            if error.refuses_token or error.status not in HIDDEN:
+            if error.refuses_token or error.status not in NO_ACCESS_STATUSES:
                 raise
             known = None
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
@@ -410,7 +410,7 @@ def ask(
             raise
         except Exception as error:
             # What nobody has thought of costs the answers of this workspace, not those of others.
-            failure = error if isinstance(error, AlpaconError) else unforeseen(error, run.no_log)
+            failure = error if isinstance(error, AlpaconError) else wrap_unexpected(error, run.no_log)
             audit.give_up(failure)
             return audit, failure
     return audit, None

@@ -34,7 +34,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     ApiError,
     ConnectionFailed,
     LostResponse,
-    UnknownAddress,
+    UnknownEndpoint,
     UsageError,
     WorkspaceDown,
 )
@@ -493,7 +493,7 @@ def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect,
 def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: FakeClock) -> None:
     not_found = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
     client, server = scripted(Response(not_found, 404))
-    with pytest.raises(UnknownAddress, match="does not know the address") as caught:
+    with pytest.raises(UnknownEndpoint, match="does not know the address") as caught:
         client.get(LIST)
     assert "no answer of an Alpacon workspace" not in str(caught.value)
     assert (len(server.requests), clock.slept) == (1, [])

@@ -21,7 +21,7 @@ from system.support import FakeClock, Response, ScriptedServer, socket_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     ConnectionFailed,
-    Untrusted,
+    UntrustedCertificate,
     UsageError,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, TOKEN
@@ -57,7 +57,7 @@ def test_a_certificate_that_is_not_trusted(
     server: ScriptedServer, connect: Connect, clock: FakeClock, theirs: Authority, named: bool
 ) -> None:
     client = connect(server, ca_path=str(theirs.file) if named else None, sleep=clock.sleep)
-    with pytest.raises(Untrusted, match=r"is not trusted.*ca_path"):
+    with pytest.raises(UntrustedCertificate, match=r"is not trusted.*ca_path"):
         client.write("POST", LIST, {})
     assert server.requests == []
     assert (client.requests, clock.slept) == (1, []), "no repetition helps"
@@ -78,7 +78,7 @@ def test_the_bundle_of_the_environment_is_used_where_nothing_else_is_said(
 ) -> None:
     monkeypatch.setenv(variable, str(ours.file))
     assert connect(server).get(LIST) == [1]
-    with pytest.raises(Untrusted):
+    with pytest.raises(UntrustedCertificate):
         connect(server, ca_path=str(theirs.file)).get(LIST)
     monkeypatch.setenv(variable, str(theirs.file))
     assert connect(server, ca_path=str(ours.file)).get(LIST) == [1]
@@ -112,7 +112,7 @@ def test_certificates_that_have_changed_meanwhile_are_read_anew(
 ) -> None:
     bundle = tmp_path / "bundle.pem"
     bundle.write_bytes(theirs.file.read_bytes())
-    with pytest.raises(Untrusted):
+    with pytest.raises(UntrustedCertificate):
         connect(server, ca_path=str(bundle)).get(LIST)
     bundle.write_bytes(ours.file.read_bytes() + b"\n")
     assert connect(server, ca_path=str(bundle)).get(LIST) == [1]
@@ -123,7 +123,7 @@ def test_certificates_that_have_changed_meanwhile_are_read_anew(
 
 def test_a_certificate_for_another_name(server: ScriptedServer, connect: Connect, ours: Authority) -> None:
     client = connect(server.url.replace("127.0.0.1", "localhost"), ca_path=str(ours.file))
-    with pytest.raises(Untrusted, match=r"is not trusted: .*localhost"):
+    with pytest.raises(UntrustedCertificate, match=r"is not trusted: .*localhost"):
         client.write("POST", LIST, {})
     assert (client.requests, server.requests) == (1, [])
 
@@ -154,5 +154,5 @@ def test_a_connection_that_breaks_before_tls_is_there_is_made_again(
     client = connect(breaking(end), sleep=clock.sleep, request_timeout=timeout)
     with pytest.raises(ConnectionFailed, match=f"no connection to .*({words})") as caught:
         client.write("POST", LIST, {})
-    assert not isinstance(caught.value, Untrusted)
+    assert not isinstance(caught.value, UntrustedCertificate)
     assert client.requests == ATTEMPTS

@@ -16,7 +16,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import Match, get_command_path
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UnknownAddress
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, UnknownEndpoint
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import (
     MYSELF,
     WHOAMI,
@@ -209,7 +209,11 @@ def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheap
 
 @pytest.mark.parametrize(
     ("error", "is_anybodys"),
-    [(ApiError("GET", "/", 404), True), (UnknownAddress("No such address."), True), (ApiError("GET", "/", 403), False)],
+    [
+        (ApiError("GET", "/", 404), True),
+        (UnknownEndpoint("No such address."), True),
+        (ApiError("GET", "/", 403), False),
+    ],
 )
 def test_a_workspace_that_knows_no_such_question_has_no_users(error: Exception, is_anybodys: bool) -> None:
     def get(_path: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse, UnknownAddress
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse, UnknownEndpoint
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, fetch_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, current_row, old_row
@@ -120,7 +120,7 @@ def test_a_result_that_was_cut_and_has_no_chunks(row: Row) -> None:
     assert output == Output(MARKER, False, "Output is incomplete: the agent cut it in the middle.")
 
 
-@pytest.mark.parametrize("error", [ApiError("GET", "/", 404, "api_not_found"), UnknownAddress("No such address.")])
+@pytest.mark.parametrize("error", [ApiError("GET", "/", 404, "api_not_found"), UnknownEndpoint("No such address.")])
 def test_a_workspace_that_knows_no_chunks(error: Exception) -> None:
     assert read(error, result="") == Output("")
 

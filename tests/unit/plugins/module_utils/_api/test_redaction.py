@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import HIDDEN, Redaction
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import REDACTED, Redaction
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
 
 #: Has every kind of character that a credential may have.
@@ -40,15 +40,15 @@ def of_token(token: str) -> Redaction:
 def test_however_it_is_written(token: str, write: Callable[[str], str]) -> None:
     text = f'Authorization=token=\\"{write(token)}\\", and twice: {write(token)}'
     for shown in (of_token(token).text(text), of_token(token).content(text.encode()).decode()):
-        assert shown == text.replace(write(token), HIDDEN)
+        assert shown == text.replace(write(token), REDACTED)
 
 
 def test_an_agent_has_a_key_and_its_id_is_no_secret() -> None:
     said = Redaction(f'id="{SERVER}", key="abcdefgh"').text(f"{SERVER} has no key abcdefgh")
-    assert said == f"{SERVER} has no key {HIDDEN}"
+    assert said == f"{SERVER} has no key {REDACTED}"
 
 
 @pytest.mark.parametrize("authorization", ["", 'token=""', 'token="abc"'])
 def test_what_is_no_secret_stays(authorization: str) -> None:
     assert Redaction(authorization).text('token="" of abc') == 'token="" of abc'
-    assert of_token("abcd").text("abc abcd") == f"abc {HIDDEN}"
+    assert of_token("abcd").text("abc abcd") == f"abc {REDACTED}"
