@@ -338,7 +338,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _read(self, settings: Settings, wanted: ServerFilter) -> list[Described]:
         # What is told goes to standard error, since the inventory may be listed on standard output.
-        with Client(settings, tell=self.display.warning) as client:
+        with Client(settings, report=self.display.warning) as client:
             return list(listing(client, wanted.parameters, Groups(client, self.display.warning)))
 
     def _readable(self, servers: list[Described]) -> list[Described]:

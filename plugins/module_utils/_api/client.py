@@ -77,11 +77,11 @@ class Outage:
         first, self._announced = not self._announced, True
         return first
 
-    def read(self) -> OutageState | None:
+    def read_state(self) -> OutageState | None:
         """Return the outage, or None if there is none."""
         return self._state
 
-    def write(self, state: OutageState | None) -> None:
+    def write_state(self, state: OutageState | None) -> None:
         """Replace the outage, under the lock."""
         self._state = state
 
@@ -91,26 +91,26 @@ class Outage:
         with self._lock:
             yield
 
-    def begin(self, now: float, pause: float) -> None:
+    def record_failure(self, now: float, pause: float) -> None:
         """Begin an outage, or go on with one; no probe is due before the pause is over."""
         with self.locked():
-            state = self.read() or OutageState(now, 0.0, pause)
-            self.write(state._replace(next_probe=max(state.next_probe, now + pause)))
+            state = self.read_state() or OutageState(now, 0.0, pause)
+            self.write_state(state._replace(next_probe=max(state.next_probe, now + pause)))
 
-    def take_probe(self, now: float) -> bool:
+    def acquire_probe(self, now: float) -> bool:
         """Return True if a probe is due, to one caller alone."""
         with self.locked():
-            state = self.read()
+            state = self.read_state()
             if state is None or now < state.next_probe:
                 return False
             pause = min(2 * state.pause, LONGEST_PROBE_PAUSE)
-            self.write(OutageState(state.since, now + pause, pause))
+            self.write_state(OutageState(state.since, now + pause, pause))
             return True
 
-    def end(self) -> None:
+    def clear(self) -> None:
         """End the outage."""
         with self.locked():
-            self.write(None)
+            self.write_state(None)
 
 
 #: By how much readings may disagree on the offset between both clocks, in seconds.
@@ -153,35 +153,35 @@ class WorkspaceClock:
         self._by_rows, self._by_dates = Offset(), Offset()
         self._lock = threading.Lock()
 
-    def read_date(self, shown: float, sent: float, arrived: float) -> None:
+    def observe_date(self, shown: float, sent: float, arrived: float) -> None:
         """Read the Date of an answer, which is cut to whole seconds."""
         with self._lock:
             self._by_dates.narrow(shown, 1.0, sent, arrived)
 
-    def read_row(self, added_at: datetime, sent: float, arrived: float) -> None:
+    def observe_row(self, added_at: datetime, sent: float, arrived: float) -> None:
         """Read when what was submitted with a request was added."""
         shown = added_at.timestamp()
         with self._lock:
             self._by_rows.narrow(shown, last_moment(added_at).timestamp() - shown, sent, arrived)
 
-    def read_past(self, moment: datetime, local: float) -> None:
+    def observe_past(self, moment: datetime, local: float) -> None:
         """Read a moment that has passed by the workspace's clock at this local time; only a Date can contradict it."""
         with self._lock:
             if math.isfinite(self._by_dates.least):
                 self._by_dates.narrow(moment.timestamp(), math.inf, local, local)
 
-    def at(self, local: float) -> float:
+    def timestamp_at(self, local: float) -> float:
         """The earliest time, in seconds since the epoch, that it can have shown at a time of this machine's clock."""
         least = self._offset.least
         return local + (least if math.isfinite(least) else 0.0)
 
-    def moment_at(self, local: float) -> datetime:
+    def datetime_at(self, local: float) -> datetime:
         """The earliest moment that it can have shown at a time of this machine's clock, in UTC."""
-        return datetime.fromtimestamp(self.at(local), timezone.utc)
+        return datetime.fromtimestamp(self.timestamp_at(local), timezone.utc)
 
     def now(self) -> datetime:
         """The time by it, or by this machine's clock where no answer has told."""
-        return self.moment_at(time.time())
+        return self.datetime_at(time.time())
 
     @property
     def is_known(self) -> bool:
@@ -215,7 +215,7 @@ _PROBE, _PROBE_PARAMS = "/api/events/commands/", {"page_size": 1}
 _NAMED_COMMANDS = 10
 
 
-class Pause:
+class RateLimitPause:
     """Until when no request may be sent, since the request budget is used up; for the threads of a process."""
 
     def __init__(self) -> None:
@@ -242,7 +242,7 @@ class Client:
         pool: how many connections are kept open, that is, how many threads may send at once.
         sleep: called with seconds to pause.
         pause: until when requests wait because the request budget is used up; shared by all who use the token.
-        tell: takes a line for the user about such a wait, or an outage.
+        report: takes a line for the user about such a wait, or an outage.
         outage: shared by all who use the token, as the pause is.
         authorization: header to send in place of the one that the token of the settings makes.
         before_write: called right before each write is sent; what it raises keeps it from being sent.
@@ -254,8 +254,8 @@ class Client:
         settings: Settings,
         pool: int = 17,
         sleep: Callable[[float], None] = time.sleep,
-        pause: Pause | None = None,
-        tell: Callable[[str], None] = lambda _text: None,
+        pause: RateLimitPause | None = None,
+        report: Callable[[str], None] = lambda _text: None,
         authorization: str | None = None,
         before_write: Callable[[], None] = lambda: None,
         quoted: bool = True,
@@ -266,19 +266,19 @@ class Client:
         #: Until when a used-up request budget is waited for, in monotonic seconds.
         self.deadline: float | None = None
         #: Until when submits wait for a used-up request budget, in monotonic seconds, where that is sooner.
-        self.submits_until = math.inf
+        self.submit_deadline = math.inf
         #: Gives the ids of the commands whose results wait for the end of an outage.
-        self.awaited: Callable[[], Iterable[str]] = tuple
+        self.awaited_ids: Callable[[], Iterable[str]] = tuple
         #: Called with seconds to pause.
         self.sleep = sleep
         self._lock = threading.Lock()
         self._requests = 0
-        self._pause = pause or Pause()
+        self._pause = pause or RateLimitPause()
         self._outage = outage or Outage()
         #: The latest error that is laid to an outage, and the beginning of the outage that was told of last.
         self._trouble: AlpaconError | None = None
         self._told_outage = 0.0
-        self._tell = tell
+        self._report = report
         self._before_write = before_write
         self._quoted = quoted
         self._session = Session(settings, pool, authorization or f'token="{settings.token}"')
@@ -316,7 +316,7 @@ class Client:
         """Send a write, once.
 
         It is sent again only where it certainly was not accepted: no connection was made, or the API's own 429, which
-        submits wait for as long as :attr:`submits_until` allows.
+        submits wait for as long as :attr:`submit_deadline` allows.
 
         Args:
             before_each: called right before each time that it is sent; what it raises keeps it from being sent.
@@ -406,7 +406,7 @@ class Client:
                 pause = self._pause_after(error, attempt)
                 if in_outage:
                     self._trouble = error
-                    self._outage.begin(time.monotonic(), pause)
+                    self._outage.record_failure(time.monotonic(), pause)
                 if throttled:
                     self._hold(pause)
                 if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
@@ -422,7 +422,7 @@ class Client:
     def _patience(self, method: str = "") -> float:
         """Until when a request may wait, in monotonic seconds; with its method, until when for a used-up budget."""
         deadline = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
-        return min(deadline, self.submits_until) if method == "POST" else deadline
+        return min(deadline, self.submit_deadline) if method == "POST" else deadline
 
     @staticmethod
     def _is_passing(error: Exception) -> bool:
@@ -451,7 +451,7 @@ class Client:
         # A used-up budget concerns everybody who uses the token, not only the thread that met it.
         if self._pause.hold(time.monotonic() + seconds) and seconds >= _TOLD_WAIT:
             until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
-            self._tell(f"alpacon: the request budget of the token is used up until {until}, for {seconds:.0f} s")
+            self._report(f"alpacon: the request budget of the token is used up until {until}, for {seconds:.0f} s")
 
     def _await_budget(self, method: str, path: str) -> None:
         deadline = self._patience(method)
@@ -468,13 +468,13 @@ class Client:
             ApiError, ConnectionFailed, LostResponse: a read is given up, since the outage has lasted too long.
             WorkspaceDown: so is a write, which was not sent.
         """
-        while state := self._outage.read():
+        while state := self._outage.read_state():
             now = time.monotonic()
             patience = state.since + OUTAGE_PATIENCE
             if method == "POST":
-                patience = min(patience, self.submits_until)
+                patience = min(patience, self.submit_deadline)
             trouble = self._trouble
-            if self._outage.take_probe(now) or (now >= patience and trouble is None):
+            if self._outage.acquire_probe(now) or (now >= patience and trouble is None):
                 self._probe()
             elif now >= patience and trouble is not None:
                 raise trouble if method == "GET" else WorkspaceDown(now - state.since, trouble)
@@ -491,22 +491,22 @@ class Client:
         except (ApiError, ConnectionFailed, LostResponse) as error:
             if not isinstance(error, ApiError) or _is_outage(error):
                 self._trouble = error
-                self._outage.begin(time.monotonic(), self._pause_after(error, 1))
+                self._outage.record_failure(time.monotonic(), self._pause_after(error, 1))
                 if self._outage.is_first_notice():
-                    self._tell(f"alpacon: the workspace fails, and all requests wait until it answers again. {error}")
+                    self._report(f"alpacon: the workspace fails, and all requests wait until it answers again. {error}")
                 return
-        self._outage.end()
+        self._outage.clear()
 
     def _tell_awaited(self, since: float) -> None:
         """Say once in an outage which commands wait for its end."""
         with self._lock:
             is_told, self._told_outage = self._told_outage == since, since
-        ids = list(self.awaited())
+        ids = list(self.awaited_ids())
         if is_told or not ids:
             return
         more = f" and {len(ids) - _NAMED_COMMANDS} more" if len(ids) > _NAMED_COMMANDS else ""
         named = ", ".join(ids[:_NAMED_COMMANDS])
-        self._tell(
+        self._report(
             f"alpacon: the workspace has failed for {_TOLD_OUTAGE:.0f} s. Commands whose results wait for it:"
             f" {named}{more}. {self._trouble or ''}".rstrip()
         )
@@ -525,7 +525,7 @@ class Client:
             arrived = time.time()
             date = parse_http_date(response.headers.get("Date"))
             if date is not None:
-                self.clock.read_date(date, sent, arrived)
+                self.clock.observe_date(date, sent, arrived)
             if response.status < 200:
                 close_response(response)
                 raise LostResponse(

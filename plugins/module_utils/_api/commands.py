@@ -112,7 +112,7 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
         error.others = tuple(command.id for command in made)
         raise error
     if own.added_at:
-        client.clock.read_row(own.added_at, answer.sent, answer.arrived)
+        client.clock.observe_row(own.added_at, answer.sent, answer.arrived)
     return replace(own, surplus=tuple(command.id for command in made if command.id != own.id))
 
 
@@ -431,7 +431,7 @@ def _commands_on(client: Client, page: Page) -> list[Command]:
     commands, now = list(parse_commands(page.rows)), time.time()
     past = [moment for command in commands for moment in (command.added_at, command.handled_at) if moment]
     if past:
-        client.clock.read_past(max(past), now)
+        client.clock.observe_past(max(past), now)
     return commands
 
 

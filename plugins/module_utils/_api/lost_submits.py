@@ -102,7 +102,7 @@ def _newest(client: Client, servers: Sequence[str], since: float) -> list[Comman
 
 
 def _named_since(client: Client, sent_at: float) -> datetime:
-    return client.clock.moment_at(sent_at) - _NAMED_SLACK
+    return client.clock.datetime_at(sent_at) - _NAMED_SLACK
 
 
 def _judge(
@@ -134,12 +134,12 @@ def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
     """Whether a command can have been added after a time, by a clock that can be trusted."""
     if not client.clock.is_known:
         return False
-    return command.added_at is None or last_moment(command.added_at) >= client.clock.moment_at(sent_at)
+    return command.added_at is None or last_moment(command.added_at) >= client.clock.datetime_at(sent_at)
 
 
 def _is_from_the_future(client: Client, command: Command) -> bool:
     """Whether a command is newer than the workspace's clock, as its answers state it, allows."""
-    now = client.clock.at(time.time()) + _CLOCK_SLACK
+    now = client.clock.timestamp_at(time.time()) + _CLOCK_SLACK
     return command.added_at is not None and command.added_at.timestamp() > now
 
 

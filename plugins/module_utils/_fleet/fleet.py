@@ -243,8 +243,8 @@ class Fleet:
         if not self._limits.wait:
             self._learn_connected(self._waiting)
         self._began = self._last_look = time.monotonic()
-        self._client.submits_until = self._began + self._limits.wait_timeout
-        self._client.awaited = lambda: [job.known.id for job in self._awaited]
+        self._client.submit_deadline = self._began + self._limits.wait_timeout
+        self._client.awaited_ids = lambda: [job.known.id for job in self._awaited]
         self._telling.begin(self._began)
         for job in self._awaited:
             job.awaited_since = job.next_poll = self._due = self._began

@@ -240,7 +240,7 @@ class Run:
             settings,
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
-            tell=self.tell,
+            report=self.tell,
             before_write=self.check,
             quoted=not self.no_log,
         )

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from .._api.client import Client, Outage, OutageState, Pause
+from .._api.client import Client, Outage, OutageState, RateLimitPause
 from .._api.errors import IncompleteList, UsageError
 from .._api.lists import PAGE_SIZE
 from .._api.records import Server, is_uuid, normalize_uuid
@@ -39,7 +39,7 @@ _NAMES_LAST = 60.0
 _PATIENCE = 60.0
 
 
-class SharedPause(Pause):
+class SharedPause(RateLimitPause):
     """Until when no worker of a run may send a request; of this process alone where the file cannot be written."""
 
     def __init__(self, file: Path) -> None:
@@ -90,26 +90,26 @@ class SharedOutage(Outage):
             pass
         return super().is_first_notice()
 
-    def read(self) -> OutageState | None:
+    def read_state(self) -> OutageState | None:
         """Return the outage, or None if there is none."""
         try:
             since, next_probe, pause = map(float, self._file.read_text().split())
         except FileNotFoundError:
-            return super().read()
+            return super().read_state()
         except (OSError, ValueError):
             return None
         return OutageState(since, next_probe, pause)
 
-    def write(self, state: OutageState | None) -> None:
+    def write_state(self, state: OutageState | None) -> None:
         """Replace the outage, under the lock."""
-        super().write(None)
+        super().write_state(None)
         try:
             if state is None:
                 self._file.unlink(missing_ok=True)
             else:
                 replace(self._file, " ".join(map(str, state)))
         except OSError:
-            super().write(state)
+            super().write_state(state)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -175,7 +175,7 @@ def _is_orphan(user: Client, options: RegistrationOptions, record: Server) -> bo
     """Return True if the record may be of this machine: of no other, whose agent is just starting."""
     if options.machine and MACHINE in record.tags:
         return False
-    return added_at(user, record) <= user.clock.at(time.time()) - _COMES_UP
+    return added_at(user, record) <= user.clock.timestamp_at(time.time()) - _COMES_UP
 
 
 def _old_record(task: RegistrationTask, others: _Others) -> Server | None:

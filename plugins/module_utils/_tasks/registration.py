@@ -173,7 +173,7 @@ def _made_by(user: Client, attempt: RegistrationAttempt, records: Sequence[Serve
     if any("tags" in record.fields for record in records):
         return [record for record in records if attempt.made(record)]
     # Some workspaces cut times to whole seconds.
-    since = user.clock.at(attempt.sent_at) - 1.0
+    since = user.clock.timestamp_at(attempt.sent_at) - 1.0
     return [record for record in records if added_at(user, record) >= since]
 
 

@@ -196,7 +196,7 @@ class Clients:
             client = Client(
                 self._settings,
                 sleep=time.sleep,
-                tell=self._run.tell,
+                report=self._run.tell,
                 authorization=authorization,
                 before_write=self._run.check,
             )

@@ -162,7 +162,7 @@ def test_a_refused_connection_is_tried_again(
         monkeypatch.setenv("http_proxy", url)
         url = "http://workspace.invalid"
     client = connect(url, sleep=clock.sleep)
-    client.submits_until = clock.monotonic()  # which is for the budget only
+    client.submit_deadline = clock.monotonic()  # which is for the budget only
     with pytest.raises(ConnectionFailed, match=rf"no connection to {re.escape(url)}[^<]*: Failed to "):
         call(client, method)
     assert client.requests == ATTEMPTS
@@ -193,7 +193,9 @@ def test_a_used_up_budget_is_told_of_once_unless_the_wait_is_short(
 ) -> None:
     throttled = Response(status=429, headers={"Retry-After": pause})
     said: list[str] = []
-    with Client(Settings(serve([throttled, Response([1])]).url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
+    with Client(
+        Settings(serve([throttled, Response([1])]).url, TOKEN), sleep=clock.sleep, report=said.append
+    ) as client:
         for _call in range(2):
             with contextlib.suppress(ApiError):  # 1500 s are too long for anybody who has set no deadline
                 client.get(LIST)
@@ -226,8 +228,8 @@ OUTAGES = {"no database": NO_DATABASE, "401": Response("<html>", 401), "502": Re
 def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: FakeClock, kind: str) -> None:
     server = serve([Response([1]), *[OUTAGES[kind]] * 6, Response([2])])
     said: list[str] = []
-    with Client(Settings(server.url, TOKEN), sleep=clock.sleep, tell=said.append) as client:
-        client.awaited = lambda: ["this-id"]
+    with Client(Settings(server.url, TOKEN), sleep=clock.sleep, report=said.append) as client:
+        client.awaited_ids = lambda: ["this-id"]
         assert client.get(LIST) == [1]
         assert client.get(LIST) == [2]
     assert 25 < clock.passed < 36, "probes at 0.5, 1.5, 3.5, 7.5, 15.5 and 30.5 s"
@@ -501,9 +503,9 @@ def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Fa
 
 def test_the_clock_of_the_workspace_is_taken_from_its_answers(scripted: Scripted) -> None:
     client, _server = scripted(Response([], headers={"Date": "Tue, 24 Nov 2026 10:30:44 GMT"}))
-    assert client.clock.at(1000.0) == 1000.0
+    assert client.clock.timestamp_at(1000.0) == 1000.0
     client.get(LIST)
-    shown = datetime.fromtimestamp(client.clock.at(time.time()), UTC)
+    shown = datetime.fromtimestamp(client.clock.timestamp_at(time.time()), UTC)
     assert abs(shown - datetime(2026, 11, 24, 10, 30, 44, tzinfo=UTC)) < timedelta(seconds=5)
 
 

@@ -52,7 +52,7 @@ class Listing:
     def now(self) -> datetime:
         return NOW
 
-    def read_past(self, moment: datetime, local: float) -> None:
+    def observe_past(self, moment: datetime, local: float) -> None:
         pass
 
     def pages(self, _path: str, query: Mapping[str, Any], whole: bool) -> Iterator[Page]:

@@ -140,7 +140,9 @@ def look(
 ) -> FoundSubmit:
     """Look for a submit among these commands alone."""
     clock = SimpleNamespace(
-        is_known=True, at=lambda local: local, moment_at=lambda local: datetime.fromtimestamp(local, timezone.utc)
+        is_known=True,
+        timestamp_at=lambda local: local,
+        datetime_at=lambda local: datetime.fromtimestamp(local, timezone.utc),
     )
     details = {get_command_path(row["id"]): row for row in rows}
     client: Any = SimpleNamespace(clock=clock, rows=lambda _path, _query, patient: iter(rows), get=details.get)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import OutageState, Pause
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import OutageState, RateLimitPause
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
@@ -202,12 +202,12 @@ def test_a_host_keeps_what_it_has_claimed(tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["of a process", "of a run"])
-def pause(request: pytest.FixtureRequest, tmp_path: Path) -> Pause:
+def pause(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitPause:
     """A pause of either kind that nobody has asked for yet."""
-    return Pause() if request.param == "of a process" else SharedPause(tmp_path / "paused_until")
+    return RateLimitPause() if request.param == "of a process" else SharedPause(tmp_path / "paused_until")
 
 
-def test_the_longest_pause_counts(pause: Pause) -> None:
+def test_the_longest_pause_counts(pause: RateLimitPause) -> None:
     assert pause.until() == 0
     for until in (5.0, 9.0, 7.0):
         pause.hold(until)
@@ -226,20 +226,20 @@ def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> 
 def test_workers_share_an_outage_and_one_of_them_probes(tmp_path: Path) -> None:
     one, other = SharedOutage(tmp_path), SharedOutage(tmp_path)
     one.accept()
-    one.begin(100.0, 0.5)
-    assert (other.accepted, other.read()) == (True, OutageState(100.0, 100.5, 0.5))
-    assert [outage.take_probe(100.6) for outage in (other, one)] == [True, False]
+    one.record_failure(100.0, 0.5)
+    assert (other.accepted, other.read_state()) == (True, OutageState(100.0, 100.5, 0.5))
+    assert [outage.acquire_probe(100.6) for outage in (other, one)] == [True, False]
     assert [outage.is_first_notice() for outage in (one, other)] == [True, False]
-    other.end()
-    assert one.read() is None
+    other.clear()
+    assert one.read_state() is None
 
 
 def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
     outage = SharedOutage(tmp_path / "gone")
-    outage.begin(100.0, 0.5)
-    assert [outage.take_probe(now) for now in (100.4, 100.6, 100.7)] == [False, True, False]
-    outage.end()
-    assert outage.read() is None
+    outage.record_failure(100.0, 0.5)
+    assert [outage.acquire_probe(now) for now in (100.4, 100.6, 100.7)] == [False, True, False]
+    outage.clear()
+    assert outage.read_state() is None
 
 
 # Locks
