@@ -16,13 +16,13 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SPEC as COMMAND_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import WAIT, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, script_words
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import of_jobs
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import lock_named_servers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
@@ -121,10 +121,10 @@ class ActionModule(AlpaconAction):
         content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
         return {**super().module_arguments(options), **content}
 
-    def acquire_locks(self, claims: Claims, options: Mapping[str, Any]) -> None:
+    def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
         """Take the servers as the task names them: which they are is found out by the module."""
         if options["state"] in _SUBMIT:
-            claim_named(claims, options)
+            lock_named_servers(host_locks, options)
 
     def lock_advice(self, host: str) -> tuple[str, str]:
         """What to do where another host of the task does the same, and what servers that are not named are called."""

@@ -30,7 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import DECLINED, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, HostLocks, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
     collect_secrets,
@@ -265,10 +265,10 @@ class AlpaconAction(ActionBase):
         item = _item(self._task, task_vars)
         if item.shipped:
             return {**item.shipped, "failed": True, "msg": f"{_NOT_AGAIN} {item.shipped.get('msg', '')}"}
-        claims = self._claims(task_vars)
-        if claims and not self._task.check_mode:
+        host_locks = self._host_locks(task_vars)
+        if host_locks and not self._task.check_mode:
             try:
-                self.acquire_locks(claims, options)
+                self.acquire_locks(host_locks, options)
             except AlpaconError as error:
                 return self._failure_result(error)
         # Older cores add their own to what they are given, and the next attempt must not meet it.
@@ -284,15 +284,15 @@ class AlpaconAction(ActionBase):
         """The arguments of a module that is shipped."""
         return dict(self._task.args)
 
-    def acquire_locks(self, claims: Claims, options: Mapping[str, Any]) -> None:
+    def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
         """Make sure that no other host of the task does the same, for a module that is shipped."""
 
-    def _claims(self, task_vars: Mapping[str, Any]) -> Claims | None:
+    def _host_locks(self, task_vars: Mapping[str, Any]) -> HostLocks | None:
         """What decides between the hosts of a task that name the same servers; None where one host alone has it."""
         if not self._runs_on_several_hosts(task_vars):
             return None
         host = str(task_vars.get("inventory_hostname"))
-        return Claims(run_folder(), _item(self._task, task_vars).name, host, *self.lock_advice(host))
+        return HostLocks(run_folder(), _item(self._task, task_vars).name, host, *self.lock_advice(host))
 
     def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         return len(task_vars.get("ansible_play_hosts_all") or ()) > 1 and not _is_for_one_host(self._task)
@@ -306,8 +306,8 @@ class AlpaconAction(ActionBase):
             diff_mode=self._task.diff,
             no_log=bool(self._task.no_log),
             hosts=len(task_vars.get("ansible_play_batch") or [None]),
-            claims=self._claims(task_vars),
-            attempts=_item(self._task, task_vars).attempts,
+            host_locks=self._host_locks(task_vars),
+            earlier_submits=_item(self._task, task_vars).earlier_submits,
             own_server=self._own_name,
         )
 
@@ -374,13 +374,13 @@ class _Item:
     Attributes:
         task: kept, so that its id stays its own.
         name: what tells it from other tasks and items, the same for every host.
-        attempts: what its attempts have submitted.
+        earlier_submits: what its attempts have submitted.
         shipped: what a module that was shipped has returned, where what it submitted is not to be submitted again.
     """
 
     task: Any
     name: str
-    attempts: dict[str, Attempt] = field(default_factory=dict)
+    earlier_submits: dict[str, EarlierSubmit] = field(default_factory=dict)
     shipped: dict[str, Any] = field(default_factory=dict)
 
 

@@ -27,12 +27,12 @@ _PROC = Path("/proc")
 _MARK = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
 
 
-def process_mark(pid: int) -> str:
+def get_process_key(pid: int) -> str:
     """What tells a process from all others, of other machines and of earlier times as well."""
     return f"{_machine()}-{pid}-{_started(pid)}"
 
 
-def has_ended(mark: str) -> bool:
+def has_process_ended(mark: str) -> bool:
     """Whether a text is the mark of a process of this machine that is gone; one of another machine may go on."""
     found = _MARK.fullmatch(mark)
     if found is None or found[1] != _machine():
@@ -71,7 +71,7 @@ def _is_there(pid: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Claims:
+class HostLocks:
     """Who of the hosts of a task may submit what: whoever asks first.
 
     Args:
@@ -88,7 +88,7 @@ class Claims:
     remedy: str = ""
     own: str = ""
 
-    def take(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    def acquire(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         """Take all of these or none.
 
         Args:
@@ -101,19 +101,19 @@ class Claims:
             AlpaconError: it could not be found out.
         """
         try:
-            return self._take_all(wanted)
+            return self._acquire_all(wanted)
         except OSError as error:
             raise AlpaconError(
                 f"Which host of the task submits what cannot be agreed on in {self.folder}: {error}"
             ) from None
 
-    def _take_all(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
+    def _acquire_all(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         taken: list[Path] = []
         # In one order for all: so one of the hosts that want some of the same gets all of its own.
         for server, digest in sorted(wanted):
             name = hashlib.sha256(f"{self.task}\0{server}\0{digest}".encode("utf-8", "surrogatepass")).hexdigest()
-            file = self.folder / "alpacon-claims" / name
-            owner = self._take(file, taken)
+            file = self.folder / "alpacon-host-locks" / name
+            owner = self._acquire(file, taken)
             if owner != self.host:
                 for own in taken:
                     with contextlib.suppress(OSError):
@@ -121,7 +121,7 @@ class Claims:
                 return server, owner
         return None
 
-    def _take(self, file: Path, taken: list[Path]) -> str:
+    def _acquire(self, file: Path, taken: list[Path]) -> str:
         """The host that has it, which is this one if nobody has had it."""
         try:
             self._link(file)
@@ -158,7 +158,7 @@ def _alone(_mark: str) -> bool:
 
 
 @dataclass
-class Attempt:
+class EarlierSubmit:
     """A submit that an earlier attempt of the same task has made.
 
     Attributes:
@@ -192,8 +192,8 @@ class Run:
         durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
         process: id of the process that the run is, on this machine; None where it is not known.
-        claims: which host of the task may submit what; None where there is but one host.
-        attempts: what earlier attempts of this very task have submitted, by the digest of each; None for a task that
+        host_locks: which host of the task may submit what; None where there is but one host.
+        earlier_submits: submits of earlier attempts of this task, by the digest of each; None for a task that
             is not repeated.
         own_server: name of the server of the host that the task runs for, of a task that names none; else empty.
     """
@@ -212,8 +212,8 @@ class Run:
     durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
     process: int | None = None
-    claims: Claims | None = None
-    attempts: dict[str, Attempt] | None = None
+    host_locks: HostLocks | None = None
+    earlier_submits: dict[str, EarlierSubmit] | None = None
     own_server: str = ""
 
     @property

@@ -28,7 +28,7 @@ from .._api.lost_submits import LostSubmit, Requester, fetch_requester, find_sub
 from .._api.records import NEVER_RAN, Command, to_iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
 from .journal import hidden_line
-from .run import Attempt, Run
+from .run import EarlierSubmit, Run
 
 #: So many of the commands that may be a lost one are named, the newest first.
 _NAMED_COMMANDS = 10
@@ -48,7 +48,7 @@ class Submitting:
     def __init__(self, client: Client, run: Run) -> None:
         self._client = client
         self._run = run
-        self._attempts: dict[str, Attempt] = {} if run.attempts is None else run.attempts
+        self._earlier_submits: dict[str, EarlierSubmit] = {} if run.earlier_submits is None else run.earlier_submits
         self._submitted = run.submitted
         self.journal = run.open_journal()
         self._known: set[str] = set()
@@ -74,30 +74,30 @@ class Submitting:
             RunIsOver: the run has ended without this worker, and nothing was submitted.
         """
         job.digest = get_digest(job.body)
-        earlier = self._attempts.get(job.digest)
+        earlier = self._earlier_submits.get(job.digest)
         if earlier and not earlier.over:
             self._pick_up(job, earlier)
             return
         self._run.check()
-        attempt = self._attempts[job.digest] = Attempt(time.time())
+        earlier = self._earlier_submits[job.digest] = EarlierSubmit(time.time())
         self._intend(job)
         try:
             job.command = submit(self._client, job.body, self._known)
         except LostResponse as error:
-            job.lost, job.error = LostSubmit(job.body, attempt.sent_at), error
+            job.lost, job.error = LostSubmit(job.body, earlier.sent_at), error
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
             self._refuse(job, error)
         if job.command:
-            self._keep(job, job.command, attempt)
+            self._keep(job, job.command, earlier)
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Forget jobs of which the result of the task tells; what has not ended stays known to later attempts."""
         if self.journal:
             self.journal.strike([job.position for job in jobs if job.position])
         for job in jobs:
-            attempt = self._attempts.get(job.digest)
-            if attempt:
-                attempt.over = _is_over(job)
+            earlier = self._earlier_submits.get(job.digest)
+            if earlier:
+                earlier.over = _is_over(job)
 
     def _intend(self, job: Job) -> None:
         if self.journal:
@@ -122,9 +122,9 @@ class Submitting:
             self.journal.strike([job.position])
             job.position = None
 
-    def _keep(self, job: Job, command: Command, attempt: Attempt) -> None:
+    def _keep(self, job: Job, command: Command, earlier: EarlierSubmit) -> None:
         """Remember a command that this job has submitted."""
-        attempt.command_id = command.id
+        earlier.command_id = command.id
         self._known.add(command.id)
         if self.journal and job.position:
             self.journal.note(job.position, command.id)
@@ -134,7 +134,7 @@ class Submitting:
         job.update_server(command.server)
         _name_others(job, command.surplus)
 
-    def _pick_up(self, job: Job, earlier: Attempt) -> None:
+    def _pick_up(self, job: Job, earlier: EarlierSubmit) -> None:
         """Look again for what an earlier attempt of the task has submitted, of which the end is not known."""
         self._intend(job)
         if earlier.command_id is None:
@@ -168,7 +168,7 @@ class Submitting:
         else:
             job.add_note(_EARLIER)
         job.error = None
-        self._keep(job, job.command, self._attempts[job.digest])
+        self._keep(job, job.command, self._earlier_submits[job.digest])
 
     def give_up(self, job: Job, failure: AlpaconError | None) -> None:
         """Report a lost submit as unknown: several commands may be it, it is not there, or that could not be seen.

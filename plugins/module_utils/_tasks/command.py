@@ -54,7 +54,7 @@ def executed(task: CommandTask) -> Progress:
         for job in fleet.leave_aside(fresh):
             job.changed, job.msg = True, "Would be submitted."
     else:
-        task.claim([job.server for job in fresh])
+        task.lock_servers([job.server for job in fresh])
         if await_parents(task, fresh):
             fleet.run(fresh)
         progress.warnings += _unconfirmed(options, fresh)

@@ -20,7 +20,7 @@ from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, is_uuid, normalize_uuid
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
-from .._fleet.run import Claims, Run
+from .._fleet.run import HostLocks, Run
 from .._fleet.sharing import Shared, resolve
 from .._options.connection import parse_settings
 from .._options.secrets import mask_secrets
@@ -83,14 +83,14 @@ class CommandTask:
         if json.loads(shared.once("supports_env", find) if shared else find()) is False:
             raise UsageError("env", _WITHOUT_ENV, "Set what is no secret in the line, such as LANG=C ls.")
 
-    def claim(self, servers: Sequence[Server]) -> None:
+    def lock_servers(self, servers: Sequence[Server]) -> None:
         """Make sure that no other host of the task submits the same to one of these servers.
 
         Raises:
             UsageError: another host does.
         """
-        if self.run.claims:
-            refuse_shared(self.run.claims, self.options, self.client.settings.url, servers)
+        if self.run.host_locks:
+            lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
 
     def gone(self) -> set[str]:
         """The commands that this run has withdrawn, which lists may still show."""
@@ -125,7 +125,7 @@ class CommandTask:
         )
 
 
-def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
+def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> None:
     """Make sure that no other host names the same servers for the same, before the module runs elsewhere.
 
     No request is made: only the names of the servers are compared.
@@ -137,21 +137,21 @@ def claim_named(claims: Claims, options: Mapping[str, Any]) -> None:
     servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
     # A file of certificates is on the host that the module goes to.
     settings = parse_settings({**options, "ca_path": None})
-    refuse_shared(claims, checked, settings.url, servers)
+    lock_servers(host_locks, checked, settings.url, servers)
 
 
-def refuse_shared(claims: Claims, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
+def lock_servers(host_locks: HostLocks, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
     """Raise :class:`UsageError` where another host of the task submits something of this."""
     # Another workspace may have a server of the same name or UUID.
     what = f"{url} {get_digest(options.body(Server(None)))}"
     # Under both, since of what is submitted elsewhere only one of them may be known.
     known = {key: server for server in servers for key in (server.id, server.name) if key}
-    taken = claims.take([(key, what) for key in known])
+    taken = host_locks.acquire([(key, what) for key in known])
     if taken:
         key, host = taken
-        server = claims.own or str(known[key])
+        server = host_locks.own or str(known[key])
         raise UsageError(
-            "servers", f"{server} gets this command for host {host} of the task", f"{_ONCE} {claims.remedy}"
+            "servers", f"{server} gets this command for host {host} of the task", f"{_ONCE} {host_locks.remedy}"
         )
 
 

@@ -16,7 +16,7 @@ from typing import Any, Callable
 from .._api.client import Client
 from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownEndpoint, UsageError, did_you_mean
 from .._api.records import is_uuid, normalize_uuid, parse_key, parse_row_id, parse_time, to_iso, to_text
-from .._fleet.run import Run, has_ended, process_mark
+from .._fleet.run import Run, get_process_key, has_process_ended
 from .._options import values
 from .._options.connection import CONNECTION, parse_settings
 from .server_info import GROUPS_PATH
@@ -283,14 +283,14 @@ def _temporary(task: TokenTask) -> TokenChanges:
     if task.run.process is None:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
     prefix = f"{task.options.name}-"
-    own = replace(task, options=replace(task.options, name=prefix + process_mark(task.run.process), own_name=True))
+    own = replace(task, options=replace(task.options, name=prefix + get_process_key(task.run.process), own_name=True))
     if len(own.options.name) > NAME_LENGTH:
         longest = NAME_LENGTH - len(own.options.name) + len(task.options.name)
         raise UsageError(
             "name", "there is no room behind it for the name of the run", f"Give 1 to {longest} characters."
         )
     similar = [token for token in task.similar() if token.name.startswith(prefix)]
-    return _replace(own, task.group_ids(), [token for token in similar if has_ended(token.name[len(prefix) :])])
+    return _replace(own, task.group_ids(), [token for token in similar if has_process_ended(token.name[len(prefix) :])])
 
 
 def _absent(task: TokenTask) -> TokenChanges:

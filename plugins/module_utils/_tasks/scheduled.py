@@ -50,7 +50,7 @@ class ExistingCommands:
 def scheduled(task: CommandTask) -> Progress:
     options, servers = task.options, task.servers()
     if not task.run.check_mode:
-        task.claim(servers)
+        task.lock_servers(servers)
     times: dict[str, datetime] = {}
     existing, _unlisted = _visible_existing(task, servers, {}, times)
     jobs = [_scheduled_job(task, server, existing[str(server.id)]) for server in servers]

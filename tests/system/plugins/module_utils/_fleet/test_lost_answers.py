@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Submitted
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, Run
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     FAR,
     LIST,
@@ -65,9 +65,9 @@ def test_what_an_earlier_attempt_has_submitted_is_taken_up(
     body = later(current)
     sent_at = clock.time()
     command = submit(client, body)
-    attempts = {get_digest(body): Attempt(sent_at, command.id if shown else None)}
+    earlier_submits = {get_digest(body): EarlierSubmit(sent_at, command.id if shown else None)}
     job = Job(Server(None), body=body)
-    Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(attempts=attempts)).run([job])
+    Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(earlier_submits=earlier_submits)).run([job])
     assert (job.outcome, job.id, job.changed) == ("pending", command.id, True)
     assert job.known.status == "scheduled"
     assert "it was not submitted again" in job.note
@@ -80,7 +80,7 @@ def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
 ) -> None:
     body = later(current)
     job = Job(Server(None), body=body)
-    run = Run(attempts={get_digest(body): Attempt(clock.time())})
+    run = Run(earlier_submits={get_digest(body): EarlierSubmit(clock.time())})
     Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert job.msg.endswith("An earlier attempt of this task has sent it.")
@@ -164,11 +164,11 @@ def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     job = Job(Server(None), body=later(current))
-    attempts = {get_digest(job.body): Attempt(clock.time())}
+    earlier_submits = {get_digest(job.body): EarlierSubmit(clock.time())}
     client.get(LIST)
     ours, *made = [current.submit("web-01", LINE, scheduled_at=FAR) for _command in range(12)]
     Submitted(tmp_path / "alpacon-submitted").add({"id": ours})
-    run = Run(folder=tmp_path, attempts=attempts)
+    run = Run(folder=tmp_path, earlier_submits=earlier_submits)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert "Any of these may be it: " in job.msg

@@ -18,7 +18,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
     URL,
@@ -96,16 +96,16 @@ def test_commands_that_are_journalled_while_others_are_struck_out_stay(
 # What the run has submitted
 
 
-# Claims
+# HostLocks
 
 
-def claims(folder: Path, host: str, task: str = "task") -> Claims:
-    """What a host of a task claims with."""
-    return Claims(folder, task, host)
+def host_locks(folder: Path, host: str, task: str = "task") -> HostLocks:
+    """Return the locks of one host of a task."""
+    return HostLocks(folder, task, host)
 
 
 def _wish(folder: Path, task: str, wishes: list[list[tuple[str, str]]], number: int) -> tuple[str, str] | None:
-    return claims(folder, f"host-{number}", task).take(wishes[number])
+    return host_locks(folder, f"host-{number}", task).acquire(wishes[number])
 
 
 def test_of_hosts_whose_wishes_overlap_each_server_goes_to_one(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from system.support import FakeClock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostResponse, RunIsOver, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, process_mark
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, get_process_key
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
@@ -58,7 +58,7 @@ GONE = "4194305-0"
 
 
 def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -> None:
-    mark = process_mark(os.getpid())
+    mark = get_process_key(os.getpid())
     gone = mark.partition("-")[0] + "-4194305-7"
     stale = workspace.add_registration_token(f"fleet-{gone}")["id"]
     names = ("fleet", "fleet-web", f"fleet-{mark}", f"fleet-00000000-{GONE}", f"other-{gone}", f"a-fleet-{gone}")

@@ -15,21 +15,24 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Attempt, Claims, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, HostLocks, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import claim_named, refuse_shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import (
+    lock_named_servers,
+    lock_servers,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, command_options
 
 
 def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
-    first, second = (Claims(tmp_path, "task", host, remedy="Do so.") for host in ("first", "second"))
+    first, second = (HostLocks(tmp_path, "task", host, remedy="Do so.") for host in ("first", "second"))
     # What is handed to another host finds its certificates there.
     options = command_options(servers=[SERVER.upper()], line="reboot", ca_path="/on/that/host")
-    claim_named(first, {**options, "url": "https://workspace.example/api/"})
+    lock_named_servers(first, {**options, "url": "https://workspace.example/api/"})
     server = Server(SERVER, "many-1")
     with pytest.raises(UsageError, match=r"^servers: many-1 gets this command for host first of the task\..* Do so\.$"):
-        refuse_shared(second, CommandOptions.from_options(options), options["url"], [server])
+        lock_servers(second, CommandOptions.from_options(options), options["url"], [server])
 
 
 @pytest.mark.parametrize(
@@ -45,22 +48,22 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, over: bool) -> None:
-    attempts = {"digest": Attempt(0.0, COMMAND)}
+    earlier_submits = {"digest": EarlierSubmit(0.0, COMMAND)}
     job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", status), digest="digest")
     job.finish(outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
-        Submitting(client, Run(attempts=attempts)).finish([job])
-    assert attempts["digest"].over is over
+        Submitting(client, Run(earlier_submits=earlier_submits)).finish([job])
+    assert earlier_submits["digest"].over is over
 
 
 def test_what_cannot_be_agreed_on_is_submitted_by_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(AlpaconError, match=f"cannot be agreed on in {tmp_path}/file: .*Not a directory"):
-        Claims(tmp_path / "file", "task", "first").take([(SERVER, "digest")])
+        HostLocks(tmp_path / "file", "task", "first").acquire([(SERVER, "digest")])
 
 
 def test_who_cannot_have_all_leaves_the_rest_to_others(tmp_path: Path) -> None:
-    first, second, third = (Claims(tmp_path, "task", host) for host in ("first", "second", "third"))
-    assert first.take([("b", "digest")]) is None
-    assert second.take([("a", "digest"), ("b", "digest")]) == ("b", "first")
-    assert third.take([("a", "digest")]) is None
+    first, second, third = (HostLocks(tmp_path, "task", host) for host in ("first", "second", "third"))
+    assert first.acquire([("b", "digest")]) is None
+    assert second.acquire([("a", "digest"), ("b", "digest")]) == ("b", "first")
+    assert third.acquire([("a", "digest")]) is None

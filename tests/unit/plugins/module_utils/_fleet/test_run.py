@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Claims, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks, Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
     NOT_LISTED,
     Shared,
@@ -175,27 +175,27 @@ def test_a_run_that_has_no_folder_to_write_to_shares_nothing(tmp_path: Path) -> 
     assert Run(folder=tmp_path).shared(settings) is not None
 
 
-# Claims
+# HostLocks
 
 
-def claims(folder: Path, host: str, task: str = "task") -> Claims:
-    """What a host of a task claims with."""
-    return Claims(folder, task, host)
+def host_locks(folder: Path, host: str, task: str = "task") -> HostLocks:
+    """Return the locks of one host of a task."""
+    return HostLocks(folder, task, host)
 
 
 @pytest.mark.parametrize(
     ("task", "server", "digest"), [("other", "a", "x"), ("task", "b", "x"), ("task", "a", "y")], ids=str
 )
 def test_another_task_server_or_command_is_free(tmp_path: Path, task: str, server: str, digest: str) -> None:
-    assert claims(tmp_path, "first").take([("a", "x")]) is None
-    assert claims(tmp_path, "second", task).take([(server, digest)]) is None
-    assert claims(tmp_path, "second").take([("a", "x")]) == ("a", "first")
+    assert host_locks(tmp_path, "first").acquire([("a", "x")]) is None
+    assert host_locks(tmp_path, "second", task).acquire([(server, digest)]) is None
+    assert host_locks(tmp_path, "second").acquire([("a", "x")]) == ("a", "first")
 
 
 def test_a_host_keeps_what_it_has_claimed(tmp_path: Path) -> None:
-    assert claims(tmp_path, "first").take([("a", "x")]) is None
-    assert claims(tmp_path, "first").take([("a", "x"), ("b", "x")]) is None
-    assert claims(tmp_path, "second").take([("b", "x")]) == ("b", "first")
+    assert host_locks(tmp_path, "first").acquire([("a", "x")]) is None
+    assert host_locks(tmp_path, "first").acquire([("a", "x"), ("b", "x")]) is None
+    assert host_locks(tmp_path, "second").acquire([("b", "x")]) == ("b", "first")
 
 
 # Pauses
@@ -324,7 +324,7 @@ def test_only_the_user_may_look_into_the_folders(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         filled(tmp_path)
-        claims(tmp_path, "first").take([("a", "x")])
+        host_locks(tmp_path, "first").acquire([("a", "x")])
     finally:
         os.umask(before)
     folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
