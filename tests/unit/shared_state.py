@@ -24,9 +24,9 @@ def uuid(number: int, step: int) -> str:
 
 
 def submit(journal: Journal, command_id: str) -> Position:
-    position = journal.intend(SERVER, LINE)
+    position = journal.add_submit(SERVER, LINE)
     assert position is not None
-    journal.note(position, command_id)
+    journal.add_id(position, command_id)
     return position
 
 
@@ -35,4 +35,4 @@ def read_journal_ids(journal: Journal) -> list[str]:
 
 
 def find_server_ids(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
-    return shared.server_ids(["web-01", "web-02", "web-03"], read)
+    return shared.get_server_ids(["web-01", "web-02", "web-03"], read)

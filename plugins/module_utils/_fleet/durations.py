@@ -11,7 +11,7 @@ import hashlib
 import math
 from pathlib import Path
 
-from .journal import replace
+from .journal import replace_file
 
 #: So many of the latest are remembered of each kind.
 _LATEST = 10
@@ -45,7 +45,7 @@ class Durations:
         lately = [*self._read(kind), max(seconds, 0.001)][-_LATEST:]
         with contextlib.suppress(OSError):
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace(self._file(kind), "".join(f"{number:.3f}\n" for number in lately))
+            replace_file(self._file(kind), "".join(f"{number:.3f}\n" for number in lately))
 
     def _read(self, kind: str) -> list[float]:
         with contextlib.suppress(OSError, ValueError):

@@ -26,17 +26,17 @@ _LOCK_PATIENCE = 5.0
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path) -> Iterator[None]:
     """Be the only one who changes a file in there; the folder is locked, since the file itself is replaced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        lock(descriptor, fcntl.LOCK_EX)
+        lock_file(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
-def lock(descriptor: int, kind: int) -> None:
+def lock_file(descriptor: int, kind: int) -> None:
     """Wait for a lock for a bounded time; :class:`TimeoutError` where somebody holds on to it."""
     deadline = 0.0
     while True:
@@ -51,7 +51,7 @@ def lock(descriptor: int, kind: int) -> None:
             time.sleep(0.002)
 
 
-def replace(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str) -> None:
     """Replace a file at once, so that nobody ever reads half of it."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
@@ -65,12 +65,12 @@ def read_number(file: Path) -> float:
         return 0.0
 
 
-def hidden_line(line: str) -> str:
+def hash_line(line: str) -> str:
     """Return what stands for the line of a task with C(no_log) in files."""
     return f"sha256:{hashlib.sha256(line.strip().encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
-class Submitted:
+class SubmittedCommands:
     """The commands that the workers of a run have submitted: a file with a row of each a line.
 
     A file that cannot be written must not stop the commands, so errors of the file system are passed over.
@@ -89,7 +89,7 @@ class Submitted:
             finally:
                 os.close(descriptor)
 
-    def read(self) -> dict[str, dict[str, Any]]:
+    def read_rows(self) -> dict[str, dict[str, Any]]:
         """The row of each of them by its id, in their order."""
         rows: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
@@ -130,7 +130,7 @@ class Journal:
         #: How many lines are this worker's own.
         self._lines = 0
 
-    def intend(self, server_id: str, line: str) -> Position | None:
+    def add_submit(self, server_id: str, line: str) -> Position | None:
         """Note what is about to be submitted; None where that was not possible."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
@@ -144,11 +144,11 @@ class Journal:
             self._fail(error)
             return None
 
-    def note(self, position: Position, command_id: str) -> None:
+    def add_id(self, position: Position, command_id: str) -> None:
         """Add the id of a command as soon as it is known."""
         self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
-    def strike(self, positions: Sequence[Position]) -> None:
+    def remove(self, positions: Sequence[Position]) -> None:
         """Blank lines of this worker; the file is gone when nothing else is left."""
         if not positions:
             return
@@ -165,7 +165,7 @@ class Journal:
         while True:
             descriptor, anywhere = self._open()
             with contextlib.suppress(TimeoutError):
-                lock(descriptor, fcntl.LOCK_SH)
+                lock_file(descriptor, fcntl.LOCK_SH)
             try:
                 if os.fstat(descriptor).st_nlink:
                     written = os.write(descriptor, text)
@@ -196,7 +196,7 @@ class Journal:
     def _take_away(self) -> None:
         """Remove the file if no worker has a line in it."""
         _appending, descriptor = self._open()
-        lock(descriptor, fcntl.LOCK_EX)
+        lock_file(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink and not self.file.read_bytes().strip():
             self.file.unlink()
 

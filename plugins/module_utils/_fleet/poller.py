@@ -81,12 +81,12 @@ class Looking:
     def expect(self, job: Job) -> None:
         """Ask the other workers to look for this command as well."""
         if self._polls and job.id:
-            self._polls.shared.expect(job.id)
+            self._polls.shared.add_awaited(job.id)
 
     def forget(self, jobs: Sequence[Job]) -> None:
         """Ask them no longer."""
         if self._polls and polls_for_others(jobs):
-            self._polls.shared.forget(str(jobs[0].id))
+            self._polls.shared.remove_awaited(str(jobs[0].id))
 
     def _try_to_look_at(self, job: Job) -> AlpaconError | None:
         return try_to_look_at(self._client, job)
@@ -136,7 +136,7 @@ class Polls:
     def awaited_by_others(self) -> bool:
         """Whether more than one command is awaited."""
         try:
-            return len(self.shared.expected()) > 1
+            return len(self.shared.awaited_ids()) > 1
         except OSError:
             return False
 
@@ -152,7 +152,7 @@ class Polls:
             look_at(self._client, job)  # the run's temporary folder is full, or gone
 
     def _look(self, job: Job) -> None:
-        row = self.shared.take(job.known.id)
+        row = self.shared.pop_row(job.known.id)
         if row is None and job.listed and not self._is_left_alone(job):
             self._poll_if_due(job)
             self._take_status(job)
@@ -161,11 +161,11 @@ class Polls:
             look_at(self._client, job)
         else:
             _note_row(self._client, job, row)
-            self.shared.expect(job.known.id)
+            self.shared.add_awaited(job.known.id)
 
     def _take_status(self, job: Job) -> None:
         """Note that the command was handed over since, where another worker has seen it."""
-        status = self.shared.status_of(job.known.id) if job.known.status == "queued" else ""
+        status = self.shared.read_status(job.known.id) if job.known.status == "queued" else ""
         if status:
             job.command = job.known.with_status(status)
 
@@ -176,19 +176,19 @@ class Polls:
 
     def _poll_if_due(self, job: Job) -> None:
         if self._is_due(job):
-            with self.shared.lock("poll") as mine:
+            with self.shared.try_lock("poll") as mine:
                 if mine and self._is_due(job):
                     self._poll(job)
 
     def _is_due(self, job: Job) -> bool:
         polled = self.shared.polled_at()
-        gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.expected())))
+        gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.awaited_ids())))
         return polled <= max(job.awaited_since, job.polled_at) and time.monotonic() - polled >= gap
 
     def _poll(self, own: Job) -> None:
         """Look for the commands of all workers."""
         began = time.monotonic()
-        unseen = self.shared.expected() | {own.known.id}
+        unseen = self.shared.awaited_ids() | {own.known.id}
         if len(unseen) == 1:
             if began >= own.awaited_since + own.expected:
                 look_at(self._client, own)
@@ -206,9 +206,9 @@ class Polls:
         if own.known.id in unseen:
             look_at(self._client, own)
         for command_id in unseen - {own.known.id}:
-            if self.shared.is_expected_for(command_id, _LIST_PATIENCE):
-                self.shared.offer(command_id, NOT_LISTED)
-        self.shared.note_poll(began, self._next_gap(awaited, over))
+            if self.shared.is_awaited_for(command_id, _LIST_PATIENCE):
+                self.shared.write_row(command_id, NOT_LISTED)
+        self.shared.write_poll(began, self._next_gap(awaited, over))
 
     def _next_gap(self, awaited: int, over: int) -> float:
         """How long after a poll the next one is due: the more commands it showed to be over, the sooner."""
@@ -221,9 +221,9 @@ class Polls:
         if command.id == own.known.id:
             _note_row(self._client, own, row)
         elif command.finished or command.status == "awaiting_approval":
-            self.shared.offer(command.id, dict(row))
+            self.shared.write_row(command.id, dict(row))
         elif command.status in IN_PROGRESS:
-            self.shared.note_status(command.id, command.status)
+            self.shared.write_status(command.id, command.status)
         return command.finished
 
 

@@ -20,7 +20,7 @@ from typing import Callable
 from .._api.client import Client
 from .._api.errors import AlpaconError, RunIsOver
 from .._api.settings import Settings, Warn
-from .journal import Journal, Submitted
+from .journal import Journal, SubmittedCommands
 from .sharing import Shared
 
 _PROC = Path("/proc")
@@ -217,9 +217,9 @@ class Run:
     own_server: str = ""
 
     @property
-    def submitted(self) -> Submitted | None:
+    def submitted(self) -> SubmittedCommands | None:
         """The commands that this run has submitted."""
-        return Submitted(self.folder / "alpacon-submitted") if self.folder else None
+        return SubmittedCommands(self.folder / "alpacon-submitted") if self.folder else None
 
     def open_journal(self) -> Journal | None:
         """A journal for one task, in the file of the run; None where there is none."""

@@ -28,7 +28,7 @@ from .._api.errors import IncompleteList, UsageError
 from .._api.lists import PAGE_SIZE
 from .._api.records import Server, is_uuid, normalize_uuid
 from .._api.servers import SERVERS_PATH, parse_servers, query_servers, suggest_server
-from .journal import locked, read_number, replace
+from .journal import lock_folder, read_number, replace_file
 
 #: Stands for the row of a command that the list does not have.
 NOT_LISTED: dict[str, Any] = {}
@@ -53,10 +53,10 @@ class SharedPause(RateLimitPause):
     def hold(self, until: float) -> bool:
         """Make everybody wait until then, in monotonic seconds; return True if that is later by more than a second."""
         is_later = super().hold(until)
-        with contextlib.suppress(OSError), locked(self._file.parent):
+        with contextlib.suppress(OSError), lock_folder(self._file.parent):
             before = read_number(self._file)
             is_later = is_later and until > before + 1
-            replace(self._file, str(max(until, before)))
+            replace_file(self._file, str(max(until, before)))
         return is_later
 
 
@@ -107,7 +107,7 @@ class SharedOutage(Outage):
             if state is None:
                 self._file.unlink(missing_ok=True)
             else:
-                replace(self._file, " ".join(map(str, state)))
+                replace_file(self._file, " ".join(map(str, state)))
         except OSError:
             super().write_state(state)
 
@@ -116,7 +116,7 @@ class SharedOutage(Outage):
         """Hold the lock of the outage, as far as there is a file for it."""
         with super().locked(), contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
-                stack.enter_context(locked(self._folder))
+                stack.enter_context(lock_folder(self._folder))
             yield
 
 
@@ -140,7 +140,7 @@ class Shared:
         self.outage = SharedOutage(self._folder)
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[bool]:
+    def try_lock(self, name: str) -> Iterator[bool]:
         """Whether this worker holds the lock now. It never waits, and a worker that dies lets go of it."""
         with (self._folder / f"{name}.lock").open("w") as file:
             try:
@@ -152,28 +152,28 @@ class Shared:
 
     # Commands
 
-    def expect(self, command_id: str) -> None:
+    def add_awaited(self, command_id: str) -> None:
         """Ask whoever polls to look for this command as well."""
         with contextlib.suppress(OSError):
             (self._awaited / _file_name(command_id)).touch()
 
-    def forget(self, command_id: str) -> None:
+    def remove_awaited(self, command_id: str) -> None:
         """Take the command off the list of those that are looked for."""
         for folder in (self._awaited, self._rows):
             with contextlib.suppress(OSError):
                 (folder / _file_name(command_id)).unlink()
 
-    def expected(self) -> set[str]:
+    def awaited_ids(self) -> set[str]:
         """The ids of all commands that somebody awaits."""
         return {entry.name for entry in os.scandir(self._awaited)}
 
-    def is_expected_for(self, command_id: str, seconds: float) -> bool:
+    def is_awaited_for(self, command_id: str, seconds: float) -> bool:
         """Whether somebody has waited for this command for so long."""
         with contextlib.suppress(OSError):
             return time.time() - (self._awaited / command_id).stat().st_mtime >= seconds
         return False
 
-    def note_status(self, command_id: str, status: str) -> None:
+    def write_status(self, command_id: str, status: str) -> None:
         """Let the worker that awaits a command know that it was handed over; once is enough."""
         file = self._awaited / _file_name(command_id)
         with contextlib.suppress(OSError):
@@ -183,18 +183,18 @@ class Shared:
                 os.write(descriptor, status.encode())
                 os.close(descriptor)
 
-    def status_of(self, command_id: str) -> str:
+    def read_status(self, command_id: str) -> str:
         """What another worker has noted of a command that goes on, or an empty string."""
         with contextlib.suppress(OSError):
             return (self._awaited / _file_name(command_id)).read_text()
         return ""
 
-    def offer(self, command_id: str, row: dict[str, Any]) -> None:
+    def write_row(self, command_id: str, row: dict[str, Any]) -> None:
         """Leave the row of a command that is over, or :data:`NOT_LISTED`, to the worker that awaits it."""
-        replace(self._rows / _file_name(command_id), json.dumps(row))
+        replace_file(self._rows / _file_name(command_id), json.dumps(row))
         (self._awaited / _file_name(command_id)).unlink(missing_ok=True)
 
-    def take(self, command_id: str) -> dict[str, Any] | None:
+    def pop_row(self, command_id: str) -> dict[str, Any] | None:
         """The row that another worker left, once, or None."""
         file = self._rows / _file_name(command_id)
         try:
@@ -212,21 +212,21 @@ class Shared:
         """How long after the latest poll the next one is due, in seconds; 0 before the first one."""
         return read_number(self._folder / "poll_gap")
 
-    def note_poll(self, began: float, gap: float) -> None:
+    def write_poll(self, began: float, gap: float) -> None:
         """Say when a poll that has come to its end was begun, and how long after that the next one is due."""
-        replace(self._folder / "poll_gap", str(gap))
-        replace(self._folder / "polled_at", str(began))
+        replace_file(self._folder / "poll_gap", str(gap))
+        replace_file(self._folder / "polled_at", str(began))
 
-    def once(self, name: str, find: Callable[[], str]) -> str:
+    def compute_once(self, name: str, find: Callable[[], str]) -> str:
         """A text that the first worker finds, for which the others wait."""
         file = self._folder / name
         patience = time.monotonic() + _PATIENCE
         while not file.exists():
-            with self.lock(name) as mine:
+            with self.try_lock(name) as mine:
                 if (mine and not file.exists()) or time.monotonic() >= patience:
                     text = find()
                     with contextlib.suppress(OSError):
-                        replace(file, text)
+                        replace_file(file, text)
                     return text
             if not mine:
                 time.sleep(0.02)
@@ -234,7 +234,9 @@ class Shared:
 
     # Servers
 
-    def server_ids(self, names: Iterable[str], read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
+    def get_server_ids(
+        self, names: Iterable[str], read: Callable[[], Iterable[tuple[str, str]]]
+    ) -> dict[str, list[str]]:
         """The ids of servers by name, of those that ``read`` gives, or another worker has just read.
 
         A worker finds its own names without reading the others, however many there are. Where another one takes too
@@ -246,7 +248,7 @@ class Shared:
             known = _look_in(file, names)
             if known is not None:
                 return known
-            with self.lock("servers") as mine:
+            with self.try_lock("servers") as mine:
                 # Another one may have read them between the look and the lock.
                 if mine and _look_in(file, ()) is None:
                     began = time.monotonic()
@@ -290,7 +292,7 @@ class _Records(Sequence[bytes]):
 def _write_names(file: Path, began: float, servers: Iterable[tuple[str, str]]) -> None:
     records = sorted(_digest(name) + server_id.encode() for name, server_id in servers)
     first = f"{began:<{_RECORD - 1}.3f}".encode()
-    replace(file, b"".join(record + b"\n" for record in (first, *records)).decode())
+    replace_file(file, b"".join(record + b"\n" for record in (first, *records)).decode())
 
 
 def _look_in(file: Path, names: Iterable[str]) -> dict[str, list[str]] | None:
@@ -317,7 +319,7 @@ def _ids_of(records: Sequence[bytes], digest: bytes) -> list[str]:
     return ids
 
 
-def resolve(
+def resolve_servers(
     client: Client,
     references: Sequence[str],
     option: str = "servers",
@@ -374,7 +376,7 @@ def _shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: i
             yield from ((str(server.name), str(server.id)) for server in parse_servers(page.rows))
 
     try:
-        ids = shared.server_ids(names, read)
+        ids = shared.get_server_ids(names, read)
     except (OSError, IncompleteList):
         return {}  # the disk is full, say: then each worker asks for itself
     return {name: [Server(server_id, name) for server_id in found] for name, found in ids.items()}

@@ -27,7 +27,7 @@ from .._api.errors import (
 from .._api.lost_submits import LostSubmit, Requester, fetch_requester, find_submitted
 from .._api.records import NEVER_RAN, Command, to_iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
-from .journal import hidden_line
+from .journal import hash_line
 from .run import EarlierSubmit, Run
 
 #: So many of the commands that may be a lost one are named, the newest first.
@@ -93,7 +93,7 @@ class Submitting:
     def finish(self, jobs: Sequence[Job]) -> None:
         """Forget jobs of which the result of the task tells; what has not ended stays known to later attempts."""
         if self.journal:
-            self.journal.strike([job.position for job in jobs if job.position])
+            self.journal.remove([job.position for job in jobs if job.position])
         for job in jobs:
             earlier = self._earlier_submits.get(job.digest)
             if earlier:
@@ -101,7 +101,7 @@ class Submitting:
 
     def _intend(self, job: Job) -> None:
         if self.journal:
-            job.position = self.journal.intend(str(job.body["server"]), str(job.body["line"]))
+            job.position = self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
 
     def _refuse(self, job: Job, error: ApiError | ConnectionFailed | TimeHasPassed) -> None:
         if isinstance(error, TimeHasPassed):
@@ -119,7 +119,7 @@ class Submitting:
         if _is_old_acl(error) and "\n" in str(job.body["line"]).strip():
             job.add_note("This workspace lets no line with a line break through, whatever the access list says.")
         if self.journal and job.position:
-            self.journal.strike([job.position])
+            self.journal.remove([job.position])
             job.position = None
 
     def _keep(self, job: Job, command: Command, earlier: EarlierSubmit) -> None:
@@ -127,7 +127,7 @@ class Submitting:
         earlier.command_id = command.id
         self._known.add(command.id)
         if self.journal and job.position:
-            self.journal.note(job.position, command.id)
+            self.journal.add_id(job.position, command.id)
         if self._submitted:
             self._submitted.add(_row_of(command, self._run.no_log))
         job.changed = True
@@ -152,7 +152,7 @@ class Submitting:
         Raises:
             AlpaconError: the workspace could not be asked.
         """
-        known = frozenset(self._known.union(self._submitted.read() if self._submitted else ()))
+        known = frozenset(self._known.union(self._submitted.read_rows() if self._submitted else ()))
         lost = [job.lost for job in jobs if job.lost]
         for job, found in zip(jobs, find_submitted(self._client, lost, known, self._whose, self._knows_older)):
             job.found = found
@@ -218,7 +218,7 @@ def _row_of(command: Command, no_log: bool) -> dict[str, Any]:
         "id": command.id,
         "server": {"id": command.server.id, "name": command.server.name},
         "shell": command.shell,
-        "line": hidden_line(command.line) if no_log else command.line,
+        "line": hash_line(command.line) if no_log else command.line,
         "username": command.username,
         "groupname": command.groupname,
         "added_at": to_iso(command.added_at),

@@ -19,7 +19,7 @@ from .._api.errors import AlpaconError, ApiError, IncompleteList, UsageError, di
 from .._api.lists import NEWEST_FIRST
 from .._api.records import STATUSES, Command, Server, parse_status
 from .._api.settings import Warn
-from .._fleet.sharing import resolve
+from .._fleet.sharing import resolve_servers
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
@@ -82,7 +82,7 @@ class Query:
         if since_age is not None and until_age is not None and since_age < until_age:
             raise _swapped()
         named = options.get("server")
-        [server] = resolve(client, [named], "server") if named else [Server(None)]
+        [server] = resolve_servers(client, [named], "server") if named else [Server(None)]
         return cls(
             server_id=server.id,
             server_name=server.name,

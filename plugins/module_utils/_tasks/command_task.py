@@ -21,7 +21,7 @@ from .._api.records import Command, Server, is_uuid, normalize_uuid
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
 from .._fleet.run import HostLocks, Run
-from .._fleet.sharing import Shared, resolve
+from .._fleet.sharing import Shared, resolve_servers
 from .._options.connection import parse_settings
 from .._options.secrets import mask_secrets
 from .command_options import CommandOptions
@@ -63,7 +63,7 @@ class CommandTask:
 
     def servers(self) -> list[Server]:
         """The servers that it names."""
-        return resolve(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
+        return resolve_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
     def check_env(self) -> None:
         """Refuse variables that the workspace would drop, so that the line would run without them.
@@ -80,7 +80,7 @@ class CommandTask:
             return json.dumps(supports_env(self.client))
 
         shared = self.run.shared(self.client.settings)
-        if json.loads(shared.once("supports_env", find) if shared else find()) is False:
+        if json.loads(shared.compute_once("supports_env", find) if shared else find()) is False:
             raise UsageError("env", _WITHOUT_ENV, "Set what is no secret in the line, such as LANG=C ls.")
 
     def lock_servers(self, servers: Sequence[Server]) -> None:
@@ -95,7 +95,7 @@ class CommandTask:
     def gone(self) -> set[str]:
         """The commands that this run has withdrawn, which lists may still show."""
         submitted = self.run.submitted
-        return {command for command, row in submitted.read().items() if row.get("gone")} if submitted else set()
+        return {command for command, row in submitted.read_rows().items() if row.get("gone")} if submitted else set()
 
     def believes(self, command: Command) -> bool:
         """Whether the answer of a command that has the line is believed: others may have anything carried by it."""
@@ -209,7 +209,7 @@ def check_parents(task: CommandTask) -> None:
 
 def _parent(task: CommandTask, command_id: str) -> Command:
     submitted = task.run.submitted
-    own = submitted is not None and command_id in submitted.read()
+    own = submitted is not None and command_id in submitted.read_rows()
     # What this run has submitted may not be visible yet.
     for pause in (*VISIBLE_PAUSES, None) if own else (None,):
         command = find_command(task.client, command_id)

@@ -17,7 +17,7 @@ from .._api.commands import CANCELLED, GONE, SENT, fetch_rc, find_command, list_
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
-from .._fleet.journal import hidden_line
+from .._fleet.journal import hash_line
 from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, Progress, check_parents, fetch_outputs
 
 _LATELY = timedelta(seconds=30)
@@ -343,8 +343,8 @@ def submitted_lately(task: CommandTask) -> list[Command]:
     since = task.client.clock.now() - _LATELY
     line = task.options.line
     rows = [
-        {**row, "line": line} if line and row.get("line") == hidden_line(line) else row
-        for row in task.run.submitted.read().values()
+        {**row, "line": line} if line and row.get("line") == hash_line(line) else row
+        for row in task.run.submitted.read_rows().values()
         if not row.get("gone")
     ]
     return [

@@ -29,9 +29,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import replace as replace_file
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import replace_file
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import resolve
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import resolve_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 
 #: When code is looked at first: what is fed something is a module, which takes Python a while to start.
@@ -186,7 +186,7 @@ class ServerRunner:
 
     def _awaited_by_others(self) -> int:
         with contextlib.suppress(OSError):
-            return len(self._shared.expected()) if self._shared else 0
+            return len(self._shared.awaited_ids()) if self._shared else 0
         return 0
 
     def _answer(self, job: Job) -> RunResult:
@@ -265,7 +265,7 @@ class ServerRunner:
             return Server(known.decode(), reference)
         # What other workers have read may be older than the order to forget it.
         shared = self._shared if known is None else None
-        [server] = resolve(self._client, [reference], "server", shared, self._run.hosts)
+        [server] = resolve_servers(self._client, [reference], "server", shared, self._run.hosts)
         self.write_note(_ID, str(server.id).encode())
         return server
 

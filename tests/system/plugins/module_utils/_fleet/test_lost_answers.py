@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, get_digest
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Submitted
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import SubmittedCommands
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, Run
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     FAR,
@@ -167,7 +167,7 @@ def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
     earlier_submits = {get_digest(job.body): EarlierSubmit(clock.time())}
     client.get(LIST)
     ours, *made = [current.submit("web-01", LINE, scheduled_at=FAR) for _command in range(12)]
-    Submitted(tmp_path / "alpacon-submitted").add({"id": ours})
+    SubmittedCommands(tmp_path / "alpacon-submitted").add({"id": ours})
     run = Run(folder=tmp_path, earlier_submits=earlier_submits)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)

@@ -69,7 +69,7 @@ def journal(tmp_path: Path) -> Journal:
 def test_commands_that_are_journalled_while_others_are_struck_out_stay(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock = _journal.lock
+    lock = _journal.lock_file
 
     def lock_later(descriptor: int, kind: int) -> None:
         time.sleep(random.random() / 500)
@@ -82,13 +82,13 @@ def test_commands_that_are_journalled_while_others_are_struck_out_stay(
             missed |= {uuid(number, step)} - set(read_journal_ids(journal))
             # At first, nobody has anything under way now and then, and the journal is gone.
             if step < 15 or step % 5:
-                journal.strike([place])
+                journal.remove([place])
             else:
                 kept.add(uuid(number, step))
         return not missed and kept <= set(read_journal_ids(journal))
 
     # Others have time to take away what was just opened.
-    monkeypatch.setattr(_journal, "lock", lock_later)
+    monkeypatch.setattr(_journal, "lock_file", lock_later)
     assert all(at_once(8, work))
     assert len(read_journal_ids(journal)) == 8 * 3
 
@@ -131,9 +131,9 @@ def test_who_offers_and_who_takes_never_meet_half_a_row(shared: Shared) -> None:
         taken = 0
         while not enough.is_set():
             if number == 0:
-                shared.offer("a", row)
+                shared.write_row("a", row)
                 continue
-            found = shared.take("a")
+            found = shared.pop_row("a")
             assert found in (None, row)
             taken += found is not None
             if taken == 20:

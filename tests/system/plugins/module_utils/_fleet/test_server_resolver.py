@@ -16,7 +16,11 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared, find_servers, resolve
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
+    Shared,
+    find_servers,
+    resolve_servers,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     OTHER_SERVER,
     SERVER,
@@ -101,7 +105,7 @@ def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Con
 def test_each_server_may_be_named_once(current: Workspace, connect: Connect, references: list[str]) -> None:
     named = [reference.format(id=current.server_ids()["web-01"]) for reference in references]
     with pytest.raises(UsageError, match=r"are the same server\. Name each server once") as caught:
-        resolve(connect(current), named)
+        resolve_servers(connect(current), named)
     assert caught.value.option == "servers"
 
 

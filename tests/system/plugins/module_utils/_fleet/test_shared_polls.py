@@ -49,7 +49,7 @@ class Workers:
 
     def job(self, command_id: str) -> Job:
         """A command that a worker awaits from now on, as the others know."""
-        self.shared.expect(command_id)
+        self.shared.add_awaited(command_id)
         job = Job(Server(None), command=Command(command_id, Server(None), "make all", "system", "running"))
         job.awaited_since = self.clock.monotonic()
         return job
@@ -102,7 +102,7 @@ def detail(job: Job) -> str:
 def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: float, at_most: float) -> None:
     mine, _other = workers.running(2)
     workers.clock.at(5, lambda: workers.end(mine))
-    with workers.shared.lock("poll"):
+    with workers.shared.try_lock("poll"):
         workers.fleet(wait_timeout=wait_timeout).run([mine])
     assert mine.outcome == "success"
     assert sum(workers.clock.slept) < at_most
@@ -111,7 +111,7 @@ def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: flo
 
 def test_who_hears_nothing_of_a_poller_for_25_seconds_looks_for_itself(workers: Workers) -> None:
     mine, _other = workers.running(2)
-    with workers.shared.lock("poll"):
+    with workers.shared.try_lock("poll"):
         assert workers.look(mine, after=24.2) == []
         assert workers.look(mine, after=0.9) == [detail(mine)]
 
@@ -157,7 +157,7 @@ def test_what_takes_longer_is_asked_for_only_with_others(workers: Workers) -> No
     assert workers.look(mine, after=2.0) == []
     other = workers.job(workers.workspace.submit("web-01", "sleep 60"))
     assert len(workers.look(mine, after=1.0)) == 1
-    workers.shared.forget(other.known.id)
+    workers.shared.remove_awaited(other.known.id)
     assert workers.look(mine, after=1.5) == [detail(mine)]
 
 
@@ -185,7 +185,7 @@ def test_a_poll_was_worth_it_where_it_showed_a_third_or_six_to_be_over(
     workers: Workers, awaited: int, over: int, gap: float
 ) -> None:
     jobs = workers.running(awaited)
-    workers.shared.note_poll(workers.clock.monotonic() - 9, 0.3)
+    workers.shared.write_poll(workers.clock.monotonic() - 9, 0.3)
     workers.end(*jobs[:over])
     assert len(workers.look(jobs[-1])) == 1
     assert workers.shared.poll_gap() == pytest.approx(gap)
@@ -200,7 +200,7 @@ def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> 
     workers.look(mine)
     workers.look(held, wait_for_approval=True)
     assert held.known.status == "awaiting_approval"
-    assert str(held.id) in workers.shared.expected()
+    assert str(held.id) in workers.shared.awaited_ids()
     workers.end(held)
     workers.look(mine)
     assert workers.look(held) == []
@@ -213,13 +213,13 @@ def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> 
 def test_a_command_far_down_the_list_is_left_to_its_own_worker(workers: Workers) -> None:
     far, near = workers.far_and_near()
     assert len(workers.look(near)) == 1, "no more pages than commands that are missing"
-    assert workers.shared.take(str(far.id)) is None, "the list may lag"
+    assert workers.shared.pop_row(str(far.id)) is None, "the list may lag"
     workers.let_wait(far, 10)
     assert len(workers.look(near)) == 1
     workers.end(far)
     assert workers.look(far) == [detail(far)]
     assert far.known.status == "success"
-    assert str(far.id) not in workers.shared.expected()
+    assert str(far.id) not in workers.shared.awaited_ids()
 
 
 def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -> None:

@@ -30,7 +30,7 @@ def test_a_lock_that_another_worker_holds_for_a_moment_is_waited_for(
 
     monkeypatch.setattr(journal, "time", SimpleNamespace(monotonic=lambda: 1000.0, sleep=let_go))
     try:
-        journal.lock(waiter, fcntl.LOCK_EX)
+        journal.lock_file(waiter, fcntl.LOCK_EX)
         [pause] = pauses
         assert 0 < pause < 0.1
     finally:
@@ -44,8 +44,8 @@ def test_a_lock_that_nobody_lets_go_of_is_waited_for_five_seconds(
     seconds = itertools.count(1000.0)
     pauses: list[float] = []
     monkeypatch.setattr(journal, "time", SimpleNamespace(monotonic=lambda: next(seconds), sleep=pauses.append))
-    with journal.locked(tmp_path):
-        with pytest.raises(TimeoutError), journal.locked(tmp_path):
+    with journal.lock_folder(tmp_path):
+        with pytest.raises(TimeoutError), journal.lock_folder(tmp_path):
             pass
         assert len(pauses) == 5
 

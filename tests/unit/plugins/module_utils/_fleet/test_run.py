@@ -67,27 +67,27 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def test_an_intent_is_there_before_the_id_and_the_end_strikes_both_out(journal: Journal) -> None:
-    place = journal.intend(SERVER, LINE)
+    place = journal.add_submit(SERVER, LINE)
     assert place is not None
     [line] = journal.file.read_text().splitlines()
     server, moment, digest = line.split()
     assert (server, digest) == (SERVER, f"sha256:{DIGEST}")
     assert datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z") <= datetime.now(timezone.utc)
     assert read_journal_ids(journal) == []
-    journal.note(place, COMMAND)
+    journal.add_id(place, COMMAND)
     [line] = journal.file.read_text().splitlines()
     assert line == f"{COMMAND} {server} {moment} {digest}"
     assert read_journal_ids(journal) == [COMMAND]
-    journal.strike([place])
+    journal.remove([place])
     assert list(journal.file.parent.iterdir()) == []
 
 
 def test_who_is_done_leaves_the_lines_of_other_workers(journal: Journal) -> None:
     other = Journal(journal.file, pytest.fail)
     place, others_place = submit(journal, uuid(0, 0)), submit(other, uuid(1, 0))
-    journal.strike([place])
+    journal.remove([place])
     assert read_journal_ids(journal) == [uuid(1, 0)]
-    other.strike([others_place])
+    other.remove([others_place])
     assert not journal.file.exists()
 
 
@@ -96,9 +96,9 @@ def test_a_lock_that_nobody_lets_go_of_holds_no_submit_up(journal: Journal, monk
         raise TimeoutError("a lock is held for too long")
 
     place = submit(journal, uuid(0, 0))
-    monkeypatch.setattr(_journal, "lock", lock)
+    monkeypatch.setattr(_journal, "lock_file", lock)
     submit(journal, uuid(0, 1))
-    journal.strike([place])
+    journal.remove([place])
     assert read_journal_ids(journal) == [uuid(0, 1)]
 
 
@@ -108,7 +108,7 @@ def test_a_journal_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_pat
     (tmp_path / "full").symlink_to("/dev/full")
     warnings: list[str] = []
     journal = Journal(tmp_path / place, warnings.append)
-    assert [journal.intend(SERVER, LINE), journal.intend(SERVER, LINE)] == [None, None]
+    assert [journal.add_submit(SERVER, LINE), journal.add_submit(SERVER, LINE)] == [None, None]
     [warning] = warnings
     assert str(tmp_path / place) in warning
     assert not journal.works
@@ -125,8 +125,8 @@ def test_a_journal_that_cannot_be_written_any_more_is_told_once_and_keeps_what_i
     journal = Journal(tmp_path / "run.ids", warnings.append)
     place = submit(journal, COMMAND)
     monkeypatch.setattr(os, "pwrite", fail)
-    journal.note(place, SERVER)
-    journal.strike([place])
+    journal.add_id(place, SERVER)
+    journal.remove([place])
     assert read_journal_ids(journal) == [COMMAND]
     [warning] = warnings
     assert warning.endswith("cannot be written: an interrupted run leaves no ids behind. no space left")
@@ -147,7 +147,7 @@ def test_what_a_full_disk_cuts_off_is_no_line_and_costs_no_other_line(
 
     submit(other, COMMAND)
     monkeypatch.setattr(os, "write", write_part)
-    assert journal.intend(SERVER, LINE) is None
+    assert journal.add_submit(SERVER, LINE) is None
     assert read_journal_ids(other) == [COMMAND, COMMAND]
     assert "No space left on device" in warnings[0]
 
@@ -246,9 +246,9 @@ def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -
 
 
 def test_one_worker_holds_a_lock(shared: Shared) -> None:
-    with shared.lock("poll") as mine, shared.lock("poll") as twice, shared.lock("servers") as other:
+    with shared.try_lock("poll") as mine, shared.try_lock("poll") as twice, shared.try_lock("servers") as other:
         assert (mine, twice, other) == (True, False, True)
-    with shared.lock("poll") as again:
+    with shared.try_lock("poll") as again:
         assert again
 
 
@@ -256,25 +256,25 @@ def test_one_worker_holds_a_lock(shared: Shared) -> None:
 
 
 def test_a_row_is_taken_once(shared: Shared) -> None:
-    shared.expect("a")
-    assert shared.take("a") is None
-    shared.offer("a", {"id": "a", "result": "grüße \U0001f411\n"})
-    assert shared.expected() == set()
-    assert shared.take("a") == {"id": "a", "result": "grüße \U0001f411\n"}
-    assert shared.take("a") is None
+    shared.add_awaited("a")
+    assert shared.pop_row("a") is None
+    shared.write_row("a", {"id": "a", "result": "grüße \U0001f411\n"})
+    assert shared.awaited_ids() == set()
+    assert shared.pop_row("a") == {"id": "a", "result": "grüße \U0001f411\n"}
+    assert shared.pop_row("a") is None
     # That the list does not have it is an answer too.
-    shared.offer("a", NOT_LISTED)
-    assert shared.take("a") == NOT_LISTED
+    shared.write_row("a", NOT_LISTED)
+    assert shared.pop_row("a") == NOT_LISTED
 
 
 def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
-    shared.expect("a")
-    shared.expect("b")
-    shared.offer("b", {"id": "b"})
+    shared.add_awaited("a")
+    shared.add_awaited("b")
+    shared.write_row("b", {"id": "b"})
     for command_id in ("a", "b", "never-expected"):
-        shared.forget(command_id)
-    assert shared.expected() == set()
-    assert shared.take("b") is None
+        shared.remove_awaited(command_id)
+    assert shared.awaited_ids() == set()
+    assert shared.pop_row("b") is None
     assert files(shared._folder) == []
 
 
@@ -288,12 +288,12 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
     """A shared folder in which everything is used."""
     shared = Shared(folder, url, token)
     shared.pause.hold(9.0)
-    shared.note_poll(7.0, 0.15)
+    shared.write_poll(7.0, 0.15)
     find_server_ids(shared, lambda: SERVERS)
-    with shared.lock("poll"):
-        shared.expect("a")
-        shared.expect("b")
-        shared.offer("b", {"id": "b", "line": "uptime"})
+    with shared.try_lock("poll"):
+        shared.add_awaited("a")
+        shared.add_awaited("b")
+        shared.write_row("b", {"id": "b", "line": "uptime"})
     return shared
 
 
@@ -303,9 +303,9 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
 def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -> None:
     filled(tmp_path)
     other = Shared(tmp_path, url, token)
-    assert (other.pause.until(), other.polled_at(), other.expected(), other.take("b")) == (0, 0, set(), None)
+    assert (other.pause.until(), other.polled_at(), other.awaited_ids(), other.pop_row("b")) == (0, 0, set(), None)
     assert find_server_ids(other, list) == {}
-    with Shared(tmp_path, URL, TOKEN).lock("poll"), other.lock("poll") as mine:
+    with Shared(tmp_path, URL, TOKEN).try_lock("poll"), other.try_lock("poll") as mine:
         assert mine
     assert len(list(tmp_path.iterdir())) == 2
 

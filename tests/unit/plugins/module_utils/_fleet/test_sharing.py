@@ -33,7 +33,7 @@ def test_names_are_read_once_for_all_workers_until_they_are_old(
 
     for clock.now in (1000.0, 1059.9, 1060.0, 1100.0, 2125.0):
         worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
-        assert worker.server_ids(["web-000", "web-298", "web-299"], read) == {
+        assert worker.get_server_ids(["web-000", "web-298", "web-299"], read) == {
             "web-000": [IDS[0], IDS[299]],
             "web-298": [IDS[298]],
         }
@@ -48,8 +48,8 @@ def test_who_reads_names_for_too_long_is_waited_for_a_minute(tmp_path: Path, mon
 
     monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
     reader, waiter = (sharing.Shared(tmp_path, "https://workspace.example", TOKEN) for _worker in range(2))
-    with reader.lock("servers"):
-        assert waiter.server_ids(["web-000"], lambda: pytest.fail("another one reads them")) == {}
+    with reader.try_lock("servers"):
+        assert waiter.get_server_ids(["web-000"], lambda: pytest.fail("another one reads them")) == {}
     assert clock.now == pytest.approx(1060, abs=0.1)
 
 
@@ -69,6 +69,6 @@ def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
 
 def test_what_nobody_awaits_is_not_expected_and_what_somebody_does_is_after_a_while(tmp_path: Path) -> None:
     worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
-    worker.expect(IDS[0])
-    assert [worker.is_expected_for(command_id, 0.0) for command_id in IDS[:2]] == [True, False]
-    assert not worker.is_expected_for(IDS[0], 60.0)
+    worker.add_awaited(IDS[0])
+    assert [worker.is_awaited_for(command_id, 0.0) for command_id in IDS[:2]] == [True, False]
+    assert not worker.is_awaited_for(IDS[0], 60.0)
