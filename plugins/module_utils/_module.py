@@ -35,9 +35,13 @@ class _Module(AnsibleModule):
             self.params = given
 
 
-def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]]) -> None:
-    """Validate the module's arguments, carry out the operation and exit."""
-    module = _Module(argument_spec=spec, supports_check_mode=True)
+def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]], **rules: Any) -> None:
+    """Validate the module's arguments, carry out the operation and exit.
+
+    Args:
+        rules: Rules of Ansible's argument spec, such as C(mutually_exclusive).
+    """
+    module = _Module(argument_spec=spec, supports_check_mode=True, **rules)
     hidden = collect_secrets(module.params)
     # Core would hide them in ids and outcomes as well.
     module.no_log_values = collect_secrets({**module.params, "env": None})

@@ -77,6 +77,8 @@ class AlpaconAction(ActionBase):
 
     module_name: str
     spec: ClassVar[dict[str, dict[str, Any]]]
+    #: Rules of Ansible's argument spec beside it, such as C(mutually_exclusive).
+    rules: ClassVar[Mapping[str, Any]] = {}
     operation: Callable[..., dict[str, Any]]
     #: Options that select something, and what to do where they select nothing.
     selections: ClassVar[Mapping[str, str]] = {}
@@ -132,7 +134,9 @@ class AlpaconAction(ActionBase):
 
     def _validated(self) -> dict[str, Any]:
         try:
-            _validation, options = self.validate_argument_spec(self.spec)
+            _validation, options = self.validate_argument_spec(
+                self.spec, **({} if self._only_predicted_ids else self.rules)
+            )
         except AnsibleActionFail as error:
             # Raised on, it would show all arguments, and the token with them.
             raise AlpaconError(error.message) from None
