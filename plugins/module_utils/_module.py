@@ -52,7 +52,7 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
         result = operation(module.params, _run(module, warnings.append))
     except AlpaconError as error:
         shown = without_value(error) if module.no_log else error
-        result = {"failed": True, "msg": str(shown), **error.as_result()}
+        result = {"failed": True, "msg": str(shown), **error.details}
     # From ansible-core 2.22 on, a module returns what is hidden only where it is shown.
     result = sanitize_result({**result, "warnings": warnings}, hidden)
     for warning in result.pop("warnings"):

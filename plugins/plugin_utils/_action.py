@@ -149,7 +149,7 @@ class AlpaconAction(ActionBase):
     def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
         """An error as a failed task returns it."""
         shown = without_value(error) if self._task.no_log else error
-        return {"failed": True, "msg": self._found.explain(shown), **error.as_result()}
+        return {"failed": True, "msg": self._found.explain(shown), **error.details}
 
     @property
     def empty_result(self) -> dict[str, Any]:

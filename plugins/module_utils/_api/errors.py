@@ -182,14 +182,16 @@ def _escape(character: str) -> str:
 
 
 class AlpaconError(Exception):
-    """Anything that ends a task; str() of it is meant for the user."""
+    """Fail a task; str() of it is meant for the user.
+
+    Attributes:
+        details: returned by the failed task beside C(msg).
+    """
+
+    details: Mapping[str, Any] = {}
 
     def __str__(self) -> str:
         return clean(super().__str__())
-
-    def as_result(self) -> dict[str, Any]:
-        """What a failed task returns beside RV(msg)."""
-        return {}
 
 
 class UsageError(AlpaconError):
@@ -199,11 +201,9 @@ class UsageError(AlpaconError):
         self.option = option
         self.problem = problem
         self.remedy = remedy
+        self.details = {"option": option}
         text = f"{option}: {problem}"
         super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)
-
-    def as_result(self) -> dict[str, Any]:
-        return {"option": self.option}
 
 
 def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
@@ -341,6 +341,7 @@ class ApiError(AlpaconError):
         self.retry_after = retry_after
         self.stated = stated
         self.source = source
+        self.details = {"error": {"status": status, "code": code or None, "message": text}}
         self._quoted = quoted
         self._account = ""
         super().__init__(self._render())
@@ -359,9 +360,6 @@ class ApiError(AlpaconError):
         said = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
         return f"{said} [{self.method} {self.path}: HTTP {self.status}{code}]"
-
-    def as_result(self) -> dict[str, Any]:
-        return {"error": {"status": self.status, "code": self.code or None, "message": self.text}}
 
     def name_account(self, names: Mapping[str, Any]) -> None:
         """Name the account that the workspace may not know, of a command that it refused.

@@ -143,12 +143,12 @@ def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:
             "ran": job.ran,
             "changed": job.changed,
             "msg": _message(job, no_log),
-            **(job.error.as_result() if job.error else {}),
+            **(job.error.details if job.error else {}),
         }
     described = describe(job.command, job.output, job.server)
     described.update(outcome=_word(job.outcome), changed=job.changed, msg=_message(job, no_log))
     if job.error and job.outcome == Outcome.REFUSED:
-        described.update(job.error.as_result())
+        described.update(job.error.details)
     if job.ran is None:
         described["ran"] = None
     if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):

@@ -105,7 +105,7 @@ def _post_safely(task: RegistrationTask) -> tuple[Mapping[str, Any], list[Regist
                 ) from None
         except ApiError as error:
             hint = "registration_token: the workspace refuses it. " if error.status in REFUSED else ""
-            raise RegistrationError(f"{hint}{without_advice(error)}", **error.as_result()) from None
+            raise RegistrationError(f"{hint}{without_advice(error)}", **error.details) from None
 
 
 def _post(task: RegistrationTask, attempt: RegistrationAttempt) -> Mapping[str, Any]:
@@ -299,7 +299,7 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         try:
             result = _STATES[checked.state](task)
         except AlpaconError as error:
-            facts = error.as_result()
+            facts = error.details
             # Of a task that failed, what may be left behind is the change.
             changed = task.written and bool(facts.get("orphans"))
             result = {"failed": True, "changed": changed, "msg": str(error), **facts}

@@ -153,12 +153,9 @@ REFUSED = (401, 403, 404)
 class RegistrationError(AlpaconError):
     """Report that a task failed, with the facts for its result."""
 
-    def __init__(self, text: str, **facts: Any) -> None:
-        self.facts = facts
+    def __init__(self, text: str, **details: Any) -> None:
+        self.details = details
         super().__init__(text)
-
-    def as_result(self) -> dict[str, Any]:
-        return self.facts
 
 
 class Clients:

@@ -31,7 +31,7 @@ def test_every_code_has_a_sentence_and_is_a_certain_refusal() -> None:
 def test_an_unknown_code_comes_through() -> None:
     error = read(400, {"code": "Moon_Not_Full", "source": "sky"})
     assert str(error) == f"source: sky [POST {LIST}: HTTP 400 moon_not_full]"
-    assert error.as_result() == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
+    assert error.details == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
     assert str(read(403, {"code": "moon_not_full"})).startswith("The token may not do this. [")
     assert "says why in a code alone. [" in str(read(401, {"code": "moon_not_full"}))
 
@@ -135,7 +135,7 @@ def test_what_servers_of_2024_say_in_words(recording: str, status: int, code: st
 def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words: str) -> None:
     error = read(status, None)
     assert words in str(error)
-    assert error.as_result()["error"] == {"status": status, "code": None, "message": ""}
+    assert error.details["error"] == {"status": status, "code": None, "message": ""}
     assert not error.stated
 
 

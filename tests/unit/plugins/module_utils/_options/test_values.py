@@ -25,7 +25,7 @@ def refused(read: Callable[..., Any], value: Any, *more: Any) -> str:
     with pytest.raises(UsageError) as caught:
         read("some_option", value, *more)
     assert caught.value.option == "some_option"
-    assert caught.value.as_result() == {"option": "some_option"}
+    assert caught.value.details == {"option": "some_option"}
     assert str(caught.value).startswith("some_option: ")
     return str(caught.value)
 
