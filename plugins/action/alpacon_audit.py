@@ -35,8 +35,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_past, write_report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, unknown_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_previous, write_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, find_unknown_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
@@ -114,9 +114,9 @@ class ActionModule(AlpaconAction):
         groups = _groups(self._task_vars)
         names = [*groups, *(host.name for host in hosts)]
         checks = {check.name for check in [*checked.checks, *chain.from_iterable(library.values())]}
-        for sentence in unknown_names(checked.waivers, checks, names, self._task_vars.get("groups", {})):
+        for sentence in find_unknown_names(checked.waivers, checks, names, self._task_vars.get("groups", {})):
             run.warn(sentence)
-        past = read_past(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
+        past = read_previous(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _make(folder)

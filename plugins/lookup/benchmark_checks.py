@@ -124,7 +124,7 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import check_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import make_check
 
 _OPTIONS = ("profile", "path", "command", "reporter", "name", "severity", "username", "timeout")
 
@@ -142,7 +142,7 @@ class LookupModule(LookupBase):
             )
             self.set_options(var_options=variables, direct=kwargs)
             options = {option: self.get_option(option) for option in _OPTIONS}
-            return [check_of(self._found(str(term), variables), options) for term in self._flatten(terms)]
+            return [make_check(self._found(str(term), variables), options) for term in self._flatten(terms)]
         except AlpaconError as error:
             raise AnsibleError(clean(error)) from None
 

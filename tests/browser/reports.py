@@ -16,9 +16,9 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import (
     OUTCOMES,
     SEVERITIES,
-    coverage_of,
-    score_of,
-    verdict_of,
+    compute_coverage,
+    compute_score,
+    decide_verdict,
 )
 
 Report = dict[str, Any]
@@ -221,13 +221,13 @@ def summed(unsummed: Report) -> Report:
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
         "not_reached": sum(not server.get("reached", True) for server in servers),
         "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
-        "score": score_of((result["outcome"], result["severity"], 1) for result in results),
+        "score": compute_score((result["outcome"], result["severity"], 1) for result in results),
         "reused": sum(result["reused"] for result in results),
         "commands": commands,
         "requests": commands + commands // 20 + 4,
     }
-    report = {**unsummed, "summary": summary, "coverage": coverage_of(summary)}
-    return {**report, "verdict": verdict_of(report)}
+    report = {**unsummed, "summary": summary, "coverage": compute_coverage(summary)}
+    return {**report, "verdict": decide_verdict(report)}
 
 
 def many() -> Report:

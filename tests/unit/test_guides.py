@@ -21,7 +21,11 @@ from ansible.parsing.plugin_docs import read_docstring
 from ansible_collections.herdops.alpacon.plugins.action import alpamon_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS, parse, read_results
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
+    FORMATS,
+    parse_output,
+    read_results_options,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -125,7 +129,12 @@ def _checks_of_scanners() -> list[Any]:
 
 def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
     checks = _checks_of_scanners()
-    assert [read_results("results", check["results"])["format"] for check in checks] == ["tap", "tap", "json", "tap"]
+    assert [read_results_options("results", check["results"])["format"] for check in checks] == [
+        "tap",
+        "tap",
+        "json",
+        "tap",
+    ]
 
 
 @pytest.mark.parametrize(("end", "more"), [("finish=true", {}), ("", {"missing-results": "unknown"})])
@@ -136,7 +145,7 @@ def test_the_check_of_the_guide_reads_the_report_of_lynis(tmp_path: Path, end: s
     (tmp_path / "lynis").chmod(0o755)
     environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     printed = subprocess.run(["/bin/sh", "-c", check["line"]], env=environ, check=True, capture_output=True, text=True)
-    results = {result.name: result for result in parse(check["results"], printed.stdout)}
+    results = {result.name: result for result in parse_output(check["results"], printed.stdout)}
     outcomes = {"A-1": "passed", "B-1": "failed", "C-1": "failed"}
     assert {name: result.outcome for name, result in results.items()} == {**outcomes, **more}
     assert results["B-1"].message == "bad = so"

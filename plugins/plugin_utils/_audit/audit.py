@@ -25,8 +25,8 @@ from .checks import Check
 from .collection import AuditedHost, WorkspaceAudit, ask
 from .hosts import Host
 from .options import AuditOptions
-from .report.formats import in_words, overview
-from .report.text import counted, first, unasked
+from .report.formats import describe_findings, render_summary
+from .report.text import group_unreached, join_first, pluralize
 from .report.trend import SCHEMA
 from .responses import Reply, named_of, unanswered
 from .results import (
@@ -37,16 +37,16 @@ from .results import (
     PASS,
     SEVERITIES,
     UNKNOWN,
-    answered,
-    coverage_of,
-    fails,
-    from_before,
+    compute_coverage,
+    compute_score,
+    decide_verdict,
+    describe_coverage,
+    describe_reused_servers,
     is_covered,
-    score_of,
-    verdict_of,
+    is_failing,
 )
-from .scanners import NamedResult, silent
-from .waivers import waive
+from .scanners import RuleResult, unknown_results
+from .waivers import apply_waivers
 
 _Row = dict[str, Any]
 
@@ -124,7 +124,7 @@ def build_report(
             named = named_of(check, reply) if reply else ()
             rows = _results(audited, check, reply, named) if reply else []
             for row in rows:
-                waive(options.waivers, row, host.groups)
+                apply_waivers(options.waivers, row, host.groups)
             if unlike := checks.add(check, named, len(rows)):
                 differs[check.name] = unlike
             results += rows
@@ -143,7 +143,7 @@ def build_report(
         "reuse_within": options.reuse_within,
         "fail_on": options.fail_on,
         "verdict": None,
-        "coverage": coverage_of(summary),
+        "coverage": compute_coverage(summary),
         "min_coverage": options.min_coverage,
         "refusal": " ".join(audit.refusal for audit in audits if audit.refusal) or None,
         "summary": summary,
@@ -152,7 +152,7 @@ def build_report(
         "results": results,
         "waivers": [waiver.row for waiver in options.waivers],
     }
-    return {**report, "verdict": verdict_of(report)}
+    return {**report, "verdict": decide_verdict(report)}
 
 
 def _user() -> str | None:
@@ -171,13 +171,13 @@ class _Checks:
         #: How many results each check is known to have, and what it has unlike the one of that name in the report.
         self._known: dict[int, tuple[int, _Row]] = {}
 
-    def add(self, check: Check, named: Sequence[NamedResult], results: int) -> _Row:
+    def add(self, check: Check, named: Sequence[RuleResult], results: int) -> _Row:
         """Add a check that a host has, and how many results it gave; return what differs from the report's row."""
         if id(check) not in self._known:
             own = _check(check)
             row = self.rows.setdefault(check.name, own)
             unlike = {key: value for key, value in own.items() if value != row[key]}
-            self._known[id(check)] = (len(silent(check.results, "")) if check.results else 0, unlike)
+            self._known[id(check)] = (len(unknown_results(check.results, "")) if check.results else 0, unlike)
         expected, unlike = self._known[id(check)]
         self.questions += results or expected or 1
         for one in named:
@@ -197,7 +197,7 @@ def _summary(audits: Sequence[WorkspaceAudit], servers: list[_Row], results: lis
         **{outcome: by_outcome[outcome] for outcome in OUTCOMES},
         "not_reached": sum(1 for server in servers if not server["reached"]),
         "failed_by_severity": {severity: outcomes[FAILED, severity] for severity in reversed(SEVERITIES)},
-        "score": score_of((*pair, number) for pair, number in outcomes.items()),
+        "score": compute_score((*pair, number) for pair, number in outcomes.items()),
         "reused": sum(1 for result in results if result["reused"]),
         "commands": sum(audit.submitted for audit in audits),
         "requests": sum(audit.client.requests for audit in audits),
@@ -211,7 +211,7 @@ def _reply(audited: AuditedHost, check: Check) -> Reply | None:
     return audited.replies.get(check.name) or (unanswered(audited.obstacle) if audited.obstacle else None)
 
 
-def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[NamedResult]) -> list[_Row]:
+def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[RuleResult]) -> list[_Row]:
     """Return the results of one check on one host: a row for each named result, or one."""
     if not named:
         return [_row(audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
@@ -274,7 +274,7 @@ def _check(check: Check) -> _Row:
     }
 
 
-def _named_check(check: _Row, name: str, named: NamedResult) -> _Row:
+def _named_check(check: _Row, name: str, named: RuleResult) -> _Row:
     """Return a named result as a check, part of the one whose output it is in, with the words of the first server."""
     return {
         **check,
@@ -317,7 +317,7 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
         "failing": failing,
         "servers": _commanded(audited),
         "files": list(files),
-        "overview": list(overview(report, files, audited.to_submit)),
+        "overview": list(render_summary(report, files, audited.to_submit)),
         "requests": report["summary"]["requests"],
     }
 
@@ -331,7 +331,7 @@ def _commanded(audited: Audited) -> list[dict[str, Any]]:
 def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
     """Return a result without its output, since registered results should be small."""
     kept = {key: result[key] for key in ("host", "check", "outcome", "severity", "message", "rc", "value", "command")}
-    return {**kept, "fails": fails(result, fail_on)}
+    return {**kept, "fails": is_failing(result, fail_on)}
 
 
 def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
@@ -339,20 +339,20 @@ def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
     failing = [finding for finding in findings if finding["fails"]]
     words = [report["refusal"].removesuffix(".")] if report["refusal"] else []
     if failing:
-        worst = f"{counted(len(failing), 'finding')} of severity {report['fail_on']} or worse"
+        worst = f"{pluralize(len(failing), 'finding')} of severity {report['fail_on']} or worse"
         words.append(f"{worst}: {_named(failing)}")
         if report["verdict"] and not is_covered(report):
-            words.append(answered(report).removesuffix("."))
+            words.append(describe_coverage(report).removesuffix("."))
     elif report["verdict"] == INCONCLUSIVE:
-        words = [f"Inconclusive: {'. '.join([*words, answered(report).removesuffix('.')])}"]
+        words = [f"Inconclusive: {'. '.join([*words, describe_coverage(report).removesuffix('.')])}"]
     if not failing:
         words.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
-    if report["verdict"] == PASS and (old := from_before(report)):
+    if report["verdict"] == PASS and (old := describe_reused_servers(report)):
         words.append(old.removesuffix("."))
     if report["verdict"] == INCONCLUSIVE:
         words += _left_open(report, findings)
     if audited.to_submit:
-        words.append(f"{counted(audited.to_submit, 'command')} would be submitted")
+        words.append(f"{pluralize(audited.to_submit, 'command')} would be submitted")
     return ". ".join(words) + "."
 
 
@@ -360,12 +360,13 @@ def _left_open(report: Mapping[str, Any], findings: Sequence[Mapping[str, Any]])
     """Name the servers that were not reached, and the questions without an answer."""
     unknown = [one for one in findings if one["outcome"] == UNKNOWN]
     words = [
-        f"{counted(len(hosts), 'server')}: {why}: {first(hosts, _NAMED)}" for why, hosts in unasked(report)[:_NAMED]
+        f"{pluralize(len(hosts), 'server')}: {why}: {join_first(hosts, _NAMED)}"
+        for why, hosts in group_unreached(report)[:_NAMED]
     ]
     return [*words, *([f"Without an answer: {_named(unknown)}"] if unknown else [])]
 
 
 def _named(findings: Sequence[Mapping[str, Any]]) -> str:
-    named = [words.removesuffix(": ") for words in in_words(findings)]
+    named = [words.removesuffix(": ") for words in describe_findings(findings)]
     more = [f"and {len(named) - _NAMED} more"] if len(named) > _NAMED else []
     return "; ".join([*named[:_NAMED], *more])

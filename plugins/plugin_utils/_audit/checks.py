@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options import va
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
 from .results import SEVERITIES
-from .scanners import read_results
+from .scanners import read_results_options
 
 #: How the answer of a check is read: an output that is compared, lines that tell problems, results of another tool.
 OUTPUT, PROBLEMS, RESULTS = KINDS = ("output", "problems", "results")
@@ -273,7 +273,7 @@ class _CheckReader:
             matches=self._patterns("matches", options["matches"]),
             absent=self._patterns("absent", options["absent"]),
             number=self._number(options["number"], parameters),
-            results=read_results(self._of("results"), options["results"]) if options["results"] else None,
+            results=read_results_options(self._of("results"), options["results"]) if options["results"] else None,
             functions=self._functions,
             set=self._set,
         )

@@ -17,7 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from .checks import PROBLEMS, RESULTS, Check, Number, shown
 from .payloads import NOT_APPLIED, CheckAnswer, read
 from .results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .scanners import OF_LINES, NamedResult, ScannerError, parse, silent
+from .scanners import LINE_FORMATS, RuleResult, ScannerError, parse_output, unknown_results
 
 #: So many characters of an output are in the report.
 KEPT = 2000
@@ -74,7 +74,7 @@ def _judge_results(check: Check, answer: CheckAnswer) -> CheckOutcome:
     if not answer.complete:
         return CheckOutcome(UNKNOWN, _INCOMPLETE)
     signal = answer.rc - _BY_SIGNAL
-    if 0 < signal < _SIGNALS and check.results and check.results["format"] in OF_LINES:
+    if 0 < signal < _SIGNALS and check.results and check.results["format"] in LINE_FORMATS:
         return CheckOutcome(UNKNOWN, f"The scanner was ended by signal {signal}.")
     return CheckOutcome(PASSED)
 
@@ -216,7 +216,7 @@ class Reply:
     command: Command | None = None
     reused: bool = False
     reached: bool = True
-    named: Sequence[NamedResult] = ()
+    named: Sequence[RuleResult] = ()
 
     @property
     def stays(self) -> bool:
@@ -230,10 +230,10 @@ def unanswered(reason: str, command: Command | None = None, reached: bool = Fals
     return Reply(CheckOutcome(UNKNOWN, reason), command=command, reached=reached)
 
 
-def named_of(check: Check, reply: Reply) -> Sequence[NamedResult]:
+def named_of(check: Check, reply: Reply) -> Sequence[RuleResult]:
     """Return the results of another tool, or an unknown result for each known rule if there are none."""
     is_open = not reply.named and reply.judged.outcome == UNKNOWN
-    return silent(check.results, reply.judged.message) if check.results and is_open else reply.named
+    return unknown_results(check.results, reply.judged.message) if check.results and is_open else reply.named
 
 
 def replies_of(job: Job, checks: Sequence[Check], carried: bool, reused: bool = False) -> dict[str, Reply]:
@@ -301,14 +301,14 @@ def _judged(check: Check, answer: CheckAnswer, command: Command | None, reused: 
     )
 
 
-def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[NamedResult]]:
+def _results(check: Check, answer: CheckAnswer) -> tuple[CheckOutcome, Sequence[RuleResult]]:
     """Return the outcome of a check of the kind results, and the results of its tool."""
     judged = judge(check, answer)
     cut = judged.message if judged.outcome == UNKNOWN and not answer.gaps else ""
     if check.results is None or (judged.outcome != PASSED and not cut):
         return judged, ()
     try:
-        named = parse(check.results, answer.output, cut)
+        named = parse_output(check.results, answer.output, cut)
     except ScannerError as error:
         return CheckOutcome(UNKNOWN, str(error)), ()
     return CheckOutcome(PASSED, f"It has {len(named)} results."), named

@@ -30,9 +30,9 @@ VERDICTS = (PASS, FAIL, INCONCLUSIVE)
 #: So many servers are named in a sentence.
 _NAMED = 10
 #: So many characters of an output are read, and so many results of one server are kept.
-MOST_CHARACTERS, MOST_RESULTS = 32 * 1024 * 1024, 5000
+MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
 #: So many characters of each text are kept, and so many references.
-MOST_OF_NAME, MOST_OF_TITLE, MOST_OF_TEXT, MOST_REFERENCES = 200, 300, 2000, 30
+MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
 #: The name of the result that says that others are missing.
 MISSING = "missing-results"
 
@@ -52,34 +52,34 @@ def is_at_least(severity: str, bound: str) -> bool:
     return SEVERITIES.index(severity) >= SEVERITIES.index(bound)
 
 
-def verdict_of(report: Mapping[str, Any]) -> str:
+def decide_verdict(report: Mapping[str, Any]) -> str:
     """Return one of :data:`VERDICTS` for a report that has everything but its verdict."""
-    if failing(report):
+    if list_failing(report):
         return FAIL
     return PASS if is_covered(report) and not report["refusal"] else INCONCLUSIVE
 
 
-def fails(result: Mapping[str, Any], fail_on: str | None) -> bool:
+def is_failing(result: Mapping[str, Any], fail_on: str | None) -> bool:
     """Return True if a result failed and is as bad as what fails the audit."""
     return result["outcome"] == FAILED and fail_on is not None and is_at_least(result["severity"], fail_on)
 
 
-def failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def list_failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return the results that fail the audit."""
-    return [result for result in report["results"] if fails(result, report["fail_on"])]
+    return [result for result in report["results"] if is_failing(result, report["fail_on"])]
 
 
-def coverage_of(summary: Mapping[str, Any]) -> float:
+def compute_coverage(summary: Mapping[str, Any]) -> float:
     """Return the share of all questions that were answered, in percent."""
-    return share(*_counts(summary))
+    return percent(*_count_answered(summary))
 
 
-def passed_share(summary: Mapping[str, Any]) -> float:
+def compute_passed_share(summary: Mapping[str, Any]) -> float:
     """Return the share that passed of what passed, failed or is waived, in percent."""
-    return share(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
+    return percent(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
-def score_of(results: Iterable[tuple[str, str, int]]) -> float:
+def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
     """Return the share that passed of what passed or failed, weighted by severity, in percent.
 
     Args:
@@ -93,22 +93,22 @@ def score_of(results: Iterable[tuple[str, str, int]]) -> float:
             count[outcome] += number
     # Where nothing weighs anything, each counts as much as the others.
     counted = weight if any(weight.values()) else count
-    return share(counted[PASSED], counted[PASSED] + counted[FAILED])
+    return percent(counted[PASSED], counted[PASSED] + counted[FAILED])
 
 
-def share(part: int, whole: int) -> float:
+def percent(part: int, whole: int) -> float:
     """Return a share in percent, rounded down to one decimal; 0 of nothing."""
     return part * 1000 // whole / 10 if whole else 0.0
 
 
 def is_covered(report: Mapping[str, Any]) -> bool:
     """Return True if as much was answered as must be, which is never nothing."""
-    return _counts(report["summary"])[0] > 0 and bool(report["coverage"] >= report["min_coverage"])
+    return _count_answered(report["summary"])[0] > 0 and bool(report["coverage"] >= report["min_coverage"])
 
 
-def from_before(report: Mapping[str, Any]) -> str:
+def describe_reused_servers(report: Mapping[str, Any]) -> str:
     """Name the servers that cannot be asked now and of which all answers are reused; empty if there are none."""
-    names = [f"{server['host']}{age_words(server)}" for server in report["servers"] if is_from_before(server)]
+    names = [f"{server['host']}{format_age(server)}" for server in report["servers"] if is_reused_only(server)]
     if not names:
         return ""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
@@ -116,31 +116,31 @@ def from_before(report: Mapping[str, Any]) -> str:
     return f"{count} cannot be asked now, and only earlier answers count: {', '.join(names[:_NAMED])}{more}."
 
 
-def is_from_before(server: Mapping[str, Any]) -> bool:
+def is_reused_only(server: Mapping[str, Any]) -> bool:
     """Return True if a server cannot be asked now, and only answers from before this audit count."""
     return bool(server["reached"] and server["reason"])
 
 
-def age_words(server: Mapping[str, Any]) -> str:
+def format_age(server: Mapping[str, Any]) -> str:
     """Return the age of the oldest answer of a server that cannot be asked now, in brackets, or nothing."""
     age = server["age_seconds"]
-    return "" if age is None else f" ({duration(age)} old)"
+    return "" if age is None else f" ({format_duration(age)} old)"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a length of time in its two largest units."""
     whole = round(seconds)
     units = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
 
 
-def answered(report: Mapping[str, Any]) -> str:
+def describe_coverage(report: Mapping[str, Any]) -> str:
     """Say how much was answered, how much must be where that is more, and whose answers are only from before."""
-    return " ".join(filter(None, (_answered(report), from_before(report))))
+    return " ".join(filter(None, (_describe_answered(report), describe_reused_servers(report))))
 
 
-def _answered(report: Mapping[str, Any]) -> str:
-    number, asked = _counts(report["summary"])
+def _describe_answered(report: Mapping[str, Any]) -> str:
+    number, asked = _count_answered(report["summary"])
     if not asked:
         return "No check applied to any server."
     if not number and not report["min_coverage"]:
@@ -149,7 +149,7 @@ def _answered(report: Mapping[str, Any]) -> str:
     return f"{words}." if is_covered(report) else f"Only {words}; the minimum is {report['min_coverage']:g}%."
 
 
-def _counts(summary: Mapping[str, Any]) -> tuple[int, int]:
+def _count_answered(summary: Mapping[str, Any]) -> tuple[int, int]:
     """Return how many questions were answered, and how many there were."""
     return sum(summary[outcome] for outcome in ANSWERS), summary["questions"]
 
@@ -159,7 +159,7 @@ class ScannerError(AlpaconError):
 
 
 @dataclass(frozen=True)
-class NamedResult:
+class RuleResult:
     """The result of one rule of a scanner on one server.
 
     Attributes:
@@ -179,25 +179,25 @@ class NamedResult:
     message: str = ""
 
 
-def severity_of(word: str) -> str | None:
+def parse_severity(word: str) -> str | None:
     """Return the severity for a word of a scanner; None for another word, such as ``unknown``."""
     return _SEVERITIES.get(word.strip().casefold())
 
 
-def missing(message: str) -> NamedResult:
+def missing_result(message: str) -> RuleResult:
     """Return the result that says that others are missing."""
-    return NamedResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
+    return RuleResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
 
 
-def merged(results: Iterable[NamedResult]) -> list[NamedResult]:
+def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
     """Return one result for each name: the worst outcome, and the texts of those with this outcome."""
-    kept: dict[str, list[NamedResult]] = {}
+    kept: dict[str, list[RuleResult]] = {}
     for result in results:
-        kept.setdefault(short(result.name) or "unnamed", []).append(result)
+        kept.setdefault(shorten(result.name) or "unnamed", []).append(result)
     return [_merge(name, same) for name, same in kept.items()]
 
 
-def _merge(name: str, same: Sequence[NamedResult]) -> NamedResult:
+def _merge(name: str, same: Sequence[RuleResult]) -> RuleResult:
     outcome = min((result.outcome for result in same), key=_WORST_FIRST.index)
     telling = [result for result in same if result.outcome == outcome]
     messages = dict.fromkeys(result.message for result in telling if result.message)
@@ -205,26 +205,26 @@ def _merge(name: str, same: Sequence[NamedResult]) -> NamedResult:
     return replace(telling[0], name=name, severity=severity, message="\n".join(messages))
 
 
-def shown(result: NamedResult) -> NamedResult:
+def clean_result(result: RuleResult) -> RuleResult:
     """Return a result as it is kept: with bounded texts, and without terminal escapes."""
-    title = short(result.title, MOST_OF_TITLE)
+    title = shorten(result.title, MAX_TITLE)
     silence = {UNKNOWN: "The scanner does not say why.", FAILED: f"The rule is not met{': ' if title else '.'}{title}"}
     return replace(
         result,
         title=title,
-        rationale=_whole(result.rationale),
-        remedy=_whole(result.remedy),
-        references=tuple(short(text, MOST_OF_TITLE) for text in result.references[:MOST_REFERENCES] if text),
-        message=_whole(result.message) or silence.get(result.outcome, ""),
+        rationale=_clean_text(result.rationale),
+        remedy=_clean_text(result.remedy),
+        references=tuple(shorten(text, MAX_TITLE) for text in result.references[:MAX_REFERENCES] if text),
+        message=_clean_text(result.message) or silence.get(result.outcome, ""),
     )
 
 
-def short(text: str, most: int = MOST_OF_NAME) -> str:
+def shorten(text: str, most: int = MAX_NAME) -> str:
     """Return a text in one line of at most so many characters."""
     words = " ".join(text[: 4 * most].split())
     return clean_line(words if len(words) <= most else f"{words[: most - 1]}…")
 
 
-def _whole(text: str) -> str:
+def _clean_text(text: str) -> str:
     stripped = text.strip()
-    return clean(stripped if len(stripped) <= MOST_OF_TEXT else f"{stripped[: MOST_OF_TEXT - 1]}…")
+    return clean(stripped if len(stripped) <= MAX_TEXT else f"{stripped[: MAX_TEXT - 1]}…")

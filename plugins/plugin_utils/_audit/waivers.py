@@ -50,11 +50,11 @@ class Waiver:
 
     def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
         """Return True if the waiver is about a check on a host."""
-        return self.means(host, groups) and _fits(check, self.check)
+        return self.means(host, groups) and _matches(check, self.check)
 
     def means(self, host: str, groups: Collection[str]) -> bool:
         """Return True if the waiver is about a host."""
-        return any(group in groups for group in self.groups) or any(_fits(host, name) for name in self.hosts)
+        return any(group in groups for group in self.groups) or any(_matches(host, name) for name in self.hosts)
 
     @property
     def row(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Waiver:
         return {"reason": self.reason, "until": self.until.isoformat(), "by": self.by, "expired": self.expired}
 
 
-def _fits(name: str, pattern: str) -> bool:
+def _matches(name: str, pattern: str) -> bool:
     """Return True if a name equals a pattern, brackets and all, or matches it."""
     return name == pattern or fnmatchcase(name, pattern)
 
@@ -96,10 +96,12 @@ def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:
     Raises:
         UsageError: which one, what is wrong, what would be right.
     """
-    return [_read(f"waivers, waiver {number}", waiver, today) for number, waiver in enumerate(given or (), start=1)]
+    return [
+        _read_waiver(f"waivers, waiver {number}", waiver, today) for number, waiver in enumerate(given or (), start=1)
+    ]
 
 
-def _read(option: str, given: Mapping[str, Any], today: date) -> Waiver:
+def _read_waiver(option: str, given: Mapping[str, Any], today: date) -> Waiver:
     options = validate_dictionary(option, WAIVER, given)
     for key in ("check", "reason"):
         if not options[key].strip():
@@ -107,7 +109,7 @@ def _read(option: str, given: Mapping[str, Any], today: date) -> Waiver:
     if not options["hosts"] and not options["groups"]:
         remedy = "Name hosts, or groups such as all."
         raise UsageError(option, "it is about no host", remedy)
-    until = _day(f"{option}: until", options["until"])
+    until = _parse_day(f"{option}: until", options["until"])
     return Waiver(
         options["check"],
         options["hosts"] or (),
@@ -119,14 +121,14 @@ def _read(option: str, given: Mapping[str, Any], today: date) -> Waiver:
     )
 
 
-def _day(option: str, value: Any) -> date:
+def _parse_day(option: str, value: Any) -> date:
     try:
         return date.fromisoformat(str(value).strip()[:10])
     except ValueError:
         raise UsageError(option, f"'{value}' is not a date", "Give the last day, such as 2027-01-31.") from None
 
 
-def unknown_names(
+def find_unknown_names(
     waivers: Sequence[Waiver], checks: Collection[str], hosts: Collection[str], groups: Collection[str]
 ) -> list[str]:
     """Return a sentence for each check, host and group of a waiver that does not exist.
@@ -145,7 +147,7 @@ def unknown_names(
         )
         for name in names
     )
-    unknown = [(kind, name) for kind, name in named if not any(_fits(one, name) for one in known[kind])]
+    unknown = [(kind, name) for kind, name in named if not any(_matches(one, name) for one in known[kind])]
     return [
         f"A waiver names the {kind} {name}, which does not exist."
         f" {did_you_mean(name, known[kind], 'Correct it or remove it.')}"
@@ -153,7 +155,7 @@ def unknown_names(
     ]
 
 
-def waive(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:
+def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:
     """Waive a failed result if a waiver covers it; if that has expired, the message says so."""
     if row["outcome"] != FAILED or not waivers:
         return

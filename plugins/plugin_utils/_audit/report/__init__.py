@@ -17,9 +17,9 @@ from typing import Any
 
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
-from .trend import ReportError, compare, read_past
+from .trend import ReportError, compare_reports, read_previous
 
-__all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_past", "write_report"]
+__all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_previous", "write_report"]
 
 
 #: format -> the file's name and what renders it, in pieces.
@@ -53,18 +53,18 @@ def write_report(
         OSError: the folder or a file cannot be written.
     """
     if previous:
-        report = {**report, "trend": compare(report, previous)}
+        report = {**report, "trend": compare_reports(report, previous)}
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = []
     for name in formats:
         file, render = FILES[name]
-        _replace(folder / file, render(report))
+        _replace_file(folder / file, render(report))
         paths.append(folder / file)
     return paths
 
 
-def _replace(path: Path, pieces: Iterable[str]) -> None:
+def _replace_file(path: Path, pieces: Iterable[str]) -> None:
     # mkstemp makes a file that only its owner may read.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

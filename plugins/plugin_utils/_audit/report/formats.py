@@ -24,26 +24,26 @@ from ..results import (
     SEVERITIES,
     UNKNOWN,
     WAIVED,
-    answered,
-    failing,
-    passed_share,
+    compute_passed_share,
+    describe_coverage,
+    list_failing,
 )
-from .remediation import SHOWN_FIXES, fix_words, fixes, own_checks, remedy_of
+from .remediation import SHOWN_REMEDIATIONS, format_remediation, get_host_checks, get_remedy, list_remediations
 from .text import (
-    cost_words,
-    counted,
-    counts_words,
-    first,
-    folded,
-    found_words,
-    line,
-    moment,
-    parsed,
-    plain,
-    unasked,
-    unasked_words,
-    verdict_words,
-    waiver_words,
+    clean_text,
+    describe_cost,
+    describe_outcomes,
+    describe_result,
+    describe_unreached,
+    describe_verdict,
+    describe_waiver,
+    fold_text,
+    format_time,
+    group_unreached,
+    join_first,
+    parse_time,
+    pluralize,
+    to_line,
 )
 from .trend import CHANGES, COUNTS
 
@@ -76,43 +76,47 @@ def render_junit(report: Mapping[str, Any]) -> Iterator[str]:
     for result in report["results"]:
         by_host[result["host"]].append(result)
     sets = {check["name"]: check["set"] for check in report["checks"]}
-    unasked = sum(bool(unasked_words(server)) for server in report["servers"])
-    suites = ElementTree.Element("testsuites", {"name": line(report["title"]), **_counts(report["results"], unasked)})
-    start, end = parsed(report["started_at"]), parsed(report["finished_at"])
+    unasked = sum(bool(describe_unreached(server)) for server in report["servers"])
+    suites = ElementTree.Element(
+        "testsuites", {"name": to_line(report["title"]), **_junit_counts(report["results"], unasked)}
+    )
+    start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
     if start and end:
         suites.set("time", f"{(end - start).total_seconds():.3f}")
     # The opening tag of an element that has no end yet.
-    yield f'<?xml version="1.0" encoding="UTF-8"?>\n{_text(suites).removesuffix(" />")}>\n'
+    yield f'<?xml version="1.0" encoding="UTF-8"?>\n{_to_xml(suites).removesuffix(" />")}>\n'
     for server in report["servers"]:
         results = by_host[server["host"]]
-        if results or unasked_words(server):
-            suite = _suite(report, server, results, sets)
+        if results or describe_unreached(server):
+            suite = _junit_suite(report, server, results, sets)
             ElementTree.indent(suite)
-            yield f"{_text(suite)}\n"
+            yield f"{_to_xml(suite)}\n"
     yield "</testsuites>\n"
 
 
-def _text(element: ElementTree.Element) -> str:
+def _to_xml(element: ElementTree.Element) -> str:
     return ElementTree.tostring(element, encoding="unicode")
 
 
-def _suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> ElementTree.Element:
-    reason = unasked_words(server)
-    suite = ElementTree.Element("testsuite", {"name": plain(server["host"]), **_counts(results, int(bool(reason)))})
-    suite.set("timestamp", plain(report["started_at"]).removesuffix("Z"))
+def _junit_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> ElementTree.Element:
+    reason = describe_unreached(server)
+    suite = ElementTree.Element(
+        "testsuite", {"name": clean_text(server["host"]), **_junit_counts(results, int(bool(reason)))}
+    )
+    suite.set("timestamp", clean_text(report["started_at"]).removesuffix("Z"))
     properties = ElementTree.SubElement(suite, "properties")
     # Readers of JUnit know properties of a suite only, so that each suite says what holds for all of them.
     for name, of in (("workspace", server), ("verdict", report), ("coverage", report), ("min_coverage", report)):
-        ElementTree.SubElement(properties, "property", name=name, value=plain(of[name]))
+        ElementTree.SubElement(properties, "property", name=name, value=clean_text(of[name]))
     if reason:
-        case = ElementTree.SubElement(suite, "testcase", name="server", classname=plain(server["host"]))
+        case = ElementTree.SubElement(suite, "testcase", name="server", classname=clean_text(server["host"]))
         ElementTree.SubElement(case, "error", type="unanswered", message=reason).text = reason
     for result in results:
-        _add_case(suite, result, sets[result["check"]])
+        _add_junit_case(suite, result, sets[result["check"]])
     return suite
 
 
-def _counts(results: Iterable[_Row], unasked: int) -> dict[str, str]:
+def _junit_counts(results: Iterable[_Row], unasked: int) -> dict[str, str]:
     outcomes = [result["outcome"] for result in results]
     return {
         "tests": str(len(outcomes) + unasked),
@@ -122,17 +126,17 @@ def _counts(results: Iterable[_Row], unasked: int) -> dict[str, str]:
     }
 
 
-def _add_case(suite: ElementTree.Element, result: _Row, set_name: str | None) -> None:
-    classname = ".".join(plain(part) for part in (set_name, result["host"]) if part)
-    case = ElementTree.SubElement(suite, "testcase", name=plain(result["check"]), classname=classname)
+def _add_junit_case(suite: ElementTree.Element, result: _Row, set_name: str | None) -> None:
+    classname = ".".join(clean_text(part) for part in (set_name, result["host"]) if part)
+    case = ElementTree.SubElement(suite, "testcase", name=clean_text(result["check"]), classname=classname)
     tag = _TAGS.get(result["outcome"])
     if tag:
-        message = line(result["message"])
+        message = to_line(result["message"])
         # GitLab shows the text alone.
         problem = ElementTree.SubElement(case, tag, type=result["severity"], message=message)
-        problem.text = "\n\n".join(filter(None, (message, plain(result["output"]).strip("\n"))))
+        problem.text = "\n\n".join(filter(None, (message, clean_text(result["output"]).strip("\n"))))
     elif result["outcome"] in _SKIPPED:
-        words = found_words(result)
+        words = describe_result(result)
         ElementTree.SubElement(case, "skipped", message=words).text = words
 
 
@@ -148,50 +152,54 @@ _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 
 def render_markdown(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.md block by block."""
-    for block in _blocks(report):
+    for block in _markdown_blocks(report):
         yield f"{block}\n\n"
 
 
-def escape(value: Any, limit: int = 200) -> str:
+def escape_markdown(value: Any, limit: int = 200) -> str:
     """Return text on one line that Markdown takes for nothing but text."""
-    text = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", line(value, limit)).translate(_ENTITIES))
+    text = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", to_line(value, limit)).translate(_ENTITIES))
     return _LINKS.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
-def _blocks(report: Mapping[str, Any]) -> Iterator[str]:
+def _markdown_blocks(report: Mapping[str, Any]) -> Iterator[str]:
     summary = report["summary"]
-    yield f"# {escape(report['title'])}"
-    started, finished = (escape(moment(report[key])) for key in ("started_at", "finished_at"))
-    yield f"Workspace {escape(report['workspace'])}, {started} to {finished}"
-    verdict = [f"**Verdict: {verdict_words(report)}.** {escape(answered(report), 2000)}"]
+    yield f"# {escape_markdown(report['title'])}"
+    started, finished = (escape_markdown(format_time(report[key])) for key in ("started_at", "finished_at"))
+    yield f"Workspace {escape_markdown(report['workspace'])}, {started} to {finished}"
+    verdict = [f"**Verdict: {describe_verdict(report)}.** {escape_markdown(describe_coverage(report), 2000)}"]
     if report["verdict"] == FAIL:
-        verdict.append(f"{counted(len(failing(report)), 'finding')} of severity {report['fail_on']} or worse.")
-    yield "\n".join([*verdict, *([escape(report["refusal"], 400)] if report["refusal"] else [])])
-    size = f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}"
-    yield f"**{passed_share(summary):g}% passed**, score {summary['score']:g}%: {size}; {counts_words(summary)}."
-    found = fixes(report)
+        verdict.append(f"{pluralize(len(list_failing(report)), 'finding')} of severity {report['fail_on']} or worse.")
+    yield "\n".join([*verdict, *([escape_markdown(report["refusal"], 400)] if report["refusal"] else [])])
+    size = f"{pluralize(summary['servers'], 'server')}, {pluralize(summary['checks'], 'check')}"
+    score = f"**{compute_passed_share(summary):g}% passed**, score {summary['score']:g}%"
+    yield f"{score}: {size}; {describe_outcomes(summary)}."
+    found = list_remediations(report)
     if found:
         yield "## Fix these first"
-        most = [escape(fix_words(fix, 400), 1000) for fix in found[:SHOWN_FIXES]]
-        more = len(found) - SHOWN_FIXES
-        most += [f"and {counted(more, 'check')} more"] if more > 0 else []
+        most = [escape_markdown(format_remediation(fix, 400), 1000) for fix in found[:SHOWN_REMEDIATIONS]]
+        more = len(found) - SHOWN_REMEDIATIONS
+        most += [f"and {pluralize(more, 'check')} more"] if more > 0 else []
         yield "\n".join(f"{number}. {words}" for number, words in enumerate(most, 1))
-    reasons = unasked(report)
+    reasons = group_unreached(report)
     if reasons:
         yield "## Servers without new answers"
-        yield "\n".join(f"- {escape(words)}: {escape(first(hosts, _ROWS), 5000)}" for words, hosts in reasons[:_ROWS])
+        yield "\n".join(
+            f"- {escape_markdown(words)}: {escape_markdown(join_first(hosts, _ROWS), 5000)}"
+            for words, hosts in reasons[:_ROWS]
+        )
     if report.get("trend"):
-        yield from _trend(report["trend"])
+        yield from _markdown_trend(report["trend"])
     for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED)):
         rows = [result for result in report["results"] if result["outcome"] == outcome]
         if rows or outcome == FAILED:
-            yield from _table(title, rows)
-    yield f"{cost_words(summary)}, with {counted(summary['requests'], 'request')}."
+            yield from _markdown_table(title, rows)
+    yield f"{describe_cost(summary)}, with {pluralize(summary['requests'], 'request')}."
 
 
-def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## Since {escape(moment(trend['since']))}"
-    rows = [f"Then: {escape(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
+def _markdown_trend(trend: Mapping[str, Any]) -> Iterator[str]:
+    yield f"## Since {escape_markdown(format_time(trend['since']))}"
+    rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
     for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
         rows.append(f"{title}: {trend['change'][key]:+} points")
     rows += [f"{title}: {len(trend[key])}" for key, title in CHANGES.items() if trend[key]]
@@ -199,12 +207,12 @@ def _trend(trend: Mapping[str, Any]) -> Iterator[str]:
     yield "\n".join(f"- {words}" for words in rows)
 
 
-def _table(title: str, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _markdown_table(title: str, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"## {title}"
     rows = ["| severity | check | host | what was found |", "| --- | --- | --- | --- |"]
     for result in sorted(results, key=lambda result: -SEVERITIES.index(result["severity"]))[:_ROWS]:
-        cells = (result["severity"], result["check"], result["host"], found_words(result))
-        rows.append(f"| {' | '.join(escape(cell) for cell in cells)} |")
+        cells = (result["severity"], result["check"], result["host"], describe_result(result))
+        rows.append(f"| {' | '.join(escape_markdown(cell) for cell in cells)} |")
     yield "\n".join(rows) if results else "Nothing."
     if len(results) > _ROWS:
         yield f"{len(results) - _ROWS} more are in the other files of this report."
@@ -225,46 +233,46 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 def render_csv(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.csv row by row."""
-    yield _row(COLUMNS)
+    yield _csv_row(COLUMNS)
     servers = {
         server["host"]: {**server, "server": server["name"], "groups": ", ".join(server["groups"])}
         for server in report["servers"]
     }
-    own = own_checks(report)
+    own = get_host_checks(report)
     checks = {check["name"]: check for check in report["checks"]}
     for server in servers.values():
         if not server["reached"]:
-            cells = {"outcome": "not_reached", "message": line(server["reason"])}
-            yield _row({**server, **cells}.get(name, "") for name in COLUMNS)
+            cells = {"outcome": "not_reached", "message": to_line(server["reason"])}
+            yield _csv_row({**server, **cells}.get(name, "") for name in COLUMNS)
     for result in report["results"]:
         check = checks[result["check"]]
         cells = {
             **servers[result["host"]],
             **{name: check[name] for name in ("set", "title")},
-            "remedy": remedy_of(own, result["host"], check),
+            "remedy": get_remedy(own, result["host"], check),
             **{name: result[name] for name in _OF_RESULT},
             "references": "; ".join(check["references"]),
-            "waiver": waiver_words(result["waiver"]),
+            "waiver": describe_waiver(result["waiver"]),
             "reused": "yes" if result["reused"] else "no",
         }
-        yield _row(cells[name] for name in COLUMNS)
+        yield _csv_row(cells[name] for name in COLUMNS)
 
 
-def _row(cells: Iterable[Any]) -> str:
+def _csv_row(cells: Iterable[Any]) -> str:
     text = io.StringIO()
-    csv.writer(text).writerow([safe(cell) for cell in cells])
+    csv.writer(text).writerow([escape_cell(cell) for cell in cells])
     return text.getvalue()
 
 
-def safe(cell: Any) -> str:
+def escape_cell(cell: Any) -> str:
     """Return the text of a cell: one visible line that no spreadsheet takes for a formula."""
-    return "" if cell is None else _safe(str(cell))
+    return "" if cell is None else _escape_cell(str(cell))
 
 
 # Most cells are those of the row before.
 @functools.lru_cache(maxsize=4096)
-def _safe(cell: str) -> str:
-    shown = "".join(character for character in plain(cell) if category(character) != "Cf")
+def _escape_cell(cell: str) -> str:
+    shown = "".join(character for character in clean_text(cell) if category(character) != "Cf")
     text = " ".join(shown.split())
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)
 
@@ -274,54 +282,56 @@ _REASONS = 5
 _NAMED = 5
 
 
-def overview(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
+def render_summary(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
     """Summarise the audit in a few lines, for the output of a play.
 
     Args:
         to_submit: how many commands check mode left out.
     """
     summary = report["summary"]
-    asked = f"{counted(summary['servers'], 'server')}, {counted(summary['checks'], 'check')}"
-    yield f"{report['title']}: {asked}; {cost_words(summary)}"
+    asked = f"{pluralize(summary['servers'], 'server')}, {pluralize(summary['checks'], 'check')}"
+    yield f"{report['title']}: {asked}; {describe_cost(summary)}"
     if to_submit:
-        yield f"{counted(to_submit, 'command')} would be submitted"
+        yield f"{pluralize(to_submit, 'command')} would be submitted"
     if report["verdict"]:
-        yield f"Verdict: {verdict_words(report)}. {line(answered(report), 2000)}"
-    to_fix = fixes(report)
+        yield f"Verdict: {describe_verdict(report)}. {to_line(describe_coverage(report), 2000)}"
+    to_fix = list_remediations(report)
     if to_fix:
         yield "Fix these first:"
-    yield from (f"  {fix_words(fix)}" for fix in to_fix[:SHOWN_FIXES])
-    if len(to_fix) > SHOWN_FIXES:
-        yield f"  and {counted(len(to_fix) - SHOWN_FIXES, 'check')} more"
-    yield from _without_answer(report)
-    yield counts_words(summary)
+    yield from (f"  {format_remediation(fix)}" for fix in to_fix[:SHOWN_REMEDIATIONS])
+    if len(to_fix) > SHOWN_REMEDIATIONS:
+        yield f"  and {pluralize(len(to_fix) - SHOWN_REMEDIATIONS, 'check')} more"
+    yield from _summarize_unanswered(report)
+    yield describe_outcomes(summary)
     pages = [name for name in files if name.endswith(".html")] or list(files)
     yield from (f"Report: {name}" for name in pages[:1])
 
 
-def _without_answer(report: Mapping[str, Any]) -> Iterator[str]:
+def _summarize_unanswered(report: Mapping[str, Any]) -> Iterator[str]:
     """Name the servers without answers of today by reason, and say why questions to others are open."""
-    reasons = unasked(report)
-    yield from (f"{words}: {first(hosts, _NAMED)}" for words, hosts in reasons[:_REASONS])
+    reasons = group_unreached(report)
+    yield from (f"{words}: {join_first(hosts, _NAMED)}" for words, hosts in reasons[:_REASONS])
     if len(reasons) > _REASONS:
-        yield f"{counted(sum(len(names) for _words, names in reasons[_REASONS:]), 'server')} more without results"
+        yield f"{pluralize(sum(len(names) for _words, names in reasons[_REASONS:]), 'server')} more without results"
     unknown = Counter(
-        line(result["message"], 160).removesuffix(".") for result in report["results"] if result["outcome"] == UNKNOWN
+        to_line(result["message"], 160).removesuffix(".")
+        for result in report["results"]
+        if result["outcome"] == UNKNOWN
     )
     for message, count in unknown.most_common(_REASONS):
-        yield f"Unknown, {counted(count, 'time')}: {message}"
+        yield f"Unknown, {pluralize(count, 'time')}: {message}"
     if len(unknown) > _REASONS:
-        yield f"Unknown for {counted(len(unknown) - _REASONS, 'other reason')}"
+        yield f"Unknown for {pluralize(len(unknown) - _REASONS, 'other reason')}"
 
 
-def in_words(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+def describe_findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each finding, and one for all that a host leaves open for the same reason."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
-        message = " ".join(filter(None, folded(finding["message"], 200))).removesuffix(".")
+        message = " ".join(filter(None, fold_text(finding["message"], 200))).removesuffix(".")
         alike.setdefault((finding["host"], finding["severity"], message, check), []).append(finding["check"])
     return [
-        f"{host}: {names[0] if len(names) == 1 else counted(len(names), 'check')} ({severity}): {message}"
+        f"{host}: {names[0] if len(names) == 1 else pluralize(len(names), 'check')} ({severity}): {message}"
         for (host, severity, message, _check), names in alike.items()
     ]

@@ -27,82 +27,88 @@ from ..results import (
     SEVERITIES,
     UNKNOWN,
     WAIVED,
-    age_words,
-    answered,
-    duration,
-    failing,
-    passed_share,
-    score_of,
+    compute_passed_share,
+    compute_score,
+    describe_coverage,
+    format_age,
+    format_duration,
+    list_failing,
 )
-from .remediation import fixes, own_checks
+from .remediation import get_host_checks, list_remediations
 from .text import (
-    earlier_words,
-    folded,
-    inline,
-    line,
-    moment,
-    parsed,
-    plain,
-    unasked,
-    unasked_words,
-    verdict_words,
-    waiver_words,
+    clean_text,
+    describe_reuse,
+    describe_unreached,
+    describe_verdict,
+    describe_waiver,
+    fold_text,
+    format_time,
+    group_unreached,
+    parse_time,
+    to_line,
+    to_script_json,
 )
 from .trend import CHANGES, COUNTS
 
 _PAGE = Path(__file__).parent / "page"
 
 #: After so many characters of outputs, only so many of each further one are shown.
-_MOST, _SHORT = 4_000_000, 200
+_MAX_OUTPUTS, _SHORT_OUTPUT = 4_000_000, 200
 
 #: The keys of a result that servers with the same answer have alike.
-_ALIKE = ("check", "outcome", "severity", "message", "output", "rc", "output_truncated", "output_complete")
+_GROUP_KEYS = ("check", "outcome", "severity", "message", "output", "rc", "output_truncated", "output_complete")
 
 _Row = dict[str, Any]
 
 
 def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.html in pieces."""
-    content = Content(report)
+    content = PageData(report)
     style, script = ((_PAGE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters = {"line": line, "plain": plain, "moment": moment, "shell": _shell, "figure": "{:,}".format}
-    environment.filters.update(filters, change=_change)
+    filters = {
+        "line": to_line,
+        "plain": clean_text,
+        "moment": format_time,
+        "shell": _format_shell,
+        "figure": "{:,}".format,
+    }
+    environment.filters.update(filters, change=_format_change)
     yield from environment.from_string((_PAGE / "report.html.j2").read_text(encoding="utf-8")).generate(
         report=report,
-        verdict=verdict_words(report),
+        verdict=describe_verdict(report),
         trend=report.get("trend"),
         changed=CHANGES,
         counted=COUNTS,
         content=content,
         checks=sorted(content.checks, key=_check_rank),
         numbers={check["name"]: check["number"] for check in content.checks},
-        fixes=fixes(report),
-        unasked=unasked(report),
-        figures=_figures(report),
-        choices=_choices(report),
+        fixes=list_remediations(report),
+        unasked=group_unreached(report),
+        figures=_collect_figures(report),
+        choices=_list_filters(report),
         severities=SEVERITIES[::-1],
-        data=Markup(inline(content.data())),
+        data=Markup(to_script_json(content.data())),
         style=Markup(style),
         script=Markup(script),
         # It may use its own style and script, and ask nobody for anything.
-        policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}';"
+        policy=f"default-src 'none'; style-src '{_hash_source(style)}'; script-src '{_hash_source(script)}';"
         " base-uri 'none'; form-action 'none'",
     )
 
 
-def _change(number: float) -> str:
+def _format_change(number: float) -> str:
     return f"{number:+,}".replace("-", "\N{MINUS SIGN}")
 
 
-def _digest(text: str) -> str:
+def _hash_source(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _shell(code: str) -> str:
+def _format_shell(code: str) -> str:
     """Return the first line of shell code, and how many there are."""
-    lines = plain(code).splitlines() or [""]
-    return line(lines[0], 80) if len(lines) == 1 else f"{line(lines[0], 80)} ({len(lines)} lines)"
+    lines = clean_text(code).splitlines() or [""]
+    return to_line(lines[0], 80) if len(lines) == 1 else f"{to_line(lines[0], 80)} ({len(lines)} lines)"
 
 
 def _answer_rank(answer: _Row) -> tuple[int, int, int]:
@@ -117,7 +123,7 @@ def _check_rank(check: _Row) -> tuple[int, int, int]:
     return (worst, -check["counts"][FAILED], check["number"])
 
 
-class Content:
+class PageData:
     """A report, put together as the page shows it.
 
     Attributes:
@@ -128,33 +134,33 @@ class Content:
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._servers = report["servers"]
-        self.hosts = [line(server["host"]) for server in self._servers]
+        self.hosts = [to_line(server["host"]) for server in self._servers]
         self.checks: list[_Row] = [
             {**check, "number": number, "answers": [], "counts": Counter()}
             for number, check in enumerate(report["checks"])
         ]
-        self._room = _MOST
+        self._room = _MAX_OUTPUTS
         self._texts: dict[str, int] = {}
         self._answers: list[list[int]] = []
         # What each server answered to each check, and the command behind it: most checks of a server share one.
         self._columns, self._commands = ([[-1] * len(self.hosts) for _check in self.checks] for _twice in range(2))
         servers = {server["host"]: number for number, server in enumerate(self._servers)}
         checks = {check["name"]: check for check in self.checks}
-        different = own_checks(report)
+        different = get_host_checks(report)
         known: dict[tuple[Any, ...], _Row] = {}
         for result in report["results"]:
             server, check = servers[result["host"]], checks[result["check"]]
             own = different.get(result["host"], {}).get(check["of"] or check["name"], {})
-            key = (str(own), str(result["waiver"]), *(result[name] for name in _ALIKE))
+            key = (str(own), str(result["waiver"]), *(result[name] for name in _GROUP_KEYS))
             if key not in known:
-                known[key] = self._answer(result, _own_words(own, check))
+                known[key] = self._answer(result, _describe_differences(own, check))
                 check["answers"].append(known[key])
             known[key]["servers"].append(server)
             check["counts"][result["outcome"]] += 1
             self._columns[check["number"]][server] = known[key]["number"]
             if result["ended_at"]:
-                ran = f"{'reused from' if result['reused'] else 'ran'} {moment(result['ended_at'])}"
-                command = f"{ran}, command {line(result['command'] or '', 40)}"
+                ran = f"{'reused from' if result['reused'] else 'ran'} {format_time(result['ended_at'])}"
+                command = f"{ran}, command {to_line(result['command'] or '', 40)}"
                 self._commands[check["number"]][server] = self._place(command)
         for check in self.checks:
             check["findings"] = sorted(
@@ -169,7 +175,7 @@ class Content:
 
     def _answer(self, result: Mapping[str, Any], own: str) -> _Row:
         """Return an answer to a check. Servers whose answers are the same, word for word, share it."""
-        output = result["output"] if self._room > 0 else result["output"][:_SHORT]
+        output = result["output"] if self._room > 0 else result["output"][:_SHORT_OUTPUT]
         self._room -= len(output)
         is_cut = result["output_truncated"] or output != result["output"]
         # Where there was no answer, there is nothing to complete.
@@ -178,16 +184,16 @@ class Content:
             "Only a part of the output is shown." if is_cut else "",
             "The output that the workspace has is not complete." if is_damaged else "",
             f"Exit code {result['rc']}." if result["rc"] else "",
-            f"Here the check has: {line(own, 600)}." if own else "",
+            f"Here the check has: {to_line(own, 600)}." if own else "",
         )
-        message, more = folded(result["message"])
+        message, more = fold_text(result["message"])
         outcome, severity = result["outcome"], result["severity"]
         texts = {
-            "output": plain(output).strip("\n"),
+            "output": clean_text(output).strip("\n"),
             "message": f"{message} {more}".rstrip(),
-            "whole": line(result["message"], 5000) if more else "",
+            "whole": to_line(result["message"], 5000) if more else "",
             "note": " ".join(filter(None, notes)),
-            "waiver": waiver_words(result["waiver"]),
+            "waiver": describe_waiver(result["waiver"]),
         }
         number = len(self._answers)
         self._answers.append([OUTCOMES.index(outcome), SEVERITIES.index(severity), *map(self._place, texts.values())])
@@ -209,12 +215,12 @@ class Content:
         place = self._place
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
         columns: dict[str, list[Any]] = {
-            name: [place(line(server[name] or "", 200)) for server in self._servers] for name in names
+            name: [place(to_line(server[name] or "", 200)) for server in self._servers] for name in names
         }
-        columns["groups"] = [[place(line(group)) for group in server["groups"]] for server in self._servers]
-        columns["reason"] = [place(unasked_words(server)) for server in self._servers]
-        columns["earlier"] = [place(f"{earlier_words(server)}{age_words(server)}") for server in self._servers]
-        checks = [{name: line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
+        columns["groups"] = [[place(to_line(group)) for group in server["groups"]] for server in self._servers]
+        columns["reason"] = [place(describe_unreached(server)) for server in self._servers]
+        columns["earlier"] = [place(f"{describe_reuse(server)}{format_age(server)}") for server in self._servers]
+        checks = [{name: to_line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
         return {
             "servers": columns,
             "checks": checks,
@@ -226,22 +232,22 @@ class Content:
 
     def by_set(self) -> list[_Row]:
         """Return how each set of checks went, the worst first."""
-        checks = [(line(check["set"]), check) for check in self.checks if check["set"]]
+        checks = [(to_line(check["set"]), check) for check in self.checks if check["set"]]
         rows = ((name, one, len(one["servers"])) for name, check in checks for one in check["answers"])
-        return _shares(Counter(name for name, _check in checks), rows, Counter())
+        return _rank_members(Counter(name for name, _check in checks), rows, Counter())
 
     def by_group(self) -> list[_Row]:
         """Return how each group of hosts went, the worst first."""
-        groups = [list(map(line, server["groups"])) for server in self._servers]
+        groups = [list(map(to_line, server["groups"])) for server in self._servers]
         without = (of for of, one in zip(groups, self._servers, strict=True) if not one["reached"])
         answers = (one for check in self.checks for one in check["answers"])
         rows = ((name, one, 1) for one in answers for server in one["servers"] for name in groups[server])
-        return _shares(
+        return _rank_members(
             Counter(name for of in groups for name in of), rows, Counter(name for of in without for name in of)
         )
 
 
-def _shares(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unasked: Counter[str]) -> list[_Row]:
+def _rank_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unasked: Counter[str]) -> list[_Row]:
     """Return the score and the number of failures of sets or groups, the worst first.
 
     Args:
@@ -254,7 +260,7 @@ def _shares(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unaske
     shares = []
     for name, counted in counts.items():
         is_judged = any(outcome in (PASSED, FAILED) for outcome, _severity in counted)
-        score = score_of((*pair, number) for pair, number in counted.items()) if is_judged else None
+        score = compute_score((*pair, number) for pair, number in counted.items()) if is_judged else None
         failed = [(severity, counted[FAILED, severity]) for severity in reversed(SEVERITIES)]
         rank = (101 if score is None else score, [-number for _severity, number in failed], name)
         share = {"name": name, "members": members[name], "unasked": unasked[name], "score": score, "failed": failed}
@@ -262,7 +268,7 @@ def _shares(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unaske
     return [share for _rank, share in sorted(shares, key=lambda pair: pair[0])]
 
 
-def _own_words(own: Mapping[str, Any], check: Mapping[str, Any]) -> str:
+def _describe_differences(own: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     """Say what is different of a check on a host, or nothing."""
     said = [f"{key} {own[key] or 'none'}" for key in ("severity", "username", "remedy", "line") if key in own]
     parameters = own.get("parameters", {}).items()
@@ -270,10 +276,10 @@ def _own_words(own: Mapping[str, Any], check: Mapping[str, Any]) -> str:
     return "; ".join([*said, *(text for text in own.get("expected", ()) if text not in check["expected"])])
 
 
-def _choices(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+def _list_filters(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """Return the values of each filter, with their words."""
-    groups = {line(group) for server in report["servers"] for group in server["groups"]}
-    sets = {line(check["set"]) for check in report["checks"] if check["set"]}
+    groups = {to_line(group) for server in report["servers"] for group in server["groups"]}
+    sets = {to_line(check["set"]) for check in report["checks"] if check["set"]}
     worse = [(severity, f"{severity} or worse") for severity in SEVERITIES[-2:0:-1]]
     choices = {
         "outcome": [(name, name.replace("_", " ")) for name in (FAILED, UNKNOWN, WAIVED, PASSED, NOT_APPLICABLE)],
@@ -284,26 +290,26 @@ def _choices(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     return {name: values for name, values in choices.items() if values}
 
 
-def _figures(report: Mapping[str, Any]) -> dict[str, Any]:
+def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return headline figures beside those of the summary."""
     summary = report["summary"]
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
     segments = [(name, count) for name, count in parts.items() if count]
-    start, end = parsed(report["started_at"]), parsed(report["finished_at"])
+    start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
     return {
         "results": sum(summary[name] for name in OUTCOMES),
-        "share": passed_share(summary),
+        "share": compute_passed_share(summary),
         "bar": segments,
         "spoken": ", ".join(f"{count} {name}" for name, count in segments) or "no results",
-        "failing": len(failing(report)),
-        "answered": plain(answered(report)),
-        "tone": _tone(report),
-        "took": duration((end - start).total_seconds()) if start and end else "",
-        "window": duration(report["reuse_within"]) if report["reuse_within"] else "",
+        "failing": len(list_failing(report)),
+        "answered": clean_text(describe_coverage(report)),
+        "tone": _choose_tone(report),
+        "took": format_duration((end - start).total_seconds()) if start and end else "",
+        "window": format_duration(report["reuse_within"]) if report["reuse_within"] else "",
     }
 
 
-def _tone(report: Mapping[str, Any]) -> str:
+def _choose_tone(report: Mapping[str, Any]) -> str:
     """Return the class of the head of the page."""
     if report["verdict"] != PASS:
         return {FAIL: "bad", INCONCLUSIVE: "open"}.get(report["verdict"], "fair")

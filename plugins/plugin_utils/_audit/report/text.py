@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from ..results import FAILED, OUTCOMES, PASS, age_words, is_from_before
+from ..results import FAILED, OUTCOMES, PASS, format_age, is_reused_only
 
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title or a link
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # a colour or a movement
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-_UNSHOWN = re.compile(
+_INVISIBLE = re.compile(
     "["
     "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
     "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn the direction of what follows
@@ -29,16 +29,16 @@ _UNSHOWN = re.compile(
 )
 
 
-def plain(value: Any) -> str:
+def clean_text(value: Any) -> str:
     """Text without terminal escapes, and with a visible stand-in for each character that is not to be shown.
 
     What comes out is valid in XML 1.0 and HTML, and reads in the order in which it stands.
     """
     text = _ESCAPES.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSHOWN.sub(_stand_in, text)
+    return _INVISIBLE.sub(_substitute, text)
 
 
-def _stand_in(match: re.Match[str]) -> str:
+def _substitute(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)
@@ -49,20 +49,20 @@ def _stand_in(match: re.Match[str]) -> str:
     return f"\u27e8U+{code:04X}\u27e9"
 
 
-def line(value: Any, limit: int = 300) -> str:
+def to_line(value: Any, limit: int = 300) -> str:
     """Text on one line, cut where it is longer than so many characters."""
     # What is cut off need not be made fit first.
-    text = " ".join(plain(str(value)[: limit * 8]).split())
+    text = " ".join(clean_text(str(value)[: limit * 8]).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
 
 
-def moment(value: str | None) -> str:
+def format_time(value: str | None) -> str:
     """Return a time of the report for people, to the minute."""
-    at = parsed(value)
-    return f"{at:%Y-%m-%d %H:%M} UTC" if at else line(value or "", 40)
+    at = parse_time(value)
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at else to_line(value or "", 40)
 
 
-def parsed(value: str | None) -> datetime | None:
+def parse_time(value: str | None) -> datetime | None:
     """Parse a time of the report, in UTC."""
     try:
         # Python 3.10 does not read the Z.
@@ -71,12 +71,12 @@ def parsed(value: str | None) -> datetime | None:
         return None
 
 
-def counted(number: int, noun: str) -> str:
+def pluralize(number: int, noun: str) -> str:
     """Return a number of things in words."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def inline(data: Any) -> str:
+def to_script_json(data: Any) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or starts another."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
@@ -84,42 +84,42 @@ def inline(data: Any) -> str:
     return text
 
 
-def unasked_words(server: Mapping[str, Any]) -> str:
+def describe_unreached(server: Mapping[str, Any]) -> str:
     """Say why a server has no results, or nothing."""
     if server["reached"]:
         return ""
-    reason = line(server["reason"])
+    reason = to_line(server["reason"])
     return f"Not reached: {reason}" if reason else "Not reached"
 
 
-def earlier_words(server: Mapping[str, Any]) -> str:
+def describe_reuse(server: Mapping[str, Any]) -> str:
     """Say that only answers from before this audit count for a server, and why; nothing where others do."""
-    words = f"Cannot be asked now, and only earlier answers count: {line(server['reason'])}"
-    return words if is_from_before(server) else ""
+    words = f"Cannot be asked now, and only earlier answers count: {to_line(server['reason'])}"
+    return words if is_reused_only(server) else ""
 
 
-def unasked(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+def group_unreached(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """Return why servers were not asked now, with the ages of earlier answers; the most frequent reason first.
 
     Of a reason it is the first sentence.
     """
     reasons: dict[str, list[str]] = {}
     for server in report["servers"]:
-        words = unasked_words(server) or earlier_words(server)
+        words = describe_unreached(server) or describe_reuse(server)
         # Check mode leaves servers open without a reason.
         if words and server["reason"]:
-            host = f"{line(server['host'], 80)}{age_words(server)}"
+            host = f"{to_line(server['host'], 80)}{format_age(server)}"
             reasons.setdefault(words.partition(". ")[0].removesuffix("."), []).append(host)
     return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
 
 
-def first(names: Sequence[str], most: int) -> str:
+def join_first(names: Sequence[str], most: int) -> str:
     """Return the first of many names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def counts_words(summary: Mapping[str, Any]) -> str:
+def describe_outcomes(summary: Mapping[str, Any]) -> str:
     """Say how often each outcome came, and how bad is what failed."""
     by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
     failed = f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")
@@ -127,37 +127,37 @@ def counts_words(summary: Mapping[str, Any]) -> str:
     return ", ".join([failed, *(f"{summary[name]:,} {name.replace('_', ' ')}" for name in others)])
 
 
-def cost_words(summary: Mapping[str, Any]) -> str:
+def describe_cost(summary: Mapping[str, Any]) -> str:
     """Say how many commands were run, and how many answers were reused."""
-    return f"{counted(summary['commands'], 'command')} run, {counted(summary['reused'], 'answer')} reused"
+    return f"{pluralize(summary['commands'], 'command')} run, {pluralize(summary['reused'], 'answer')} reused"
 
 
-def waiver_words(waiver: Mapping[str, Any] | None) -> str:
+def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
     """Return a waiver in words."""
     if not waiver:
         return ""
-    by = f" by {line(waiver['by'], 80)}" if waiver["by"] else ""
-    until = f" until {line(waiver['until'], 40)}" if waiver["until"] else ""
+    by = f" by {to_line(waiver['by'], 80)}" if waiver["by"] else ""
+    until = f" until {to_line(waiver['until'], 40)}" if waiver["until"] else ""
     ended = " (expired)" if waiver["expired"] else ""
-    return f"{line(waiver['reason'])}: waived{by}{until}{ended}"
+    return f"{to_line(waiver['reason'])}: waived{by}{until}{ended}"
 
 
-def found_words(result: Mapping[str, Any], limit: int = 300) -> str:
+def describe_result(result: Mapping[str, Any], limit: int = 300) -> str:
     """Say what was found, and the waiver; the message itself tells of one that has expired."""
     waiver = result["waiver"]
-    words = (line(result["message"], limit), "" if waiver and waiver["expired"] else waiver_words(waiver))
+    words = (to_line(result["message"], limit), "" if waiver and waiver["expired"] else describe_waiver(waiver))
     return words[0] if not words[1] else ". ".join(filter(None, (words[0].removesuffix("."), words[1])))
 
 
-def verdict_words(report: Mapping[str, Any]) -> str:
+def describe_verdict(report: Mapping[str, Any]) -> str:
     """Return the verdict for people: an audit that nothing may fail has judged nothing."""
     is_judged = report["verdict"] != PASS or report["fail_on"] is not None
     return str(report["verdict"] or "none") if is_judged else "not judged"
 
 
-def folded(value: Any, limit: int = 160) -> tuple[str, str]:
+def fold_text(value: Any, limit: int = 160) -> tuple[str, str]:
     """Return the beginning of a text and, where that is not all, "and 54 more" of a list or an ellipsis."""
-    text = line(value, 5000)
+    text = to_line(value, 5000)
     if len(text) <= limit:
         return text, ""
     # Messages of many problems count what they leave out.

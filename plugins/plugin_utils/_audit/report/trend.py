@@ -13,8 +13,8 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 
-from ..results import FAILED, OUTCOMES, PASSED, SEVERITIES, passed_share
-from .text import parsed
+from ..results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_passed_share
+from .text import parse_time
 
 #: The version of the report's shape. It grows where a reader of an older one would misread a report.
 SCHEMA = 2
@@ -45,7 +45,7 @@ class ReportError(AlpaconError):
         super().__init__(f"{path} is not a report of an audit: {problem}. Give the audit.json that an audit wrote.")
 
 
-def read_past(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
+def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
     """Read an earlier report. If there is no such file, warn and return None.
 
     Raises:
@@ -63,14 +63,14 @@ def read_past(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise ReportError(path, f"it is no JSON object with schema {SCHEMA}")
     try:
-        compare({**report, "servers": [], "checks": [], "results": []}, report)
-        parsed(report["finished_at"] + "")
+        compare_reports({**report, "servers": [], "checks": [], "results": []}, report)
+        parse_time(report["finished_at"] + "")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReportError(path, f"something in it is missing or damaged ({error!r})") from error
     return report
 
 
-def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+def compare_reports(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     """Compare a report with an earlier one; the result is its key ``trend``, see the schema."""
     now, before = ({(row["host"], row["check"]): row for row in one["results"]} for one in (report, previous))
     failed, failed_before = ({pair for pair, row in one.items() if row["outcome"] == FAILED} for one in (now, before))
@@ -79,34 +79,34 @@ def compare(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str,
         "since": previous["finished_at"],
         "verdict": previous["verdict"],
         "coverage": previous["coverage"],
-        "change": _change(report, previous),
-        "newly_failed": _named(failed - failed_before, now),
-        "newly_fixed": _named(fixed, before),
-        "still_failing": _named(failed & failed_before, now),
-        "no_longer_failed": _named(failed_before - failed - fixed, before),
-        **_came_and_went("servers", "host", report, previous),
-        **_came_and_went("checks", "name", report, previous),
+        "change": _compare_figures(report, previous),
+        "newly_failed": _list_pairs(failed - failed_before, now),
+        "newly_fixed": _list_pairs(fixed, before),
+        "still_failing": _list_pairs(failed & failed_before, now),
+        "no_longer_failed": _list_pairs(failed_before - failed - fixed, before),
+        **_count_new_and_gone("servers", "host", report, previous),
+        **_count_new_and_gone("checks", "name", report, previous),
     }
 
 
-def _change(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+def _compare_figures(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     now, before = report["summary"], previous["summary"]
     by_severity = {name: now["failed_by_severity"][name] - before["failed_by_severity"][name] for name in SEVERITIES}
     return {
         **{name: now[name] - before[name] for name in _FIGURES},
-        "passed_share": round(passed_share(now) - passed_share(before), 1),
+        "passed_share": round(compute_passed_share(now) - compute_passed_share(before), 1),
         "coverage": round(report["coverage"] - previous["coverage"], 1),
         "score": round(now["score"] - before["score"], 1),
         "failed_by_severity": by_severity,
     }
 
 
-def _named(pairs: Iterable[tuple[str, str]], results: _Results) -> list[dict[str, str]]:
+def _list_pairs(pairs: Iterable[tuple[str, str]], results: _Results) -> list[dict[str, str]]:
     """Return the pairs with their severities, the worst first."""
     rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
     return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))
 
 
-def _came_and_went(kind: str, key: str, report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, int]:
+def _count_new_and_gone(kind: str, key: str, report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, int]:
     now, before = ({row[key] for row in one[kind]} for one in (report, previous))
     return {f"new_{kind}": len(now - before), f"gone_{kind}": len(before - now)}

@@ -16,26 +16,26 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 
 from ..results import (
     FAILED,
+    MAX_OUTPUT_CHARACTERS,
+    MAX_RESULTS,
     MISSING,
-    MOST_CHARACTERS,
-    MOST_RESULTS,
     NOT_APPLICABLE,
     PASSED,
     SEVERITIES,
     UNKNOWN,
-    NamedResult,
+    RuleResult,
     ScannerError,
-    merged,
-    missing,
-    short,
-    shown,
+    clean_result,
+    merge_results,
+    missing_result,
+    shorten,
 )
 from .json_results import read_inspec, read_json_results
 from .junit_tap import read_junit, read_tap
 from .openscap import read_xccdf
 
 #: The readers of formats by their names in checks. Each reads an output, and takes the check's key C(results).
-FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
+FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
     "xccdf": read_xccdf,
     "tap": read_tap,
     "junit": read_junit,
@@ -43,7 +43,7 @@ FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[NamedResult]]] = {
     "json": read_json_results,
 }
 #: Formats that are read line by line. An output in another one shows that it ends too soon.
-OF_LINES = ("xccdf", "tap")
+LINE_FORMATS = ("xccdf", "tap")
 _TEXTS = ("title", "rationale", "remedy")
 #: The options of a rule, of all formats, and of the format json: paths, and the meanings of words.
 _RULE: dict[str, dict[str, Any]] = {
@@ -65,10 +65,19 @@ _JSON: dict[str, dict[str, Any]] = {
     "words": {"type": "dict", "required": True, "options": _MEANINGS},
 }
 
-__all__ = ["FORMATS", "OF_LINES", "NamedResult", "ScannerError", "by_name", "parse", "read_results", "silent"]
+__all__ = [
+    "FORMATS",
+    "LINE_FORMATS",
+    "RuleResult",
+    "ScannerError",
+    "index_rules",
+    "parse_output",
+    "read_results_options",
+    "unknown_results",
+]
 
 
-def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedResult]:
+def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list[RuleResult]:
     """Return the results in a scanner's output.
 
     Args:
@@ -77,34 +86,34 @@ def parse(results: Mapping[str, Any], output: str, cut: str = "") -> list[NamedR
     Raises:
         ScannerError: no result could be read, and why.
     """
-    if len(output) > MOST_CHARACTERS:
-        raise ScannerError(f"The output has more than {MOST_CHARACTERS:,} characters.")
+    if len(output) > MAX_OUTPUT_CHARACTERS:
+        raise ScannerError(f"The output has more than {MAX_OUTPUT_CHARACTERS:,} characters.")
     try:
-        found = _beginning(results, output, cut) if cut else FORMATS[results["format"]](output, results)
+        found = _parse_beginning(results, output, cut) if cut else FORMATS[results["format"]](output, results)
     except RecursionError:
         raise ScannerError("The output is nested too deeply.") from None
-    found = merged(found)
+    found = merge_results(found)
     if not found:
         raise ScannerError("The output has no result.")
-    if len(found) > MOST_RESULTS:
-        raise ScannerError(f"The output has {len(found):,} results, which is more than {MOST_RESULTS:,}.")
-    return _with_rules(results, found, cut or "The scanner did not say.")
+    if len(found) > MAX_RESULTS:
+        raise ScannerError(f"The output has {len(found):,} results, which is more than {MAX_RESULTS:,}.")
+    return _add_rules(results, found, cut or "The scanner did not say.")
 
 
-def silent(results: Mapping[str, Any], why: str) -> list[NamedResult]:
+def unknown_results(results: Mapping[str, Any], why: str) -> list[RuleResult]:
     """Return an unknown result for each known rule of a scanner that said nothing."""
-    return _with_rules(results, [], why)
+    return _add_rules(results, [], why)
 
 
-def by_name(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def index_rules(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """Return rules by their names, as results have them."""
-    return {short(rule["name"]): rule for rule in rules}
+    return {shorten(rule["name"]): rule for rule in rules}
 
 
-def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedResult]:
+def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[RuleResult]:
     """Return the results in an output whose end is missing, and one that says so."""
-    kind, found = results["format"], list[NamedResult]()
-    if kind in OF_LINES:
+    kind, found = results["format"], list[RuleResult]()
+    if kind in LINE_FORMATS:
         with contextlib.suppress(ScannerError):
             # The last line may be torn.
             found = FORMATS[kind](output[: output.rfind("\n") + 1], results)
@@ -114,23 +123,23 @@ def _beginning(results: Mapping[str, Any], output: str, cut: str) -> list[NamedR
     whole = [one for one in whole if one.name != whole[-1].name or one.outcome == FAILED]
     if not whole:
         raise ScannerError(cut)
-    return [*whole, missing(" ".join([cut, *told]))]
+    return [*whole, missing_result(" ".join([cut, *told]))]
 
 
-def _with_rules(results: Mapping[str, Any], found: Sequence[NamedResult], silence: str) -> list[NamedResult]:
+def _add_rules(results: Mapping[str, Any], found: Sequence[RuleResult], silence: str) -> list[RuleResult]:
     """Return results with what is known about their rules, and an unknown result for each rule without one."""
-    rules = by_name(results.get("rules") or ())
+    rules = index_rules(results.get("rules") or ())
     names = {result.name for result in found}
-    untold = [NamedResult(name, UNKNOWN, message=silence) for name in rules if name not in names]
+    untold = [RuleResult(name, UNKNOWN, message=silence) for name in rules if name not in names]
     about = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
     for name, severity in results.get("severities", {}).items():
         about.setdefault(name, {})["severity"] = severity
     skip = results.get("skip", ())
-    told = [*map(_with_remedy_in_message, found), *untold]
-    return [shown(replace(one, **about.get(one.name, {}))) for one in told if one.name not in skip]
+    told = [*map(_move_remedy, found), *untold]
+    return [clean_result(replace(one, **about.get(one.name, {}))) for one in told if one.name not in skip]
 
 
-def _with_remedy_in_message(result: NamedResult) -> NamedResult:
+def _move_remedy(result: RuleResult) -> RuleResult:
     """Return a result whose message has the remedy that a server prints: it may not advise other servers."""
     if not result.remedy:
         return result
@@ -138,8 +147,8 @@ def _with_remedy_in_message(result: NamedResult) -> NamedResult:
     return replace(result, message=message, remedy="")
 
 
-def read_results(option: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the key C(results) of a check as :func:`parse` takes it.
+def read_results_options(option: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the key C(results) of a check as :func:`parse_output` takes it.
 
     Args:
         option: its name in an error, such as ``checks, check 2 (scap): results``.

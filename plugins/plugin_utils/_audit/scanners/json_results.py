@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from ..results import FAILED, MOST_RESULTS, NOT_APPLICABLE, PASSED, UNKNOWN, NamedResult, ScannerError, severity_of
+from ..results import FAILED, MAX_RESULTS, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
 #: So many lines are tried as the beginning of the JSON.
 _TRIED = 5
@@ -21,13 +21,13 @@ _TRIED = 5
 _ANOTHER = re.compile(r"^[ \t]*(\{|\[\s*[{\"])", re.MULTILINE)
 
 
-def read_json_results(output: str, options: Mapping[str, Any]) -> list[NamedResult]:
+def read_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the results at the path C(list)."""
     path = options.get("list") or ""
-    rows = list(islice(_rows(read_json(output), path), MOST_RESULTS + 1))
+    rows = list(islice(_find_rows(read_json(output), path), MAX_RESULTS + 1))
     if not rows:
         raise ScannerError(f"The JSON has nothing at {path or 'its root'}.")
-    return [_result(key, row, number, options) for number, (key, row) in enumerate(rows, start=1)]
+    return [_parse_row(key, row, number, options) for number, (key, row) in enumerate(rows, start=1)]
 
 
 def read_json(text: str) -> Any:
@@ -47,47 +47,47 @@ def read_json(text: str) -> Any:
     raise ScannerError(f"The output is not JSON: {reason}.")
 
 
-def entries(value: Any, what: str) -> list[dict[str, Any]]:
+def get_objects(value: Any, what: str) -> list[dict[str, Any]]:
     """Return a list of objects."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ScannerError(f"The JSON has no list of {what}, each an object.")
     return value
 
 
-def text_of(value: Any) -> str:
+def json_text(value: Any) -> str:
     """Return a value as a text: nothing for null, and JSON for a list or an object."""
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)
 
 
-def _rows(document: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _find_rows(document: Any, path: str) -> Iterator[tuple[str, Any]]:
     """Yield the results at a path, and the key of each if they are the values of an object."""
-    for found in _at(document, path):
+    for found in _find_values(document, path):
         if isinstance(found, dict):
             yield from ((str(key), row) for key, row in found.items())
         elif isinstance(found, list):
             yield from (("", row) for row in found)
 
 
-def _at(value: Any, path: str) -> Iterator[Any]:
+def _find_values(value: Any, path: str) -> Iterator[Any]:
     """Yield the values at a path of keys with dots between them; a list on the way stands for each of its entries."""
     if not path:
         yield value
     elif isinstance(value, list):
         for entry in value:
-            yield from _at(entry, path)
+            yield from _find_values(entry, path)
     elif isinstance(value, dict):
         key, _dot, rest = path.partition(".")
         if value.get(key) is not None:
-            yield from _at(value[key], rest)
+            yield from _find_values(value[key], rest)
 
 
-def _result(key: str, row: Any, number: int, options: Mapping[str, Any]) -> NamedResult:
+def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> RuleResult:
     def texts(option: str) -> list[str]:
         path = options.get(option)
-        wholes = _at(row, path) if path else ()
-        return [text_of(one) for whole in wholes for one in (whole if isinstance(whole, list) else [whole])]
+        wholes = _find_values(row, path) if path else ()
+        return [json_text(one) for whole in wholes for one in (whole if isinstance(whole, list) else [whole])]
 
     def text(option: str) -> str:
         return "\n".join(filter(None, texts(option)))
@@ -98,12 +98,12 @@ def _result(key: str, row: Any, number: int, options: Mapping[str, Any]) -> Name
     word = text("outcome")
     outcome = options["words"].get(word.strip().casefold(), UNKNOWN)
     said = f"The scanner says {repr(word) if word else 'nothing at ' + options['outcome']}."
-    return NamedResult(
+    return RuleResult(
         name,
         outcome,
         text("title"),
         text("rationale"),
-        severity_of(text("severity")),
+        parse_severity(text("severity")),
         text("remedy"),
         tuple(texts("references")),
         text("message") or (said if outcome == UNKNOWN else ""),
@@ -118,50 +118,50 @@ _TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS
 _EXPECTATION = "ExpectationNotMetError"
 
 
-def read_inspec(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+def read_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the tests of an output, each under the name of its control."""
     report = read_json(output)
     if not isinstance(report, dict):
         raise ScannerError("The JSON is not a report of InSpec.")
     if "profiles" not in report:
-        rows = entries(report.get("controls"), "controls")
-        return [_judged(NamedResult(text_of(row.get("id")), UNKNOWN), row) for row in rows]
-    profiles = entries(report["profiles"], "profiles")
-    controls = [one for profile in profiles for one in entries(profile.get("controls") or [], "controls")]
+        rows = get_objects(report.get("controls"), "controls")
+        return [_parse_test(RuleResult(json_text(row.get("id")), UNKNOWN), row) for row in rows]
+    profiles = get_objects(report["profiles"], "profiles")
+    controls = [one for profile in profiles for one in get_objects(profile.get("controls") or [], "controls")]
     if not controls:
-        said = [text_of(one.get("skip_message") or one.get("status_message")) for one in profiles]
+        said = [json_text(one.get("skip_message") or one.get("status_message")) for one in profiles]
         raise ScannerError(" ".join(["The report has no control.", *filter(None, said)]))
     results = [
-        _judged(described(control), test)
+        _parse_test(describe_control(control), test)
         for control in controls
-        for test in entries(control.get("results") or [], "results")
+        for test in get_objects(control.get("results") or [], "results")
     ]
     # A profile that wraps another repeats its controls, without results.
     tested = {result.name for result in results}
-    untested = [one for one in map(described, controls) if one.name not in tested]
+    untested = [one for one in map(describe_control, controls) if one.name not in tested]
     return [*results, *(replace(one, message="None of its tests was run.") for one in untested)]
 
 
-def _judged(control: NamedResult, test: Mapping[str, Any]) -> NamedResult:
-    outcome = NOT_APPLICABLE if control.outcome == NOT_APPLICABLE else _outcome(test)
-    said = text_of(test.get("skip_message")) or text_of(test.get("message")) or text_of(test.get("status"))
-    message = f"{text_of(test.get('code_desc'))}: {said}".removeprefix(": ")
+def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
+    outcome = NOT_APPLICABLE if control.outcome == NOT_APPLICABLE else _parse_outcome(test)
+    said = json_text(test.get("skip_message")) or json_text(test.get("message")) or json_text(test.get("status"))
+    message = f"{json_text(test.get('code_desc'))}: {said}".removeprefix(": ")
     return replace(control, outcome=outcome, message="" if outcome == PASSED else message)
 
 
-def _outcome(test: Mapping[str, Any]) -> str:
+def _parse_outcome(test: Mapping[str, Any]) -> str:
     status = test.get("status")
     if status == "passed":
         return PASSED
     if status == "failed":
-        raised = text_of(test.get("exception"))
+        raised = json_text(test.get("exception"))
         return UNKNOWN if raised and not raised.endswith(_EXPECTATION) else FAILED
     # A test that is skipped for another reason than a condition of the profile could not be run.
-    is_condition = re.search("only_if|only_applicable_if", text_of(test.get("skip_message")))
+    is_condition = re.search("only_if|only_applicable_if", json_text(test.get("skip_message")))
     return NOT_APPLICABLE if status == "skipped" and is_condition else UNKNOWN
 
 
-def described(control: Mapping[str, Any]) -> NamedResult:
+def describe_control(control: Mapping[str, Any]) -> RuleResult:
     """Return what a report, or the output of ``inspec json``, says about a control."""
     given, impact = control.get("tags"), control.get("impact")
     tags: dict[str, Any] = given if isinstance(given, dict) else {}
@@ -169,24 +169,24 @@ def described(control: Mapping[str, Any]) -> NamedResult:
     # An object in what inspec json writes, a list in reports.
     listed = control.get("descriptions") or {}
     if not isinstance(listed, dict):
-        listed = {text_of(one.get("label")): one.get("data") for one in entries(listed, "descriptions")}
-    texts = {label: text_of(text) for label, text in listed.items()}
-    return NamedResult(
-        text_of(control.get("id")),
+        listed = {json_text(one.get("label")): one.get("data") for one in get_objects(listed, "descriptions")}
+    texts = {label: json_text(text) for label, text in listed.items()}
+    return RuleResult(
+        json_text(control.get("id")),
         # Profiles of MITRE and DISA say by the impact 0 that a control does not apply.
         NOT_APPLICABLE if worth == 0 else UNKNOWN,
-        text_of(control.get("title")),
-        texts.get("rationale") or text_of(control.get("desc")) or texts.get("default", ""),
+        json_text(control.get("title")),
+        texts.get("rationale") or json_text(control.get("desc")) or texts.get("default", ""),
         next((severity for least, severity in _IMPACTS if worth is not None and worth >= least), None),
-        texts.get("fix") or text_of(tags.get("fix")),
-        tuple(_inspec_references(control.get("refs"), tags)),
+        texts.get("fix") or json_text(tags.get("fix")),
+        tuple(_list_inspec_references(control.get("refs"), tags)),
     )
 
 
-def _inspec_references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:
+def _list_inspec_references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:
     for tag, publication in _TAGS.items():
         value = tags.get(tag)
-        sections = ", ".join(filter(None, map(text_of, value if isinstance(value, list) else [value])))
+        sections = ", ".join(filter(None, map(json_text, value if isinstance(value, list) else [value])))
         if sections:
             yield f"{publication} {sections}".strip()
     for ref in refs if isinstance(refs, list) else []:

@@ -15,14 +15,14 @@ from xml.parsers import expat
 
 from ..results import (
     FAILED,
-    MOST_OF_TEXT,
-    MOST_RESULTS,
+    MAX_RESULTS,
+    MAX_TEXT,
     NOT_APPLICABLE,
     PASSED,
     UNKNOWN,
-    NamedResult,
+    RuleResult,
     ScannerError,
-    missing,
+    missing_result,
 )
 
 #: Elements in a test by their meaning; the first one found counts.
@@ -39,38 +39,38 @@ MOST_DEPTH, MOST_ELEMENTS = 100, 500_000
 _BLOCKS = frozenset(("p", "pre", "li", "ul", "ol", "div", "table", "tr", "br"))
 
 
-def read_junit(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+def read_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the tests of an output, and a result for tests that it counts and does not have."""
     root = read_xml(output, "testsuites", "testsuite")
-    return [result for suite in root.iter("testsuite") for result in _of_suite(suite)]
+    return [result for suite in root.iter("testsuite") for result in _parse_suite(suite)]
 
 
-def _of_suite(suite: Element) -> Iterator[NamedResult]:
-    yield from map(_of_test, children(suite, "testcase"))
+def _parse_suite(suite: Element) -> Iterator[RuleResult]:
+    yield from map(_parse_case, find_children(suite, "testcase"))
     counted = suite.get("tests", "")
     inner = len(list(suite.iter("testcase")))
     if counted.isdecimal() and len(counted) < 10 and int(counted) > inner:
-        yield missing(f"{suite.get('name') or 'A suite'} counts {counted} tests, and has {inner}.")
+        yield missing_result(f"{suite.get('name') or 'A suite'} counts {counted} tests, and has {inner}.")
     for kind in ("failure", "error"):
-        for problem in children(suite, kind):
-            yield NamedResult(suite.get("name") or "suite", _OUTCOMES[kind], message=_said(problem))
+        for problem in find_children(suite, kind):
+            yield RuleResult(suite.get("name") or "suite", _OUTCOMES[kind], message=_get_problem(problem))
 
 
-def _of_test(test: Element) -> NamedResult:
+def _parse_case(test: Element) -> RuleResult:
     name, group = test.get("name") or "unnamed", test.get("classname") or ""
     named = f"{group}.{name}" if group and not name.startswith(group) else name
     for kind, outcome in _OUTCOMES.items():
-        found = next(children(test, kind), None)
+        found = next(find_children(test, kind), None)
         if found is not None:
-            return NamedResult(named, outcome, message=_said(found))
+            return RuleResult(named, outcome, message=_get_problem(found))
     status = test.get("status") or ""
     outcome = _STATUSES.get(status.casefold(), UNKNOWN)
-    return NamedResult(named, outcome, message="" if outcome == PASSED else f"Its status is {status}.")
+    return RuleResult(named, outcome, message="" if outcome == PASSED else f"Its status is {status}.")
 
 
-def _said(element: Element) -> str:
+def _get_problem(element: Element) -> str:
     """Return the message and the text of a failure, each once."""
-    message, text = (element.get("message") or "").strip(), words(element)
+    message, text = (element.get("message") or "").strip(), get_text(element)
     return text if text.startswith(message) else f"{message}\n{text}".strip()
 
 
@@ -115,25 +115,25 @@ def read_xml(text: str, *names: str) -> Element:
     return tree.close()
 
 
-def children(element: Element, name: str) -> Iterator[Element]:
+def find_children(element: Element, name: str) -> Iterator[Element]:
     """Yield the elements of this name directly below another."""
     return (child for child in element if child.tag == name)
 
 
-def words(element: Element | None) -> str:
+def get_text(element: Element | None) -> str:
     """Return the text of an element, on lines as a browser breaks them."""
     if element is None:
         return ""
-    lines = "".join(_pieces(element)).splitlines()
+    lines = "".join(_split_blocks(element)).splitlines()
     return "\n".join(line.rstrip() for line in lines if line.strip()).strip()
 
 
-def _pieces(element: Element) -> Iterator[str]:
+def _split_blocks(element: Element) -> Iterator[str]:
     is_block = element.tag in _BLOCKS
     yield f"\n{'- ' if element.tag == 'li' else ''}" if is_block else ""
     yield element.text or ""
     for child in element:
-        yield from _pieces(child)
+        yield from _split_blocks(child)
         yield child.tail or ""
     yield "\n" if is_block else ""
 
@@ -146,9 +146,9 @@ _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 _YAML, _YAML_ENDS = "  ---", "  ..."
 
 
-def read_tap(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+def read_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the tests of an output, and a result for planned tests that did not come."""
-    results: list[NamedResult] = []
+    results: list[RuleResult] = []
     # Tests of one file may follow those of another, each with a plan.
     plans: list[int] = []
     tests, in_yaml, gap = 0, False, ""
@@ -158,36 +158,36 @@ def read_tap(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
             break
         if plan := _PLAN.match(line):
             plans.append(int(plan[1]))
-            skipped = NamedResult("all tests", NOT_APPLICABLE, message=plan[2] or "There are no tests.")
+            skipped = RuleResult("all tests", NOT_APPLICABLE, message=plan[2] or "There are no tests.")
             results += [] if plans[-1] else [skipped]
         elif point := _POINT.match(line):
             tests, in_yaml = tests + 1, False
-            results.append(_test(point, tests))
+            results.append(_parse_point(point, tests))
         elif line.rstrip() in (_YAML, _YAML_ENDS):
             in_yaml = line.rstrip() == _YAML
         elif results and (line.startswith("#") or (in_yaml and not line.endswith("|"))):
-            results[-1] = _explained(results[-1], line.removeprefix("#").strip())
+            results[-1] = _add_explanation(results[-1], line.removeprefix("#").strip())
     if not results and not plans:
         raise ScannerError(gap or "The output has neither a plan nor a test of TAP.")
     if not gap and not plans:
         gap = "There is no plan, so tests may be missing."
     elif not gap and tests != sum(plans):
         gap = f"{sum(plans)} tests were planned, and {tests} came."
-    return [*results, missing(gap)] if gap else results
+    return [*results, missing_result(gap)] if gap else results
 
 
-def _explained(test: NamedResult, line: str) -> NamedResult:
-    is_full = len(test.message) > MOST_OF_TEXT
+def _add_explanation(test: RuleResult, line: str) -> RuleResult:
+    is_full = len(test.message) > MAX_TEXT
     return test if is_full else replace(test, message=f"{test.message}\n{line}".strip())
 
 
-def _test(point: re.Match[str], number: int) -> NamedResult:
-    if number > MOST_RESULTS:
-        raise ScannerError(f"The output has more than {MOST_RESULTS:,} tests.")
+def _parse_point(point: re.Match[str], number: int) -> RuleResult:
+    if number > MAX_RESULTS:
+        raise ScannerError(f"The output has more than {MAX_RESULTS:,} tests.")
     directive = _DIRECTIVE.search(point[3])
     described = point[3][: directive.start()] if directive else point[3]
     name = re.sub(r"\\(.)", r"\1", described.strip()) or f"test {point[2] or number}"
     # A test that is to be done and does not hold yet counts as little as a skipped one.
     if directive and (point[1] or directive[1].casefold() == "skip"):
-        return NamedResult(name, NOT_APPLICABLE, message=f"{directive[1].upper()} {directive[2]}".strip())
-    return NamedResult(name, FAILED if point[1] else PASSED)
+        return RuleResult(name, NOT_APPLICABLE, message=f"{directive[1].upper()} {directive[2]}".strip())
+    return RuleResult(name, FAILED if point[1] else PASSED)

@@ -14,7 +14,17 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from ..results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, NamedResult, ScannerError, missing, severity_of
+from ..results import (
+    FAILED,
+    MISSING,
+    NOT_APPLICABLE,
+    PASSED,
+    UNKNOWN,
+    RuleResult,
+    ScannerError,
+    missing_result,
+    parse_severity,
+)
 
 #: The directory in which packages of the SCAP Security Guide put their content.
 DIRECTORY = "/usr/share/xml/scap/ssg/content"
@@ -81,7 +91,7 @@ _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESU
 _LONGEST_LINE = 4000
 
 
-def evaluation(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
+def evaluation_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
     """Return the code that evaluates a profile on a server.
 
     Args:
@@ -96,7 +106,7 @@ def evaluation(file: str, profile: str, tailoring: str = "", benchmark: str = ""
     return f"{values}set -- {given}\n{_PREPARE}{compare}{_EVALUATE}"
 
 
-def short_id(identifier: str) -> str:
+def shorten_id(identifier: str) -> str:
     """Return the id of a rule, profile or benchmark without its kind and name space."""
     return re.sub(r"^xccdf_[^_]+_(?:rule|profile|benchmark)_", "", identifier)
 
@@ -117,16 +127,16 @@ def read_benchmarks(given: Any) -> list[dict[str, Any]]:
         if not re.fullmatch(r"\w[\w.-]*", profile):
             remedy = "Give an id, such as cis_level1_server. oscap info FILE lists those of a file."
             raise UsageError(f"{option}: profile", f"'{profile}' is not the id of a profile", remedy)
-        file, tailoring = (_path(f"{option}: {key}", entry[key]) for key in ("file", "tailoring"))
-        name = short_id(profile)
+        file, tailoring = (_resolve_path(f"{option}: {key}", entry[key]) for key in ("file", "tailoring"))
+        name = shorten_id(profile)
         if name in checks:
             name = f"{name}-{file.rpartition('/')[2]}"
         if name in checks:
             raise UsageError("benchmarks", f"{name} is there twice", "Leave one of them out.")
         checks[name] = {
             "name": name,
-            "title": f"SCAP profile {short_id(profile)}",
-            "line": evaluation(file, profile, tailoring),
+            "title": f"SCAP profile {shorten_id(profile)}",
+            "line": evaluation_script(file, profile, tailoring),
             # Of rules for which the content names none.
             "severity": "medium",
             "timeout": TIMEOUT,
@@ -136,7 +146,7 @@ def read_benchmarks(given: Any) -> list[dict[str, Any]]:
     return list(checks.values())
 
 
-def _path(option: str, value: str | None) -> str:
+def _resolve_path(option: str, value: str | None) -> str:
     """Return an absolute path on the servers, or an empty text for none."""
     if not value:
         return ""
@@ -145,9 +155,9 @@ def _path(option: str, value: str | None) -> str:
     return value if value.startswith("/") else f"{DIRECTORY}/{value}"
 
 
-def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
+def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the results of rules."""
-    found = list(_of_lines(output))
+    found = list(_parse_lines(output))
     rules = [one for one in found if one.name != MISSING]
     if not rules:
         last = output.strip().rpartition("\n")[2].strip()[:300]
@@ -158,13 +168,13 @@ def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[NamedResult]:
     return found
 
 
-def _of_lines(output: str) -> Iterator[NamedResult]:
+def _parse_lines(output: str) -> Iterator[RuleResult]:
     for line in output.replace("\r", "\n").split("\n"):
         if len(line) > _LONGEST_LINE:
             continue
         if line.startswith(f"{MISSING}: "):
-            yield missing(line.removeprefix(f"{MISSING}: ").strip())
+            yield missing_result(line.removeprefix(f"{MISSING}: ").strip())
         elif told := _LINE.match(line):
             outcome, message = _RESULTS[told[4]]
-            severity = severity_of(told[2] or "")
-            yield NamedResult(short_id(told[1]), outcome, told[3] or "", severity=severity, message=message)
+            severity = parse_severity(told[2] or "")
+            yield RuleResult(shorten_id(told[1]), outcome, told[3] or "", severity=severity, message=message)

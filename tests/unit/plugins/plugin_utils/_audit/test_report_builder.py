@@ -26,8 +26,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import Content, render_html
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import fixes
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import list_remediations
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, judge
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -90,10 +90,10 @@ DIFFERENT = where_hosts_differ()
 def test_people_are_told_the_remedy_of_the_host() -> None:
     rows = list(csv.DictReader(io.StringIO("".join(render_csv(DIFFERENT)), newline="")))
     assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
-    [fix] = fixes(DIFFERENT)
+    [fix] = list_remediations(DIFFERENT)
     assert fix["remedy"] == "Call the web team."
     failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
-    [fix] = fixes({**DIFFERENT, "results": failed})
+    [fix] = list_remediations({**DIFFERENT, "results": failed})
     assert fix["remedy"] == "Call the dba. On other servers: Call the web team."
 
 
@@ -115,5 +115,5 @@ def test_a_check_is_as_bad_as_its_worst_result() -> None:
         ([parent, part], rows, "low"),
         ([parent], unknown, "low"),
     ):
-        content = Content({**DIFFERENT, "checks": checks, "results": results})
+        content = PageData({**DIFFERENT, "checks": checks, "results": results})
         assert content.checks[-1]["severity"] == severity

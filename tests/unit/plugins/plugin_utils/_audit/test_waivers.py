@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import read_waivers, unknown_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import find_unknown_names, read_waivers
 
 
 @pytest.mark.parametrize(("today", "expired"), [(date(2027, 1, 31), False), (date(2027, 2, 1), True)])
@@ -25,7 +25,7 @@ def test_names_that_do_not_exist_are_told() -> None:
         {**given, "hosts": ["web-01"], "check": "disk-spcae/rule"},
     ]
     waivers = read_waivers(rows, date(2027, 1, 1))
-    assert unknown_names(waivers, ["a", "bb", "disk-space"], ["web-01", "web-[01]"], ["all", "web"]) == [
+    assert find_unknown_names(waivers, ["a", "bb", "disk-space"], ["web-01", "web-[01]"], ["all", "web"]) == [
         "A waiver names the host web-1, which does not exist. Did you mean web-01?",
         "A waiver names the host db*, which does not exist. Correct it or remove it.",
         "A waiver names the group wbe, which does not exist. Did you mean web?",

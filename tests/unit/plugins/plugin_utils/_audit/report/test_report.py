@@ -27,34 +27,34 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
-    read_past,
+    read_previous,
     write_report,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import (
-    escape,
-    in_words,
-    overview,
+    describe_findings,
+    escape_cell,
+    escape_markdown,
     render_csv,
     render_junit,
     render_markdown,
-    safe,
+    render_summary,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import (
-    Content,
-    _digest,
+    PageData,
+    _hash_source,
     render_html,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import fixes, rank
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import list_remediations, rank
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
-    folded,
-    found_words,
-    line,
-    moment,
-    plain,
-    unasked,
+    clean_text,
+    describe_result,
+    fold_text,
+    format_time,
+    group_unreached,
+    to_line,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import OUTCOMES, duration, share
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare_reports
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import OUTCOMES, format_duration, percent
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -110,19 +110,19 @@ def test_the_json_is_the_report_and_fits_the_schema(report: reports.Report, tmp_
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == report
     jsonschema.validate(written, SCHEMA)
-    assert read_past(path, print) == written
+    assert read_previous(path, print) == written
 
 
 def test_says_that_there_is_no_report(tmp_path: Path) -> None:
     warnings: list[str] = []
-    assert read_past(tmp_path / "gone.json", warnings.append) is None
+    assert read_previous(tmp_path / "gone.json", warnings.append) is None
     assert warnings == [f"There is no earlier report {tmp_path / 'gone.json'}, so the report shows no trend."]
     with pytest.raises(ReportError, match="it cannot be read: Is a directory"):
-        read_past(tmp_path, print)
+        read_previous(tmp_path, print)
     for content, problem in ((b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is no JSON object")):
         (tmp_path / "audit.json").write_bytes(content)
         with pytest.raises(ReportError, match=problem):
-            read_past(tmp_path / "audit.json", print)
+            read_previous(tmp_path / "audit.json", print)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_says_that_there_is_no_report(tmp_path: Path) -> None:
 def test_refuses_a_file_that_cannot_be_compared(change: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_text(json.dumps({**CASES["clean"], **change}), encoding="utf-8")
     with pytest.raises(ReportError, match=r"audit.json is not a report of an audit: .*\. Give the audit.json"):
-        read_past(tmp_path / "audit.json", print)
+        read_previous(tmp_path / "audit.json", print)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ def test_refuses_a_file_that_cannot_be_compared(change: dict[str, Any], tmp_path
     ],
 )
 def test_text_is_made_fit_to_be_shown(given: Any, shown: str) -> None:
-    assert plain(given) == shown
+    assert clean_text(given) == shown
 
 
 def test_text_is_cut() -> None:
-    assert line("a\n\n b ") == "a b"
-    assert line("x" * 400, 10) == "x" * 9 + "\u2026"
-    assert len(line("\x00" * 10_000)) == 300
+    assert to_line("a\n\n b ") == "a b"
+    assert to_line("x" * 400, 10) == "x" * 9 + "\u2026"
+    assert len(to_line("\x00" * 10_000)) == 300
 
 
 @pytest.mark.parametrize(
@@ -176,24 +176,24 @@ def test_text_is_cut() -> None:
     ],
 )
 def test_a_long_message_is_folded(text: str, shown: tuple[str, str]) -> None:
-    assert folded(text, 40) == shown
+    assert fold_text(text, 40) == shown
 
 
 def test_the_message_of_the_task_folds_long_findings() -> None:
     packages = ", ".join(f"package-{number}" for number in range(90))
     finding = {"host": "web-01", "check": "updates", "severity": "high", "outcome": "failed", "message": f"{packages}."}
-    [words] = in_words([finding])
+    [words] = describe_findings([finding])
     assert len(words) < 250
     assert re.search(r"package-\d+ and \d+ more$", words)
 
 
 def test_figures_in_words() -> None:
     times = (0, 103, 3600, 90_061, 59.6)
-    assert [duration(seconds) for seconds in times] == ["0 s", "1 min 43 s", "1 h", "1 d 1 h", "1 min"]
+    assert [format_duration(seconds) for seconds in times] == ["0 s", "1 min 43 s", "1 h", "1 d 1 h", "1 min"]
     # A share is never rounded up to all.
-    assert [share(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
-    assert moment("2026-11-24T09:12:04.123456+02:00") == "2026-11-24 07:12 UTC"
-    assert moment("soon") == "soon"
+    assert [percent(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
+    assert format_time("2026-11-24T09:12:04.123456+02:00") == "2026-11-24 07:12 UTC"
+    assert format_time("soon") == "soon"
 
 
 def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: reports.Report) -> None:
@@ -231,16 +231,16 @@ def test_a_waiver_is_told_once() -> None:
     waiver = {"reason": "old", "until": "2026-11-26", "by": None, "expired": True}
     message = "It is 18. Its waiver expired on 2026-11-26: old"
     failed = next(row for row in CASES["example"]["results"] if row["outcome"] == "failed")
-    assert found_words({**failed, "message": message, "waiver": waiver}) == message
+    assert describe_result({**failed, "message": message, "waiver": waiver}) == message
     holds = {**failed, "message": "It is 18.", "waiver": {**waiver, "expired": False}}
-    assert found_words(holds) == "It is 18. old: waived until 2026-11-26"
-    assert found_words({**holds, "message": ""}) == "old: waived until 2026-11-26"
-    assert found_words({**holds, "waiver": None}) == "It is 18."
+    assert describe_result(holds) == "It is 18. old: waived until 2026-11-26"
+    assert describe_result({**holds, "message": ""}) == "old: waived until 2026-11-26"
+    assert describe_result({**holds, "waiver": None}) == "It is 18."
 
 
 @pytest.mark.parametrize("report", [reports.report(), reports.hostile()], ids=["example", "hostile"])
 def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
-    lines = list(overview(report, ["a/audit.json", "a/audit.html"]))
+    lines = list(render_summary(report, ["a/audit.json", "a/audit.html"]))
     assert len(lines) < 40
     assert max(map(len, lines)) < 1500
     assert lines[1].startswith("Verdict: fail. ")
@@ -256,7 +256,7 @@ def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
 
 
 def test_what_matters_most_is_to_be_fixed_first() -> None:
-    found = [fix["severity"] for fix in fixes(CASES["example"])]
+    found = [fix["severity"] for fix in list_remediations(CASES["example"])]
     assert (found[:2], found[-1]) == (["critical", "critical"], "info")
     assert rank("high", 10) < rank("high", 1)
     assert rank("critical", 1) < rank("low", 100)
@@ -271,7 +271,7 @@ def test_markdown_has_a_limit() -> None:
 
 def test_hostile_texts_make_no_structure_of_markdown() -> None:
     hostile = CASES["hostile"]
-    trend = {**compare(hostile, hostile), "since": reports.HOSTILE[0], "verdict": reports.HOSTILE[0]}
+    trend = {**compare_reports(hostile, hostile), "since": reports.HOSTILE[0], "verdict": reports.HOSTILE[0]}
     text = rendered(render_markdown, {**hostile, "trend": trend})
     assert "cannot be asked now" in text
     assert not re.search(r"<|(?<!\\)[`\[\]{}]|://|www\.", text)
@@ -280,7 +280,7 @@ def test_hostile_texts_make_no_structure_of_markdown() -> None:
 @pytest.mark.parametrize("text", ["@octocat", "see #12", "octo/repo@a1b2c3d", "a@b.example"])
 def test_markdown_mentions_nobody(text: str) -> None:
     # As code hosts read it: with its entities resolved.
-    assert not re.search(r"@\w|#\d", html.unescape(escape(text)))
+    assert not re.search(r"@\w|#\d", html.unescape(escape_markdown(text)))
 
 
 def test_hostile_texts_make_no_elements() -> None:
@@ -312,7 +312,7 @@ def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
     assert "default-src 'none'" in policy
     for name in ("style", "script"):
         (content,) = re.findall(rf"<{name}>(.*?)</{name}>", text, re.DOTALL)
-        assert f"{name}-src '{_digest(content)}'" in policy
+        assert f"{name}-src '{_hash_source(content)}'" in policy
 
 
 def test_the_page_shows_findings_once_and_waivers() -> None:
@@ -328,7 +328,7 @@ def test_the_page_shows_findings_once_and_waivers() -> None:
 
 
 def test_the_worst_group_comes_first() -> None:
-    groups = Content(CASES["example"]).by_group()
+    groups = PageData(CASES["example"]).by_group()
     assert [group["score"] for group in groups] == sorted(group["score"] or 0 for group in groups)
     assert (groups[0]["name"], {group["name"]: group["members"] for group in groups}["db"]) == ("staging", 8)
 
@@ -362,7 +362,7 @@ def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) 
     )
     assert said in page
     word = "not judged" if judged["verdict"] == "pass" else judged["verdict"]
-    assert all(f"Verdict: {word}." in text for text in (page, summary, list(overview(judged, []))[1]))
+    assert all(f"Verdict: {word}." in text for text in (page, summary, list(render_summary(judged, []))[1]))
     assert said.removeprefix("Verdict: fail. ") in summary
     assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
 
@@ -374,7 +374,9 @@ def test_the_files_for_people_say_how_old_answers_are() -> None:
     host = f"{report['servers'][0]['host']} (3 h old)"
     sentence = f"1 server cannot be asked now, and only earlier answers count: {host}."
     page = rendered(render_html, report)
-    assert all(sentence in text for text in (page, rendered(render_markdown, report), list(overview(report, []))[1]))
+    assert all(
+        sentence in text for text in (page, rendered(render_markdown, report), list(render_summary(report, []))[1])
+    )
     assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
@@ -384,7 +386,7 @@ def test_servers_without_answers_are_named_by_the_first_sentence_of_the_reason()
     servers = [{**one, "reached": False, "reason": why} for one, why in zip(of_clean, reasons, strict=False)]
     first, *others = [server["host"] for server in servers]
     expected = [(f"Not reached: {no_agent}", others), ("Not reached: It is gone", [first])]
-    assert unasked({"servers": servers}) == expected
+    assert group_unreached({"servers": servers}) == expected
 
 
 def test_huge_outputs_are_cut() -> None:
@@ -420,7 +422,7 @@ def made_of(when: int) -> reports.Report:
 
 
 def test_the_trend_says_what_changed() -> None:
-    trend = compare(made_of(3), made_of(2))
+    trend = compare_reports(made_of(3), made_of(2))
     for key in {row[5] for row in CHANGED}:
         pairs = [row[:2] for row in CHANGED if row[5] == key]
         assert [(row["host"], row["check"]) for row in trend[key]] == pairs
@@ -432,7 +434,7 @@ def test_the_trend_says_what_changed() -> None:
 
 def test_the_files_say_what_changed(tmp_path: Path) -> None:
     (before,) = write_report(reports.earlier(CASES["example"]), tmp_path / "before", ["json"])
-    paths = write_report(CASES["example"], tmp_path, FORMATS, read_past(before, print))
+    paths = write_report(CASES["example"], tmp_path, FORMATS, read_previous(before, print))
     written = json.loads(paths[0].read_text(encoding="utf-8"))
     jsonschema.validate(written, SCHEMA)
     trend = written["trend"]
@@ -480,4 +482,4 @@ def test_csv_has_a_row_for_each_result_and_each_server_without(report: reports.R
     ],
 )
 def test_no_cell_is_a_formula(cell: Any, text: str) -> None:
-    assert safe(cell) == text
+    assert escape_cell(cell) == text

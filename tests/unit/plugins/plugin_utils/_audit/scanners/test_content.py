@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse, read_results
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import check_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output, read_results_options
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import make_check
 
 FILES = Path(__file__).parent / "files"
 STREAM = str(FILES / "little-ds.xml")
@@ -25,7 +25,7 @@ PROFILE = {"name": "Linux Baseline", "title": "Our baseline", "controls": [CONTR
 
 
 def test_a_profile_becomes_one_check() -> None:
-    check = check_of(STREAM, {**STRICT, "username": "root", "timeout": 60})
+    check = make_check(STREAM, {**STRICT, "username": "root", "timeout": 60})
     rules = check["results"].pop("rules")
     about: dict[str, Any] = {"name": "strict", "title": "A little benchmark: Strict", "username": "root"}
     about |= {"timeout": 60, "kind": "results", "results": {"format": "xccdf"}}
@@ -48,14 +48,14 @@ def test_a_profile_becomes_one_check() -> None:
 
 @pytest.mark.parametrize(("profile", "owner", "severity"), [("strict", "daemon", "high"), ("base", "root", "low")])
 def test_a_profile_changes_values_and_severities(profile: str, owner: str, severity: str) -> None:
-    motd, passwd, *_others = check_of(STREAM, {"profile": profile})["results"]["rules"]
+    motd, passwd, *_others = make_check(STREAM, {"profile": profile})["results"]["rules"]
     assert (motd["severity"], passwd["rationale"]) == (severity, f"They belong to {owner}.")
 
 
 def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() -> None:
-    read = read_results("results", check_of(STREAM, STRICT)["results"])
+    read = read_results_options("results", make_check(STREAM, STRICT)["results"])
     printed = (FILES / "openscap-progress-full.txt").read_text().replace("by_hand|", "other|")
-    results = {result.name: result for result in parse(read, printed)}
+    results = {result.name: result for result in parse_output(read, printed)}
     motd, by_hand = results["motd"], results["by_hand"]
     assert (motd.outcome, motd.severity, motd.remedy) == ("failed", "high", "rm -f /etc/motd")
     assert (by_hand.outcome, by_hand.message) == ("unknown", "The scanner did not say.")
@@ -69,7 +69,7 @@ def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, 
     for name, code in {"oscap": 'echo evaluated "$@"', "id": "echo 0"}.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
         (tmp_path / name).chmod(0o755)
-    line = check_of(STREAM, {**STRICT, "path": str(on_server)})["line"]
+    line = make_check(STREAM, {**STRICT, "path": str(on_server)})["line"]
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     run = subprocess.run(["/bin/sh", "-c", line], env=path, capture_output=True, text=True, check=False)
     assert told in run.stdout
@@ -81,7 +81,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
     other = '<Benchmark id="other"><Profile id="strict"/><Rule id="a" selected="true"/></Benchmark>'
     path = tmp_path / "ds.xml"
     path.write_text(Path(STREAM).read_text().replace("</ds:data", f"{other}</ds:data", 1))
-    assert "--benchmark-id xccdf_org.example_benchmark_little" in check_of(str(path), {"profile": "base"})["line"]
+    assert "--benchmark-id xccdf_org.example_benchmark_little" in make_check(str(path), {"profile": "base"})["line"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_what_cannot_be_a_check_is_refused(tmp_path: Path, content: str, profile
     path = tmp_path / "content"
     path.write_text(content)
     with pytest.raises(UsageError) as error:
-        check_of(str(path), {"profile": profile})
+        make_check(str(path), {"profile": profile})
     assert told in str(error.value)
 
 
@@ -107,7 +107,7 @@ def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(PROFILE))
     options = {"command": "cinc-auditor", "path": "/opt/our profile", "severity": "low", "reporter": "json"}
-    check = check_of(str(path), options)
+    check = make_check(str(path), options)
     rule = {"name": "os-01", "title": "Accounts", "rationale": "They are many", "severity": "high", "remedy": "Mend"}
     assert check.pop("results") == {"format": "inspec", "rules": [rule]}
     line = "cinc-auditor exec '/opt/our profile' --reporter json --no-color"

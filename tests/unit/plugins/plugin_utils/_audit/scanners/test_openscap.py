@@ -17,7 +17,11 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import NamedResult, ScannerError, parse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
+    RuleResult,
+    ScannerError,
+    parse_output,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
 
 STREAM = str(Path(__file__).parent / "files/little-ds.xml")
@@ -34,7 +38,7 @@ ROWS = ROW.format("a", "high", "fail") + ROW.format("b", "low", "notselected")
 #: Prints one rule, writes two, and tells its arguments.
 PRINTS = f"""for last; do :; done; echo "xccdf_x_rule_a|Rule a|fail"; printf '%s\\n' "$@" >"$0.log"
 while [ "$1" ]; do [ "$1" != --results ] || printf '%s' '{ROWS}' >"$2"; shift; done; """
-Evaluate = Callable[..., "list[NamedResult]"]
+Evaluate = Callable[..., "list[RuleResult]"]
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "bin").mkdir()
 
-    def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **given: Any) -> list[NamedResult]:
+    def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **given: Any) -> list[RuleResult]:
         [check] = read_benchmarks([{"file": STREAM, "profile": "strict", **given}])
         assert len(check["line"]) < LINE_LENGTH
         for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
@@ -55,7 +59,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
         argv = [*before.split(), "/bin/sh", "-c", check["line"]]
         printed = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
         assert not list((tmp_path / "tmp").iterdir())
-        return parse(check["results"], printed, cut)
+        return parse_output(check["results"], printed, cut)
 
     return run
 
@@ -151,7 +155,7 @@ def test_bad_benchmarks_are_refused(given: Any, told: str) -> None:
     ],
 )
 def test_words_of_xccdf(output: str, outcomes: dict[str, str]) -> None:
-    assert {result.name: result.outcome for result in parse({"format": "xccdf"}, output)} == outcomes
+    assert {result.name: result.outcome for result in parse_output({"format": "xccdf"}, output)} == outcomes
 
 
 @pytest.mark.skipif(not shutil.which("oscap"), reason="OpenSCAP is not installed")

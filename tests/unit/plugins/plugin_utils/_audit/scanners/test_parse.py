@@ -15,10 +15,10 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
     FORMATS,
-    NamedResult,
+    RuleResult,
     ScannerError,
-    parse,
-    read_results,
+    parse_output,
+    read_results_options,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
@@ -50,7 +50,7 @@ HOSTILE = {
 def test_hostile_output_costs_little(kind: str, name: str) -> None:
     before, kept = time.process_time(), 0
     try:
-        results = parse({"format": kind, **JSON_OPTIONS}, HOSTILE[name])
+        results = parse_output({"format": kind, **JSON_OPTIONS}, HOSTILE[name])
         kept = max(len(result.message) + len(result.name) for result in results)
     except ScannerError as error:
         kept = len(str(error))
@@ -81,11 +81,11 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
 )
 def test_what_has_no_result_is_refused(kind: str, output: str, reason: str) -> None:
     with pytest.raises(ScannerError, match=reason):
-        parse({"format": kind, **JSON_OPTIONS}, output)
+        parse_output({"format": kind, **JSON_OPTIONS}, output)
 
 
 def test_texts_are_bounded_and_do_not_move_a_terminal() -> None:
-    [result] = parse({"format": "tap"}, f"1..1\nnot ok 1 - a\x1b[2J{'b' * 500}\n# {'c' * 3000}\u202e\n# d\n")
+    [result] = parse_output({"format": "tap"}, f"1..1\nnot ok 1 - a\x1b[2J{'b' * 500}\n# {'c' * 3000}\u202e\n# d\n")
     assert (result.name[:9], result.name[-1], len(result.message)) == ("a\\x1b[2Jb", "…", 2000)
     assert len(result.name) < 220
 
@@ -93,10 +93,10 @@ def test_texts_are_bounded_and_do_not_move_a_terminal() -> None:
 def test_rules_add_what_the_output_does_not_say() -> None:
     about = {"title": "A", "rationale": "why", "severity": "high", "remedy": "fix"}
     rules = [{"name": "a", **about, "references": ["R 1"]}, {"name": "b", "severity": None}]
-    known, other, silent = parse({"format": "xccdf", "rules": rules}, "a:fail\nc:pass\n")
-    assert known == NamedResult("a", "failed", **about, references=("R 1",), message="The rule is not met: A")
-    assert other == NamedResult("c", "passed")
-    assert silent == NamedResult("b", "unknown", message="The scanner did not say.")
+    known, other, silent = parse_output({"format": "xccdf", "rules": rules}, "a:fail\nc:pass\n")
+    assert known == RuleResult("a", "failed", **about, references=("R 1",), message="The rule is not met: A")
+    assert other == RuleResult("c", "passed")
+    assert silent == RuleResult("b", "unknown", message="The scanner did not say.")
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_rules_add_what_the_output_does_not_say() -> None:
 )
 def test_no_cut_makes_a_pass_of_anything_else(kind: str, whole: str) -> None:
     options = {"format": kind, **JSON_OPTIONS, "rules": [{"name": "never"}]}
-    passed = {result.name for result in parse(options, whole) if result.outcome == "passed"}
+    passed = {result.name for result in parse_output(options, whole) if result.outcome == "passed"}
     assert passed
     for end in range(len(whole)):
         try:
-            results = parse(options, whole[:end], CUT)
+            results = parse_output(options, whole[:end], CUT)
         except ScannerError:
             continue
         assert {result.name for result in results if result.outcome == "passed"} <= passed, whole[:end]
@@ -123,7 +123,7 @@ def test_no_cut_makes_a_pass_of_anything_else(kind: str, whole: str) -> None:
 
 def test_results_of_one_rule_count_once() -> None:
     output = "".join(f"{rule}|Rule {rule}|pass\n{rule}|severity=low|pass\n" for rule in range(5000))
-    assert len(parse({"format": "xccdf"}, output)) == 5000
+    assert len(parse_output({"format": "xccdf"}, output)) == 5000
 
 
 Found = list[tuple[str, str]]
@@ -132,7 +132,7 @@ MISSING = ("missing-results", "unknown")
 
 def found(kind: str, output: str) -> Found:
     """Names and outcomes."""
-    return [(result.name, result.outcome) for result in parse({"format": kind}, output)]
+    return [(result.name, result.outcome) for result in parse_output({"format": kind}, output)]
 
 
 BATS = """TAP version 13
@@ -149,7 +149,7 @@ not ok 3 no telnet # SKIP not installed
 
 
 def test_bats() -> None:
-    _passed, failed, skipped = parse({"format": "tap"}, BATS)
+    _passed, failed, skipped = parse_output({"format": "tap"}, BATS)
     why = '(in test file /tmp/t/host.bats, line 2)\n`[ "$(stat -c %a /etc/passwd)" = 600 ]\' failed'
     assert (failed.name, failed.outcome, failed.message) == ("passwd is safe # really", "failed", why)
     assert (skipped.name, skipped.outcome, skipped.message) == ("no telnet", "not_applicable", "SKIP not installed")
@@ -185,7 +185,7 @@ t_test.py:3</failure></testcase><testcase classname="t" name="skip"><skipped mes
 
 @pytest.mark.parametrize("after", ["", "\u00e9 $ & # {}\n<b>\n", "<!DOCTYPE a>"])
 def test_pytest_to_the_standard_output(after: str) -> None:
-    results = parse({"format": "junit"}, f"collected 4 items\n\nt_test.py .Fs [100%]{PYTEST}{after}")
+    results = parse_output({"format": "junit"}, f"collected 4 items\n\nt_test.py .Fs [100%]{PYTEST}{after}")
     outcomes = {"t.it": "passed", "t.bad": "failed", "t.skip": "not_applicable", "t.error": "unknown"}
     assert {result.name: result.outcome for result in results} == outcomes
     assert results[1].message.startswith("AssertionError: one\nassert 1\nE   AssertionError")
@@ -225,12 +225,12 @@ CONTROL: Row = {
 }
 
 
-def inspec(*results: Row, **control: Any) -> list[NamedResult]:
+def inspec(*results: Row, **control: Any) -> list[RuleResult]:
     """The results in a report of the reporter json with one control, in a profile and in one that wraps it."""
     wrapper = {"name": "ours", "controls": [{"id": "passwd-01", "title": "", "results": []}]}
     profile = {"name": "linux", "controls": [{**CONTROL, **control, "results": list(results)}]}
     report = json.dumps({"platform": {"name": "debian"}, "profiles": [wrapper, profile]})
-    return parse({"format": "inspec"}, f"warning: already initialized constant\n{report}\n")
+    return parse_output({"format": "inspec"}, f"warning: already initialized constant\n{report}\n")
 
 
 def test_all_about_a_control() -> None:
@@ -241,7 +241,7 @@ def test_all_about_a_control() -> None:
     references = ("NIST SP 800-53 AC-6, CM-6", "CCI-000366", "Handbook https://example.org")
     # A server's remedy may not advise other servers.
     message = "File mode: \nexpected: 0600\nThe scanner on this server names a remedy: chmod 600 /etc/passwd"
-    assert control == NamedResult(*about, references, message)
+    assert control == RuleResult(*about, references, message)
 
 
 @pytest.mark.parametrize(
@@ -275,17 +275,19 @@ PATHS = {"list": "Controls.tests.results", "name": "test_number", "outcome": "st
 PATHS |= {"title": "test_desc", "remedy": "remediation", "message": "reason", "references": "links"}
 
 
-def of_json(document: Any, **options: Any) -> list[NamedResult]:
+def of_json(document: Any, **options: Any) -> list[RuleResult]:
     """The results in a document."""
     words = {"passed": ["PASS", True, 0], "failed": ["FAIL", False], "not_applicable": ["INFO"]}
-    return parse(read_results("results", {"format": "json", "words": words, **options}), json.dumps(document))
+    return parse_output(
+        read_results_options("results", {"format": "json", "words": words, **options}), json.dumps(document)
+    )
 
 
 def test_lists_on_the_way_stand_for_their_entries() -> None:
     first, *others = of_json(NESTED, **PATHS, severity="severity")
     links = ("https://example.org/1", "CIS 1.1.1")
     message = "0644\nThe scanner on this server names a remedy: chmod 600"
-    assert first == NamedResult("1.1.1", "failed", "The file is safe", "", "high", "", links, message)
+    assert first == RuleResult("1.1.1", "failed", "The file is safe", "", "high", "", links, message)
     assert [(result.name, result.outcome, result.message) for result in others] == [
         ("1.1.2", "passed", ""),
         ("1.2.1", "unknown", "The scanner says 'WARN'."),
@@ -315,5 +317,5 @@ JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
 )
 def test_bad_options_are_refused(given: Any, told: str) -> None:
     with pytest.raises(UsageError) as error:
-        read_results("results", given)
+        read_results_options("results", given)
     assert told in str(error.value)
