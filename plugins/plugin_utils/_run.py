@@ -32,7 +32,7 @@ def current_run() -> Run:
     """The run that this process is part of, which one temporary folder belongs to."""
     return Run(
         # Callbacks that print a document have the output for themselves.
-        tell=lambda text: Display().display(clean_line(text), stderr=True),
+        report=lambda text: Display().display(clean_line(text), stderr=True),
         alert=lambda text: Display().warning(clean_line(text)),
         first=first_in_run,
         folder=run_folder(),

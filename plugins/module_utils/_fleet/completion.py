@@ -19,7 +19,7 @@ from .._api.outputs import fetch_newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
 from .._api.servers import query_servers
 from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
-from .poller import look_at
+from .poller import poll_job
 
 #: A command that got no result for so long makes its server be asked, in seconds.
 _UNDER_WAY_TOO_LONG = 15.0
@@ -45,7 +45,7 @@ class _Restart:
     survived: bool = False
 
 
-class Presence:
+class ServerStates:
     """Asks after the servers of commands that stay where they are, and seldom, since each answer is a request.
 
     Args:
@@ -68,13 +68,13 @@ class Presence:
             return now >= since + self._queued_too_long
         return command.status in IN_PROGRESS and now >= since + _UNDER_WAY_TOO_LONG
 
-    def learn(self, jobs: Sequence[Job]) -> None:
+    def refresh(self, jobs: Sequence[Job]) -> None:
         """Ask how the servers of these jobs are."""
         states = self._states(str(job.server.id) for job in jobs)
         for job in jobs:
             job.server = merge_servers(states.get(str(job.server.id), job.server), job.server)
 
-    def refresh(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
+    def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
         """Ask how the servers of those jobs are whose commands stay where they are, and the first time their wait ends.
 
         Args:
@@ -94,14 +94,14 @@ class Presence:
             job.server = merge_servers(states.get(str(job.known.server.id), job.server), job.server)
         return due
 
-    def is_given_up(self, job: Job, now: float) -> bool:
+    def is_lost_by_restart(self, job: Job, now: float) -> bool:
         """Look twice at a command whose agent was restarted; return True if it made no progress between both.
 
         Args:
             now: monotonic seconds.
         """
         try:
-            look_at(self._client, job)
+            poll_job(self._client, job)
             command = job.known
             if job.missing_since or not was_restarted(command, job.server):
                 return False
@@ -158,7 +158,7 @@ def may_be_restarted(command: Command, server: Server) -> bool:
 def was_restarted(command: Command, server: Server) -> bool:
     """Return True if the agent reported its start after the command was acknowledged, or delivered and no more.
 
-    The report may be late, so this is no proof; see :meth:`Presence.is_given_up`.
+    The report may be late, so this is no proof; see :meth:`ServerStates.is_lost_by_restart`.
     """
     taken_at = command.acked_at or command.delivered_at
     if command.status not in IN_PROGRESS or not taken_at or not server.started_at:
@@ -166,7 +166,7 @@ def was_restarted(command: Command, server: Server) -> bool:
     return server.started_at > taken_at
 
 
-def offline(server: Server) -> str:
+def describe_offline(server: Server) -> str:
     """A server that is offline, and when it was not, in words."""
     last_seen = to_iso(server.last_connectivity)
     return f"{server}, offline, last connected at {last_seen}" if last_seen else f"{server}, which is offline"
@@ -179,7 +179,7 @@ _VISIBLE_PATIENCE, _STRANGER_PATIENCE = 30.0, 10.0
 _ERROR_PATIENCE = 60.0
 
 
-def settle(job: Job, limits: Limits) -> bool:
+def complete(job: Job, limits: Limits) -> bool:
     """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
     command = job.known
     if command.status == "awaiting_purpose":
@@ -204,7 +204,7 @@ def _may_pass(job: Job, limits: Limits) -> bool:
     return is_waiting and time.monotonic() - job.error_since < _ERROR_PATIENCE
 
 
-def is_lost(job: Job, now: float) -> bool:
+def is_missing_too_long(job: Job, now: float) -> bool:
     """Whether the workspace has not shown a command for so long, by monotonic seconds, that it never will."""
     patience = _VISIBLE_PATIENCE if job.body or job.known.line else _STRANGER_PATIENCE
     return bool(job.missing_since) and now - job.missing_since >= patience
@@ -214,19 +214,19 @@ def time_out(job: Job, limits: Limits) -> bool:
     """End the wait of a job; whether its command is to be withdrawn."""
     if job.missing_since:
         withdraws = limits.cancel_on_timeout and bool(job.body) and job.known.pending
-        _give_up_unseen(job, withdraws)
+        _time_out_missing(job, withdraws)
         return withdraws
     status = job.known.status
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
-    last = (job.error and f" The last look failed: {job.error}") or ""
-    waits = f" It waits for {offline(job.server)}." if waits_for(job.known, job.server) else ""
+    last = (job.error and f" The last poll failed: {job.error}") or ""
+    waits = f" It waits for {describe_offline(job.server)}." if waits_for(job.known, job.server) else ""
     if was_restarted(job.known, job.server):
         waits = f" The agent of {job.server} was restarted at {to_iso(job.server.started_at)}; a result may never come."
     job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
     return limits.cancel_on_timeout and job.known.pending
 
 
-def _give_up_unseen(job: Job, withdraws: bool) -> None:
+def _time_out_missing(job: Job, withdraws: bool) -> None:
     job.error = None
     if withdraws:
         # More is known once it is cancelled.
@@ -240,13 +240,13 @@ def _give_up_unseen(job: Job, withdraws: bool) -> None:
     )
 
 
-def lose(job: Job, error: AlpaconError) -> None:
+def mark_unknown(job: Job, error: AlpaconError) -> None:
     """End the wait of a job whose command cannot be read."""
     way_on = f"Once that is mended, await it with state=finished and id={job.id}."
     job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {way_on}", error)
 
 
-def give_up_restarted(job: Job) -> None:
+def mark_restarted(job: Job) -> None:
     """End the wait for a command that a restart of its agent has most likely ended."""
     taken = "the agent had taken it" if job.known.acked_at else "it was delivered and before the agent took it"
     job.finish(
@@ -257,15 +257,15 @@ def give_up_restarted(job: Job) -> None:
     )
 
 
-def leave_aside(job: Job, limits: Limits) -> bool:
+def skip_offline(job: Job, limits: Limits) -> bool:
     """Whether nothing is to be submitted since the server is known to be offline; the outcome is then that."""
     if limits.offline == "wait" or job.server.is_connected is not False:
         return False
-    job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {offline(job.server)}.")
+    job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {describe_offline(job.server)}.")
     return True
 
 
-def leave_out(client: Client, job: Job) -> None:
+def cancel_offline(client: Client, job: Job) -> None:
     """Take back a command that waits for a server that is offline; where it is too late, it is awaited on."""
     try:
         done = cancel(client, job.known.id)
@@ -274,11 +274,11 @@ def leave_out(client: Client, job: Job) -> None:
         return
     if done != SENT:
         job.command, job.changed = job.known.with_status("cancelled"), False
-        where = f"It was cancelled before it was delivered to {offline(job.server)}."
+        where = f"It was cancelled before it was delivered to {describe_offline(job.server)}."
         job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {where}")
 
 
-def withdraw(client: Client, job: Job) -> None:
+def cancel_expired(client: Client, job: Job) -> None:
     """Take back a command whose time is up."""
     try:
         done = cancel(client, job.known.id)

@@ -22,47 +22,47 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, wrap_unexpected
 from .._api.lists import PAGE_SIZE
 from . import completion
-from .completion import Presence, is_cut_off, may_be_restarted, offline, waits_for
+from .completion import ServerStates, describe_offline, is_cut_off, may_be_restarted, waits_for
 from .jobs import Job, Limits, Outcome
 from .journal import Journal
 from .pacing import SHORTEST_PAUSE, Pacing, pause_at
-from .poller import KeptOutputs, Looking
+from .poller import OutputCollector, Poller
 from .run import Run
 from .sharing import Shared
-from .submitting import LostJobs, Submitting, lacks_budget, no_budget
+from .submitting import LostSubmitFinder, Submitter, lacks_budget, no_budget
 
 #: Lines about the progress are this far apart, in seconds.
-TELL_EVERY = 5.0
+REPORT_EVERY = 5.0
 #: So many servers are named in a line about them.
 _NAMED_SERVERS = 5
 
 
-class Telling:
+class ProgressReporter:
     """Says how far a task is, every few seconds, and at once what the user should know at once.
 
     Args:
-        tell: takes a line about the progress; None for no such lines.
-        announce: takes a line that the user is to see at once.
+        report: takes a line about the progress; None for no such lines.
+        report_offline: takes a line that the user is to see at once.
         journal: what an interrupted run leaves behind.
     """
 
     def __init__(
         self,
-        tell: Callable[[str], None] | None,
-        announce: Callable[[str], None],
+        report: Callable[[str], None] | None,
+        report_offline: Callable[[str], None],
         journal: Journal | None,
     ) -> None:
-        self._tell = tell
-        self._announce = announce
+        self._report = report
+        self._report_offline = report_offline
         self._journal = journal
         self._began: float
-        self._told: float
+        self._reported_at: float
 
     def begin(self, began: float) -> None:
         """Count the time from there, in monotonic seconds."""
-        self._began = self._told = began
+        self._began = self._reported_at = began
 
-    def progress(self, to_submit: int, awaited: Sequence[Job], done: Counter[bool], lost: int = 0) -> None:
+    def report(self, to_submit: int, awaited: Sequence[Job], done: Counter[bool], lost: int = 0) -> None:
         """Say how far it is, where the last such line is old enough.
 
         Args:
@@ -72,31 +72,31 @@ class Telling:
             lost: how many may have been submitted, and are looked for.
         """
         now = time.monotonic()
-        if self._tell is None or now < self._told + TELL_EVERY:
+        if self._report is None or now < self._reported_at + REPORT_EVERY:
             return
-        first = self._told == self._began
-        self._told = now
+        first = self._reported_at == self._began
+        self._reported_at = now
         left = f"{to_submit} to submit, " if to_submit else ""
         left += f"{lost} looked for since their answers were lost, " if lost else ""
         away = sum(waits_for(job.known, job.server) for job in awaited)
         waiting = f", {away} of them waiting for a server that is offline" if away else ""
-        self._tell(
+        self._report(
             f"alpacon: {left}{len(awaited)} running{waiting}, {done[True]} done, {done[False]} failed"
             f" after {now - self._began:.0f} s"
         )
         if first and self._journal and self._journal.works:
-            self._tell(f"alpacon: if this run is interrupted, the ids are in {self._journal.file}")
+            self._report(f"alpacon: if this run is interrupted, the ids are in {self._journal.file}")
 
-    def announce_offline(self, jobs: Sequence[Job]) -> None:
+    def report_offline(self, jobs: Sequence[Job]) -> None:
         """Say at once which commands wait for servers that are offline, or for results of them, once of each."""
-        fresh = [job for job in jobs if not job.announced]
+        fresh = [job for job in jobs if not job.offline_reported]
         if not fresh:
             return
         for job in fresh:
-            job.announced = True
-        named = "; ".join(f"{offline(job.server)} (command {job.id})" for job in fresh[:_NAMED_SERVERS])
+            job.offline_reported = True
+        named = "; ".join(f"{describe_offline(job.server)} (command {job.id})" for job in fresh[:_NAMED_SERVERS])
         more = f"; and {len(fresh) - _NAMED_SERVERS} more" if len(fresh) > _NAMED_SERVERS else ""
-        self._announce(f"alpacon: {len(fresh)} {'waits' if len(fresh) == 1 else 'wait'} for {named}{more}")
+        self._report_offline(f"alpacon: {len(fresh)} {'waits' if len(fresh) == 1 else 'wait'} for {named}{more}")
 
 
 #: How many requests are under way at once.
@@ -104,12 +104,12 @@ THREADS = 16
 
 #: While more commands than this are awaited, so many glances at the newest ones go before each look at all of them:
 #: older ones mostly end first.
-_WORTH_A_GLANCE, _GLANCES = 4 * PAGE_SIZE, 3
+_MANY_COMMANDS, _NEWEST_POLLS = 4 * PAGE_SIZE, 3
 #: While commands are still being submitted and nothing waits for a free place, looks are this far apart, in seconds;
 #: with max_errors more often.
 _PAUSE_WHILE_SUBMITTING, _PAUSE_BEFORE_TOO_MANY = 20.0, 5.0
 #: No wait ends by a look that is older than this, in seconds.
-_LOOK_IS_OLD = 1.0
+_OLD_POLL = 1.0
 #: Pause after a look that failed, in seconds.
 _PAUSE_AFTER_FAILURE = 5.0
 #: So long after their time, results are still waited for if the request budget is used up, in seconds: it is one of an
@@ -123,8 +123,8 @@ class _Act(enum.Enum):
     SUBMIT = enum.auto()
     FOLLOW_UP = enum.auto()
     FETCH_OUTPUT = enum.auto()
-    WITHDRAW = enum.auto()
-    LEAVE_OUT = enum.auto()
+    CANCEL_EXPIRED = enum.auto()
+    CANCEL_OFFLINE = enum.auto()
 
 
 class Fleet:
@@ -132,8 +132,8 @@ class Fleet:
 
     Args:
         sleep: called with seconds to pause.
-        tell: takes a line about the progress every few seconds; None for no such lines.
-        announce: takes a line about what the user should know at once.
+        report: takes a line about the progress every few seconds; None for no such lines.
+        report_offline: takes a line about what the user should know at once.
         run: the run that they are part of: what it has submitted, its journal, whether it still goes on.
         shared: what the workers of the run share; with it they poll for each other.
         hide: takes the secrets out of an output, before it is cut where half of one would be left.
@@ -145,8 +145,8 @@ class Fleet:
         client: Client,
         limits: Limits,
         sleep: Callable[[float], None] = time.sleep,
-        tell: Callable[[str], None] | None = None,
-        announce: Callable[[str], None] = lambda _text: None,
+        report: Callable[[str], None] | None = None,
+        report_offline: Callable[[str], None] = lambda _text: None,
         run: Run = Run(),  # noqa: B008 (frozen)
         shared: Shared | None = None,
         hide: Callable[[str], str] = str,
@@ -157,16 +157,16 @@ class Fleet:
         self._sleep = sleep
         self._pacing = pacing
         self._run = run
-        self._submitting = Submitting(client, run)
-        self._lost = LostJobs(self._submitting, limits, run.no_log)
-        self._looking = Looking(client, shared, limits.wait_timeout)
-        self._presence = Presence(client, limits.queued_too_long)
-        self._outputs = KeptOutputs(client, limits, hide, sleep)
-        self._telling = Telling(tell, announce, self._submitting.journal)
+        self._submitter = Submitter(client, run)
+        self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
+        self._poller = Poller(client, shared, limits.wait_timeout)
+        self._server_states = ServerStates(client, limits.queued_too_long)
+        self._outputs = OutputCollector(client, limits, hide, sleep)
+        self._progress = ProgressReporter(report, report_offline, self._submitter.journal)
         self._pool: ThreadPoolExecutor
         #: When it began, and when it looked last, in monotonic seconds.
         self._began: float
-        self._last_look: float
+        self._polled_at: float
         #: Who waits to be submitted, who is awaited, and what the threads are about.
         self._waiting: deque[Job] = deque()
         self._awaited: list[Job] = []
@@ -175,9 +175,9 @@ class Fleet:
         self._ended: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
         #: How many are over, by whether that is no failure.
         self._done: Counter[bool] = Counter()
-        #: When the next look is due, in monotonic seconds, and how many glances go before a look at all.
+        #: When the next poll is due, in monotonic seconds, and how many glances go before a look at all.
         self._due = math.inf
-        self._glances = _GLANCES
+        self._newest_polls_left = _NEWEST_POLLS
         #: Why no more is submitted; empty while that goes on.
         self._stopped = ""
 
@@ -203,15 +203,15 @@ class Fleet:
                 self._run.check()
                 self._run.name_journal()
                 to_submit = len(self._waiting) + self._count(_Act.SUBMIT)
-                self._telling.progress(to_submit, self._awaited, self._done, len(self._lost.jobs))
+                self._progress.report(to_submit, self._awaited, self._done, len(self._lost.jobs))
                 for job in self._next_to_submit():
-                    self._start(_Act.SUBMIT, self._submitting.submit, job)
+                    self._start(_Act.SUBMIT, self._submitter.submit, job)
                 self._collect(self._pause())
-                if time.monotonic() >= self._lost.due:
-                    for job in self._lost.look():
+                if time.monotonic() >= self._lost.next_search:
+                    for job in self._lost.search():
                         self._follow(job)
-                if self._awaited and time.monotonic() >= self._next_look():
-                    self._look()
+                if self._awaited and time.monotonic() >= self._get_next_poll():
+                    self._poll()
         except RunIsOver:
             # What was sent still gets its id into the journal.
             self._pool.shutdown(wait=False, cancel_futures=True)
@@ -220,15 +220,15 @@ class Fleet:
         finally:
             # After an interrupt nobody waits for requests that hang.
             self._pool.shutdown(wait=False, cancel_futures=True)
-            self._looking.forget(jobs)
+            self._poller.forget(jobs)
         # From here on the result names them, if there is still somebody who takes it.
         self._run.check()
-        self._submitting.finish(jobs)
+        self._submitter.finish(jobs)
 
-    def leave_aside(self, jobs: Sequence[Job]) -> list[Job]:
+    def skip_offline(self, jobs: Sequence[Job]) -> list[Job]:
         """End the jobs to whose servers nothing would be submitted, since they are offline; the others."""
-        self._learn_connected(jobs)
-        return [job for job in jobs if not completion.leave_aside(job, self._limits)]
+        self._refresh_servers(jobs)
+        return [job for job in jobs if not completion.skip_offline(job, self._limits)]
 
     def fetch_output(self, job: Job) -> None:
         """Fetch what the finished command of a job wrote."""
@@ -236,24 +236,24 @@ class Fleet:
 
     def _begin(self, jobs: Sequence[Job], others: Iterable[str] | None) -> None:
         if others is not None:
-            self._submitting.know(others, all_older=True)
-        self._submitting.know(job.id for job in jobs if job.id)
+            self._submitter.exclude(others, all_older=True)
+        self._submitter.exclude(job.id for job in jobs if job.id)
         self._waiting.extend(job for job in jobs if job.command is None)
         self._awaited = [job for job in jobs if job.command is not None and not job.outcome]
         if not self._limits.wait:
-            self._learn_connected(self._waiting)
-        self._began = self._last_look = time.monotonic()
+            self._refresh_servers(self._waiting)
+        self._began = self._polled_at = time.monotonic()
         self._client.submit_deadline = self._began + self._limits.wait_timeout
         self._client.awaited_ids = lambda: [job.known.id for job in self._awaited]
-        self._telling.begin(self._began)
+        self._progress.begin(self._began)
         for job in self._awaited:
             job.awaited_since = job.next_poll = self._due = self._began
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="alpacon")
 
-    def _learn_connected(self, jobs: Iterable[Job]) -> None:
+    def _refresh_servers(self, jobs: Iterable[Job]) -> None:
         """Ask which servers are connected, where that matters and nobody has said it."""
         if self._limits.offline != "wait":
-            self._presence.learn([job for job in jobs if job.server.is_connected is None])
+            self._server_states.refresh([job for job in jobs if job.server.is_connected is None])
 
     # Submits, and what else is done in threads
 
@@ -281,8 +281,8 @@ class Fleet:
             return
         while self._waiting and not self._stopped and self._free > 0:
             job = self._waiting.popleft()
-            if completion.leave_aside(job, self._limits):
-                self._over(job)
+            if completion.skip_offline(job, self._limits):
+                self._count_finished(job)
             else:
                 self._allow_time()
                 yield job
@@ -314,9 +314,9 @@ class Fleet:
             elif act is _Act.FOLLOW_UP:
                 self._submitted(job)
                 self._allow_time()
-            elif act is _Act.FETCH_OUTPUT or (act is _Act.LEAVE_OUT and job.outcome):
-                self._over(job)
-            elif act is _Act.LEAVE_OUT:
+            elif act is _Act.FETCH_OUTPUT or (act is _Act.CANCEL_OFFLINE and job.outcome):
+                self._count_finished(job)
+            elif act is _Act.CANCEL_OFFLINE:
                 self._await(job)
 
     def _note_unforeseen(self, job: Job, act: _Act, error: AlpaconError) -> None:
@@ -324,7 +324,7 @@ class Fleet:
         if job.command is None:
             job.finish(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {error}", error)
         elif act is _Act.FETCH_OUTPUT:
-            self._outputs.miss(job, error)
+            self._outputs.mark_unreadable(job, error)
         else:
             job.add_note(str(error))
             job.changed = job.changed or act is _Act.SUBMIT
@@ -351,21 +351,21 @@ class Fleet:
         if not job.outcome and not self._limits.wait:
             job.finish(Outcome.PENDING)
         if job.outcome:
-            self._over(job)
+            self._count_finished(job)
             return
         now = time.monotonic()
         job.awaited_since = job.awaited_since or now
         job.next_poll = now + self._limits.first_poll
-        self._looking.expect(job)
+        self._poller.expect(job)
         self._await(job)
         if waits_for(job.known, job.server):
-            self._telling.announce_offline([job])
+            self._progress.report_offline([job])
 
     def _await(self, job: Job) -> None:
         self._awaited.append(job)
         self._due = min(self._due, job.next_poll)
 
-    def _over(self, job: Job) -> None:
+    def _count_finished(self, job: Job) -> None:
         """Count a job that has its outcome, and submit no more where too much goes wrong."""
         ok = job.outcome in self._limits.ok_outcomes
         self._done[ok] += 1
@@ -384,39 +384,39 @@ class Fleet:
 
     # Looks
 
-    def _next_look(self) -> float:
+    def _get_next_poll(self) -> float:
         if self._waiting and (self._limits.max_concurrency is None or self._free > 0):
             pause = _PAUSE_WHILE_SUBMITTING if self._limits.max_errors is None else _PAUSE_BEFORE_TOO_MANY
-            return max(self._due, self._last_look + pause)
+            return max(self._due, self._polled_at + pause)
         return self._due
 
     def _pause(self) -> float:
         if not (self._awaited or self._lost.jobs):
-            return TELL_EVERY if self._under_way else 0.0
-        due = min(self._next_look() if self._awaited else math.inf, self._lost.due)
-        return min(TELL_EVERY, max(0.0, due - time.monotonic()))
+            return REPORT_EVERY if self._under_way else 0.0
+        due = min(self._get_next_poll() if self._awaited else math.inf, self._lost.next_search)
+        return min(REPORT_EVERY, max(0.0, due - time.monotonic()))
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """Look at what is awaited, and settle what is over."""
         began = time.monotonic()
-        glance = self._may_glance() and self._glances > 0
-        self._glances = self._glances - 1 if glance else _GLANCES
-        failure = self._failure_of_look(glance)
-        self._last_look = time.monotonic()
-        self._settle_all(began, failure)
-        if not failure and not glance:
-            # After a glance most of what is known is older than that.
-            self._ask_servers(self._last_look)
-        self._end_waits()
+        newest_only = self._may_poll_newest() and self._newest_polls_left > 0
+        self._newest_polls_left = self._newest_polls_left - 1 if newest_only else _NEWEST_POLLS
+        failure = self._try_poll(newest_only)
+        self._polled_at = time.monotonic()
+        self._complete_all(began, failure)
+        if not failure and not newest_only:
+            # After a poll of the newest, most of what is known is older than that.
+            self._ask_servers(self._polled_at)
+        self._time_out_all()
         self._due = min((job.next_poll for job in self._awaited), default=math.inf)
         if isinstance(failure, ApiError) and _is_final(failure):
             for job in self._awaited:
-                self._lose(job, failure)
+                self._mark_unknown(job, failure)
             self._awaited = []
 
-    def _may_glance(self) -> bool:
+    def _may_poll_newest(self) -> bool:
         """Whether it is enough for a while to look at the newest commands."""
-        if self._waiting or len(self._awaited) <= _WORTH_A_GLANCE:
+        if self._waiting or len(self._awaited) <= _MANY_COMMANDS:
             return False
         now = time.monotonic()
         return all(now < self._ends(job) for job in self._awaited)
@@ -424,25 +424,25 @@ class Fleet:
     def _ends(self, job: Job) -> float:
         return job.awaited_since + self._limits.wait_timeout
 
-    def _failure_of_look(self, glance: bool) -> AlpaconError | None:
+    def _try_poll(self, newest_only: bool) -> AlpaconError | None:
         try:
-            self._looking.look(self._awaited, self._pool.map, glance)
+            self._poller.poll(self._awaited, self._pool.map, newest_only)
         except AlpaconError as error:
             return error
         except Exception as error:
             return wrap_unexpected(error, self._run.no_log)
         return None
 
-    def _settle_all(self, began: float, failure: AlpaconError | None) -> None:
+    def _complete_all(self, began: float, failure: AlpaconError | None) -> None:
         """Give those that are over their outcome, and the others the time of their next look."""
-        now = self._last_look
-        pages = max(self._looking.pages, len(self._awaited) // PAGE_SIZE)
-        looks = 1 + _GLANCES if self._may_glance() else 1
-        among_others = self._looking.among_others
+        now = self._polled_at
+        pages = max(self._poller.pages, len(self._awaited) // PAGE_SIZE)
+        looks = 1 + _NEWEST_POLLS if self._may_poll_newest() else 1
+        among_others = self._poller.among_others
         awaited, self._awaited = self._awaited, []
         for job in awaited:
             job.polled_at = began
-            self._settle(job, failure)
+            self._complete(job, failure)
             if not job.outcome:
                 pause = self._pacing(now - job.awaited_since, pages, among_others) / looks
                 job.next_poll = now + (_PAUSE_AFTER_FAILURE if failure else pause)
@@ -452,52 +452,52 @@ class Fleet:
                 job.next_poll = min(job.next_poll, max(now + SHORTEST_PAUSE, self._ends(job)))
                 self._awaited.append(job)
 
-    def _settle(self, job: Job, failure: AlpaconError | None) -> None:
+    def _complete(self, job: Job, failure: AlpaconError | None) -> None:
         """Give a job its outcome if it has ended, or is lost."""
         try:
-            if completion.settle(job, self._limits):
-                if not self._outputs.take(job):
+            if completion.complete(job, self._limits):
+                if not self._outputs.collect_from_row(job):
                     # How it ended is known for certain only then.
                     self._start(_Act.FETCH_OUTPUT, self._outputs.fetch, job)
                     return
             elif failure:
                 job.error = failure
-            elif completion.is_lost(job, time.monotonic()):
+            elif completion.is_missing_too_long(job, time.monotonic()):
                 completion.time_out(job, self._limits)
         except Exception as error:
-            self._lose(job, wrap_unexpected(error, self._run.no_log))
+            self._mark_unknown(job, wrap_unexpected(error, self._run.no_log))
             return
         if job.outcome:
-            self._over(job)
+            self._count_finished(job)
 
-    def _lose(self, job: Job, error: AlpaconError) -> None:
-        completion.lose(job, error)
-        self._over(job)
+    def _mark_unknown(self, job: Job, error: AlpaconError) -> None:
+        completion.mark_unknown(job, error)
+        self._count_finished(job)
 
     def _ask_servers(self, now: float) -> None:
         """Look after the servers of commands that stay where they are."""
-        due = self._presence.refresh(self._awaited, now, self._limits.wait_timeout)
+        due = self._server_states.refresh_due(self._awaited, now, self._limits.wait_timeout)
         suspects = [job for job in due if may_be_restarted(job.known, job.server)]
-        is_given_up = partial(self._presence.is_given_up, now=now)
-        restarted = [job for job, sure in zip(suspects, self._pool.map(is_given_up, suspects)) if sure]
+        is_lost_by_restart = partial(self._server_states.is_lost_by_restart, now=now)
+        restarted = [job for job, sure in zip(suspects, self._pool.map(is_lost_by_restart, suspects)) if sure]
         for job in restarted:
-            completion.give_up_restarted(job)
-            self._over(job)
+            completion.mark_restarted(job)
+            self._count_finished(job)
         away = [job for job in due if waits_for(job.known, job.server)]
         cut_off = [job for job in due if not job.outcome and is_cut_off(job.known, job.server)]
         if self._limits.offline == "wait":
             cut_off, away = [*away, *cut_off], []
-        self._telling.announce_offline(cut_off)
+        self._progress.report_offline(cut_off)
         for job in away:
-            self._start(_Act.LEAVE_OUT, partial(completion.leave_out, self._client), job)
+            self._start(_Act.CANCEL_OFFLINE, partial(completion.cancel_offline, self._client), job)
         gone = {id(job) for job in (*restarted, *away)}
         self._awaited = [job for job in self._awaited if id(job) not in gone]
 
-    def _end_waits(self) -> None:
+    def _time_out_all(self) -> None:
         """Wait no longer for what has had its time, and a last look."""
         now = time.monotonic()
         # Servers that took long to answer make a look old: another one comes first.
-        is_old = now > self._last_look + _LOOK_IS_OLD
+        is_old = now > self._polled_at + _OLD_POLL
         awaited, self._awaited = self._awaited, []
         for job in awaited:
             if is_old or now < self._ends(job):
@@ -506,11 +506,11 @@ class Fleet:
             try:
                 withdraws = completion.time_out(job, self._limits)
             except Exception as error:
-                self._lose(job, wrap_unexpected(error, self._run.no_log))
+                self._mark_unknown(job, wrap_unexpected(error, self._run.no_log))
                 continue
             if withdraws:
-                self._start(_Act.WITHDRAW, partial(completion.withdraw, self._client), job)
-            self._over(job)
+                self._start(_Act.CANCEL_EXPIRED, partial(completion.cancel_expired, self._client), job)
+            self._count_finished(job)
 
 
 def _is_final(failure: ApiError) -> bool:

@@ -173,7 +173,7 @@ class Job:
     #: Since when the workspace reports an error with it; 0 while it never did.
     error_since: float = 0.0
     #: Whether the user was told that it waits for a server that is offline.
-    announced: bool = False
+    offline_reported: bool = False
     #: Whether its server was asked for a last time, when its time was up.
     asked_last: bool = False
 

@@ -35,7 +35,7 @@ _POLLER_PATIENCE = 15.0
 _LIST_PATIENCE = 5.0
 
 
-class Looking:
+class Poller:
     """Answers which of some commands are over, by the list, one by one, or by what another worker saw of them.
 
     Args:
@@ -45,53 +45,53 @@ class Looking:
 
     def __init__(self, client: Client, shared: Shared | None, wait_timeout: float) -> None:
         self._client = client
-        self._polls = Polls(client, shared, wait_timeout) if shared else None
+        self._shared_poller = SharedPoller(client, shared, wait_timeout) if shared else None
         #: How many requests it took to read the list, when it was read last.
         self.pages = 1
 
-    def look(self, jobs: Sequence[Job], for_each: ForEach, glance: bool = False) -> None:
+    def poll(self, jobs: Sequence[Job], for_each: ForEach, newest_only: bool = False) -> None:
         """Note in each of these jobs how its command is.
 
         The list shows a hundred commands a request, newest first; it is read as long as that costs no more
         than asking for each command that has not been seen in it.
 
         Args:
-            glance: read no further than commands have ended.
+            newest_only: read no further than commands have ended.
 
         Raises:
             AlpaconError: nothing could be seen of any of them.
         """
-        if self._polls and polls_for_others(jobs):
-            self._polls.look(jobs[0])
+        if self._shared_poller and polls_for_others(jobs):
+            self._shared_poller.poll(jobs[0])
             return
         unseen = {job.id: job for job in jobs if job.listed}
         several = len(unseen) > 1
-        if several and not self._look_in_list(unseen, glance):
+        if several and not self._poll_list(unseen, newest_only):
             return
         singly = [job for job in jobs if not (several and job.listed)]
-        failures = [error for error in for_each(self._try_to_look_at, singly) if error]
+        failures = [error for error in for_each(self._try_poll, singly) if error]
         if failures and len(failures) == len(jobs):
             raise failures[0]
 
     @property
     def among_others(self) -> bool:
         """Whether other workers await commands as well."""
-        return self._polls is not None and self._polls.awaited_by_others()
+        return self._shared_poller is not None and self._shared_poller.awaited_by_others()
 
     def expect(self, job: Job) -> None:
         """Ask the other workers to look for this command as well."""
-        if self._polls and job.id:
-            self._polls.shared.add_awaited(job.id)
+        if self._shared_poller and job.id:
+            self._shared_poller.shared.add_awaited(job.id)
 
     def forget(self, jobs: Sequence[Job]) -> None:
         """Ask them no longer."""
-        if self._polls and polls_for_others(jobs):
-            self._polls.shared.remove_awaited(str(jobs[0].id))
+        if self._shared_poller and polls_for_others(jobs):
+            self._shared_poller.shared.remove_awaited(str(jobs[0].id))
 
-    def _try_to_look_at(self, job: Job) -> AlpaconError | None:
-        return try_to_look_at(self._client, job)
+    def _try_poll(self, job: Job) -> AlpaconError | None:
+        return try_poll_job(self._client, job)
 
-    def _look_in_list(self, unseen: dict[str | None, Job], glance: bool) -> bool:
+    def _poll_list(self, unseen: dict[str | None, Job], newest_only: bool) -> bool:
         """Look for these jobs in the list and take out those that were seen; whether it was read to its end."""
         servers = {job.server.id for job in unseen.values()}
         only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
@@ -107,7 +107,7 @@ class Looking:
             if number >= len(unseen):
                 late = False
                 break
-            if glance and not any(job.known.finished for job, _row in seen):
+            if newest_only and not any(job.known.finished for job, _row in seen):
                 return False
         else:
             late = True
@@ -121,7 +121,7 @@ class Looking:
         return True
 
 
-class Polls:
+class SharedPoller:
     """Looks of workers that await one command each: one of them reads the list for all.
 
     Args:
@@ -140,25 +140,25 @@ class Polls:
         except OSError:
             return False
 
-    def look(self, job: Job) -> None:
+    def poll(self, job: Job) -> None:
         """Take what another worker has seen of the job's command, or look, for all of them where it is time to.
 
         Raises:
             AlpaconError: it could not be seen.
         """
         try:
-            self._look(job)
+            self._poll(job)
         except OSError:
-            look_at(self._client, job)  # the run's temporary folder is full, or gone
+            poll_job(self._client, job)  # the run's temporary folder is full, or gone
 
-    def _look(self, job: Job) -> None:
+    def _poll(self, job: Job) -> None:
         row = self.shared.pop_row(job.known.id)
         if row is None and job.listed and not self._is_left_alone(job):
             self._poll_if_due(job)
             self._take_status(job)
         elif row is None or row == NOT_LISTED:
             job.listed = False
-            look_at(self._client, job)
+            poll_job(self._client, job)
         else:
             _note_row(self._client, job, row)
             self.shared.add_awaited(job.known.id)
@@ -178,20 +178,20 @@ class Polls:
         if self._is_due(job):
             with self.shared.try_lock("poll") as mine:
                 if mine and self._is_due(job):
-                    self._poll(job)
+                    self._poll_for_all(job)
 
     def _is_due(self, job: Job) -> bool:
         polled = self.shared.polled_at()
         gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.awaited_ids())))
         return polled <= max(job.awaited_since, job.polled_at) and time.monotonic() - polled >= gap
 
-    def _poll(self, own: Job) -> None:
+    def _poll_for_all(self, own: Job) -> None:
         """Look for the commands of all workers."""
         began = time.monotonic()
         unseen = self.shared.awaited_ids() | {own.known.id}
         if len(unseen) == 1:
             if began >= own.awaited_since + own.expected:
-                look_at(self._client, own)
+                poll_job(self._client, own)
             return
         awaited, over = len(unseen), 0
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})
@@ -204,7 +204,7 @@ class Polls:
             if number >= len(unseen):
                 break
         if own.known.id in unseen:
-            look_at(self._client, own)
+            poll_job(self._client, own)
         for command_id in unseen - {own.known.id}:
             if self.shared.is_awaited_for(command_id, _LIST_PATIENCE):
                 self.shared.write_row(command_id, NOT_LISTED)
@@ -237,7 +237,7 @@ def polls_for_others(jobs: Sequence[Job]) -> bool:
     return len(jobs) == 1 and jobs[0].id is not None
 
 
-def look_at(client: Client, job: Job) -> None:
+def poll_job(client: Client, job: Job) -> None:
     """Ask for the command of a job by its id, and note how it is, or since when the workspace does not show it."""
     command = find_command(client, job.known.id)
     if command:
@@ -246,10 +246,10 @@ def look_at(client: Client, job: Job) -> None:
     job.missing_since = job.missing_since or time.monotonic()
 
 
-def try_to_look_at(client: Client, job: Job) -> AlpaconError | None:
+def try_poll_job(client: Client, job: Job) -> AlpaconError | None:
     """Ask for the command of a job by its id; what fails is noted in the job, and returned."""
     try:
-        look_at(client, job)
+        poll_job(client, job)
     except AlpaconError as error:
         job.error = error
         return error
@@ -260,7 +260,7 @@ def _note_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
     """Note what the list says of the command of a job."""
     command = Command.from_row(row)
     if command.hides_rc:
-        try_to_look_at(client, job)  # the detail tells the exit code
+        try_poll_job(client, job)  # the detail tells the exit code
     else:
         job.update(command)
 
@@ -272,7 +272,7 @@ def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
     return last is not None and all(time is not None and time > last for time in added)
 
 
-class KeptOutputs:
+class OutputCollector:
     """Gives jobs the outputs of their finished commands.
 
     Args:
@@ -289,7 +289,7 @@ class KeptOutputs:
         self._hide = hide
         self._sleep = sleep
 
-    def take(self, job: Job) -> bool:
+    def collect_from_row(self, job: Job) -> bool:
         """Keep the output that the row of the job's command carries; whether it carries all of it."""
         output = parse_output(job.known)
         if output:
@@ -302,9 +302,9 @@ class KeptOutputs:
             is_whole = make_end_check(job.known, job.body.get("line"))
             self._keep(job, fetch_output(self._client, job.known, self._sleep, is_whole))
         except AlpaconError as error:
-            self.miss(job, error)
+            self.mark_unreadable(job, error)
 
-    def miss(self, job: Job, error: AlpaconError) -> None:
+    def mark_unreadable(self, job: Job, error: AlpaconError) -> None:
         """Keep what the row has where the output could not be read."""
         self._keep(job, Output(job.known.result or "", False, f"Its output could not be read: {error}"))
 

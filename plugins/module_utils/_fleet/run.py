@@ -178,7 +178,7 @@ class Run:
     """The surroundings of a task.
 
     Attributes:
-        tell: takes a line about the progress of the task.
+        report: takes a line about the progress of the task.
         warn: takes a warning for the result of the task.
         alert: takes a warning that the user is to see at once.
         check_mode: whether nothing is to be changed.
@@ -198,7 +198,7 @@ class Run:
         own_server: name of the server of the host that the task runs for, of a task that names none; else empty.
     """
 
-    tell: Callable[[str], None] = _silent
+    report: Callable[[str], None] = _silent
     warn: Warn = _silent
     alert: Warn = _silent
     check_mode: bool = False
@@ -240,7 +240,7 @@ class Run:
             settings,
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
-            report=self.tell,
+            report=self.report,
             before_write=self.check,
             quoted=not self.no_log,
         )

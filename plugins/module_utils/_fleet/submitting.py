@@ -36,7 +36,7 @@ _EARLIER = "An earlier attempt of this task has submitted it; it was not submitt
 _NO_BUDGET = "Not tried: the request budget is used up for longer than wait_timeout allows."
 
 
-class Submitting:
+class Submitter:
     """The submits of a task, and what the run and its journal know of them.
 
     Threads may share one.
@@ -56,7 +56,7 @@ class Submitting:
         self._asking = threading.Lock()
         self._requester: Requester | None = None
 
-    def know(self, ids: Iterable[str], all_older: bool = False) -> None:
+    def exclude(self, ids: Iterable[str], all_older: bool = False) -> None:
         """Take these commands for others than those that are about to be submitted.
 
         Args:
@@ -68,7 +68,7 @@ class Submitting:
     def submit(self, job: Job) -> None:
         """Submit a job, once; what an earlier attempt of the task has submitted is picked up instead.
 
-        A job that then has neither a command nor an outcome is lost: see :meth:`find_lost`.
+        A job that then has neither a command nor an outcome is lost: see :meth:`adopt_lost`.
 
         Raises:
             RunIsOver: the run has ended without this worker, and nothing was submitted.
@@ -146,7 +146,7 @@ class Submitting:
         self._keep(job, job.command, earlier)
         job.add_note(_EARLIER)
 
-    def find_lost(self, jobs: Sequence[Job]) -> None:
+    def adopt_lost(self, jobs: Sequence[Job]) -> None:
         """Look once for the commands of jobs whose submits are lost, and adopt those that are certain.
 
         Raises:
@@ -170,7 +170,7 @@ class Submitting:
         job.error = None
         self._keep(job, job.command, self._earlier_submits[job.digest])
 
-    def give_up(self, job: Job, failure: AlpaconError | None) -> None:
+    def mark_unknown(self, job: Job, failure: AlpaconError | None) -> None:
         """Report a lost submit as unknown: several commands may be it, it is not there, or that could not be seen.
 
         Args:
@@ -252,20 +252,20 @@ _PATIENCE_WITHOUT_WAIT = 120.0
 _SHORTEST, _LONGEST = 0.5, 120.0
 
 
-class LostJobs:
+class LostSubmitFinder:
     """The jobs of a fleet whose submits got no answer: commands that are under way, perhaps, with ids not yet known.
 
     Args:
         no_log: see :func:`._api.errors.wrap_unexpected`.
     """
 
-    def __init__(self, submitting: Submitting, limits: Limits, no_log: bool) -> None:
-        self._submitting = submitting
+    def __init__(self, submitter: Submitter, limits: Limits, no_log: bool) -> None:
+        self._submitter = submitter
         self._no_log = no_log
         self._patience = limits.wait_timeout if limits.wait else min(limits.wait_timeout, _PATIENCE_WITHOUT_WAIT)
         self.jobs: list[Job] = []
-        #: When the next look is due, in monotonic seconds.
-        self.due = math.inf
+        #: When the next poll is due, in monotonic seconds.
+        self.next_search = math.inf
         #: How many looks in a row have failed.
         self._failed = 0
 
@@ -274,14 +274,14 @@ class LostJobs:
         job.awaited_since = time.monotonic()
         # While looks fail, another lost submit makes none of them come sooner.
         if not (self.jobs and self._failed):
-            self.due = job.awaited_since
+            self.next_search = job.awaited_since
         self.jobs.append(job)
 
-    def look(self) -> list[Job]:
+    def search(self) -> list[Job]:
         """Look once for all of them; return those that have their command now, or are given up."""
         began, failure = time.monotonic(), None
         try:
-            self._submitting.find_lost(self.jobs)
+            self._submitter.adopt_lost(self.jobs)
         except AlpaconError as error:
             failure = error
         except Exception as error:
@@ -289,10 +289,10 @@ class LostJobs:
         self._failed = self._failed + 1 if failure else 0
         for job in self.jobs:
             if job.command is None and self._is_hopeless(job, began, failure):
-                self._submitting.give_up(job, failure)
+                self._submitter.mark_unknown(job, failure)
         decided = [job for job in self.jobs if job.command or job.outcome]
         self.jobs = [job for job in self.jobs if not (job.command or job.outcome)]
-        self.due = self._next_look(began)
+        self.next_search = self._get_next_search(began)
         return decided
 
     def _is_hopeless(self, job: Job, now: float, failure: AlpaconError | None) -> bool:
@@ -305,7 +305,7 @@ class LostJobs:
         too_large = isinstance(job.error, LostResponse) and job.error.status == 413
         return job.awaited_since + min(_TOO_LARGE_PATIENCE if too_large else _NOT_LISTED_PATIENCE, self._patience)
 
-    def _next_look(self, now: float) -> float:
+    def _get_next_search(self, now: float) -> float:
         if not self.jobs:
             return math.inf
         if self._failed:

@@ -51,7 +51,7 @@ def executed(task: CommandTask) -> Progress:
     fleet = task.fleet()
     fetch_outputs(fleet, [job for job in jobs if job.outcome])
     if task.run.check_mode:
-        for job in fleet.leave_aside(fresh):
+        for job in fleet.skip_offline(fresh):
             job.changed, job.msg = True, "Would be submitted."
     else:
         task.lock_servers([job.server for job in fresh])

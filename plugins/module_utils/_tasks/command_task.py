@@ -117,8 +117,8 @@ class CommandTask:
         return Fleet(
             self.client,
             replace(self.options.limits, **limits),
-            tell=self.run.tell if self.options.progress else None,
-            announce=(lambda _text: None) if self.options.silent else self.run.tell,
+            report=self.run.report if self.options.progress else None,
+            report_offline=(lambda _text: None) if self.options.silent else self.run.report,
             run=self.run,
             shared=self.shared,
             hide=lambda text: str(mask_secrets(text, self.hidden)),

@@ -76,7 +76,7 @@ def _register(task: RegistrationTask) -> dict[str, Any]:
     answer, lost = _post_safely(task)
     facts.update(id=parse_row_id(answer), key=parse_key(answer), name=to_text(answer.get("name")) or options.name)
     # Whoever loses the result, or the host, has read its id.
-    task.run.tell(f"alpacon: registered {facts['name']}, {facts['id']}")
+    task.run.report(f"alpacon: registered {facts['name']}, {facts['id']}")
     facts.update(other_records(task, facts["id"], lost))
     return {**facts, "msg": f"Registered as {facts['name']}.{_replaces(facts)}"}
 

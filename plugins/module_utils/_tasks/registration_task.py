@@ -193,7 +193,7 @@ class Clients:
             client = Client(
                 self._settings,
                 sleep=time.sleep,
-                report=self._run.tell,
+                report=self._run.report,
                 authorization=authorization,
                 before_write=self._run.check,
             )

@@ -169,7 +169,7 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     """
     settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
-    with Client(settings, report=run.tell, before_write=run.check) as client:
+    with Client(settings, report=run.report, before_write=run.check) as client:
         task = TokenTask(client, checked, run)
         changes = _STATES[options["state"]](task)
         result = changes.as_result(checked.name)

@@ -61,7 +61,7 @@ def scheduled(task: CommandTask) -> Progress:
         task.check_env()
         check_parents(task)
     fleet = task.fleet(wait=False)
-    for job in fleet.leave_aside(missing) if task.run.check_mode else missing:
+    for job in fleet.skip_offline(missing) if task.run.check_mode else missing:
         job.changed = task.run.check_mode
         job.msg = f"{'Would be s' if task.run.check_mode else 'S'}cheduled for {to_iso(options.scheduled_at)}."
         job.body = options.body(job.server)

@@ -331,7 +331,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     wanted = ServerFilter.from_options(options.get("filters"))
     references = _references(split_list(options.get("servers") or ()))
     limit = check_limit(options["limit"], "servers")
-    with Client(settings, report=run.tell) as client:
+    with Client(settings, report=run.report) as client:
         groups = Groups(client, run.warn)
         if references:
             servers = _referenced(client, references, groups, run.warn)

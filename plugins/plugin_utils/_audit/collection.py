@@ -239,8 +239,8 @@ class WorkspaceAudit:
 
     def _fleet(self) -> Fleet:
         progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
-        tell = self.run.tell if progress else None
-        return Fleet(self.client, self.options.limits, tell=tell, run=self.run, pacing=wide_pause_at)
+        report = self.run.report if progress else None
+        return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=wide_pause_at)
 
     # What to ask
 

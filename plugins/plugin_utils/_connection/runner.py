@@ -142,7 +142,7 @@ class ServerRunner:
         command = Match(job.server.id, carried.line, "system", self._access.username, self._access.groupname)
         job.body = {**command.body(), **self._access.extra, "env": carried.env}
         limits = self._limits(bool(stdin))
-        fleet = Fleet(self._client, limits, announce=self._run.tell, run=self._run, shared=self._shared)
+        fleet = Fleet(self._client, limits, report_offline=self._run.report, run=self._run, shared=self._shared)
         kind = label if alike and not self._awaited_by_others() else ""
         if self._durations and kind:
             job.expected = self._durations.expected(kind)

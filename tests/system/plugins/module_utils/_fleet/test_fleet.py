@@ -31,8 +31,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.response impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion, fleet, submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Looking
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
@@ -247,7 +247,7 @@ def test_a_proxy_that_lets_nothing_through_any_more_is_named_when_the_time_is_up
     stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=403, body=PASSING[1][1]))
     stage.run([job], wait_timeout=60)
     assert (job.outcome, bool(job.id)) == ("timed_out", True)
-    assert "The last look failed: blocked by firewall" in job.msg
+    assert "The last poll failed: blocked by firewall" in job.msg
     assert stage.workspace.faults()[0]["hits"] <= 20
 
 
@@ -276,7 +276,7 @@ def test_nothing_is_tried_once_a_workspace_has_been_without_its_database_for_two
     stage.workspace.lose_database(after=1)
     stage.client.get(LIST)
     jobs = stage.jobs(60)
-    stage.client._outage.begin(stage.clock.monotonic(), 1.0)
+    stage.client._outage.record_failure(stage.clock.monotonic(), 1.0)
     stage.run(jobs)
     assert outcomes(jobs) == {"not_tried": 60}
     assert any(job.msg.startswith("Not tried: the workspace refuses the token.") for job in jobs)
@@ -307,8 +307,8 @@ def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(stage: Stage, m
 def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    accept = Submitting.submit
-    monkeypatch.setattr(Submitting, "submit", lambda *arguments: fail(accept(*arguments)))
+    accept = Submitter.submit
+    monkeypatch.setattr(Submitter, "submit", lambda *arguments: fail(accept(*arguments)))
     [job] = stage.jobs()
     stage.end_at(2)
     stage.run([job])
@@ -329,7 +329,7 @@ def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("where", "name", "outcome"),
-    [(completion, "settle", "unknown"), (completion, "time_out", "unknown"), (Looking, "look", "timed_out")],
+    [(completion, "complete", "unknown"), (completion, "time_out", "unknown"), (Poller, "poll", "timed_out")],
 )
 def test_what_nobody_foresaw_later_keeps_all_ids(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, name: str, outcome: str
@@ -456,14 +456,14 @@ def test_looks_are_far_apart_while_commands_are_submitted(
         clock.sleep(0.25)
         return Command(body["server"], Server(body["server"]), "make all", "system", "verifying", result="done")
 
-    def look(_looking: Looking, awaited: list[Job], *_arguments: Any) -> None:
+    def poll(_poller: Poller, awaited: list[Job], *_arguments: Any) -> None:
         looked.append(clock.monotonic())
         for job in awaited if all(job.id for job in jobs) else ():
             job.update(job.known.with_status("success"))
 
     monkeypatch.setattr(fleet, "THREADS", 1)
     monkeypatch.setattr(submitting, "submit", submit_slowly)
-    monkeypatch.setattr(Looking, "look", look)
+    monkeypatch.setattr(Poller, "poll", poll)
     looked[0] = clock.monotonic()
     stage.run(jobs, max_errors=max_errors)
     assert outcomes(jobs) == {"success": 300}
@@ -499,7 +499,7 @@ def test_rows_that_leave_the_exit_code_out_are_completed(stage: Stage) -> None:
 @pytest.fixture
 def many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Jobs for 210 commands that are running, of which 50 count as many."""
-    monkeypatch.setattr(fleet, "_WORTH_A_GLANCE", 50)
+    monkeypatch.setattr(fleet, "_MANY_COMMANDS", 50)
     # Taken later than the agents were started, so that results can still come.
     made = stage.workspace.add_many_commands(210, line="true", status="running", added_at=FAR, acked_at=FAR)
     return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
@@ -520,7 +520,7 @@ def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage, man
     stage.on_sleep = end_after_eight_looks
     stage.run(many)
     assert outcomes(many) == {"success": 210}
-    assert looks(stage)[:8] == [1, 1, 1, 3] * 2, "a glance that sees nothing new ends with the first page"
+    assert looks(stage)[:8] == [1, 1, 1, 3] * 2, "a poll of the newest that sees nothing new ends with the first page"
 
 
 def test_many_commands_time_out_only_after_a_look_at_all(stage: Stage, many: list[Job]) -> None:

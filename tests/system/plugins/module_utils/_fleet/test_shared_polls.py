@@ -26,7 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Polls
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import SharedPoller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
@@ -54,11 +54,11 @@ class Workers:
         job.awaited_since = self.clock.monotonic()
         return job
 
-    def look(self, job: Job, after: float = 2.0, **limits: Any) -> list[str]:
-        """Have the worker of a command look, a while later; which paths it asked for."""
+    def poll(self, job: Job, after: float = 2.0, **limits: Any) -> list[str]:
+        """Poll as the worker of a command, a while later. Return the paths that it requested."""
         self.clock.sleep(after)
         before = len(request_paths(self.workspace))
-        Polls(self.client, self.shared, Limits(**limits).wait_timeout).look(job)
+        SharedPoller(self.client, self.shared, Limits(**limits).wait_timeout).poll(job)
         job.polled_at = self.clock.monotonic()
         return request_paths(self.workspace)[before:]
 
@@ -112,8 +112,8 @@ def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: flo
 def test_who_hears_nothing_of_a_poller_for_25_seconds_looks_for_itself(workers: Workers) -> None:
     mine, _other = workers.running(2)
     with workers.shared.try_lock("poll"):
-        assert workers.look(mine, after=24.2) == []
-        assert workers.look(mine, after=0.9) == [detail(mine)]
+        assert workers.poll(mine, after=24.2) == []
+        assert workers.poll(mine, after=0.9) == [detail(mine)]
 
 
 def test_a_folder_that_is_gone_holds_nobody_up(workers: Workers, tmp_path: Path) -> None:
@@ -147,18 +147,18 @@ def test_twenty_hosts_cost_hardly_more_than_one_task_for_all(current: Workspace,
 
 def test_a_poll_serves_everybody_who_waited_before_it_began(workers: Workers) -> None:
     mine, other = workers.running(2)
-    assert len(workers.look(mine)) == 1
-    assert workers.look(other, after=0.7) == []
+    assert len(workers.poll(mine)) == 1
+    assert workers.poll(other, after=0.7) == []
 
 
 def test_what_takes_longer_is_asked_for_only_with_others(workers: Workers) -> None:
     [mine] = workers.running(1)
     mine.expected = 4.0
-    assert workers.look(mine, after=2.0) == []
+    assert workers.poll(mine, after=2.0) == []
     other = workers.job(workers.workspace.submit("web-01", "sleep 60"))
-    assert len(workers.look(mine, after=1.0)) == 1
+    assert len(workers.poll(mine, after=1.0)) == 1
     workers.shared.remove_awaited(other.known.id)
-    assert workers.look(mine, after=1.5) == [detail(mine)]
+    assert workers.poll(mine, after=1.5) == [detail(mine)]
 
 
 def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
@@ -173,8 +173,8 @@ def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
         yield from pages(*arguments, **named)
 
     monkeypatch.setattr(workers.client, "pages", slowly)
-    workers.look(mine)
-    assert len(workers.look(other, after=0.0)) == 1
+    workers.poll(mine)
+    assert len(workers.poll(other, after=0.0)) == 1
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_poll_was_worth_it_where_it_showed_a_third_or_six_to_be_over(
     jobs = workers.running(awaited)
     workers.shared.write_poll(workers.clock.monotonic() - 9, 0.3)
     workers.end(*jobs[:over])
-    assert len(workers.look(jobs[-1])) == 1
+    assert len(workers.poll(jobs[-1])) == 1
     assert workers.shared.poll_gap() == pytest.approx(gap)
 
 
@@ -197,13 +197,13 @@ def test_a_poll_was_worth_it_where_it_showed_a_third_or_six_to_be_over(
 def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
     mine, held = workers.running(2)
     workers.workspace.change_command(held.known.id, status="awaiting_approval")
-    workers.look(mine)
-    workers.look(held, wait_for_approval=True)
+    workers.poll(mine)
+    workers.poll(held, wait_for_approval=True)
     assert held.known.status == "awaiting_approval"
     assert str(held.id) in workers.shared.awaited_ids()
     workers.end(held)
-    workers.look(mine)
-    assert workers.look(held) == []
+    workers.poll(mine)
+    assert workers.poll(held) == []
     assert held.known.status == "success"
 
 
@@ -212,12 +212,12 @@ def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> 
 
 def test_a_command_far_down_the_list_is_left_to_its_own_worker(workers: Workers) -> None:
     far, near = workers.far_and_near()
-    assert len(workers.look(near)) == 1, "no more pages than commands that are missing"
+    assert len(workers.poll(near)) == 1, "no more pages than commands that are missing"
     assert workers.shared.pop_row(str(far.id)) is None, "the list may lag"
     workers.let_wait(far, 10)
-    assert len(workers.look(near)) == 1
+    assert len(workers.poll(near)) == 1
     workers.end(far)
-    assert workers.look(far) == [detail(far)]
+    assert workers.poll(far) == [detail(far)]
     assert far.known.status == "success"
     assert str(far.id) not in workers.shared.awaited_ids()
 
@@ -225,7 +225,7 @@ def test_a_command_far_down_the_list_is_left_to_its_own_worker(workers: Workers)
 def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -> None:
     far, _near = workers.far_and_near()
     workers.end(far)
-    assert [path.partition("?")[0] for path in workers.look(far)] == [LIST, detail(far)]
+    assert [path.partition("?")[0] for path in workers.poll(far)] == [LIST, detail(far)]
     assert far.known.status == "success"
 
 

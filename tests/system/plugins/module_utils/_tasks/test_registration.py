@@ -133,7 +133,7 @@ MACHINE_ID = "0123456789abcdef0123456789abcdef web-01"
 def test_the_tag_of_a_machine_does_not_say_which_one_it_is(current: Workspace) -> None:
     told: list[str] = []
     given = {**NEW, "registration_token": current.add_registration_token()["key"], "tags": {"env": "prod"}}
-    done = scripted(current, Run(tell=told.append), machine=MACHINE_ID, **given)
+    done = scripted(current, Run(report=told.append), machine=MACHINE_ID, **given)
     record = only_record(current)
     assert re.fullmatch("[0-9a-f]{32}", record["tags"][MACHINE])
     assert (record["tags"]["env"], len(record["tags"])) == ("prod", 2)

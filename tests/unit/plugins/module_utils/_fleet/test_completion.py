@@ -38,7 +38,7 @@ def test_a_stranger_that_is_not_shown_is_expected_for_less_time_than_what_is_kno
     job: Job, seconds: float, lost: bool
 ) -> None:
     job.missing_since = 1000.0
-    assert completion.is_lost(job, 1000.0 + seconds) is lost
+    assert completion.is_missing_too_long(job, 1000.0 + seconds) is lost
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
     monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: clock.now))
     job = Job(Server(SERVER), body, Command.from_row(current_row(status="error", **fields)))
     for clock.now in (1000.0, 1000.0 + seconds):
-        completion.settle(job, limits)
+        completion.complete(job, limits)
     assert job.outcome == outcome
 
 
@@ -100,7 +100,7 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
     command = Command.from_row(current_row())
     job = Job(Server(SERVER), body, command, Outcome.UNKNOWN, missing_since=missing)
     with Client(parse_settings(CONNECTION)) as client:
-        completion.withdraw(client, job)
+        completion.cancel_expired(client, job)
     assert (job.outcome, job.changed) == (outcome, changed)
     assert (job.known.status == "cancelled") is (outcome == "timed_out")
 
@@ -122,7 +122,7 @@ def test_no_sentence_about_a_cancel_contradicts_another(
     job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing_since=missing)
     assert completion.time_out(job, Limits(cancel_on_timeout=True))
     with Client(parse_settings(CONNECTION)) as client:
-        completion.withdraw(client, job)
+        completion.cancel_expired(client, job)
     assert ("It could not be cancelled: it was delivered already." in job.msg) is (done == SENT)
     denied, *others = sorted(job.msg.split("could not be cancelled"), key=len)
     assert not others or "cancelled" not in f"{denied}{others}", job.msg

@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, HostLocks, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitting
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import (
     lock_named_servers,
@@ -52,7 +52,7 @@ def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, 
     job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", status), digest="digest")
     job.finish(outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
-        Submitting(client, Run(earlier_submits=earlier_submits)).finish([job])
+        Submitter(client, Run(earlier_submits=earlier_submits)).finish([job])
     assert earlier_submits["digest"].over is over
 
 

@@ -17,9 +17,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import COMMANDS_PATH
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poller as _looking
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poller as _poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Looking
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
@@ -74,40 +74,40 @@ def jobs(listed: bool = False, **fields: Any) -> list[Job]:
 
 
 def test_what_is_too_far_down_in_the_list_is_asked_for_by_its_id_from_then_on() -> None:
-    looked_at = jobs(listed=True)
+    polled = jobs(listed=True)
     with (client := Listing(others=1000)):
-        looking = Looking(client, None, 1800)
+        poller = Poller(client, None, 1800)
         for times in (1, 2):
-            looking.look(looked_at, map)
+            poller.poll(polled, map)
             assert client.asked == [COMMAND, NO_COMMAND] * times
 
 
 def test_a_list_is_read_no_further_than_to_what_is_older() -> None:
     newest = jobs(listed=True, added_at=AFTER_FAR)
     with (client := Listing(others=1000)):
-        Looking(client, None, 1800).look(newest, map)
+        Poller(client, None, 1800).poll(newest, map)
         assert client.asked == [], "the list lags: it ought to have shown both on its first page"
 
 
 def test_what_a_list_that_may_lag_lacks_is_looked_for_in_it_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at = jobs(listed=True)
+    polled = jobs(listed=True)
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(_looking, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(_poller, "time", SimpleNamespace(monotonic=lambda: clock.now))
     with (client := Listing(others=1)):
-        looking = Looking(client, None, 1800)
+        poller = Poller(client, None, 1800)
         for clock.now, asked in ((1000.0, 0), (1004.9, 0), (1005.0, 2)):
-            looking.look(looked_at, map)
+            poller.poll(polled, map)
             assert len(client.asked) == asked
 
 
 def test_a_look_fails_where_nothing_could_be_seen() -> None:
     with Unreadable(COMMAND, NO_COMMAND) as client, pytest.raises(ApiError, match=f"{COMMAND}.*503"):
-        Looking(client, None, 1800).look(jobs(), map)
+        Poller(client, None, 1800).poll(jobs(), map)
 
 
 def test_what_cannot_be_seen_hides_no_other() -> None:
-    seen, unseen = looked_at = jobs()
+    seen, unseen = polled = jobs()
     with Unreadable(NO_COMMAND) as client:
-        Looking(client, None, 1800).look(looked_at, map)
+        Poller(client, None, 1800).poll(polled, map)
     assert (seen.known.status, seen.error) == ("running", None)
     assert (unseen.known.status, str(unseen.error).count("503")) == ("queued", 1)

@@ -14,7 +14,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Telling
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import ProgressReporter
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER
@@ -31,10 +31,10 @@ def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatc
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(fleet, "time", SimpleNamespace(monotonic=lambda: clock.now))
     journal = Journal(Path("/run.ids"), pytest.fail)
-    tells = Telling(told.append, pytest.fail, journal)
-    tells.begin(clock.now)
+    reporter = ProgressReporter(told.append, pytest.fail, journal)
+    reporter.begin(clock.now)
     for clock.now in (1004.0, 1005.0, 1009.0, 1010.0):
-        tells.progress(2, waiting("web-1"), Counter({True: 3, False: 4}))
+        reporter.report(2, waiting("web-1"), Counter({True: 3, False: 4}))
     so_far = "alpacon: 2 to submit, 1 running, 1 of them waiting for a server that is offline, 3 done, 4 failed after"
     where = "alpacon: if this run is interrupted, the ids are in /run.ids"
     assert told == [f"{so_far} 5 s", where, f"{so_far} 10 s"]
@@ -42,11 +42,11 @@ def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatc
 
 def test_five_servers_that_are_offline_are_named_and_the_others_counted() -> None:
     said: list[str] = []
-    tells = Telling(None, said.append, None)
+    reporter = ProgressReporter(None, said.append, None)
     jobs = waiting("a", "b", "c", "d", "e", "f")
     for some in (jobs[:1], jobs[:1], jobs[1:], jobs):
-        tells.announce_offline(some)
-    tells.announce_offline(waiting("g", "h", "i", "j", "k", "l"))
+        reporter.report_offline(some)
+    reporter.report_offline(waiting("g", "h", "i", "j", "k", "l"))
     away = f", which is offline (command {COMMAND})"
     named = [f"{away}; ".join(names) + away for names in ("a", "bcdef", "ghijk")]
     assert said == [

@@ -63,7 +63,7 @@ def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
         return "true"
 
     with ThreadPoolExecutor() as threads:
-        assert list(threads.map(lambda worker: worker.once("supports_env", find), workers)) == ["true"] * 3
+        assert list(threads.map(lambda worker: worker.compute_once("supports_env", find), workers)) == ["true"] * 3
     assert found == ["true"]
 
 
