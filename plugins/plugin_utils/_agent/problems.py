@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_duration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import agent_name
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import to_server_name
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import version_key
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_url
@@ -84,7 +84,7 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
             " installs the package without starting it."
         )
     yield _error_of("alpamon_connect_timeout", parse_duration, options["connect_timeout"])
-    yield _error_of("alpamon_name", agent_name, state.name)
+    yield _error_of("alpamon_name", to_server_name, state.name)
     if not state.selects("register", "configure", "verify"):
         return
     if state.register and not state.selects("register"):

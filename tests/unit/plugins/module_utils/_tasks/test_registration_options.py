@@ -14,7 +14,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import (
     MARKER,
     RegistrationOptions,
-    agent_name,
+    to_server_name,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
@@ -30,7 +30,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
     ],
 )
 def test_names(text: str, name: str) -> None:
-    assert agent_name("name", text) == name
+    assert to_server_name("name", text) == name
 
 
 def test_no_key_is_in_the_repr() -> None:
