@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run what is carried as agents do: by a shell, or by splitting the line where there is none."""
+"""Run a payload as agents do: by a shell, or by splitting the line where there is none."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def read_parts(output: bytes) -> bytes:
     return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
 
 
-def run_payload(carried: Payload, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **environment, **carried.env}
+def run_payload(payload: Payload, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, **environment, **payload.env}
     if way == "none":
-        argv = [env[word[1:]] if word.startswith("$") else word for word in carried.line.split()]
+        argv = [env[word[1:]] if word.startswith("$") else word for word in payload.line.split()]
     else:
-        argv = [way, "-c", carried.line.replace("/bin/sh", way)]
+        argv = [way, "-c", payload.line.replace("/bin/sh", way)]
     return subprocess.run(
         argv,
         env=env,
@@ -49,9 +49,9 @@ def run_payload(carried: Payload, way: str = "none", **environment: str) -> subp
     )
 
 
-def run_and_read_frame(carried: Payload, way: str = "none", **environment: str) -> Frame:
-    """What came of it, where the exit code of the line is that of the body."""
-    done = run_payload(carried, way, **environment)
-    frame = read_frame(carried.digest, done.stdout)
+def run_and_read_frame(payload: Payload, way: str = "none", **environment: str) -> Frame:
+    """Run a payload and return its frame."""
+    done = run_payload(payload, way, **environment)
+    frame = read_frame(payload.digest, done.stdout)
     assert frame.rc == done.returncode
     return frame

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read what a carried body has written out of the output of its command.
+"""Read the frame that a payload writes, and return its two streams and its exit code.
 
-The output is one frame: C([alpacon DIGEST]), standard output in Base64 by lines and how many lines these are,
-C([stderr]), standard error alike, with C([rc NUMBER]) somewhere between, and C([end]). Both streams come back exact to
-the byte, and a frame of which something is missing is none. A body may write its output in parts, with C([part]) behind
-each; they come back as C([part LENGTH]), a line end, the part and a line end, also from a frame without an end.
+A frame is C([alpacon DIGEST]), standard output in lines of Base64 and their number, C([stderr]), standard error alike
+with C([rc NUMBER]) in it, and C([end]). Both streams come back exact to the byte. A body may write its output in parts,
+each followed by C([part]); they come back as C([part LENGTH]), a line end, the part and a line end, also from a frame
+without an end.
 """
 
 from __future__ import annotations
@@ -27,23 +27,17 @@ from .packing import REFUSED, parse_digest
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc ([0-9]{1,3})")
-#: What a body says where it had nothing to do, and where what was to come before it could not be done.
+#: Marks of a body that was skipped, and of one that did not run since a step before it failed.
 SKIPPED, UNDONE = "skipped", "undone"
-#: What stands behind each part of an output.
 _PART = "[part]"
 _SHOWN_REASON = 100
-#: A line of Base64 that others follow.
-_WHOLE = re.compile(r"[A-Za-z0-9+/]{76}")
+#: Every line of Base64 but the last.
+_FULL_LINE = re.compile(r"[A-Za-z0-9+/]{76}")
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What a carried body has written.
-
-    Attributes:
-        rc: its exit code.
-        mark: :data:`SKIPPED` or :data:`UNDONE` where it says so; else empty.
-    """
+    """Streams and exit code of a body; C(mark) is :data:`SKIPPED`, :data:`UNDONE` or empty."""
 
     stdout: bytes
     stderr: bytes
@@ -52,11 +46,7 @@ class Frame:
 
 
 class FrameError(Exception):
-    """An output that is not the whole frame of what was carried; the text says why.
-
-    Attributes:
-        stdout: the beginning of standard output, or the parts of it, as far as they came whole.
-    """
+    """An output is not one complete frame; C(stdout) has the complete parts, or the beginning, of standard output."""
 
     def __init__(self, why: str, stdout: bytes = b"") -> None:
         self.stdout = stdout
@@ -64,28 +54,25 @@ class FrameError(Exception):
 
 
 class MissingFrame(FrameError):
-    """Not even the beginning of a frame is there, which is written before anything runs of what was carried."""
+    """The begin mark is missing, which is written before the body runs."""
 
 
 class IncompleteFrame(FrameError):
-    """Its beginning is there, and not its end."""
+    """The begin mark is there and the end mark is not."""
 
 
 class PayloadRefused(FrameError):
-    """The server says that it has run nothing of what was carried; the text says why."""
+    """The server refused to run the body, for the reason in the text."""
 
 
 def read_frame(digest: str, output: str) -> Frame:
-    """The frame in an output; what stands before and behind it is not part of it.
-
-    Args:
-        digest: of what was carried.
+    """Find the one frame with this digest in an output.
 
     Raises:
-        PayloadRefused: the server refused it.
-        MissingFrame: it is not there.
-        IncompleteFrame: it is torn off.
-        FrameError: it is not whole, or not the only one.
+        PayloadRefused: The server ran nothing.
+        MissingFrame: It is not there.
+        IncompleteFrame: Its end is missing.
+        FrameError: It is damaged, or not the only one.
     """
     _before, begin, text = output.partition(f"[alpacon {digest}]")
     if not begin:
@@ -97,69 +84,66 @@ def read_frame(digest: str, output: str) -> Frame:
         refused = re.search(r"\[refused ([^\[\]]*)\]", text)
         if refused and not text[: refused.start()].strip():
             raise PayloadRefused(refused[1][:_SHOWN_REASON])
-        raise IncompleteFrame("the answer ends too early", _beginning(written))
+        raise IncompleteFrame("the answer ends too early", _decode_beginning(written))
     errors, end, _after = rest.partition("[end]")
     marks = _MARK.findall(errors)
     rc = _RC.fullmatch(marks[-1]) if end and marks else None
     said = marks[:-1] or [""]
     if not rc or said not in ([""], [SKIPPED], [UNDONE]):
-        raise IncompleteFrame("the answer ends too early", _beginning(written))
+        raise IncompleteFrame("the answer ends too early", _decode_beginning(written))
     try:
-        return Frame(_joined(written), _decoded(_MARK.sub("", errors)), int(rc[1]), *said)
+        return Frame(_decode_parts(written), _decode(_MARK.sub("", errors)), int(rc[1]), *said)
     except (ValueError, binascii.Error):
-        raise FrameError("parts of the answer are missing", _beginning(written)) from None
+        raise FrameError("parts of the answer are missing", _decode_beginning(written)) from None
 
 
-def _joined(section: str) -> bytes:
-    """Return standard output, with its length before each part if it has parts."""
+def _decode_parts(section: str) -> bytes:
     *parts, rest = section.split(_PART)
-    return b"".join([*(_with_length(_decoded(part)) for part in parts), _decoded(rest)])
+    return b"".join([*(_add_length(_decode(part)) for part in parts), _decode(rest)])
 
 
-def _with_length(part: bytes) -> bytes:
+def _add_length(part: bytes) -> bytes:
     return b"[part %d]\n%s\n" % (len(part), part)
 
 
-def _decoded(section: str) -> bytes:
-    """What stands in Base64 in some lines, the last of which says how many these are; no lines stand for nothing."""
+def _decode(section: str) -> bytes:
+    """Decode lines of Base64, the last of which is their number."""
     text = section.replace("\r", "").strip()
     if not text:
         return b""
     *lines, count = text.split("\n")
-    if count != str(len(lines)) or not all(map(_WHOLE.fullmatch, lines[:-1])):
+    if count != str(len(lines)) or not all(map(_FULL_LINE.fullmatch, lines[:-1])):
         raise ValueError("parts are missing")
     return base64.b64decode("".join(lines), validate=True)
 
 
-def _beginning(section: str) -> bytes:
-    """Return the parts that are whole, or the lines up to the first that is not, which tells where some are missing."""
+def _decode_beginning(section: str) -> bytes:
+    """Decode the complete parts, or the lines up to the first that is not full."""
     *parts, section = section.split(_PART)
     whole = []
     for part in parts:
         with contextlib.suppress(ValueError):
-            whole.append(_with_length(_decoded(part)))
+            whole.append(_add_length(_decode(part)))
     if parts:
         return b"".join(whole)
     lines = section.replace("\r", "").lstrip("\n").split("\n")[:-1]
-    return base64.b64decode("".join(itertools.takewhile(_WHOLE.fullmatch, lines)))
+    return base64.b64decode("".join(itertools.takewhile(_FULL_LINE.fullmatch, lines)))
 
 
-#: The exit code of a shell that finds no such program, and the most that it says of it, in characters.
-_NOT_FOUND, _LONGEST_COMPLAINT = 127, 1000
-#: Why nothing ran in a workspace that knows of no variables.
-NO_VARIABLES = "the workspace did not pass on the variables that carry it; a newer workspace is needed"
+#: A shell that does not find a program: its exit code, and the longest message, in characters.
+_NOT_FOUND, _MAX_NOT_FOUND_LENGTH = 127, 1000
+NO_VARIABLES = "the workspace did not pass on the variables of the command; a newer workspace is needed"
 
 
 def unpack_output(command: Command, output: Output, line: str | None = None) -> tuple[Command, Output]:
-    """A finished command and its output: refused where the command never began, else with both streams apart where it
-    carried something.
+    """Separate the two streams of a payload in the output of a finished command.
 
     Args:
-        line: what was submitted, where that is known; else the row of the command says it.
+        line: The submitted line, if known; the row of the command may not have it.
 
     Returns:
-        The command with its exit code, if only the server said it, and the output. An answer that is not whole is an
-        output that is not complete.
+        The command with the exit code of the frame if the workspace stated none, and the output: C(refused) if the
+        command never began, not complete if the frame is not. Other commands come back unchanged.
     """
     never_began = explain_never_began(command, output.text)
     if never_began:
@@ -172,17 +156,13 @@ def unpack_output(command: Command, output: Output, line: str | None = None) -> 
         frame = read_frame(digest, output.text)
         _check_rc(command, frame)
     except FrameError as error:
-        return command, _without_frame(command, output, line, error)
-    streams = Output(_text(frame.stdout), output.complete, output.note, _text(frame.stderr), frame.mark)
+        return command, _explain_frame_error(command, output, line, error)
+    streams = Output(_decode_text(frame.stdout), output.complete, output.note, _decode_text(frame.stderr), frame.mark)
     return (command if command.exit_code is not None else replace(command, exit_code=frame.rc)), streams
 
 
 def make_end_check(command: Command, line: str | None = None) -> Callable[[str], bool] | None:
-    """What tells whether an output is all of what a command has written; None of a line that carries nothing.
-
-    Args:
-        line: as for :func:`unpack_output`.
-    """
+    """Return a function that tells if an output is complete; None for a line without a payload."""
     digest = parse_digest(line or command.line)
     return partial(_has_end, digest) if digest else None
 
@@ -191,54 +171,52 @@ def _has_end(digest: str, text: str) -> bool:
     try:
         read_frame(digest, text)
     except MissingFrame:
-        return bool(text.strip())  # something else was said in its place
+        return bool(text.strip())  # a message in its place
     except IncompleteFrame:
         return False
     except FrameError:
-        return True  # more chunks would not make it another
+        pass  # more chunks would not repair it
     return True
 
 
-def _without_frame(command: Command, output: Output, line: str, error: FrameError) -> Output:
-    """What can be said of an output that is not the whole frame."""
+def _explain_frame_error(command: Command, output: Output, line: str, error: FrameError) -> Output:
     why, doubt = str(error), ""
     if isinstance(error, IncompleteFrame):
         why = explain_ended_early(command, output.text) or why
     elif isinstance(error, PayloadRefused):
-        if _may_be(command, REFUSED):
-            return Output("", refused=f"the server refused what was carried, since {why}")
+        if _may_have_failed_with(command, REFUSED):
+            return Output("", refused=f"the server refused to run it: {why}")
         why = doubt = "the server says that nothing of it ran"
     elif isinstance(error, MissingFrame):
-        if _came_without_variables(command, output, line):
+        if _has_no_variables(command, output, line):
             return Output("", refused=NO_VARIABLES)
         doubt = "nothing of its answer is there"
     note = f"What it wrote is not known: {why}. {output.note}".rstrip()
-    return Output(_text(error.stdout), False, note, doubt=doubt if command.succeeded else "")
+    return Output(_decode_text(error.stdout), False, note, doubt=doubt if command.succeeded else "")
 
 
-def _came_without_variables(command: Command, output: Output, line: str) -> bool:
-    """Whether nothing but the label of a line can have been run, or nothing at all, for want of the variables."""
+def _has_no_variables(command: Command, output: Output, line: str) -> bool:
+    """Return True if the workspace dropped the variables: the shell did not find the label, or said nothing."""
     label, digest = line.split()[-2:]
     said = rf"(?:.*: )?{re.escape(digest)}\b.*{re.escape(label)}: .*not found"
-    if len(output.text) < _LONGEST_COMPLAINT and re.fullmatch(said, output.text.strip()):
-        return _may_be(command, _NOT_FOUND)
-    # What unpacks says something whatever comes, and only chunks can be lost on their way.
+    if len(output.text) < _MAX_NOT_FOUND_LENGTH and re.fullmatch(said, output.text.strip()):
+        return _may_have_failed_with(command, _NOT_FOUND)
+    # The code always writes a frame, and only chunks can be lost.
     silent = output.complete and not output.text.strip() and not command.may_have_chunks
     return silent and command.status == "success"
 
 
-def _may_be(command: Command, code: int) -> bool:
-    """Whether a command can have ended with an exit code that is not 0."""
+def _may_have_failed_with(command: Command, code: int) -> bool:
     return command.status == "failed" and command.exit_code in (None, code)
 
 
 def _check_rc(command: Command, frame: Frame) -> None:
-    """Refuse the frame of another run than the one that the workspace tells of."""
+    """Refuse a frame whose exit code is not that of the workspace."""
     stated = command.exit_code
     if frame.rc != stated if stated is not None else (frame.rc == 0) != command.succeeded:
         said = f"rc {stated}" if stated is not None else command.status
         raise FrameError(f"the server says rc {frame.rc}, and the workspace says {said}")
 
 
-def _text(stream: bytes) -> str:
+def _decode_text(stream: bytes) -> str:
     return stream.decode("utf-8", "surrogateescape")

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Carry a body of shell code, its standard input and files to a server in one submit.
+"""Pack shell code, its standard input and files into the line and the variables of one submit.
 
-The API takes one line of 2,048 characters and variables for it. So the line is the same for all, C(LINE), and what
-is to run stands in variables that are unset before anything of it runs. It works with and without a shell on the
-server, as seen with the agent v2.5.0.
+The line is always C(/bin/sh -c $RUN LABEL sha256:DIGEST). The code is in variables that are unset before it runs. This
+works with and without a shell on the server, as seen with the agent v2.5.0.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-#: Exit code where nothing of what is carried was run.
+#: Exit code of a server that refuses to run a payload.
 REFUSED = 126
 
-# Descriptors: 3 is the output that the agent reads, 5 the standard error of the body, 7 what follows its output,
-# 9 is where a body says that it was skipped. None but the last is left open for the body, so that what it starts in
-# the background holds none of them. A body that writes its output in parts has 3 as well, and alpacon_lines.
+# Descriptors: 3 is the output that the agent reads, 5 the standard error of the body, 7 what follows its output, and 9
+# marks a skip. Only 9 stays open for the body, so that its background processes hold none of the others. A body that
+# writes its output in parts has 3 as well, and alpacon_lines.
 _CODE = r"""
 alpacon_content="@PAYLOAD@"
 unset RUN BODY @NAMES@
@@ -69,38 +68,16 @@ printf '[stderr]\n%s\n[end]\n' "$alpacon_rest" >&3
 exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
 """
 
-
-def unpacking(names: Sequence[str], guarded: Sequence[str] = (), in_parts: bool = False) -> str:
-    """The code for what stands in variables of these names, in their order.
-
-    Args:
-        guarded: other variables, whose values stand between two dots.
-        in_parts: leave descriptor 3 open for the body.
-    """
-    payload = "".join(f"${name}" for name in names)
-    restored = "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in guarded)
-    code = _CODE.replace("@PAYLOAD@", payload).replace("@NAMES@", " ".join(names)).replace("@RESTORED@", restored)
-    return code.replace("@REFUSED@", str(REFUSED)).replace("@CLOSED@", "" if in_parts else "3>&- ").strip()
-
-
-#: The most that a system takes for one variable, its name and C(=) included, and for all of them together, in bytes.
+#: Limits of systems, in bytes: one variable with its name and C(=), and all variables together.
 MAX_VARIABLE_BYTES, MAX_PAYLOAD_BYTES = 131_071, 1_500_000
-#: No label is longer, in characters.
-MAX_LABEL_LENGTH = 64
-#: What the words of the line stand for is in these variables, and in C(P0), C(P1) and so on.
-RUN, BODY = "RUN", "BODY"
-_OWN_VARIABLE = re.compile(rf"{RUN}|{BODY}|P\d+|alpacon_\w*")
+_RESERVED_VARIABLE = re.compile(r"RUN|BODY|P\d+|alpacon_\w*")
 _LINE = re.compile(r"/bin/sh -c \$RUN (\S+) sha256:([0-9a-f]{64})")
-#: More is hardly smaller, and takes four times as long.
+#: A higher level is hardly smaller and takes four times as long.
 _COMPRESSION = 1
 
 
 class TooLarge(Exception):
-    """What is to be carried does not fit into one submit.
-
-    Attributes:
-        size: what it takes, compressed and encoded, in bytes.
-    """
+    """A payload does not fit into one submit; C(size) is in bytes, compressed and encoded."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -109,13 +86,7 @@ class TooLarge(Exception):
 
 @dataclass(frozen=True)
 class Payload:
-    """What submits a body.
-
-    Attributes:
-        line: the command line.
-        env: its variables; what is in them is not to be shown.
-        digest: SHA-256 of all that decides what runs, in hexadecimal digits.
-    """
+    """Line and variables of one submit, and the SHA-256 of the code, its input and files."""
 
     line: str
     env: dict[str, str] = field(repr=False)
@@ -133,16 +104,15 @@ def pack(
     """Pack a body for one submit.
 
     Args:
-        label: what reviewers and the record of the workspace show, see :func:`make_label`.
-        body: code for C(/bin/sh). In it, C(alpacon_part 2) writes the first of the files, C(alpacon_part 3) the next.
-        stdin: what the body reads; it meets the end at once where that is empty.
-        files: what the body asks for.
-        env: further variables of the body, which the digest does not cover.
-        in_parts: the body pipes each part of its output into C(alpacon_lines), writes that and C([part]) to
+        label: Shown to reviewers and in the record of the workspace, see :func:`make_label`.
+        body: Code for C(/bin/sh). C(alpacon_part 2) in it writes the first of the files, C(alpacon_part 3) the next.
+        stdin: Standard input of the body.
+        env: Further variables of the body, which the digest does not cover.
+        in_parts: The body pipes each part of its output into C(alpacon_lines), writes that and C([part]) to
             descriptor 3, and nothing to standard output. Parts that were written count even if the command is ended.
 
     Raises:
-        TooLarge: it does not fit.
+        TooLarge: It does not fit.
     """
     parts = [body.encode("utf-8", "surrogateescape"), stdin, *files]
     lengths = " ".join(str(len(part)) for part in parts)
@@ -155,34 +125,40 @@ def pack(
     variables = {
         f"P{number}": payload[start : start + room] for number, start in enumerate(range(0, len(payload), room))
     }
-    # One word with a shell and without one: what is in IFS parts it only when it is evaluated.
-    run = f'eval${{IFS}}"${BODY}"'
-    # Workspaces trim values, and dots stay where they are.
+    # Workspaces trim values. The code removes the dots.
     guarded = {name: f".{value}." for name, value in (env or {}).items() if is_trimmed(value)}
-    carriers = {RUN: run, BODY: unpacking(list(variables), list(guarded), in_parts), **variables}
+    code = (
+        _CODE.replace("@PAYLOAD@", "".join(f"${name}" for name in variables))
+        .replace("@NAMES@", " ".join(variables))
+        .replace("@RESTORED@", "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in guarded))
+        .replace("@REFUSED@", str(REFUSED))
+        .replace("@CLOSED@", "" if in_parts else "3>&- ")
+    )
+    # One word with a shell and without one: only eval splits it.
+    carriers = {"RUN": 'eval${IFS}"$BODY"', "BODY": code.strip(), **variables}
     return Payload(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **carriers}, digest)
 
 
 def is_trimmed(value: str) -> bool:
-    """Whether the value of a variable does not stay as it is on its way through a workspace."""
+    """Return True if workspaces trim this value of a variable."""
     return value != value.strip()
 
 
 def make_label(kind: str, name: str) -> str:
-    """A word for the line that says what is carried, and that no shell takes for anything else.
+    """Return a word for the line that needs no quotes.
 
-    It is the name of no program: where a workspace drops the variables, the line would run it.
+    The colon makes it the name of no program, since a line without its variables would run that.
     """
     word = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
-    return f"{kind}:{word}"[:MAX_LABEL_LENGTH]
+    return f"{kind}:{word}"[:64]
 
 
 def is_reserved_variable(name: str) -> bool:
-    """Whether a variable is one of those that carry, or that the code has which unpacks."""
-    return _OWN_VARIABLE.fullmatch(name) is not None
+    """Return True if a payload uses this variable itself."""
+    return _RESERVED_VARIABLE.fullmatch(name) is not None
 
 
 def parse_digest(line: str) -> str | None:
-    """The digest of what a line carries, or None of a line that carries nothing."""
+    """Return the digest of a payload by its line, None for other lines."""
     found = _LINE.fullmatch(line.strip())
     return found[2] if found else None

@@ -36,7 +36,7 @@ def test_streams_come_apart_and_exact_to_the_byte(way: str) -> None:
 
 @pytest.mark.parametrize("stdin", [b"", os.urandom(200_000)], ids=["no input", "input"])
 @pytest.mark.parametrize("way", SHELLS)
-def test_nothing_of_the_carrier_reaches_what_is_run(way: str, stdin: bytes) -> None:
+def test_the_body_sees_nothing_of_the_payload(way: str, stdin: bytes) -> None:
     frame = run_and_read_frame(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
     names = {line.partition("=")[0] for line in frame.stdout.decode(errors="replace").splitlines()}
     assert "PATH" in names
@@ -56,10 +56,10 @@ def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
         "E": "",
         "F": "$(x)`y`\n",
     }
-    carried = pack("script:x", 'printf "[%s]" "$A" "$KEY" "$B" "$C" "$D" "$E" "$F"; env | grep ^A=', b"", (), env)
-    assert all(value == value.strip() for value in carried.env.values())
-    carried.env.update({name: value.strip() for name, value in carried.env.items()})
-    frame = run_and_read_frame(carried, way)
+    payload = pack("script:x", 'printf "[%s]" "$A" "$KEY" "$B" "$C" "$D" "$E" "$F"; env | grep ^A=', b"", (), env)
+    assert all(value == value.strip() for value in payload.env.values())
+    payload.env.update({name: value.strip() for name, value in payload.env.items()})
+    frame = run_and_read_frame(payload, way)
     assert frame.stdout.decode() == "".join(f"[{value}]" for value in env.values()) + "A=  a  \n"
 
 
@@ -80,19 +80,19 @@ def test_files_are_asked_for_by_their_number() -> None:
 
 
 def test_what_is_not_as_the_line_says_is_not_run() -> None:
-    carried = pack("script:x", "echo ran")
+    payload = pack("script:x", "echo ran")
     other = pack("script:x", "echo other")
-    carried.env.update(P0=other.env["P0"])
-    refused = run_payload(carried)
+    payload.env.update(P0=other.env["P0"])
+    refused = run_payload(payload)
     assert refused.returncode == 126
     assert "the digest differs" in refused.stdout
     assert "ran" not in refused.stdout.split()
 
 
 def test_without_its_variables_the_line_runs_nothing() -> None:
-    carried = pack(make_label("script", "reboot"), "echo ran")
-    carried.env.clear()
-    assert "not found" in run_payload(carried, "dash", RUN="").stdout
+    payload = pack(make_label("script", "reboot"), "echo ran")
+    payload.env.clear()
+    assert "not found" in run_payload(payload, "dash", RUN="").stdout
 
 
 def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
@@ -101,9 +101,9 @@ def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
-    carried = pack("script:x", "", ANY_BYTES)
-    assert all(len(f"{name}={value}".encode()) <= MAX_VARIABLE_BYTES for name, value in carried.env.items())
-    assert all(value == value.strip() and value.isascii() for value in carried.env.values())
+    payload = pack("script:x", "", ANY_BYTES)
+    assert all(len(f"{name}={value}".encode()) <= MAX_VARIABLE_BYTES for name, value in payload.env.items())
+    assert all(value == value.strip() and value.isascii() for value in payload.env.values())
     with pytest.raises(TooLarge, match=f"one submit carries {MAX_PAYLOAD_BYTES}") as caught:
         pack("script:x", "", random.Random(1).randbytes(1_200_000))
     assert caught.value.size > MAX_PAYLOAD_BYTES
@@ -136,7 +136,7 @@ def test_the_same_is_packed_alike_at_any_time(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     "line", ["", "/bin/sh -c $RUN", f"/bin/sh -c $RUN a b sha256:{64 * 'a'}", f"x sha256:{64 * 'a'}"]
 )
-def test_other_lines_carry_nothing(line: str) -> None:
+def test_other_lines_have_no_payload(line: str) -> None:
     assert parse_digest(line) is None
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is made of the output of something carried, by what the workspace says of the command."""
+"""Unpack the output of a payload by the result that the workspace states."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_payload
 from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
 
-CARRIED = pack("argv:id", "echo out; echo err >&2\n")
-WHOLE = run_payload(CARRIED).stdout
+PAYLOAD = pack("argv:id", "echo out; echo err >&2\n")
+WHOLE = run_payload(PAYLOAD).stdout
 FAILED: Row = {"status": "failed", "success": False}
 #: What shells say of a label that is no program.
 COMPLAINTS = [
-    f"sha256:{CARRIED.digest}: 1: argv:id: not found\n",
-    f"sha256:{CARRIED.digest}: line 1: argv:id: command not found",
-    f"sha256:{CARRIED.digest}: line 0: argv:id: not found",
-    f"sha256:{CARRIED.digest}[1]: argv:id: inaccessible or not found",
+    f"sha256:{PAYLOAD.digest}: 1: argv:id: not found\n",
+    f"sha256:{PAYLOAD.digest}: line 1: argv:id: command not found",
+    f"sha256:{PAYLOAD.digest}: line 0: argv:id: not found",
+    f"sha256:{PAYLOAD.digest}[1]: argv:id: inaccessible or not found",
 ]
 
 
 def command(row: Row | None = None, **fields: Any) -> Command:
     """A command that succeeded in a workspace of today, unless told otherwise."""
     default = current_row(status="success", success=True, exit_code=0) if row is None else row
-    return Command.from_row({**default, "line": CARRIED.line, **fields})
+    return Command.from_row({**default, "line": PAYLOAD.line, **fields})
 
 
 def old(success: bool = True) -> Command:
@@ -46,7 +46,7 @@ def test_both_streams_and_the_exit_code_come_out() -> None:
     assert (done.exit_code, output) == (0, Output("out\n", stderr="err\n"))
 
 
-def test_what_carries_nothing_stays_as_it_is() -> None:
+def test_the_output_of_a_line_is_unchanged() -> None:
     plain = command(line="echo [alpacon]")
     assert unpack_output(plain, Output(WHOLE)) == (plain, Output(WHOLE))
 
@@ -107,14 +107,12 @@ def test_an_answer_that_the_agent_cut_off_says_so() -> None:
 
 
 def refusal(why: str = "sed is not installed") -> Output:
-    return Output(f"[alpacon {CARRIED.digest}]\n[refused {why}]\n[end]\n")
+    return Output(f"[alpacon {PAYLOAD.digest}]\n[refused {why}]\n[end]\n")
 
 
 @pytest.mark.parametrize("done", [command(**FAILED, exit_code=126), old(False)], ids=["stated", "not stated"])
 def test_a_refusal_says_that_nothing_ran(done: Command) -> None:
-    assert (
-        unpack_output(done, refusal())[1].refused == "the server refused what was carried, since sed is not installed"
-    )
+    assert unpack_output(done, refusal())[1].refused == "the server refused to run it: sed is not installed"
 
 
 @pytest.mark.parametrize("done", [command(), old()], ids=["stated", "not stated"])

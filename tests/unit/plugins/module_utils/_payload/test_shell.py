@@ -49,14 +49,14 @@ def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path
 @pytest.mark.skipif(subprocess.run(["unshare", *APART, "true"], check=False).returncode != 0, reason="no namespaces")
 @pytest.mark.parametrize("way", [way for way in SHELLS if way != "none"])
 def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_path: Path) -> None:
-    carried = pack("script:x", script_body("it's mine.sh", ["1"], None, WorkingDirectory()), b"input", [SCRIPT])
+    payload = pack("script:x", script_body("it's mine.sh", ["1"], None, WorkingDirectory()), b"input", [SCRIPT])
     (tmp_path / "tmp").mkdir()
     mounted = f'mount -t tmpfs -o noexec none {tmp_path}/tmp && {way} -c "$0"; ls -A {tmp_path} {tmp_path}/tmp'
-    line = carried.line.replace("/bin/sh", way)
-    environment = {**os.environ, **carried.env, "HOME": str(tmp_path), "TMPDIR": f"{tmp_path}/tmp"}
+    line = payload.line.replace("/bin/sh", way)
+    environment = {**os.environ, **payload.env, "HOME": str(tmp_path), "TMPDIR": f"{tmp_path}/tmp"}
     command = ["unshare", *APART, "sh", "-c", mounted, line]
     done = subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=True)
-    frame = read_frame(carried.digest, done.stdout)
+    frame = read_frame(payload.digest, done.stdout)
     assert (frame.stdout, frame.rc) == (b"1|input", 4), done
     assert done.stdout.endswith(f"\n{tmp_path}:\ntmp\n\n{tmp_path}/tmp:\n")
 
@@ -98,10 +98,8 @@ def test_a_script_runs_by_what_is_told(tmp_path: Path) -> None:
 
 def test_it_runs_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
-    assert (
-        run(program_body(["pwd"], WorkingDirectory(chdir="~/a b")), HOME=str(tmp_path)).stdout.decode()
-        == f"{tmp_path}/a b\n"
-    )
+    frame = run(program_body(["pwd"], WorkingDirectory(chdir="~/a b")), HOME=str(tmp_path))
+    assert frame.stdout.decode() == f"{tmp_path}/a b\n"
     assert run(program_body(["pwd"], WorkingDirectory(chdir=str(tmp_path / "none")))).rc != 0
 
 
