@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC, run_registration
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 
@@ -17,5 +16,5 @@ class ActionModule(AlpaconAction):
     """Register a server."""
 
     module_name = "herdops.alpacon.alpacon_registration"
-    spec: ClassVar[dict[str, dict[str, Any]]] = REGISTRATION_SPEC
+    spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
     operation = staticmethod(run_registration)

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
-    SPEC as REGISTRATION_TOKEN_SPEC,
+    RULES,
+    SPEC,
+    run_registration_token,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 
 
@@ -19,5 +21,6 @@ class ActionModule(AlpaconAction):
     """Manage registration tokens."""
 
     module_name = "herdops.alpacon.alpacon_registration_token"
-    spec: ClassVar[dict[str, dict[str, Any]]] = REGISTRATION_TOKEN_SPEC
+    spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
+    rules: ClassVar[Mapping[str, Any]] = RULES
     operation = staticmethod(run_registration_token)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC, run_server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_filters
 
@@ -19,7 +18,7 @@ class ActionModule(AlpaconAction):
     """List servers."""
 
     module_name = "herdops.alpacon.alpacon_server_info"
-    spec: ClassVar[dict[str, dict[str, Any]]] = SERVER_INFO_SPEC
+    spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
     operation = staticmethod(run_server_info)
     selections: ClassVar[Mapping[str, str]] = {
         "servers": "Give names or UUIDs of servers, or leave it out to mean all of them."

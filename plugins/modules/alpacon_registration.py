@@ -297,13 +297,12 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import run_registration
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC, run_registration
 
 
 def main() -> None:
     """Register a server."""
-    run_module(REGISTRATION_SPEC, run_registration)
+    run_module(SPEC, run_registration)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ msg:
   description: What the task did.
   returned: always
   type: str
-  sample: Made. This is the only time that its key is shown.
+  sample: Created. This is the only time that its key is shown.
 requests:
   description: How many HTTP requests the task made.
   returned: success
@@ -166,14 +166,15 @@ requests:
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
-    SPEC as REGISTRATION_TOKEN_SPEC,
+    RULES,
+    SPEC,
+    run_registration_token,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import run_registration_token
 
 
 def main() -> None:
     """Manage registration tokens."""
-    run_module(REGISTRATION_TOKEN_SPEC, run_registration_token)
+    run_module(SPEC, run_registration_token, **RULES)
 
 
 if __name__ == "__main__":

@@ -213,13 +213,12 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC as SERVER_INFO_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import run_server_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC, run_server_info
 
 
 def main() -> None:
     """List servers."""
-    run_module(SERVER_INFO_SPEC, run_server_info)
+    run_module(SPEC, run_server_info)
 
 
 if __name__ == "__main__":

@@ -24,11 +24,12 @@ from .server_info import GROUPS_PATH
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64
 
-#: By how much the clock of a controller may be off, so that only the workspace says what is past.
+#: By how much the clock of a controller may be wrong, so that only the workspace decides what is past.
 _CLOCK_DOUBT = timedelta(days=1)
-#: Pauses before the looks for a token whose making was not answered, in seconds.
-_LOOKS = (0.0, 2.0)
-_SHOWN_ONCE = "The key was shown when the token was made, and never again; state=rotated makes a new one."
+#: Pauses before each search for a token after a lost answer, in seconds.
+_PAUSES = (0.0, 2.0)
+#: Maximum number of requests that create a token.
+_ATTEMPTS = 2
 
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -40,17 +41,18 @@ SPEC: dict[str, dict[str, Any]] = {
     "expires_in": {"type": "str"},
     "description": {"type": "str"},
 }
+RULES = {"mutually_exclusive": [("expires_at", "expires_in")]}
 
 
 @dataclass(frozen=True)
 class RegistrationToken:
-    """Describe a registration token as the API lists it.
+    """A registration token as the API lists it.
 
     Attributes:
         groups: UUIDs of the groups that its servers come into.
-        expires_at: None where it never does.
-        description: None where the row does not say.
-        key: only where it has just been made.
+        expires_at: None if it never does.
+        description: None if the row does not say.
+        key: only if it has just been created.
     """
 
     id: str
@@ -63,7 +65,7 @@ class RegistrationToken:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
-        """Read a row of the list, or the answer to a create; :class:`UnreadableRow` where its id is not a UUID."""
+        """Read a row of the list, or the answer to a create; :class:`UnreadableRow` if its id is not a UUID."""
         groups = row.get("allowed_groups")
         return cls(
             id=normalize_uuid(row.get("id")),
@@ -78,11 +80,11 @@ class RegistrationToken:
             key=parse_key(row),
         )
 
-    def usable(self, now: datetime) -> bool:
+    def is_usable(self, now: datetime) -> bool:
         """Return True if a server can still register with it."""
         return self.enabled and (self.expires_at is None or self.expires_at > now)
 
-    def line(self) -> str:
+    def describe(self) -> str:
         """Describe the token in one line, for a diff."""
         parts = [f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}"]
         parts.append(f"expires {to_iso(self.expires_at)}" if self.expires_at else "never expires")
@@ -91,48 +93,56 @@ class RegistrationToken:
 
 @dataclass(frozen=True)
 class TokenOptions:
-    """Hold the checked options; None for what is not asked for."""
+    """Checked options of a task; None for what is not requested.
+
+    Attributes:
+        expires_at: compared with an existing token.
+        lifetime: for a new token only.
+    """
 
     name: str
     groups: tuple[str, ...] | None
-    #: When a token is to expire: a date, which an existing one is compared with, or a time from now on.
     expires_at: datetime | None
     lifetime: timedelta | None
     description: str | None
-    #: Whether no other run makes one of that name.
-    own_name: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> TokenOptions:
-        """Check the options of a task."""
+        """Check the options of a task.
+
+        Raises:
+            UsageError: one of them is wrong.
+        """
         name = options["name"].strip()
         if not name or len(name) > NAME_LENGTH:
             raise UsageError("name", f"it has {len(name)} characters", f"Give 1 to {NAME_LENGTH}.")
-        groups = options.get("groups")
-        date, period = options.get("expires_at"), options.get("expires_in")
-        # Without a time, a token would be good for ever.
-        for option, given in (("expires_at", [date]), ("expires_in", [period]), ("groups", groups or [])):
-            if any(value is not None and not str(value).strip() for value in given):
+        groups, date, lifetime = options.get("groups"), options.get("expires_at"), options.get("expires_in")
+        # Without a time, a token would be valid for ever.
+        for option, texts in (("expires_at", [date]), ("expires_in", [lifetime]), ("groups", groups or [])):
+            if any(text is not None and not str(text).strip() for text in texts):
                 raise UsageError(option, "it is empty", "Give a value, or leave it out.")
-        if date is not None and period is not None:
-            raise UsageError("expires_in", "it does not go with expires_at", "Give one of both.")
+        expires_at = None if date is None else values.parse_timestamp("expires_at", date)
+        _check_future(expires_at, datetime.now(timezone.utc) - _CLOCK_DOUBT)
+        seconds = None if lifetime is None else values.parse_duration("expires_in", lifetime)
+        if seconds == 0:
+            raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
         return cls(
             name,
             None if groups is None else tuple(dict.fromkeys(groups)),
-            None if date is None else _date(date),
-            None if period is None else _lifetime(period),
+            expires_at,
+            None if seconds is None else timedelta(seconds=seconds),
             options.get("description"),
         )
 
-    def expiry(self, now: datetime) -> datetime | None:
-        """Return when a token that is made now expires."""
+    def get_expiry(self, now: datetime) -> datetime | None:
+        """Return when a token that is created now expires."""
         if self.lifetime is not None:
             return now.replace(microsecond=0) + self.lifetime
-        _check_to_come(self.expires_at, now)
+        _check_future(self.expires_at, now)
         return self.expires_at
 
-    def differs(self, token: RegistrationToken, groups: frozenset[str] | None) -> str:
-        """Return the first option that a token does not fulfil, or an empty text."""
+    def find_difference(self, token: RegistrationToken, groups: frozenset[str] | None) -> str:
+        """Return the first option that a token does not fulfil; empty if there is none."""
         if groups is not None and token.groups != groups:
             return "groups"
         if self.expires_at and token.expires_at != self.expires_at:
@@ -140,29 +150,16 @@ class TokenOptions:
         return ""
 
 
-def _date(text: str) -> datetime:
-    date = values.parse_timestamp("expires_at", text)
-    _check_to_come(date, datetime.now(timezone.utc) - _CLOCK_DOUBT)
-    return date
-
-
-def _check_to_come(date: datetime | None, now: datetime) -> None:
+def _check_future(date: datetime | None, now: datetime) -> None:
     if date and date <= now:
         raise UsageError("expires_at", f"{to_iso(date)} is in the past", "Give a time to come.")
 
 
-def _lifetime(text: str) -> timedelta:
-    seconds = values.parse_duration("expires_in", text)
-    if not seconds:
-        raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
-    return timedelta(seconds=seconds)
-
-
 def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Carry out a task of M(herdops.alpacon.alpacon_registration_token).
+    """Run a task of M(herdops.alpacon.alpacon_registration_token).
 
     Returns:
-        The result of the task, with ``failed`` where tokens that were to go are left.
+        The result of the task, with ``failed`` if tokens that were to be deleted are left.
 
     Raises:
         AlpaconError: nothing was written, or the message names what may be left.
@@ -171,27 +168,35 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     checked = TokenOptions.from_options(options)
     with Client(settings, report=run.report, before_write=run.check) as client:
         task = TokenTask(client, checked, run)
-        changes = _STATES[options["state"]](task)
-        result = changes.as_result(checked.name)
-        result["requests"] = client.requests
-    if run.diff_mode and changes.changed:
-        result["diff"] = {"before": _lines(changes.gone), "after": _lines([changes.token] if changes.made else [])}
-    return result
+        _STATES[options["state"]](task)
+        return task.result()
 
 
-@dataclass(frozen=True)
+@dataclass
 class TokenTask:
-    """Hold the client, options and run of a task."""
+    """A task about the registration tokens of one name.
+
+    Attributes:
+        is_temporary: True if no other run creates a token of that name.
+        token: the token that there is in the end.
+        deleted: deleted tokens; in check mode, those that would be.
+    """
 
     client: Client
     options: TokenOptions
     run: Run
+    is_temporary: bool = False
+    token: RegistrationToken | None = None
+    created: bool = False
+    deleted: list[RegistrationToken] = field(default_factory=list)
+    failed: bool = False
+    msg: str = ""
 
-    def existing(self) -> list[RegistrationToken]:
+    def list_named(self) -> list[RegistrationToken]:
         """List the tokens of that name."""
-        return [token for token in self.similar() if token.name == self.options.name]
+        return [token for token in self.list_similar() if token.name == self.options.name]
 
-    def similar(self) -> list[RegistrationToken]:
+    def list_similar(self) -> list[RegistrationToken]:
         """List the tokens that the search for the name finds; some workspaces list all."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.options.name}))
@@ -199,18 +204,39 @@ class TokenTask:
             raise AlpaconError(NO_REGISTRATION) from None
         return [RegistrationToken.from_row(row) for row in rows if parse_row_id(row)]
 
-    def group_ids(self) -> frozenset[str] | None:
+    def resolve_groups(self) -> frozenset[str] | None:
         """Resolve the groups to UUIDs, with one read of the list if there are names."""
-        if self.options.groups is None:
+        groups = self.options.groups
+        if groups is None:
             return None
         known: dict[str, list[str]] = {}
-        if not all(is_uuid(group) for group in self.options.groups):
+        if not all(map(is_uuid, groups)):
             for row in self.client.rows(GROUPS_PATH):
                 known.setdefault(to_text(row.get("name")) or "", []).append(to_text(row.get("id")) or "")
-        return frozenset(normalize_uuid(ref) if is_uuid(ref) else _group_id(ref, known) for ref in self.options.groups)
+        return frozenset(normalize_uuid(ref) if is_uuid(ref) else _find_group(ref, known) for ref in groups)
+
+    def result(self) -> dict[str, Any]:
+        token = self.token
+        result = {
+            "changed": self.created or bool(self.deleted),
+            "name": token.name if token else self.options.name,
+            "id": (token and token.id) or None,
+            "key": token and token.key,
+            "groups": sorted(token.groups) if token else [],
+            "expires_at": to_iso(token.expires_at) if token else None,
+            "deleted": [old.id for old in self.deleted],
+            "msg": self.msg,
+            "requests": self.client.requests,
+        }
+        if self.failed:
+            result["failed"] = True
+        if self.run.diff_mode and result["changed"]:
+            created = [token] if token and self.created else []
+            result["diff"] = {"before": _describe_all(self.deleted), "after": _describe_all(created)}
+        return result
 
 
-def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
+def _find_group(name: str, known: Mapping[str, Sequence[str]]) -> str:
     found = known.get(name, [])
     if len(found) == 1:
         return found[0]
@@ -220,151 +246,119 @@ def _group_id(name: str, known: Mapping[str, Sequence[str]]) -> str:
     raise UsageError("groups", f"no group is named {name}", remedy)
 
 
-@dataclass
-class TokenChanges:
-    """Collect the changes of a task."""
-
-    token: RegistrationToken | None = None
-    made: bool = False
-    gone: list[RegistrationToken] = field(default_factory=list)
-    msg: str = ""
-    failed: bool = False
-
-    @property
-    def changed(self) -> bool:
-        """Return True if a token was made or deleted."""
-        return self.made or bool(self.gone)
-
-    def as_result(self, name: str) -> dict[str, Any]:
-        """Return the result of the task."""
-        token = self.token
-        result = {
-            "changed": self.changed,
-            "name": token.name if token else name,
-            "id": (token and token.id) or None,
-            "key": token and token.key,
-            "groups": sorted(token.groups) if token else [],
-            "expires_at": to_iso(token.expires_at) if token else None,
-            "deleted": [old.id for old in self.gone],
-            "msg": self.msg,
-        }
-        return {**result, "failed": True} if self.failed else result
+def _describe_all(tokens: Iterable[RegistrationToken]) -> str:
+    return "".join(f"{token.describe()}\n" for token in tokens)
 
 
-def _lines(tokens: Iterable[RegistrationToken | None]) -> str:
-    return "".join(f"{token.line()}\n" for token in tokens if token)
-
-
-def _present(task: TokenTask) -> TokenChanges:
-    groups = task.group_ids()
-    existing = task.existing()
+def present(task: TokenTask) -> None:
+    groups = task.resolve_groups()
+    existing = task.list_named()
     now = task.client.clock.now()
-    usable = [token for token in existing if token.usable(now)]
-    differences = {token.id: task.options.differs(token, groups) for token in usable}
-    kept = next((token for token in usable if not differences[token.id]), None)
-    if kept:
-        return TokenChanges(kept, msg=f"There is one already. {_SHOWN_ONCE}")
-    if usable:
-        token = usable[0]
+    usable = [token for token in existing if token.is_usable(now)]
+    differences = [task.options.find_difference(token, groups) for token in usable]
+    if "" in differences:
+        task.token = usable[differences.index("")]
+        task.msg = (
+            "There is one already. The key was shown when the token was created, and never again; state=rotated"
+            " creates a new one."
+        )
+    elif usable:
         raise UsageError(
-            differences[token.id],
-            f"the registration token {token.name} ({token.id}) has another value, and the API changes none",
+            differences[0],
+            f"the registration token {usable[0].name} ({usable[0].id}) has another value, and the API changes none",
             "Use state=rotated to replace the token, or another name.",
         )
-    return _replace(task, groups, existing)
+    else:
+        _replace_tokens(task, groups, existing)
 
 
-def _rotated(task: TokenTask) -> TokenChanges:
-    return _replace(task, task.group_ids(), task.existing())
+def rotated(task: TokenTask) -> None:
+    _replace_tokens(task, task.resolve_groups(), task.list_named())
 
 
-def _temporary(task: TokenTask) -> TokenChanges:
-    """Make a token with a mark of this run of Ansible in its name, and delete those of runs that have ended."""
+def temporary(task: TokenTask) -> None:
+    """Create a token with the key of this run of Ansible in its name, and delete those of runs that have ended."""
     if task.run.process is None:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
     prefix = f"{task.options.name}-"
-    own = replace(task, options=replace(task.options, name=prefix + get_process_key(task.run.process), own_name=True))
-    if len(own.options.name) > NAME_LENGTH:
-        longest = NAME_LENGTH - len(own.options.name) + len(task.options.name)
+    name = prefix + get_process_key(task.run.process)
+    if len(name) > NAME_LENGTH:
+        longest = NAME_LENGTH - len(name) + len(task.options.name)
         raise UsageError(
             "name", "there is no room behind it for the name of the run", f"Give 1 to {longest} characters."
         )
-    similar = [token for token in task.similar() if token.name.startswith(prefix)]
-    return _replace(own, task.group_ids(), [token for token in similar if has_process_ended(token.name[len(prefix) :])])
+    similar = [token for token in task.list_similar() if token.name.startswith(prefix)]
+    task.options, task.is_temporary = replace(task.options, name=name), True
+    old = [token for token in similar if has_process_ended(token.name[len(prefix) :])]
+    _replace_tokens(task, task.resolve_groups(), old)
 
 
-def _absent(task: TokenTask) -> TokenChanges:
-    return _clear(task, TokenChanges(), task.existing())
-
-
-def _replace(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> TokenChanges:
-    """Make a token, and only then delete the others of its name, so that there is one all the time."""
-    expires_at = task.options.expiry(task.client.clock.now())
-    if task.run.check_mode:
-        planned = RegistrationToken("", task.options.name, groups or frozenset(), expires_at)
-        return TokenChanges(planned, made=True, gone=list(old), msg="Would be made.")
-    token = _make(task, groups or frozenset(), expires_at, old)
-    changes = TokenChanges(token, made=True, msg="Made. This is the only time that its key is shown.")
-    for stale in old:
-        try:
-            _delete(task.client, stale)
-        except AlpaconError as error:
-            task.run.warn(f"The older registration token {stale.name} ({stale.id}) could not be deleted. {error}")
-        else:
-            changes.gone.append(stale)
-    return changes
-
-
-def _clear(task: TokenTask, changes: TokenChanges, tokens: Sequence[RegistrationToken]) -> TokenChanges:
+def absent(task: TokenTask) -> None:
     left = []
-    for token in tokens:
+    for token in task.list_named():
         try:
             if not task.run.check_mode:
-                _delete(task.client, token)
-            changes.gone.append(token)
+                _delete_token(task.client, token)
+            task.deleted.append(token)
         except AlpaconError as error:
             left.append(f"{token.id} could not be deleted: {error}")
-    changes.failed = bool(left)
-    changes.msg = " ".join(left) or _said_of_clearing(task, changes)
-    return changes
+    task.failed = bool(left)
+    if left:
+        task.msg = " ".join(left)
+    elif task.deleted:
+        task.msg = "Would be deleted." if task.run.check_mode else "Deleted."
+    else:
+        task.msg = "There is no such token."
 
 
-def _said_of_clearing(task: TokenTask, changes: TokenChanges) -> str:
-    if not changes.gone:
-        return "There is no such token."
-    return "Would be deleted." if task.run.check_mode else "Deleted."
+def _replace_tokens(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> None:
+    """Create a token, and only then delete the others of its name, so that there is one all the time."""
+    expires_at = task.options.get_expiry(task.client.clock.now())
+    task.created = True
+    if task.run.check_mode:
+        task.token = RegistrationToken("", task.options.name, groups or frozenset(), expires_at)
+        task.deleted, task.msg = list(old), "Would be created."
+        return
+    task.token = _create_token(task, groups or frozenset(), expires_at, old)
+    task.msg = "Created. This is the only time that its key is shown."
+    for token in old:
+        try:
+            _delete_token(task.client, token)
+            task.deleted.append(token)
+        except AlpaconError as error:
+            task.run.warn(f"The older registration token {token.name} ({token.id}) could not be deleted. {error}")
 
 
-def _delete(client: Client, token: RegistrationToken) -> None:
+def _delete_token(client: Client, token: RegistrationToken) -> None:
     client.delete(f"{PATH}{normalize_uuid(token.id)}/")
 
 
-def _make(
+def _create_token(
     task: TokenTask, groups: frozenset[str], expires_at: datetime | None, old: Sequence[RegistrationToken]
 ) -> RegistrationToken:
-    """Make a token; if the answer is lost, delete that token, whose key nobody knows, and make another, once."""
+    """Create a token; if the answer is lost, delete that token, whose key nobody knows, and create another, once."""
     body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
         body["expires_at"] = to_iso(expires_at)
-    # It tells the own token from one that another run makes meanwhile. What is given stays as it is.
-    given = task.options.description
-    body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if given is None else given
-    try:
-        return _post(task.client, body)
-    except LostResponse as error:
-        known = {token.id for token in old}
-        lost = _look_for_lost(task, body, known, error)
+    # It tells the own token from one that another run creates meanwhile. A description of the user is not changed.
+    description = task.options.description
+    body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if description is None else description
+    known = {token.id for token in old}
+    attempt = 1
+    while True:
+        try:
+            return _post_token(task.client, body)
+        except LostResponse as error:
+            lost = _find_lost_token(task, body, known, error)
+            if attempt == _ATTEMPTS:
+                raise LostResponse(f"{error} {_describe_left(task, lost)}") from None
         for token in lost:
-            _delete(task.client, token)
-        known.update(token.id for token in lost)
-    try:
-        return _post(task.client, body)
-    except LostResponse as error:
-        lost = _look_for_lost(task, body, known, error)
-        raise LostResponse(f"{error} {_left_behind(task, lost)}") from None
+            _delete_token(task.client, token)
+            known.add(token.id)
+        attempt += 1
 
 
-def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
+def _post_token(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
     answer = client.write("POST", PATH, body).body
     token = RegistrationToken.from_row(answer) if parse_row_id(answer) else None
     if token is None or not token.key:
@@ -372,46 +366,47 @@ def _post(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
     return token
 
 
-def _look_for_lost(
+def _find_lost_token(
     task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostResponse
 ) -> list[RegistrationToken]:
-    """Find the token that a lost POST made, if it made one."""
-    for pause in _LOOKS:
+    """Find the token that a lost POST created, if it created one."""
+    for pause in _PAUSES:
         time.sleep(pause)
         try:
-            fresh = [token for token in task.existing() if token.id not in known]
+            new = [token for token in task.list_named() if token.id not in known]
         except AlpaconError as error:
-            raise LostResponse(f"{lost} Whether it made a token could not be seen: {error}") from None
-        may_be = [token for token in fresh if _may_be(token, body)]
-        marked = [token for token in may_be if task.options.description is None and token.description]
-        own = may_be if task.options.own_name else marked
-        if len(may_be) > 1 or len(own) < len(may_be):
+            raise LostResponse(
+                f"{lost} A token may have been created, and the tokens could not be listed. {error}"
+            ) from None
+        # Not every workspace lists descriptions.
+        candidates = [
+            token
+            for token in new
+            if token.groups == frozenset(body["allowed_groups"]) and token.description in (None, body["description"])
+        ]
+        marked = [token for token in candidates if task.options.description is None and token.description]
+        own = candidates if task.is_temporary else marked
+        if len(candidates) > 1 or len(own) < len(candidates):
             # One of them may be another run's, whose key is in use.
-            raise LostResponse(f"{lost} {_left_behind(task, may_be)}")
+            raise LostResponse(f"{lost} {_describe_left(task, candidates)}")
         if own:
             return own
     return []
 
 
-def _may_be(token: RegistrationToken, body: Mapping[str, Any]) -> bool:
-    """Return True if a token can be the one of a request; not every workspace lists descriptions."""
-    same_groups = token.groups == frozenset(body["allowed_groups"])
-    return same_groups and token.description in (None, body["description"])
-
-
-def _left_behind(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
+def _describe_left(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
     if not tokens:
-        return f"A registration token {task.options.name} may have been made; look for it, and run the task again."
+        return f"A registration token {task.options.name} may have been created. Delete it, and run the task again."
     ids = ", ".join(token.id for token in tokens)
     return (
         f"Left behind, without a key that anybody knows: registration token {task.options.name} ({ids})."
-        " Delete it, unless another run has just made it, and run the task again."
+        " Delete it, unless another run has just created it, and run the task again."
     )
 
 
-_STATES: dict[str, Callable[[TokenTask], TokenChanges]] = {
-    "present": _present,
-    "rotated": _rotated,
-    "temporary": _temporary,
-    "absent": _absent,
+_STATES: dict[str, Callable[[TokenTask], None]] = {
+    "present": present,
+    "rotated": rotated,
+    "temporary": temporary,
+    "absent": absent,
 }

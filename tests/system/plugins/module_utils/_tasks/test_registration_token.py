@@ -233,7 +233,7 @@ def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Worksp
 def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     patient.at(0, workspace.add_registration_token)
-    with pytest.raises(LostResponse, match="unless another run has just made it"):
+    with pytest.raises(LostResponse, match="unless another run has just created it"):
         manage_token(workspace)
     assert len(ids(workspace)) == 2
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
@@ -242,5 +242,5 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: FakeC
 def test_what_cannot_be_looked_for(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
-    with pytest.raises(LostResponse, match="could not be seen"):
+    with pytest.raises(LostResponse, match="could not be listed"):
         manage_token(workspace)
