@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Start a workspace with a small fleet and run commands against it, for a person to watch."""
+"""Show the collection at work: a stand-in workspace with five servers, and a few commands."""
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -29,18 +28,16 @@ FLEET = ("web-01", "web-02", "web-03", "db-01", "db-02")
 
 @dataclass(frozen=True)
 class Step:
-    """One command.
+    """One command of the demo.
 
     Attributes:
-        words: the heading.
-        typed: the command.
-        shown: pattern of the lines that matter, of which the first group is shown.
-        expected: the lines that have to come, as patterns.
-        code: the exit code that has to come.
+        shown: pattern of the lines that matter; their first group is shown.
+        expected: patterns of lines that must be printed.
+        code: the expected exit code.
     """
 
-    words: str
-    typed: str
+    heading: str
+    command: str
     shown: str
     expected: tuple[str, ...]
     code: int = 0
@@ -68,7 +65,7 @@ STEPS = (
         code=2,
     ),
     SCHEDULE,
-    Step("The second time is none.", SCHEDULE.typed, SCHEDULE.shown, (r"^TASK \[Schedule the command\] \*+\nok",)),
+    Step("The second time is none.", SCHEDULE.command, SCHEDULE.shown, (r"^TASK \[Schedule the command\] \*+\nok",)),
     Step(
         "Write a file on two servers with a module, without SSH.",
         f"ansible web-01,web-02 -i {INVENTORY} -o -m ansible.builtin.copy"
@@ -84,40 +81,26 @@ STEPS = (
         ("audit.html",),
     ),
 )
-#: With FULL=1.
-MORE_STEPS = (
-    Step("Work a fleet from a playbook.", "ansible-playbook tests/tools/demo/fleet.yml", "", ()),
-    Step(
-        "Use modules from a playbook.",
-        f"ansible-playbook tests/tools/demo/modules.yml -i {INVENTORY}",
-        "",
-        (),
-    ),
-)
 
 
 def main() -> int:
-    """Run every step, and return 1 if one went wrong."""
     started = time.monotonic()
-    is_full = bool(os.environ.get("FULL"))
-    print("Starting a stand-in for an Alpacon workspace, with five agents that run what they are sent on this machine.")
-    if not is_full:
-        print("Only the lines that matter are shown; FULL=1 shows all of them, and more steps.")
+    print("Starting a stand-in for an Alpacon workspace, with five agents that run commands on this machine.")
     with Workspace("current", servers=FLEET) as workspace:
-        wrong = [step.words for step in (*STEPS, *(MORE_STEPS if is_full else ())) if not run(step, workspace, is_full)]
+        failed = [step.heading for step in STEPS if not run(step, workspace)]
         requests = workspace.requests_made()
-    for words in wrong:
-        print(f"\nThis step did not say what it should: {words}")
+    for heading in failed:
+        print(f"\nThis step printed something unexpected: {heading}")
     print(f"\n{time.monotonic() - started:.0f} s, {requests} requests. Open {REPORT / 'audit.html'} in a browser.")
     print(
         "Next: docs/docsite/rst/getting_started.rst. With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN."
     )
-    return 1 if wrong else 0
+    return 1 if failed else 0
 
 
-def run(step: Step, workspace: Workspace, is_full: bool) -> bool:
-    """Run one step, show what it printed, and return whether that is what it should be."""
-    print(f"\n== {step.words}\n$ {step.typed}", flush=True)
+def run(step: Step, workspace: Workspace) -> bool:
+    """Run one step and show the lines that matter, or all of them if they are not as expected."""
+    print(f"\n== {step.heading}\n$ {step.command}", flush=True)
     environ = collection_tree.environ() | {
         "ALPACON_URL": workspace.url,
         "ALPACON_TOKEN": workspace.token,
@@ -125,7 +108,7 @@ def run(step: Step, workspace: Workspace, is_full: bool) -> bool:
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
     }
     done = subprocess.run(
-        shlex.split(step.typed),
+        shlex.split(step.command),
         cwd=collection_tree.ROOT,
         env=environ,
         stdout=subprocess.PIPE,
@@ -136,7 +119,7 @@ def run(step: Step, workspace: Workspace, is_full: bool) -> bool:
     as_expected = done.returncode == step.code and all(
         re.search(pattern, done.stdout, re.MULTILINE) for pattern in step.expected
     )
-    if is_full or not as_expected:
+    if not as_expected:
         print(done.stdout)
     else:
         for found in re.finditer(step.shown, done.stdout, re.MULTILINE):
