@@ -23,6 +23,7 @@ from workspace.client import WorkspaceError
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 COLUMNS = ["commands", "requests", "CPU ms", "wall s", "peak MB", "lag s", "CPU s"]
+OUTPUT = collection_tree.BUILD / "bench.json"
 FOOT = """
 requests, CPU ms: per command, but requests of the whole run where there are no commands.
 CPU: user and system time of the client's whole process tree.
@@ -36,7 +37,6 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmark", description=__doc__)
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=f"one of {', '.join(NAMES)}")
     parser.add_argument("--check", action="store_true", help="fail if a target is missed")
-    parser.add_argument("--output", type=Path, default=collection_tree.BUILD / "bench.json")
     return parser.parse_args()
 
 
@@ -46,14 +46,14 @@ def main() -> int:
     started = time.monotonic()
     print(aligned("scenario", COLUMNS), flush=True)
     rows, failures = measure(chosen)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(json.dumps([row.as_row() for row in rows.values()], indent=2) + "\n", encoding="utf-8")
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps([row.as_row() for row in rows.values()], indent=2) + "\n", encoding="utf-8")
     print(FOOT)
     names = {scenario.name for scenario in chosen}
     for target in TARGETS:
         if names.intersection(target.needs):
             print(target.describe(rows))
-    print(f"\n{time.monotonic() - started:.0f} s in all; {arguments.output} holds the numbers.")
+    print(f"\n{time.monotonic() - started:.0f} s in all; {OUTPUT} holds the numbers.")
     missed = any(target.met(rows) is False for target in TARGETS)
     return 1 if failures or (arguments.check and missed) else 0
 

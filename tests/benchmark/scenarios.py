@@ -242,7 +242,7 @@ class Runner:
             self._file("script").write_bytes(SCRIPT + noise)
         self.environ = {
             **environ_of(workspace),
-            "BENCHMARK_RETURNS": str(self._file("returns")),
+            "RESULTS_FILE": str(self._file("results")),
             "no_proxy": "127.0.0.1",
             **({"REQUESTS_CA_BUNDLE": str(self._file("pem"))} if self.scenario.tls else {}),
         }
@@ -250,7 +250,7 @@ class Runner:
             self.environ["ANSIBLE_INVENTORY_ENABLED"] = INVENTORIES
         if self.scenario.timed:
             # Only there, since a callback that reads results costs time that is not the client's.
-            self.environ["ANSIBLE_CALLBACKS_ENABLED"] = "returns"
+            self.environ["ANSIBLE_CALLBACKS_ENABLED"] = "results"
 
     def _authority(self) -> Authority:
         """A CA, and a bundle of it and of those that clients trust by default: how many they are is what costs."""
@@ -266,7 +266,7 @@ class Runner:
         return statistics.median(self._measure(self._play(name)).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY))
 
     def _run_once(self, workspace: Workspace) -> Run:
-        self._file("returns").unlink(missing_ok=True)
+        self._file("results").unlink(missing_ok=True)
         workspace.reset_counters()
         scenario = self.scenario
         run = self._measure(self._command())
@@ -308,8 +308,8 @@ class Runner:
         return measured(command, self._file("cost.json"), self._file("log"), self.environ)
 
     def _lag(self) -> float:
-        record = json.loads(self._file("returns").read_text(encoding="utf-8"))
-        return float(record["returned"]) - float(record["stdout"])
+        record = json.loads(self._file("results").read_text(encoding="utf-8"))
+        return float(record["time"]) - float(record["result"]["stdout"])
 
     def _figures(self, runs: list[Run], empty_s: float) -> Figures:
         def median(name: str) -> float:
