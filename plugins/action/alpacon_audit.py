@@ -18,20 +18,20 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
-    OF_HOSTS,
-    PREFIX,
-    Plans,
-    read_library,
+    HOST_OPTIONS,
+    VARIABLE_PREFIX,
+    CheckSelector,
+    load_check_sets,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
-    WAIVERS,
+    WAIVERS_VARIABLE,
     Host,
     HostVariables,
-    in_role,
-    refuse_different,
-    server_of,
+    get_server_reference,
+    refuse_differing_values,
+    to_role_error,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
@@ -59,14 +59,14 @@ _WITHOUT_SERIAL = (
 
 #: Variables of the role that are not for each host, and its results.
 _OF_TASK = frozenset(
-    f"{PREFIX}{name}"
+    f"{VARIABLE_PREFIX}{name}"
     for name in (*AUDIT_SPEC, "report_dir", "result", "library")
-    if name not in (*CONNECTION, *OF_HOSTS)
+    if name not in (*CONNECTION, *HOST_OPTIONS)
 )
 
 
 class ActionModule(AlpaconAction):
-    """Ask the servers of all hosts, judge their answers, and write the report."""
+    """Ask the servers of all hosts, evaluate their answers, and write the report."""
 
     BYPASS_HOST_LOOP = True
 
@@ -105,9 +105,9 @@ class ActionModule(AlpaconAction):
         """Audit, write the report where that is wanted, and return the result."""
         if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _WITHOUT_SERIAL)
-        library = read_library(Path(options["library"])) if options["library"] else {}
-        plans = Plans(library, options)
-        hosts = self._hosts(options, plans, run)
+        library = load_check_sets(Path(options["library"])) if options["library"] else {}
+        selector = CheckSelector(library, options)
+        hosts = self._hosts(options, selector, run)
         if options["waivers"] is None:
             options = {**options, "waivers": list(self._waivers.values())}
         checked = AuditOptions.from_options(options, [host.checks for host in hosts])
@@ -129,7 +129,7 @@ class ActionModule(AlpaconAction):
                 files = write_report(mask_secrets(audited.report, hidden), folder, options["formats"], past)
             except OSError as error:
                 lost = f"The report could not be written to {folder}: {error}. "
-        result = result_of(audited, [str(file) for file in files], run.no_log)
+        result = build_result(audited, [str(file) for file in files], run.no_log)
         if lost:
             result.update(failed=True, msg=lost + result["msg"])
         shown: dict[str, Any] = mask_secrets(result, hidden)
@@ -137,14 +137,14 @@ class ActionModule(AlpaconAction):
 
     def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
         if self._is_of_role and isinstance(error, UsageError):
-            error = in_role(error)
+            error = to_role_error(error)
         return super()._failure_result(error)
 
     @property
     def _is_of_role(self) -> bool:
         return bool(self._task_vars.get("ansible_role_name") == _ROLE)
 
-    def _hosts(self, options: Mapping[str, Any], plans: Plans, run: Run) -> list[Host]:
+    def _hosts(self, options: Mapping[str, Any], selector: CheckSelector, run: Run) -> list[Host]:
         """The hosts that are meant, each with its checks and settings, and their waivers.
 
         Raises:
@@ -163,17 +163,19 @@ class ActionModule(AlpaconAction):
             variables = self._variables(name)
             refuse_shared_name(name, variables, groups)
             names.update(map(str, variables))
-            own = {key: variables[key] for key in variables if str(key).startswith(PREFIX) and key not in _OF_TASK}
-            checks = plans.of(name, own)
+            own = {
+                key: variables[key] for key in variables if str(key).startswith(VARIABLE_PREFIX) and key not in _OF_TASK
+            }
+            checks = selector.select(name, own)
             first = first or variables
             if self._is_of_role:
-                refuse_different(first, variables)
+                refuse_differing_values(first, variables)
             if options["waivers"] is None:
-                add_waivers(self._waivers, variables.get(WAIVERS))
-            server = server_of(name, variables.get(SERVER_ID))
+                add_waivers(self._waivers, variables.get(WAIVERS_VARIABLE))
+            server = get_server_reference(name, variables.get(SERVER_ID))
             hosts.append(Host(name, server, frozenset(groups_of.get(name, ())), checks, workspaces.of(name, variables)))
         if options["library"]:
-            _refuse_misspelt(names, self._task.get_variable_manager().extra_vars, plans)
+            _refuse_misspelt(names, self._task.get_variable_manager().extra_vars, selector)
         return hosts
 
     def _variables(self, host: str) -> HostVariables:
@@ -219,7 +221,7 @@ def _groups(task_vars: Mapping[str, Any]) -> dict[str, set[str]]:
     return groups_of
 
 
-def _refuse_misspelt(names: set[str], given: Iterable[str], plans: Plans) -> None:
+def _refuse_misspelt(names: set[str], given: Iterable[str], selector: CheckSelector) -> None:
     """Check the names of variables of the role, of every host: no question is asked while one of them is wrong.
 
     Args:
@@ -228,13 +230,13 @@ def _refuse_misspelt(names: set[str], given: Iterable[str], plans: Plans) -> Non
     Raises:
         AlpaconError: there are variables that are misspelt.
     """
-    parameters = {f"{PREFIX}{name}" for name in plans.parameters}
-    own = {*_OF_TASK, *(f"{PREFIX}{name}" for name in OF_HOSTS)}
+    parameters = {f"{VARIABLE_PREFIX}{name}" for name in selector.parameters}
+    own = {*_OF_TASK, *(f"{VARIABLE_PREFIX}{name}" for name in HOST_OPTIONS)}
     told = find_misspelt_names(names, own | parameters) or find_misspelt_names(
         [], own, extra_vars=set(given) - parameters
     )
-    if f"{PREFIX}dest" in names:
-        told.append(f"There is no variable {PREFIX}dest. Did you mean {PREFIX}report_dir?")
+    if f"{VARIABLE_PREFIX}dest" in names:
+        told.append(f"There is no variable {VARIABLE_PREFIX}dest. Did you mean {VARIABLE_PREFIX}report_dir?")
     if told:
         raise AlpaconError(" ".join(told))
 

@@ -10,7 +10,7 @@ import dataclasses
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import CheckOutcome
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Evaluation
 from checks import evaluation, library, throwaway
 from checks.library import State
 
@@ -45,6 +45,6 @@ def test_no_check_passes_for_want_of_a_program(state: State, program: str) -> No
     assert outcome.outcome in ("failed", "unknown"), output
 
 
-def _assert_told(state: State, outcome: CheckOutcome, output: str) -> None:
+def _assert_told(state: State, outcome: Evaluation, output: str) -> None:
     assert outcome.outcome == state.outcome, output
     assert state.says.lower() in outcome.message.lower()

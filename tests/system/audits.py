@@ -20,13 +20,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import Audited, result_of, run_audit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import Plans
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import AuditResult, build_result, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import CheckSelector
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, parse_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import compose
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import build_script
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 HELLO = {"name": "hello", "line": "echo hello", "matches": "hello"}
@@ -36,7 +36,7 @@ UNAUTHENTICATED = '{"code": "auth_authentication_failed"}'
 
 @dataclass(frozen=True)
 class AuditRun:
-    audited: Audited
+    audited: AuditResult
     warnings: list[str]
 
     @property
@@ -59,7 +59,7 @@ class AuditRun:
 
     @property
     def result(self) -> Row:
-        return result_of(self.audited)
+        return build_result(self.audited)
 
     @property
     def the_result(self) -> Row:
@@ -76,8 +76,8 @@ def encode_part(answer: str) -> str:
 
 def answered_command(*checks: Row, prints: str = "hello") -> Row:
     """The line that asks a server these checks, and what it wrote, if each of them printed that."""
-    asked = read_checks("checks", checks)
-    packed = pack(*compose(asked), in_parts=True)
+    asked = parse_checks("checks", checks)
+    packed = pack(*build_script(asked), in_parts=True)
     parts = [encode_part(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
     text = "\n".join([f"[alpacon {packed.digest}]", *parts, "[stderr]", "[rc 0]", "[end]", ""])
     by = {"requested_by": "admin", "username": "admin"}
@@ -100,9 +100,9 @@ def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Audit
     ]
 
 
-def audit_hosts(options: Row, members: Sequence[AuditedHost], run: Run) -> Audited:
-    plans = Plans({}, options)
-    checks = [plans.of(one.name, {}) if one.checks is None else one.checks for one in members]
+def audit_hosts(options: Row, members: Sequence[AuditedHost], run: Run) -> AuditResult:
+    selector = CheckSelector({}, options)
+    checks = [selector.select(one.name, {}) if one.checks is None else one.checks for one in members]
     checked = AuditOptions.from_options(options, checks)
     settings = parse_settings(options, run.warn)
     return run_audit(

@@ -22,13 +22,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 
 from .checks import Check
-from .collection import AuditedHost, WorkspaceAudit, ask
+from .collection import AuditedHost, WorkspaceCollector, collect_responses
 from .hosts import Host
 from .options import AuditOptions
 from .report.formats import describe_findings, render_summary
 from .report.text import group_unreached, join_first, pluralize
 from .report.trend import SCHEMA
-from .responses import Reply, named_of, unanswered
+from .responses import Response, get_rule_results, missing_response
 from .results import (
     FAILED,
     FINDINGS,
@@ -59,30 +59,30 @@ _OF_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", "applies_
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditResult:
     """The result of an audit.
 
     Attributes:
         report: as ``docs/audit-report.schema.json`` describes it.
         changed: whether commands were submitted, or would be in check mode.
         to_submit: how many commands check mode left out.
-        commanded: ids of the servers that commands were submitted to.
+        submitted_to: ids of the servers that commands were submitted to.
     """
 
     report: dict[str, Any]
     changed: bool
     to_submit: int = 0
-    commanded: frozenset[str] = frozenset()
+    submitted_to: frozenset[str] = frozenset()
 
 
-def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> Audited:
+def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> AuditResult:
     """Carry out a task of M(herdops.alpacon.alpacon_audit), but for the files.
 
     Raises:
         AlpaconError: nothing was submitted.
     """
     started = datetime.now(timezone.utc)
-    asked = [ask(options, members, settings, run) for settings, members in _by_workspace(hosts).items()]
+    asked = [collect_responses(options, members, settings, run) for settings, members in _by_workspace(hosts).items()]
     audits = [audit for audit, _error in asked]
     failures = [error for _audit, error in asked if error]
     submitted = sum(audit.submitted for audit in audits)
@@ -93,8 +93,8 @@ def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> Audited
     if run.check_mode:
         # What was left out could change both.
         report.update(verdict=None, coverage=None)
-    commanded = frozenset(server for audit in audits for server in audit.commanded)
-    return Audited(report, submitted + left_out > 0, left_out, commanded)
+    submitted_to = frozenset(server for audit in audits for server in audit.submitted_to)
+    return AuditResult(report, submitted + left_out > 0, left_out, submitted_to)
 
 
 def _by_workspace(hosts: Sequence[Host]) -> dict[Settings, list[Host]]:
@@ -109,7 +109,7 @@ def _by_workspace(hosts: Sequence[Host]) -> dict[Settings, list[Host]]:
 
 
 def build_report(
-    options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceAudit], started: datetime
+    options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceCollector], started: datetime
 ) -> _Row:
     """Build the whole report of an audit that has been made in each workspace."""
     asked = {audited.host.name: (audit, audited) for audit in audits for audited in audit.hosts}
@@ -120,9 +120,9 @@ def build_report(
         audit, audited = asked[host.name]
         differs = {}
         for check in audited.checks:
-            reply = _reply(audited, check)
-            named = named_of(check, reply) if reply else ()
-            rows = _results(audited, check, reply, named) if reply else []
+            response = _get_response(audited, check)
+            named = get_rule_results(check, response) if response else ()
+            rows = _results(audited, check, response, named) if response else []
             for row in rows:
                 apply_waivers(options.waivers, row, host.groups)
             if unlike := checks.add(check, named, len(rows)):
@@ -187,7 +187,7 @@ class _Checks:
         return unlike
 
 
-def _summary(audits: Sequence[WorkspaceAudit], servers: list[_Row], results: list[_Row], checks: _Checks) -> _Row:
+def _summary(audits: Sequence[WorkspaceCollector], servers: list[_Row], results: list[_Row], checks: _Checks) -> _Row:
     outcomes = Counter((result["outcome"], result["severity"]) for result in results)
     by_outcome = Counter(result["outcome"] for result in results)
     return {
@@ -204,40 +204,44 @@ def _summary(audits: Sequence[WorkspaceAudit], servers: list[_Row], results: lis
     }
 
 
-def _reply(audited: AuditedHost, check: Check) -> Reply | None:
-    """Return the reply to a check, None where the server was not reached, or check mode leaves it open."""
+def _get_response(audited: AuditedHost, check: Check) -> Response | None:
+    """Return the response to a check, None where the server was not reached, or check mode leaves it open."""
     if not audited.reached:
         return None
-    return audited.replies.get(check.name) or (unanswered(audited.obstacle) if audited.obstacle else None)
+    return audited.responses.get(check.name) or (missing_response(audited.obstacle) if audited.obstacle else None)
 
 
-def _results(audited: AuditedHost, check: Check, reply: Reply, named: Sequence[RuleResult]) -> list[_Row]:
+def _results(audited: AuditedHost, check: Check, response: Response, named: Sequence[RuleResult]) -> list[_Row]:
     """Return the results of one check on one host: a row for each named result, or one."""
     if not named:
-        return [_row(audited, check.name, check.severity, reply, reply.judged.outcome, reply.judged.message)]
+        return [
+            _row(
+                audited, check.name, check.severity, response, response.evaluation.outcome, response.evaluation.message
+            )
+        ]
     # What another tool wrote stands in the report as its results.
     return [
-        _row(audited, f"{check.name}/{one.name}", one.severity or check.severity, reply, one.outcome, one.message)
+        _row(audited, f"{check.name}/{one.name}", one.severity or check.severity, response, one.outcome, one.message)
         | {"output": "", "output_truncated": True}
         for one in named
     ]
 
 
-def _row(audited: AuditedHost, name: str, severity: str, reply: Reply, outcome: str, message: str) -> _Row:
+def _row(audited: AuditedHost, name: str, severity: str, response: Response, outcome: str, message: str) -> _Row:
     return {
         "host": audited.host.name,
         "check": name,
         "outcome": outcome,
         "severity": severity,
         "message": message,
-        "rc": reply.rc,
-        "value": reply.judged.value,
-        "output": reply.output,
-        "output_truncated": reply.truncated,
-        "output_complete": reply.complete,
-        "command": reply.command.id if reply.command else None,
-        "ended_at": to_iso(reply.command.end) if reply.command else None,
-        "reused": reply.reused,
+        "rc": response.rc,
+        "value": response.evaluation.value,
+        "output": response.output,
+        "output_truncated": response.truncated,
+        "output_complete": response.complete,
+        "command": response.command.id if response.command else None,
+        "ended_at": to_iso(response.command.end) if response.command else None,
+        "reused": response.reused,
         "waiver": None,
     }
 
@@ -259,7 +263,9 @@ def _server(audited: AuditedHost, workspace: str) -> _Row:
 
 def _age(audited: AuditedHost) -> int | None:
     """Return the age of the oldest answer of a host, in seconds."""
-    ends = [reply.command.end for reply in audited.replies.values() if reply.command and reply.command.end]
+    ends = [
+        response.command.end for response in audited.responses.values() if response.command and response.command.end
+    ]
     return int((datetime.now(timezone.utc) - min(ends)).total_seconds()) if ends else None
 
 
@@ -296,7 +302,7 @@ def _named_check(check: _Row, name: str, named: RuleResult) -> _Row:
 # The result of the task
 
 
-def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False) -> dict[str, Any]:
+def build_result(audited: AuditResult, files: Sequence[str] = (), no_log: bool = False) -> dict[str, Any]:
     """Return the result of the task, failed unless the verdict is pass; check mode has no verdict.
 
     Args:
@@ -322,10 +328,10 @@ def result_of(audited: Audited, files: Sequence[str] = (), no_log: bool = False)
     }
 
 
-def _commanded(audited: Audited) -> list[dict[str, Any]]:
+def _commanded(audited: AuditResult) -> list[dict[str, Any]]:
     """Return the servers that commands of this audit were submitted to."""
     servers = {server["id"]: server["name"] for server in audited.report["servers"]}
-    return [{"id": one, "name": name} for one, name in servers.items() if one in audited.commanded]
+    return [{"id": one, "name": name} for one, name in servers.items() if one in audited.submitted_to]
 
 
 def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
@@ -334,7 +340,7 @@ def _finding(result: Mapping[str, Any], fail_on: str | None) -> dict[str, Any]:
     return {**kept, "fails": is_failing(result, fail_on)}
 
 
-def _message(audited: Audited, findings: Sequence[Mapping[str, Any]]) -> str:
+def _message(audited: AuditResult, findings: Sequence[Mapping[str, Any]]) -> str:
     report, summary = audited.report, audited.report["summary"]
     failing = [finding for finding in findings if finding["fails"]]
     words = [report["refusal"].removesuffix(".")] if report["refusal"] else []

@@ -16,78 +16,79 @@ from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .checks import RESULTS, Check, read_checks, read_parameter, refuse_syntax_error
+from .checks import RESULTS, Check, check_syntax, parse_checks, parse_parameter
 from .results import SEVERITIES
 from .scanners.openscap import read_benchmarks
 
 #: What begins the names of variables that say how a host is audited.
-PREFIX = "audit_"
+VARIABLE_PREFIX = "audit_"
 #: Options that a host may have a variable of its own for.
-OF_HOSTS = ("checks", "check_sets", "benchmarks", "skip", "severities", "username")
+HOST_OPTIONS = ("checks", "check_sets", "benchmarks", "skip", "severities", "username")
 
 _KEYS = ("functions", "checks")
 
 
-class Plans:
+class CheckSelector:
     """The checks of hosts; those of hosts with equal variables are the same objects.
 
     Args:
         library: the check sets that there are.
-        given: what the task says, which counts for all hosts: those of :data:`OF_HOSTS` that are not None.
+        given: what the task says, which counts for all hosts: those of :data:`HOST_OPTIONS` that are not None.
     """
 
     def __init__(self, library: Mapping[str, Sequence[Check]], given: Mapping[str, Any]) -> None:
         self._library = library
-        self._given = {name: given[name] for name in OF_HOSTS if given.get(name) is not None}
-        self._plans: dict[str, list[Check]] = {}
+        self._given = {name: given[name] for name in HOST_OPTIONS if given.get(name) is not None}
+        self._selected: dict[str, list[Check]] = {}
         #: Names of all parameters that were seen.
         self.parameters = {name for checks in library.values() for check in checks for name in check.parameters}
 
-    def of(self, host: str, variables: Mapping[str, Any]) -> list[Check]:
+    def select(self, host: str, variables: Mapping[str, Any]) -> list[Check]:
         """Return the checks of a host.
 
         Args:
-            variables: those of the host whose names begin with :data:`PREFIX`, in plain types.
+            variables: those of the host whose names begin with :data:`VARIABLE_PREFIX`, in plain types.
 
         Raises:
             UsageError: what is wrong with them, and for which host.
         """
-        own = {name[len(PREFIX) :]: value for name, value in variables.items()}
+        own = {name[len(VARIABLE_PREFIX) :]: value for name, value in variables.items()}
         key = repr(sorted(own.items()))
-        if key not in self._plans:
+        if key not in self._selected:
             try:
                 _refuse_null(own)
-                self._plans[key] = self._plan({**own, **self._given})
+                self._selected[key] = self._select({**own, **self._given})
             except UsageError as error:
                 raise UsageError(error.option, error.problem, f"{error.remedy} Host: {host}.".strip()) from None
-        return self._plans[key]
+        return self._selected[key]
 
-    def _plan(self, values: Mapping[str, Any]) -> list[Check]:
+    def _select(self, values: Mapping[str, Any]) -> list[Check]:
         username = values.get("username") or None
         shipped = [
             check if check.username or not username else replace(check, username=str(username))
-            for name in self._sets(values)
+            for name in self._parse_set_names(values)
             for check in self._library[name]
         ]
-        own = self._own(values.get("checks"))
+        own = self._parse_own(values.get("checks"))
         evaluated = read_benchmarks(values.get("benchmarks"))
         if evaluated:
             # Last, so that a run that is cut short has the answers of quick checks.
-            own += read_checks(
+            own += parse_checks(
                 "benchmarks", [{**check, "username": username} for check in evaluated], of_set="benchmarks"
             )
         if not shipped and not own:
             remedy = "Name check sets, leave audit_check_sets out to run all, or give audit_checks or audit_benchmarks."
             raise UsageError("checks", "there is no check", remedy if self._library else "Give at least one.")
-        checks = _unique([*shipped, *own])
+        checks = _refuse_duplicates([*shipped, *own])
         others = [check.name for checks in self._library.values() for check in checks]
-        skip, severities = words("skip", values.get("skip")), _mapping("severities", values.get("severities"))
-        chosen = choose_checks(checks, skip, severities, others)
+        skip = parse_words("skip", values.get("skip"))
+        severities = _parse_severities("severities", values.get("severities"))
+        chosen = filter_checks(checks, skip, severities, others)
         self.parameters |= {name for check in own for name in check.parameters}
         return [self._with_parameters(check, values) for check in chosen]
 
-    def _sets(self, values: Mapping[str, Any]) -> list[str]:
-        names = words("check_sets", values.get("check_sets"))
+    def _parse_set_names(self, values: Mapping[str, Any]) -> list[str]:
+        names = parse_words("check_sets", values.get("check_sets"))
         if values.get("check_sets") is None:
             return list(self._library)
         for name in names:
@@ -97,19 +98,19 @@ class Plans:
         return list(dict.fromkeys(names))
 
     @staticmethod
-    def _own(given: Any) -> list[Check]:
+    def _parse_own(given: Any) -> list[Check]:
         if given in (None, []):
             return []
         if not isinstance(given, (list, tuple)) or not all(isinstance(check, Mapping) for check in given):
             raise UsageError(
                 "checks", "it is not a list of dictionaries", "Give a list, each element with name and line."
             )
-        return read_checks("checks", given)
+        return parse_checks("checks", given)
 
     @staticmethod
     def _with_parameters(check: Check, values: Mapping[str, Any]) -> Check:
         own = {
-            name: read_parameter(f"{PREFIX}{name}", default, values[name])
+            name: parse_parameter(f"{VARIABLE_PREFIX}{name}", default, values[name])
             for name, default in check.parameters.items()
             if name in values
         }
@@ -121,10 +122,10 @@ def _refuse_null(own: Mapping[str, Any]) -> None:
     for name, value in own.items():
         if value is None:
             remedy = "Give a value, or leave the variable out."
-            raise UsageError(name if name in OF_HOSTS else f"{PREFIX}{name}", "it is null", remedy)
+            raise UsageError(name if name in HOST_OPTIONS else f"{VARIABLE_PREFIX}{name}", "it is null", remedy)
 
 
-def words(option: str, value: Any) -> list[str]:
+def parse_words(option: str, value: Any) -> list[str]:
     """Return a list of words, also of one text with commas."""
     if value is None:
         return []
@@ -134,7 +135,7 @@ def words(option: str, value: Any) -> list[str]:
     return [word for word in (str(one).strip() for one in listed) if word]
 
 
-def _mapping(option: str, value: Any) -> Mapping[str, Any]:
+def _parse_severities(option: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -142,7 +143,7 @@ def _mapping(option: str, value: Any) -> Mapping[str, Any]:
     return {str(name): severity for name, severity in value.items()}
 
 
-def choose_checks(
+def filter_checks(
     checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any], others: Iterable[str] = ()
 ) -> list[Check]:
     """Leave out the checks named in O(skip), and give those in O(severities) another severity.
@@ -163,13 +164,13 @@ def choose_checks(
         if severity not in SEVERITIES:
             remedy = f"Give one of {', '.join(SEVERITIES)}."
             raise UsageError("severities", f"{name}: '{severity}' is not a severity", remedy)
-    chosen = [_changed(check, skip, severities) for check in checks if check.name not in skip]
+    chosen = [_with_severity(check, skip, severities) for check in checks if check.name not in skip]
     if not chosen:
         raise UsageError("skip", "no check is left", "Leave at least one.")
     return chosen
 
 
-def _changed(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -> Check:
+def _with_severity(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -> Check:
     changed = replace(check, severity=severities[check.name]) if check.name in severities else check
     if changed.results is None:
         return changed
@@ -181,7 +182,7 @@ def _changed(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -
     return replace(changed, results={**changed.results, **own}) if any(own.values()) else changed
 
 
-def _unique(checks: Iterable[Check]) -> list[Check]:
+def _refuse_duplicates(checks: Iterable[Check]) -> list[Check]:
     """Refuse two checks with the same name."""
     named: dict[str, Check] = {}
     for check in checks:
@@ -191,7 +192,7 @@ def _unique(checks: Iterable[Check]) -> list[Check]:
     return list(named.values())
 
 
-def read_library(folder: Path) -> dict[str, list[Check]]:
+def load_check_sets(folder: Path) -> dict[str, list[Check]]:
     """Read the check sets in a folder: a file C(NAME.yml) each, with C(checks) and perhaps C(functions).
 
     Raises:
@@ -206,10 +207,10 @@ def read_library(folder: Path) -> dict[str, list[Check]]:
         if other != file:
             problem = f"{other.name} and {file.name} are one check set"
             raise UsageError("library", problem, "Rename one of them, or move its checks into the other.")
-    return {name: _read(file) for name, file in sets.items()}
+    return {name: _load_check_set(file) for name, file in sets.items()}
 
 
-def _read(file: Path) -> list[Check]:
+def _load_check_set(file: Path) -> list[Check]:
     option = f"library, {file.name}"
     try:
         # It warns of a key that is there twice.
@@ -224,5 +225,5 @@ def _read(file: Path) -> list[Check]:
     functions = content.get("functions") or ""
     if not isinstance(functions, str):
         raise UsageError(option, "functions is not a text", "Give code for the shell.")
-    refuse_syntax_error(f"{option}: functions", functions)
-    return read_checks(option, checks, functions, file.stem)
+    check_syntax(f"{option}: functions", functions)
+    return parse_checks(option, checks, functions, file.stem)

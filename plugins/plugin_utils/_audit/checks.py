@@ -103,7 +103,7 @@ class Check:
     @property
     def limit(self) -> str:
         """Return the limit of the number in words."""
-        return f"{OPERATORS[self.number.operator][1]} {shown(self._bound)}" if self.number else ""
+        return f"{OPERATORS[self.number.operator][1]} {format_number(self._bound)}" if self.number else ""
 
     @property
     def _bound(self) -> float:
@@ -126,7 +126,7 @@ class Check:
         ]
 
 
-def shown(number: float) -> str:
+def format_number(number: float) -> str:
     """Format a number without a zero fraction."""
     return str(int(number)) if number == int(number) else str(number)
 
@@ -163,7 +163,7 @@ _SHELL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Reading
 
 
-def read_checks(
+def parse_checks(
     option: str, given: Sequence[Mapping[str, Any]], functions: str = "", of_set: str | None = None
 ) -> list[Check]:
     """Read checks as a task gives them.
@@ -179,7 +179,7 @@ def read_checks(
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
     checks: dict[str, Check] = {}
     for number, one in enumerate(given, start=1):
-        check = _CheckReader(option, number, one, functions, of_set).check()
+        check = _CheckParser(option, number, one, functions, of_set).check()
         if check.name in checks:
             first = list(checks).index(check.name) + 1
             problem = f"checks {first} and {number} are both named {check.name}"
@@ -188,7 +188,7 @@ def read_checks(
     return list(checks.values())
 
 
-def refuse_syntax_error(option: str, code: str) -> None:
+def check_syntax(option: str, code: str) -> None:
     """Let sh -n of this machine parse code.
 
     Raises:
@@ -209,7 +209,7 @@ def _syntax_error(code: str) -> str:
     return re.sub(r"^\S*sh: ", "", lines[0]) if done.returncode and lines else ""
 
 
-def read_parameter(option: str, default: Any, value: Any) -> Any:
+def parse_parameter(option: str, default: Any, value: Any) -> Any:
     """Convert the value of a parameter to the type of its default.
 
     Raises:
@@ -231,7 +231,7 @@ def read_parameter(option: str, default: Any, value: Any) -> Any:
     return values.check_no_nul(option, str(value))
 
 
-class _CheckReader:
+class _CheckParser:
     """Reads one check.
 
     Args:
@@ -285,7 +285,7 @@ class _CheckReader:
             problem = f"its code has {size:,} characters, and {_LARGEST_CODE:,} fit"
             raise UsageError(self._of("line"), problem, "Make it shorter.")
         for key, code in (("line", line), ("applies_if", options["applies_if"] or "")):
-            refuse_syntax_error(self._of(key), code)
+            check_syntax(self._of(key), code)
         return values.check_code(self._of("line"), line)
 
     def _parameters(self, given: Mapping[Any, Any]) -> dict[str, Any]:
@@ -296,7 +296,7 @@ class _CheckReader:
             if value is None or isinstance(value, Mapping):
                 raise UsageError(key, "it has no default", "Give a text, a number, true or false, or a list of these.")
         return {
-            str(name): read_parameter(self._of(f"parameters.{name}"), value, value) for name, value in given.items()
+            str(name): parse_parameter(self._of(f"parameters.{name}"), value, value) for name, value in given.items()
         }
 
     def _of(self, key: str) -> str:

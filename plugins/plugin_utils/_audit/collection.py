@@ -51,14 +51,15 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, get_outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import wide_pause_at
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload, TooLarge, pack
 
 from .checks import Check
 from .hosts import Host
 from .options import AuditOptions
-from .payloads import CARRYING_SHELL, LONG, SECONDS, SHORT, compose, line_of, seconds_for
-from .responses import Reply, replies_of, unanswered
+from .payloads import LINE_LENGTH_2024, SECONDS_VARIABLE, SHELL, build_line, build_script, get_time_budget
+from .responses import Response, missing_response, parse_responses
 
 #: Commands that still wait are looked for among those of this time, in seconds.
 _MAY_STILL_WAIT = 3600.0
@@ -80,7 +81,7 @@ class AuditedHost:
     Attributes:
         obstacle: why nothing can be submitted to the server; empty if it can.
         about: what the workspace says of the server: C(os), C(agent), C(ip) and C(owner), each a text or None.
-        replies: by the names of checks.
+        responses: by the names of checks.
     """
 
     host: Host
@@ -88,23 +89,23 @@ class AuditedHost:
     checks: list[Check]
     obstacle: str = ""
     about: dict[str, str | None] = field(default_factory=lambda: dict.fromkeys(_ABOUT))
-    replies: dict[str, Reply] = field(default_factory=dict)
+    responses: dict[str, Response] = field(default_factory=dict)
 
     @property
     def reached(self) -> bool:
         """Return True if the server answered, or had nothing to answer."""
-        return not self.checks or any(reply.reached for reply in self.replies.values())
+        return not self.checks or any(response.reached for response in self.responses.values())
 
     @property
     def reason(self) -> str:
         """Say why the server was not reached, or why only earlier answers count; else empty."""
         if self.reached:
-            is_reused = bool(self.replies) and all(reply.reused for reply in self.replies.values())
+            is_reused = bool(self.responses) and all(response.reused for response in self.responses.values())
             return self.obstacle if is_reused else ""
-        return self.obstacle or next((reply.judged.message for reply in self.replies.values()), "")
+        return self.obstacle or next((response.evaluation.message for response in self.responses.values()), "")
 
 
-def about_of(server: Server) -> dict[str, str | None]:
+def describe_server(server: Server) -> dict[str, str | None]:
     """Return the texts about a server, see :class:`AuditedHost`."""
     row, owner = server.fields, parse_owner(server.fields)
     name, version = _text(row.get("os_name")), _text(row.get("os_version"))
@@ -121,7 +122,7 @@ def _text(value: Any) -> str | None:
     return text[:_LONGEST_TEXT] if text else None
 
 
-def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
+def resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
     """Return a host with its server.
 
     Args:
@@ -144,11 +145,11 @@ def audited_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
         obstacle = _NOT_COMMISSIONED
     elif server.is_connected is False:
         obstacle = SENTENCES["server_not_connected"]
-    return AuditedHost(host, server, checks, obstacle, about_of(found))
+    return AuditedHost(host, server, checks, obstacle, describe_server(found))
 
 
 @dataclass(frozen=True)
-class Question:
+class CheckBatch:
     """The checks that one command runs on a server.
 
     Attributes:
@@ -165,22 +166,22 @@ class Question:
         """Return the server and the line, by which commands are indexed."""
         return str(self.match.server_id), (self.match.line or "").strip()
 
-    def take(self, job: Job, reused: bool = False) -> None:
+    def store_responses(self, job: Job, reused: bool = False) -> None:
         """Keep the responses of a job."""
-        self.audited.replies.update(replies_of(job, self.checks, self.carried is not None, reused))
+        self.audited.responses.update(parse_responses(job, self.checks, self.carried is not None, reused))
 
 
 @dataclass
-class WorkspaceAudit:
+class WorkspaceCollector:
     """An audit of the hosts of one workspace.
 
     Attributes:
         options: those of the whole audit.
         given: the hosts of this workspace.
-        hosts: the hosts with their servers and replies, as soon as these are known.
+        hosts: the hosts with their servers and responses, as soon as these are known.
         submitted: how many commands were.
         left_out: how many check mode did not submit.
-        commanded: the servers that commands were submitted to.
+        submitted_to: the servers that commands were submitted to.
         refusal: why not all could be asked, if so.
     """
 
@@ -191,32 +192,34 @@ class WorkspaceAudit:
     hosts: list[AuditedHost] = field(default_factory=list)
     submitted: int = 0
     left_out: int = 0
-    commanded: set[str] = field(default_factory=set)
+    submitted_to: set[str] = field(default_factory=set)
     refusal: str = ""
     #: What was packed, by the checks that are in it.
     _packed: dict[tuple[int, ...], Payload] = field(default_factory=dict)
     #: How long a line may be in a workspace that hands no variables to servers; None of one that does.
     _longest_line: int | None = None
 
-    def carry_out(self) -> None:
+    def collect(self) -> None:
         """Find the servers, take what was answered lately, and ask for the rest."""
         has_env = self._find_servers()
-        recent = self._recent()
+        recent = self._list_recent()
         rows = [command for commands in recent.values() for command in commands]
-        self._longest_line = _longest_line(rows or (() if has_env else list_newest_commands(self.client)), has_env)
-        fleet = self._fleet()
-        questions = [question for host in self.hosts for question in self._left(host, recent, fleet)]
+        self._longest_line = _detect_longest_line(
+            rows or (() if has_env else list_newest_commands(self.client)), has_env
+        )
+        fleet = self._create_fleet()
+        batches = [batch for host in self.hosts for batch in self._reuse_answers(host, recent, fleet)]
         # Where there was nothing to reuse, a clock would change nothing.
-        if self.options.reuse_within and not self.client.clock.is_known and any(one.key in recent for one in questions):
+        if self.options.reuse_within and not self.client.clock.is_known and any(one.key in recent for one in batches):
             self.run.warn(CLOCK_UNKNOWN)
         if self.run.check_mode:
-            self.left_out = len({question.match for question in questions})
+            self.left_out = len({batch.match for batch in batches})
             return
-        empty = self._ask(questions, recent)
-        again = [one for old in empty for one in self._questions(old.audited, old.checks)]
-        self._ask(again, recent)
+        empty = self._submit(batches, recent)
+        again = [one for old in empty for one in self._build_batches(old.audited, old.checks)]
+        self._submit(again, recent)
 
-    def give_up(self, error: AlpaconError) -> None:
+    def mark_failed(self, error: AlpaconError) -> None:
         """Note why what has no answer stays open; other workspaces go on."""
         self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
         known = {audited.host.name: audited for audited in self.hosts}
@@ -234,17 +237,17 @@ class WorkspaceAudit:
                 raise
             known = None
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
-        self.hosts = [audited_host(host, None if known is None else known[host.server]) for host in self.given]
+        self.hosts = [resolve_host(host, None if known is None else known[host.server]) for host in self.given]
         return detect_env_by_servers(server for servers in (known or {}).values() for server in servers)
 
-    def _fleet(self) -> Fleet:
+    def _create_fleet(self) -> Fleet:
         progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
         report = self.run.report if progress else None
         return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=wide_pause_at)
 
     # What to ask
 
-    def _questions(self, audited: AuditedHost, checks: Iterable[Check]) -> list[Question]:
+    def _build_batches(self, audited: AuditedHost, checks: Iterable[Check]) -> list[CheckBatch]:
         """Return the commands that run these checks on a server: one for each account, or one for each line."""
         server = audited.server.id
         if server is None:
@@ -254,19 +257,19 @@ class WorkspaceAudit:
         for check in checks:
             if self._longest_line is None:
                 accounts.setdefault(check.username, []).append(check)
-            elif len(line := line_of(check)) > self._longest_line:
+            elif len(line := build_line(check)) > self._longest_line:
                 why = "This workspace hands no variables to servers, so that each check is a line of its own."
                 reason = f"{why} It takes {len(line)} characters, and {self._longest_line} fit."
-                audited.replies[check.name] = unanswered(reason, reached=True)
+                audited.responses[check.name] = missing_response(reason, reached=True)
             else:
-                lines.setdefault(Match(server, line, CARRYING_SHELL, check.username), []).append(check)
-        questions = [Question(audited, match, asked) for match, asked in lines.items()]
+                lines.setdefault(Match(server, line, SHELL, check.username), []).append(check)
+        batches = [CheckBatch(audited, match, asked) for match, asked in lines.items()]
         for username, asked in accounts.items():
-            carried = self._pack(asked)
-            questions.append(Question(audited, Match(server, carried.line, CARRYING_SHELL, username), asked, carried))
-        return questions
+            carried = self._pack_checks(asked)
+            batches.append(CheckBatch(audited, Match(server, carried.line, SHELL, username), asked, carried))
+        return batches
 
-    def _pack(self, checks: Sequence[Check]) -> Payload:
+    def _pack_checks(self, checks: Sequence[Check]) -> Payload:
         """Pack these checks, once for all servers.
 
         Raises:
@@ -274,16 +277,16 @@ class WorkspaceAudit:
         """
         key = tuple(map(id, checks))
         if key not in self._packed:
-            env = {SECONDS: seconds_for(self.options.limits.wait_timeout)}
+            env = {SECONDS_VARIABLE: get_time_budget(self.options.limits.wait_timeout)}
             try:
-                self._packed[key] = pack(*compose(checks), env=env, in_parts=True)
+                self._packed[key] = pack(*build_script(checks), env=env, in_parts=True)
             except TooLarge as error:
                 raise UsageError("checks", str(error), "Audit with fewer checks at once.") from None
         return self._packed[key]
 
     # What is known already
 
-    def _recent(self) -> _Recent:
+    def _list_recent(self) -> _Recent:
         """Return commands of the servers that may answer or be adopted."""
         ids = list(dict.fromkeys(str(host.server.id) for host in self.hosts if host.server.id and host.checks))
         if self.options.reuse_within is None or not ids:
@@ -299,124 +302,126 @@ class WorkspaceAudit:
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         return recent
 
-    def _left(self, audited: AuditedHost, recent: _Recent, fleet: Fleet) -> list[Question]:
+    def _reuse_answers(self, audited: AuditedHost, recent: _Recent, fleet: Fleet) -> list[CheckBatch]:
         """Take reusable answers of a server, and return what is left to ask.
 
-        The questions that are left of a command are looked for as a command of their own: that is how they were asked
+        The batches that are left of a command are looked for as a command of their own: that is how they were asked
         again, if they were.
 
         Args:
             fleet: fetches the outputs of commands that are known.
         """
-        looked_at: list[tuple[Question, Command | None]] = [
-            (one, None) for one in self._questions(audited, audited.checks)
+        looked_at: list[tuple[CheckBatch, Command | None]] = [
+            (one, None) for one in self._build_batches(audited, audited.checks)
         ]
         left = []
         while looked_at:
-            question, before = looked_at.pop()
-            known = self._latest(question, recent, before)
+            batch, before = looked_at.pop()
+            known = self._find_reusable(batch, recent, before)
             if known is None:
-                left.append(question)
+                left.append(batch)
                 continue
             job = Job(audited.server, command=known, outcome=get_outcome(known))
             fleet.fetch_output(job)
-            question.take(job, reused=True)
-            again = [check for check in question.checks if not audited.replies[check.name].stays]
+            batch.store_responses(job, reused=True)
+            again = [check for check in batch.checks if not audited.responses[check.name].is_reusable]
             for check in again:
-                del audited.replies[check.name]
-            if len(again) == len(question.checks):
-                left.append(question)
+                del audited.responses[check.name]
+            if len(again) == len(batch.checks):
+                left.append(batch)
             else:
-                looked_at += [(one, known) for one in self._questions(audited, again)]
+                looked_at += [(one, known) for one in self._build_batches(audited, again)]
         return [] if audited.obstacle else left
 
-    def _latest(self, question: Question, recent: _Recent, before: Command | None) -> Command | None:
-        """Return the last command that answers a question and did not end before another."""
+    def _find_reusable(self, batch: CheckBatch, recent: _Recent, before: Command | None) -> Command | None:
+        """Return the last command that answers a batch and did not end before another."""
         seconds = self.options.reuse_within
         if not seconds or not self.client.clock.is_known:
             return None
         earliest = self.client.clock.now() - timedelta(seconds=seconds)
         if before:
             earliest = max(earliest, end_sort_key(before))
-        for command in reversed(recent.get(question.key, ())):
+        for command in reversed(recent.get(batch.key, ())):
             fits = (
                 command.status in RAN and command.ran and not command.error_phase and end_sort_key(command) >= earliest
             )
-            if fits and self._own.include(command, question.match):
+            if fits and self._own_commands.include(command, batch.match):
                 with contextlib.suppress(AlpaconError):
-                    return command if question.carried else fetch_rc(self.client, command)
+                    return command if batch.carried else fetch_rc(self.client, command)
                 return None
         return None
 
     @cached_property
-    def _own(self) -> OwnCommands:
+    def _own_commands(self) -> OwnCommands:
         """Return the filter for commands of this requester: other people's answers are not trusted."""
         return OwnCommands(self.client)
 
     # Asking
 
-    def _ask(self, questions: Iterable[Question], recent: _Recent) -> list[Question]:
+    def _submit(self, batches: Iterable[CheckBatch], recent: _Recent) -> list[CheckBatch]:
         """Ask, and return what came to the server without what carries it."""
-        asked: dict[Match, list[Question]] = {}
-        for question in questions:
-            asked.setdefault(question.match, []).append(question)
-        jobs = [(self._job(alike[0], recent), alike) for alike in asked.values()]
+        asked: dict[Match, list[CheckBatch]] = {}
+        for batch in batches:
+            asked.setdefault(batch.match, []).append(batch)
+        jobs = [(self._create_job(alike[0], recent), alike) for alike in asked.values()]
         if not jobs:
             return []
         try:
-            self._fleet().run([job for job, _alike in jobs])
+            self._create_fleet().run([job for job, _alike in jobs])
         finally:
             # Whatever happens, the ids of what was submitted are kept.
             self.submitted += sum(job.changed for job, _alike in jobs)
-            self.commanded |= {str(job.server.id) for job, _alike in jobs if job.changed}
-            self._take((job, alike) for job, alike in jobs if job.id)
+            self.submitted_to |= {str(job.server.id) for job, _alike in jobs if job.changed}
+            self._store_responses((job, alike) for job, alike in jobs if job.id)
         refusals = [job.error for job, _alike in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
         if refusals and not self.submitted:
             raise refusals[0]
         if refusals:
             self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
-        self._take((job, alike) for job, alike in jobs if not job.id)
+        self._store_responses((job, alike) for job, alike in jobs if not job.id)
         empty = [(job, alike) for job, alike in jobs if job.output and job.output.refused == NO_VARIABLES]
         if empty:
-            self._longest_line = _longest_line([job.known for job, _alike in empty], has_env=False) or SHORT
-        return [question for _job, alike in empty for question in alike]
+            self._longest_line = (
+                _detect_longest_line([job.known for job, _alike in empty], has_env=False) or LINE_LENGTH_2024
+            )
+        return [batch for _job, alike in empty for batch in alike]
 
-    def _take(self, jobs: Iterable[tuple[Job, Sequence[Question]]]) -> None:
+    def _store_responses(self, jobs: Iterable[tuple[Job, Sequence[CheckBatch]]]) -> None:
         for job, alike in jobs:
-            for question in alike:
-                question.take(job)
+            for batch in alike:
+                batch.store_responses(job)
 
-    def _job(self, question: Question, recent: _Recent) -> Job:
-        """Return a job for a question: the same command if it still waits, or a new one."""
+    def _create_job(self, batch: CheckBatch, recent: _Recent) -> Job:
+        """Return a job for a batch: the same command if it still waits, or a new one."""
         waiting = [
             command
-            for command in recent.get(question.key, ())
-            if not command.finished and self._own.include(command, question.match)
+            for command in recent.get(batch.key, ())
+            if not command.finished and self._own_commands.include(command, batch.match)
         ]
-        body = {**question.match.body(), **({"env": question.carried.env} if question.carried else {})}
-        return Job(question.audited.server, body=body, command=waiting[-1] if waiting else None)
+        body = {**batch.match.body(), **({"env": batch.carried.env} if batch.carried else {})}
+        return Job(batch.audited.server, body=body, command=waiting[-1] if waiting else None)
 
 
-def ask(
+def collect_responses(
     options: AuditOptions, hosts: list[Host], settings: Settings, run: Run
-) -> tuple[WorkspaceAudit, AlpaconError | None]:
+) -> tuple[WorkspaceCollector, AlpaconError | None]:
     """Audit one workspace. Return the audit, and the error if the workspace could not be asked."""
     with run.client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
-        audit = WorkspaceAudit(client, options, hosts, run)
+        audit = WorkspaceCollector(client, options, hosts, run)
         try:
-            audit.carry_out()
+            audit.collect()
         except RunIsOver:
             raise
         except Exception as error:
             # What nobody has thought of costs the answers of this workspace, not those of others.
             failure = error if isinstance(error, AlpaconError) else wrap_unexpected(error, run.no_log)
-            audit.give_up(failure)
+            audit.mark_failed(failure)
             return audit, failure
     return audit, None
 
 
-def _longest_line(commands: Iterable[Command], has_env: bool | None) -> int | None:
+def _detect_longest_line(commands: Iterable[Command], has_env: bool | None) -> int | None:
     """Tell from rows how long a line may be, None if the workspace hands variables to servers.
 
     Args:
@@ -424,6 +429,6 @@ def _longest_line(commands: Iterable[Command], has_env: bool | None) -> int | No
     """
     told = next((command for command in commands if command.status in STATUSES), None)
     if told is None:
-        return SHORT if has_env is False else None
+        return LINE_LENGTH_2024 if has_env is False else None
     # The status of workspaces without variables is an object.
-    return None if told.may_have_chunks else LONG if told.scheduled_at else SHORT
+    return None if told.may_have_chunks else LINE_LENGTH if told.scheduled_at else LINE_LENGTH_2024

@@ -18,13 +18,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt
 
-from .check_selection import OF_HOSTS, PREFIX
+from .check_selection import HOST_OPTIONS, VARIABLE_PREFIX
 from .checks import Check
 
 #: The variable whose values of all hosts are joined.
-WAIVERS = f"{PREFIX}waivers"
+WAIVERS_VARIABLE = f"{VARIABLE_PREFIX}waivers"
 #: Variables that have one value for the whole audit, by the options of the module.
-OF_PLAY = {
+PLAY_VARIABLES = {
     "compare_to": "audit_compare_to",
     "dest": "audit_report_dir",
     "fail_on": "audit_fail_on",
@@ -37,7 +37,7 @@ OF_PLAY = {
 }
 #: These are compared as they are written.
 _MAY_NAME_THE_TIME = ("audit_compare_to", "audit_report_dir", "audit_title")
-_VARIABLES = {**OF_PLAY, **{name: f"{PREFIX}{name}" for name in (*OF_HOSTS, "waivers")}}
+_VARIABLES = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Host:
     settings: Settings
 
 
-def server_of(name: str, server_id: Any) -> str:
+def get_server_reference(name: str, server_id: Any) -> str:
     """Return the UUID of a host's server from its variable, else the host's name."""
     return normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
 
@@ -105,13 +105,13 @@ def is_plain(value: Any) -> bool:
     return isinstance(value, (int, float, type(None)))
 
 
-def refuse_different(first: HostVariables, other: HostVariables) -> None:
+def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
     """Compare what two hosts say where an audit has one value.
 
     Raises:
         UsageError: which variable differs, and between which hosts.
     """
-    for variable in OF_PLAY.values():
+    for variable in PLAY_VARIABLES.values():
         one, two = ((of.written if variable in _MAY_NAME_THE_TIME else of).get(variable) for of in (first, other))
         if one != two:
             names = [variables.written["inventory_hostname"] for variables in (first, other)]
@@ -119,7 +119,7 @@ def refuse_different(first: HostVariables, other: HostVariables) -> None:
             raise UsageError(variable, problem, "Set it in the play, for the group all only, or with -e.")
 
 
-def in_role(error: UsageError) -> UsageError:
+def to_role_error(error: UsageError) -> UsageError:
     """Return an error that names the variable of the role in place of the option of the module."""
     # The place in an option may follow it, as in: checks, check 2 (disk).
     name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]

@@ -20,26 +20,24 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-
 from .checks import RESULTS, Check
 
 #: The shell of the API in which code can be carried, and the label that reviewers see in the line.
-CARRYING_SHELL, LABEL = "system", "alpacon-audit"
+SHELL, LABEL = "system", "alpacon-audit"
 #: So much of what a check writes is kept, in bytes; more of what another tool says about many things.
-LARGEST_OUTPUT, LARGEST_RESULTS = 64 * 1024, 4 * 1024 * 1024
+MAX_OUTPUT_BYTES, MAX_RESULTS_BYTES = 64 * 1024, 4 * 1024 * 1024
 #: The variable with the seconds that all checks have together, and these seconds if nobody sets it.
-SECONDS, DEFAULT_SECONDS = "AUDIT_SECONDS", 240
+SECONDS_VARIABLE, DEFAULT_SECONDS = "AUDIT_SECONDS", 240
 #: The agent ends each command after 30 minutes.
 _MOST_SECONDS = 1500
 _PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
 #: How timeout ends if it has ended a program: with SIGTERM, or with SIGKILL.
 _ENDED, _KILLED = 124, 137
-_SAID = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
-#: The longest line of workspaces of 2024, and of all others, in characters.
-SHORT, LONG = 512, LINE_LENGTH
+_STATUS = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
+#: The longest line of workspaces of 2024, in characters.
+LINE_LENGTH_2024 = 512
 #: What a line prints, and nothing else, where its check does not apply.
-NOT_APPLIED = "[does not apply]"
+NOT_APPLICABLE_OUTPUT = "[does not apply]"
 
 # Descriptors: 3 is the output that the agent reads, 4 the end of a check, 5 what it writes. The shell of a check waits
 # for what reads its output, and that reads on after SIGTERM: timeout ends only what the check has started.
@@ -121,12 +119,12 @@ class CheckAnswer:
     out_of_time: int = 0
 
 
-def seconds_for(wait_timeout: float) -> str:
+def get_time_budget(wait_timeout: float) -> str:
     """Return the time for all checks of a command that is awaited for so long; the rest is for its way."""
     return str(max(1, min(int(wait_timeout * 0.8), _MOST_SECONDS)))
 
 
-def compose(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
+def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
     """Return a label and the code that runs these checks for one account, those with a long timeout last.
 
     Args:
@@ -134,18 +132,24 @@ def compose(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
     """
     texts = list(dict.fromkeys(check.functions for check in checks if check.functions))
     names = {text: f"alpacon_functions_{number}" for number, text in enumerate(texts)}
-    code = _CODE.replace("@SHELL@", shell).replace("@SECONDS@", SECONDS).replace("@DEFAULT@", str(DEFAULT_SECONDS))
+    code = (
+        _CODE.replace("@SHELL@", shell)
+        .replace("@SECONDS@", SECONDS_VARIABLE)
+        .replace("@DEFAULT@", str(DEFAULT_SECONDS))
+    )
     parts = [code, *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
     for check in sorted(checks, key=lambda check: check.timeout):
         first = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
         values = assignments(check.parameters)
         line = first + shlex.quote(values + check.line)
         condition = first + shlex.quote(values + check.applies_if) if check.applies_if else "''"
-        parts.append(f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {_room(check)} {line} {condition}\n")
+        parts.append(
+            f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n"
+        )
     return LABEL, "".join(parts)
 
 
-def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
+def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
     """Return the complete answers in the output of a payload, by the names of checks."""
     asked = {check.name: check for check in checks}
     answers: dict[str, CheckAnswer] = {}
@@ -157,19 +161,19 @@ def read(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
         name, _blank, said = last.decode("ascii", "replace").partition(" ")
         # Where output is lost, the beginning of one part may stand before the end of another.
         check = asked.get(unquote(name)) if first == name.encode() else None
-        answer = _answer(check, said, output) if check else None
+        answer = _parse_answer(check, said, output) if check else None
         if check and answer:
             answers[check.name] = answer
     return answers
 
 
-def _room(check: Check) -> int:
-    return LARGEST_RESULTS if check.kind == RESULTS else LARGEST_OUTPUT
+def _get_max_bytes(check: Check) -> int:
+    return MAX_RESULTS_BYTES if check.kind == RESULTS else MAX_OUTPUT_BYTES
 
 
-def line_of(check: Check) -> str:
+def build_line(check: Check) -> str:
     """Return the line that runs one check in a workspace without env."""
-    condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLIED}'; exit; }}\n"
+    condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLICABLE_OUTPUT}'; exit; }}\n"
     parts = [assignments(check.parameters), check.functions, condition if check.applies_if else "", check.line]
     code = "\n".join(filter(None, (part.strip() for part in parts)))
     if "\n" not in code:
@@ -179,10 +183,10 @@ def line_of(check: Check) -> str:
     return f'LC_ALL=C sh -c "$(printf %b {shlex.quote(escaped)})"'
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return the value of a parameter for the shell: a list is separated by blanks."""
     if isinstance(value, list):
-        return " ".join(map(shown, value))
+        return " ".join(map(format_value, value))
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
@@ -190,12 +194,12 @@ def shown(value: Any) -> str:
 
 def assignments(parameters: Mapping[str, Any]) -> str:
     """Return code that sets parameters, a line each."""
-    return "".join(f"{name}={shlex.quote(shown(value))}\n" for name, value in parameters.items())
+    return "".join(f"{name}={shlex.quote(format_value(value))}\n" for name, value in parameters.items())
 
 
-def _answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
+def _parse_answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
     """Parse an answer, or return None if its last line is not complete."""
-    found = _SAID.fullmatch(said)
+    found = _STATUS.fullmatch(said)
     if not found:
         return None
     rc, seconds, status = found[2], int(found[3]), int(found[4] or 0)
@@ -206,7 +210,7 @@ def _answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
         int(rc or status),
         output.decode("utf-8", "replace"),
         # The head of BusyBox takes more than it keeps, so that a full output counts as the beginning of a longer one.
-        complete=len(output) < _room(check) and status != _KILLED and not (ended and not rc),
+        complete=len(output) < _get_max_bytes(check) and status != _KILLED and not (ended and not rc),
         applies=not found[1],
         ran=seconds > 0,
         out_of_time=seconds if ended and not (rc or found[1]) else 0,

@@ -11,8 +11,11 @@ import re
 import pytest
 import yaml
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import OF_HOSTS, read_library
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import OF_PLAY, WAIVERS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
+    HOST_OPTIONS,
+    load_check_sets,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import PLAY_VARIABLES, WAIVERS_VARIABLE
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -30,23 +33,23 @@ def test_choices_and_defaults_are_those_of_the_module(name: str) -> None:
 
 def test_the_defaults_are_documented() -> None:
     assert {name: option["default"] for name, option in OPTIONS.items() if "default" in option} == DEFAULTS
-    own = {f"audit_{name}" for name in OF_HOSTS}
+    own = {f"audit_{name}" for name in HOST_OPTIONS}
     assert set(OPTIONS) - set(DEFAULTS) == own
-    assert {*own, *OF_PLAY.values(), WAIVERS} == set(OPTIONS)
+    assert {*own, *PLAY_VARIABLES.values(), WAIVERS_VARIABLE} == set(OPTIONS)
     head = (ROOT / "playbooks/audit.yml").read_text(encoding="utf-8").split("- name:")[0]
     assert "ansible-doc -t role herdops.alpacon.audit describes them" in head
 
 
 def test_spec_and_guide_name_what_hosts_have_variables_for() -> None:
     [told] = [words for words in SPECS["argument_specs"]["main"]["description"] if "variables of each host" in words]
-    assert set(re.findall(r"O\((\w+)\)", told)) == {WAIVERS, *(f"audit_{name}" for name in OF_HOSTS)}
+    assert set(re.findall(r"O\((\w+)\)", told)) == {WAIVERS_VARIABLE, *(f"audit_{name}" for name in HOST_OPTIONS)}
     guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
     [told] = re.findall(r"These variables may differ by group and host:(.*?)the parameters", guide, re.DOTALL)
-    assert re.findall(r"``(\w+)``", told) == [f"audit_{name}" for name in OF_HOSTS]
+    assert re.findall(r"``(\w+)``", told) == [f"audit_{name}" for name in HOST_OPTIONS]
 
 
 def test_the_check_sets_are_those_that_there_are() -> None:
-    library = read_library(ROOT / "roles/audit/files/checks")
+    library = load_check_sets(ROOT / "roles/audit/files/checks")
     assert set(library) <= set(OPTIONS["audit_check_sets"]["choices"])
     assert all(check.set == name and check.title and check.remedy for name in library for check in library[name])
     parameters = {name for checks in library.values() for check in checks for name in check.parameters}

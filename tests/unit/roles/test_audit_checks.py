@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import read_library
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import line_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import load_check_sets
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import build_line
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 _FILES = sorted((ROOT / "roles/audit/files/checks").glob("*.yml"))
@@ -51,9 +51,9 @@ def test_each_says_what_it_is(check: Row) -> None:
 
 
 def test_each_fits_into_a_line() -> None:
-    checks = [check for asked in read_library(_FILES[0].parent).values() for check in asked]
+    checks = [check for asked in load_check_sets(_FILES[0].parent).values() for check in asked]
     assert len(checks) <= 40
-    assert not {check.name: size for check in checks if (size := len(line_of(check))) > LINE_LENGTH}
+    assert not {check.name: size for check in checks if (size := len(build_line(check))) > LINE_LENGTH}
 
 
 @pytest.mark.skipif(_SHELLCHECK is None, reason="shellcheck is not there")

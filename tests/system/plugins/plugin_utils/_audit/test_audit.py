@@ -30,7 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import collection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import result_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
 FOUND = {"hello": "passed", "space": "failed"}
@@ -384,7 +384,7 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     done = audit_hosts(options(current, HELLO), [elsewhere, *hosts("web-01")], Run(warn=pytest.fail))
     assert [(result["host"], result["outcome"]) for result in done.report["results"]] == [("web-01", "passed")]
     assert "could not be asked: An answer could not be dealt with: ZeroDivisionError" in done.report["refusal"]
-    assert result_of(done)["failed"]
+    assert build_result(done)["failed"]
 
 
 def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import (
-    LOOKED_AT,
-    CheckOutcome,
+    MAX_EVALUATED,
+    Evaluation,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import judge as judge_answer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import evaluate as evaluate_answer
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 
-def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> CheckOutcome:
+def evaluate(given: Row, output: str = "", rc: int = 0, **answer: Any) -> Evaluation:
     """Return the outcome of an answer to a check with these keys."""
-    [check] = read_checks("checks", [{"name": "it", "line": "true", **given}])
-    return judge_answer(check, CheckAnswer(rc, output, **answer))
+    [check] = parse_checks("checks", [{"name": "it", "line": "true", **given}])
+    return evaluate_answer(check, CheckAnswer(rc, output, **answer))
 
 
 # What answers mean
@@ -48,12 +48,12 @@ def judge(given: Row, output: str = "", rc: int = 0, **answer: Any) -> CheckOutc
     ],
 )
 def test_judging(given: Row, output: str, rc: int, outcome: str) -> None:
-    assert judge(given, output, rc).outcome == outcome
+    assert evaluate(given, output, rc).outcome == outcome
 
 
 @pytest.mark.parametrize("text", ["\u0663", "9" * 5000, "9" * 400 + ".0", "nan"])
 def test_text_that_is_no_number(text: str) -> None:
-    assert judge({"number": ">= 0"}, text).outcome == "unknown"
+    assert evaluate({"number": ">= 0"}, text).outcome == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -68,29 +68,29 @@ def test_text_that_is_no_number(text: str) -> None:
     ],
 )
 def test_messages(given: Row, output: str, rc: int, message: str) -> None:
-    assert judge(given, output, rc).message == message
+    assert evaluate(given, output, rc).message == message
 
 
 # Answers that are not whole
 
 
 def test_an_exit_code_that_the_workspace_did_not_tell() -> None:
-    untold = judge({}, rc=1, rc_stated=False)
+    untold = evaluate({}, rc=1, rc_stated=False)
     assert (untold.outcome, untold.message) == ("failed", "The exit code is not 0.")
-    assert judge({}, rc=0, rc_stated=False).outcome == "passed"
+    assert evaluate({}, rc=0, rc_stated=False).outcome == "passed"
 
 
 @pytest.mark.parametrize("given", [{"matches": "a"}, {"absent": "b"}, {"number": "<= 9"}])
 def test_output_with_a_hole_proves_nothing(given: Row) -> None:
-    assert judge(given, "a 1").outcome == "passed"
-    assert judge(given, "a 1", complete=False).outcome == "unknown"
+    assert evaluate(given, "a 1").outcome == "passed"
+    assert evaluate(given, "a 1", complete=False).outcome == "unknown"
     # It may show enough.
-    assert judge({"absent": "1"}, "a 1", complete=False).outcome == "failed"
+    assert evaluate({"absent": "1"}, "a 1", complete=False).outcome == "failed"
 
 
 def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
-    assert judge({"matches": "end"}, " " * LOOKED_AT + "end").outcome == "unknown"
-    assert judge({"matches": "end"}, " " * (LOOKED_AT - 3) + "end").outcome == "passed"
+    assert evaluate({"matches": "end"}, " " * MAX_EVALUATED + "end").outcome == "unknown"
+    assert evaluate({"matches": "end"}, " " * (MAX_EVALUATED - 3) + "end").outcome == "passed"
 
 
 # Problems
@@ -110,38 +110,38 @@ def test_no_more_than_the_beginning_of_an_output_is_looked_at() -> None:
     ],
 )
 def test_problems(output: str, outcome: str, message: str) -> None:
-    judged = judge({"kind": "problems"}, output, rc=3)
-    assert (judged.outcome, judged.message) == (outcome, message)
+    evaluation = evaluate({"kind": "problems"}, output, rc=3)
+    assert (evaluation.outcome, evaluation.message) == (outcome, message)
 
 
 def test_many_problems_are_counted() -> None:
     output = "".join(f"problem: {number} is {'x' * 300}\n" for number in range(100)) + "done\n"
-    judged = judge({"kind": "problems"}, output)
-    assert judged.message.endswith("And 80 more.")
-    assert len(judged.message) < 5000
+    evaluation = evaluate({"kind": "problems"}, output)
+    assert evaluation.message.endswith("And 80 more.")
+    assert len(evaluation.message) < 5000
 
 
 def test_one_long_problem_is_shown_whole_or_cut_with_an_ellipsis() -> None:
     updates = ", ".join(f"package-{number}" for number in range(90))
-    assert judge({"kind": "problems"}, f"problem: {updates}\ndone\n").message == f"{updates}."
-    assert judge({"kind": "problems"}, f"problem: {updates * 9}\ndone\n").message.endswith("\u2026")
+    assert evaluate({"kind": "problems"}, f"problem: {updates}\ndone\n").message == f"{updates}."
+    assert evaluate({"kind": "problems"}, f"problem: {updates * 9}\ndone\n").message.endswith("\u2026")
 
 
 def test_problems_of_an_answer_that_is_not_whole() -> None:
-    assert judge({"kind": "problems"}, "done", complete=False).outcome == "unknown"
-    assert judge({"kind": "problems"}, "problem: a", complete=False).outcome == "failed"
+    assert evaluate({"kind": "problems"}, "done", complete=False).outcome == "unknown"
+    assert evaluate({"kind": "problems"}, "problem: a", complete=False).outcome == "failed"
     for given in ({"kind": "problems"}, {"matches": "x"}):
-        assert judge(given, "problem: none", rc=1, applies=False).outcome == "not_applicable"
+        assert evaluate(given, "problem: none", rc=1, applies=False).outcome == "not_applicable"
 
 
 @pytest.mark.parametrize("given", [{"kind": "problems"}, {"absent": "k"}])
 def test_an_answer_that_took_too_long(given: Row) -> None:
-    late = judge(given, "looked\n", rc=124, out_of_time=9)
+    late = evaluate(given, "looked\n", rc=124, out_of_time=9)
     assert (late.outcome, late.message) == (
         "unknown",
         "The server took longer than 9 s, which is what was left of wait_timeout.",
     )
-    assert judge({"kind": "problems"}, "problem: a", rc=124, out_of_time=9).outcome == "failed"
+    assert evaluate({"kind": "problems"}, "problem: a", rc=124, out_of_time=9).outcome == "failed"
 
 
 @pytest.mark.parametrize(
@@ -153,5 +153,5 @@ def test_an_answer_that_took_too_long(given: Row) -> None:
     ],
 )
 def test_where_the_reason_stands(given: Row, output: str, evidence: str) -> None:
-    assert output[judge(given, output).evidence :].startswith(evidence)
-    assert judge({"matches": "z"}, "aa\n").evidence is None
+    assert output[evaluate(given, output).evidence :].startswith(evidence)
+    assert evaluate({"matches": "z"}, "aa\n").evidence is None

@@ -12,11 +12,11 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
-    Plans,
-    choose_checks,
-    read_library,
+    CheckSelector,
+    filter_checks,
+    load_check_sets,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, parse_checks
 
 CHECK = "{name: NAME, line: 'true'}"
 
@@ -30,13 +30,13 @@ def folder_of(tmp_path: Path, **files: str) -> Path:
 
 def names_in(folder: Path) -> dict[str, list[str]]:
     """The names of the checks in each set of a folder."""
-    return {name: [check.name for check in checks] for name, checks in read_library(folder).items()}
+    return {name: [check.name for check in checks] for name, checks in load_check_sets(folder).items()}
 
 
 def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
     sets = {name: f"checks: [{CHECK.replace('NAME', name[0])}]" for name in ("b__yml", "a__yaml")}
     assert names_in(folder_of(tmp_path, **sets)) == {"a": ["a"], "b": ["b"]}
-    assert [check.set for checks in read_library(tmp_path).values() for check in checks] == ["a", "b"]
+    assert [check.set for checks in load_check_sets(tmp_path).values() for check in checks] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
 )
 def test_mistakes_in_check_sets_are_told(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        read_library(folder_of(tmp_path, **files))
+        load_check_sets(folder_of(tmp_path, **files))
     assert str(raised.value).startswith(message)
 
 
 def test_names_may_be_numbers() -> None:
-    plans = Plans({}, {"checks": [{"name": name, "line": "true"} for name in ("1", "a")]})
-    one, a = plans.of("web-01", {"audit_severities": {1: "low", "a": "info"}})
+    selector = CheckSelector({}, {"checks": [{"name": name, "line": "true"} for name in ("1", "a")]})
+    one, a = selector.select("web-01", {"audit_severities": {1: "low", "a": "info"}})
     assert (one.severity, a.severity) == ("low", "info")
 
 
@@ -76,7 +76,7 @@ checks:
   parameters: {deep: 1, <<: *common, most: 2}
 - {<<: *first, name: c}
 """
-    [_a, b, c] = read_library(folder_of(tmp_path, a__yml=text))["a"]
+    [_a, b, c] = load_check_sets(folder_of(tmp_path, a__yml=text))["a"]
     assert (b.parameters, c.name, c.line) == ({"deep": 1, "most": 2, "least": 1}, "c", "x")
 
 
@@ -85,13 +85,13 @@ checks:
 
 def named(name: str) -> Check:
     """A check with this name."""
-    [check] = read_checks("checks", [{"name": name, "line": "true"}])
+    [check] = parse_checks("checks", [{"name": name, "line": "true"}])
     return check
 
 
 def test_leaving_out_and_other_severities() -> None:
     checks = [named("one"), named("two"), named("three")]
-    chosen = choose_checks(checks, ["two"], {"three": "critical", "two": "low"})
+    chosen = filter_checks(checks, ["two"], {"three": "critical", "two": "low"})
     assert [(one.name, one.severity) for one in chosen] == [("one", "high"), ("three", "critical")]
 
 
@@ -110,5 +110,5 @@ def test_leaving_out_and_other_severities() -> None:
 )
 def test_bad_choices(skip: list[str], severities: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        choose_checks([named("one"), named("two")], skip, severities)
+        filter_checks([named("one"), named("two")], skip, severities)
     assert str(raised.value) == message

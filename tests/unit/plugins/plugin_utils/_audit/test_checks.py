@@ -14,8 +14,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import (
     Check,
-    read_checks,
-    read_parameter,
+    parse_checks,
+    parse_parameter,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 def check(**given: Any) -> Check:
     """A check with these keys."""
-    [read] = read_checks("checks", [{"name": "it", "line": "true", **given}])
+    [read] = parse_checks("checks", [{"name": "it", "line": "true", **given}])
     return read
 
 
@@ -71,7 +71,7 @@ def test_what_is_expected_in_words() -> None:
 def test_bad_checks(given: Row, message: str) -> None:
     whole = {"name": "it", "line": "true", **given}
     with pytest.raises(UsageError) as raised:
-        read_checks("checks", [{key: value for key, value in whole.items() if value is not None}])
+        parse_checks("checks", [{key: value for key, value in whole.items() if value is not None}])
     assert message in str(raised.value)
 
 
@@ -84,9 +84,9 @@ def test_bad_checks(given: Row, message: str) -> None:
 )
 def test_the_check_that_is_wrong_is_named(second: Row, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        read_checks("checks", [{"name": "one", "line": "true"}, second])
+        parse_checks("checks", [{"name": "one", "line": "true"}, second])
     with pytest.raises(UsageError, match="checks: there is no check"):
-        read_checks("checks", [])
+        parse_checks("checks", [])
 
 
 def test_a_check_without_a_severity_is_as_bad_as_what_fails_an_audit() -> None:
@@ -119,7 +119,7 @@ def test_values_of_parameters() -> None:
     ],
 )
 def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
-    assert read_parameter("audit_x", default, given) == value
+    assert parse_parameter("audit_x", default, given) == value
 
 
 @pytest.mark.parametrize(
@@ -134,5 +134,5 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
 )
 def test_values_of_other_kinds(default: Any, given: Any, message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        read_parameter("audit_x", default, given)
+        parse_parameter("audit_x", default, given)
     assert message in str(raised.value)

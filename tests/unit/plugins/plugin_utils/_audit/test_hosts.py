@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
     HostVariables,
-    in_role,
-    refuse_different,
+    refuse_differing_values,
+    to_role_error,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -28,9 +28,9 @@ def host(name: str, value: object) -> HostVariables:
 
 
 def test_hosts_that_differ_in_what_is_one_for_the_play_are_named() -> None:
-    refuse_different(host("web-01", "low"), host("web-02", "low"))
+    refuse_differing_values(host("web-01", "low"), host("web-02", "low"))
     with pytest.raises(UsageError, match=r"^audit_fail_on: .* differs: web-01 has low, web-02 has high. Set it in "):
-        refuse_different(host("web-01", "low"), host("web-02", "high"))
+        refuse_differing_values(host("web-01", "low"), host("web-02", "high"))
 
 
 def test_waivers_are_joined_each_once() -> None:
@@ -57,4 +57,4 @@ def test_waivers_of_a_host_that_are_no_list_of_dictionaries(given: object) -> No
     ],
 )
 def test_an_error_names_the_variable_of_the_role(option: str, named: str) -> None:
-    assert str(in_role(UsageError(option, "it is dest", "Give dest."))) == f"{named}: it is dest. Give dest."
+    assert str(to_role_error(UsageError(option, "it is dest", "Give dest."))) == f"{named}: it is dest. Give dest."

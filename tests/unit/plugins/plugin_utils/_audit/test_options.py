@@ -10,7 +10,7 @@ import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
@@ -41,5 +41,5 @@ def test_bad_input_is_refused(given: Row, message: str) -> None:
         ArgumentSpecValidator(SPEC).validate({"checks": [{"name": "a", "line": "x"}], **given}).validated_parameters
     )
     with pytest.raises(UsageError) as raised:
-        AuditOptions.from_options(options, [read_checks("checks", options["checks"])] if options["checks"] else [])
+        AuditOptions.from_options(options, [parse_checks("checks", options["checks"])] if options["checks"] else [])
     assert str(raised.value).startswith(message)

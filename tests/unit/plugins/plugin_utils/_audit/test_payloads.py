@@ -16,15 +16,15 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import IncompleteFrame, read_frame
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import read_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import (
-    LARGEST_OUTPUT,
-    SECONDS,
+    MAX_OUTPUT_BYTES,
+    SECONDS_VARIABLE,
     CheckAnswer,
-    compose,
-    line_of,
-    read,
-    seconds_for,
+    build_line,
+    build_script,
+    get_time_budget,
+    parse_answers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -41,12 +41,12 @@ def ask(
     shell: str, *given: Row, functions: str = "", path: str = "/usr/bin:/bin", seconds: int = 100, **parameters: Any
 ) -> dict[str, CheckAnswer]:
     """The answers of this machine to checks with these keys."""
-    checks = read_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
-    _label, body = compose([check.with_parameters(parameters) for check in checks], shell)
+    checks = parse_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
+    _label, body = build_script([check.with_parameters(parameters) for check in checks], shell)
     argv = [*shlex.split(shell), "-c", f"{PART_WRITER}{body}"]
-    env = {"PATH": path, "LANG": "C.UTF-8", SECONDS: str(seconds)}
+    env = {"PATH": path, "LANG": "C.UTF-8", SECONDS_VARIABLE: str(seconds)}
     done = subprocess.run(argv, capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.DEVNULL)
-    return read(read_parts(done.stdout), checks)
+    return parse_answers(read_parts(done.stdout), checks)
 
 
 @pytest.fixture(params=SHELLS)
@@ -107,8 +107,8 @@ def test_parameters_and_functions(shell: str) -> None:
 
 
 def test_a_line_begins_behind_its_functions() -> None:
-    [check] = read_checks("checks", [{"name": "a", "line": "f", "applies_if": " "}], "f() { echo hi; }")
-    assert subprocess.run(["/bin/sh", "-c", line_of(check)], capture_output=True, check=True).stdout == b"hi\n"
+    [check] = parse_checks("checks", [{"name": "a", "line": "f", "applies_if": " "}], "f() { echo hi; }")
+    assert subprocess.run(["/bin/sh", "-c", build_line(check)], capture_output=True, check=True).stdout == b"hi\n"
 
 
 def test_a_check_that_does_not_apply(shell: str) -> None:
@@ -166,12 +166,12 @@ def test_checks_leave_cpu_and_disk_to_others() -> None:
 
 @pytest.mark.parametrize(("wait_timeout", "seconds"), [(300.0, "240"), (0.5, "1"), (7200.0, "1500")])
 def test_the_time_of_all_checks_is_less_than_that_of_their_command(wait_timeout: float, seconds: str) -> None:
-    assert seconds_for(wait_timeout) == seconds
+    assert get_time_budget(wait_timeout) == seconds
 
 
 def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
-    checks = read_checks("checks", [{"name": "a", "line": "echo a"}, {"name": "b", "line": "echo b; sleep 60"}])
-    packed = pack(*compose(checks, shell), in_parts=True)
+    checks = parse_checks("checks", [{"name": "a", "line": "echo a"}, {"name": "b", "line": "echo b; sleep 60"}])
+    packed = pack(*build_script(checks, shell), in_parts=True)
     argv = [*shlex.split(shell), "-c", packed.env["BODY"], "label", f"sha256:{packed.digest}"]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, env={"PATH": "/usr/bin:/bin", **packed.env}, text=True
@@ -183,7 +183,7 @@ def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
         process.kill()
     with pytest.raises(IncompleteFrame) as raised:
         read_frame(packed.digest, output)
-    assert read(raised.value.stdout, checks) == {"a": CheckAnswer(0, "a\n")}
+    assert parse_answers(raised.value.stdout, checks) == {"a": CheckAnswer(0, "a\n")}
 
 
 def test_no_more_is_kept_than_fits(shell: str) -> None:
@@ -193,7 +193,7 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
         {"line": "yes | head -c 60000"},
         {"line": "yes | head -c 300000", "kind": "results", "results": {"format": "tap"}},
     )
-    assert (answers["c0"].rc, answers["c0"].complete, len(answers["c0"].output)) == (7, False, LARGEST_OUTPUT)
+    assert (answers["c0"].rc, answers["c0"].complete, len(answers["c0"].output)) == (7, False, MAX_OUTPUT_BYTES)
     assert (answers["c1"].complete, len(answers["c1"].output)) == (True, 60_000)
     assert (answers["c2"].complete, len(answers["c2"].output)) == (True, 300_000)
 
@@ -212,5 +212,5 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
     ],
 )
 def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:
-    checks = read_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
-    assert list(read(printed, checks)) == names
+    checks = parse_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
+    assert list(parse_answers(printed, checks)) == names

@@ -20,15 +20,15 @@ import jsonschema
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection import AuditedHost, WorkspaceAudit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, parse_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection import AuditedHost, WorkspaceCollector
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import list_remediations
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, judge
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Response, evaluate
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
@@ -43,12 +43,12 @@ def report_of(**plans: Sequence[Check]) -> Row:
     audited = [AuditedHost(host, Server(f"id of {host.name}"), list(host.checks)) for host in hosts]
     for one in audited:
         answer = CheckAnswer(0, "50")
-        one.replies = {check.name: Reply(judge(check, answer), 0, "50", complete=True) for check in one.checks}
+        one.responses = {check.name: Response(evaluate(check, answer), 0, "50", complete=True) for check in one.checks}
     client = SimpleNamespace(settings=SETTINGS, requests=0)
     audit: Any = SimpleNamespace(hosts=audited, client=client, refusal="", submitted=0)
     given = {name: spec.get("default") for name, spec in SPEC.items()}
     options = AuditOptions.from_options(given, list(plans.values()))
-    audits: list[WorkspaceAudit] = [audit]
+    audits: list[WorkspaceCollector] = [audit]
     report = build_report(options, hosts, audits, datetime.now(timezone.utc))
     jsonschema.validate(report, SCHEMA)
     return report
@@ -57,7 +57,7 @@ def report_of(**plans: Sequence[Check]) -> Row:
 def test_what_a_host_has_differently_is_in_the_report() -> None:
     weak = {**LOAD, "parameters": {"load_max": 1000}, "severity": "low", "remedy": "Call the web team."}
     alike = {"name": "alike", "line": "echo 50"}
-    report = report_of(db=read_checks("checks", [LOAD, alike], ""), web=read_checks("checks", [weak, alike], ""))
+    report = report_of(db=parse_checks("checks", [LOAD, alike], ""), web=parse_checks("checks", [weak, alike], ""))
     assert [check["parameters"] for check in report["checks"]] == [{"load_max": 10}, {}]
     own = {**{key: weak[key] for key in ("severity", "remedy", "parameters")}, "expected": ANY}
     assert [server["differs"] for server in report["servers"]] == [{}, {"load": own}]

@@ -13,8 +13,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, read_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Reply, replies_of
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, parse_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Response, parse_responses
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import FORMATS
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, current_row
 
@@ -22,14 +22,14 @@ ROWS = "a:pass\nb:fail\nc:pass\nd:pa"
 CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
 
 
-def reply(output: Output, rc: int = 0, carried: bool = True, given: Check | None = None) -> Reply:
+def response(output: Output, rc: int = 0, carried: bool = True, given: Check | None = None) -> Response:
     """What came back for a check, which is that of a scanner unless another one is given."""
-    check = given or read_checks("checks", [CHECK])[0]
+    check = given or parse_checks("checks", [CHECK])[0]
     command = Command(
         id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
     )
     job = Job(command.server, command=command, outcome=Outcome.SUCCESS, output=output)
-    return replies_of(job, [check], carried)[check.name]
+    return parse_responses(job, [check], carried)[check.name]
 
 
 def part(said: str, output: str = ROWS, name: str = "it") -> Output:
@@ -48,14 +48,14 @@ def part(said: str, output: str = ROWS, name: str = "it") -> Output:
     ],
 )
 def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
-    known = reply(part(said))
+    known = response(part(said))
     assert [(one.name, one.outcome) for one in known.named] == [
         ("a", "passed"),
         ("b", "failed"),
         ("missing-results", "unknown"),
     ]
     assert known.named[-1].message.startswith(why)
-    assert not known.stays
+    assert not known.is_reusable
 
 
 #: What scanners write that come to their ends, a few tests that all pass.
@@ -71,11 +71,11 @@ WHOLE = {
 @pytest.mark.parametrize("kind", FORMATS)
 def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str) -> None:
     of_json = {"outcome": "ok", "name": "id", "words": {"passed": ["true"]}} if kind == "json" else {}
-    [check] = read_checks("checks", [{"name": "it", "line": "scan", "results": {"format": kind, **of_json}}])
+    [check] = parse_checks("checks", [{"name": "it", "line": "scan", "results": {"format": kind, **of_json}}])
 
     def has_passed(output: str, rc: int) -> bool:
-        known = reply(part(f"rc {rc} in 30 by 0", output), given=check)
-        return known.judged.outcome == "passed" and all(one.outcome == "passed" for one in known.named)
+        known = response(part(f"rc {rc} in 30 by 0", output), given=check)
+        return known.evaluation.outcome == "passed" and all(one.outcome == "passed" for one in known.named)
 
     whole = WHOLE[kind]
     assert has_passed(whole, 0)
@@ -96,25 +96,25 @@ def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str)
     ],
 )
 def test_what_the_time_of_a_check_means(said: str, outcome: str, message: str) -> None:
-    [check] = read_checks("checks", [{"name": "mount", "line": "ls /mnt", "absent": "x"}])
-    known = reply(part(said, "", "mount"), given=check)
-    assert (known.judged.outcome, known.reached) == (outcome, True)
-    assert message in known.judged.message
+    [check] = parse_checks("checks", [{"name": "mount", "line": "ls /mnt", "absent": "x"}])
+    known = response(part(said, "", "mount"), given=check)
+    assert (known.evaluation.outcome, known.reached) == (outcome, True)
+    assert message in known.evaluation.message
 
 
 def test_answers_count_however_their_command_ended() -> None:
-    checks = read_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
+    checks = parse_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
     row = current_row(status="failed", success=False, exit_code=-1)
     output = replace(part("rc 0 in 30 by 0", "x", "a"), complete=False, note="What it wrote is not known.")
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
-    done = replies_of(job, checks, True)
-    assert [done[name].judged.outcome for name in "ab"] == ["passed", "unknown"]
-    assert done["b"].judged.message.startswith("It ended early: a signal ended it")
+    done = parse_responses(job, checks, True)
+    assert [done[name].evaluation.outcome for name in "ab"] == ["passed", "unknown"]
+    assert done["b"].evaluation.message.startswith("It ended early: a signal ended it")
 
 
 def test_an_output_with_gaps_has_no_result() -> None:
-    known = reply(Output(f"{ROWS}\n", complete=False), carried=False)
-    assert (known.judged.outcome, known.named) == ("unknown", ())
+    known = response(Output(f"{ROWS}\n", complete=False), carried=False)
+    assert (known.evaluation.outcome, known.named) == ("unknown", ())
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_an_output_with_gaps_has_no_result() -> None:
 )
 def test_what_may_not_have_run_is_no_answer(fields: dict[str, str], refused: str, reason: str) -> None:
     row = current_row(status="failed", success=False, **fields)
-    [check] = read_checks("checks", [CHECK])
+    [check] = parse_checks("checks", [CHECK])
     output = Output("", refused=refused)
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
-    done = replies_of(job, [check], True)["it"]
-    assert (done.judged.outcome, done.reached) == ("unknown", False)
-    assert done.judged.message == f"{reason} Id {job.id}."
+    done = parse_responses(job, [check], True)["it"]
+    assert (done.evaluation.outcome, done.reached) == ("unknown", False)
+    assert done.evaluation.message == f"{reason} Id {job.id}."
