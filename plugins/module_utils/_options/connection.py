@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that every task reaches its workspace with."""
+"""Parse the connection options of a task into :class:`.Settings`."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,10 +16,7 @@ from .._api.errors import UsageError
 from .._api.settings import URL_EXAMPLE, Settings, Warn, check_host
 from .values import check_credential, parse_boolean, parse_number
 
-#: The longest that a request may be told to take, in seconds.
-_LONGEST_TIMEOUT = 7 * 86400
-
-#: Variables and the environment are looked into on the controller, which knows whose token is in them.
+#: No defaults from variables or the environment: the controller reads those, and knows the workspace of each token.
 CONNECTION: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},
     "token": {"type": "str", "no_log": True},
@@ -29,18 +27,15 @@ CONNECTION: dict[str, dict[str, Any]] = {
 
 
 def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True) -> Settings:
-    """Check the connection options of a task or plugin; :class:`UsageError` says which one is wrong.
+    """Check connection options; :class:`UsageError` names the wrong one.
 
-    Values may be texts, as variables and the environment have them; what is empty counts as left out.
+    Values may be texts, as in variables and the environment. An empty one counts as left out.
 
     Args:
-        warn: takes each of :attr:`.Settings.warnings`.
+        warn: Receives each of :attr:`.Settings.warnings`.
     """
-    needed = {"url": "the base URL of the workspace", "token": "an API or service token"}
-    if not needs_token:
-        del needed["token"]
-    for name, meaning in needed.items():
-        if not str(options.get(name) or "").strip():
+    for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
+        if not str(options.get(name) or "").strip() and (name == "url" or needs_token):
             raise UsageError(
                 name,
                 f"{meaning} is missing",
@@ -50,18 +45,18 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
             )
     given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
     settings = Settings(
-        url=_base_url(str(options["url"])),
+        url=_parse_url(str(options["url"])),
         token=check_credential("token", str(options.get("token") or "")),
         validate_certs=parse_boolean("validate_certs", given.get("validate_certs", Settings.validate_certs)),
-        ca_path=_certificates(given["ca_path"]) if "ca_path" in given else None,
-        request_timeout=_seconds("request_timeout", given.get("request_timeout", Settings.request_timeout)),
+        ca_path=_parse_ca_path(given["ca_path"]) if "ca_path" in given else None,
+        request_timeout=_parse_request_timeout(given.get("request_timeout", Settings.request_timeout)),
     )
     for warning in settings.warnings:
         warn(warning)
     return settings
 
 
-def _certificates(path: Any) -> str:
+def _parse_ca_path(path: Any) -> str:
     expanded = os.path.expanduser(os.path.expandvars(str(path).strip()))
     if not os.path.exists(expanded):
         raise UsageError(
@@ -70,15 +65,17 @@ def _certificates(path: Any) -> str:
     return expanded
 
 
-def _seconds(option: str, value: Any) -> float:
+def _parse_request_timeout(value: Any) -> float:
     seconds = parse_number(value)
-    if seconds is None or not 0 < seconds <= _LONGEST_TIMEOUT:
+    if seconds is None or not 0 < seconds <= 7 * 86400:
         shown = f"'{value}'" if isinstance(value, str) else value
-        raise UsageError(option, f"{shown} is not a time", "Give a positive number of seconds, a week at the most.")
+        raise UsageError(
+            "request_timeout", f"{shown} is not a time", "Give a positive number of seconds, a week at the most."
+        )
     return float(seconds)
 
 
-def _base_url(url: str) -> str:
+def _parse_url(url: str) -> str:
     url = url.strip()
     try:
         parts = urlsplit(url)
@@ -87,14 +84,11 @@ def _base_url(url: str) -> str:
     except ValueError:
         sound = False
     if not sound:
-        # What stands before an @ may be a password.
+        # The text before an @ may be a password.
         shown = f"'{url}'" if "@" not in url else "what is given"
         raise UsageError("url", f"{shown} is not an http or https URL", URL_EXAMPLE)
     if parts.username or parts.password:
         raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
     if parts.query or parts.fragment:
         raise UsageError("url", f"'{url}' has a query or fragment", URL_EXAMPLE)
-    path = parts.path.rstrip("/")
-    if path.endswith("/api"):
-        path = path[: -len("/api")]
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    return f"{parts.scheme}://{parts.netloc}{re.sub('/api$', '', parts.path.rstrip('/'))}"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep secrets out of results, and controls of terminals out of messages."""
+"""Mask secrets in results, and escape terminal controls in messages."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ from .._api.records import STATUSES
 from .._api.settings import MIN_SECRET_LENGTH, REDACTED
 from .connection import CONNECTION
 
-#: Options whose whole values are secrets.
-_SECRETS = ("token", "key", "registration_token")
-#: Options that say where something is to run, and nothing of what.
-_WHERE = frozenset((*CONNECTION, "servers", "server", "hosts", "ids", "run_after"))
-#: What a result says in words and forms of its own, which may equal a value of O(env) by chance.
-_OWN_WORDS = ("id", "server", "outcome", "start", "end", "delta")
+#: Options whose values may be shown with no_log: they name the target of a task.
+_TARGET_OPTIONS = frozenset((*CONNECTION, "servers", "server", "hosts", "ids", "run_after"))
+#: Keys of results that have words and forms of our own, which may equal a value of O(env) by chance.
+_UNMASKED_KEYS = ("id", "server", "outcome", "start", "end", "delta")
 
 
 def collect_secrets(options: Mapping[str, Any]) -> set[str]:
-    """The texts that no result and no log may show, by the values of these options.
+    """Return the texts that no result and no log may show.
 
     The values of O(env) count whole and by line, with blanks around them and without, and as JSON, Python and shells
     write them.
     """
-    hidden = {text for name in _SECRETS for text in _texts(options.get(name))}
+    hidden = {text for name in ("token", "key", "registration_token") for text in _texts(options.get(name))}
     env = options.get("env")
     for value in _texts(env.values() if isinstance(env, Mapping) else env):
         for text in (value, *value.splitlines()):
@@ -40,32 +38,29 @@ def collect_secrets(options: Mapping[str, Any]) -> set[str]:
 
 
 def without_value(error: AlpaconError) -> AlpaconError:
-    """The error of a task with C(no_log), without the value of an option that says what is to run."""
-    if isinstance(error, UsageError) and error.option not in _WHERE:
+    """Return the error of a task with C(no_log) without the value of its option."""
+    if isinstance(error, UsageError) and error.option not in _TARGET_OPTIONS:
         return UsageError(error.option, "what is wrong with it is not shown, since the task has no_log.", error.remedy)
     return error
 
 
 def mask_secrets(value: Any, hidden: set[str]) -> Any:
-    """A result with asterisks wherever one of these texts stands in it."""
-    if isinstance(value, str):
-        return _hide_in_text(value, hidden)
+    """Replace these texts by asterisks wherever they occur in a result, also if they overlap."""
     if isinstance(value, Mapping):
         return {key: mask_secrets(item, hidden) for key, item in value.items()}
-    return [mask_secrets(item, hidden) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _hide_in_text(text: str, hidden: set[str]) -> str:
-    """A text with asterisks in the place of all that these texts cover, also where two of them overlap."""
+    if isinstance(value, (list, tuple)):
+        return [mask_secrets(item, hidden) for item in value]
+    if not isinstance(value, str):
+        return value
     shown, end = [], 0
-    for start, stop in sorted(_places(text, hidden)):
+    for start, stop in sorted(_find_all(value, hidden)):
         if start >= end:
-            shown += [text[end:start], REDACTED]
+            shown += [value[end:start], REDACTED]
         end = max(end, stop)
-    return "".join((*shown, text[end:])) if shown else text
+    return "".join((*shown, value[end:])) if shown else value
 
 
-def _places(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
+def _find_all(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
     for secret in hidden:
         start = text.find(secret)
         while start >= 0:
@@ -74,33 +69,33 @@ def _places(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
 
 
 def sanitize_result(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
-    """A task's result without secrets, whose messages no terminal obeys; outputs keep each of their bytes.
+    """Mask secrets in a result and escape terminal controls in its messages, but not in outputs.
 
-    The list of its commands is changed itself, one after the other, so that no more than one of them is held twice.
+    The list of its commands is changed in place, so that memory never has two copies of all outputs.
     """
     commands = result.get("commands")
     if not isinstance(commands, list):
-        return _presentable(result, hidden)
+        return _sanitize_row(result, hidden)
     for place, command in enumerate(commands):
-        commands[place] = _presentable(command, hidden)
-    return {**_presentable({**result, "commands": None}, hidden), "commands": commands}
+        commands[place] = _sanitize_row(command, hidden)
+    return {**_sanitize_row({**result, "commands": None}, hidden), "commands": commands}
 
 
-def _presentable(row: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
+def _sanitize_row(row: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
     shown = mask_secrets(row, hidden)
-    shown.update({key: row[key] for key in _OWN_WORDS if key in row})
+    shown.update({key: row[key] for key in _UNMASKED_KEYS if key in row})
     if row.get("status") in STATUSES:
         shown["status"] = row["status"]
-    cleaned: dict[str, Any] = _with_clean_messages(shown)
+    cleaned: dict[str, Any] = _clean_messages(shown)
     return cleaned
 
 
-def _with_clean_messages(value: Any) -> Any:
+def _clean_messages(value: Any) -> Any:
     if isinstance(value, list):
-        return [_with_clean_messages(item) for item in value]
+        return [_clean_messages(item) for item in value]
     if not isinstance(value, Mapping):
         return value
-    cleaned = {key: _with_clean_messages(item) for key, item in value.items()}
+    cleaned = {key: _clean_messages(item) for key, item in value.items()}
     for key in ("msg", "message", "error_phase"):
         if isinstance(cleaned.get(key), str):
             cleaned[key] = clean(cleaned[key])
@@ -108,14 +103,14 @@ def _with_clean_messages(value: Any) -> Any:
     if isinstance(server, dict) and isinstance(server.get("name"), str):
         cleaned["server"] = {**server, "name": clean_line(server["name"])}
     if isinstance(cleaned.get("warnings"), list):
-        # Those of a module that ran elsewhere are objects of ansible-core.
+        # A module on another host returns objects of ansible-core.
         texts = cleaned["warnings"]
         cleaned["warnings"] = [clean_line(text) if isinstance(text, str) else text for text in texts]
     return cleaned
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """The texts in an option, in whatever shape it is given."""
+    """Yield the texts of an option of any type."""
     if isinstance(value, Mapping):
         value = value.values()
     if isinstance(value, (str, int, float)):
@@ -125,12 +120,12 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-#: What the echo of some shells makes of backslashes.
-_ECHOED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+#: Some shells expand these in echo.
+_ECHO_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """The text as languages and shells write it, and as they show it."""
+    """Yield the text as languages and shells write and show it."""
     yield ascii(text)[1:-1]
     yield repr(text)[1:-1]
     for written in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):
@@ -141,4 +136,4 @@ def _escaped(text: str) -> Iterator[str]:
         yield text.replace("'", quote)
     yield re.sub(r'([$`"\\])', r"\\\1", text)
     yield re.sub(r"([^\w@%+=:,./\n-])", r"\\\1", text)
-    yield from re.sub(r"\\([abfnrtv\\])", lambda found: _ECHOED[found[1]], text).splitlines()
+    yield from re.sub(r"\\([abfnrtv\\])", lambda found: _ECHO_ESCAPES[found[1]], text).splitlines()

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read the values of options; :class:`UsageError` says which one is wrong and what would be right."""
+"""Parse and check the values of options; :class:`UsageError` names the option and the remedy."""
 
 from __future__ import annotations
 
-import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,49 +18,39 @@ from .._api.errors import UsageError
 from .._api.records import is_uuid, is_valid_key, normalize_uuid, parse_time
 
 LINE_LENGTH = 2048
-PURPOSE_LENGTH = 2000
-
-#: No duration is longer, in seconds: dates can still be reckoned with it.
-_LONGEST = 100 * 366 * 86400
-
-_NUMBER = re.compile(r"\d+(\.\d+)?")
-_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
+_PURPOSE_LENGTH = 2000
+#: In seconds. Dates can still be computed with it.
+_LONGEST_DURATION = 100 * 366 * 86400
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(option: str, text: Any) -> float:
-    """Read a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
+    """Parse a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
     stripped = str(text).strip().lower()
-    if _NUMBER.fullmatch(stripped):
-        return _bounded(option, text, float(stripped))
-    parts = _PART.findall(stripped)
+    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+        stripped += "s"
+    parts = _DURATION_PART.findall(stripped)
     if not parts or "".join(number + unit for number, unit in parts) != stripped:
         raise UsageError(
             option, f"'{text}' is not a duration", "Give seconds, or numbers with w, d, h, m or s, such as 1h30m."
         )
-    return _bounded(option, text, sum(float(number) * _UNITS[unit] for number, unit in parts))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds > _LONGEST_DURATION:
+        raise UsageError(option, f"{text!s:.40} is longer than a hundred years", "Give a shorter duration.")
+    return seconds
 
 
 def parse_timeout(option: str, text: Any, instead: str = "") -> float:
-    """Read a duration that is not zero.
-
-    Args:
-        instead: what to do where no time is meant.
-    """
+    """Parse a duration that is not zero; ``instead`` is the remedy for zero."""
     seconds = parse_duration(option, text)
     if not seconds:
         raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {instead}".rstrip())
     return seconds
 
 
-def _bounded(option: str, text: Any, seconds: float) -> float:
-    if seconds > _LONGEST:
-        raise UsageError(option, f"{text!s:.40} is longer than a hundred years", "Give a shorter duration.")
-    return seconds
-
-
 def parse_timestamp(option: str, text: Any) -> datetime:
-    """Read an ISO 8601 time with a zone."""
+    """Parse an ISO 8601 time with a zone."""
     example = "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z or 2031-01-01T03:00:00+09:00."
     stripped = str(text).strip()
     time = parse_time(stripped)
@@ -74,14 +63,13 @@ def parse_timestamp(option: str, text: Any) -> datetime:
 
 
 def parse_timestamp_or_age(option: str, text: Any) -> datetime | timedelta:
-    """Read a time, or a duration that is to be counted back from now."""
+    """Parse a time, or a duration before now."""
     if re.match(r"\d{4}-", str(text).strip()):
         return parse_timestamp(option, text)
     return timedelta(seconds=parse_duration(option, text))
 
 
 def parse_uuid(option: str, text: Any) -> str:
-    """Read a UUID."""
     if not is_uuid(text):
         raise UsageError(
             option, f"'{text}' is not a UUID", "Give an id as the API shows it: 8-4-4-4-12 hexadecimal digits."
@@ -90,18 +78,17 @@ def parse_uuid(option: str, text: Any) -> str:
 
 
 def split_list(value: Any) -> list[Any]:
-    """Read a list, which may be one text with commas; blanks around its elements are no part of them."""
+    """Return a list, also of one text with commas, with its elements stripped."""
     listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
     return [item.strip() if isinstance(item, str) else item for item in listed]
 
 
 def parse_uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
-    """Read a list of UUIDs; each counts once."""
     return list(dict.fromkeys(parse_uuid(option, text) for text in texts or ()))
 
 
 def parse_share(option: str, text: Any, total: int, least: int) -> int | None:
-    """Read a number, or a percentage of ``total`` (rounded down, but not below ``least``); None where not given."""
+    """Parse a number, or a percentage of ``total`` (rounded down, at least ``least``)."""
     if text in (None, ""):
         return None
     match = re.fullmatch(r"(\d{1,9})(%?)", str(text).strip())
@@ -116,7 +103,7 @@ def parse_share(option: str, text: Any, total: int, least: int) -> int | None:
 
 
 def check_line(option: str, text: Any) -> str:
-    """Check a command line; it comes back as given."""
+    """Check a command line and return it unchanged."""
     value = check_code(option, text)
     if len(value) > LINE_LENGTH:
         raise UsageError(
@@ -128,7 +115,7 @@ def check_line(option: str, text: Any) -> str:
 
 
 def check_code(option: str, text: Any) -> str:
-    """Check what a shell is to run, however long it is; it comes back as given."""
+    """Check shell code of any length and return it unchanged."""
     value = str(text)
     if not value.strip():
         raise UsageError(option, "the command line is empty", "Give the line that is to run.")
@@ -136,10 +123,10 @@ def check_code(option: str, text: Any) -> str:
 
 
 def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Check environment variables, without ever naming a value."""
+    """Check environment variables; no message contains a value."""
     for number, (name, value) in enumerate((values or {}).items(), 1):
         if "=" in str(name):
-            # What stands after it may be a secret.
+            # The text after it may be a secret.
             raise UsageError(option, f"the name of entry {number} has an =", "Give a dictionary, such as NAME: value.")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
             raise UsageError(
@@ -156,40 +143,30 @@ def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str
 
 
 def check_limit(limit: int, what: str) -> int:
-    """How many of something are listed at most; 0 for all of them.
-
-    Raises:
-        UsageError: it is negative.
-    """
+    """Check a number of ``what``, where 0 means all of them."""
     if limit < 0:
         raise UsageError("limit", f"{limit} is negative", f"Give a number of {what}, or 0 for all of them.")
     return min(limit, sys.maxsize)
 
 
 def check_output_limit(limit: int | None) -> int | None:
-    """Check how many characters of the end of each output are kept; None for all of it."""
     if limit is not None and limit < 0:
         raise UsageError("output_limit", f"{limit} is negative", "Give a number of characters, or leave it out.")
     return limit
 
 
 def check_purpose(option: str, text: str | None) -> str | None:
-    """Check a purpose: absent, or 1 to 2000 characters that are not all blank."""
     if text is None:
         return None
-    if not text.strip() or len(text) > PURPOSE_LENGTH:
+    if not text.strip() or len(text) > _PURPOSE_LENGTH:
         raise UsageError(
-            option, f"it has {len(text)} characters", f"Give 1 to {PURPOSE_LENGTH} characters, or leave it out."
+            option, f"it has {len(text)} characters", f"Give 1 to {_PURPOSE_LENGTH} characters, or leave it out."
         )
     return text
 
 
 def parse_boolean(option: str, value: Any, problem: str = "", remedy: str = "Give one of the two.") -> bool:
-    """Read a word for true or false.
-
-    Args:
-        problem, remedy: what is said of a value that is neither, in place of the usual words.
-    """
+    """Parse a word for true or false; ``problem`` and ``remedy`` replace the usual words of the error."""
     try:
         return bool(boolean(value))
     except TypeError:
@@ -197,25 +174,23 @@ def parse_boolean(option: str, value: Any, problem: str = "", remedy: str = "Giv
 
 
 def parse_number(value: Any) -> int | float | None:
-    """A number, whole where it can be, or None where it is none."""
+    """Parse a finite number, as int if it is whole; return None for other text."""
     try:
-        read = float(str(value))
-    except ValueError:
+        number = float(str(value))
+        return int(number) if number == int(number) else number
+    except (ValueError, OverflowError):  # OverflowError: infinite
         return None
-    if not math.isfinite(read):
-        return None
-    return int(read) if read == int(read) else read
 
 
 def check_no_nul(option: str, text: str, what: str = "it") -> str:
-    """Check a text that a shell or the system is to be given; it comes back as given."""
+    """Check that a text has no NUL character and return it unchanged."""
     if "\0" in text:
         raise UsageError(option, f"{what} has a NUL character", "Take it out.")
     return text
 
 
 def check_credential(option: str, text: str) -> str:
-    """Check a token or key, without ever showing it."""
+    """Check a token or key and return it stripped; no message contains it."""
     text = text.strip()
     if not is_valid_key(text):
         raise UsageError(
