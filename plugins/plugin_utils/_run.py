@@ -38,7 +38,6 @@ def current_run() -> Run:
         folder=run_folder(),
         journal_file=_journal_file(),
         name_journal=_name_journal,
-        durations=_own_folder() / "durations",
         is_over=_is_orphan,
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
     )
@@ -46,12 +45,7 @@ def current_run() -> Run:
 
 def _journal_file() -> Path:
     """The file for the commands of this run that are under way."""
-    return _own_folder() / f"{run_folder().name}.ids"
-
-
-def _own_folder() -> Path:
-    """The folder for what stays when runs have ended."""
-    return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon"
+    return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon" / f"{run_folder().name}.ids"
 
 
 def _is_orphan() -> bool:

@@ -446,8 +446,6 @@ class Fleet:
             if not job.outcome:
                 pause = self._pacing(now - job.awaited_since, pages, among_others) / looks
                 job.next_poll = now + (_PAUSE_AFTER_FAILURE if failure else pause)
-                if not among_others and now < job.awaited_since + job.expected:
-                    job.next_poll = min(job.next_poll, job.awaited_since + job.expected)
                 # Its time is up only after a last look.
                 job.next_poll = min(job.next_poll, max(now + SHORTEST_PAUSE, self._ends(job)))
                 self._awaited.append(job)

@@ -163,8 +163,6 @@ class Job:
     #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
     awaited_since: float = 0.0
     next_poll: float = 0.0
-    #: How many seconds after its submit it may be over; until then nobody makes a request for it alone.
-    expected: float = 0.0
     #: When it was looked at last, and whether the list is worth reading for it.
     polled_at: float = 0.0
     listed: bool = True

@@ -190,8 +190,7 @@ class SharedPoller:
         began = time.monotonic()
         unseen = self.shared.awaited_ids() | {own.known.id}
         if len(unseen) == 1:
-            if began >= own.awaited_since + own.expected:
-                poll_job(self._client, own)
+            poll_job(self._client, own)
             return
         awaited, over = len(unseen), 0
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})

@@ -189,7 +189,6 @@ class Run:
         folder: temporary folder of the run, which its workers share; None where there is none.
         journal_file: for the commands that are under way, which an interrupted run leaves behind; None for none.
         name_journal: names the file of the journal to the user, once in a run that takes a while, unless its end will.
-        durations: folder for what runs remember of how long commands take; None for none.
         is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
         process: id of the process that the run is, on this machine; None where it is not known.
         host_locks: which host of the task may submit what; None where there is but one host.
@@ -209,7 +208,6 @@ class Run:
     folder: Path | None = None
     journal_file: Path | None = None
     name_journal: Callable[[], None] = _nothing
-    durations: Path | None = None
     is_over: Callable[[], bool] = _goes_on
     process: int | None = None
     host_locks: HostLocks | None = None

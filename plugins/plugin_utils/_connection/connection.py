@@ -62,8 +62,6 @@ _TIDY = (
     " -exec rm -f {} + 2>/dev/null || :"
 )
 _TIDIED = "tidied"
-#: Modules that take as long as what they are told to run, or to wait for.
-_AS_TOLD = frozenset(("command", "expect", "shell", "wait_for"))
 
 
 class HostStepFailed(AlpaconError):
@@ -144,8 +142,7 @@ class HostConnection:
     def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
         try:
             label = make_label("module" if fed else "command", self._word)
-            alike = bool(fed) and self._word.rpartition(".")[2] not in _AS_TOLD
-            return self._remote.run(label, shell_body(command, steps), fed, [file.content for file in files], alike)
+            return self._remote.run(label, shell_body(command, steps), fed, [file.content for file in files])
         except (TooLarge, RequestTooLarge):
             if files:
                 ready = self._submit(_NO_COMMAND, b"", steps, files) if fed else self._make_ready(steps, files)

@@ -26,7 +26,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.durations import Durations
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import replace_file
@@ -102,7 +101,6 @@ class ServerRunner:
         self._run = run
         self._shared = run.shared(settings)
         self._client = run.client(settings, self._shared)
-        self._durations = Durations(run.durations, settings.url) if run.durations else None
         self._server: Server | None = None
 
     def close(self) -> None:
@@ -123,13 +121,8 @@ class ServerRunner:
         """What the answer to a command that asks for a home is noted about, until homes are forgotten."""
         return f"{(self.read_note(_HOMES) or b'').decode()} {command}"
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> RunResult:
+    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
         """Run a body once, see :func:`.packing.pack`.
-
-        Args:
-            alike: whether all that has this label takes about as long.
 
         Raises:
             TooLarge: it does not fit into one submit.
@@ -143,12 +136,8 @@ class ServerRunner:
         job.body = {**command.body(), **self._access.extra, "env": carried.env}
         limits = self._limits(bool(stdin))
         fleet = Fleet(self._client, limits, report_offline=self._run.report, run=self._run, shared=self._shared)
-        kind = label if alike and not self._awaited_by_others() else ""
-        if self._durations and kind:
-            job.expected = self._durations.expected(kind)
         with self._named_in_timeout(job):
             fleet.run([job])
-        self._note_duration(kind, job)
         return self._answer(job)
 
     @contextlib.contextmanager
@@ -169,13 +158,6 @@ class ServerRunner:
                 else:
                     self._run.alert(said)
             raise
-
-    def _note_duration(self, kind: str, job: Job) -> None:
-        """Remember how long a command took that no others have slowed down."""
-        if self._durations and kind and job.command and job.command.ran and not self._awaited_by_others():
-            added_at, end = job.command.added_at, job.command.end
-            if added_at and end:
-                self._durations.note(kind, (end - added_at).total_seconds())
 
     def _limits(self, fed: bool) -> Limits:
         return replace(

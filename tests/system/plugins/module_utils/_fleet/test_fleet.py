@@ -205,16 +205,6 @@ def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
     assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
 
 
-def test_a_look_comes_when_a_command_may_be_over(stage: Stage) -> None:
-    [job] = stage.jobs()
-    job.expected = 1.5
-    stage.end_at(1.45)
-    stage.run([job])
-    assert job.outcome == "success"
-    assert sum(stage.clock.slept) <= 1.5, "the next look was due half a second later"
-    assert len(request_paths(stage.workspace)) <= 5
-
-
 def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(stage: Stage) -> None:
     jobs = stage.jobs()
     stage.client.deadline = stage.clock.monotonic() + 10

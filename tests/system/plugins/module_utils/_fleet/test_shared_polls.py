@@ -151,16 +151,6 @@ def test_a_poll_serves_everybody_who_waited_before_it_began(workers: Workers) ->
     assert workers.poll(other, after=0.7) == []
 
 
-def test_what_takes_longer_is_asked_for_only_with_others(workers: Workers) -> None:
-    [mine] = workers.running(1)
-    mine.expected = 4.0
-    assert workers.poll(mine, after=2.0) == []
-    other = workers.job(workers.workspace.submit("web-01", "sleep 60"))
-    assert len(workers.poll(mine, after=1.0)) == 1
-    workers.shared.remove_awaited(other.known.id)
-    assert workers.poll(mine, after=1.5) == [detail(mine)]
-
-
 def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,7 +47,7 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
             if isinstance(where, Workspace):
                 known = {"url": where.url, "token": where.token}
             known |= {name: more.pop(name) for name in ("url", "token") if name in more}
-            run = Run(folder=tmp_path, durations=tmp_path / "durations", alert=more.pop("alert", None) or print)
+            run = Run(folder=tmp_path, alert=more.pop("alert", None) or print)
             limits = Limits(wait_timeout=wait_timeout, cancel_on_timeout=True, offline="fail", wait_for_approval=False)
             fields: dict[str, Any] = {"connected": None, "username": None, "groupname": None, "extra": {}, **more}
             access = RunTarget(host="the-host", server=server, limits=limits, **fields)
@@ -209,17 +209,6 @@ def test_files_and_modules_fit_through_a_proxy(current: Workspace, reach: Reach,
     assert {row["run_count"] for row in current.commands()} == {1}
     refused = [entry for entry in current.log() if entry["status"] == 413]
     assert len(refused) <= 3, "what the proxy takes is found once, and a module is tried as a whole"
-
-
-# What it costs
-
-
-def test_how_long_modules_take_is_noted_and_not_what_takes_as_long_as_it_is_told(
-    current: Workspace, tmp_path: Path, reach: Reach
-) -> None:
-    for module, is_noted in (("ansible.builtin.command", False), ("ansible.builtin.ping", True)):
-        assert HostConnection(reach(current), module, keeper=None).run("/bin/sh -c cat", b"code").rc == 0
-        assert (tmp_path / "durations").exists() is is_noted
 
 
 def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_reset(reach: Reach) -> None:
