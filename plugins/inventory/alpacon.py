@@ -182,11 +182,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import (
     FIELDS,
     Described,
-    Groups,
+    GroupNames,
     ServerFilter,
-    listing,
-    unstated,
-    without_servers,
+    explain_filters,
+    list_servers,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import (
     check_booleans,
@@ -272,7 +271,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             wanted = self._wanted()
             settings = self._settings(inventory)
             servers = self._readable(self._servers(settings, self.get_cache_key(path), cache, wanted))
-            for warning in [*unstated(wanted, servers), *without_servers(wanted, servers)]:
+            for warning in explain_filters(wanted, servers):
                 self.display.warning(clean_line(warning))
             chosen = [server for server in servers if wanted.accepts(server)]
             if self.get_option("connection"):
@@ -339,7 +338,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _read(self, settings: Settings, wanted: ServerFilter) -> list[Described]:
         # What is told goes to standard error, since the inventory may be listed on standard output.
         with Client(settings, report=self.display.warning) as client:
-            return list(listing(client, wanted.parameters, Groups(client, self.display.warning)))
+            return list(list_servers(client, wanted, GroupNames(client, self.display.warning)))
 
     def _readable(self, servers: list[Described]) -> list[Described]:
         """Each server once; a warning tells of rows that are no servers."""

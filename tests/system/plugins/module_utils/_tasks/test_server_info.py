@@ -70,7 +70,7 @@ def test_names_of_groups_that_may_not_be_read(serve: Serve, status: int, fails: 
     outcome = list_servers(server)
     assert outcome["servers"][0]["groups"] == [{"id": "g", "name": "g"}]
     [warning] = outcome.warnings
-    assert "so their ids stand for them" in warning
+    assert "so their ids replace them" in warning
 
 
 def test_one_by_id_is_one_request(workspace: Workspace) -> None:

@@ -17,10 +17,10 @@ import yaml
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import (
     FIELDS,
-    Groups,
+    GroupNames,
     ServerFilter,
     describe_server,
-    without_servers,
+    explain_filters,
 )
 from ansible_collections.herdops.alpacon.plugins.modules import alpacon_server_info
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
@@ -49,7 +49,8 @@ OF_THE_OTHERS = "filters: none of the servers that the other filters leave is in
 )
 def test_a_group_is_said_to_have_no_server_where_all_were_listed(given: dict[str, Any], warnings: list[str]) -> None:
     wanted = ServerFilter.from_options({"groups": "b", **given})
-    assert without_servers(wanted, [{"name": "web-01", "groups": [A]}]) == warnings
+    server = {"name": "web-01", "os_name": "Debian", "groups": [A]}
+    assert list(explain_filters(wanted, [server])) == warnings
 
 
 def test_a_filter_may_be_one_text_with_commas() -> None:
@@ -90,7 +91,7 @@ def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() 
     row = {**dict.fromkeys(FIELDS, odd), "name": "web-\ud800", "tags": tags, "owner": {"name": odd}}
     groups = ["\ud800", template, {"id": template, "name": template}]
     for own in ({"groups": groups}, {"groups": groups, "groups_name": [None, template, "\ud800"]}):
-        described = describe_server({**row, **own}, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
+        described = describe_server({**row, **own}, GroupNames(ClientOfGroups(), print))  # type: ignore[arg-type]
         shown = json.dumps(described, ensure_ascii=False)
         shown.encode("utf-8")
         assert '"__ansible' not in shown
@@ -109,14 +110,14 @@ def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() 
     ],
 )
 def test_groups_have_the_names_that_the_row_tells(row: dict[str, Any], names: list[str]) -> None:
-    described = describe_server(row, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
+    described = describe_server(row, GroupNames(ClientOfGroups(), print))  # type: ignore[arg-type]
     assert described["groups"] == [{"id": "gh"[number], "name": name} for number, name in enumerate(names)]
 
 
 def test_data_stays_as_it_is_and_no_other_field_comes_out() -> None:
     tags = {"a": [1, 2.5, None, True, {"b": "안녕 😀"}], "_ansible_a": "", "ansible_b": {}, "": []}
     row = {"id": SERVER, "tags": tags, "token": "x", "url": "https://elsewhere"}
-    described = describe_server(row, Groups(ClientOfGroups(), print))  # type: ignore[arg-type]
+    described = describe_server(row, GroupNames(ClientOfGroups(), print))  # type: ignore[arg-type]
     assert described == {"id": SERVER, "tags": tags}
 
 
@@ -129,6 +130,6 @@ def lists(levels: int) -> Any:
     ("largest", "larger"), [("x" * 100_000, "x" * 100_001), ([1] * 100_000, [1] * 100_001), (lists(19), lists(20))]
 )
 def test_a_field_counts_as_long_as_it_is_no_larger_than_one_may_be(largest: Any, larger: Any) -> None:
-    groups = Groups(ClientOfGroups(), print)  # type: ignore[arg-type]
+    groups = GroupNames(ClientOfGroups(), print)  # type: ignore[arg-type]
     assert describe_server({"load": largest}, groups) == {"load": largest}
     assert describe_server({"load": larger}, groups) == {"load": None}
