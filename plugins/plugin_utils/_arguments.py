@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a task was given, before Ansible reads it: there, absent and empty still differ."""
+"""Check the arguments of a task as they are written, where null, empty and absent still differ."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_boolean
 
-_WHAT = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
-_ONE_TEXT = "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json."
+_TYPES = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
 
 
 def check_arguments(
@@ -24,13 +23,10 @@ def check_arguments(
     given: Mapping[str, Any],
     selections: Mapping[str, str],
 ) -> None:
-    """Check names and selections of a task's options, as they are written.
+    """Refuse unknown options, options given under two names, empty selections, and lists in place of text.
 
     Args:
-        selections: options that select something, and what to do where they select nothing.
-
-    Raises:
-        UsageError: an option is unknown, is given under two names, selects nothing, or is no text where it must be.
+        selections: Options that select something, each with the remedy for an empty one.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
     check_option_names(module, given, names, f"ansible-doc {module} lists those that there are.")
@@ -45,50 +41,35 @@ def check_arguments(
         if name in written:
             check_selection(name, given[written[name]], remedy, spec[name].get("type") == "list")
     for name, alias in written.items():
-        if spec[name].get("type", "str") == "str":
-            _check_text(name, given[alias])
+        # Ansible would convert these to Python code, such as ['echo', 'hi'].
+        if spec[name].get("type", "str") == "str" and isinstance(given[alias], (bool, Mapping, list, tuple)):
+            raise UsageError(
+                name,
+                f"it is {_describe_type(given[alias])}",
+                "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json.",
+            )
 
 
-def _check_text(option: str, value: Any) -> None:
-    # Ansible would write it as Python does, such as ['echo', 'hi'].
-    if isinstance(value, (bool, Mapping, list, tuple)):
-        raise UsageError(option, f"it is {_what(value)}", _ONE_TEXT)
-
-
-def check_option_names(whose: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:
-    """Check the names of options.
+def check_option_names(owner: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:
+    """Refuse unknown names of options.
 
     Args:
-        whose: options they are.
-        names: those that there are.
-        otherwise: what to do about a name that is like none of them.
-
-    Raises:
-        UsageError: there is no such option.
+        otherwise: Remedy if no known name is similar.
     """
     for name in given:
         if name not in names:
-            remedy = did_you_mean(name, names, otherwise)
-            raise UsageError(str(name), f"{whose} has no such option", remedy)
+            raise UsageError(str(name), f"{owner} has no such option", did_you_mean(name, names, otherwise))
 
 
 def check_booleans(given: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check the options that are true or false: Ansible takes for false whatever is no word for true.
-
-    Raises:
-        UsageError: one is neither.
-    """
+    """Refuse words that are neither true nor false, which Ansible reads as false."""
     for name, value in given.items():
         if definitions.get(name, {}).get("type") in ("bool", "boolean") and value is not None:
             parse_boolean(name, value)
 
 
 def check_filters(given: Mapping[str, Any]) -> None:
-    """Check that filters of servers, if they are given, select something: empty ones would be no filter at all.
-
-    Raises:
-        UsageError: they are null or empty, or one of them is null.
-    """
+    """Refuse empty filters of servers, which would select all servers."""
     if "filters" not in given:
         return
     filters = given["filters"]
@@ -101,19 +82,16 @@ def check_filters(given: Mapping[str, Any]) -> None:
 
 
 def check_selection(option: str, value: Any, remedy: str, several: bool = True) -> None:
-    """Check that a selection selects something: an empty one never means everything, nor anything else.
+    """Refuse a selection that is empty or null, or has an element that is, or one that is neither text nor number.
 
     Args:
-        several: whether a text may be a list with commas.
-
-    Raises:
-        UsageError: it is empty or null, or has an element that is, or one that is neither text nor number.
+        several: Read a text as a list with commas.
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         raise UsageError(option, "it is null" if value is None else "it is empty", remedy)
     items = value.split(",") if isinstance(value, str) and several else value
     if isinstance(value, (bool, Mapping)):
-        raise UsageError(option, f"it is {_what(value)}", remedy)
+        raise UsageError(option, f"it is {_describe_type(value)}", remedy)
     if not isinstance(items, (list, tuple)):
         return
     if not items:
@@ -122,19 +100,20 @@ def check_selection(option: str, value: Any, remedy: str, several: bool = True) 
         if item is None or (isinstance(item, str) and not item.strip()):
             raise UsageError(option, f"one of its elements is {'null' if item is None else 'empty'}", remedy)
         if isinstance(item, (bool, Mapping, list, tuple)):
-            raise UsageError(option, f"one of its elements is {_what(item)}", remedy)
+            raise UsageError(option, f"one of its elements is {_describe_type(item)}", remedy)
 
 
 def drop_predicted_ids(given: dict[str, Any], *names: str) -> bool:
-    """Take null ids out of options; whether none is left in one of them, and it is gone.
+    """Remove null IDs from options; in check mode, those are IDs of predicted commands.
 
-    In check mode, those are ids of commands that would have been submitted.
+    Returns:
+        True if an option had no other ID. It is removed as well.
     """
     gone = False
     for name in names:
         ids = given.get(name, [])
         listed = ids if isinstance(ids, (list, tuple)) else [ids]
-        # Before ansible-core 2.19, templates make empty texts of null.
+        # Before ansible-core 2.19, templates convert null to an empty text.
         known = [one for one in listed if one not in (None, "")]
         if known and len(known) < len(listed):
             given[name] = known
@@ -144,18 +123,18 @@ def drop_predicted_ids(given: dict[str, Any], *names: str) -> bool:
     return gone
 
 
-def _what(value: Any) -> str:
-    return next((word for kind, word in _WHAT.items() if isinstance(value, kind)), "of no use")
+def _describe_type(value: Any) -> str:
+    return next((words for kind, words in _TYPES.items() if isinstance(value, kind)), "of no use")
 
 
 def validate_dictionary(option: str, spec: dict[str, Any], given: Any, **rules: Any) -> dict[str, Any]:
-    """Return a dictionary as Ansible's argument spec reads it.
+    """Validate a dictionary by Ansible's argument spec.
 
     Args:
-        rules: rules of the spec, such as C(required_if).
+        rules: Rules of the spec, such as C(required_if).
 
     Raises:
-        UsageError: it is no dictionary, or what Ansible says is wrong with it.
+        UsageError: It is no dictionary, or Ansible refuses it.
     """
     if not isinstance(given, Mapping):
         raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")

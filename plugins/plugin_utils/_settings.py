@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which workspace a task means, and the token that goes there and nowhere else."""
+"""Find the workspace of a task and its token, which goes to that workspace only."""
 
 from __future__ import annotations
 
@@ -25,9 +25,43 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 
+#: Host variables: the UUID of the server, and the URL of its workspace.
+SERVER_ID, WORKSPACE = "alpacon_server_id", "alpacon_workspace"
+#: Variable of the group all: the URLs of all workspaces of the inventory.
+WORKSPACES = "alpacon_workspaces"
+#: Variable of the user: a dictionary of tokens by the URLs of their workspaces.
+TOKENS = "alpacon_tokens"
+
+#: Variables that settings are read from. ansible-core itself ignores facts named as its own, such as ansible_user.
+_SETTING_NAMES = re.compile(r"_*(alpacon|alpamon|audit|rollout)_|(inventory_hostname|awx_user_name|tower_user_name)$")
+
+
+@dataclass(frozen=True)
+class _Inventory:
+    workspace: str
+    settings: Settings
+    servers: frozenset[str]
+
+
+#: The inventories of this run by their files. Workers inherit them, since they are forks.
+_inventories: dict[str, _Inventory] = {}
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """Connection settings that are not options of the task itself; C(hint) says why a token is missing."""
+
+    options: dict[str, Any]
+    hint: str = ""
+
+    def explain(self, error: AlpaconError) -> str:
+        """Return the text of an error, with the hint if the token is missing."""
+        missing = isinstance(error, UsageError) and error.option == "token" and "token" not in self.options
+        return f"{error} {self.hint}" if missing and self.hint else str(error)
+
 
 def decrypt(value: Any) -> Any:
-    """A value in which all that is encrypted is text; before ansible-core 2.19 it is of a type that is none."""
+    """Convert encrypted values to text; before ansible-core 2.19 they have a type of their own."""
     if getattr(value, "__ENCRYPTED__", False):
         return str(value)
     if isinstance(value, Mapping):
@@ -35,79 +69,40 @@ def decrypt(value: Any) -> Any:
     return [decrypt(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-#: Host variable: the UUID of the host's server.
-SERVER_ID = "alpacon_server_id"
-#: Host variable: the URL of the workspace that the host is a server of.
-WORKSPACE = "alpacon_workspace"
-#: Variable of the group all: the URLs of all workspaces that the inventory has servers of.
-WORKSPACES = "alpacon_workspaces"
-#: Variable of the user's: a dictionary of tokens by the URLs of their workspaces.
-TOKENS = "alpacon_tokens"
-
-_PORTS = {"http": 80, "https": 443}
-
-#: Variables that settings are read from. ansible-core itself ignores facts named as its own, such as ansible_user.
-_SETTING_NAMES = re.compile(r"_*(alpacon|alpamon|audit|rollout)_|(inventory_hostname|awx_user_name|tower_user_name)$")
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What an inventory was read with, and the servers that it lists."""
-
-    workspace: str
-    settings: Settings
-    servers: frozenset[str]
-
-
-#: The inventories of this run by their files, as they were read. The workers of a run are forks, and so have them, too.
-_read_with: dict[str, _Source] = {}
-
-
-@dataclass(frozen=True)
-class TaskSettings:
-    """Connection settings that a task or plugin was not given itself.
-
-    Attributes:
-        options: their values, by the names of the options.
-        hint: where a token is missing, what to do about it besides the usual.
-    """
-
-    options: dict[str, Any]
-    hint: str = ""
-
-    def explain(self, error: AlpaconError) -> str:
-        """An error in words, with the hint where it is about a token that is missing."""
-        missing = isinstance(error, UsageError) and error.option == "token" and "token" not in self.options
-        return f"{error} {self.hint}" if missing and self.hint else str(error)
-
-
 def normalize_url(url: Any) -> str:
-    """The URL of a workspace in the one form in which URLs are compared.
+    """Normalise the URL of a workspace for comparison.
 
     Raises:
-        UsageError: it is no URL of a workspace.
+        UsageError: It is not such a URL.
     """
-    base = parse_settings({"url": url}, needs_token=False).url
-    parts = urlsplit(base)
+    parts = urlsplit(parse_settings({"url": url}, needs_token=False).url)
     host = parts.hostname or ""
-    port = "" if parts.port in (None, _PORTS[parts.scheme]) else f":{parts.port}"
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path}"
 
 
+def normalize_if_url(url: Any) -> str:
+    """Normalise the URL of a workspace for comparison; return other text unchanged."""
+    try:
+        return normalize_url(url)
+    except UsageError:
+        return str(url)
+
+
 def run_folder() -> Path:
-    """The temporary folder of this run, which its workers share."""
+    """Return the temporary folder that the workers of this run share."""
     return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
 
 
 def remember_inventory(path: str, settings: Settings, servers: Iterable[str]) -> None:
-    """Let tasks of this run reach these servers, given by their UUIDs, as the inventory of that file did."""
-    # One that is read again, with meta: refresh_inventory, keeps its place.
-    _read_with[path] = _Source(normalize_url(settings.url), settings, frozenset(servers))
+    """Use the settings of an inventory file for its servers, given by their UUIDs, in this run."""
+    # With meta: refresh_inventory, a file keeps its place.
+    _inventories[path] = _Inventory(normalize_url(settings.url), settings, frozenset(servers))
 
 
 def forget_inventory(path: str) -> None:
-    """Let no task do anything as an inventory that failed."""
-    _read_with.pop(path, None)
+    """Do not use the settings of an inventory file that failed."""
+    _inventories.pop(path, None)
 
 
 def find_settings(
@@ -117,32 +112,31 @@ def find_settings(
     template: Callable[[Any], Any] = lambda value: value,
     folder: Path | None = None,
 ) -> TaskSettings:
-    """The connection settings beside those that are given.
+    """Find the connection settings that are not given.
 
-    The workspace is the one that is given, else the host's own, else that of ``alpacon_url``, else that of the
-    environment. A token goes to its own workspace only: see :func:`_token`.
+    The workspace is the given one, else that of the host, else that of ``alpacon_url``, else that of the environment.
 
     Args:
-        given: options of the task or plugin.
-        variables: of the host, with its ``ansible_facts``, as ``template`` takes them.
-        folder: temporary folder of the run, which remembers where a token went first; None for none.
+        given: Options of the task or plugin.
+        variables: Of the host, with its ``ansible_facts``, not yet templated.
+        folder: Temporary folder of the run, which records the workspace of each default token.
 
     Raises:
-        UsageError: ``alpacon_url`` and the host's own workspace differ, or a URL is none.
-        AlpaconError: a fact is named as a setting.
+        UsageError: ``alpacon_url`` and the workspace of the host differ, or a URL is wrong.
+        AlpaconError: A fact is named as a setting.
     """
     refuse_facts_named_as_settings(variables, template)
     sources = _SettingSources(variables, environ, lambda value: decrypt(template(value)), folder)
     options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
     if "url" in options:
-        options["url"] = _url(sources, options["url"])
+        options["url"] = _find_url(sources, options["url"])
     url, hint = options.get("url", given.get("url")), ""
     if _is_given(url):
         workspace = normalize_url(url)
         if "token" in options:
-            options["token"], hint = _token(sources, workspace)
-        known = _settings_read_with(workspace, sources.variable(SERVER_ID))
-        options.update(_common([name for name, value in options.items() if value is None], known))
+            options["token"], hint = _find_token(sources, workspace)
+        known = _find_inventory_settings(workspace, sources.variable(SERVER_ID))
+        options.update(_get_common_values([name for name, value in options.items() if value is None], known))
         if known and options.get("token", "given") is None:
             hint = (
                 f"The inventory was read with several tokens of {workspace}, and nothing says which of them is meant."
@@ -152,15 +146,12 @@ def find_settings(
 
 
 def refuse_facts_named_as_settings(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> None:
-    """Refuse facts that are named as settings: facts come from managed hosts, and override the inventory.
+    """Refuse facts named as settings: facts come from managed hosts, and override the inventory.
 
     ansible-core lists each fact in ``ansible_facts``, without the prefix ``ansible_``.
-
-    Raises:
-        AlpaconError: the host returned one.
     """
     facts = variables.get("ansible_facts") or {}
-    # A task that takes the settings of another host takes the facts of that host, too.
+    # The facts of another host may be a template.
     facts = template(facts) if isinstance(facts, str) else facts
     names = sorted(name for name in facts if _SETTING_NAMES.match(str(name)))
     if names:
@@ -171,8 +162,8 @@ def refuse_facts_named_as_settings(variables: Mapping[str, Any], template: Calla
         )
 
 
-def _url(sources: _SettingSources, stated: Any) -> Any:
-    """The workspace of the host, or else the one that is stated for all hosts."""
+def _find_url(sources: _SettingSources, stated: Any) -> Any:
+    """Return the workspace of the host, or else the one for all hosts."""
     own = sources.variable(WORKSPACE)
     if not _is_given(own):
         return stated
@@ -186,27 +177,23 @@ def _url(sources: _SettingSources, stated: Any) -> Any:
     return own
 
 
-def _common(names: Sequence[str], known: Sequence[Settings]) -> dict[str, Any]:
-    """The values that all inventories were read with alike, of these settings."""
+def _get_common_values(names: Sequence[str], known: Sequence[Settings]) -> dict[str, Any]:
+    """Return those of these settings that have one value in all inventories."""
     values = {name: {getattr(settings, name) for settings in known} for name in names}
     common = {name: found.pop() for name, found in values.items() if len(found) == 1}
     if "request_timeout" in common:
-        # An option that is an int takes no float before ansible-core 2.19.
+        # Before ansible-core 2.19, an int option refuses a float.
         common["request_timeout"] = int(common["request_timeout"])
     return common
 
 
 def drop_empty_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a task; a connection setting that is empty counts as left out."""
+    """Remove empty connection settings from the options of a task."""
     return {name: value for name, value in given.items() if name not in CONNECTION or _is_given(value)}
 
 
 def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
-    """Check that a task that means the server of its host does not name another workspace.
-
-    Raises:
-        UsageError: it does.
-    """
+    """Refuse another workspace in a task for the server of its host."""
     url = given.get("url")
     if _is_given(url) and _is_given(own) and normalize_url(url) != normalize_url(own):
         raise UsageError(
@@ -215,11 +202,7 @@ def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
 
 
 def refuse_shared_name(host: str, variables: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:
-    """Check that a server's host has its name for itself: a group that another inventory made since may have it, too.
-
-    Raises:
-        UsageError: a play for that name reaches this host, and none of the group.
-    """
+    """Refuse a server whose name is also a group: a pattern with that name matches the host only."""
     if WORKSPACE in variables and set(groups.get(host, (host,))) != {host}:
         raise UsageError(
             "hosts",
@@ -230,8 +213,6 @@ def refuse_shared_name(host: str, variables: Mapping[str, Any], groups: Mapping[
 
 @dataclass(frozen=True)
 class _SettingSources:
-    """Where connection settings are looked for."""
-
     variables: Mapping[str, Any]
     environ: Mapping[str, str]
     template: Callable[[Any], Any]
@@ -246,24 +227,24 @@ class _SettingSources:
         return value if _is_given(value) else None
 
 
-def _settings_read_with(workspace: str, server: Any) -> list[Settings]:
-    """What the inventory was read with that lists a server first; for all others, each one of the workspace."""
+def _find_inventory_settings(workspace: str, server: Any) -> list[Settings]:
+    """Return the settings of the first inventory with this server, or else of all inventories of the workspace."""
     server_id = normalize_uuid(str(server)) if is_uuid(server) else None
-    sources = [source for source in _read_with.values() if source.workspace == workspace]
-    lists = [source for source in sources if server_id in source.servers]
-    return [source.settings for source in lists[:1] or sources]
+    inventories = [inventory for inventory in _inventories.values() if inventory.workspace == workspace]
+    listing = [inventory for inventory in inventories if server_id in inventory.servers]
+    return [inventory.settings for inventory in listing[:1] or inventories]
 
 
-def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
-    """The token of a workspace; or None, and what to do about that.
+def _find_token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
+    """Return the token of a workspace; or None, and the reason with its remedy.
 
-    It is the one that ``alpacon_tokens`` has for the workspace, else ``alpacon_token`` or ``ALPACON_TOKEN`` if that is
-    the workspace's. ``alpacon_token`` belongs to the workspace of ``alpacon_url``; where that is not set, and for
-    ``ALPACON_TOKEN``, it is the workspace of ``ALPACON_URL``; where that is not set either, the only one in play.
-    Either goes to one workspace only in a run: hosts do not know of each other's ``alpacon_url``.
+    ``alpacon_tokens`` comes first, then ``alpacon_token``, then ``ALPACON_TOKEN``. ``alpacon_token`` belongs to the
+    workspace of ``alpacon_url``. Without that, and for ``ALPACON_TOKEN``, it is the workspace of ``ALPACON_URL``.
+    Without that, it is the only workspace of the inventory. A default token goes to one workspace only in a run, since
+    hosts may have different ``alpacon_url``.
     """
     remedy = f"Name the token of {workspace} under that URL in the variable {TOKENS}."
-    tokens, urls = _tokens(sources)
+    tokens, urls = _get_tokens(sources)
     if workspace in urls:
         named = sources.template(tokens[urls[workspace]])
         return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
@@ -276,13 +257,15 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     for name, token, url in defaults:
         if not _is_given(token):
             continue
-        if not _is_given(url) and not _in_play(sources) <= {workspace}:
-            why = "there are several workspaces, and nothing says which one it is for"
-            hints.append(f"{name} is not sent to {workspace}: {why}.")
-            continue
-        owner = (
-            url if _is_given(url) and normalize_if_url(url) != workspace else _first(sources, name, token, workspace)
-        )
+        if not _is_given(url):
+            listed = sources.variable(WORKSPACES)
+            workspaces = {normalize_if_url(each) for each in listed} if isinstance(listed, (list, tuple)) else set()
+            if not workspaces <= {workspace}:
+                why = "there are several workspaces, and nothing says which one it is for"
+                hints.append(f"{name} is not sent to {workspace}: {why}.")
+                continue
+        elsewhere = _is_given(url) and normalize_if_url(url) != workspace
+        owner = url if elsewhere else _claim_token(sources, name, token, workspace)
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
@@ -290,15 +273,15 @@ def _token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
 
 
-def _first(sources: _SettingSources, name: str, token: Any, workspace: str) -> str:
-    """The workspace that a token of this name and place was for first in this run, which becomes this one if none."""
+def _claim_token(sources: _SettingSources, name: str, token: Any, workspace: str) -> str:
+    """Return the first workspace of this token in this run, and make it this one if there is none."""
     if sources.folder is None:
         return workspace
-    # Two groups may each have the token written down; then somebody has said twice where it belongs.
-    place = _place(sources.variables.get(name))
+    # The same token may be written for two groups, each with its own workspace.
+    place = _get_origin(sources.variables.get(name))
     digest = hashlib.sha256(json.dumps([name, place, str(token)]).encode()).hexdigest()[:32]
     mark = sources.folder / f"alpacon-token-{digest}"
-    # A link is made and has its text in one step, whichever worker comes first.
+    # Making a link is atomic, with its text.
     with contextlib.suppress(OSError):
         os.symlink(workspace, mark)
     try:
@@ -307,8 +290,8 @@ def _first(sources: _SettingSources, name: str, token: Any, workspace: str) -> s
         return workspace  # the disk is full, say
 
 
-def _place(value: Any) -> str:
-    """Where a variable is written, as far as Ansible tells."""
+def _get_origin(value: Any) -> str:
+    """Return the file and line of a variable, if Ansible knows them."""
     try:
         tags = importlib.import_module("ansible._internal._datatag._tags")
     except ImportError:  # before ansible-core 2.19
@@ -316,8 +299,8 @@ def _place(value: Any) -> str:
     return str(tags.Origin.get_tag(value))
 
 
-def _tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, Any]]:
-    """The user's tokens, and the key of each workspace: only the token that is needed is worked out."""
+def _get_tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, Any]]:
+    """Return the tokens, not templated, and the key of each workspace in them."""
     given = sources.variables.get(TOKENS)
     if given is not None and not isinstance(given, Mapping):
         given = sources.template(given)
@@ -329,19 +312,6 @@ def _tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, Any]
         return given, {normalize_url(sources.template(url)): url for url in given}
     except UsageError as error:
         raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
-
-
-def _in_play(sources: _SettingSources) -> set[str]:
-    listed = sources.variable(WORKSPACES)
-    return {normalize_if_url(url) for url in listed} if isinstance(listed, (list, tuple)) else set()
-
-
-def normalize_if_url(url: Any) -> str:
-    """A URL as URLs are compared; what is none stays as it is, and so is no workspace's."""
-    try:
-        return normalize_url(url)
-    except UsageError:
-        return str(url)
 
 
 def _is_given(value: Any) -> bool:

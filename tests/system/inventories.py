@@ -124,7 +124,7 @@ def parse_sources(*sources: Path | str) -> Parsed:
     """Have plugins read files in this process, one after the other: ours those of its name, and INI the others."""
     inventory: Any = InventoryData()
     notes, failure = RecordingDisplay(), ""
-    with patch.object(_settings, "_read_with", {}):
+    with patch.object(_settings, "_inventories", {}):
         for source in map(str, sources):
             ours = source.endswith((".yml", ".yaml"))
             plugin: Any = inventory_loader.get("herdops.alpacon.alpacon" if ours else "ansible.builtin.ini")

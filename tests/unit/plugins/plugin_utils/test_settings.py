@@ -37,7 +37,7 @@ ONE, TWO, NONE = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 1
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_settings, "_read_with", {})
+    monkeypatch.setattr(_settings, "_inventories", {})
 
 
 def env(url: str | None = None, token: str | None = None) -> dict[str, str]:
@@ -91,7 +91,7 @@ def test_where_a_task_goes_and_with_which_token(
     assert (options.get("url"), options.get("token")) == (url, token)
 
 
-def test_what_the_inventory_was_read_with_is_the_last_resort() -> None:
+def test_what_the_inventory_was_inventories_is_the_last_resort() -> None:
     settings = Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0)
     remember_inventory("b.alpacon.yml", settings, [ONE])
     assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
