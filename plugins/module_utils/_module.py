@@ -50,7 +50,7 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
         result = operation(module.params, run)
     except AlpaconError as error:
         shown = without_value(error) if module.no_log else error
-        result = {"failed": True, "msg": str(shown), **}
+        result = {"failed": True, "msg": str(shown), **error.details}
     # ansible-core 2.22 and later hide secrets only when they are displayed.
     result = sanitize_result({**result, "warnings": warnings}, hidden)
     for warning in result.pop("warnings"):
