@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Let tests import the checkout as the collection it is and Ansible find its plugins, and select the tests to run."""
+"""Settings of all tests: the checkout as a collection, and the tests to select."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _function(item: pytest.Item) -> str:
 
 
 def _is_usual(item: pytest.Item) -> bool:
-    """Return True on the development core and in today's dialect, also if a test has no choice of either."""
+    """Return True on the development core and in today's dialect."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return (
         parameters.get("core", "development") == "development" and parameters.get("workspace", "current") == "current"
@@ -67,7 +67,7 @@ pytest_fixture_setup = pytest_pyfunc_call
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Write how many tests passed, failed and were skipped where make adds them up."""
+    """Write the numbers of passed, failed and skipped tests to the file that make adds up."""
     file = os.environ.get("SUITE_COUNTS")
     if not file:
         return

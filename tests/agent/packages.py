@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Build the stand-in agent's packages, for dpkg and for rpm."""
+"""The packages of the stand-in agent, for dpkg and rpm."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Release:
 
     @property
     def package_version(self) -> str:
-        """How a package writes it, so that a candidate sorts below its release."""
+        """Return the version in the syntax of packages: a candidate sorts below its release."""
         return self.version.replace("-", "~")
 
 
@@ -112,7 +112,7 @@ def build(release: Release, folder: Path, rpms: Path) -> None:
 
 
 def build_pam(folder: Path, rpms: Path) -> None:
-    """Build packages that hold nothing but their name: they tell whether recommended packages were installed."""
+    """Build empty packages; they show whether recommended packages were installed."""
     with tempfile.TemporaryDirectory() as scratch:
         pack_rpm(Path(scratch), rpms, "alpamon-pam", "1.0.0", "", {})
         pack_deb(Path(scratch), folder, "alpamon-pam", "1.0.0", "", {})

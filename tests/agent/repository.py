@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Signed repositories of deb and rpm packages with the layout of packagecloud, for each channel, served over HTTP."""
+"""Signed deb and rpm repositories with the layout of packagecloud, served over HTTP."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Repository:
 
 class Handler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *arguments: t.Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 class Signer:
@@ -148,7 +148,7 @@ def archive(folder: Path, *arguments: str) -> str:
 
 
 def index_rpms(folder: Path, signer: Signer) -> None:
-    """Write the signed index of the rpm packages in a folder, with the key beside it, where zypper looks for one."""
+    """Write the signed index of rpm packages, with the key beside it for zypper."""
     subprocess.run(["createrepo_c", "--quiet", str(folder)], check=True, capture_output=True)
     signer.sign(folder / "repodata/repomd.xml", folder / "repodata/repomd.xml.asc", detached=True)
     (folder / "repodata/repomd.xml.key").write_text(signer.public_key())

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure what commands cost, print a table and write build/bench.json."""
+"""Measure the cost of commands, print a table and write build/bench.json."""
 
 from __future__ import annotations
 

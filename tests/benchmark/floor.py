@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The floor: POST a line to each server whose id is in a file, then read the list until all have ended.
+"""The least that any client pays: POST a line to each server, then poll the list until all have ended.
+
+Reads ALPACON_URL and ALPACON_TOKEN from the environment.
 
 What no client can do without, and nothing else. Takes ALPACON_URL and ALPACON_TOKEN from the environment.
 """

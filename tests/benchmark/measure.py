@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one program and write what it and all its descendants cost: measure.py REPORT PROGRAM [ARGUMENT ...]
+"""Run a program and write the cost of all its processes: measure.py REPORT PROGRAM [ARGUMENT ...]
 
 A process of its own, since the kernel's figures for children cover all children that a process ever had.
 """

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One play on hosts with systemd. Needs root, see tests/hosts/README.md."""
+"""Plays on hosts with systemd. Needs root, see tests/hosts/README.md."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGES = collection_tree.BUILD / "hosts/images"
 
 
 def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    """What the play costs over SSH, with pipelining and one session a host, and then through the workspace.
+    """Measure a play over SSH and through the workspace, or the role on fresh hosts and again.
 
     Of the role that connects the hosts: what it costs on fresh hosts, and then on the same.
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A rollout to hosts that answer by script, of which one in twenty is lost in the middle, and the one after it."""
+"""A rollout to scripted hosts, of which one in twenty is lost, and the next rollout."""
 
 from __future__ import annotations
 
@@ -59,7 +59,6 @@ def _lost(at: str | None) -> list[Answer]:
 
 
 def _left(done: RoleRun, name: str, lost_at: str | None) -> ScriptedHost:
-    """A host as the run has left it; what it was lost with did not arrive."""
     if lost_at in (BEFORE, BETWEEN):
         return _host(name)
     return _host(name, *done[name].left())

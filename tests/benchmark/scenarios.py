@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured, and how one scenario is run: a workspace, a client's process, and what both say afterwards."""
+"""The scenarios and how one is measured: a workspace, a client process, and their figures."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
 
 
 class ScenarioFailed(Exception):
-    """The client failed, or the workspace did not see what it should have seen."""
+    """The client failed, or the workspace did not record what it should have."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One thing to measure.
+    """A scenario to measure.
 
     Attributes:
         servers: how many there are in the workspace and in the inventory.
@@ -144,7 +144,7 @@ SCENARIOS = [
 
 @dataclass
 class Run:
-    """What one run cost: seconds, megabytes and requests."""
+    """The cost of one run."""
 
     wall_s: float
     cpu_s: float
@@ -155,10 +155,7 @@ class Run:
 
 @dataclass
 class Figures:
-    """What came out of a scenario, per command where the name says so; `requests` where there are no commands.
-
-    `tasks` is how many a host has gone through, where hosts are what it is about.
-    """
+    """The figures of a scenario. `requests` is set if there are no commands, `tasks` counts those of a host."""
 
     scenario: str
     commands: int
@@ -178,29 +175,18 @@ class Figures:
         return cls(name, commands, *per_command, run.wall_s, run.peak_mb, run.cpu_s, **more)
 
     def as_row(self) -> dict[str, t.Any]:
-        """For the JSON file: rounded, and without what does not apply."""
+        """Return a rounded row for the JSON file, without empty figures."""
         row = {key: round(value, 4) if isinstance(value, float) else value for key, value in vars(self).items()}
         return {key: value for key, value in row.items() if value is not None}
 
 
 @dataclass
 class Runner:
-    """Runs one scenario.
-
-    Attributes:
-        folder: where inventory, logs and reports go.
-    """
-
     scenario: Scenario
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
 
     def run(self) -> Figures:
-        """Measure the scenario.
-
-        Raises:
-            ScenarioFailed: there is nothing to measure.
-        """
         scenario = self.scenario
         if scenario.checks:
             return self._write_reports()
@@ -253,7 +239,7 @@ class Runner:
             self.environ["ANSIBLE_CALLBACKS_ENABLED"] = "results"
 
     def _authority(self) -> Authority:
-        """A CA, and a bundle of it and of those that clients trust by default: how many they are is what costs."""
+        """Create a CA and a bundle with the default ones: their number is what costs."""
         ca = authority(self.folder, self.scenario.name)
         trusted = Path(certifi.where()).read_bytes()
         self._file("pem").write_bytes(trusted + ca.file.read_bytes())
@@ -333,11 +319,7 @@ def environ_of(workspace: Workspace) -> dict[str, str]:
 def measured(
     command: list[str], report: Path, log: Path, environ: dict[str, str], good: t.Container[int] = (0,)
 ) -> Run:
-    """What a program costs, run in the folder of these files.
-
-    Raises:
-        ScenarioFailed: its exit code is none that is good.
-    """
+    """Run a program in the folder of its log and return the cost; raise ScenarioFailed for other exit codes."""
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
             [sys.executable, str(HERE / "measure.py"), str(report), *command],
@@ -354,7 +336,7 @@ def measured(
 
 
 def _check(workspace: Workspace, expected: int) -> None:
-    """A number counts only if every command was submitted once, ran once and succeeded."""
+    """Check that each command was submitted once, ran once and succeeded."""
     commands = workspace.commands()
     wrong = [command["id"] for command in commands if (command["fin_count"], command["status"]) != (1, "success")]
     if len(commands) != expected or wrong:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the numbers must be."""
+"""The limits of the figures."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ PER_HOST = 30 / 19.5
 
 @dataclass(frozen=True)
 class Target:
-    """A number that must not be exceeded.
-
-    Attributes:
-        needs: the scenarios that it takes.
-        value: finds the number among their figures.
-    """
+    """A figure and its limit. `needs` are the scenarios that `value` reads."""
 
     text: str
     unit: str

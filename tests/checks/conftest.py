@@ -10,6 +10,6 @@ from checks import throwaway
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Install what throw-away systems need, once for all workers."""
+    """Install the programs that disposable systems need, once for all workers."""
     if not hasattr(config, "workerinput"):
         throwaway.why_not(install=True)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a shipped check on a throw-away system, with the code that servers get, and evaluate its answer."""
+"""Running the shipped checks on disposable systems, and evaluating their output as an audit does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHECKS = {
 
 
 def ask(state: State) -> tuple[Evaluation, str]:
-    """The outcome of a check in a state, and what it wrote."""
+    """Return the outcome of a check in a state, and its output."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = payloads.build_script([check], throwaway.SHELLS[state.system])
     output = throwaway.run(state.system, state.prepare, f"{PART_WRITER}{body}", state.user, state.booted)
@@ -33,13 +33,12 @@ def ask(state: State) -> tuple[Evaluation, str]:
 
 
 def uses(state: State, program: str) -> bool:
-    """Return True if the check of a state names a program."""
     check = _CHECKS[state.check]
     return bool(re.search(rf"\b{program}\b", check.functions + check.line))
 
 
 def ask_by_line(state: State) -> tuple[Evaluation, str]:
-    """The same in such a workspace."""
+    """Do the same as in a workspace without `env`."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     output = throwaway.run(state.system, state.prepare, build_line(check), state.user, state.booted).decode()
     answer = payloads.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLICABLE_OUTPUT)
@@ -47,7 +46,7 @@ def ask_by_line(state: State) -> tuple[Evaluation, str]:
 
 
 def ask_all(system: str, user: str) -> dict[str, Evaluation]:
-    """The outcome of each check on a system as it is, all asked at once."""
+    """Return the outcome of each check on an unchanged system, all in one payload."""
     checks = list(_CHECKS.values())
     _label, body = payloads.build_script(checks, throwaway.SHELLS[system])
     answers = payloads.parse_answers(read_parts(throwaway.run(system, "", f"{PART_WRITER}{body}", user)), checks)
@@ -55,6 +54,6 @@ def ask_all(system: str, user: str) -> dict[str, Evaluation]:
 
 
 def left_by_all(system: str, user: str) -> str:
-    """The temporary files that all checks leave behind, a line each."""
+    """Return the temporary files that all checks leave, one per line."""
     _label, body = payloads.build_script(list(_CHECKS.values()), throwaway.SHELLS[system])
     return throwaway.run(system, "", f"(\n{PART_WRITER}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checks that the role ships, and the states of systems that they have to tell apart."""
+"""The checks of the role audit, and the system states that they have to tell apart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _USUAL = ("debian12", "debian13")
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """A state of a system, and what a check says of it.
+    """A state of a system and the expected outcome of a check.
 
     Attributes:
         prepare: shell code that root runs on the fresh system.
@@ -46,12 +46,12 @@ class State:
 
 
 def sets() -> dict[str, dict[str, Any]]:
-    """The shipped files by the name of their set."""
+    """Return the shipped files by the name of their set."""
     return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_LIBRARY.glob("*.yml"))}
 
 
 def told_apart() -> dict[str, list[dict[str, Any]]]:
-    """The rows of the table of states, by check."""
+    """Return the rows of the table of states by check."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(_STATES.glob("*.yml")):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
@@ -62,7 +62,7 @@ def told_apart() -> dict[str, list[dict[str, Any]]]:
 
 
 def states() -> list[State]:
-    """Every state on each of its systems."""
+    """Return every state on each of its systems."""
     return [
         State(
             check,
@@ -82,6 +82,6 @@ def states() -> list[State]:
 
 
 def first(outcome: str) -> list[State]:
-    """The first state with this outcome that each check has on Debian."""
+    """Return the first state with this outcome that each check has on Debian."""
     found = [state for state in states() if state.outcome == outcome and state.system == "debian12"]
     return list({state.check: state for state in reversed(found)}.values())

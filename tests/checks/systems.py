@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Root file systems on which checks are tried: Debian, and what stands in for systems of dnf, zypper and BusyBox."""
+"""Root file systems for checks: Debian, and stand-ins for systems with dnf, zypper and BusyBox."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _SCRIPTS = Path(__file__).parent / "systems"
 
 
 def root(name: str) -> Path:
-    """The root file system of that name; it takes up to two minutes if it is not there yet."""
+    """Return the root file system of that name; building it takes up to two minutes."""
     release, packages, of_hosts, own = SYSTEMS[name]
     code = images.scripts(of_hosts) + images.scripts(own, _SCRIPTS)
     digest = hashlib.sha256(json.dumps([release, packages, code]).encode()).hexdigest()[:12]

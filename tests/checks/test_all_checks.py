@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All shipped checks in one command, as a server gets them."""
+"""Test all shipped checks in one payload."""
 
 from __future__ import annotations
 

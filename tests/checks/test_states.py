@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each shipped check tells each state of the table as what it is."""
+"""Test each shipped check in each state of the table."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run shell code on a fresh copy of a root file system that is gone afterwards."""
+"""Disposable systems: shell code runs on a fresh overlay of a root file system."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ _ROOT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def run(system: str, prepare: str, body: str, user: str = "root", booted: bool = False) -> bytes:
-    """Prepare a fresh system as root, and return what the body writes that a user runs there.
+    """Prepare a fresh system as root, run code there as a user, and return its output.
 
     Args:
         booted: start systemd before the body runs.
@@ -111,11 +111,7 @@ def run(system: str, prepare: str, body: str, user: str = "root", booted: bool =
 
 
 def why_not(install: bool = False) -> str:
-    """Why this machine cannot make throw-away systems; empty where it can.
-
-    Args:
-        install: whether programs that are missing are installed.
-    """
+    """Return why this machine cannot make disposable systems, or an empty text. May install packages."""
     if os.geteuid():
         return "you are not root"
     if install and needs.absent(_PROGRAMS):

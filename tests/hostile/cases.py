@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a hostile workspace says: every field of a row by hostile values, and answers that are none."""
+"""Hostile responses: hostile values in every field of a row, and responses of other kinds."""
 
 from __future__ import annotations
 
@@ -24,11 +24,7 @@ SERVER_FIELDS = ("id", "name", "is_connected", "commissioned", "groups", "groups
 
 
 def values(canary: Path) -> list[Any]:
-    """Values that no field has.
-
-    Args:
-        canary: a file that nothing may touch, which some of them point to.
-    """
+    """Return values that no field has; some point to `canary`, a file that nothing may touch."""
     return [
         None,
         True,
@@ -131,7 +127,7 @@ def of_pages(place: str) -> Iterator[Case]:
 
 
 def of_submits() -> Iterator[Case]:
-    """Answers to a submit that name more, or other, than was asked for."""
+    """Yield responses to a submit with more or other commands than submitted."""
     extra = current_row(id="00000000-0000-4000-8000-000000000002")
 
     def reply(rows: list[Any]) -> Response:

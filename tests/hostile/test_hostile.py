@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever a workspace answers: outcomes are right or honest, ids come back, and nothing else is touched."""
+"""Test hostile workspaces: outcomes are right or honest, IDs are returned, nothing else is touched."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def hostile(clock: FakeClock) -> Iterator[HostileWorkspace]:
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    """A file that nothing may touch, where ids that climb out of the run's folders lead to."""
+    """Create a file that nothing may touch; hostile IDs point to it."""
     file = tmp_path / "home/authorized_keys"
     file.parent.mkdir()
     file.write_text("ssh-ed25519 AAAA\n", encoding="ascii")
@@ -105,7 +105,7 @@ class Judgement:
         self._before = everything(folder)
 
     def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
-        """Carry out a task; its result, or None where it ended in an error of ours."""
+        """Run a task and return its result, or None after an error of ours."""
         run = Run(hosts=hosts, folder=self._folder / "run", journal_file=self._folder / "run/journal")
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
         result: Row | None = self.call(case, functools.partial(_command.run_command, options, run))
@@ -148,7 +148,7 @@ def judgement(hostile: HostileWorkspace, canary: Path, tmp_path: Path) -> Iterat
 
 
 def executed(judgement: Judgement, case: Case) -> None:
-    """Three servers, one of which is lied about: the others succeed, and its command is known or looked for."""
+    """Run a command on three servers, one with hostile rows: the others succeed, its command is known or unknown."""
     judgement.workspace.begin(case)
     result = judgement.run(case, servers=list(NAMES.values()), line="uptime")
     judgement.check(case, result is not None, "no result")
@@ -257,7 +257,7 @@ def test_an_answer_to_something_carried(judgement: Judgement) -> None:
 
 
 def judge_torn(judgement: Judgement, case: Case, entry: Row) -> None:
-    """A command whose answer is not whole: nothing of it is believed but its beginning, and it may have run."""
+    """Check a command with a damaged result: nothing of it is believed, and it may have run."""
     judgement.check(case, entry["outcome"] in HONEST, f"ended as {entry['outcome']}")
     judgement.check(case, entry["ran"] is not False, f"is said not to have run: {entry['msg']:.200}")
     judgement.check(case, not entry["output_complete"], f"believed: {entry['stdout']:.200}")

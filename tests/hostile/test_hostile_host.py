@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A hostile managed host: what it answers is data or an error that says so; it decides nothing, and fills no disk."""
+"""Test hostile hosts: their responses are data or an error, decide nothing and fill no disk."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class HostileHost(ServerRunner):
 
 
 def stated(content: bytes, size: int | None = None) -> bytes:
-    """Return the standard error with which a host states size and digest of a fetched file."""
+    """Return the standard error that states the size and digest of a fetched file."""
     return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A workspace in this process that is honest but for one place, where it answers what no honest one would."""
+"""A workspace in this process that is honest but for one kind of response."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SUBMIT, LISTED, DETAIL, SERVER = PLACES = ("submit", "list", "detail", "servers"
 
 @dataclass(frozen=True)
 class Case:
-    """Something that no honest workspace says.
+    """A hostile response.
 
     Attributes:
         place: one of :data:`PLACES`.
@@ -53,7 +53,7 @@ class Case:
 
 
 class HostileWorkspace:
-    """Commands of three servers, each done as soon as it is looked at."""
+    """A workspace with three servers. Commands succeed at the first poll."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.requests: list[Request] = []
@@ -70,14 +70,14 @@ class HostileWorkspace:
         self.commands.clear()
 
     def stand(self, status: str = "scheduled") -> dict[str, str]:
-        """Have a command on each server already; its id by the id of the server."""
+        """Create a command on each server and return their IDs by server ID."""
         for server_id in NAMES.values():
             self._make({"server": server_id, "line": "uptime"}, status)
         return self.ids
 
     @property
     def ids(self) -> dict[str, str]:
-        """Server id -> id of its command."""
+        """Return the command IDs by server ID."""
         return {row["server"]["id"]: command_id for command_id, row in self.commands.items()}
 
     @property

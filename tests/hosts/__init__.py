@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hosts to roll an agent out on: containers with apt, dnf or zypper, made in a second and thrown away."""
+"""Hosts for rollouts: containers with apt, dnf or zypper that start in a second."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Root filesystems, one for each release, made once and shared by all hosts of that release."""
+"""Root filesystems, built once per release and shared by all hosts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ZYPPER = ("rpm", "python3-rpm", "zypper")
 
 @dataclasses.dataclass(frozen=True)
 class Release:
-    """What a root filesystem is made of: a Debian, packages of its own, and scripts that make another system of it."""
+    """A root filesystem: a Debian release, packages, and scripts that turn it into another system."""
 
     debian: str
     packages: tuple[str, ...] = APT
@@ -63,7 +63,7 @@ class Images:
         self.key = folder / "key"
 
     def root(self, release: str) -> Path:
-        """The root filesystem of a release; it takes half a minute or two if it is not there yet."""
+        """Return the root filesystem of a release; building it takes up to two minutes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._locked("key"):
             self._make_key()
@@ -117,6 +117,6 @@ def make(place: Path, debian: str, packages: Iterable[str], code: Iterable[str])
 
 
 def mirror() -> list[str]:
-    """The mirror of Debian that this machine takes its own packages from; without one, mmdebstrap knows some."""
+    """Return the Debian mirror of this machine, or nothing."""
     command = ["apt-get", "indextargets", "--format", "$(SITE)", "Label: Debian"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[:1]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Start and stop hosts."""
+"""Starting and stopping hosts."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Wanted:
 
     @classmethod
     def parse(cls, text: str) -> Wanted:
-        """Read NAME, NAME:RELEASE or NAME:RELEASE:KIND."""
+        """Parse NAME, NAME:RELEASE or NAME:RELEASE:KIND."""
         name, release, kind = [*text.split(":"), *("", "")][:3]
         wanted = cls(name, release or "trixie", t.cast(Kind, kind or "systemd"))
         if not name or wanted.release not in RELEASES or wanted.kind not in t.get_args(Kind):
@@ -85,7 +85,7 @@ class Host:
 
 
 class Hosts:
-    """The hosts whose records are in one folder; as a context manager, none outlives it."""
+    """The hosts recorded in one folder; a context manager that stops them."""
 
     def __init__(self, folder: Path, images: Path) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class Hosts:
         self.down()
 
     def up(self, wanted: t.Sequence[Wanted]) -> list[Host]:
-        """Start hosts, those that run already apart, and return all of them once ssh answers."""
+        """Start hosts unless they run, wait for ssh, and return all running hosts."""
         self.folder.mkdir(parents=True, exist_ok=True)
         running = {host.name: host for host in self.running()}
         releases = {each.release for each in wanted}

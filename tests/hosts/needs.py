@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a machine must have before hosts can be made on it."""
+"""The requirements for hosts on this machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ rmdir /sys/fs/cgroup/hosts-trial-$$
 
 
 class MissingError(Exception):
-    """This machine cannot make hosts; the text says what it lacks."""
+    """This machine cannot start hosts."""
 
 
 def absent(programs: dict[str, str]) -> list[str]:
@@ -39,7 +39,7 @@ def absent(programs: dict[str, str]) -> list[str]:
 
 
 def missing(programs: dict[str, str]) -> list[str]:
-    """What this machine lacks for making hosts, in words; installs what a package would cure."""
+    """Install missing packages, and return what this machine still lacks."""
     if os.geteuid():
         return ["you are not root: run it with sudo"]
     if absent(programs):
@@ -56,7 +56,7 @@ def require() -> None:
 
 
 def install(packages: list[str]) -> None:
-    """Install Debian packages if this is a Debian; what is still absent then is seen by whoever looks."""
+    """Install Debian packages if there is apt-get; ignore failures."""
     apt = shutil.which("apt-get")
     if apt is None:
         return

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The bridge that hosts hang on, and the namespace of each; nothing of it is left once the last host is gone."""
+"""The bridge and the network namespaces of hosts, removed with the last host."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def address(number: int) -> str:
 
 
 def hardware(number: int) -> str:
-    """The hardware address that belongs to an address, always the same, so that nobody keeps a stale one."""
+    """Return the hardware address of an IP address: always the same, so that no cached one is wrong."""
     return f"02:00:0a:4d:00:{number:02x}"
 
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Alone among all checkouts on this machine."""
+    """Lock the network against all other checkouts on this machine."""
     with Path(tempfile.gettempdir(), f"{BRIDGE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def namespaces() -> list[str]:
-    """The namespaces of all hosts on this machine, and the marks of those who need the bridge."""
+    """Return the namespaces of all hosts on this machine, and the markers of bridge users."""
     names = (line.split()[0] for line in ip("netns", "list").splitlines() if line)
     return [name for name in names if name.startswith("hosts-")]
 

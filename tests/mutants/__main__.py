@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Break the core on a sample that a seed draws, and name what no test notices: python tests/mutants --seed 7"""
+"""Break the core on a random sample and list what no test notices: python tests/mutants --seed 7"""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Try a sample, and return 1 if too much of it went unnoticed."""
     arguments = parse_arguments()
     seed = arguments.seed or str(secrets.randbelow(10**6))
     print(f"seed {seed}", flush=True)
@@ -70,7 +69,7 @@ def try_all(drawn: list[Mutation], workers: int) -> list[Trial]:
 
 
 def report(trials: list[Trial]) -> bool:
-    """Print what was not noticed, and return whether enough was."""
+    """Print the unnoticed mutations, and return True if enough were noticed."""
     for trial in trials:
         if trial.verdict is not Verdict.NOTICED:
             print(f"\n{trial.verdict.value}: {trial.mutation.title}\n{trial.mutation.diff}")

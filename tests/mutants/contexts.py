@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A plugin of pytest: coverage notes which test runs a line, wherever it runs, and a file how long each test took."""
+"""Pytest plugin: record which tests run each line, and the duration of each test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ _failed: set[str] = set()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Note what runs from here on as this test's."""
     _switch(item.nodeid)
     try:
         return (yield)
@@ -42,14 +41,13 @@ def _switch(context: str) -> None:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    """Add up how long a test takes."""
     _seconds[report.nodeid] += report.duration  # type: ignore[assignment]
     if report.failed:
         _failed.add(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write it down, in the process that hears of all tests."""
+    """Write the durations in the process that receives all reports."""
     if not hasattr(session.config, "workerinput"):
         took = {test: None if test in _failed else seconds for test, seconds in _seconds.items()}
         Path(os.environ[SECONDS]).write_text(json.dumps(took))

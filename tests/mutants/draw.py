@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Draw mutations of the core by a seed: a place in the code first, then what is broken there."""
+"""Random mutations of the core: first the place, then the operator."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PUNCTUATION = frozenset("()[]{},.:=")
 
 @dataclass(frozen=True)
 class Mutation:
-    """One thing broken in one file: its place, the operator of cosmic-ray, a diff, and the whole broken code."""
+    """A mutation of one file: its line, the operator of cosmic-ray, a diff, and the mutated code."""
 
     file: Path
     line: int
@@ -43,12 +43,11 @@ class Mutation:
 
     @property
     def title(self) -> str:
-        """Where it is and what kind."""
         return f"{self.file}:{self.line} {self.operator}"
 
 
 def draw(root: Path, seed: str, size: int, floors: tuple[str, ...] = CORE) -> list[Mutation]:
-    """Draw so many places of these floors (all of them if there are fewer) and one mutation at each."""
+    """Choose `size` places in these layers, and one mutation at each."""
     rng = random.Random(seed)
     files = [file for floor in floors for file in sorted((root / "plugins/module_utils" / floor).glob("*.py"))]
     places = [(file, span, choices) for file in files for span, choices in _choices(file.read_text()).items()]
@@ -77,13 +76,13 @@ def _choices(source: str) -> dict[Span, list[Choice]]:
 
 @cache
 def _operators() -> dict[str, Any]:
-    """Those that need no arguments, by name."""
+    """Return the operators without arguments by name."""
     classes = {name: get_operator(name) for name in operator_names() if not name.endswith(IDENTITY)}
     return {name: kind() for name, kind in classes.items() if not kind.arguments()}
 
 
 def _hints(source: str) -> Iterator[Span]:
-    """Where type hints are, which nothing evaluates."""
+    """Yield the type hints, which are not evaluated."""
     for node in ast.walk(ast.parse(source)):
         for name in ("annotation", "returns"):
             hint = getattr(node, name, None)
@@ -92,7 +91,7 @@ def _hints(source: str) -> Iterator[Span]:
 
 
 def _mutation(root: Path, file: Path, span: Span, choices: list[Choice]) -> Mutation | None:
-    """The first of these that is Python, or None: stars of parameters, for one, are taken for operators."""
+    """Return the first of these that compiles: stars of parameters look like operators."""
     source = file.read_text()
     for choice in choices:
         if code := _mutated(source, choice):
@@ -103,7 +102,7 @@ def _mutation(root: Path, file: Path, span: Span, choices: list[Choice]) -> Muta
 
 
 def _mutated(source: str, choice: Choice) -> str:
-    """The code with this mutation; empty where the operator cannot make it."""
+    """Return the mutated code; empty if the operator fails."""
     name, occurrence = choice
     try:
         code: str = mutate_code(source, _operators()[name], occurrence)

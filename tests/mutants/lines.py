@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which tests run which lines of the core: measured once, and kept until a file changes."""
+"""The tests that run each line of the core, measured once and cached until a file changes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_FAILED = 10
 
 
 class Lines:
-    """Look up the tests that run a line of a folder; lines that run while a file is imported have an empty context."""
+    """Find the tests that run a line. Lines that run at import have an empty context."""
 
     def __init__(self, place: Path, data: CoverageData, seconds: dict[str, float]) -> None:
         self._place = place
@@ -46,7 +46,7 @@ class Lines:
         self._seconds = seconds
 
     def tests(self, mutation: Mutation) -> list[str]:
-        """The ids of the tests that run what is mutated, the soonest to notice it first; none if no test does.
+        """Return the IDs of the tests that run the mutated line, the fastest to notice first.
 
         What runs once only, when its file is imported or in a function with a cache, concerns each test that runs
         anything else of that file, and those that compare what the files of the collection say.
@@ -64,17 +64,17 @@ class Lines:
 
 
 def _in_tests(contexts: Iterable[list[str]]) -> set[str]:
-    """The tests that run lines with these contexts, but for lines that run while their file is imported."""
+    """Return the tests with these contexts, without those that ran the line at import."""
     return {test for tests in contexts if "" not in tests for test in tests}
 
 
 def _statement(tree: ast.AST, line: int) -> range:
-    """The lines of the innermost statement around a line, with its decorators."""
+    """Return the lines of the innermost statement around a line."""
     return [lines for lines in _statements(tree) if line in lines][-1]
 
 
 def _is_cached(tree: ast.AST, line: int) -> bool:
-    """Whether a line is in a function of which only the first call runs."""
+    """Return True for lines in cached functions: only the first call runs them."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     around = [node for node in functions if node.lineno <= line <= (node.end_lineno or node.lineno)]
     return any(ast.unparse(decorator).endswith("cache") for node in around for decorator in node.decorator_list)
@@ -89,12 +89,11 @@ def _statements(node: ast.AST) -> Iterator[range]:
 
 
 def is_system(test: str) -> bool:
-    """Whether a test plays with real clocks and processes."""
     return test.startswith(SYSTEM)
 
 
 def measure(place: Path, workers: int) -> Lines:
-    """Run the tests in a copy of the collection, unless they ran over the same files before."""
+    """Measure the lines of all tests, unless the same files were measured before."""
     kept = KEPT / _digest(place)
     if not kept.exists():
         shutil.rmtree(KEPT, ignore_errors=True)
@@ -116,7 +115,7 @@ def _digest(place: Path) -> str:
 
 
 def _run_all(place: Path, folder: Path, workers: int) -> None:
-    """Have coverage note in a folder which lines each test runs there, and how long it takes."""
+    """Run all tests with coverage, and write lines and durations to a folder."""
     folder.mkdir(parents=True)
     options = ["--quiet", "-p", "mutants.contexts", "-n", str(workers)]
     done = _coverage(place, folder, "run", "-m", "pytest", *options, *TESTS)

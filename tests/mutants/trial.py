@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Break a copy of the collection, and see whether its tests notice."""
+"""Trying a mutation: break a copy of the collection and run its tests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,6 @@ FAILED = re.compile(r"^(?:FAILED|ERROR) .*$", re.MULTILINE)
 
 
 class Verdict(StrEnum):
-    """What came of a mutation."""
-
     NOTICED = "noticed"
     SURVIVED = "survived"
     #: What failed fails without the mutation too, or nobody waited for all tests.
@@ -36,7 +34,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Trial:
-    """A mutation, what came of it, and the line in which pytest says what failed."""
+    """The verdict on a mutation, and the line in which pytest names the failure."""
 
     mutation: Mutation
     verdict: Verdict
@@ -44,7 +42,7 @@ class Trial:
 
 
 class Copy:
-    """A copy of the collection with its tests, which are run there: the checkout is never touched."""
+    """A copy of the collection with its tests."""
 
     def __init__(self, folder: Path) -> None:
         self.place = collection_tree.copy(folder)
@@ -54,7 +52,7 @@ class Copy:
         (self.place / "build/cores").symlink_to(cores, target_is_directory=True)
 
     def prepare(self) -> None:
-        """Have all tests compiled, which is not done while a file is broken."""
+        """Compile all tests while no file is broken."""
         subprocess.run(_pytest(self.place, ["--collect-only", *TESTS]), capture_output=True, check=True)
 
     def judge(self, mutation: Mutation, tests: list[str]) -> Trial:
@@ -72,7 +70,7 @@ class Copy:
         return Trial(mutation, Verdict.SURVIVED) if output is None else self._noticed(mutation, tests, output)
 
     def _run(self, tests: list[str]) -> str | None:
-        """The output of tests of which one failed."""
+        """Return the output of failed tests; None if all passed."""
         outcome, output = run_tests(shlex.join(_pytest(self.place, ["--exitfirst", *tests])), LIMIT)
         return None if outcome is TestOutcome.SURVIVED else str(output)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Audits that are interrupted, hung up on or killed: the next one goes on with what they submitted."""
+"""Test interrupted and killed audits: the next one reuses their commands."""
 
 from __future__ import annotations
 
@@ -29,20 +29,18 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def workspace() -> Iterator[Workspace]:
-    """A workspace whose servers do nothing by themselves."""
     with Workspace("current", servers=0, agents=False) as running:
         yield running
 
 
 def audit(workspace: Workspace, folder: Path) -> RunningPlay:
-    """An audit that has begun."""
     options = {"checks": [HELLO], "reuse_within": "1h", "max_concurrency": str(AT_ONCE), "progress": False}
     programs = ansible_cores.prepare("development")
     return start_task(workspace, folder, SERVERS, options, module="alpacon_audit", programs=programs)
 
 
 def answer(workspace: Workspace, most: int = len(SERVERS)) -> None:
-    """Let servers answer what they were asked."""
+    """Finish waiting commands with a passing response."""
     row = answered_command(HELLO)
     waiting = [made for made in workspace.commands() if made["status"] != "success"]
     for made in waiting[:most]:

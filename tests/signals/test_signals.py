@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs that are interrupted, killed or hung up on: what the workspace recorded against what the user is left with.
+"""Test interrupted and killed runs: compare the workspace's record with the user's files and output.
+
+On each core all cases run at once, with one workspace for each moment. Each case has its own servers and token.
 
 On each core all cases run beside one another, against one workspace for each moment; each case has servers and a token
 of its own.
@@ -41,8 +43,6 @@ PATIENCE = 90.0
 
 @dataclass(frozen=True)
 class Case:
-    """A signal, who gets it, and when."""
-
     signal: signal.Signals
     target: str
     moment: str
@@ -52,7 +52,6 @@ class Case:
 
     @property
     def servers(self) -> list[str]:
-        """The servers that only this case talks to."""
         return [f"{self.signal.name}-{self.target}-{number}".lower() for number in range(SERVERS)]
 
 
@@ -63,8 +62,6 @@ CASES = [CTRL_C, *(Case(*parts) for parts in itertools.product(SIGNALS, TARGETS,
 
 @dataclass
 class Stage:
-    """One case at work."""
-
     case: Case
     workspace: Workspace
     token: str
@@ -72,7 +69,7 @@ class Stage:
     programs: Path
 
     def prove(self) -> None:
-        """Run the case, and compare what the workspace recorded with what the user is left with."""
+        """Run the case, and compare the workspace's record with what the user can see."""
         options = {"servers": self.case.servers, "line": "sleep 60", "max_concurrency": str(AT_ONCE)}
         play = start_task(
             self.workspace,
@@ -121,7 +118,7 @@ class Stage:
             os.kill(pid if self.case.target == "parent" else _worker_of(pid), self.case.signal)
 
     def _end(self, play: RunningPlay) -> bool:
-        """Wait until ansible-playbook has ended, and tell whether it went on until its commands were finished."""
+        """Wait for ansible-playbook, and return True if it kept running until its commands finished."""
         begun, went_on = time.monotonic(), False
         while play.process.poll() is None:
             assert time.monotonic() < begun + PATIENCE, play.log
@@ -132,7 +129,7 @@ class Stage:
         return went_on
 
     def _is_left(self) -> bool:
-        """Whether a process of the run is left, however it has come loose from the others."""
+        """Return True if any process of the run is left."""
         mark = f"{self.folder}/".encode()
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
@@ -155,7 +152,7 @@ def _worker_of(pid: int) -> int:
 
 @pytest.fixture(scope="module", autouse=True)
 def _heeded() -> None:
-    """Heed signals: who is started in the background, or by nohup, would hand on that these are ignored."""
+    """Restore default signal handling, which background jobs and nohup disable."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
@@ -164,7 +161,7 @@ def _heeded() -> None:
 def stories(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Case, Future[None]]]:
-    """What came of every case on a core."""
+    """Run every case on a core."""
     programs = ansible_cores.prepare(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Audits that tests carry out, and what they warned of."""
+"""Helpers that run audits in this process."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class AuditRun:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Why servers were not reached or not asked."""
+        """Return why servers were not reached or not asked."""
         return {server["host"]: server["reason"] for server in self.report["servers"] if not server["reached"]}
 
     @property
@@ -69,13 +69,13 @@ class AuditRun:
 
 
 def encode_part(answer: str) -> str:
-    """A part of an output, as the server writes it."""
+    """Encode a part of an output as a server does."""
     lines = base64.encodebytes(answer.encode()).decode().splitlines()
     return "\n".join([*lines, str(len(lines)), "[part]"])
 
 
 def answered_command(*checks: Row, prints: str = "hello") -> Row:
-    """The line that asks a server these checks, and what it wrote, if each of them printed that."""
+    """Return the row of a command in which each check printed this."""
     asked = parse_checks("checks", checks)
     packed = pack(*build_script(asked), in_parts=True)
     parts = [encode_part(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
@@ -130,7 +130,7 @@ def audit(
     check_mode: bool = False,
     **given: Any,
 ) -> AuditRun:
-    """Carry out an audit, and check that its report fits the schema and counts the requests."""
+    """Run an audit, and check its report against the schema and the number of requests."""
     warnings: list[str] = []
     before = workspace.requests_made()
     asked = hosts("web-01") if of is None else of

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Certificate authorities for tests, and servers that they vouch for."""
+"""Certificate authorities for tests, and server certificates."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _named(name: str) -> x509.Name:
 def _certificate(
     name: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, address: str = ""
 ) -> bytes:
-    """A certificate; without an address, that of an authority."""
+    """Return a certificate; without an address, that of an authority."""
     now = datetime.datetime.now(datetime.UTC)
     authority = x509.SubjectKeyIdentifier.from_public_key(signer.public_key())
     builder = (
@@ -57,7 +57,7 @@ def _certificate(
 
 
 def authority(folder: Path, name: str, address: str = "127.0.0.1") -> Authority:
-    """A new CA of that name, with its files in a folder, which vouches for a server at an address."""
+    """Create a CA and a server certificate for an address, with their files in a folder."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     file = folder / f"{name}.pem"
     file.write_bytes(_certificate(name, name, ca_key, ca_key))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Workspaces of every dialect, one process each for a whole session, set back between tests."""
+"""Fixtures: one workspace per dialect and session, reset between tests."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _fresh(workspace: Workspace) -> Workspace:
 
 @pytest.fixture
 def workspace(request: pytest.FixtureRequest, running: Callable[[str], Workspace]) -> Workspace:
-    """An empty workspace that speaks as today's clients expect, or as :data:`in_every_dialect` says."""
+    """Return an empty workspace in today's dialect, or as :data:`in_every_dialect` says."""
     return _fresh(running(getattr(request, "param", "current")))
 
 
@@ -95,7 +95,7 @@ def connect() -> Iterator[Connect]:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., ScriptedServer]]:
-    """Starts servers that answer by script and end with the test."""
+    """Start scripted servers that stop with the test."""
     with ExitStack() as stack:
 
         def start(script: Script | list[Any], tls: Any = None) -> ScriptedServer:
@@ -106,7 +106,7 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A clock for client and fleet that moves on when they sleep, instead of making them wait."""
+    """Replace the clock of client and fleet by one that sleeping moves on."""
     moved = FakeClock()
     for module in (_client, completion, fleet, poller, submitting):
         monkeypatch.setattr(module, "time", moved)

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible's programs, forked from a process that has imported them: that alone takes longer than most of their runs.
+"""Ansible's programs, forked from a process that has imported them: the imports take longer than most runs.
+
+One such process per ansible-core runs this file, with the standard library and Ansible only.
 
 For each ansible-core there is one such process, which runs this file: with the standard library and Ansible only.
 """
@@ -53,7 +55,7 @@ _READ_LATE = {
 def run_program(
     command: Sequence[str], environ: Mapping[str, str], folder: Path, out: Path, err: Path, patience: float
 ) -> tuple[int, int]:
-    """Run a program to its end, without input, and return the id of its process and its exit code.
+    """Run a program to its end and return its process ID and exit code.
 
     `environ` is all of its environment. After `patience` seconds it is killed, and TimeoutExpired is raised.
     """
@@ -132,7 +134,7 @@ def _prepare(programs: Path) -> subprocess.Popen[bytes]:
 
 
 def _end(pid: int, server: subprocess.Popen[bytes]) -> None:
-    """End a run and the process that forked it, which would answer for this run when the next one asks."""
+    """End a run and its fork server, which would report this run to the next one."""
     assert server.stdout
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
@@ -148,7 +150,7 @@ def _end(pid: int, server: subprocess.Popen[bytes]) -> None:
 
 
 def serve() -> None:
-    """Fork for each order on standard input, and print the child's id and, when it has ended, its exit code."""
+    """Fork for each request on standard input, and print the child's ID and later its exit code."""
     for module in PROGRAMS.values():
         importlib.import_module(module)
     for line in sys.stdin:

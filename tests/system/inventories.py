@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Inventories of the plugin, in this process or by Ansible's programs, and a workspace whose servers never change."""
+"""Helpers for the inventory plugin, in this process or in Ansible's programs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Listing:
 
     @property
     def data(self) -> Row:
-        """The inventory of --list, without the marks that ansible-core puts on values that it does not trust."""
+        """Return the inventory without ansible-core's marks of untrusted values."""
         text = self.out[self.out.index("\n{") :] if "-vvvv" in self.arguments else self.out
         data: Row = json.loads(text, object_hook=lambda row: row.get("__ansible_unsafe", row))
         return data
@@ -76,7 +76,7 @@ class Listing:
 
 
 class RecordingDisplay:
-    """Stands in for Ansible's display: it keeps warnings, and everything that is shown."""
+    """Replace Ansible's display: record warnings and everything that is shown."""
 
     def __init__(self) -> None:
         self.warned: list[str] = []
@@ -92,7 +92,7 @@ class RecordingDisplay:
 
 @dataclass(frozen=True)
 class Parsed:
-    """The result of inventory plugins that ran in this process.
+    """The result of inventory plugins in this process.
 
     Attributes:
         failure: why the last of them failed; empty if it did not.
@@ -121,7 +121,7 @@ class Parsed:
 
 
 def parse_sources(*sources: Path | str) -> Parsed:
-    """Have plugins read files in this process, one after the other: ours those of its name, and INI the others."""
+    """Parse files in this process in this order: YAML with our plugin, others as INI."""
     inventory: Any = InventoryData()
     notes, failure = RecordingDisplay(), ""
     with patch.object(_settings, "_inventories", {}):
@@ -143,7 +143,7 @@ def parse_sources(*sources: Path | str) -> Parsed:
 def run_inventory(
     program: Path, source: Path, arguments: tuple[str, ...], environ: dict[str, str | None], folder: Path
 ) -> Listing:
-    """Run a program with an inventory; a variable that is None is not in its environment."""
+    """Run a program with an inventory; a variable that is None is removed from its environment."""
     given = {name: value for name, value in environ.items() if value is not None}
     out, err = folder / "printed", folder / "complained"
     _pid, code = run_program([str(program), "-i", str(source), *arguments], given, folder, out, err, TIMEOUT)
@@ -172,7 +172,7 @@ class Source:
         return read
 
     def refuse(self, text: str = "", **options: Any) -> str:
-        """Read a file that fails before anything is asked, and leaves no host; give the reason."""
+        """Parse a file that must fail before any request, and return the reason."""
         before = self.workspace.requests_made()
         read = self.parse(text, **options)
         assert read.failure, read.hosts
@@ -190,7 +190,7 @@ class Source:
         return run_inventory(self.programs / program, self.path, arguments, every, self.folder)
 
     def list(self, *arguments: str, **options: Any) -> Listing:
-        """Write the file and list the inventory; it must not have failed."""
+        """Write the file and list the inventory, which must succeed."""
         self.write(**options)
         run_inventory = self.run("--list", *arguments)
         assert run_inventory.code == 0, run_inventory.log
@@ -198,7 +198,7 @@ class Source:
         return run_inventory
 
     def fail(self, text: str = "", **options: Any) -> str:
-        """Write the file, list the inventory and give what ansible-inventory says of the failure."""
+        """Write the file, list the inventory, which must fail, and return its error messages."""
         self.write(text, **options)
         run_inventory = self.run("--list", "-vvvv", ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED="1")
         assert run_inventory.code != 0, run_inventory.out

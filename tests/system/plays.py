@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of ansible-playbook with one task, which tests may look into and interrupt."""
+"""Helpers that run plays with ansible-playbook, in the foreground or the background."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class RunningPlay(Play):
         return [int(child) for child in children.split()]
 
     def interrupt(self, pid: int | None = None) -> None:
-        """Do as Ctrl-C does, to ansible-playbook alone or to its process group (a negative number)."""
+        """Send SIGINT to ansible-playbook, a process, or a process group (a negative number)."""
         os.kill(self.pid if pid is None else pid, signal.SIGINT)
 
     def stop(self) -> None:
@@ -176,7 +176,7 @@ def start_plays(
 
 
 def start_process(command: list[str], folder: Path, environ: Mapping[str, str]) -> RunningPlay:
-    """Begin a run that prints into its folder, without input, in a process group of its own."""
+    """Start a run in a process group of its own, without input, with its output in a file."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command,
@@ -212,7 +212,7 @@ def run_playbook(
     core: str = "development",
     **environ: str,
 ) -> Play:
-    """Carry out plays, or a playbook of the collection by its name, on an ansible-core, and give the run that ended.
+    """Run plays, or a playbook of the collection by its name, on an ansible-core.
 
     Args:
         hosts: names, or a whole inventory.
@@ -246,7 +246,7 @@ def run_over_connection(
     core: str = "development",
     **environ: str,
 ) -> Play:
-    """Run tasks over the connection plugin, on servers given with the variables of their hosts or without."""
+    """Run tasks over the connection plugin."""
     own = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
     # By the Python that everybody has.
     common = {

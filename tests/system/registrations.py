@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tasks of alpacon_registration, alpacon_registration_info and alpacon_registration_token, and agents to register."""
+"""Helpers that run the registration tasks and register agents."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Agent:
 
 
 def new_agent(workspace: Workspace, name: str = "web") -> Agent:
-    """An agent that has registered by itself."""
+    """Register an agent by hand."""
     key = workspace.add_registration_token("by hand")["key"]
     body = {"name": name, "platform": "debian"}
     answer = workspace.api("POST", "servers/servers/register/", token=key, json=body).json()
@@ -68,7 +68,7 @@ def new_agent(workspace: Workspace, name: str = "web") -> Agent:
 
 
 def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> TaskResult:
-    """Carry out a task of alpacon_registration, without an API token unless one is given."""
+    """Run a task of alpacon_registration, without an API token unless one is given."""
     options = {"token": None, **given}
     return _carry_out(run_registration, REGISTRATION_SPEC, workspace, check_mode, diff_mode, options)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs of the role alpamon on hosts that answer by script, of any distribution; see connection_plugins/recording.py."""
+"""Helpers that run the role alpamon on scripted hosts of any distribution, see connection_plugins/recording.py."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ DEBIAN = Distribution("Debian", "13.1")
 
 @dataclass(frozen=True)
 class ScriptedHost:
-    """A host that answers by script: what it is, what its modules answer besides the usual, and its variables."""
+    """A scripted host: its distribution, results of its modules, and its variables."""
 
     distribution: Distribution = DEBIAN
     answers: Iterable[Answer] = ()
@@ -126,7 +126,7 @@ class Host:
         return {row["dest"]: row["content"] for row in self.of("copy") if "content" in row}
 
     def left(self) -> list[Answer]:
-        """Return the answers of the host after the run, which has written the configuration."""
+        """Return the results of the host after the run that wrote its configuration."""
         text = self.files[CONFIGURATION]
         written = dict(re.findall(r"(?m)^(url|id|key) = (\S+)$", text))
         folders = {path: {"exists": True, "mode": mode, "uid": 0} for path, mode in _FOLDERS.items()}
@@ -149,7 +149,7 @@ class Host:
 
     @property
     def shown(self) -> Row:
-        """Return the variables that the last task of the run shows."""
+        """Return the variables that the last task shows."""
         found: Row = self.results[-1]["msg"]
         return found
 
@@ -180,7 +180,7 @@ class RoleRun:
         return len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", self.log))
 
     def lines_of_failures(self, name: str) -> int:
-        """Count the lines about the failures of a host: the results, and what ansible-core shows above them."""
+        """Count the lines about the failures of a host."""
         blocks = re.split(r"\n(?=TASK \[|PLAY |\[ERROR\]|[a-z]+: \[)", self.log)
         failed = [index for index, block in enumerate(blocks) if re.match(rf"(fatal|failed): \[{name}\]", block)]
         above = [index - 1 for index in failed if blocks[index - 1].startswith("[ERROR]")]
@@ -192,7 +192,7 @@ def agent_facts(**facts: Any) -> list[Answer]:
 
 
 def installed(version: str, process: str = "current") -> list[Answer]:
-    """The package in that version, until another one comes, with its service, and its process in that state."""
+    """Return the facts of a host with this version and this process state."""
     outdated = ["package"] if process == "outdated" else []
     return agent_facts(
         version=version,
@@ -208,7 +208,7 @@ def configuration(url: str, server_id: str, key: str, more: str = "") -> list[An
 
 
 def register(workspace: Workspace, name: str = "Web") -> Row:
-    """Return the record of a server that has registered itself, with its key."""
+    """Register a server and return its record with the key."""
     headers = {"Authorization": f'token="{workspace.add_registration_token()["key"]}"'}
     body = {"name": name, "platform": "debian"}
     record: Row = workspace.api("POST", "servers/servers/register/", headers=headers, json=body).json()
@@ -216,7 +216,7 @@ def register(workspace: Workspace, name: str = "Web") -> Row:
 
 
 def upgraded(workspace: Workspace, process: str, runs: str) -> list[Answer]:
-    """Answer as a registered host whose process is in that state, and whose record has the version that runs."""
+    """Return the facts of a registered host whose process is in this state and whose record has this version."""
     record = register(workspace)
     workspace.change_server(record["name"], commissioned=True, is_connected=True, version=runs)
     return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0", process)]
@@ -224,7 +224,7 @@ def upgraded(workspace: Workspace, process: str, runs: str) -> list[Answer]:
 
 @contextmanager
 def connect_agents(workspace: Workspace, but: Collection[str] = ()) -> Iterator[None]:
-    """Every server that registers meanwhile is connected a moment later, but those of these hosts or records."""
+    """Connect newly registered servers, except those of these hosts or records."""
     done = threading.Event()
 
     def connect() -> None:
@@ -252,7 +252,7 @@ def run_role(
     core: str = "development",
     **environ: str,
 ) -> RoleRun:
-    """Carry the role or a playbook out for all hosts; in the end, show variables of the role."""
+    """Run the role or a playbook on all hosts; `show` names variables for the last task."""
     command, environ = prepare_run(folder, workspace, hosts, show, playbook, environ, core)
     log = folder / "log"
     _pid, code = run_program([*command, *arguments], environ, folder, log, log, TIMEOUT * 5)
@@ -268,7 +268,7 @@ def start_role(
     playbook: str,
     **environ: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
-    """A playbook that goes on for all hosts, and what gives the run once it has ended."""
+    """Start a playbook, and yield its process and a function that waits for the result."""
     command, environ = prepare_run(folder, workspace, hosts, playbook=playbook, environ=environ)
     run = start_process([*command, *arguments], folder, environ)
 
@@ -290,7 +290,7 @@ def prepare_run(
     environ: Mapping[str, str] | None = None,
     core: str = "development",
 ) -> tuple[list[str], dict[str, str]]:
-    """The command line of a run and its environment, with all its files in the folder."""
+    """Write the files of a run, and return its command line and environment."""
     folder.mkdir(parents=True, exist_ok=True)
     entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
     role = {"name": "herdops.alpacon.alpamon", "public": True}
@@ -323,7 +323,7 @@ def read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
 
 
 def summary_lines(done: RoleRun) -> list[str]:
-    """Return the lines of the summary of a rollout, which come last."""
+    """Return the summary of a rollout."""
     _before, found, summary = done.log.rpartition("\nrollout: ")
     assert found, done.log
     return f"rollout: {summary}".splitlines()

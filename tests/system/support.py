@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tests of system share: a scripted server, a clock of their own, clients, tasks, and what workspaces saw."""
+"""Helpers of all system tests: scripted server, clock, clients, tasks, and the requests of a workspace."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """An answer: JSON unless the body is a text.
+    """A response: JSON unless the body is a text.
 
     Attributes:
         interim: the statuses of answers that come before it.
@@ -76,7 +76,7 @@ Script = Callable[[Request], Response]
 
 
 class ScriptedServer:
-    """Answers each request with the next reply of a list (the last one for ever), or with what a function says."""
+    """Answer with the next response of a list (the last one repeats), or with that of a function."""
 
     def __init__(self, script: Script | list[Response], tls: Any = None) -> None:
         self.requests: list[Request] = []
@@ -162,7 +162,7 @@ class ScriptedServer:
 
 
 class FakeClock:
-    """Stands in for the module ``time``: who sleeps moves it on at once, and what is set for a moment happens then."""
+    """Replace the module ``time``: sleeping moves the clock on and runs the alarms in between."""
 
     def __init__(self) -> None:
         self.slept: list[float] = []
@@ -183,7 +183,6 @@ class FakeClock:
         return self.monotonic() - self._start
 
     def sleep(self, seconds: float) -> None:
-        """Move on, and do what is set for the time that passes."""
         with self._lock:
             self.slept.append(seconds)
             self._passed += seconds
@@ -202,12 +201,12 @@ class FakeClock:
 
 
 def rate_limit_fault(seconds: int) -> Row:
-    """A fault by which the workspace itself says that the request budget is used up for so long."""
+    """Return the fault of an exhausted request budget."""
     return {"status": 429, "body": '{"code": "api_rate_limited"}', "headers": {"Retry-After": str(seconds)}}
 
 
 def nonzero_sleeps(slept: list[float]) -> list[float]:
-    """Pauses that can be compared, without their jitter of a fifth and without empty ones."""
+    """Return rounded pauses without empty ones, for comparison."""
     return [round(pause, 3) for pause in slept if pause > 0]
 
 
@@ -275,7 +274,7 @@ class TaskResult:
 
 
 def run(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> TaskResult:
-    """Carry out a task of alpacon_command, and check that what it says of requests is true."""
+    """Run a task of alpacon_command, and check the number of requests that it returns."""
     warnings: list[str] = []
     before = workspace.requests_made()
     options = command_options(workspace, **given)
@@ -304,7 +303,7 @@ def info(workspace: Workspace, **given: Any) -> TaskResult:
 
 @contextmanager
 def socket_servers(read: int) -> Iterator[Callable[[Callable[[socket.socket], object]], str]]:
-    """Starts servers that do to each connection what a function says, once so many bytes of it are read, at most.
+    """Start servers that read up to `read` bytes of each connection and call a function with it.
 
     It gives the address of each, and ends them with its context.
     """

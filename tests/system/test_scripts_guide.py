@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guide on scripts: what it shows runs as it stands, but for paths and owners."""
+"""Test the examples of the guide on scripts, with other paths and owners."""
 
 from __future__ import annotations
 

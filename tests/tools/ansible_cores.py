@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Install the ansible-core releases of the tests, each in an environment of its own under build/."""
+"""The ansible-core releases of the tests, each in its own environment under build/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from collection_tree import BUILD, TOOLS
 
 @dataclasses.dataclass(frozen=True)
 class Core:
-    """One ansible-core release; `pip` is the version with which its ansible-test fills its own environments."""
+    """An ansible-core release; `pip` is the version that its ansible-test installs."""
 
     version: str
     python: str
@@ -48,11 +48,11 @@ runpy.run_module("pip", run_name="__main__")
 
 
 class MissingPythonError(Exception):
-    """No Python of this machine runs a core."""
+    """This machine has no Python for a core."""
 
 
 def prepare(name: str) -> Path:
-    """Install a core where it is missing, and return its folder of programs.
+    """Install a core if it is missing, and return its folder of programs.
 
     Raises:
         MissingPythonError: no Python of this machine runs this core.
@@ -79,7 +79,7 @@ def _make_environment(core: Core, place: Path) -> None:
 
 
 def _take_requirements_from_pypi(place: Path) -> None:
-    """Let ansible-test install by name what it would download from an address."""
+    """Let ansible-test install from PyPI instead of addresses."""
     for path in place.glob("lib/python3*/site-packages/ansible_test/_data/requirements/*.txt"):
         path.write_text(re.sub(r"^(\S+) @ https://.*$", r"\1", path.read_text(), flags=re.MULTILINE))
 
@@ -91,7 +91,7 @@ def _uv(*arguments: str) -> None:
 
 
 def environ(programs: Path | None = None, home: Path | None = None) -> dict[str, str]:
-    """Return the user's environment without the development tools, and with pyenv's Pythons instead of its shims."""
+    """Return the environment without development tools, and with pyenv's Pythons instead of its shims."""
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PYTHON"))}
     environ.pop("VIRTUAL_ENV", None)
     folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -103,7 +103,7 @@ def environ(programs: Path | None = None, home: Path | None = None) -> dict[str,
 
 
 def home(core: Core) -> Path:
-    """Make a home for ansible-test, which keeps environments and downloads there, and return it."""
+    """Create a home for the environments and downloads of ansible-test."""
     home = BUILD / "home" / core.version
     for name in (".config/pip", ".pip", ".cache/pip"):
         if (Path.home() / name).exists() and not (home / name).exists():
@@ -123,7 +123,7 @@ def _pip(version: str) -> Path:
 
 
 def sdist(name: str) -> Path:
-    """Fetch the source distribution of a core from PyPI, which holds its own integration targets."""
+    """Download the source distribution of a core, which has its integration targets."""
     core = CORES[name]
     place = BUILD / "sdists" / core.version
     if not place.exists():

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run ansible-test in a plain copy of the collection: ansible_test.py sanity|units|integration CORE [TARGET ...]
+"""Run ansible-test in a copy of the collection: ansible_test.py sanity|units|integration CORE [TARGET ...]
 
 With C(plays) in place of C(integration), the integration targets run as plays of one ansible-playbook.
 """
@@ -29,7 +29,7 @@ OLDEST_PYTHON = "3.9"
 
 
 def sanity(core: str, programs: Path) -> list[str]:
-    """Return the arguments: pylint takes as long as all else together, and its newest version judges for all."""
+    """Return the arguments: pylint is slow, so that only the newest version runs it."""
     skipped = ["--skip-test", "pylint"] if core == "oldest" else []
     if not shutil.which("shellcheck", path=str(programs)):
         print("SKIPPED: PyPI has no shellcheck for this machine", flush=True)
@@ -47,7 +47,7 @@ def units(core: str, programs: Path) -> list[str]:
 
 
 def integration(core: str, collection: Path, targets: list[str]) -> int:
-    """Run targets, all without names, against a workspace of today's dialect."""
+    """Run targets, by default all, against a workspace."""
     with Workspace("current") as workspace:
         known = {"workspaces": {"current": {"url": workspace.url, "token": workspace.token}}}
         (collection / "tests/integration/integration_config.yml").write_text(json.dumps(known))
@@ -55,7 +55,7 @@ def integration(core: str, collection: Path, targets: list[str]) -> int:
 
 
 def plays(programs: Path, targets: list[str]) -> int:
-    """Run targets, all without names, as plays of one ansible-playbook."""
+    """Run targets, by default all, as plays of one ansible-playbook."""
     names = targets or sorted(path.parent.parent.name for path in TARGETS.glob("*/tasks/dialect.yml"))
     with Workspace("current") as workspace, tempfile.TemporaryDirectory() as folder:
         known = {"current": {"url": workspace.url, "token": workspace.token}}
@@ -72,7 +72,6 @@ def plays(programs: Path, targets: list[str]) -> int:
 
 
 def run(core: str, collection: Path, *arguments: str) -> int:
-    """Run ansible-test in a copy of the collection, and return its exit code."""
     # ansible-test would find the checkout's own git, which ignores build/, and see no files.
     subprocess.run(["git", "init", "--quiet", str(collection)], check=True)
     programs = ansible_cores.prepare(core)
@@ -82,7 +81,6 @@ def run(core: str, collection: Path, *arguments: str) -> int:
 
 
 def main(command: str, core: str, targets: list[str]) -> int:
-    """Run one command of ansible-test on one core, and return the exit code."""
     try:
         programs = ansible_cores.prepare(core)
     except ansible_cores.MissingPythonError as error:

@@ -27,7 +27,6 @@ KINDS = ("module", "lookup", "inventory", "connection", "become", "role")
 
 
 def main() -> int:
-    """Build, install, and return 1 if something is wrong with what users get."""
     for folder in (DIST, INSTALLED):
         shutil.rmtree(folder, ignore_errors=True)
     # From what git knows, so that nothing else that lies in the checkout gets in.
@@ -56,7 +55,7 @@ def strays(files: list[str]) -> list[str]:
 
 
 def broken_links(files: list[str]) -> list[tuple[str, str]]:
-    """Return the links of READMEs to files of the repository that are not in the tarball, as (page, file)."""
+    """Return links of READMEs to files that the tarball lacks, as (page, file)."""
     place = INSTALLED / collection_tree.NAME
     repository = json.loads((place / "MANIFEST.json").read_text())["collection_info"]["repository"].split("//")[1]
     to_file = re.compile(rf"{re.escape(repository)}/(?:blob|tree)/[^/]+/([^\s#)>]+)")
@@ -66,13 +65,12 @@ def broken_links(files: list[str]) -> list[tuple[str, str]]:
 
 
 def documented(kind: str) -> list[str]:
-    """Return the names of one kind of plugin whose documentation ansible-doc shows from the tarball."""
+    """Return the plugins of a kind that ansible-doc shows from the tarball."""
     listed = json.loads(run("ansible-doc", "--json", "--type", kind, "--list", "herdops.alpacon"))
     return list(json.loads(run("ansible-doc", "--json", "--type", kind, *listed))) if listed else []
 
 
 def run(*command: str) -> str:
-    """Run a program of Ansible, stop where it fails, and return its standard output."""
     environ = collection_tree.environ(INSTALLED)
     return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Link or copy the checkout into a collections path, and give tools the environment to find it there."""
+"""Links and copies of the checkout in a collections path, and the environment for Ansible's programs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def link() -> Path:
 
 
 def environ(collections: Path | None = None) -> dict[str, str]:
-    """Return the environment for Ansible's programs: the linked collection, and no folder of the user's own Ansible."""
+    """Return an environment with the linked collection and without the user's Ansible settings."""
     return {
         **os.environ,
         "ANSIBLE_COLLECTIONS_PATH": str(collections or link()),
@@ -42,7 +42,7 @@ def environ(collections: Path | None = None) -> dict[str, str]:
 
 
 def copy(destination: Path) -> Path:
-    """Copy what git knows or would add into a fresh collections path, for tools that follow links out of it."""
+    """Copy the files that git knows or would add, for tools that follow links."""
     shutil.rmtree(destination, ignore_errors=True)
     place = destination / NAME
     for name in _files():
@@ -56,7 +56,7 @@ def copy(destination: Path) -> Path:
 
 
 def skip(reason: str) -> int:
-    """Say why a step cannot run here, and return its exit code: in a suite it counts as skipped, alone it fails."""
+    """Print why a step cannot run. In a suite it counts as skipped, alone it fails."""
     counts = os.environ.get("SUITE_COUNTS")
     print(f"{'SKIPPED' if counts else 'ERROR'}: {reason}", flush=True)
     if counts:

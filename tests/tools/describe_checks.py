@@ -43,7 +43,6 @@ or for a host.
 
 
 def page() -> str:
-    """Return the page as reStructuredText."""
     sets = library.sets()
     parts = [_HEAD.format(checks=sum(len(content["checks"]) for content in sets.values()), sets=len(sets))]
     for name, content in sets.items():
@@ -74,7 +73,6 @@ def _shown(value: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    """Escape what is markup in a text."""
     return re.sub(r"([\\*`|_])", r"\\\1", text)
 
 

@@ -4,6 +4,8 @@
 
 """Run ansible-core's own integration targets over the connection plugin: run_connection.py CORE
 
+They come from the source distribution of that release, and run on two servers, with and without a shell.
+
 They come from the source distribution of that release, and run on two servers of a stand-in workspace: one whose agent
 has a shell and one whose agent has none.
 """
@@ -34,7 +36,6 @@ ROLES = {
 
 
 def main(core: str) -> int:
-    """Run the targets one after the other, and return 1 if one failed."""
     try:
         programs = ansible_cores.prepare(core)
     except ansible_cores.MissingPythonError as error:
@@ -66,7 +67,6 @@ def unpack(sdist: Path, place: Path) -> Path:
 
 
 def environment(programs: Path, workspace: Workspace, place: Path, targets: Path) -> dict[str, str]:
-    """Return the environment in which targets find the collection, its inventory and the workspace."""
     return {
         **ansible_cores.environ(programs),
         "ALPACON_URL": workspace.url,
@@ -83,7 +83,6 @@ def environment(programs: Path, workspace: Workspace, place: Path, targets: Path
 
 
 def run(name: str, place: Path, targets: Path, inventory: Path, environ: dict[str, str]) -> int:
-    """Run one target, and return its exit code."""
     print(f"======== {name}", flush=True)
     folder = place / name
     folder.mkdir()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run Molecule scenarios on hosts that run systemd, each against a workspace and a repository of its own run."""
+"""Run Molecule scenarios on hosts with systemd, each with its own workspace."""
 
 from __future__ import annotations
 
@@ -43,7 +43,6 @@ PROGRAMS = needs.PROGRAMS | agent.repository.PROGRAMS
 
 
 def main() -> int:
-    """Run what the command line names, and return 1 if a scenario failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--set", choices=("all", "ci"), default="all")
     parser.add_argument("scenarios", nargs="*", help="names; all of the set without them")
@@ -57,7 +56,7 @@ def main() -> int:
 
 
 def trial() -> list[str]:
-    """Make a host of each release, and return the reason if they do not come up."""
+    """Start a host of each release, and return the reason if that fails."""
     wanted = [hosts.Wanted(f"trial-{release}", release) for release in images.RELEASES]
     try:
         with tempfile.TemporaryDirectory(prefix="trial-") as folder, hosts.Hosts(Path(folder), IMAGES) as made:
@@ -68,7 +67,6 @@ def trial() -> list[str]:
 
 
 def run_all(names: list[str]) -> list[bool]:
-    """Run scenarios, a few at a time, and return which of them passed."""
     RUNS.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with (
@@ -80,7 +78,7 @@ def run_all(names: list[str]) -> list[bool]:
 
 
 def run(name: str, repository: agent.repository.Repository) -> bool:
-    """Run one scenario, print its output if it failed, and return whether it passed."""
+    """Run one scenario, and print its output if it failed."""
     started = time.monotonic()
     # Short, since the path of a socket has to fit in.
     with contextlib.ExitStack() as stack:
@@ -97,7 +95,7 @@ def run(name: str, repository: agent.repository.Repository) -> bool:
 def settings(
     name: str, folder: Path, stack: contextlib.ExitStack, repository: agent.repository.Repository
 ) -> dict[str, str]:
-    """Return what a scenario finds in its environment; extensions/molecule/README.md lists it."""
+    """Return the environment of a scenario; extensions/molecule/README.md lists it."""
     values = {
         "ALPAMON_REPOSITORY": f"{repository.url}/{agent.repository.CHANNELS['stable']}",
         "ALPAMON_REPOSITORY_RC": f"{repository.url}/{agent.repository.CHANNELS['rc']}",
@@ -123,7 +121,6 @@ def settings(
 
 
 def connection(prefix: str, workspace: Workspace) -> dict[str, str]:
-    """Return the variables of a workspace: its URL and tokens."""
     return {
         f"{prefix}_URL": workspace.url,
         f"{prefix}_TOKEN": workspace.token,
@@ -132,7 +129,7 @@ def connection(prefix: str, workspace: Workspace) -> dict[str, str]:
 
 
 def molecule(name: str, environ: dict[str, str]) -> bool:
-    """Run Molecule on one scenario with its output in a file, and return whether it passed."""
+    """Run Molecule on one scenario with its output in a file."""
     command = ["molecule", "--base-config", str(SCENARIOS / "config.yml"), "test", "--scenario-name", name]
     # Another run may still write to the file.
     (RUNS / f"{name}.log").unlink(missing_ok=True)

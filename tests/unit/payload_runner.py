@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a payload as agents do: by a shell, or by splitting the line where there is none."""
+"""Running payloads as agents do: with a shell, or by splitting the line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DIGEST = "a" * 64
 
 
 def read_parts(output: bytes) -> bytes:
-    """Return the output of a body behind :data:`IN_PARTS` as it is read."""
+    """Read the output of a body that follows :data:`PART_WRITER`."""
     return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tests of all that the workers of a run share have in common: a journal, and a list of servers."""
+"""Helpers for state that workers share: a journal and a list of servers."""
 
 from __future__ import annotations
 

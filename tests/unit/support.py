@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tests share that need no workspace: rows of every dialect, and options."""
+"""Rows of every dialect, and options of tasks."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def old_row(text: str, cancellable: bool = False, message: str = "", **fields: A
 
 
 def page(rows: list[Any], following: Any = None, count: int | None = None) -> Row:
-    """A page of a list; one that another follows does not say how many rows there are, unless told to."""
+    """Return a page of a list; without `count`, only the last page states the number of rows."""
     if count is None and not following:
         count = len(rows)
     return {"count": count, "next": following, "previous": None, "results": rows}

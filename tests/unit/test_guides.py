@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guides that list what something else decides."""
+"""Test guides against the code that they describe."""
 
 from __future__ import annotations
 

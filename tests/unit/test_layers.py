@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Each floor of the plugins imports only what CONTRIBUTING.md allows it, and no floor goes round in circles.
+"""Test the architecture: layers, cycles, names of classes.
 
 No two classes have one name.
 """
@@ -37,7 +37,7 @@ def floor_of(file: str) -> int:
 
 
 def imported(source: str, file: str) -> Iterator[str]:
-    """What a file of the plugins imports from others of them, wherever in the file it does, as paths."""
+    """Yield the files of the plugins that a file imports."""
     package = file.split("/")[:-1]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

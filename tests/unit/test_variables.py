@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What -e or a registered variable of a user's play calls by the same name would stand for a variable of a task."""
+"""Test that variables of tasks cannot be replaced by a user's variables of the same name."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; never on a port with 8000 in it, for which genuine agents have a rule of their own."""
+    """Return a listening socket, never on a port with 8000 in it: genuine agents would dial another one."""
     refused = []
     while True:
         listener = socket.create_server((host, port), backlog=4096)
@@ -64,7 +64,7 @@ def listen(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> t.Iterator[None]:
-        """Leave the signals alone: the workspace ends cleanly, with status 0."""
+        """Leave the signals alone, so that the workspace ends with status 0."""
         yield
 
 
@@ -160,7 +160,7 @@ async def _tick() -> None:
 
 
 async def _announce(arguments: argparse.Namespace, url: str) -> None:
-    """Say where the workspace is, once its agents are there."""
+    """Print the URL and a token once all agents are connected."""
     from workspace.models import Server, Token
 
     missing = Server.objects.filter(agent=True, is_connected=False)
@@ -171,7 +171,7 @@ async def _announce(arguments: argparse.Namespace, url: str) -> None:
 
 
 def raise_file_limit() -> None:
-    """A thousand agents need more open files than many systems grant unasked."""
+    """Allow enough open files for a thousand agents."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

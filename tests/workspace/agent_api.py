@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What agents talk to: their HTTP routes and their two websockets. Plain Django, since it is the busiest part."""
+"""The API for agents: HTTP routes and two websockets. Plain Django, because it is the busiest part."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ View = t.Callable[..., HttpResponse]
 
 
 def agent_only(view: View) -> View:
-    """Call the view with the server whose agent asks."""
+    """Pass the server of the requesting agent to the view."""
 
     @functools.wraps(view)
     def wrapped(request: HttpRequest, **arguments: t.Any) -> HttpResponse:
@@ -130,7 +130,7 @@ def no_metrics(request: HttpRequest, server: Server) -> JsonResponse:
 
 
 def anything(request: HttpRequest, rest: str) -> HttpResponse:
-    """Whatever else the genuine agent reports is taken and dropped."""
+    """Accept and drop all other reports of the genuine agent."""
     if auth.is_agent(request.META.get("HTTP_AUTHORIZATION", "")):
         return agent_only(lambda request, server: JsonResponse({}))(request)
     if state.current.dialect.name == "2024":
@@ -162,7 +162,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 
 class Control(Socket):
-    """The control websocket: opened by the agent, and silent."""
+    """The control websocket, which stays silent."""
 
     async def connected(self) -> None:
         state.current.hub.attach_silent(str(self.server_id), self.channel_name)

@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agents of all servers of a workspace, in one process: the stand-in agent many times over, under orders.
+"""The agents of all servers of a workspace in one process, controlled by JSON lines.
+
+Needs only `websockets`.
 
 Needs nothing but `websockets`.
 """
@@ -39,7 +41,7 @@ Order = dict[str, t.Any]
 
 
 class FleetAgent(Agent):
-    """The agent of a server that is made up: a folder for a home, and by default one account for everybody."""
+    """The agent of a made-up server: a folder as home, and one account by default."""
 
     def __init__(self, office: Office, server: Order) -> None:
         super().__init__(
@@ -54,30 +56,30 @@ class FleetAgent(Agent):
         return itertools.chain((0.0, 0.2, 0.4, 0.8, 1.6), itertools.repeat(5.0))
 
     def takes(self, command_id: str) -> bool:
-        """Leave a command that has been withdrawn while it was on its way."""
+        """Ignore a command that was cancelled on its way."""
         return not any(command_id in ids for ids in self._office.forgotten)
 
     def faults_of(self, line: str) -> list[Fault]:
         return self._office.faults_for(self.name, line)
 
     def account_of(self, user: str, group: str) -> Account:
-        """Return the host's account where that is asked for, else whoever runs the workspace, under any name."""
+        """Return the host's account if `accounts` is `host`, else the current user under any name."""
         if self.accounts == "host":
             return lines.account_of(user, group)
         self._home.mkdir(parents=True, exist_ok=True)
         return Account(user or "root", str(self._home))
 
     def environment_of(self, account: Account, own: dict[str, str]) -> dict[str, str]:
-        """Return the variables of a line, with the name of the server that it believes to be on."""
+        """Add the name of the server to the variables of a line."""
         return super().environment_of(account, {"HOSTNAME": self.name, **own})
 
     async def dial(self, name: str) -> ClientConnection:
-        """Open a websocket; not all of a fleet at once."""
+        """Open a websocket, a few of the fleet at a time."""
         async with self._office.dialling:
             return await super().dial(name)
 
     async def die(self, away: float) -> None:
-        """Leave running lines to the office, which ends them with the workspace."""
+        """Leave running lines behind; they end with the workspace."""
         self._office.strays |= self.abandon(kill=False)
         self.away = away
         await self.begin_again()
@@ -121,7 +123,7 @@ class Office:
             agent.accounts = accounts or "own"
 
     def _forget(self, ids: list[str]) -> None:
-        """Drop commands that are no more."""
+        """Drop deleted commands."""
         self.forgotten.append(set(ids))
         for agent, _task in self._agents.values():
             agent.forget(self.forgotten[-1])
@@ -145,7 +147,7 @@ class Office:
                 os.killpg(group, signal.SIGKILL)
 
     def faults_for(self, name: str, line: str) -> list[Fault]:
-        """Take the faults that this command of this server is to suffer, using up their counts."""
+        """Return the faults of this command, and decrease their counts."""
         taken = []
         for fault in self._faults:
             if fault.get("server") not in (None, "*", name) or not re.search(fault.get("line") or "", line):

@@ -22,7 +22,7 @@ websockets = URLRouter(
 
 
 class Django(BaseHandler):
-    """Django's synchronous handler, in the thread of the loop, which owns the one connection of SQLite.
+    """Django's synchronous handler in the thread of the loop, which owns the connection to SQLite.
 
     Its own ASGI handler makes a thread, and so a connection, for every request, and gives up when the client goes away,
     while a lost answer must have been handled to the end.

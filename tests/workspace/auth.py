@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who makes a request: the Authorization header, the principals behind it, and their throttle."""
+"""Authentication by the Authorization header, and the throttle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PAIR = re.compile(r'(\w+)[:=] ?"?([a-zA-Z0-9-_]+)"?')
 
 @dataclasses.dataclass(frozen=True)
 class Application:
-    """The principal of a service token: nobody in particular."""
+    """The principal of a service token."""
 
     username: str
     is_staff: bool = True
@@ -40,7 +40,7 @@ def is_agent(header: str) -> bool:
 
 
 def server_of(header: str) -> Server | None:
-    """The server whose agent sent this header."""
+    """Return the server whose agent sent this header."""
     pairs = header_pairs(header)
     try:
         return Server.objects.filter(id=pairs.get("id"), key=pairs.get("key", "")).first()
@@ -49,7 +49,7 @@ def server_of(header: str) -> Server | None:
 
 
 def refusal(header: str) -> JsonResponse:
-    """The answer to an agent whose credentials are missing or not valid."""
+    """Return the response to an agent without valid credentials."""
     dialect = state.current.dialect
     known_kind = is_agent(header) and not dialect.unknown_token_is_anonymous
     error = AuthenticationFailed("Invalid token.") if known_kind else NotAuthenticated()
@@ -84,14 +84,14 @@ class HeaderAuthentication(BaseAuthentication):  # type: ignore[misc]
 
 
 class _Store(dict[str, t.Any]):
-    """The part of Django's cache that a throttle needs, without its pickling."""
+    """The part of Django's cache that a throttle needs, without pickling."""
 
     def set(self, key: str, value: t.Any, timeout: float | None = None) -> None:
         self[key] = value
 
 
 class TokenThrottle(SimpleRateThrottle):  # type: ignore[misc]
-    """So many requests per token and period; agents go free."""
+    """Limit the requests per token and period, except those of agents."""
 
     cache = _Store()
 
@@ -99,7 +99,7 @@ class TokenThrottle(SimpleRateThrottle):  # type: ignore[misc]
         return state.current.switches.throttle
 
     def parse_rate(self, rate: str | None) -> tuple[int | None, int | None]:
-        """As the framework's, and with a number of seconds for a period as well: 20/5s."""
+        """Accept a number of seconds as the period too: 20/5s."""
         count, _slash, period = (rate or "").partition("/")
         if period[:1].isdigit():
             return int(count), int(period.removesuffix("s"))

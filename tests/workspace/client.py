@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start a stand-in workspace and steer it: for fixtures, benchmarks and the demo. Needs `requests` only."""
+"""Client for the control API: starts and controls a stand-in workspace. Needs only `requests`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _PROGRAM = Path(__file__).resolve().parent
 
 
 class WorkspaceError(Exception):
-    """The workspace did not start, or refused what the control API was asked."""
+    """The workspace did not start, or refused a control request."""
 
 
 class Control:
-    """The control API of a workspace that runs already."""
+    """The control API of a running workspace."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -45,7 +45,7 @@ class Control:
         return t.cast(Row, self.call("GET", "state/"))
 
     def tokens(self) -> dict[str, str]:
-        """Keys by name: admin, bob, carol, service, noacl."""
+        """Return keys by name: admin, bob, carol, service, noacl."""
         return t.cast("dict[str, str]", self.state()["tokens"])
 
     def server_ids(self) -> dict[str, str]:
@@ -74,7 +74,7 @@ class Control:
     # commands
 
     def commands(self, **query: str) -> list[Row]:
-        """The truth about commands, oldest first; narrowed by server, line or id."""
+        """Return the stored commands, oldest first; filter by server, line or id."""
         return t.cast("list[Row]", self.call("GET", "commands/", **query))
 
     def add_commands(self, rows: list[Row]) -> list[str]:
@@ -90,7 +90,7 @@ class Control:
         self.call("DELETE", f"commands/{command_id}/")
 
     def wait_for_command(self, command_id: str, *statuses: str, timeout: float = 20) -> Row:
-        """The truth about a command once it has one of these statuses (finished ones by default)."""
+        """Wait until a command has one of these statuses (by default a finished one), and return it."""
         wanted = statuses or ("success", "failed")
         return self._until(
             lambda: next((row for row in self.commands(id=command_id) if row["status"] in wanted), None),
@@ -113,7 +113,7 @@ class Control:
         self.call("POST", f"servers/{name}/disconnect/")
 
     def connect(self, name: str, timeout: float = 20) -> None:
-        """Connect a server, and return once its agent is there."""
+        """Connect a server and wait for its agent."""
         self.call("POST", f"servers/{name}/connect/")
         self.wait_connected(name, timeout=timeout)
 
@@ -125,7 +125,7 @@ class Control:
         self._until(connected, f"{', '.join(names)} did not connect", timeout)
 
     def add_user(self, username: str, **fields: t.Any) -> str:
-        """Make a user, or replace the one of that name; gives back the key of the user's token."""
+        """Create or replace a user, and return the key of its token."""
         return str(self.call("POST", "users/", {"username": username, **fields})[username])
 
     def add_token(self, name: str, user: str | None, **fields: t.Any) -> str:
@@ -137,15 +137,15 @@ class Control:
     # registration
 
     def add_registration_token(self, name: str = "fleet", **fields: t.Any) -> Row:
-        """Make a registration token, with its key; `groups` by name, `expires_at` in seconds from now or ISO 8601."""
+        """Create a registration token: `groups` by name, `expires_at` in seconds from now or ISO 8601."""
         return t.cast(Row, self.call("POST", "registration-tokens/", {"name": name, **fields}))
 
     def registration_tokens(self) -> list[Row]:
-        """All of them, with their keys."""
+        """Return all registration tokens with their keys."""
         return t.cast("list[Row]", self.call("GET", "registration-tokens/"))
 
     def registered(self, name: str = "") -> list[Row]:
-        """The servers that came by a registration, optionally only those registered as `name`."""
+        """Return the servers that registered, by default all."""
         servers = [server for server in self.state()["servers"] if server["registered_with"]]
         return [server for server in servers if not name or server["name"].rpartition("-")[0] == name]
 
@@ -155,7 +155,7 @@ class Control:
         self.call("POST", "faults/", {"kind": kind, **details})
 
     def lose_database(self, **details: t.Any) -> None:
-        """Answer every request as a server of 2024 does while its database is away."""
+        """Answer every request as a server of 2024 does without its database."""
         body = json.dumps({"detail": "Authentication credentials were not provided."})
         for agents in (False, True):
             self.fault("status", status=403, body=body, agents=agents, **details)
@@ -176,7 +176,7 @@ class Control:
 
 
 class Workspace(Control):
-    """A workspace process of one's own, as a context manager."""
+    """A workspace process; a context manager."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class Workspace(Control):
         ca: Path | None = None,
         python: str = sys.executable,
     ) -> None:
-        """`tls` is a certificate and its key, `ca` what the certificate is checked against.
+        """Prepare a workspace: `tls` is a certificate and its key, `ca` verifies it.
 
         `python` is an interpreter that has the workspace's libraries, where this one has not.
         """
@@ -254,7 +254,7 @@ class Workspace(Control):
         return self._session.request(method, address, headers=headers, timeout=options.pop("timeout", 30), **options)
 
     def submit(self, server: str, line: str, **fields: t.Any) -> str:
-        """Submit a command by hand; gives back its id."""
+        """Submit a command and return its ID."""
         server_id = self.server_ids().get(server, server)
         response = self.api("POST", "events/commands/", json={"server": server_id, "line": line, **fields})
         response.raise_for_status()

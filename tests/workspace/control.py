@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The control API under /_control/: what tests and demos use to set the stage, and to see the truth."""
+"""The control API under /_control/: tests and demos prepare the workspace and read its data."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def get_state(request: HttpRequest, body: Body) -> Answer:
 
 
 def reset(request: HttpRequest, body: Body) -> Answer:
-    """Back to the start: no commands, no faults, servers, users, tokens and switches as they were, counters at zero."""
+    """Restore the initial state: no commands, no faults, initial servers, users, tokens and switches."""
     current = state.current
     _forget_commands()
     Chunk.objects.all().delete()
@@ -96,7 +96,7 @@ def reset(request: HttpRequest, body: Body) -> Answer:
 
 
 def _forget_commands() -> None:
-    """Spare the agents the reports of commands that are about to go; of the newest, also what is still under way."""
+    """Tell agents to drop the newest delivered commands, which are about to be deleted."""
     under_way = Command.objects.filter(server__agent=True, delivered_at__isnull=False)
     ids = [str(key) for key in under_way.order_by("-number").values_list("id", flat=True)[:1000]]
     if ids and state.current.fleet.started:
@@ -104,7 +104,7 @@ def _forget_commands() -> None:
 
 
 def settings(request: HttpRequest, body: Body) -> Answer:
-    """Change switches; `acl` sets a token's command patterns: {"acl": {"bob": ["uptime", "df *"]}}."""
+    """Change switches; `acl` sets the patterns of a token: {"acl": {"bob": ["uptime", "df *"]}}."""
     body = dict(body)
     for name, patterns in body.pop("acl", {}).items():
         if not Token.objects.filter(name=name).update(acl=patterns):
@@ -137,7 +137,7 @@ def log(request: HttpRequest, body: Body) -> Answer:
 
 
 def get_commands(request: HttpRequest, body: Body) -> Answer:
-    """The truth about commands, oldest first; narrowed by ?server=, ?line= and ?id=."""
+    """Return stored commands, oldest first; filter by ?server=, ?line= and ?id=."""
     commands = Command.objects.select_related("server", "requested_by").order_by("number")
     query = request.GET
     if "server" in query:
@@ -167,13 +167,13 @@ def _truth(command: Command) -> dict[str, t.Any]:
 
 
 def post_commands(request: HttpRequest, body: Body) -> Answer:
-    """History: a list of rows, or {count, template} where "{n}" in a text stands for the row's number."""
+    """Create past commands: a list of rows, or {count, template} with "{n}" for the row's number."""
     rows = body if isinstance(body, list) else list(_from_template(body["count"], body.get("template", {})))
     return [str(command.id) for command in seeding.add_commands(rows)]
 
 
 def _from_template(count: int, template: dict[str, t.Any]) -> t.Iterator[dict[str, t.Any]]:
-    """`step` seconds (default -1) lie between the rows, counted from `added_at` or from now."""
+    """Yield rows `step` seconds apart (default -1), starting at `added_at` or now."""
     step = template.pop("step", -1)
     names = template.pop("servers", None)
     start = seeding.moment(template.pop("added_at", 0))
@@ -198,7 +198,7 @@ def delete_command(request: HttpRequest, body: Body, key: str) -> Answer:
 
 
 def post_servers(request: HttpRequest, body: Body) -> Answer:
-    """{names, connected, commissioned, enabled, groups, agent, ...}, or a list of such."""
+    """Create servers: {names, connected, commissioned, enabled, groups, agent, ...}, or a list of them."""
     made = []
     for fields in body if isinstance(body, list) else [body]:
         fields = dict(fields)
@@ -269,13 +269,13 @@ def post_groups(request: HttpRequest, body: Body) -> Answer:
 
 
 def get_registration_tokens(request: HttpRequest, body: Body) -> Answer:
-    """With their keys, unlike the API's own list."""
+    """Return registration tokens with their keys, unlike the API's own list."""
     tokens = RegistrationToken.objects.prefetch_related("allowed_groups")
     return [registration.token_row(token) | {"key": token.key} for token in tokens]
 
 
 def post_registration_tokens(request: HttpRequest, body: Body) -> Answer:
-    """{name, groups: [names], expires_at, enabled, description, key}"""
+    """Create a token: {name, groups: [names], expires_at, enabled, description, key}."""
     fields = dict(body)
     if "expires_at" in fields:
         fields["expires_at"] = seeding.moment(fields["expires_at"])

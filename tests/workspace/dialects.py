@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The three shapes of the API: rows, answers, pages and refusals, and where their rules differ."""
+"""The three dialects of the API: rows, responses, pages, errors and their rules."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Row = dict[str, t.Any]
 
 
 def clock_skew() -> datetime.timedelta:
-    """By how much the workspace's clock, as clients see it, goes ahead of the machine's, which all else goes by."""
+    """Return how far the workspace's clock is ahead of the machine's."""
     return datetime.timedelta(seconds=state.current.switches.clock_skew)
 
 
 def stamp(moment: datetime.datetime | None) -> str | None:
-    """A time by the workspace's clock, as Django REST framework writes it, or cut to the second as the page has it."""
+    """Format a time of the workspace's clock as Django REST framework does, or cut to seconds."""
     if moment is None:
         return None
     stated = moment + clock_skew()
@@ -35,7 +35,7 @@ def stamp(moment: datetime.datetime | None) -> str | None:
 
 
 def fields(record: t.Any, *names: str) -> Row:
-    """These fields of a record, ids and times as the API writes them."""
+    """Return these fields of a record, with IDs and times as the API writes them."""
     values = {name: getattr(record, name) for name in names}
     return {
         name: stamp(value) if isinstance(value, datetime.datetime) else str(value) if name == "id" else value
@@ -170,7 +170,7 @@ class Dialect:
         return reason.status
 
     def error_body(self, error: Exception, body: t.Any, commands: bool, write: bool) -> t.Any:
-        """What an error answer says; `body` is what the framework would say."""
+        """Return the body of an error; `body` is the framework's own."""
         raise NotImplementedError
 
 
@@ -318,7 +318,7 @@ class Published(Dialect):
 
 
 class Current(Dialect):
-    """What today's clients read."""
+    """The API that today's clients read."""
 
     name = "current"
     has_chunks = True

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Faults between a client and the workspace, injected outside of everything that handles a request."""
+"""HTTP faults, injected between the client and everything that handles a request."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ids = itertools.count(1)
 
 @dataclasses.dataclass
 class Fault:
-    """One HTTP fault: which requests it hits, and what it does to them."""
+    """An HTTP fault: the requests that it hits and its effect."""
 
     kind: str
     method: str | None = None
@@ -122,7 +122,7 @@ class Faults:
         return next((fault for fault in self.http if fault.strikes(scope["method"], path, agent)), None)
 
     async def _handle(self, scope: Scope, receive: Receive) -> Answer:
-        """Let the workspace do all of its work, and keep the answer."""
+        """Handle the request completely and return the response."""
         answer = Answer(500, [], b"")
 
         async def keep(message: Message) -> None:
@@ -206,7 +206,7 @@ KINDS: dict[str, Kind] = {
 
 
 def _is_too_large(scope: Scope) -> bool:
-    """Whether a proxy in front of the workspace would refuse a body for its size, whoever sends it."""
+    """Return True if a proxy in front of the workspace would refuse the size of the body."""
     most = state.current.switches.body_max
     if most is None or not scope["path"].startswith("/api/"):
         return False
@@ -223,7 +223,7 @@ def _stated(fault: Fault) -> Answer:
 
 
 def _write_raw(scope: Scope, answer: Answer, length: int, body: bytes) -> None:
-    """Write an answer past the HTTP server, which would not let a wrong length out."""
+    """Write a response past the HTTP server, which would reject a wrong length."""
     kind = dict(answer.headers).get(b"Content-Type", b"application/json").decode()
     head = (
         f"HTTP/1.1 {answer.status} OK\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
@@ -244,7 +244,7 @@ async def _disconnected(receive: Receive) -> None:
 
 
 async def _reset(scope: Scope, receive: Receive) -> None:
-    """Close with a RST rather than a FIN, as a crashed peer does."""
+    """Close with RST instead of FIN, as a crashed peer does."""
     transport = scope["workspace.transport"]
     if not transport.is_closing():
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

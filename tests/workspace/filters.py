@@ -27,7 +27,7 @@ _NEVER_NULL = {"added_at", "scheduled_at", "server", "name", "seq"}
 
 class _KeyField(forms.ModelChoiceField):  # type: ignore[misc]
     def to_python(self, value: t.Any) -> t.Any:
-        """Say of a key that is no UUID that it is none, as older releases of Django do."""
+        """Reject a key that is no UUID, as older releases of Django do."""
         if value not in self.empty_values:
             self.queryset.model._meta.pk.to_python(value)
         return super().to_python(value)
@@ -72,13 +72,13 @@ class ServerFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class CurrentServerFilter(ServerFilter):
-    """What today's server filters by as well; older ones take no notice."""
+    """Filters that older servers ignore."""
 
     is_connected = django_filters.BooleanFilter()
     tag = django_filters.CharFilter(method="by_tag")
 
     def by_tag(self, queryset: QuerySet[Server], name: str, value: str) -> QuerySet[Server]:
-        """`key:value`, where both may have colons of their own."""
+        """Filter by `key:value`; both may contain colons."""
         colons = [position for position, character in enumerate(value) if character == ":"]
         wanted = Q(pk=None)
         for number, colon in enumerate(colons):
@@ -97,7 +97,9 @@ class Search(filters.SearchFilter):  # type: ignore[misc]
 
 
 class Ordering(filters.OrderingFilter):  # type: ignore[misc]
-    """Orders as PostgreSQL does: null is the largest value, and ties come in another order at each request.
+    """Order as PostgreSQL does: null is the largest value, and ties change at each request.
+
+    With `ties: stable` they keep the order of creation.
 
     With the switch `ties` at `stable` they fall to the order of creation.
     """
@@ -123,14 +125,14 @@ _requests = itertools.count()
 
 
 def _shuffled(table: str) -> RawSQL:
-    """An order of a table's rows that no two requests have in common."""
+    """Return an order of a table's rows that differs at each request."""
     draw = random.Random(next(_requests))
     factor = draw.randrange(_PRIME // 1000, _PRIME)
     return RawSQL(f'("{table}"."rowid" * %s) %% %s', [factor, _PRIME])
 
 
 class LinkedPages(pagination.PageNumberPagination):  # type: ignore[misc]
-    """count, next and previous as addresses, results."""
+    """Pages with count, next and previous as addresses, and results."""
 
     page_size = 15
     page_size_query_param = "page_size"
@@ -138,7 +140,7 @@ class LinkedPages(pagination.PageNumberPagination):  # type: ignore[misc]
 
 
 class NumberedPages(LinkedPages):
-    """count, then the numbers of this page, its neighbours and the last one."""
+    """Pages with count, and the numbers of this, the neighbouring and the last page."""
 
     def get_page_number(self, request: t.Any, paginator: t.Any) -> t.Any:
         number = request.query_params.get(self.page_query_param, 1)

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The child process that plays the agents, told what to do one JSON line at a time."""
+"""The child process that runs the agents."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Fleet:
         )
 
     def tell(self, order: str, **details: t.Any) -> None:
-        """Give an order; the first one starts the process."""
+        """Send an order as a JSON line; the first one starts the process."""
         if self._child is None:
             self.start()
         assert self._child is not None

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which agent is connected on which websocket, and the way to send it a frame."""
+"""The websockets of connected agents, and sending frames to them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 
 class Layer(InMemoryChannelLayer):  # type: ignore[misc]
     def _clean_expired(self) -> None:
-        """Do nothing: frames must not expire, and the sweep costs too much with a thousand agents."""
+        """Keep all frames: the sweep costs too much with a thousand agents."""
 
 
 class Hub:
@@ -24,20 +24,20 @@ class Hub:
         self._silent: dict[str, set[str]] = {}
 
     def attach(self, server_id: str, channel: str) -> str | None:
-        """Take note of an agent's websocket; gives back the one that it replaces."""
+        """Store an agent's websocket, and return the one that it replaces."""
         previous = self._channels.get(server_id)
         self._channels[server_id] = channel
         return previous
 
     def detach(self, server_id: str, channel: str) -> bool:
-        """Forget a websocket; false when a newer one has taken its place."""
+        """Remove a websocket; return False if a newer one has replaced it."""
         if self._channels.get(server_id) != channel:
             return False
         del self._channels[server_id]
         return True
 
     def attach_silent(self, server_id: str, channel: str) -> None:
-        """Take note of a control websocket, which only ever has to be closed."""
+        """Store a control websocket, which is only ever closed."""
         self._silent.setdefault(server_id, set()).add(channel)
 
     def detach_silent(self, server_id: str, channel: str) -> None:

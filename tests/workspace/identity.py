@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Under which account a line may run, and whether a token may send it."""
+"""The accounts under which a line may run, and the ACLs of tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_GROUP = "alpacon"
 
 
 def resolve(principal: t.Any, username: str, groupname: str) -> tuple[str, str]:
-    """Fill in what the client left blank, and refuse what is not registered or not the requester's to use."""
+    """Fill in blank names, and refuse names that are not registered or not allowed."""
     username = username or principal.username
     own = username == principal.username
     if not own and (username not in SYSTEM_ACCOUNTS or not _may_use_system_accounts(principal)):

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens to a command between its creation and its end."""
+"""The life of a command from its creation to its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DELIVERY += ["success", "exit_code", "elapsed_time", "result"]
 
 
 def is_hidden(shell: str, line: str, requested: bool) -> bool:
-    """Commands that the API never shows: the workspace's own pings, and terminal resizes."""
+    """Return True for commands that the API never shows: pings and terminal resizes."""
     if shell != "internal":
         return False
     verb = line.split(" ", 1)[0]
@@ -34,7 +34,7 @@ def is_hidden(shell: str, line: str, requested: bool) -> bool:
 
 
 def submit(command: Command) -> None:
-    """Store a new command, held or delivered at once where that is due."""
+    """Store a new command, and hold or deliver it."""
     now = timezone.now()
     command.hidden = is_hidden(command.shell, command.line, command.requested_by_id is not None)
     _hold(command, now)
@@ -71,7 +71,7 @@ def _has_failed(command: Command) -> bool:
 
 
 def _is_deliverable(command: Command, waits: bool = True) -> bool:
-    """Whether it may go now; unless it `waits`, without a look at what it is to run after."""
+    """Return True if it can be delivered now; without `waits`, `run_after` is ignored."""
     if command.forced_status or command.delivered_at or command.handled_at:
         return False
     server = command.server
@@ -93,7 +93,7 @@ def _mark_delivered(command: Command, now: datetime.datetime) -> None:
 
 
 def _instant_result(line: str) -> str:
-    """Return the line, or of a line that carries something, a frame."""
+    """Return the line as output; for a payload, a frame."""
     carried = _CARRIED.fullmatch(line)
     if carried:
         return f"[alpacon {carried[1]}]\n{state.current.switches.instant_carried}[stderr]\n[rc 0]\n[end]\n"
@@ -120,7 +120,7 @@ def _send(command: Command) -> None:
 
 
 def tick() -> int:
-    """Deliver what is due; costs next to nothing while nothing waits and nothing in the database has changed."""
+    """Deliver due commands, unless nothing waits and the database has not changed."""
     connection.ensure_connection()
     if connection.connection.total_changes == state.current.idle_since:
         return 0
@@ -135,7 +135,7 @@ def _is_anything_waiting() -> bool:
 
 
 def deliver_due(server_id: uuid.UUID | None = None) -> int:
-    """Deliver what is due: the scheduler's tick, and what waited for an agent that has just connected."""
+    """Deliver due commands of one server or of all."""
     now = timezone.now()
     if server_id is None:
         _release_held(now)
@@ -168,14 +168,14 @@ def _release_held(now: datetime.datetime) -> None:
 
 
 def _silent() -> Q:
-    """Commands of which no result has come; none where the workspace does not give them up."""
+    """Select commands without a result; none if the workspace never gives them up."""
     if state.current.switches.gives_up_after is None:
         return Q(pk=None)
     return Q(delivered_at__isnull=False, handled_at__isnull=True)
 
 
 def _give_up_silent(now: datetime.datetime) -> None:
-    """Count as failed what an agent did not acknowledge, or acknowledged and did not answer, for so long."""
+    """Fail commands that their agent did not acknowledge or finish in time."""
     patience = state.current.switches.gives_up_after or 0.0
     for command in Command.objects.filter(_silent()):
         since = command.acked_at or command.delivered_at
@@ -215,7 +215,7 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
 
 
 def cascade(parent: Command) -> None:
-    """Fail what waits for a command that failed or never ran."""
+    """Fail commands that wait for one that failed or never ran."""
     now = timezone.now()
     for child in _dependents(parent):
         _fail_unrun(child, now)
@@ -234,7 +234,7 @@ def _fail_unrun(command: Command, now: datetime.datetime) -> None:
 
 
 def cancel(command: Command) -> bool:
-    """Withdraw a command that no agent has yet; true when its row is gone."""
+    """Cancel an undelivered command; return True if its row was deleted."""
     if state.current.switches.cancel_mode == "delete":
         command.delete()
         return True
@@ -255,7 +255,7 @@ def agent_disconnected(server_id: uuid.UUID) -> None:
 
 
 def remove_server(server: Server) -> None:
-    """Delete a record; its agent is cut off, and its credentials are worth nothing from now on."""
+    """Delete a server and disconnect its agent."""
     state.current.hub.hang_up(str(server.id))
     server.delete()
 

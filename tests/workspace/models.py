@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tables. Column order puts large text last, so that counting rows does not read it."""
+"""The tables. Large texts come last, so that counting rows does not read them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class User(models.Model):
 
 
 class Token(models.Model):
-    """An API token; without a user it belongs to an application (a service token)."""
+    """An API token; without a user it is a service token."""
 
     name = models.CharField(max_length=64, unique=True)
     key = models.CharField(max_length=128, unique=True)
@@ -106,7 +106,7 @@ class Server(models.Model):
 
 
 class RegistrationToken(models.Model):
-    """What a new agent shows once, to be given credentials of its own."""
+    """A token with which a new agent registers."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=64)
@@ -181,7 +181,7 @@ class Command(models.Model):
         return round((self.acked_at - self.delivered_at).total_seconds(), 6)
 
     def status_at(self, now: datetime.datetime, stuck_after: float) -> str:
-        """The lifecycle word of `current`; the other dialects dress it differently."""
+        """Return the status in the words of `current`."""
         if self.forced_status:
             return self.forced_status
         if self.handled_at is not None:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How servers come and go: registration tokens, an agent's registration, and its end."""
+"""Registration tokens, and registering and removing servers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class RegistrationTokenViewSet(Base):
 
 
 class RegistrationAuthentication(auth.HeaderAuthentication):
-    """A registration token, that neither is disabled nor has expired."""
+    """Authentication with a valid registration token."""
 
     def _by_token(self, key: str) -> tuple[t.Any, t.Any] | None:
         token = RegistrationToken.objects.filter(key=key).first()
@@ -105,7 +105,7 @@ class RegisterView(views.APIView):  # type: ignore[misc]
     permission_classes: t.ClassVar = [MayRegister]
 
     def post(self, request: t.Any) -> Response:
-        """A record of its own for every request, however often the same host asks."""
+        """Create a new record for every request."""
         serializer = RegistrationSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         server = _register(request.user, **serializer.validated_data)

@@ -1,7 +1,9 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads that lag behind writes, as those of a database with replicas do: open transactions that see an older state.
+"""Reads that lag behind writes, as from database replicas: open transactions that see an older state.
+
+Two read transactions start in turn, one every half lag, and clients read from the older one.
 
 Two read transactions are begun in turn, one every half of the lag, and the older one is read from. So what clients
 read is between half of the lag and the whole of it old. Where nothing lags, nothing of this is open.
@@ -19,7 +21,7 @@ from workspace.settings import REPLICAS
 
 
 class Router:
-    """Sends the queries of a lagging read to its replica; for Django's DATABASE_ROUTERS."""
+    """Database router of Django: sends lagging reads to a replica."""
 
     reading: str | None = None
 
@@ -34,7 +36,7 @@ class Router:
 
 
 class Replica:
-    """What clients read from while reads lag."""
+    """The replicas that clients read from."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -42,7 +44,7 @@ class Replica:
         self._renewing: asyncio.TimerHandle | None = None
 
     def follow(self, lag: float) -> None:
-        """Lag by so many seconds from now on, starting with what is there now."""
+        """Lag by so many seconds from now on."""
         if lag == self._lag:
             return
         self._lag = lag
@@ -54,7 +56,7 @@ class Replica:
 
     @contextlib.contextmanager
     def reads(self) -> t.Iterator[None]:
-        """What is read inside is as old as the lag says."""
+        """Read from the replica inside this context."""
         Router.reading = REPLICAS[self._older] if self._lag else None
         try:
             yield

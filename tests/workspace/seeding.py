@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Making groups, users, tokens, servers and commands: those of a fresh workspace, and those a test asks for."""
+"""Creating groups, users, tokens, servers and commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def create_tables() -> None:
 
 
 def moment(value: t.Any) -> datetime.datetime | None:
-    """A time given as ISO 8601, or as seconds from now."""
+    """Parse a time: ISO 8601, or seconds from now."""
     if value is None or isinstance(value, datetime.datetime):
         return value
     if isinstance(value, (int, float)):
@@ -76,7 +76,7 @@ def add_group(**fields: t.Any) -> Group:
 
 
 def add_user(groups: list[str] | None = None, **fields: t.Any) -> User:
-    """A user with a token of the same name; one of that name makes way, its token stays."""
+    """Create a user and a token of that name; replace an existing user but keep its tokens."""
     old = User.objects.filter(username=fields["username"]).first()
     keys = dict(Token.objects.filter(user=old).values_list("name", "key")) if old else {}
     acls = dict(Token.objects.filter(user=old).values_list("name", "acl")) if old else {}
@@ -123,7 +123,7 @@ def server_names(count: int) -> list[str]:
 
 @transaction.atomic
 def add_servers(names: list[str], groups: list[str] | None = None, **fields: t.Any) -> list[Server]:
-    """Servers, all alike; every second one is in the group of all users too unless told otherwise."""
+    """Create servers. By default every second one is in the group of all users too."""
     owner = User.objects.get(username=fields.pop("owner", "admin"))
     connected = fields.pop("connected", None)
     if connected is not None and not fields.get("agent"):
@@ -161,12 +161,11 @@ AGENT_SWITCHES = ("output", "ack_delay", "line_seconds", "repeat_unit")
 
 
 def agent_options() -> Fields:
-    """What agents go by now."""
     return {name: getattr(state.current.switches, name) for name in AGENT_SWITCHES}
 
 
 def start_agents(servers: list[Server]) -> None:
-    """Start agents. That they have started is noted here, since a thousand of them would each report it."""
+    """Start agents, and note their start here: a thousand reports would take long."""
     options = agent_options()
     orders = [
         {
@@ -185,7 +184,7 @@ def start_agents(servers: list[Server]) -> None:
 
 @transaction.atomic
 def add_commands(rows: list[Fields]) -> list[Command]:
-    """History in bulk: any field of a command, `server` by name, `requested_by` by username, `chunks` as a list."""
+    """Create past commands: fields of a command, `server` by name, `requested_by` by username, and `chunks`."""
     servers = {server.name: server for server in Server.objects.all()}
     servers |= {str(server.id): server for server in servers.values()}
     users: dict[str | None, User | None] = {None: None}
@@ -207,7 +206,7 @@ def add_commands(rows: list[Fields]) -> list[Command]:
 
 
 def _command_fields(row: Fields) -> Fields:
-    """Fill in what a row with that status must have."""
+    """Add the fields that a row with this status has."""
     status = row.pop("status", None)
     fields = {"line": "true", "username": "root", "groupname": "root", **_times_read(row)}
     added = fields.setdefault("added_at", fields.get("scheduled_at") or timezone.now())
@@ -231,7 +230,7 @@ def _command_fields(row: Fields) -> Fields:
 
 
 def _chunk(command: Command, position: int, piece: t.Any) -> Chunk:
-    """A chunk given as text, or as {seq, content, delay}."""
+    """Create a chunk from a text or from {seq, content, delay}."""
     if isinstance(piece, str):
         piece = {"content": piece}
     visible = timezone.now() + datetime.timedelta(seconds=piece.get("delay", 0))
@@ -239,7 +238,7 @@ def _chunk(command: Command, position: int, piece: t.Any) -> Chunk:
 
 
 def change_command(command: Command, values: Fields) -> Command:
-    """Force fields of a command; `status` sets the word itself, or with an empty one lets the times speak again."""
+    """Change fields of a command; `status` forces a status, an empty one removes it."""
     values = dict(values)
     chunks = values.pop("chunks", [])
     if "status" in values:

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What clients may send."""
+"""The request bodies of clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workspace.models import Command, Group, Server
 
 
 class CommandSerializer(serializers.Serializer):  # type: ignore[misc]
-    """The body of a create; what it does not name is ignored, as the framework does."""
+    """The body of a create; unknown fields are ignored."""
 
     shell = serializers.ChoiceField(choices=["system", "internal", "osquery"], default="system")
     line = serializers.CharField()

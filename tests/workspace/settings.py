@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Django's settings for one run, and the switches that may change while it runs."""
+"""Django's settings, and the switches that may change at run time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIALECTS = ("current", "published", "2024")
 
 
 def configure(database: Path) -> None:
-    """Set Django up for this process; must come before any model is imported."""
+    """Configure Django; must come before any model is imported."""
     # A query takes less than handing it to a thread would, and a single thread never waits for a lock of SQLite.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     settings.configure(
@@ -64,7 +64,7 @@ def _database(path: Path) -> dict[str, t.Any]:
 
 @dataclasses.dataclass
 class Switches:
-    """What may be changed at run time, over the control API."""
+    """The settings that the control API can change."""
 
     lean_rows: bool = False
     cancel_mode: t.Literal["mark", "delete"] = "mark"

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one running workspace knows besides its database: dialect, switches, hub, faults, traffic."""
+"""The state of a running workspace outside its database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Counts and logs the requests that clients make; agents are counted apart, the control API not at all."""
+"""Counting and logging the requests of clients; agents are counted apart."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Traffic:
 
 
 def _dated(send: Send) -> Send:
-    """Add the time to answers that state none: by the workspace's clock, or by that of a proxy before it."""
+    """Add a Date header by the workspace's clock, or by that of a proxy."""
 
     async def dated(message: Message) -> None:
         switches = state.current.switches

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The API that clients use: commands, servers, and a little of the rest."""
+"""The API for clients: commands, servers, groups, users and preferences."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def exception_handler(error: Exception, context: dict[str, t.Any]) -> Response |
 
 
 def unknown_routes(get_response: t.Any) -> t.Any:
-    """A middleware: what the dialect does not know is answered by Django itself, with its page of HTML."""
+    """Middleware: let Django answer routes that the dialect lacks, with its HTML page."""
 
     def middleware(request: t.Any) -> t.Any:
         unknown = state.current.dialect.unknown_routes
@@ -64,7 +64,7 @@ class Base(viewsets.GenericViewSet):  # type: ignore[misc]
         return filters.LinkedPages if state.current.dialect.paging == "links" else filters.NumberedPages
 
     def get_object(self) -> t.Any:
-        """By id in any spelling that a UUID has; one that is none is merely not found."""
+        """Find a row by its UUID in any spelling; anything else is not found."""
         try:
             key = uuid.UUID(self.kwargs["pk"])
         except ValueError as error:
@@ -179,7 +179,7 @@ class CommandViewSet(Base):
 
 
 def _bounds(request: t.Any) -> dict[str, int]:
-    """seq__gte and seq__lte: strict integers, so that a blank one is an error."""
+    """Parse seq__gte and seq__lte strictly, so that a blank one is an error."""
     bounds = {}
     for name in ("seq__gte", "seq__lte"):
         if name in request.query_params:
@@ -217,7 +217,7 @@ class ServerViewSet(Base):
             return Response(state.current.dialect.server_row(self.get_object(), detail=True))
 
     def partial_update(self, request: t.Any, pk: str) -> Response:
-        """Change fields; `groups` are all that the server is in afterwards."""
+        """Change fields; `groups` replaces all groups."""
         server = self._own_object()
         serializer = serializers.ServerSerializer(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
@@ -230,7 +230,7 @@ class ServerViewSet(Base):
         return Response(state.current.dialect.server_row(self.get_object(), detail=True))
 
     def destroy(self, request: t.Any, pk: str) -> Response:
-        """With `auto`, also of a server that is connected; its agent is cut off."""
+        """Delete a server; with `auto` even a connected one."""
         server = self._own_object()
         if request.query_params.get("auto", "true") == "false" and server.is_connected:
             raise Refusal("connected")
@@ -238,7 +238,7 @@ class ServerViewSet(Base):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _own_object(self) -> Server:
-        """The server, if it may be changed."""
+        """Return the server if the requester may change it."""
         server: Server = self.get_object()
         if isinstance(self.request.user, Server) or not (
             self.request.user.is_staff or server.owner == self.request.user
@@ -266,7 +266,7 @@ class GroupViewSet(Base):
 
 
 class SelfView(views.APIView):  # type: ignore[misc]
-    """/api/iam/users/-/: the user behind the token; a service token has none."""
+    """The user of the token; a service token has none."""
 
     def get(self, request: t.Any) -> Response:
         user = request.user
@@ -295,7 +295,7 @@ class WhoamiView(views.APIView):  # type: ignore[misc]
 
 
 class PreferencesView(views.APIView):  # type: ignore[misc]
-    """Answer the settings of the workspace: whether it upgrades agents by itself."""
+    """The settings of the workspace: the automatic upgrade of agents."""
 
     def get(self, request: t.Any) -> Response:
         if state.current.dialect.name != "current":

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent once its workspace knows it: the backhaul, and what it does with commands."""
+"""The registered agent: its backhaul websocket and how it handles commands."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Pool:
         self._closed = False
 
     async def turn(self) -> None:
-        """Wait for a free place; NotStartedError if too many wait already, or the agent stops."""
+        """Wait for a free worker; raise NotStartedError if the queue is full or the agent stops."""
         if self._closed:
             raise NotStartedError(lines.CANCELLED)
         if self._busy < self._size:
@@ -81,7 +81,6 @@ class Agent:
     def __init__(
         self, url: str, server_id: str, key: str, poster: Poster, tls: ssl.SSLContext | None, options: Options
     ) -> None:
-        """`tls` is for the websockets of an https address; the poster has its own."""
         self.url, self.options = url.removesuffix("/"), options
         self.authorization = f'id="{server_id}", key="{key}"'
         self.reports = Reports(poster, self.authorization, options.repeat_unit)
@@ -112,10 +111,10 @@ class Agent:
         return lines.environment_of(account, own)
 
     def lost(self, error: Exception) -> None:
-        """Take note that the websocket is lost, or was not to be had."""
+        """Handle a lost or refused websocket."""
 
     def connected(self) -> None:
-        """Take note of a new websocket."""
+        """Handle a new websocket."""
 
     # The backhaul
 
@@ -135,7 +134,7 @@ class Agent:
                 self.lost(error)
 
     def address(self, name: str) -> str:
-        """Return the address of a websocket, with the genuine agent's rule for ports."""
+        """Return the address of a websocket by the genuine agent's rule for ports."""
         return f"{self.url.replace('http', 'ws', 1).replace('8000', '8081', 1)}/ws/servers/{name}/"
 
     async def dial(self, name: str) -> ClientConnection:
@@ -181,10 +180,7 @@ class Agent:
     # Its end, and a new beginning
 
     async def stop(self, results: bool = True) -> None:
-        """End what runs and what waits, as a service manager's stop does, and report it.
-
-        Without `results` it is only ended.
-        """
+        """End all commands as the service manager does, and report them if `results` is true."""
         if not results:
             self.abandon(kill=True)
             return
@@ -196,7 +192,7 @@ class Agent:
             await asyncio.wait(others, timeout=FAREWELL_SECONDS)
 
     def abandon(self, kill: bool) -> set[int]:
-        """Forget everything at once, as if the agent were killed. Returns the process groups that live on."""
+        """Forget all commands, as after a kill, and return the process groups that live on."""
         left = {line.process_group for line in self._lines} if not kill else set()
         for line in self._lines:
             line.left_alone = not kill
@@ -263,7 +259,7 @@ class Agent:
         await self.reports.put(f"{place}/fin/", report, THEN)
 
     async def _acknowledge(self, place: str) -> None:
-        """Give the report a moment, so that the order of things is as good as always the right one."""
+        """Give the report a moment, so that it usually arrives before others."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.options.repeat_unit):
                 await asyncio.shield(self.reports.put(f"{place}/ack/"))
@@ -322,14 +318,14 @@ class Agent:
             loop.call_later(faults.seconds("kill"), lambda: self.start(self.die(away)))
 
     async def die(self, away: float) -> None:
-        """End as if killed, with all results lost and all lines running on, and come back after `away` seconds."""
+        """Stop as if killed: lose all results, leave lines running, and reconnect after `away` seconds."""
         self.abandon(kill=False)
         self.away = away
         await self.begin_again()
 
 
 def duration(seconds: float) -> str:
-    """A time as Go writes it."""
+    """Format seconds as Go does."""
     if seconds < 1:
         return f"{seconds * 1000:g}ms"
     minutes, rest = divmod(seconds, 60)
@@ -348,7 +344,7 @@ def _own_task() -> asyncio.Task[t.Any] | None:
 
 
 def _is_json(text: str | None) -> bool:
-    """Data that is not JSON makes the agent drop a command that it has acknowledged."""
+    """Return False for data that makes the agent drop an acknowledged command."""
     try:
         json.loads(text or "{}")
     except ValueError:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP towards the workspace. Proxies of the environment are ignored, as the genuine agent ignores them."""
+"""HTTP client of the agent. It ignores proxies of the environment, as the genuine agent does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER_AGENT = f"alpamon/{VERSION}"
 
 
 class ApiError(Exception):
-    """No answer came."""
+    """No response was received."""
 
 
 class Api:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read the configuration file."""
+"""The configuration file of the agent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRUE = ("1", "t", "true", "yes", "y", "on")
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the text is what the genuine agent logs."""
+    """The configuration is unusable; the text is the genuine agent's log message."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Config:
 
 
 def read(path: Path) -> Config:
-    """Read a file. Without a `verify` nothing is verified."""
+    """Read a file. Without `verify`, certificates are not verified."""
     parser = configparser.ConfigParser(interpolation=None, strict=False, empty_lines_in_values=False)
     try:
         parser.read_string(path.read_text(encoding="utf-8"))
@@ -51,7 +51,7 @@ def read(path: Path) -> Config:
 
 
 def load() -> Config:
-    """The configuration of the daemon: the first file that is not empty."""
+    """Read the first configuration file that is not empty."""
     found = [path for path in (FILE, Path("~/.alpamon.conf").expanduser()) if path.exists() and path.stat().st_size]
     if not found:
         raise ConfigError("No valid config file found.")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The agent itself: checks its session, reports, and serves the websockets until it is told to quit."""
+"""The daemon: it checks its session, reports, and serves the websocket until it is stopped."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Daemon:
         return answer
 
     def ask_myself(self) -> dict[str, t.Any] | None:
-        """The row of this server, or None with a line in the log that only debugging shows."""
+        """Return the row of this server; None, with a debug message, if there is none."""
         try:
             status, text = self.api.send("GET", MYSELF)
             answer = json.loads(text) if status == 200 else None
@@ -150,7 +150,7 @@ class HostAgent(Agent):
 
 
 def _websocket_trust(settings: config.Config) -> ssl.SSLContext:
-    """What the websockets trust is what the system trusts: `ca_cert` does not count for them."""
+    """Trust what the system trusts: `ca_cert` does not apply to websockets."""
     context = ssl.create_default_context()
     if not settings.verify:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -158,7 +158,7 @@ def _websocket_trust(settings: config.Config) -> ssl.SSLContext:
 
 
 def pauses(seconds: t.Sequence[float]) -> t.Iterator[float]:
-    """Pauses between attempts: each of these, then the last one for ever."""
+    """Yield these pauses, then the last one for ever."""
     yield from (PACE * each for each in seconds)
     while True:
         yield PACE * seconds[-1]

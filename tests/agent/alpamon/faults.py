@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What may be made to go wrong with a command, for tests. An agent on a host knows of none."""
+"""Faults of single commands. An agent on a host has none."""
 
 from __future__ import annotations
 

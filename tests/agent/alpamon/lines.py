@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a line is run: under which account, with which environment, with or without a shell, and what ends it."""
+"""Running a command line: account, environment, with or without a shell, time limit."""
 
 from __future__ import annotations
 
@@ -40,30 +40,30 @@ _JOINTS = ("&&", "||", ";")
 
 
 class NotStartedError(Exception):
-    """Nothing of the line ran; the text is what the result says, with exit code 1."""
+    """Nothing of the line ran; the text is the result, with exit code 1."""
 
 
 class AccountRefusedError(NotStartedError):
-    """The account or its group is refused; the output says so too."""
+    """The account or its group is refused; the output states the reason too."""
 
 
 class Output(t.Protocol):
     def patience(self) -> float | None:
-        """Return how many seconds more output may be waited for before `flush`; None for ever."""
+        """Return how many seconds to wait for more output before `flush`; None for ever."""
 
     def flush(self) -> None:
-        """Send what is held back."""
+        """Send pending output."""
 
     async def add(self, data: bytes) -> None:
-        """Take a piece."""
+        """Add output."""
 
     def complain(self, text: str) -> None:
-        """Take a complaint of the agent itself."""
+        """Add an error message of the agent itself."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """Whom a line runs as. Without ids it runs as the agent does."""
+    """The account of a line. Without IDs, the line runs as the agent does."""
 
     name: str
     home: str
@@ -135,14 +135,13 @@ def environment_of(account: Account, own: dict[str, str]) -> dict[str, str]:
 
 
 def expanded(word: str, environment: dict[str, str]) -> str:
-    """The value of a variable, for a word that is nothing but its name; any other word as it is."""
+    """Return the value of a variable if the word is only its name, else the word."""
     match = _VARIABLE.fullmatch(word)
     return environment.get(match[1] or match[2], word) if match else word
 
 
 class Line:
     def __init__(self, account: Account, environment: dict[str, str], output: Output, seconds: float) -> None:
-        """`seconds` is what it may take."""
         self._account, self._environment, self._output, self._seconds = account, environment, output, seconds
         self._process: asyncio.subprocess.Process | None = None
         #: It took too long.
@@ -153,7 +152,7 @@ class Line:
         self.left_alone = False
 
     async def run(self, line: str, allow_sh: bool) -> int:
-        """Run it, and return its exit code, -1 if a signal ended it. Raises NotStartedError."""
+        """Run it and return its exit code, -1 after a signal. Raises NotStartedError."""
         timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
         try:
             if allow_sh:
@@ -180,7 +179,7 @@ class Line:
         self.kill()
 
     async def _run_words(self, words: list[str]) -> int:
-        """Without a shell: programs with their arguments, joined by `&&`, `||` and `;` that stand alone."""
+        """Run programs without a shell, joined by `&&`, `||` and `;` as words of their own."""
         code, start = 0, 0
         ends = [number for number, word in enumerate(words) if word in _JOINTS]
         for end in (*ends, len(words)):
@@ -254,7 +253,7 @@ class Line:
 
 
 async def _cut_off(process: asyncio.subprocess.Process, transport: asyncio.ReadTransport) -> None:
-    """Read no longer from a child that holds the output when its line has ended."""
+    """Stop reading from children that hold the output after the end of their line."""
     await process.wait()
     await asyncio.sleep(HELD_SECONDS)
     transport.close()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lines that end up in the journal, or in the log file where nothing but a file is there."""
+"""Log messages, written to standard error."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What becomes of a line's output: a stream of chunks, and a copy that goes with the result."""
+"""The output of a command: a stream of chunks, and a copy for the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HALF_BYTES = 512 * 1024
 
 
 def _replace_bytes(error: UnicodeError) -> tuple[str, int]:
-    """Replace each byte, as Go does; Python replaces each broken sequence."""
+    """Replace each invalid byte, as Go does; Python replaces each invalid sequence."""
     assert isinstance(error, UnicodeDecodeError)
     return "\N{REPLACEMENT CHARACTER}" * (error.end - error.start), error.end
 
@@ -31,7 +31,7 @@ Kept = t.Literal["both", "result", "chunks"]
 
 
 class Copy:
-    """The output whole, or its two ends of half a MiB each around a marker."""
+    """The whole output, or its first and last 512 KiB around a marker."""
 
     def __init__(self) -> None:
         self._head, self._tail, self._dropped = bytearray(), bytearray(), 0
@@ -49,7 +49,7 @@ class Copy:
         self._dropped += excess
 
     def text(self) -> str:
-        """All of it; each byte of a character that the cut divides becomes U+FFFD."""
+        """Return the text; each byte of a divided character becomes U+FFFD."""
         self._trim()
         if not self._dropped:
             return (self._head + self._tail).decode(errors="replace-bytes")
@@ -58,10 +58,9 @@ class Copy:
 
 
 class CommandOutput:
-    """The output of one command: chunks of 4 KiB of whole characters, or what 100 ms brought, be it half of one."""
+    """The output of one command, sent in chunks of 4 KiB or after 100 ms."""
 
     def __init__(self, reports: Reports, place: str, faults: CommandFaults, kept: Kept) -> None:
-        """`place` is the command's path."""
         self._reports, self._place, self._faults, self._kept = reports, place, faults, kept
         self._copy = Copy()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace-bytes")
@@ -70,11 +69,11 @@ class CommandOutput:
         self._sent: list[asyncio.Future[bool]] = []
 
     def patience(self) -> float | None:
-        """How long more output may be waited for before what is pending has to go."""
+        """Return the seconds until pending output must be sent; None if nothing is pending."""
         return max(0.0, self._since + CHUNK_SECONDS - time.monotonic()) if self._pending else None
 
     async def add(self, data: bytes) -> None:
-        """Take a piece; waits where reports have piled up."""
+        """Add output; wait while too many reports are queued."""
         self._copy.add(data)
         if self._kept == "result":
             return
@@ -89,7 +88,7 @@ class CommandOutput:
         self._send(len(self._pending), final=True)
 
     def complain(self, text: str) -> None:
-        """Take a complaint of the agent itself: the stream names its author, the result does not."""
+        """Add an error message of the agent: the stream names its author, the result does not."""
         self._copy.add(text.encode())
         if self._kept != "result":
             self._pending += f"alpamon: {text}\n".encode()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the agent reports: an HTTP client that costs little, and the queue in which reports wait for their turn."""
+"""Reports of the agent: a cheap HTTP client and a queue."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CROWD = 1000
 
 
 class Poster:
-    """Requests over a few connections that are kept open; a whole HTTP library would cost more than the commands."""
+    """HTTP client with a few open connections; a library would cost more than the commands."""
 
     def __init__(self, url: str, tls: ssl.SSLContext | None, connections: int = 16) -> None:
         address = urllib.parse.urlsplit(url)
@@ -42,7 +42,7 @@ class Poster:
         self._free = asyncio.Semaphore(connections)
 
     async def send(self, method: str, path: str, authorization: str, body: t.Any) -> int:
-        """Send one request, and return the status of its answer; 0 if none came within the time for one."""
+        """Send a request and return the status of the response; 0 after a timeout."""
         payload = b"" if body is None else json.dumps(body).encode()
         head = (
             f"{method} {path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\nUser-Agent: alpamon/{VERSION}\r\n"
@@ -90,7 +90,7 @@ class Report:
 
 
 class Reports:
-    """The reports of one agent. One that is refused stays at the head, and those behind it wait for its repeats."""
+    """The queue of one agent. A refused report stays first, and others wait until it was repeated."""
 
     def __init__(self, poster: Poster, authorization: str, unit: float = 1.0) -> None:
         #: Seconds before the first repeat; each further one waits for twice as long.
@@ -105,7 +105,7 @@ class Reports:
         self._room: collections.deque[asyncio.Future[None]] = collections.deque()
 
     def put(self, path: str, body: t.Any = None, priority: int = SOON) -> asyncio.Future[bool]:
-        """Queue a POST; the future tells whether it was accepted in the end."""
+        """Queue a POST and return a future: True if it was accepted."""
         delivered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, Report(priority, next(self._numbers), path, body, delivered))
         self._start_sender()
@@ -127,7 +127,7 @@ class Reports:
             await free
 
     def drop(self, doomed: t.Callable[[str], bool]) -> None:
-        """Drop the reports whose paths are doomed; one that is under way is not repeated."""
+        """Drop queued reports by path; do not repeat those being sent."""
         for report in (*self._heap, *self._under_way):
             if doomed(report.path):
                 report.delivered.cancel()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which release this is; the build of a package writes its own."""
+"""The release of the agent. The build of a package overwrites this file."""
 
 from __future__ import annotations
 

@@ -2,7 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A host that answers by script: modules are written down and not run, and answer what the test says.
+"""A connection to a scripted host: it records modules instead of running them, and returns scripted results.
+
+So a role can be tested on distributions that cannot be started here.
 
 So a role can be carried through on distributions that cannot be started here.
 """
@@ -60,14 +62,14 @@ _INSTALLERS = ("apt", "dnf", "dnf5")
 
 
 class Connection(LocalConnection):
-    """Runs what Ansible itself needs, such as temporary folders, and writes modules down."""
+    """Record modules, and run the other commands of Ansible."""
 
     transport = "recording"
     has_pipelining = True
     _lost = ""
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        """Answer for a module, or run a command."""
+        """Return the result of a module, or run a command."""
         if self._lost:
             self._refuse()
         if in_data is None:
@@ -92,7 +94,7 @@ class Connection(LocalConnection):
         return 0, json.dumps(result).encode(), b""
 
     def _refuse(self) -> NoReturn:
-        """Fail as ssh does, which shows no reason in a task with no_log."""
+        """Fail as ssh does, without a reason in a task with no_log."""
         raise AnsibleConnectionFailure("<error censored due to no log>" if self._play_context.no_log else self._lost)
 
     def _answer(self, module: str, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class Connection(LocalConnection):
         return usual.get(module, {"changed": True})
 
     def _agent(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        """What the host has of the agent: what the answers that are called so say, the first ones before others."""
+        """Return the result of alpamon_info: the scripted results named `agent`, the first ones over later ones."""
         found: dict[str, Any] = {"files": {path: {"exists": False} for path in FILES}}
         for pattern, answer in reversed(self.get_option("recording_answers")):
             if pattern == "agent":
@@ -120,7 +122,7 @@ class Connection(LocalConnection):
         return {"changed": False, **found, **({"version": version} if version else {})}
 
     def _installed(self) -> str:
-        """The version that came last, or an empty text."""
+        """Return the version installed last, or an empty text."""
         lines = Path(self.get_option("recording_file")).read_text(encoding="utf-8").splitlines()
         came = [_installs(call["module"], call["arguments"]) for call in map(json.loads, lines)]
         brings = self.get_option("recording_brings")
@@ -128,7 +130,7 @@ class Connection(LocalConnection):
 
 
 def _shell(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """What a command answers for a module."""
+    """Run the command that makes the result of a module."""
     content = str(arguments.get("content") or "")
     done = subprocess.run(["/bin/sh", "-c", command], input=content, stdout=subprocess.PIPE, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout or "{}")
@@ -140,7 +142,7 @@ def _joined(one: Any, other: Any) -> Any:
 
 
 def _installs(module: str, arguments: dict[str, Any]) -> str | None:
-    """The version that a module installs, an empty text where it asks for none, and None where it installs nothing."""
+    """Return the version that a module installs: empty if it names none, None if it installs nothing."""
     argv = arguments.get("argv") or []
     names = f"{arguments.get('name')} {arguments.get('deb')} {argv}"
     by_module = module in _INSTALLERS and arguments.get("state") != "absent"
@@ -151,7 +153,7 @@ def _installs(module: str, arguments: dict[str, Any]) -> str | None:
 
 
 def _read(payload: bytes) -> tuple[str, dict[str, Any]]:
-    """The module in a payload, and its arguments."""
+    """Return the module in a payload, and its arguments."""
     found, name, parameters = _CALL.search(payload), _OLD_NAME.search(payload), _OLD_PARAMETERS.search(payload)
     if found is not None:
         call = ast.parse(b"f(\n" + found.group(1) + b"\n)", mode="eval").body
@@ -166,6 +168,6 @@ def _read(payload: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _environment(command: str) -> dict[str, str]:
-    """The variables that a command line sets for what it calls."""
+    """Return the variables that a command line sets."""
     words = shlex.split(shlex.split(command)[-1])
     return dict(word.split("=", 1) for word in words if re.match(r"[A-Za-z_]+=", word))

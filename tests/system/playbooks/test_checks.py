@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs that are refused, since they would do nothing or something else."""
+"""Test runs that are refused because they would do nothing or something else."""
 
 from __future__ import annotations
 

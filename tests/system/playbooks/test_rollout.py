@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook rollout, on hosts that answer by script: waves, when it stops, and its results."""
+"""Test the playbook rollout on scripted hosts: waves, stops and results."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def rolled(
     environ: dict[str, str] | None = None,
     **variables: object,
 ) -> RoleRun:
-    """Carry out a rollout; agents of servers of these names do not come up."""
+    """Run a rollout; agents of the servers in `but` do not connect."""
     workspace.settings(instant=True)
     given = ["-e", json.dumps({"alpamon_connect_timeout": "20s", **variables}), *arguments]
     with connect_agents(workspace, but):
@@ -72,7 +72,7 @@ def outcomes(done: RoleRun) -> dict[str, str]:
 
 
 def slots(done: RoleRun) -> list[int]:
-    """Count the task banners of each wave, with those of the play before."""
+    """Count the task banners of each wave and the play before."""
     first, *others = done.log.split("\nPLAY [")[1:]
     return [len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", first + wave)) for wave in others]
 
@@ -82,7 +82,7 @@ def a_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
 
 
 def registered(workspace: Workspace) -> list[Answer]:
-    """Answer as a registered host whose agent has the version that the workspace knows."""
+    """Return the facts of a registered host with a current agent."""
     token = workspace.add_registration_token("by hand")
     headers = {"Authorization": f'token="{token["key"]}"'}
     body = {"name": "Web", "platform": "debian"}
@@ -91,7 +91,7 @@ def registered(workspace: Workspace) -> list[Answer]:
 
 
 def ids_of(workspace: Workspace) -> dict[str, str]:
-    """Return the ids of the registered servers by the names of their hosts."""
+    """Return the IDs of registered servers by host name."""
     return {record["name"][:-7]: record["id"] for record in workspace.registered()}
 
 
@@ -337,7 +337,7 @@ def stopped(
     moment: str,
     but: Collection[str] = (),
 ) -> RoleRun:
-    """Carry out a rollout that got a signal as soon as its output had this in it."""
+    """Run a rollout and send a signal as soon as its output matches."""
     # Who is started in the background may ignore interrupts, and would hand that on.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     workspace.settings(instant=True)

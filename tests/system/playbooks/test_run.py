@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The playbook that runs commands: what it shows of them."""
+"""Test the playbook run: the output that it shows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ RUN = "herdops.alpacon.run"
 
 
 def shown(done: Play) -> list[str]:
-    """The lines of the only server."""
     [result] = done.tasks["Show each command"]
     lines: list[str] = result["msg"]
     return lines

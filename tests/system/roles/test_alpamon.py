@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role alpamon on hosts that answer by script; _agent/test_plan.py has its decisions, Molecule hosts that run.
+"""Test the role alpamon on scripted hosts. Its decisions are in _agent/test_plan.py, real hosts in Molecule.
 
 A run costs seconds, so hosts in different states share one.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The audit in plays: one task for all hosts wherever there can be, and variables of its own for each of them."""
+"""Test the role audit in plays: one task for all hosts, with variables of each host."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ PLAIN = {"name": "plain", "line": "echo 1"}
 
 
 def role(*checks: Row, **keywords: Any) -> Row:
-    """The role in a play, as the guide has it."""
+    """Return the role in a play, as in the guide."""
     variables = {"audit_check_sets": [], "audit_report_dir": "", "audit_checks": list(checks)}
     return {"role": ROLE, "run_once": True, "vars": variables, **keywords}
 
 
 def audited(*checks: Row, **keywords: Any) -> Row:
-    """A play that audits all hosts and then shows how many were audited."""
+    """Return a play that audits all hosts and shows how many were audited."""
     show = "{{ inventory_hostname }} {{ audit_result.summary.servers }}"
     return {
         "hosts": "all",
@@ -43,7 +43,6 @@ def audited(*checks: Row, **keywords: Any) -> Row:
 
 
 def shown(done: Play) -> list[str]:
-    """The texts of the task that shows the number of hosts."""
     return sorted(result["msg"] for result in done.tasks["Show"])
 
 
@@ -57,7 +56,7 @@ LIMITED = {
 
 
 def judged(folder: Path) -> dict[str, tuple[str, str, str]]:
-    """The outcome, severity and output of the results in a report, by host and check."""
+    """Return outcome, severity and output of each result in a report."""
     report = json.loads((folder / "report/audit.json").read_text(encoding="utf-8"))
     return {
         f"{row['host']} {row['check']}": (row["outcome"], row["severity"], row["output"]) for row in report["results"]
@@ -123,7 +122,7 @@ GROUPS = ("web", "db", "edge")
 
 
 def of_hosts(*given: Row, **everybody: Any) -> Row:
-    """An inventory with a group for each host, which has variables of its own."""
+    """Return an inventory with a group for each host."""
     common = {"audit_checks": [BAD], "audit_check_sets": [], "audit_report_dir": "", **everybody}
     groups = {name: {"hosts": {host: {}}, "vars": own} for name, host, own in zip(GROUPS, AGENTS, given, strict=False)}
     return {"all": {"vars": common, "children": groups}}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of the role alpamon agree wherever they are written down."""
+"""Test that all lists of options of the role alpamon agree."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The role audit: what it offers, and its check sets."""
+"""Test the options and check sets of the role audit."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checks that the role audit ships: their shape, and their shell code."""
+"""Test the form and the shell code of the checks in the role audit."""
 
 from __future__ import annotations
 

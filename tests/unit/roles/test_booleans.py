@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Booleans of roles and playbooks that are given as text: each use of one converts it, or hands it to an option."""
+"""Test that roles and playbooks convert booleans that are given as text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _files() -> list[Path]:
 
 
 def _booleans() -> set[str]:
-    """Those of roles and playbooks, and the options of the module that playbooks take under names of their own."""
+    """Return the boolean variables of roles and playbooks."""
     specs = [spec for path in _files() for spec in option_specs(yaml.safe_load(path.read_text(encoding="utf-8")))]
     specs += [(f"alpacon_{name}", option) for name, option in COMMAND_SPEC.items()]
     # The rollout has no specification of its own.
@@ -34,7 +34,7 @@ def _booleans() -> set[str]:
 
 
 def _expressions(value: Any, key: str = "") -> Iterator[str]:
-    """What is evaluated: conditions, and what stands in braces."""
+    """Yield conditions and texts in braces."""
     if isinstance(value, dict):
         for name, below in value.items():
             yield from _expressions(below, str(name))

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The contract tests speak HTTP to a stand-in workspace and use nothing of the collection."""
+"""Fixtures of the contract tests, which use HTTP and nothing of the collection."""
 
 from __future__ import annotations
 

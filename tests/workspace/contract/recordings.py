@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The recorded exchanges of 2024, and the state that the recorded server must have been in."""
+"""The recorded exchanges of 2024, and the data that the recorded server had."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _ENDED = re.compile(r"(?:Finished|Failed) at (\S+) (\S+)\.$")
 
 
 def exchanges() -> list[Exchange]:
-    """All of them, in the order in which they were recorded."""
+    """Return all exchanges in the order of the recording."""
     found = [exchange for path in FOLDER.glob("*.json") for exchange in json.loads(path.read_text(encoding="utf-8"))]
     return sorted(found, key=lambda exchange: exchange["name"])
 
 
 def _recorded_rows() -> dict[str, Row]:
-    """Every command that existed before the first create, with all that any answer says of it."""
+    """Return the commands before the first create, with all fields of all responses."""
     rows: dict[str, Row] = {}
     for exchange in exchanges():
         if exchange["request"]["method"] != "GET" or exchange["name"] > "068":
@@ -57,12 +57,12 @@ def _recorded_rows() -> dict[str, Row]:
 
 
 def seconds_before(moment: str) -> float:
-    """How long before the recording a moment was."""
+    """Return the seconds between a time and the recording."""
     return (EPOCH - datetime.datetime.fromisoformat(moment)).total_seconds()
 
 
 def commands() -> list[Row]:
-    """The rows to seed, their times as they were recorded, oldest tie last."""
+    """Return the rows to create with their recorded times, oldest tie last."""
     recorded = _recorded_rows()
     seen = {row["line"] for row in recorded.values()}
     rows = [_as_seed(row) for row in recorded.values()]
@@ -82,7 +82,7 @@ def _iso(moment: datetime.datetime) -> str:
 
 
 def _times(added: str, delay: float | None, handled: str | None) -> Row:
-    """Delivered 15 ms after the creation, as the rows that were recorded in full were."""
+    """Return times with a delivery 15 ms after the creation, as in complete recorded rows."""
     delivered = datetime.datetime.fromisoformat(added) + datetime.timedelta(milliseconds=15)
     times: Row = {"added_at": added, "scheduled_at": added}
     if delay is not None:
@@ -107,7 +107,7 @@ def _as_seed(row: Row) -> Row:
 
 
 def _bulk_row(number: int) -> Row:
-    """The eighty bulk rows follow a rule; those that no recording shows are made by it."""
+    """Return one of the eighty bulk rows, which follow a rule."""
     added = EPOCH - datetime.timedelta(hours=24 + number)
     elapsed = round((number + 1) / 100, 2)
     failed = number % 5 == 4
@@ -127,7 +127,7 @@ def _bulk_row(number: int) -> Row:
 
 
 def servers() -> list[Row]:
-    """The three servers, each with all the fields of the longest answer about it."""
+    """Return the three servers with the fields of their longest response."""
     found: dict[str, Row] = {}
     for exchange in exchanges():
         body = exchange["response"].get("json")

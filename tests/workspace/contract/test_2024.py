@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every recorded exchange of 2024, replayed in order against the `2024` dialect."""
+"""Test the `2024` dialect: replay every recorded exchange in order."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Replay:
         workspace.settings(ack_delay=0.5)
 
     def _shifted(self, row: Row) -> Row:
-        """Its moments, as long before now as they were before the recording."""
+        """Return the times of a row, moved from the recording to now."""
         moments = {key: value for key, value in row.items() if key.endswith(("_at", "_time")) and _is_moment(value)}
         shifted = {}
         for key, value in moments.items():
@@ -80,7 +80,7 @@ class Replay:
         return shifted
 
     def before(self, name: str) -> None:
-        """What happened between the recordings, as far as counts and later answers tell."""
+        """Make the changes between the recordings that counts and later responses show."""
         if name.startswith("136"):
             self._workspace.add_commands([{"server": "web-01", "line": "true", "status": "success"}] * 5)
         if name.startswith("153"):
@@ -104,7 +104,7 @@ class Replay:
             time.sleep(0.05)
 
     def _send(self, request: Row) -> Answer:
-        """What curl sent, byte for byte but for tokens, ids and one time."""
+        """Send what curl sent, except tokens, IDs and one time."""
         connection = http.client.HTTPConnection(self._workspace.url.removeprefix("http://"), timeout=20)
         connection.putrequest(request["method"], self._live(request["path"]), skip_host=True, skip_accept_encoding=True)
         body = None if request["body"] is None else self._body(request["body"])
@@ -176,7 +176,7 @@ class Replay:
         return _MOMENT.sub(lambda match: self._recorded_moment(match[0]), text)
 
     def _recorded_moment(self, text: str) -> str:
-        """A seeded moment as it was recorded; any other one by its shape."""
+        """Return the recorded value of a seeded time, and a placeholder for others."""
         moment = _canonical(text)
         if moment in self._moments:
             return self._moments[moment]
@@ -193,7 +193,7 @@ def _canonical(text: str) -> str:
 
 
 def shown(exchange: Exchange, answer: Answer) -> Answer:
-    """Leave the rows that the recording was trimmed to."""
+    """Keep the rows that the recording was trimmed to."""
     if "shown" not in exchange or not isinstance(answer.body, dict):
         return answer
     results = answer.body["results"]

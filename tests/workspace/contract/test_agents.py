@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The stand-in agent does what the genuine one was seen to do, and suffers what it is made to suffer."""
+"""Test the stand-in agent: it behaves as the genuine one was seen to, and its faults work."""
 
 from __future__ import annotations
 

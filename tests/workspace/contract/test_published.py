@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The `published` dialect against the published page: its example, its tables, its errors."""
+"""Test the `published` dialect against the published page: example, tables, errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def example(published: Workspace) -> Workspace:
 
 @pytest.fixture
 def varied(published: Workspace) -> Workspace:
-    """Four commands that every filter tells apart."""
+    """Create four commands that every filter tells apart."""
     published.add_commands(
         [
             {"line": "uptime", "server": "web-01", "added_at": -400, "status": "success"},

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Registration tokens, registration, an agent's first start, and its end.
+"""Test registration tokens, registration, the first start of an agent, and its removal.
 
 The server of 2024 had no registration tokens; here it has them as well, so that agents can come to it the same way.
 """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a command, and say where secrets showed up: in its output, in its log, or among arguments of processes."""
+"""Run a command and report where secrets appeared: output, log, or arguments of processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ SECRETS = ("alpacon_token", "secret")
 
 
 def main(secrets_file: str, log: str, *command: str) -> None:
-    """Print what was seen as JSON."""
     known = json.loads(Path(secrets_file).read_text(encoding="utf-8"))
     secrets = {name: known[name] for name in SECRETS}
     # Ansible appends to it.
@@ -49,7 +48,7 @@ def main(secrets_file: str, log: str, *command: str) -> None:
 
 
 def hide(text: str, secrets: dict[str, str]) -> str:
-    """The text with the names of secrets in their place."""
+    """Replace secrets by their names."""
     for name, secret in secrets.items():
         text = text.replace(secret, f"<{name.upper()}>")
     return text
