@@ -26,7 +26,7 @@ from .collection import AuditedHost, WorkspaceCollector, collect_responses
 from .hosts import Host
 from .options import AuditOptions
 from .report.formats import describe_findings, render_summary
-from .report.text import group_unreached, join_first, pluralize
+from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
 from .report.trend import SCHEMA
 from .responses import Response, get_rule_results, missing_response
 from .results import (
@@ -40,8 +40,6 @@ from .results import (
     compute_coverage,
     compute_score,
     decide_verdict,
-    describe_coverage,
-    describe_reused_servers,
     is_covered,
     is_failing,
 )

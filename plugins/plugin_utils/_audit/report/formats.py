@@ -12,10 +12,12 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from unicodedata import category
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
 
 from ..results import (
     FAIL,
@@ -25,13 +27,13 @@ from ..results import (
     UNKNOWN,
     WAIVED,
     compute_passed_share,
-    describe_coverage,
     list_failing,
 )
-from .remediation import SHOWN_REMEDIATIONS, format_remediation, get_host_checks, get_remedy, list_remediations
+from .remediation import describe_remediations, get_differences, get_remedy
 from .text import (
     clean_text,
     describe_cost,
+    describe_coverage,
     describe_outcomes,
     describe_result,
     describe_unreached,
@@ -41,128 +43,110 @@ from .text import (
     format_time,
     group_unreached,
     join_first,
-    parse_time,
     pluralize,
     to_line,
 )
 from .trend import CHANGES, COUNTS
 
+_Row = Mapping[str, Any]
 
-def render_json(report: Mapping[str, Any]) -> Iterator[str]:
-    """Render audit.json in pieces: the report itself, a line for each record."""
+
+def render_json(report: _Row) -> Iterator[str]:
+    """Render audit.json in pieces, with one line for each record."""
     comma = "{\n"
     for key, value in report.items():
         yield f"{comma}{json.dumps(key)}: "
         comma = ",\n"
-        # With all but ASCII escaped, half a surrogate pair in an output breaks no reader.
+        # Only ASCII, since outputs may have halves of surrogate pairs.
         if isinstance(value, list) and value:
-            yield from (f"{',' if place else '['}\n{json.dumps(row)}" for place, row in enumerate(value))
+            yield from (f"{',' if number else '['}\n{json.dumps(row)}" for number, row in enumerate(value))
             yield "\n]"
         else:
             yield json.dumps(value)
     yield "\n}\n"
 
 
-#: What a case that did not pass is called.
-_TAGS = {FAILED: "failure", UNKNOWN: "error"}
-_SKIPPED = (NOT_APPLICABLE, WAIVED)
-
-_Row = Mapping[str, Any]
-
-
-def render_junit(report: Mapping[str, Any]) -> Iterator[str]:
-    """Render audit.xml in pieces."""
+def render_junit(report: _Row) -> Iterator[str]:
+    """Render audit.xml in pieces, with a suite for each server and a case for each check."""
     by_host: dict[str, list[_Row]] = {server["host"]: [] for server in report["servers"]}
     for result in report["results"]:
         by_host[result["host"]].append(result)
     sets = {check["name"]: check["set"] for check in report["checks"]}
-    unasked = sum(bool(describe_unreached(server)) for server in report["servers"])
-    suites = ElementTree.Element(
-        "testsuites", {"name": to_line(report["title"]), **_junit_counts(report["results"], unasked)}
-    )
+    unreached = sum(not server["reached"] for server in report["servers"])
+    suites = Element("testsuites", {"name": to_line(report["title"]), **_count_cases(report["results"], unreached)})
     start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
     if start and end:
         suites.set("time", f"{(end - start).total_seconds():.3f}")
-    # The opening tag of an element that has no end yet.
-    yield f'<?xml version="1.0" encoding="UTF-8"?>\n{_to_xml(suites).removesuffix(" />")}>\n'
+    yield '<?xml version="1.0" encoding="UTF-8"?>\n'
+    yield f"{tostring(suites, encoding='unicode').removesuffix(' />')}>\n"
     for server in report["servers"]:
         results = by_host[server["host"]]
-        if results or describe_unreached(server):
-            suite = _junit_suite(report, server, results, sets)
-            ElementTree.indent(suite)
-            yield f"{_to_xml(suite)}\n"
+        if results or not server["reached"]:
+            suite = _render_suite(report, server, results, sets)
+            indent(suite)
+            yield f"{tostring(suite, encoding='unicode')}\n"
     yield "</testsuites>\n"
 
 
-def _to_xml(element: ElementTree.Element) -> str:
-    return ElementTree.tostring(element, encoding="unicode")
-
-
-def _junit_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> ElementTree.Element:
-    reason = describe_unreached(server)
-    suite = ElementTree.Element(
-        "testsuite", {"name": clean_text(server["host"]), **_junit_counts(results, int(bool(reason)))}
-    )
-    suite.set("timestamp", clean_text(report["started_at"]).removesuffix("Z"))
-    properties = ElementTree.SubElement(suite, "properties")
-    # Readers of JUnit know properties of a suite only, so that each suite says what holds for all of them.
-    for name, of in (("workspace", server), ("verdict", report), ("coverage", report), ("min_coverage", report)):
-        ElementTree.SubElement(properties, "property", name=name, value=clean_text(of[name]))
-    if reason:
-        case = ElementTree.SubElement(suite, "testcase", name="server", classname=clean_text(server["host"]))
-        ElementTree.SubElement(case, "error", type="unanswered", message=reason).text = reason
-    for result in results:
-        _add_junit_case(suite, result, sets[result["check"]])
-    return suite
-
-
-def _junit_counts(results: Iterable[_Row], unasked: int) -> dict[str, str]:
-    outcomes = [result["outcome"] for result in results]
+def _count_cases(results: Sequence[_Row], unreached: int) -> dict[str, str]:
+    counts = Counter(result["outcome"] for result in results)
     return {
-        "tests": str(len(outcomes) + unasked),
-        "failures": str(outcomes.count(FAILED)),
-        "errors": str(outcomes.count(UNKNOWN) + unasked),
-        "skipped": str(sum(outcome in _SKIPPED for outcome in outcomes)),
+        "tests": str(len(results) + unreached),
+        "failures": str(counts[FAILED]),
+        "errors": str(counts[UNKNOWN] + unreached),
+        "skipped": str(counts[NOT_APPLICABLE] + counts[WAIVED]),
     }
 
 
-def _add_junit_case(suite: ElementTree.Element, result: _Row, set_name: str | None) -> None:
-    classname = ".".join(clean_text(part) for part in (set_name, result["host"]) if part)
-    case = ElementTree.SubElement(suite, "testcase", name=clean_text(result["check"]), classname=classname)
-    tag = _TAGS.get(result["outcome"])
-    if tag:
-        message = to_line(result["message"])
-        # GitLab shows the text alone.
-        problem = ElementTree.SubElement(case, tag, type=result["severity"], message=message)
-        problem.text = "\n\n".join(filter(None, (message, clean_text(result["output"]).strip("\n"))))
-    elif result["outcome"] in _SKIPPED:
-        words = describe_result(result)
-        ElementTree.SubElement(case, "skipped", message=words).text = words
+def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> Element:
+    host, reason = clean_text(server["host"]), describe_unreached(server)
+    suite = Element("testsuite", {"name": host, **_count_cases(results, int(not server["reached"]))})
+    suite.set("timestamp", clean_text(report["started_at"]).removesuffix("Z"))
+    properties = SubElement(suite, "properties")
+    # Readers of JUnit know properties of a suite only, not of all suites.
+    for name, row in (("workspace", server), ("verdict", report), ("coverage", report), ("min_coverage", report)):
+        SubElement(properties, "property", name=name, value=clean_text(row[name]))
+    if reason:
+        case = SubElement(suite, "testcase", name="server", classname=host)
+        SubElement(case, "error", type="unanswered", message=reason).text = reason
+    for result in results:
+        outcome, set_name = result["outcome"], sets[result["check"]]
+        classname = f"{clean_text(set_name)}.{host}" if set_name else host
+        case = SubElement(suite, "testcase", name=clean_text(result["check"]), classname=classname)
+        if outcome in (FAILED, UNKNOWN):
+            message = to_line(result["message"])
+            tag = "failure" if outcome == FAILED else "error"
+            # GitLab shows the text alone.
+            problem = SubElement(case, tag, type=result["severity"], message=message)
+            problem.text = "\n\n".join(filter(None, (message, clean_text(result["output"]).strip("\n"))))
+        elif outcome in (NOT_APPLICABLE, WAIVED):
+            words = describe_result(result)
+            SubElement(case, "skipped", message=words).text = words
+    return suite
 
 
 #: Rows of a table; CI systems refuse summaries that are too large.
 _ROWS = 200
-
 _SPECIAL = re.compile(r"([\\`*_{}\[\]~$])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
-#: Where a mention or a reference would begin, which a blank of no width ends; entities are resolved before.
+#: The place of a space of no width that prevents a mention or a reference. Code hosts resolve entities first.
 _MENTION = re.compile(r"(?<=@)(?=\w)|(?<=#)(?=\d)")
 _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
-def render_markdown(report: Mapping[str, Any]) -> Iterator[str]:
-    """Render audit.md block by block."""
-    for block in _markdown_blocks(report):
-        yield f"{block}\n\n"
-
-
 def escape_markdown(value: Any, limit: int = 200) -> str:
-    """Return text on one line that Markdown takes for nothing but text."""
+    """Return text on one line without any meaning in Markdown."""
     text = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", to_line(value, limit)).translate(_ENTITIES))
     return _LINKS.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
-def _markdown_blocks(report: Mapping[str, Any]) -> Iterator[str]:
+def render_markdown(report: _Row) -> Iterator[str]:
+    """Render audit.md block by block."""
+    for block in _render_blocks(report):
+        yield f"{block}\n\n"
+
+
+def _render_blocks(report: _Row) -> Iterator[str]:
     summary = report["summary"]
     yield f"# {escape_markdown(report['title'])}"
     started, finished = (escape_markdown(format_time(report[key])) for key in ("started_at", "finished_at"))
@@ -170,123 +154,103 @@ def _markdown_blocks(report: Mapping[str, Any]) -> Iterator[str]:
     verdict = [f"**Verdict: {describe_verdict(report)}.** {escape_markdown(describe_coverage(report), 2000)}"]
     if report["verdict"] == FAIL:
         verdict.append(f"{pluralize(len(list_failing(report)), 'finding')} of severity {report['fail_on']} or worse.")
-    yield "\n".join([*verdict, *([escape_markdown(report["refusal"], 400)] if report["refusal"] else [])])
+    if report["refusal"]:
+        verdict.append(escape_markdown(report["refusal"], 400))
+    yield "\n".join(verdict)
     size = f"{pluralize(summary['servers'], 'server')}, {pluralize(summary['checks'], 'check')}"
     score = f"**{compute_passed_share(summary):g}% passed**, score {summary['score']:g}%"
     yield f"{score}: {size}; {describe_outcomes(summary)}."
-    found = list_remediations(report)
-    if found:
+    remediations = describe_remediations(report, 400)
+    if remediations:
         yield "## Fix these first"
-        most = [escape_markdown(format_remediation(fix, 400), 1000) for fix in found[:SHOWN_REMEDIATIONS]]
-        more = len(found) - SHOWN_REMEDIATIONS
-        most += [f"and {pluralize(more, 'check')} more"] if more > 0 else []
-        yield "\n".join(f"{number}. {words}" for number, words in enumerate(most, 1))
-    reasons = group_unreached(report)
+        yield "\n".join(f"{number}. {escape_markdown(one, 1000)}" for number, one in enumerate(remediations, 1))
+    reasons = [(escape_markdown(why), join_first(hosts, _ROWS)) for why, hosts in group_unreached(report)[:_ROWS]]
     if reasons:
         yield "## Servers without new answers"
-        yield "\n".join(
-            f"- {escape_markdown(words)}: {escape_markdown(join_first(hosts, _ROWS), 5000)}"
-            for words, hosts in reasons[:_ROWS]
-        )
-    if report.get("trend"):
-        yield from _markdown_trend(report["trend"])
+        yield "\n".join(f"- {why}: {escape_markdown(hosts, 5000)}" for why, hosts in reasons)
+    trend = report.get("trend")
+    if trend:
+        yield f"## Since {escape_markdown(format_time(trend['since']))}"
+        rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
+        for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
+            rows.append(f"{title}: {trend['change'][key]:+} points")
+        rows += [f"{title}: {len(trend[key])}" for key, title in CHANGES.items() if trend[key]]
+        rows += [f"{title}: {trend[key]}" for key, title in COUNTS.items() if trend[key]]
+        yield "\n".join(f"- {words}" for words in rows)
     for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED)):
-        rows = [result for result in report["results"] if result["outcome"] == outcome]
-        if rows or outcome == FAILED:
-            yield from _markdown_table(title, rows)
+        results = [result for result in report["results"] if result["outcome"] == outcome]
+        if results or outcome == FAILED:
+            yield f"## {title}"
+            yield _render_table(results) if results else "Nothing."
+        if len(results) > _ROWS:
+            yield f"{len(results) - _ROWS} more are in the other files of this report."
     yield f"{describe_cost(summary)}, with {pluralize(summary['requests'], 'request')}."
 
 
-def _markdown_trend(trend: Mapping[str, Any]) -> Iterator[str]:
-    yield f"## Since {escape_markdown(format_time(trend['since']))}"
-    rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
-    for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
-        rows.append(f"{title}: {trend['change'][key]:+} points")
-    rows += [f"{title}: {len(trend[key])}" for key, title in CHANGES.items() if trend[key]]
-    rows += [f"{title}: {trend[key]}" for key, title in COUNTS.items() if trend[key]]
-    yield "\n".join(f"- {words}" for words in rows)
-
-
-def _markdown_table(title: str, results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield f"## {title}"
+def _render_table(results: Sequence[_Row]) -> str:
     rows = ["| severity | check | host | what was found |", "| --- | --- | --- | --- |"]
     for result in sorted(results, key=lambda result: -SEVERITIES.index(result["severity"]))[:_ROWS]:
         cells = (result["severity"], result["check"], result["host"], describe_result(result))
-        rows.append(f"| {' | '.join(escape_markdown(cell) for cell in cells)} |")
-    yield "\n".join(rows) if results else "Nothing."
-    if len(results) > _ROWS:
-        yield f"{len(results) - _ROWS} more are in the other files of this report."
+        rows.append(f"| {' | '.join(map(escape_markdown, cells))} |")
+    return "\n".join(rows)
 
 
-COLUMNS = (
+_COLUMNS = (
     *("host", "server", "workspace", "os", "ip", "owner", "groups"),
     *("check", "set", "title", "severity", "outcome", "message", "value", "remedy", "references", "waiver"),
     *("command", "ended_at", "reused"),
 )
-
-_OF_RESULT = ("check", "severity", "outcome", "message", "value", "command", "ended_at")
-
-#: Where a spreadsheet may take what follows for a formula: in some countries, a semicolon is what separates cells.
+#: The start of a formula. In some countries, a semicolon separates cells.
 _FORMULA = re.compile(r'(?:^|(?<=;))(?=[ "]*[=+\-@\uff0b\uff0d\uff1d\uff20])')
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
-def render_csv(report: Mapping[str, Any]) -> Iterator[str]:
-    """Render audit.csv row by row."""
-    yield _csv_row(COLUMNS)
+def render_csv(report: _Row) -> Iterator[str]:
+    """Render audit.csv row by row: a row for each result, and one for each server without results."""
+    yield _render_row({name: name for name in _COLUMNS})
     servers = {
         server["host"]: {**server, "server": server["name"], "groups": ", ".join(server["groups"])}
         for server in report["servers"]
     }
-    own = get_host_checks(report)
+    differences = get_differences(report)
     checks = {check["name"]: check for check in report["checks"]}
     for server in servers.values():
         if not server["reached"]:
-            cells = {"outcome": "not_reached", "message": to_line(server["reason"])}
-            yield _csv_row({**server, **cells}.get(name, "") for name in COLUMNS)
+            yield _render_row({**server, "outcome": "not_reached", "message": to_line(server["reason"])})
     for result in report["results"]:
         check = checks[result["check"]]
         cells = {
-            **servers[result["host"]],
-            **{name: check[name] for name in ("set", "title")},
-            "remedy": get_remedy(own, result["host"], check),
-            **{name: result[name] for name in _OF_RESULT},
+            "set": check["set"],
+            "title": check["title"],
+            "remedy": get_remedy(differences, result["host"], check),
             "references": "; ".join(check["references"]),
             "waiver": describe_waiver(result["waiver"]),
             "reused": "yes" if result["reused"] else "no",
         }
-        yield _csv_row(cells[name] for name in COLUMNS)
+        yield _render_row({**servers[result["host"]], **result, **cells})
 
 
-def _csv_row(cells: Iterable[Any]) -> str:
+def _render_row(cells: _Row) -> str:
     text = io.StringIO()
-    csv.writer(text).writerow([escape_cell(cell) for cell in cells])
+    values = [cells.get(name) for name in _COLUMNS]
+    csv.writer(text).writerow(["" if value is None else escape_cell(str(value)) for value in values])
     return text.getvalue()
-
-
-def escape_cell(cell: Any) -> str:
-    """Return the text of a cell: one visible line that no spreadsheet takes for a formula."""
-    return "" if cell is None else _escape_cell(str(cell))
 
 
 # Most cells are those of the row before.
 @functools.lru_cache(maxsize=4096)
-def _escape_cell(cell: str) -> str:
-    shown = "".join(character for character in clean_text(cell) if category(character) != "Cf")
-    text = " ".join(shown.split())
-    return text if _NUMBER.fullmatch(text) else _FORMULA.sub("'", text)
+def escape_cell(text: str) -> str:
+    """Return visible text on one line that no spreadsheet takes for a formula."""
+    shown = "".join(character for character in clean_text(text) if category(character) != "Cf")
+    line = " ".join(shown.split())
+    return line if _NUMBER.fullmatch(line) else _FORMULA.sub("'", line)
 
 
-#: So many of each kind are shown: tens of lines in all, however many servers there are.
-_REASONS = 5
-_NAMED = 5
-
-
-def render_summary(report: Mapping[str, Any], files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
-    """Summarise the audit in a few lines, for the output of a play.
+def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
+    """Summarise the audit for the output of a play, in tens of lines for any number of servers.
 
     Args:
-        to_submit: how many commands check mode left out.
+        to_submit: the number of commands that check mode left out.
     """
     summary = report["summary"]
     asked = f"{pluralize(summary['servers'], 'server')}, {pluralize(summary['checks'], 'check')}"
@@ -295,41 +259,34 @@ def render_summary(report: Mapping[str, Any], files: Sequence[str], to_submit: i
         yield f"{pluralize(to_submit, 'command')} would be submitted"
     if report["verdict"]:
         yield f"Verdict: {describe_verdict(report)}. {to_line(describe_coverage(report), 2000)}"
-    to_fix = list_remediations(report)
-    if to_fix:
+    remediations = describe_remediations(report, 160)
+    if remediations:
         yield "Fix these first:"
-    yield from (f"  {format_remediation(fix)}" for fix in to_fix[:SHOWN_REMEDIATIONS])
-    if len(to_fix) > SHOWN_REMEDIATIONS:
-        yield f"  and {pluralize(len(to_fix) - SHOWN_REMEDIATIONS, 'check')} more"
-    yield from _summarize_unanswered(report)
-    yield describe_outcomes(summary)
-    pages = [name for name in files if name.endswith(".html")] or list(files)
-    yield from (f"Report: {name}" for name in pages[:1])
-
-
-def _summarize_unanswered(report: Mapping[str, Any]) -> Iterator[str]:
-    """Name the servers without answers of today by reason, and say why questions to others are open."""
+    yield from (f"  {words}" for words in remediations)
     reasons = group_unreached(report)
-    yield from (f"{words}: {join_first(hosts, _NAMED)}" for words, hosts in reasons[:_REASONS])
-    if len(reasons) > _REASONS:
-        yield f"{pluralize(sum(len(names) for _words, names in reasons[_REASONS:]), 'server')} more without results"
+    yield from (f"{words}: {join_first(hosts, 5)}" for words, hosts in reasons[:5])
+    if len(reasons) > 5:
+        yield f"{pluralize(sum(len(hosts) for _words, hosts in reasons[5:]), 'server')} more without results"
     unknown = Counter(
         to_line(result["message"], 160).removesuffix(".")
         for result in report["results"]
         if result["outcome"] == UNKNOWN
     )
-    for message, count in unknown.most_common(_REASONS):
+    for message, count in unknown.most_common(5):
         yield f"Unknown, {pluralize(count, 'time')}: {message}"
-    if len(unknown) > _REASONS:
-        yield f"Unknown for {pluralize(len(unknown) - _REASONS, 'other reason')}"
+    if len(unknown) > 5:
+        yield f"Unknown for {pluralize(len(unknown) - 5, 'other reason')}"
+    yield describe_outcomes(summary)
+    pages = [name for name in files if name.endswith(".html")] or list(files)
+    yield from (f"Report: {name}" for name in pages[:1])
 
 
-def describe_findings(findings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a line for each finding, and one for all that a host leaves open for the same reason."""
+def describe_findings(findings: Sequence[_Row]) -> list[str]:
+    """Return a line for each finding, and one for all unknown results of a host with the same reason."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
-        message = " ".join(filter(None, fold_text(finding["message"], 200))).removesuffix(".")
+        message = fold_text(finding["message"], 200).removesuffix(".")
         alike.setdefault((finding["host"], finding["severity"], message, check), []).append(finding["check"])
     return [
         f"{host}: {names[0] if len(names) == 1 else pluralize(len(names), 'check')} ({severity}): {message}"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report as one page: audit.html."""
+"""Render a report as one HTML page, audit.html, with its data, style and script."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
+
 from ..results import (
     FAIL,
     FAILED,
+    FINDINGS,
     INCONCLUSIVE,
     NOT_APPLICABLE,
     OUTCOMES,
@@ -29,34 +32,31 @@ from ..results import (
     WAIVED,
     compute_passed_share,
     compute_score,
-    describe_coverage,
-    format_age,
-    format_duration,
     list_failing,
 )
-from .remediation import get_host_checks, list_remediations
+from .remediation import get_differences, list_remediations
 from .text import (
     clean_text,
+    describe_coverage,
     describe_reuse,
     describe_unreached,
     describe_verdict,
     describe_waiver,
     fold_text,
+    format_age,
+    format_duration,
     format_time,
     group_unreached,
-    parse_time,
     to_line,
     to_script_json,
 )
 from .trend import CHANGES, COUNTS
 
 _PAGE = Path(__file__).parent / "page"
-
-#: After so many characters of outputs, only so many of each further one are shown.
+#: After so many characters of outputs, only the beginning of each further one is shown.
 _MAX_OUTPUTS, _SHORT_OUTPUT = 4_000_000, 200
-
-#: The keys of a result that servers with the same answer have alike.
-_GROUP_KEYS = ("check", "outcome", "severity", "message", "output", "rc", "output_truncated", "output_complete")
+#: Servers with these keys of a result alike share one answer.
+_ANSWER_KEYS = ("check", "outcome", "severity", "message", "output", "rc", "output_truncated", "output_complete")
 
 _Row = dict[str, Any]
 
@@ -64,72 +64,67 @@ _Row = dict[str, Any]
 def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.html in pieces."""
     content = PageData(report)
-    style, script = ((_PAGE / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    template, style, script = (
+        (_PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("html.j2", "css", "js")
+    )
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    style_hash, script_hash = (f"'sha256-{digest}'" for digest in hashes)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters = {
-        "line": to_line,
-        "plain": clean_text,
-        "moment": format_time,
-        "shell": _format_shell,
-        "figure": "{:,}".format,
-    }
-    environment.filters.update(filters, change=_format_change)
-    yield from environment.from_string((_PAGE / "report.html.j2").read_text(encoding="utf-8")).generate(
+    environment.filters.update(
+        line=to_line,
+        plain=clean_text,
+        time=format_time,
+        shell=_format_shell,
+        figure="{:,}".format,
+        change=lambda number: f"{number:+,}".replace("-", "\N{MINUS SIGN}"),
+    )
+    yield from environment.from_string(template).generate(
         report=report,
         verdict=describe_verdict(report),
         trend=report.get("trend"),
-        changed=CHANGES,
-        counted=COUNTS,
+        trend_lists=CHANGES,
+        trend_counts=COUNTS,
         content=content,
-        checks=sorted(content.checks, key=_check_rank),
+        checks=sorted(content.checks, key=_rank_check),
         numbers={check["name"]: check["number"] for check in content.checks},
-        fixes=list_remediations(report),
-        unasked=group_unreached(report),
+        remediations=list_remediations(report),
+        unreached=group_unreached(report),
         figures=_collect_figures(report),
-        choices=_list_filters(report),
+        filters=_list_filters(report),
         severities=SEVERITIES[::-1],
         data=Markup(to_script_json(content.data())),
         style=Markup(style),
         script=Markup(script),
-        # It may use its own style and script, and ask nobody for anything.
-        policy=f"default-src 'none'; style-src '{_hash_source(style)}'; script-src '{_hash_source(script)}';"
+        policy=f"default-src 'none'; style-src {style_hash}; script-src {script_hash};"
         " base-uri 'none'; form-action 'none'",
     )
 
 
-def _format_change(number: float) -> str:
-    return f"{number:+,}".replace("-", "\N{MINUS SIGN}")
-
-
-def _hash_source(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
 def _format_shell(code: str) -> str:
-    """Return the first line of shell code, and how many there are."""
+    """Return the first line of shell code, and the number of lines."""
     lines = clean_text(code).splitlines() or [""]
     return to_line(lines[0], 80) if len(lines) == 1 else f"{to_line(lines[0], 80)} ({len(lines)} lines)"
 
 
-def _answer_rank(answer: _Row) -> tuple[int, int, int]:
+def _rank_answer(answer: _Row) -> tuple[int, int, int]:
     """Sort key: the worst and the most frequent first."""
-    worst = SEVERITIES.index(answer["severity"]) + len(SEVERITIES) * (answer["outcome"] == FAILED)
-    return (-worst, -len(answer["servers"]), answer["number"])
+    badness = SEVERITIES.index(answer["severity"]) + len(SEVERITIES) * (answer["outcome"] == FAILED)
+    return (-badness, -len(answer["servers"]), answer["number"])
 
 
-def _check_rank(check: _Row) -> tuple[int, int, int]:
+def _rank_check(check: _Row) -> tuple[int, int, int]:
     """Sort key: the check with the worst findings first."""
-    worst = _answer_rank(check["findings"][0])[0] if check["findings"] else 1
-    return (worst, -check["counts"][FAILED], check["number"])
+    badness = _rank_answer(check["findings"][0])[0] if check["findings"] else 1
+    return (badness, -check["counts"][FAILED], check["number"])
 
 
 class PageData:
-    """A report, put together as the page shows it.
+    """The servers, checks and answers of a report as the page shows them.
 
     Attributes:
-        hosts: the names of the servers, by their numbers.
-        checks: those of the report, each with its number, its answers and findings, and how often each outcome came.
-            Its severity is the worst that a server or a scanner named.
+        hosts: names of the servers, by their numbers.
+        checks: those of the report, each with its number, answers, findings and counts of outcomes. Its severity is the
+            worst that a server or a scanner named.
     """
 
     def __init__(self, report: Mapping[str, Any]) -> None:
@@ -139,21 +134,21 @@ class PageData:
             {**check, "number": number, "answers": [], "counts": Counter()}
             for number, check in enumerate(report["checks"])
         ]
-        self._room = _MAX_OUTPUTS
+        self._outputs_left = _MAX_OUTPUTS
         self._texts: dict[str, int] = {}
         self._answers: list[list[int]] = []
-        # What each server answered to each check, and the command behind it: most checks of a server share one.
-        self._columns, self._commands = ([[-1] * len(self.hosts) for _check in self.checks] for _twice in range(2))
+        # For each check and server, the number of the answer and of the text on the command.
+        self._columns, self._commands = ([[-1] * len(self.hosts) for _check in self.checks] for _table in range(2))
         servers = {server["host"]: number for number, server in enumerate(self._servers)}
         checks = {check["name"]: check for check in self.checks}
-        different = get_host_checks(report)
+        differences = get_differences(report)
         known: dict[tuple[Any, ...], _Row] = {}
         for result in report["results"]:
             server, check = servers[result["host"]], checks[result["check"]]
-            own = different.get(result["host"], {}).get(check["of"] or check["name"], {})
-            key = (str(own), str(result["waiver"]), *(result[name] for name in _GROUP_KEYS))
+            difference = differences.get(result["host"], {}).get(check["of"] or check["name"], {})
+            key = (str(difference), str(result["waiver"]), *(result[name] for name in _ANSWER_KEYS))
             if key not in known:
-                known[key] = self._answer(result, _describe_differences(own, check))
+                known[key] = self._add_answer(result, _describe_difference(difference, check))
                 check["answers"].append(known[key])
             known[key]["servers"].append(server)
             check["counts"][result["outcome"]] += 1
@@ -161,65 +156,65 @@ class PageData:
             if result["ended_at"]:
                 ran = f"{'reused from' if result['reused'] else 'ran'} {format_time(result['ended_at'])}"
                 command = f"{ran}, command {to_line(result['command'] or '', 40)}"
-                self._commands[check["number"]][server] = self._place(command)
+                self._commands[check["number"]][server] = self._add_text(command)
         for check in self.checks:
-            check["findings"] = sorted(
-                (one for one in check["answers"] if one["outcome"] in (FAILED, UNKNOWN)), key=_answer_rank
-            )
-            failed = [one["severity"] for one in check["answers"] if one["outcome"] in (FAILED, WAIVED)]
+            findings = (answer for answer in check["answers"] if answer["outcome"] in FINDINGS)
+            check["findings"] = sorted(findings, key=_rank_answer)
+            failed = [answer["severity"] for answer in check["answers"] if answer["outcome"] in (FAILED, WAIVED)]
             check["severity"] = max(failed, key=SEVERITIES.index, default=check["severity"])
 
-    def _place(self, text: str) -> int:
-        """Return the place of a text among all texts of the data, each of which is there once."""
+    def _add_text(self, text: str) -> int:
+        """Return the number of a text. Each text is in the data once."""
         return self._texts.setdefault(text, len(self._texts))
 
-    def _answer(self, result: Mapping[str, Any], own: str) -> _Row:
-        """Return an answer to a check. Servers whose answers are the same, word for word, share it."""
-        output = result["output"] if self._room > 0 else result["output"][:_SHORT_OUTPUT]
-        self._room -= len(output)
+    def _add_answer(self, result: Mapping[str, Any], difference: str) -> _Row:
+        output = result["output"] if self._outputs_left > 0 else result["output"][:_SHORT_OUTPUT]
+        self._outputs_left -= len(output)
         is_cut = result["output_truncated"] or output != result["output"]
-        # Where there was no answer, there is nothing to complete.
+        # Without an answer, no output is missing.
         is_damaged = not result["output_complete"] and (result["output"] or result["outcome"] != UNKNOWN)
         notes = (
             "Only a part of the output is shown." if is_cut else "",
             "The output that the workspace has is not complete." if is_damaged else "",
             f"Exit code {result['rc']}." if result["rc"] else "",
-            f"Here the check has: {to_line(own, 600)}." if own else "",
+            f"Here the check has: {to_line(difference, 600)}." if difference else "",
         )
-        message, more = fold_text(result["message"])
         outcome, severity = result["outcome"], result["severity"]
+        message, whole = fold_text(result["message"]), to_line(result["message"], 5000)
         texts = {
             "output": clean_text(output).strip("\n"),
-            "message": f"{message} {more}".rstrip(),
-            "whole": to_line(result["message"], 5000) if more else "",
+            "message": message,
+            "whole": "" if whole == message else whole,
             "note": " ".join(filter(None, notes)),
             "waiver": describe_waiver(result["waiver"]),
         }
         number = len(self._answers)
-        self._answers.append([OUTCOMES.index(outcome), SEVERITIES.index(severity), *map(self._place, texts.values())])
+        self._answers.append(
+            [OUTCOMES.index(outcome), SEVERITIES.index(severity), *map(self._add_text, texts.values())]
+        )
         kind = severity if outcome == FAILED else outcome
         return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
 
     def without_findings(self) -> list[_Row]:
-        """Return the checks that found nothing, but for those whose results have checks of their own."""
+        """Return the checks that found nothing, without those whose results have checks of their own."""
         parents = {check["of"] for check in self.checks}
         clean = [check for check in self.checks if not check["findings"]]
         return [check for check in clean if check["counts"] or check["name"] not in parents]
 
     def waived(self) -> list[tuple[_Row, _Row]]:
-        """Return what is waived, by check."""
+        """Return the checks and answers that are waived."""
         return [(check, one) for check in self.checks for one in check["answers"] if one["outcome"] == WAIVED]
 
     def data(self) -> _Row:
         """Return the data of the script: columns, with each text once."""
-        place = self._place
+        add = self._add_text
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
         columns: dict[str, list[Any]] = {
-            name: [place(to_line(server[name] or "", 200)) for server in self._servers] for name in names
+            name: [add(to_line(server[name] or "", 200)) for server in self._servers] for name in names
         }
-        columns["groups"] = [[place(to_line(group)) for group in server["groups"]] for server in self._servers]
-        columns["reason"] = [place(describe_unreached(server)) for server in self._servers]
-        columns["earlier"] = [place(f"{describe_reuse(server)}{format_age(server)}") for server in self._servers]
+        columns["groups"] = [[add(to_line(group)) for group in server["groups"]] for server in self._servers]
+        columns["reason"] = [add(describe_unreached(server)) for server in self._servers]
+        columns["earlier"] = [add(f"{describe_reuse(server)}{format_age(server)}") for server in self._servers]
         checks = [{name: to_line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
         return {
             "servers": columns,
@@ -231,86 +226,84 @@ class PageData:
         }
 
     def by_set(self) -> list[_Row]:
-        """Return how each set of checks went, the worst first."""
+        """Return the score and the failures of each set of checks, the worst first."""
         checks = [(to_line(check["set"]), check) for check in self.checks if check["set"]]
-        rows = ((name, one, len(one["servers"])) for name, check in checks for one in check["answers"])
+        rows = ((name, answer, len(answer["servers"])) for name, check in checks for answer in check["answers"])
         return _rank_members(Counter(name for name, _check in checks), rows, Counter())
 
     def by_group(self) -> list[_Row]:
-        """Return how each group of hosts went, the worst first."""
+        """Return the score and the failures of each group of hosts, the worst first."""
         groups = [list(map(to_line, server["groups"])) for server in self._servers]
-        without = (of for of, one in zip(groups, self._servers, strict=True) if not one["reached"])
-        answers = (one for check in self.checks for one in check["answers"])
-        rows = ((name, one, 1) for one in answers for server in one["servers"] for name in groups[server])
-        return _rank_members(
-            Counter(name for of in groups for name in of), rows, Counter(name for of in without for name in of)
-        )
+        answers = (answer for check in self.checks for answer in check["answers"])
+        rows = ((name, answer, 1) for answer in answers for server in answer["servers"] for name in groups[server])
+        members, unreached = Counter[str](), Counter[str]()
+        for names, server in zip(groups, self._servers, strict=True):
+            members.update(names)
+            unreached.update([] if server["reached"] else names)
+        return _rank_members(members, rows, unreached)
 
 
-def _rank_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unasked: Counter[str]) -> list[_Row]:
-    """Return the score and the number of failures of sets or groups, the worst first.
+def _rank_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
+    """Return the score and the failures of sets or groups, the worst first.
 
     Args:
-        rows: name of the set or group, an answer, and how often it came.
-        unasked: how many members have no results.
+        rows: names of sets or groups, answers, and their numbers.
+        unreached: the number of members without results.
     """
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in members}
     for name, answer, number in rows:
         counts[name][answer["outcome"], answer["severity"]] += number
-    shares = []
+    ranked = []
     for name, counted in counts.items():
         is_judged = any(outcome in (PASSED, FAILED) for outcome, _severity in counted)
         score = compute_score((*pair, number) for pair, number in counted.items()) if is_judged else None
         failed = [(severity, counted[FAILED, severity]) for severity in reversed(SEVERITIES)]
         rank = (101 if score is None else score, [-number for _severity, number in failed], name)
-        share = {"name": name, "members": members[name], "unasked": unasked[name], "score": score, "failed": failed}
-        shares.append((rank, share))
-    return [share for _rank, share in sorted(shares, key=lambda pair: pair[0])]
+        row = {"name": name, "members": members[name], "unreached": unreached[name], "score": score, "failed": failed}
+        ranked.append((rank, row))
+    return [row for _rank, row in sorted(ranked, key=lambda pair: pair[0])]
 
 
-def _describe_differences(own: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    """Say what is different of a check on a host, or nothing."""
-    said = [f"{key} {own[key] or 'none'}" for key in ("severity", "username", "remedy", "line") if key in own]
-    parameters = own.get("parameters", {}).items()
-    said += [f"{key} {value}" for key, value in parameters if value != check["parameters"].get(key)]
-    return "; ".join([*said, *(text for text in own.get("expected", ()) if text not in check["expected"])])
+def _describe_difference(difference: Mapping[str, Any], check: Mapping[str, Any]) -> str:
+    """Name the keys of a check that differ on a host, and their values."""
+    keys = ("severity", "username", "remedy", "line")
+    words = [f"{key} {difference[key] or 'none'}" for key in keys if key in difference]
+    parameters = difference.get("parameters", {}).items()
+    words += [f"{key} {value}" for key, value in parameters if value != check["parameters"].get(key)]
+    return "; ".join([*words, *(text for text in difference.get("expected", ()) if text not in check["expected"])])
 
 
 def _list_filters(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Return the values of each filter, with their words."""
+    """Return the values of each filter, with their labels."""
     groups = {to_line(group) for server in report["servers"] for group in server["groups"]}
     sets = {to_line(check["set"]) for check in report["checks"] if check["set"]}
-    worse = [(severity, f"{severity} or worse") for severity in SEVERITIES[-2:0:-1]]
-    choices = {
+    worst, *others = SEVERITIES[:0:-1]
+    filters = {
         "outcome": [(name, name.replace("_", " ")) for name in (FAILED, UNKNOWN, WAIVED, PASSED, NOT_APPLICABLE)],
-        "severity": [(SEVERITIES[-1], SEVERITIES[-1]), *worse],
+        "severity": [(worst, worst), *((severity, f"{severity} or worse") for severity in others)],
         "group": [(group, group) for group in sorted(groups)],
         "set": [(name, name) for name in sorted(sets)],
     }
-    return {name: values for name, values in choices.items() if values}
+    return {name: values for name, values in filters.items() if values}
 
 
 def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return headline figures beside those of the summary."""
+    """Return the figures of the head of the page that the summary does not have."""
     summary = report["summary"]
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
-    segments = [(name, count) for name, count in parts.items() if count]
+    bar = [(name, count) for name, count in parts.items() if count]
     start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
+    tone = {FAIL: "bad", INCONCLUSIVE: "open"}.get(report["verdict"], "fair")
+    if report["verdict"] == PASS and report["fail_on"] and not summary[FAILED] and not summary[UNKNOWN]:
+        tone = "good"
     return {
         "results": sum(summary[name] for name in OUTCOMES),
         "share": compute_passed_share(summary),
-        "bar": segments,
-        "spoken": ", ".join(f"{count} {name}" for name, count in segments) or "no results",
+        "bar": bar,
+        "spoken": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
         "failing": len(list_failing(report)),
         "answered": clean_text(describe_coverage(report)),
-        "tone": _choose_tone(report),
+        "tone": tone,
         "took": format_duration((end - start).total_seconds()) if start and end else "",
         "window": format_duration(report["reuse_within"]) if report["reuse_within"] else "",
     }
-
-
-def _choose_tone(report: Mapping[str, Any]) -> str:
-    """Return the class of the head of the page."""
-    if report["verdict"] != PASS:
-        return {FAIL: "bad", INCONCLUSIVE: "open"}.get(report["verdict"], "fair")
-    return "fair" if report["summary"][FAILED] or report["summary"][UNKNOWN] or report["fail_on"] is None else "good"

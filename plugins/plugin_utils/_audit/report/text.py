@@ -2,17 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Text of servers, made fit to be shown: it is hostile until shown otherwise."""
+"""Words of a report: texts of servers, which may be hostile, as harmless text, and figures as sentences."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
-from ..results import FAILED, OUTCOMES, PASS, format_age, is_reused_only
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
+
+from ..results import FAILED, OUTCOMES, PASS, count_answered, is_covered
 
 _ESCAPES = re.compile(
     r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title or a link
@@ -22,7 +23,7 @@ _ESCAPES = re.compile(
 _INVISIBLE = re.compile(
     "["
     "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn the direction of what follows
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of text
     "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
     + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
     + "]"
@@ -30,15 +31,15 @@ _INVISIBLE = re.compile(
 
 
 def clean_text(value: Any) -> str:
-    """Text without terminal escapes, and with a visible stand-in for each character that is not to be shown.
+    """Return text without terminal escapes, with a visible symbol for each control character.
 
-    What comes out is valid in XML 1.0 and HTML, and reads in the order in which it stands.
+    The text is valid in XML 1.0 and HTML, and is shown in the order in which it is stored.
     """
     text = _ESCAPES.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n")
-    return _INVISIBLE.sub(_substitute, text)
+    return _INVISIBLE.sub(_to_symbol, text)
 
 
-def _substitute(match: re.Match[str]) -> str:
+def _to_symbol(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code < 0x20:
         return chr(0x2400 + code)
@@ -50,77 +51,121 @@ def _substitute(match: re.Match[str]) -> str:
 
 
 def to_line(value: Any, limit: int = 300) -> str:
-    """Text on one line, cut where it is longer than so many characters."""
-    # What is cut off need not be made fit first.
+    """Return clean text on one line, cut after so many characters."""
     text = " ".join(clean_text(str(value)[: limit * 8]).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
 
 
-def format_time(value: str | None) -> str:
-    """Return a time of the report for people, to the minute."""
-    at = parse_time(value)
-    return f"{at:%Y-%m-%d %H:%M} UTC" if at else to_line(value or "", 40)
-
-
-def parse_time(value: str | None) -> datetime | None:
-    """Parse a time of the report, in UTC."""
-    try:
-        # Python 3.10 does not read the Z.
-        return datetime.fromisoformat((value or "").replace("Z", "+00:00")).astimezone(timezone.utc)
-    except ValueError:
-        return None
-
-
-def pluralize(number: int, noun: str) -> str:
-    """Return a number of things in words."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def fold_text(value: Any, limit: int = 160) -> str:
+    """Return clean text on one line, shortened at a comma or full stop: "p1, p2, p3 and 54 more"."""
+    text = to_line(value, 5000)
+    if len(text) <= limit:
+        return text
+    # Messages of many problems count what they leave out.
+    left_out = re.search(r"And (\d+) more\.$", text)
+    for separator, least in ((", ", 3), (". ", 1)):
+        shown = text[: limit + 1].rpartition(separator)[0]
+        more = text[len(shown) :].count(separator)
+        if len(shown) > limit // 3 and more >= least:
+            count = "" if text.endswith("\u2026") else f"{more + (int(left_out[1]) - 1 if left_out else 0):,} "
+            return f"{shown} and {count}more"
+    return f"{text[:limit].rpartition(' ')[0] or text[:limit]} \u2026"
 
 
 def to_script_json(data: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element or starts another."""
+    """Return JSON that neither ends a script element nor starts another."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
 
-def describe_unreached(server: Mapping[str, Any]) -> str:
-    """Say why a server has no results, or nothing."""
-    if server["reached"]:
-        return ""
-    reason = to_line(server["reason"])
-    return f"Not reached: {reason}" if reason else "Not reached"
+def format_time(value: str | None) -> str:
+    """Return a time of the report to the minute."""
+    time = parse_time(value)
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else to_line(value or "", 40)
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration in its two largest units."""
+    whole = round(seconds)
+    units = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
+    return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
+
+
+def format_age(server: Mapping[str, Any]) -> str:
+    """Return the age of the oldest answer of a server in brackets; nothing if the server was asked now."""
+    age = server["age_seconds"]
+    return "" if age is None else f" ({format_duration(age)} old)"
+
+
+def pluralize(number: int, noun: str) -> str:
+    """Return "1 server" or "2,000 servers"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def join_first(names: Sequence[str], limit: int) -> str:
+    """Return so many names, and the number of the others."""
+    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def describe_verdict(report: Mapping[str, Any]) -> str:
+    """Return the verdict, or "not judged" if no finding can fail the audit."""
+    is_judged = report["verdict"] != PASS or report["fail_on"] is not None
+    return str(report["verdict"] or "none") if is_judged else "not judged"
+
+
+def describe_coverage(report: Mapping[str, Any]) -> str:
+    """Say how much was answered, the minimum if it is more, and name the servers with earlier answers only."""
+    return f"{_describe_answered(report)} {describe_reused_servers(report)}".rstrip()
+
+
+def _describe_answered(report: Mapping[str, Any]) -> str:
+    number, asked = count_answered(report["summary"]), report["summary"]["questions"]
+    if not asked:
+        return "No check applied to any server."
+    if not number and not report["min_coverage"]:
+        return f"None of {pluralize(asked, 'question')} was answered."
+    words = f"{number:,} of {pluralize(asked, 'question')} answered ({report['coverage']:g}%)"
+    return f"{words}." if is_covered(report) else f"Only {words}; the minimum is {report['min_coverage']:g}%."
+
+
+def describe_reused_servers(report: Mapping[str, Any]) -> str:
+    """Name the servers that cannot be asked now and have earlier answers; empty if there are none."""
+    names = [f"{server['host']}{format_age(server)}" for server in report["servers"] if describe_reuse(server)]
+    servers = f"{pluralize(len(names), 'server')} cannot be asked now, and only earlier answers count"
+    return f"{servers}: {join_first(names, 10)}." if names else ""
 
 
 def describe_reuse(server: Mapping[str, Any]) -> str:
-    """Say that only answers from before this audit count for a server, and why; nothing where others do."""
-    words = f"Cannot be asked now, and only earlier answers count: {to_line(server['reason'])}"
-    return words if is_reused_only(server) else ""
+    """Say that only earlier answers of a server count, and why; empty if the server was asked now."""
+    if not server["reached"] or not server["reason"]:
+        return ""
+    return f"Cannot be asked now, and only earlier answers count: {to_line(server['reason'])}"
+
+
+def describe_unreached(server: Mapping[str, Any]) -> str:
+    """Say why a server has no results; empty if it has some."""
+    if server["reached"]:
+        return ""
+    return f"Not reached: {to_line(server['reason'])}".removesuffix(": ")
 
 
 def group_unreached(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return why servers were not asked now, with the ages of earlier answers; the most frequent reason first.
-
-    Of a reason it is the first sentence.
-    """
+    """Return the first sentences of the reasons for servers that were not asked now, the most frequent first."""
     reasons: dict[str, list[str]] = {}
     for server in report["servers"]:
         words = describe_unreached(server) or describe_reuse(server)
-        # Check mode leaves servers open without a reason.
+        # In check mode, servers that were not asked have no reason.
         if words and server["reason"]:
             host = f"{to_line(server['host'], 80)}{format_age(server)}"
             reasons.setdefault(words.partition(". ")[0].removesuffix("."), []).append(host)
     return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
 
 
-def join_first(names: Sequence[str], most: int) -> str:
-    """Return the first of many names, and how many more there are."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def describe_outcomes(summary: Mapping[str, Any]) -> str:
-    """Say how often each outcome came, and how bad is what failed."""
+    """Count the results by outcome, and the failed ones by severity."""
     by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
     failed = f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")
     others = [name for name in OUTCOMES if name != FAILED and summary[name]]
@@ -128,44 +173,22 @@ def describe_outcomes(summary: Mapping[str, Any]) -> str:
 
 
 def describe_cost(summary: Mapping[str, Any]) -> str:
-    """Say how many commands were run, and how many answers were reused."""
+    """Count the commands and the reused answers."""
     return f"{pluralize(summary['commands'], 'command')} run, {pluralize(summary['reused'], 'answer')} reused"
 
 
+def describe_result(result: Mapping[str, Any]) -> str:
+    """Return the message of a result and its waiver. An expired waiver is in the message already."""
+    waiver, message = result["waiver"], to_line(result["message"])
+    if not waiver or waiver["expired"]:
+        return message
+    return ". ".join(filter(None, (message.removesuffix("."), describe_waiver(waiver))))
+
+
 def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
-    """Return a waiver in words."""
+    """Return the reason, author and end of a waiver; empty for none."""
     if not waiver:
         return ""
     by = f" by {to_line(waiver['by'], 80)}" if waiver["by"] else ""
     until = f" until {to_line(waiver['until'], 40)}" if waiver["until"] else ""
-    ended = " (expired)" if waiver["expired"] else ""
-    return f"{to_line(waiver['reason'])}: waived{by}{until}{ended}"
-
-
-def describe_result(result: Mapping[str, Any], limit: int = 300) -> str:
-    """Say what was found, and the waiver; the message itself tells of one that has expired."""
-    waiver = result["waiver"]
-    words = (to_line(result["message"], limit), "" if waiver and waiver["expired"] else describe_waiver(waiver))
-    return words[0] if not words[1] else ". ".join(filter(None, (words[0].removesuffix("."), words[1])))
-
-
-def describe_verdict(report: Mapping[str, Any]) -> str:
-    """Return the verdict for people: an audit that nothing may fail has judged nothing."""
-    is_judged = report["verdict"] != PASS or report["fail_on"] is not None
-    return str(report["verdict"] or "none") if is_judged else "not judged"
-
-
-def fold_text(value: Any, limit: int = 160) -> tuple[str, str]:
-    """Return the beginning of a text and, where that is not all, "and 54 more" of a list or an ellipsis."""
-    text = to_line(value, 5000)
-    if len(text) <= limit:
-        return text, ""
-    # Messages of many problems count what they leave out.
-    told = re.search(r"And (\d+) more\.$", text)
-    for separator, least in ((", ", 3), (". ", 1)):
-        shown = text[: limit + 1].rpartition(separator)[0]
-        more = text[len(shown) :].count(separator)
-        if len(shown) > limit // 3 and more >= least:
-            count = "" if text.endswith("\u2026") else f"{more + (int(told[1]) - 1 if told else 0):,} "
-            return shown, f"and {count}more"
-    return text[:limit].rpartition(" ")[0] or text[:limit], "\u2026"
+    return f"{to_line(waiver['reason'])}: waived{by}{until}{' (expired)' if waiver['expired'] else ''}"

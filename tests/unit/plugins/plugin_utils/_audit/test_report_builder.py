@@ -90,11 +90,11 @@ DIFFERENT = where_hosts_differ()
 def test_people_are_told_the_remedy_of_the_host() -> None:
     rows = list(csv.DictReader(io.StringIO("".join(render_csv(DIFFERENT)), newline="")))
     assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
-    [fix] = list_remediations(DIFFERENT)
-    assert fix["remedy"] == "Call the web team."
+    [remediation] = list_remediations(DIFFERENT)
+    assert remediation.remedy == "Call the web team."
     failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
-    [fix] = list_remediations({**DIFFERENT, "results": failed})
-    assert fix["remedy"] == "Call the dba. On other servers: Call the web team."
+    [remediation] = list_remediations({**DIFFERENT, "results": failed})
+    assert remediation.remedy == "Call the dba. On other servers: Call the web team."
 
 
 def test_the_page_says_what_is_different_on_a_host() -> None:
