@@ -2,15 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(herdops.alpacon.alpacon_command_info) in the controller's process."""
+"""Action plugin of M(herdops.alpacon.alpacon_command_info)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import RULES, SPEC, run_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 
@@ -19,7 +18,8 @@ class ActionModule(AlpaconAction):
     """List commands."""
 
     module_name = "herdops.alpacon.alpacon_command_info"
-    spec: ClassVar[dict[str, dict[str, Any]]] = INFO_SPEC
+    spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
+    rules: ClassVar[Mapping[str, Any]] = RULES
     operation = staticmethod(run_info)
     selections: ClassVar[Mapping[str, str]] = {
         "ids": "Give UUIDs of commands, or leave it out.",
@@ -32,8 +32,8 @@ class ActionModule(AlpaconAction):
     }
 
     def read_arguments(self) -> dict[str, Any]:
-        """The arguments as they are written, in check mode without ids of what was only predicted."""
-        given = super().read_arguments()
+        """Read the arguments as they are written, in check mode without the null ids of predicted commands."""
+        arguments = super().read_arguments()
         if self._task.check_mode:
-            self._only_predicted_ids = drop_predicted_ids(given, "ids", "id")
-        return given
+            self._only_predicted_ids = drop_predicted_ids(arguments, "ids", "id")
+        return arguments

@@ -640,12 +640,12 @@ option:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, SHIPPED_SPEC, run_command
 
 
 def main() -> None:
     """Run, schedule, await and cancel commands."""
-    run_module(SHIPPED_SPEC, run_command)
+    run_module(SHIPPED_SPEC, run_command, **RULES)
 
 
 if __name__ == "__main__":

@@ -246,13 +246,12 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_info
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import RULES, SPEC, run_info
 
 
 def main() -> None:
     """List commands."""
-    run_module(INFO_SPEC, run_info)
+    run_module(SPEC, run_info, **RULES)
 
 
 if __name__ == "__main__":

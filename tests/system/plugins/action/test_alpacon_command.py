@@ -89,6 +89,14 @@ def test_what_has_no_effect_is_told_once(current: Workspace, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("core", CORES)
+def test_an_option_that_is_null_counts_as_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
+    tasks = [task("argv", {"argv": ["echo", "a"], "line": None}), task("line", {"argv": ["echo"], "line": "echo"})]
+    done = run_playbook(current, tmp_path, play(*tasks), HOSTS[:1], core=core)
+    assert done.tasks["argv"][0]["stdout"] == "a", done.log
+    assert done.tasks["line"][0]["msg"] == "parameters are mutually exclusive: ids|line|script|argv"
+
+
+@pytest.mark.parametrize("core", CORES)
 def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
     write(tmp_path, "password", "open sesame")
     # ansible-core removes what it has decrypted in the end, and it must be gone before the script runs.

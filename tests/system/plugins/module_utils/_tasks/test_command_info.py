@@ -135,7 +135,6 @@ def test_an_id_that_cannot_be_read_costs_only_itself(history: Workspace) -> None
     ("given", "option"),
     [
         ({"ids": ["x"]}, "ids"),
-        ({"ids": [NO_COMMAND], "server": "web-01"}, "server"),
         ({"since": "1h", "until": "2h"}, "since"),
         ({"server": "web-99"}, "server"),
     ],

@@ -2,52 +2,87 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Orders: which options go together, and what is refused before any request."""
+"""Options of commands: what goes together, what is refused before any request, and what is packed."""
 
 from __future__ import annotations
 
+import base64
+import random
 from datetime import datetime, timezone
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import parse_digest
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, SHIPPED_SPEC, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, OTHER_SERVER, SERVER, command_options
+from ansible_collections.herdops.alpacon.tests.unit.support import (
+    COMMAND,
+    CONNECTION,
+    OTHER_SERVER,
+    SERVER,
+    Row,
+    command_options,
+)
 
 LATER = "2031-01-01T03:00:00Z"
 
 
-def order(**given: Any) -> CommandOptions:
+def parse(**given: Any) -> CommandOptions:
     return CommandOptions.from_options(command_options(**given))
 
 
-RUN: dict[str, Any] = {"servers": ["web-01"], "line": "true"}
-SCHEDULE: dict[str, Any] = {**RUN, "state": "scheduled", "scheduled_at": LATER}
-FINISH: dict[str, Any] = {"ids": [COMMAND], "state": "finished"}
-CANCEL: dict[str, Any] = {"ids": [COMMAND], "state": "cancelled"}
+RUN: Row = {"servers": ["web-01"], "line": "true"}
+SCHEDULE: Row = {**RUN, "state": "scheduled", "scheduled_at": LATER}
+FINISH: Row = {"ids": [COMMAND], "state": "finished"}
+CANCEL: Row = {"ids": [COMMAND], "state": "cancelled"}
 
-BAD: list[tuple[dict[str, Any], str, str]] = [
-    ({"servers": ["web-01"]}, "line", "state=executed needs it"),
-    ({"line": "true"}, "servers", "state=executed needs it"),
-    ({**RUN, "state": "scheduled"}, "scheduled_at", "state=scheduled needs it"),
-    ({"state": "finished"}, "ids", "state=finished needs it"),
-    ({"state": "cancelled", "servers": ["web-01"]}, "line", "state=cancelled needs it"),
+SCRIPT: Row = {
+    "servers": ["web-01"],
+    "script": "files/job.sh one 'two words'",
+    "_script_content": base64.b64encode(b"#!/bin/sh\necho \xff\n").decode(),
+}
+ARGV: Row = {"servers": ["web-01"], "argv": ["/usr/bin/id", "-u"]}
+NOISE = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
+
+#: Combinations that the argument spec refuses, and the beginning of Ansible's message.
+REFUSED_BY_RULES: list[tuple[Row, str]] = [
+    ({"servers": ["web-01"]}, "state is executed but any of the following are missing: line, script, argv"),
+    ({"line": "true"}, "one of the following is required: servers, ids"),
+    ({**RUN, "state": "scheduled"}, "state is scheduled but all of the following are missing: scheduled_at"),
+    ({"servers": ["web-01"], "state": "finished"}, "state is finished but all of the following are missing: ids"),
+    (
+        {"servers": ["web-01"], "state": "cancelled"},
+        "state is cancelled but any of the following are missing: ids",
+    ),
+    ({**CANCEL, "line": "true"}, "parameters are mutually exclusive: ids|line|script|argv"),
+    ({**FINISH, "servers": ["web-01"]}, "parameters are mutually exclusive: ids|servers"),
+    ({**CANCEL, "scheduled_at": LATER}, "parameters are mutually exclusive: ids|scheduled_at"),
+    ({**SCRIPT, "line": "true"}, "parameters are mutually exclusive: ids|line|script|argv"),
+    ({**RUN, "stdin": ""}, "parameters are mutually exclusive: ids|line|stdin"),
+    ({**ARGV, "executable": "bash"}, "missing parameter(s) required by 'executable': script"),
+]
+BAD: list[tuple[Row, str, str]] = [
     ({**RUN, "output_limit": -1}, "output_limit", "-1 is negative"),
-    ({**RUN, "ids": [COMMAND]}, "ids", "does not go with state=executed"),
-    ({**RUN, "scheduled_at": LATER}, "scheduled_at", "Use state=scheduled"),
+    (
+        {**RUN, "ids": [COMMAND]},
+        "ids",
+        "it does not go with state=executed. Use it with state=finished or",
+    ),
+    ({**RUN, "scheduled_at": LATER}, "scheduled_at", "Use it with state=scheduled"),
     ({**SCHEDULE, "reuse_within": "1h"}, "reuse_within", "does not go with state=scheduled"),
-    ({**FINISH, "line": "true"}, "line", "does not go with state=finished"),
-    ({**CANCEL, "line": "true"}, "line", "does not go with state=cancelled"),
     ({**RUN, "wait": False, "max_concurrency": "1"}, "max_concurrency", "does not go with wait=false"),
-    ({**FINISH, "max_errors": "1"}, "max_errors", "does not go with state=finished"),
+    ({**FINISH, "max_errors": "0"}, "max_errors", "does not go with state=finished"),
     ({**FINISH, "offline": "skip"}, "offline", "does not go with state=finished"),
     ({**RUN, "line": "x" * 2049}, "line", "give that as script"),
     ({**RUN, "line": "  "}, "line", "is empty"),
+    ({**RUN, "line": None}, "line", "is empty"),
     ({**RUN, "servers": ["web-01", " "]}, "servers", "one of them is empty"),
+    ({**RUN, "servers": []}, "servers", "it is empty"),
     ({**SCHEDULE, "scheduled_at": "2031-01-01T03:00:00"}, "scheduled_at", "has no zone"),
     ({**FINISH, "ids": ["web-01"]}, "ids", "is not a UUID"),
     ({**RUN, "run_after": ["first"]}, "run_after", "is not a UUID"),
@@ -57,19 +92,42 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({**RUN, "max_concurrency": "0"}, "max_concurrency", "too small"),
     ({**RUN, "max_errors": "few"}, "max_errors", "neither a number nor a percentage"),
     ({**RUN, "success_codes": []}, "success_codes", "every command would count as failed"),
+    ({**SCRIPT, "shell": "internal"}, "shell", "it is internal, and script is run by a shell"),
+    ({**SCRIPT, "script": "''"}, "script", "it is empty"),
+    ({**SCRIPT, "script": "job.sh 'a"}, "script", "it cannot be split: no closing quotation"),
+    ({**SCRIPT, "_script_content": None}, "script", "its file was not read"),
+    ({**ARGV, "argv": ["", "x"]}, "argv", "it names no program"),
+    ({**ARGV, "argv": ["echo", "a\0b"]}, "argv", "one of its elements has a NUL character"),
+    ({**SCRIPT, "creates": "/x\0"}, "creates", "it has a NUL character"),
+    ({**ARGV, "env": {"RUN": "hunter22"}}, "env", "with argv, RUN is the name of a variable that carries it"),
+    ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
+    ({**SCRIPT, "_script_content": NOISE, "stdin": "x"}, "script", "bytes of script and 1 bytes of stdin take "),
+    ({**SCRIPT, "stdin": NOISE}, "stdin", "and one submit carries 1500000"),
 ]
 
 
+@pytest.mark.parametrize(("given", "message"), REFUSED_BY_RULES)
+def test_combinations_that_the_argument_spec_refuses(given: Row, message: str) -> None:
+    result = ArgumentSpecValidator(SHIPPED_SPEC, **RULES).validate({**CONNECTION, **given})
+    assert [text[: len(message)] for text in result.error_messages] == [message]
+
+
+@pytest.mark.parametrize("given", [RUN, SCHEDULE, FINISH, CANCEL, SCRIPT, {**ARGV, "creates": "/x"}])
+def test_combinations_that_the_argument_spec_accepts(given: Row) -> None:
+    assert ArgumentSpecValidator(SHIPPED_SPEC, **RULES).validate({**CONNECTION, **given}).error_messages == []
+
+
 @pytest.mark.parametrize(("given", "option", "words"), BAD)
-def test_options_that_are_refused(given: dict[str, Any], option: str, words: str) -> None:
+def test_options_that_are_refused(given: Row, option: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        order(**given)
+        parse(**given)
     assert caught.value.option == option
     assert words in str(caught.value)
+    assert "hunter22" not in str(caught.value)
 
 
 def test_values_are_read() -> None:
-    read = order(
+    read = parse(
         servers=[" web-01 ", SERVER],
         line="true",
         reuse_within="1h",
@@ -83,7 +141,7 @@ def test_values_are_read() -> None:
     assert read.reuse_within == 3600
     limits = read.limits
     assert (limits.wait, limits.wait_timeout, limits.max_concurrency, limits.max_errors) == (True, 300, 1, 0)
-    assert not order(**RUN, wait=False).limits.wait
+    assert not parse(**RUN, wait=False).limits.wait
     assert limits.success_codes == {0, 3}
 
 
@@ -97,14 +155,12 @@ def test_values_are_read() -> None:
         ({**RUN, "servers": ["web-01", "web-02"], "progress": False}, False, True),
     ],
 )
-def test_progress_is_told_of_several_unless_the_task_says_otherwise(
-    given: dict[str, Any], progress: bool, silent: bool
-) -> None:
-    assert (order(**given).progress, order(**given).silent) == (progress, silent)
+def test_progress_is_told_of_several_unless_the_task_says_otherwise(given: Row, progress: bool, silent: bool) -> None:
+    assert (parse(**given).progress, parse(**given).silent) == (progress, silent)
 
 
 def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> None:
-    assert order(**RUN).body(Server(SERVER, "web-01")) == {
+    assert parse(**RUN).body(Server(SERVER, "web-01")) == {
         "server": SERVER,
         "shell": "system",
         "line": "true",
@@ -115,7 +171,7 @@ def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> Non
 
 
 def test_a_body_with_everything() -> None:
-    full = order(
+    full = parse(
         **SCHEDULE,
         shell="osquery",
         username="root",
@@ -146,3 +202,43 @@ def test_a_url_in_the_clear_is_warned_about() -> None:
         run_command(command_options(url="http://workspace.invalid", servers=[]), Run(warn=warnings.append))
     [warning] = warnings
     assert "unencrypted" in warning
+
+
+# Scripts and programs
+
+
+def test_what_is_carried_takes_the_place_of_the_line() -> None:
+    carried = parse(**SCRIPT, env={"A": "b"})
+    assert carried.has_payload
+    assert carried.line.startswith("/bin/sh -c $RUN script:job.sh sha256:")
+    assert carried.extra["env"]["A"] == "b"
+    assert {"RUN", "BODY", "P0"} < set(carried.extra["env"])
+    body = carried.body(Server(SERVER, "web-01"))
+    assert (body["line"], body["env"]) == (carried.line, carried.extra["env"])
+    assert parse(**ARGV).line.startswith("/bin/sh -c $RUN argv:id sha256:")
+
+
+def test_a_line_stays_a_line() -> None:
+    plain = parse(servers=["web-01"], line="  echo $RUN  ")
+    assert (plain.line, plain.has_payload) == ("  echo $RUN  ", False)
+    assert "env" not in plain.extra
+
+
+DECIDING: list[Row] = [
+    {"script": "files/job.sh one two words"},
+    {"script": "files/other.sh one 'two words'"},
+    {"_script_content": base64.b64encode(b"#!/bin/sh\necho\n").decode()},
+    {"chdir": "/srv"},
+    {"creates": "/x"},
+    {"removes": "/x"},
+]
+
+
+@pytest.mark.parametrize("given", DECIDING, ids="-".join)
+def test_the_digest_covers_what_decides_what_runs(given: Row) -> None:
+    assert parse_digest(parse(**{**SCRIPT, **given}).line) != parse_digest(parse(**SCRIPT).line)
+
+
+def test_the_digest_is_the_same_wherever_the_file_lies_and_whatever_the_variables_are() -> None:
+    other = {**SCRIPT, "script": "/elsewhere/job.sh   one  two\\ words", "env": {"A": "b"}, "username": "root"}
+    assert parse(**other).line == parse(**SCRIPT).line

@@ -2,25 +2,28 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Queries: every row is checked again, since servers ignore filters that they do not know."""
+"""Queries, whose filters are checked again on every row, and the circuit breaker."""
 
 from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, ApiError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, to_iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_query import (
+    CircuitBreaker,
     Query,
-    doubt_about_order,
-    find,
-    in_order,
+    check_order,
+    find_commands,
+    sort_commands,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     NO_COMMAND,
@@ -151,7 +154,7 @@ def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
 )
 def test_whether_a_server_minds_the_ordering(hours: list[int], ordering: str, ordered: bool) -> None:
     commands = [Command.from_row(current_row(added_at=f"2026-11-24T0{hour}:00:00Z")) for hour in hours]
-    assert (doubt_about_order(commands, ordering) == "") is ordered
+    assert (check_order(commands, ordering) == "") is ordered
 
 
 def client_of(rows: Iterable[dict[str, Any]]) -> Any:
@@ -162,25 +165,25 @@ def client_of(rows: Iterable[dict[str, Any]]) -> Any:
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
-        ({"since_age": timedelta(hours=1)}, True),
-        ({"since_age": timedelta(minutes=59)}, False),
-        ({"until_age": timedelta(minutes=61)}, False),
-        ({"since_age": timedelta(hours=2), "until": ADDED}, True),
-        ({"since": ADDED, "until_age": timedelta(minutes=59)}, True),
+        ({"since": timedelta(hours=1)}, True),
+        ({"since": timedelta(minutes=59)}, False),
+        ({"until": timedelta(minutes=61)}, False),
+        ({"since": timedelta(hours=2), "until": ADDED}, True),
+        ({"since": ADDED, "until": timedelta(minutes=59)}, True),
     ],
 )
 def test_an_age_is_one_by_the_clock_of_the_workspace(asked: dict[str, Any], found: bool) -> None:
-    assert bool(find(client_of([current_row()]), Query(**asked), 0)) is found
+    assert bool(find_commands(client_of([current_row()]), Query(**asked), 0)) is found
 
 
 def test_an_age_that_is_later_than_a_time_is_refused() -> None:
     with pytest.raises(UsageError, match="since: it is later than until"):
-        find(client_of([current_row()]), Query(since_age=timedelta(minutes=30), until=ADDED), 0)
+        find_commands(client_of([current_row()]), Query(since=timedelta(minutes=30), until=ADDED), 0)
 
 
 def test_rows_of_pages_that_were_read_again_come_in_order() -> None:
     rows = [current_row(id=f"{hour}" * 8 + NO_COMMAND[8:], added_at=f"2026-11-24T0{hour}:00:00Z") for hour in (3, 1, 2)]
-    commands = find(client_of(rows), Query(), 0)
+    commands = find_commands(client_of(rows), Query(), 0)
     assert [str(command.added_at)[12] for command in commands] == ["3", "2", "1"]
 
 
@@ -188,7 +191,7 @@ def test_rows_that_are_not_wanted_are_not_kept() -> None:
     rows = (current_row(id=f"{number:08d}{NO_COMMAND[8:]}", result="x" * 2_000) for number in range(2_000))
     tracemalloc.start()
     try:
-        assert find(client_of(rows), Query(line="nothing like it"), 0) == []
+        assert find_commands(client_of(rows), Query(line="nothing like it"), 0) == []
         assert tracemalloc.get_traced_memory()[1] < 400_000
     finally:
         tracemalloc.stop()
@@ -198,5 +201,37 @@ def test_rows_that_are_not_wanted_are_not_kept() -> None:
 def test_what_states_no_time_counts_as_the_latest(sign: str) -> None:
     times = ["2026-11-24T01:00:00Z", None, "2026-11-24T03:00:00Z"]
     commands = [Command.from_row(current_row(delivered_at=time, acked_at=None)) for time in times]
-    found = [to_iso(command.delivered_at) for command in in_order(commands, f"{sign}delivered_at")]
+    found = [to_iso(command.delivered_at) for command in sort_commands(commands, f"{sign}delivered_at")]
     assert found == ([times[0], times[2], None] if not sign else [None, times[2], times[0]])
+
+
+# Reading one after the other
+
+
+def count_reads(answers: list[int]) -> int:
+    """Count the reads of these statuses: 200 is a response, 0 is none at all, and others are errors."""
+    reads: list[int] = []
+
+    def read(status: int) -> int:
+        reads.append(status)
+        if status != 200:
+            raise ApiError("GET", "/", status) if status else AlpaconError("no connection")
+        return status
+
+    breaker = CircuitBreaker()
+    for status in answers:
+        with suppress(AlpaconError):
+            breaker.call(partial(read, status))
+    return len(reads)
+
+
+@pytest.mark.parametrize("hopeless", [0, 401, 408, 429, 500, 503])
+def test_after_two_in_a_row_without_an_answer_of_their_own_nobody_is_count_reads(hopeless: int) -> None:
+    assert count_reads([hopeless, hopeless, 200, 200]) == 2
+    assert count_reads([hopeless, 200, hopeless, hopeless, 200]) == 4
+
+
+@pytest.mark.parametrize("refusal", [400, 403, 404, 499])
+def test_a_refusal_is_no_failure(refusal: int) -> None:
+    assert count_reads([refusal, refusal, refusal, 200]) == 4
+    assert count_reads([500, refusal, 500, 200]) == 4

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames im
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
     describe_job,
-    of_jobs,
+    describe_jobs,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
@@ -75,7 +75,7 @@ def failed(number: int, **fields: Any) -> Job:
 
 
 def test_one_command_stands_at_the_top_as_well() -> None:
-    result = of_jobs([job("success", DONE, output=Output(" up 12 days\n"), changed=True)])
+    result = describe_jobs([job("success", DONE, output=Output(" up 12 days\n"), changed=True)])
     assert result["commands"] == [UPTIME]
     assert UPTIME.items() <= result.items()
     assert result["summary"] == {"success": 1}
@@ -84,11 +84,11 @@ def test_one_command_stands_at_the_top_as_well() -> None:
 
 
 def test_several_commands_have_counts_and_a_summary() -> None:
-    result = of_jobs([job("success", DONE), failed(3), job("success", DONE)])
+    result = describe_jobs([job("success", DONE), failed(3), job("success", DONE)])
     assert [command["outcome"] for command in result["commands"]] == ["success", "failed", "success"]
     assert result["summary"] == {"success": 2, "failed": 1}
     assert result["failed"] is True
-    assert result["msg"].startswith("1 of 3 commands did not end well: web-03: The command ended with rc 3.")
+    assert result["msg"].startswith("1 of 3 commands failed: web-03: The command ended with rc 3.")
     assert "stdout" not in result
 
 
@@ -101,7 +101,7 @@ def test_several_commands_have_counts_and_a_summary() -> None:
     ],
 )
 def test_no_log_leaves_what_was_written_out_of_the_message(code: int, output: Output, msg: str) -> None:
-    [described] = of_jobs([failed(code, output=output)], no_log=True)["commands"]
+    [described] = describe_jobs([failed(code, output=output)], no_log=True)["commands"]
     assert described["msg"].startswith(msg)
     assert "word" not in described["msg"].lower()
     assert described["stdout"] == output.text
@@ -115,23 +115,23 @@ def test_no_log_leaves_the_path_out_of_what_was_skipped() -> None:
 
 
 def test_nothing_to_do_and_nothing_gone_wrong() -> None:
-    assert of_jobs([])["msg"] == "No commands."
-    assert not of_jobs([]).get("failed")
-    assert of_jobs([job("success", DONE)] * 2)["msg"] == "2 commands, none of them failed."
+    assert describe_jobs([])["msg"] == "No commands."
+    assert not describe_jobs([]).get("failed")
+    assert describe_jobs([job("success", DONE)] * 2)["msg"] == "2 commands, none of them failed."
 
 
 def test_what_is_only_predicted_did_not_end_in_any_way() -> None:
     predicted = [Job(Server(SERVER)), Job(Server(SERVER))]
-    assert of_jobs(predicted)["msg"] == "2 commands would be submitted."
-    assert of_jobs([*predicted, job("success", DONE)])["msg"] == "2 of 3 commands would be submitted."
-    assert of_jobs([*predicted, job("offline")])["msg"].startswith("1 of 3 commands did not end well: ")
+    assert describe_jobs(predicted)["msg"] == "2 commands would be submitted."
+    assert describe_jobs([*predicted, job("success", DONE)])["msg"] == "2 of 3 commands would be submitted."
+    assert describe_jobs([*predicted, job("offline")])["msg"].startswith("1 of 3 commands failed: ")
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
 def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
     row = DONE if outcome == "success" else current_row(status="failed", success=False, exit_code=1)
-    assert bool(of_jobs([job(outcome, row)]).get("failed")) is (outcome not in ("success", "pending"))
-    assert not of_jobs([job(outcome, row)], ok_outcomes=frozenset(Outcome)).get("failed")
+    assert bool(describe_jobs([job(outcome, row)]).get("failed")) is (outcome not in ("success", "pending"))
+    assert not describe_jobs([job(outcome, row)], ok=frozenset(Outcome)).get("failed")
 
 
 def test_a_failure_shows_the_end_of_the_output() -> None:
@@ -229,7 +229,7 @@ def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int
 @pytest.mark.parametrize("no_log", [False, True])
 def test_a_job_that_cannot_be_described_keeps_its_id_and_costs_the_others_nothing(no_log: bool) -> None:
     odd = job("success", DONE, output=Output(5), msg="It ended.", changed=True)  # type: ignore[arg-type]
-    first, second = of_jobs([odd, job("success", DONE, output=Output("fine"))], no_log=no_log)["commands"]
+    first, second = describe_jobs([odd, job("success", DONE, output=Output("fine"))], no_log=no_log)["commands"]
     assert set(first) == KEYS
     assert (first["id"], first["server"], first["line"]) == (COMMAND, {"id": SERVER, "name": "web-01"}, "uptime")
     assert (first["outcome"], first["ran"], first["changed"], first["stdout"]) == ("success", None, True, "")
