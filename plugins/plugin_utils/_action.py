@@ -334,7 +334,9 @@ class AlpaconAction(ActionBase):
         """
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
         self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
-        return {**drop_empty_settings(self._task.args), **self._found.options}
+        # The rules of an argument spec count null as given.
+        given = {name: value for name, value in self._task.args.items() if value is not None}
+        return {**drop_empty_settings(given), **self._found.options}
 
 
 _OR_LEAVE_OUT = "or leave servers out to run it on the server of each host."
