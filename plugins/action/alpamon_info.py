@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan, refusal
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan, refuse
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt, refuse_facts_named_as_settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
@@ -53,7 +53,7 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         with_plan = boolean(arguments.pop("plan", False))
         if with_plan and self._connection.transport == "herdops.alpacon.alpacon":
-            return {"changed": False, "plan": refusal([_OWN_CONNECTION])}
+            return {"changed": False, "plan": refuse([_OWN_CONNECTION])}
         arguments.setdefault("controller_time", time.time())
         try:
             result: dict[str, Any] = self._execute_module(
@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
         if selection:
             misspelt += _tag_problems(variables)
         if misspelt:
-            return refusal(misspelt)
+            return refuse(misspelt)
         try:
             refuse_facts_named_as_settings(variables, self._templar.template)
             # ansible-core sets facts that a host returns before the next task.
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
                 refuse_facts_named_as_settings({**variables, "ansible_facts": returned}, self._templar.template)
             options = self._options(variables)
         except AlpaconError as error:
-            return refusal([str(error)])
+            return refuse([str(error)])
         return make_plan(options, result, self._controller(options, variables))
 
     def _options(self, variables: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,16 +73,14 @@ class System(NamedTuple):
     """Access to the host.
 
     Attributes:
-        program: runs a program.
         root: prefix of all paths, for tests.
-        environ: the environment of the task.
     """
 
-    program: Program
+    run_program: Program
     root: str = ""
     environ: Mapping[str, str] = os.environ
 
-    def read(self, path: str) -> str:
+    def read_text(self, path: str) -> str:
         """Return the text of a file; empty if it is missing or unreadable."""
         try:
             with open(self.root + path, "rb") as file:
@@ -90,35 +88,18 @@ class System(NamedTuple):
         except OSError:
             return ""
 
-    def may_read(self, path: str) -> bool:
-        """Return False if a file may exist but cannot be read."""
-        try:
-            with open(self.root + path, "rb"):
-                return True
-        except (FileNotFoundError, NotADirectoryError):
-            return True
-        except OSError:
-            return False
-
-    def status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
+    def get_status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
         """Return the status of a file; None if it is missing."""
         try:
             return os.stat(self.root + path) if follow else os.lstat(self.root + path)
         except OSError:
             return None
 
-    def link(self, path: str) -> str:
-        """Return the target of a link; empty if it is missing."""
-        try:
-            return os.readlink(self.root + path)
-        except OSError:
-            return ""
-
-    def output(self, command: List[str]) -> str:
+    def get_output(self, command: List[str]) -> str:
         """Return the output of a program; empty if it is missing or fails."""
         if shutil.which(command[0]) is None:
             return ""
-        code, output = self.program(command)
+        code, output = self.run_program(command)
         return "" if code else output.strip()
 
 
@@ -135,23 +116,23 @@ def read_agent(
         controller_time: time on the controller, in seconds since the epoch.
     """
     version, held = read_package(host)
-    first = host.read("/proc/1/comm").strip()
+    first = host.read_text("/proc/1/comm").strip()
     units = read_units(host) if first == "systemd" else {}
     return {
         "version": version,
-        "held": held or any(_held(host.read(path), line) for path, line in HOLDS.items()),
-        "package_file_version": version_of_file(host, package_file) if package_file else None,
+        "held": held or any(_has_line(host.read_text(path), line) for path, line in HOLDS.items()),
+        "package_file_version": read_file_version(host, package_file) if package_file else None,
         "service_manager": first,
-        "service": unit_state(units.get(SERVICE, {})),
-        "restart_timer": unit_state(units.get(TIMER, {})),
+        "service": parse_unit(units.get(SERVICE, {})),
+        "restart_timer": parse_unit(units.get(TIMER, {})),
         "process": read_process(host, units.get(SERVICE, {}).get("MainPID", "")),
         "configuration": read_configuration(host, return_key),
-        "machine_id": host.read("/etc/machine-id").strip(),
-        "registered_machine_id": registered_machine(host.read(CONFIGURATION)),
-        "pending": [path for path in PENDING if host.status(path)],
-        "files": {path: read_file(host, path) for path in FILES},
+        "machine_id": host.read_text("/etc/machine-id").strip(),
+        "registered_machine_id": parse_machine(host.read_text(CONFIGURATION)),
+        "pending": [path for path in PENDING if host.get_status(path)],
+        "files": {path: describe_file(host, path) for path in FILES},
         "distribution": read_distribution(host),
-        "hostname": short_hostname(platform.node()),
+        "hostname": shorten_hostname(platform.node()),
         "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
         "uid": os.geteuid(),
         "clock_ahead": None if controller_time is None else round(time.time() - controller_time),
@@ -163,17 +144,17 @@ def read_agent(
 
 def read_package(host: System) -> Tuple[Optional[str], bool]:
     """Return the installed version and whether dpkg holds it. A host may have both dpkg and rpm."""
-    wanted, _space, found = host.output(_QUERY).partition(" ")
+    wanted, _space, found = host.get_output(_QUERY).partition(" ")
     if found.startswith("installed "):
         return to_agent_version(found[len("installed ") :]), wanted == "hold"
-    return to_agent_version(host.output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
+    return to_agent_version(host.get_output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
 
 
-def version_of_file(host: System, path: str) -> Optional[str]:
+def read_file_version(host: System, path: str) -> Optional[str]:
     """Return the version of a package file."""
     if path.endswith(".deb"):
-        return to_agent_version(host.output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
-    return to_agent_version(host.output(["rpm", "--query", "--package", "--queryformat", "%{VERSION}\n", path]))
+        return to_agent_version(host.get_output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
+    return to_agent_version(host.get_output(["rpm", "--query", "--package", "--queryformat", "%{VERSION}\n", path]))
 
 
 def to_agent_version(version: str) -> Optional[str]:
@@ -182,7 +163,7 @@ def to_agent_version(version: str) -> Optional[str]:
     return found.group(1).replace("~", "-") if found else None
 
 
-def _held(text: str, line: str) -> bool:
+def _has_line(text: str, line: str) -> bool:
     return any(re.fullmatch(line, row.strip()) for row in text.splitlines())
 
 
@@ -191,13 +172,12 @@ def _held(text: str, line: str) -> bool:
 
 def read_units(host: System) -> Dict[str, Dict[str, str]]:
     """Return the systemd properties of each unit."""
-    shown = host.output(["systemctl", "show", "--property=Id,ActiveState,UnitFileState,MainPID", SERVICE, TIMER])
+    shown = host.get_output(["systemctl", "show", "--property=Id,ActiveState,UnitFileState,MainPID", SERVICE, TIMER])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
     return {block["Id"]: block for block in blocks if "Id" in block}
 
 
-def unit_state(properties: Mapping[str, str]) -> Row:
-    """Return whether a unit is active and enabled."""
+def parse_unit(properties: Mapping[str, str]) -> Row:
     return {
         "active": properties.get("ActiveState") == "active",
         "enabled": properties.get("UnitFileState") == "enabled",
@@ -210,19 +190,22 @@ def read_process(host: System, main_pid: str) -> Row:
     Args:
         main_pid: pid from systemd, used if there is no pid file.
     """
-    pid = host.read(PID_FILE).strip() or main_pid
+    pid = host.read_text(PID_FILE).strip() or main_pid
     # The pid may belong to another process by now.
-    if not pid.isdigit() or host.read("/proc/{}/comm".format(pid)).strip() != "alpamon":
+    if not pid.isdigit() or host.read_text("/proc/{}/comm".format(pid)).strip() != "alpamon":
         return {"pid": None, "state": "none", "outdated": []}
     outdated: List[str] = []
-    program = host.link("/proc/{}/exe".format(pid))
-    started = host.status(PID_FILE) or host.status("/proc/{}".format(pid))
-    # Dpkg and rpm set the time of the file to that of the build, but not the time of the change. Where the agent is a
+    try:
+        program = os.readlink("{}/proc/{}/exe".format(host.root, pid))
+    except OSError:
+        program = ""
+    started = host.get_status(PID_FILE) or host.get_status("/proc/{}".format(pid))
+    # Packages set the modification time of a file to that of the build, but not its change time. If the agent is a
     # script, its program is an interpreter.
-    scripted = program != PROGRAM and _newer(host.status(PROGRAM), started, "st_ctime_ns")
+    scripted = program != PROGRAM and _newer(host.get_status(PROGRAM), started, "st_ctime_ns")
     if program.endswith(" (deleted)") or scripted:
         outdated.append("package")
-    if any(_newer(host.status(path), started, "st_mtime_ns") for path in (CONFIGURATION, OVERRIDE, *CERTIFICATES)):
+    if any(_newer(host.get_status(path), started, "st_mtime_ns") for path in (CONFIGURATION, OVERRIDE, *CERTIFICATES)):
         outdated.append("configuration")
     return {"pid": int(pid), "state": "outdated" if outdated else "current", "outdated": outdated}
 
@@ -239,22 +222,30 @@ def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], at
 
 def read_configuration(host: System, return_key: bool) -> Row:
     """Return the configuration, with its key only if return_key is true."""
-    text = host.read(CONFIGURATION)
+    text = host.read_text(CONFIGURATION)
     found = read_settings(text)
     key = found.get("key")
     shown = _SECRET.sub(r"\g<1>" + MASK, text)
+    readable = True
+    try:
+        with open(host.root + CONFIGURATION, "rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError:
+        readable = False
     return {
         "url": found.get("url"),
         "id": found.get("id"),
         "key": key if return_key else None,
-        "readable": host.may_read(CONFIGURATION),
+        "readable": readable,
         "complete": "url" in found and bool(_ID.match(found.get("id", "")) and _KEY.match(found.get("key", ""))),
         "text": shown.replace(key, MASK) if key else shown,
     }
 
 
 def read_settings(text: str) -> Dict[str, str]:
-    """Return the values in the section `server`. The last one wins, as in the agent."""
+    """Return the values in the section ``server``. The last one wins, as in the agent."""
     section = ""
     found: Dict[str, str] = {}
     for line in map(str.strip, text.splitlines()):
@@ -267,7 +258,7 @@ def read_settings(text: str) -> Dict[str, str]:
     return found
 
 
-def registered_machine(text: str) -> str:
+def parse_machine(text: str) -> str:
     """Return the machine id in the configuration; empty if there is none."""
     found = _MACHINE.search(text)
     return found.group(1) if found else ""
@@ -276,16 +267,16 @@ def registered_machine(text: str) -> str:
 # The host
 
 
-def short_hostname(node: str) -> str:
+def shorten_hostname(node: str) -> str:
     """Return the short name of a host; empty for default names."""
     name = node.split(".")[0]
     return "" if name in ("localhost", "(none)") else name
 
 
-def read_file(host: System, path: str) -> Row:
+def describe_file(host: System, path: str) -> Row:
     """Return mode, owner and SHA-256 of a file or folder."""
     # Ansible's module file sets the mode of the folder that a link points to.
-    status = host.status(path, follow=path in FOLDERS)
+    status = host.get_status(path, follow=path in FOLDERS)
     if status is None:
         return {"exists": False}
     found: Row = {
@@ -305,7 +296,7 @@ def read_file(host: System, path: str) -> Row:
 
 def read_distribution(host: System) -> Row:
     """Return the distribution in C(os-release)."""
-    text = host.read("/etc/os-release") or host.read("/usr/lib/os-release")
+    text = host.read_text("/etc/os-release") or host.read_text("/usr/lib/os-release")
     rows = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     found = {name: value.strip().strip("\"'") for name, value in rows.items()}
     identifier = found.get("ID", "").lower()

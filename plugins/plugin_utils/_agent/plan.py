@@ -31,73 +31,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.problems im
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import SETTINGS, SUPPORTED, find_family
 
-_LINE = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
-_TEXT = re.compile(r"[^\x00]{0,1048576}")
-_VERSION = re.compile(r"\d[\w.+-]{0,63}")
-#: A machine id, or C(uninitialized) in images that have not been started.
-_MACHINE = re.compile(r"[\w-]{0,64}")
-_UNIT = {"active": bool, "enabled": bool}
-#: By key of the result: the type, pattern or keys to expect; a tuple lists alternatives.
-_EXPECTED: Mapping[str, Any] = {
-    "version": (_VERSION, None),
-    "held": bool,
-    "package_file_version": (_VERSION, None),
-    "service_manager": _LINE,
-    "service": _UNIT,
-    "restart_timer": _UNIT,
-    "process": {"state": _LINE},
-    "configuration": {"url": (_LINE, None), "id": (_LINE, None), "key": (_LINE, None), "complete": bool, "text": _TEXT},
-    "machine_id": _MACHINE,
-    "registered_machine_id": _LINE,
-    "pending": [_LINE],
-    "files": {path: {"exists": bool} for path in FILES},
-    "distribution": {"id": _LINE, "name": _LINE, "version": _LINE},
-    "hostname": _LINE,
-    "proxies": [_LINE],
-    "uid": int,
-    "clock_ahead": (int, None),
-    "check_mode": bool,
-}
-#: Expected in the configuration if it is complete.
-_CREDENTIALS = {"url": _LINE, "id": re.compile(r"[0-9A-Fa-f-]{32,36}"), "key": re.compile(r"[!-~]{1,1000}")}
-
-
-def find_result_problem(agent: Mapping[str, Any]) -> str:
-    """Return a message that names unexpected values in the result; empty if there are none."""
-    unexpected = list(_unexpected(agent, _EXPECTED, ""))
-    if not unexpected and agent["configuration"]["complete"]:
-        unexpected = list(_unexpected(agent["configuration"], _CREDENTIALS, "configuration"))
-    if not unexpected:
-        return ""
-    return (
-        f"The host returned an unexpected value for {', '.join(unexpected[:3])} of alpamon_info. Check what runs on it."
-    )
-
-
-def _unexpected(value: Any, expected: Any, name: str) -> Iterator[str]:
-    if isinstance(expected, Mapping):
-        if not isinstance(value, Mapping):
-            yield name
-            return
-        for key, inner in expected.items():
-            yield from _unexpected(value.get(key), inner, f"{name}.{key}" if name else key)
-    elif isinstance(expected, list):
-        if not isinstance(value, list) or any(not _matches(item, expected[0]) for item in value):
-            yield name
-    elif not _matches(value, expected):
-        yield name
-
-
-def _matches(value: Any, expected: Any) -> bool:
-    if isinstance(expected, tuple):
-        return any(_matches(value, choice) for choice in expected)
-    if isinstance(expected, re.Pattern):
-        return isinstance(value, str) and expected.fullmatch(value) is not None
-    if expected is None:
-        return value is None
-    return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
-
-
 #: The options of the role, without their prefix. Their defaults are those of the role.
 SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "installed", "absent"]},
@@ -158,15 +91,15 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         options: by the names of :data:`SPEC`; no value is null.
         agent: the result of the module.
     """
-    result_problem = find_result_problem(agent)
-    if result_problem:
-        return refusal([result_problem])
+    unexpected = ", ".join(_find_unexpected(agent)[:3])
+    if unexpected:
+        return refuse([f"alpamon_info returned an unexpected value for {unexpected}. Check what runs on the host."])
     family = find_family(agent["distribution"])
     if family is None:
         system = agent["distribution"]
-        return refusal([f"The agent does not run on {system['name']} {system['version']}. It runs on {SUPPORTED}."])
+        return refuse([f"The agent does not run on {system['name']} {system['version']}. It runs on {SUPPORTED}."])
     if agent["uid"] != 0:
-        return refusal(["The tasks of this role need root. Set become to true for them."])
+        return refuse(["The tasks of this role need root. Set become to true for them."])
     state = AgentState(options, agent, controller, family)
     problems = find_problems(state)
     return {
@@ -177,8 +110,8 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         "state": options["state"],
         "parts": sorted(state.parts),
         "has_changes": state.has_changes,
-        **_package(state),
-        **_registration(state),
+        **_plan_package(state),
+        **_plan_registration(state),
         "configuration": state.configuration_text,
         "configuration_path": CONFIGURATION,
         "folders": [{"path": path, "mode": mode} for path, mode in FOLDERS.items()],
@@ -198,17 +131,17 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         "rollback": options["rollback"] and {"install", "configure"} <= state.parts,
         "clock": state.clock,
         "lock": LOCK,
-        "paths_to_remove": _paths_to_remove(state),
+        "paths_to_remove": _list_paths_to_remove(state),
     }
 
 
-def refusal(problems: list[str]) -> dict[str, Any]:
+def refuse(problems: list[str]) -> dict[str, Any]:
     """Return the plan for a host that is refused."""
     lines = [clean_line(problem) for problem in problems]
     return {"problems": lines, "installed_problems": lines, "workspace": "", "ca_path": ""}
 
 
-def _package(state: AgentState) -> dict[str, Any]:
+def _plan_package(state: AgentState) -> dict[str, Any]:
     options, family = state.options, state.family
     return {
         "manager": family.manager,
@@ -221,7 +154,7 @@ def _package(state: AgentState) -> dict[str, Any]:
             **{name: options["package_proxy"] for name in ("http_proxy", "https_proxy") if options["package_proxy"]},
         },
         "add_source": state.add_source,
-        "repository": _repository(state) if state.from_repository else None,
+        "repository": _plan_repository(state) if state.from_repository else None,
         "repository_key": family.key,
         "package_file": {
             "source": state.controller.files.get("package_file") or options["package_file"],
@@ -240,7 +173,7 @@ def _package(state: AgentState) -> dict[str, Any]:
     }
 
 
-def _repository(state: AgentState) -> dict[str, Any]:
+def _plan_repository(state: AgentState) -> dict[str, Any]:
     repository, family = state.repository, state.family
     secret = repository.has_secret(family)
     paths = [{"path": family.key.rpartition("/")[0], "state": "directory"}]
@@ -249,7 +182,7 @@ def _repository(state: AgentState) -> dict[str, Any]:
         paths.append({"path": VENDOR_REPOSITORY, "state": "absent"})
     return {
         "path": family.repository,
-        "content": repository.content(family),
+        "content": repository.render_file(family),
         "mode": "0600" if secret else "0644",
         "has_secret": secret,
         "key": family.key,
@@ -257,11 +190,11 @@ def _repository(state: AgentState) -> dict[str, Any]:
         "key_is_url": _is_url(repository.key_source),
         "fingerprints": repository.fingerprints,
         "paths": paths,
-        "refresh_commands": repository.refresh_commands(family),
+        "refresh_commands": repository.get_refresh_commands(family),
     }
 
 
-def _registration(state: AgentState) -> dict[str, Any]:
+def _plan_registration(state: AgentState) -> dict[str, Any]:
     options, agent, found = state.options, state.agent, state.configuration
     present = options["state"] == "present"
     own = found["complete"] and not state.cloned
@@ -287,7 +220,7 @@ def _registration(state: AgentState) -> dict[str, Any]:
     }
 
 
-def _paths_to_remove(state: AgentState) -> list[str]:
+def _list_paths_to_remove(state: AgentState) -> list[str]:
     """Return the paths that remain after the package was removed."""
     units = [f"{folder}/{unit}" for folder in _UNIT_FOLDERS for unit in _UNITS]
     files = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
@@ -297,3 +230,68 @@ def _paths_to_remove(state: AgentState) -> list[str]:
 
 def _is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
+
+
+# The result of the module
+
+_LINE = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
+_TEXT = re.compile(r"[^\x00]{0,1048576}")
+_VERSION = re.compile(r"\d[\w.+-]{0,63}")
+#: A machine id, or C(uninitialized) in images that have not been started.
+_MACHINE = re.compile(r"[\w-]{0,64}")
+_UNIT = {"active": bool, "enabled": bool}
+#: By key of the result: the type, pattern or keys to expect; a tuple lists alternatives.
+_EXPECTED: Mapping[str, Any] = {
+    "version": (_VERSION, None),
+    "held": bool,
+    "package_file_version": (_VERSION, None),
+    "service_manager": _LINE,
+    "service": _UNIT,
+    "restart_timer": _UNIT,
+    "process": {"state": _LINE},
+    "configuration": {"url": (_LINE, None), "id": (_LINE, None), "key": (_LINE, None), "complete": bool, "text": _TEXT},
+    "machine_id": _MACHINE,
+    "registered_machine_id": _LINE,
+    "pending": [_LINE],
+    "files": {path: {"exists": bool} for path in FILES},
+    "distribution": {"id": _LINE, "name": _LINE, "version": _LINE},
+    "hostname": _LINE,
+    "proxies": [_LINE],
+    "uid": int,
+    "clock_ahead": (int, None),
+    "check_mode": bool,
+}
+#: Expected in the configuration if it is complete.
+_CREDENTIALS = {"url": _LINE, "id": re.compile(r"[0-9A-Fa-f-]{32,36}"), "key": re.compile(r"[!-~]{1,1000}")}
+
+
+def _find_unexpected(agent: Mapping[str, Any]) -> list[str]:
+    """Return the names of unexpected values in the result of the module: the host may be hostile."""
+    unexpected = list(_compare(agent, _EXPECTED, ""))
+    if not unexpected and agent["configuration"]["complete"]:
+        unexpected = list(_compare(agent["configuration"], _CREDENTIALS, "configuration"))
+    return unexpected
+
+
+def _compare(value: Any, expected: Any, name: str) -> Iterator[str]:
+    if isinstance(expected, Mapping):
+        if not isinstance(value, Mapping):
+            yield name
+            return
+        for key, inner in expected.items():
+            yield from _compare(value.get(key), inner, f"{name}.{key}" if name else key)
+    elif isinstance(expected, list):
+        if not isinstance(value, list) or any(not _matches(item, expected[0]) for item in value):
+            yield name
+    elif not _matches(value, expected):
+        yield name
+
+
+def _matches(value: Any, expected: Any) -> bool:
+    if isinstance(expected, tuple):
+        return any(_matches(value, choice) for choice in expected)
+    if isinstance(expected, re.Pattern):
+        return isinstance(value, str) and expected.fullmatch(value) is not None
+    if expected is None:
+        return value is None
+    return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))

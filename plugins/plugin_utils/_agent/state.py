@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import (
     Family,
     Repository,
-    configuration_text,
+    render_configuration,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_if_url
 
@@ -58,7 +58,7 @@ class Controller:
 
 @dataclass(frozen=True)
 class AgentState:
-    """Hold the options, the state of the host, and the differences between them.
+    """The options, the state of the host, and the differences between them.
 
     Attributes:
         options: as in :data:`.plan.SPEC`; no value is null.
@@ -113,7 +113,7 @@ class AgentState:
             return False
         files, digest = self.agent["files"], self.controller.digests.get("repository_key")
         file, key = files[self.family.repository], files[self.family.key]
-        content = sha256(self.repository.content(self.family).encode()).hexdigest()
+        content = sha256(self.repository.render_file(self.family).encode()).hexdigest()
         return (
             file.get("sha256") != content
             or files[VENDOR_REPOSITORY]["exists"]
@@ -178,8 +178,7 @@ class AgentState:
 
     @cached_property
     def configuration_text(self) -> str:
-        """Return the wanted configuration, with ``%(id)s`` and ``%(key)s`` in place of the credentials."""
-        return configuration_text(self.options, self.workspace, self.agent["machine_id"])
+        return render_configuration(self.options, self.workspace, self.agent["machine_id"])
 
     @property
     def register(self) -> bool:

@@ -134,7 +134,7 @@ class Repository:
         """Return True if the repository file or one of the URLs may contain a password."""
         return "@" in self.url + self.key_source + (self.proxy if family is REDHAT else "")
 
-    def content(self, family: Family) -> str:
+    def render_file(self, family: Family) -> str:
         """Render the repository file. It names the source and fingerprints of the key, so that a change is noticed."""
         checked = " ".join(self.fingerprints) or "nothing"
         text = f"{_HEADER}# The key is from {self.key_source}, checked for: {checked}\n"
@@ -149,7 +149,7 @@ class Repository:
             text += f"proxy={self.proxy}\n" if self.proxy else ""
         return f"{text}gpgkey=file://{family.key}\n"
 
-    def refresh_commands(self, family: Family) -> list[list[str]]:
+    def get_refresh_commands(self, family: Family) -> list[list[str]]:
         """Return the commands that read the index of this repository only, since others may be broken."""
         if family is DEBIAN:
             only = [f"-oDir::Etc::SourceList={family.repository}", "-oDir::Etc::SourceParts=-"]
@@ -164,7 +164,7 @@ class Repository:
         return [["dnf", "--refresh", "--assumeyes", *only, "makecache"]]
 
 
-def configuration_text(options: Mapping[str, Any], workspace: str, machine_id: str) -> str:
+def render_configuration(options: Mapping[str, Any], workspace: str, machine_id: str) -> str:
     """Render the configuration of the agent, with ``%(id)s`` and ``%(key)s`` in place of its credentials."""
     settings = {**SETTINGS, **{name: value for name, value in options["settings"].items() if value is not None}}
     machine = f"# Machine: {machine_id}\n" if machine_id else ""

@@ -141,7 +141,7 @@ def test_version_of_a_package_that_is_a_file(
     host: reading.System, programs: dict[str, tuple[int, str]], path: str, program: str
 ) -> None:
     programs[program] = (0, "2.6.0-1\n")
-    assert reading.version_of_file(host, path) == "2.6.0"
+    assert reading.read_file_version(host, path) == "2.6.0"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ def test_folder_that_is_a_link_has_the_mode_of_its_target(host: reading.System) 
     ],
 )
 def test_machine_that_a_configuration_was_made_on(text: str, machine: str) -> None:
-    assert reading.registered_machine(text) == machine
+    assert reading.parse_machine(text) == machine
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_distributions(host: reading.System, text: str, distribution: tuple[str,
 
 @pytest.mark.parametrize(("node", "name"), [("web.example.com", "web"), ("localhost.localdomain", ""), ("(none)", "")])
 def test_names_of_hosts(node: str, name: str) -> None:
-    assert reading.short_hostname(node) == name
+    assert reading.shorten_hostname(node) == name
 
 
 # Python 3.6, which the controller's ruff and mypy do not know

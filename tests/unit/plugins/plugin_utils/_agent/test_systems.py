@@ -16,8 +16,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems imp
     SUSE,
     Family,
     Repository,
-    configuration_text,
     find_family,
+    render_configuration,
     version_key,
 )
 
@@ -85,14 +85,14 @@ def repository(**options: Any) -> Repository:
 
 
 def test_repository_of_apt() -> None:
-    text = repository(key_fingerprints=["ab 12"]).content(DEBIAN)
+    text = repository(key_fingerprints=["ab 12"]).render_file(DEBIAN)
     assert f"# The key is from {VENDOR}/gpgkey, checked for: AB12\n" in text
     source = f"Types: deb\nURIs: {VENDOR}/any/\nSuites: any\nComponents: main\nSigned-By: {DEBIAN.key}\n"
     assert text.endswith(source)
 
 
 def test_repositories_of_rpm() -> None:
-    dnf, zypper = repository().content(REDHAT), repository().content(SUSE)
+    dnf, zypper = repository().render_file(REDHAT), repository().render_file(SUSE)
     for text in (dnf, zypper):
         assert (
             f"[alpacax_alpamon]\nname=alpacax_alpamon\nbaseurl={VENDOR}/rpm_any/rpm_any/$basearch\nenabled=1\n" in text
@@ -102,8 +102,8 @@ def test_repositories_of_rpm() -> None:
     assert "repo_gpgcheck=1\npkg_gpgcheck=0\n" in zypper
     # apt and zypper take a proxy from the environment.
     proxied = repository(package_proxy=PROXY)
-    assert f"proxy={PROXY}\n" in proxied.content(REDHAT)
-    assert PROXY not in proxied.content(SUSE) + proxied.content(DEBIAN)
+    assert f"proxy={PROXY}\n" in proxied.render_file(REDHAT)
+    assert PROXY not in proxied.render_file(SUSE) + proxied.render_file(DEBIAN)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_secrets_in_the_file_of_a_repository(options: dict[str, Any], families: 
 
 
 def test_commands_that_read_the_index_of_this_repository_only() -> None:
-    [apt] = repository().refresh_commands(DEBIAN)
+    [apt] = repository().get_refresh_commands(DEBIAN)
     assert {f"-oDir::Etc::SourceList={DEBIAN.repository}", "-oDir::Etc::SourceParts=-"} <= set(apt)
-    assert repository().refresh_commands(SUSE)[-1][-2:] == ["--repo", "alpacax_alpamon"]
-    assert {"--disablerepo=*", "--enablerepo=alpacax_alpamon"} <= set(repository().refresh_commands(REDHAT)[0])
+    assert repository().get_refresh_commands(SUSE)[-1][-2:] == ["--repo", "alpacax_alpamon"]
+    assert {"--disablerepo=*", "--enablerepo=alpacax_alpamon"} <= set(repository().get_refresh_commands(REDHAT)[0])
 
 
 def written(url: str = "https://a.example", machine: str = "0123", **options: Any) -> str:
-    return configuration_text({**OPTIONS, **options}, url, machine) % {"id": "ID", "key": "K%s{key}"}
+    return render_configuration({**OPTIONS, **options}, url, machine) % {"id": "ID", "key": "K%s{key}"}
 
 
 def test_configuration() -> None:
