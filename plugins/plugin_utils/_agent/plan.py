@@ -93,7 +93,8 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
     """
     unexpected = ", ".join(_find_unexpected(agent)[:3])
     if unexpected:
-        return refuse([f"alpamon_info returned an unexpected value for {unexpected}. Check what runs on the host."])
+        problem = f"The host returned an unexpected value for {unexpected} of alpamon_info. Check what runs on it."
+        return refuse([problem])
     family = find_family(agent["distribution"])
     if family is None:
         system = agent["distribution"]
