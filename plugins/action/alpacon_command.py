@@ -65,7 +65,7 @@ class ActionModule(AlpaconAction):
         "username": "Give the user to run as, or leave it out to mean the one of the token.",
         "groupname": "Give the group to run as, or leave it out to mean the one that the workspace decides on.",
     }
-    background = "Submit with wait set to false, and await the commands later with state set to finished."
+    async_remedy = "Submit with wait set to false, and await the commands later with state set to finished."
 
     @property
     def empty_result(self) -> dict[str, Any]:
@@ -109,8 +109,8 @@ class ActionModule(AlpaconAction):
             self._own_name = str(self._templar.template(task_vars.get("alpacon_name")) or host)
         return arguments
 
-    def _validated(self) -> dict[str, Any]:
-        options = super()._validated()
+    def validate_arguments(self) -> dict[str, Any]:
+        options = super().validate_arguments()
         if options["script"] is not None:
             content = self._read_script(split_script(options["script"])[0])
             options[CONTENT] = base64.b64encode(content).decode()

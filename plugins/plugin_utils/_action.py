@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the action plugins share: settings from variables, and where the work is done."""
+"""Run a task in the controller's process, or its module on the host that it is delegated to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -49,26 +49,19 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     run_folder,
 )
 
-#: The environment variables that connection settings are read from.
-_IN_ENVIRONMENT = [f"ALPACON_{name.upper()}" for name in CONNECTION]
-
-#: A secret that long is hidden in the output of other tasks as well; a shorter one may be a word like any other.
-_SURELY_SECRET = 16
-
-#: What Ansible hides in everything that it prints: from ansible-core 2.22 on.
+#: ansible-core 2.22 and later hide what is registered here in all output.
 _REGISTRY: Any = None
 with contextlib.suppress(ImportError):
     _REGISTRY = importlib.import_module("ansible.module_utils.secrets")
+#: Shorter secrets are not registered: they may be common words. In characters.
+_MIN_REGISTERED_LENGTH = 16
 
 # Strategies load this before they fork.
 prepare_workers()
 
 
 class AlpaconAction(ActionBase):
-    """Runs an operation in the controller's process, or ships its module where the task is delegated to another host.
-
-    Subclasses name the module, its argument spec and the operation.
-    """
+    """Base of the action plugins; a subclass names the module, its argument spec and the operation."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -80,65 +73,60 @@ class AlpaconAction(ActionBase):
     #: Rules of Ansible's argument spec beside it, such as C(mutually_exclusive).
     rules: ClassVar[Mapping[str, Any]] = {}
     operation: Callable[..., dict[str, Any]]
-    #: Options that select something, and what to do where they select nothing.
+    #: Options that select something, each with the remedy for an empty one.
     selections: ClassVar[Mapping[str, str]] = {}
-    #: The connection settings that the task was not given itself.
+    #: Remedy for C(async).
+    async_remedy = "Leave it out."
     _found = TaskSettings({})
-    #: Whether all commands that it names were only predicted, in check mode, so that nothing is there to be looked for.
+    #: In check mode, all commands that the task names were only predicted.
     _only_predicted_ids = False
-    #: What the server of the inventory host is called, where that is meant.
+    #: Name of the server of the inventory host, if the task is for that.
     _own_name = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Carry out the task."""
         variables = task_vars or {}
-        # First of all: an error hides only secrets that are texts.
+        # Errors hide only secrets that are texts.
         self._task.args = decrypt(self._task.args)
         try:
-            self._refuse_async()
+            if self._task.async_val:
+                raise UsageError(
+                    "async",
+                    f"{self.module_name} runs on the controller and cannot be put into the background by Ansible",
+                    self.async_remedy,
+                )
             refuse_facts_named_as_settings(variables, self._templar.template)
             super().run(tmp, task_vars)
             self._task.args = self.read_arguments()
             check_arguments(self.module_name, self.spec, self._task.args, self.selections)
             self._task.args = self.complete_arguments(variables)
-            options = self._validated()
+            options = self.validate_arguments()
         except AlpaconError as error:
             return self._failed(error, collect_secrets(self._task.args))
         hidden = collect_secrets(options)
-        _register(hidden)
-        warnings = [*self._misplaced(), *self.list_warnings(options, variables)]
+        if _REGISTRY is not None:
+            _REGISTRY.register_secrets([text for text in hidden if len(text) >= _MIN_REGISTERED_LENGTH])
+        warnings = [*self._warn_misplaced_settings(), *self.list_warnings(options, variables)]
         if self.is_delegated():
-            result = self.finish_result(options, {**self.empty_result, **self._ship(options, variables)})
+            result = self.finish_result(options, {**self.empty_result, **self._run_delegated(options, variables)})
             return sanitize_result({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
-        run = self._run_of_task(variables, warnings.append)
+        run = self._make_run(variables, warnings.append)
         try:
             done = self.unchanged_result if self._only_predicted_ids else self.operation(options, run)
             result = self.finish_result(options, done)
         except RunIsOver:
-            # Whoever takes results is gone, and waiting for it would leave this process behind for ever.
+            # ansible-playbook is gone, and this process would wait forever to return its result.
             os._exit(1)
         except AlpaconError as error:
             return self._failed(error, hidden, warnings)
         return sanitize_result({**result, "warnings": warnings}, hidden)
 
-    def _refuse_async(self) -> None:
-        if self._task.async_val:
-            raise UsageError(
-                "async",
-                f"{self.module_name} runs on the controller and cannot be put into the background by Ansible",
-                self.background,
-            )
-
-    #: What to do instead of C(async).
-    background = "Leave it out."
-
-    def _validated(self) -> dict[str, Any]:
+    def validate_arguments(self) -> dict[str, Any]:
+        """Return the options of the task, validated and converted by Ansible."""
+        rules = {} if self._only_predicted_ids else self.rules
         try:
-            _validation, options = self.validate_argument_spec(
-                self.spec, **({} if self._only_predicted_ids else self.rules)
-            )
+            _validation, options = self.validate_argument_spec(self.spec, **rules)
         except AnsibleActionFail as error:
-            # Raised on, it would show all arguments, and the token with them.
+            # The error itself would show all arguments, with the token.
             raise AlpaconError(error.message) from None
         return dict(options)
 
@@ -147,34 +135,33 @@ class AlpaconAction(ActionBase):
         return sanitize_result({**result, "warnings": list(warnings)}, hidden)
 
     def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
-        """An error as a failed task returns it."""
         shown = without_value(error) if self._task.no_log else error
         return {"failed": True, "msg": self._found.explain(shown), **error.details}
 
     @property
     def empty_result(self) -> dict[str, Any]:
-        """What a failed task returns that did nothing."""
+        """Return the keys of the result of a task that failed before it did anything."""
         return {}
 
     @property
     def unchanged_result(self) -> dict[str, Any]:
-        """What a task returns whose commands were only predicted."""
+        """Return the result of a task whose commands were only predicted."""
         return {"commands": [], "changed": False, "requests": 0}
 
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Warnings of keywords that the task was given and that have no effect, see :meth:`warn_ignored_keywords`."""
+        """Return the warnings of a task before it runs."""
         return []
 
     def warn_ignored_keywords(self, variables: Mapping[str, Any], instead: Mapping[str, str]) -> list[str]:
-        """Warnings of those of these keywords that the task was given, each of them once in a run.
+        """Return warnings of keywords of the task that have no effect, each once in a run.
 
         Args:
-            instead: C(become), C(become_user), C(remote_user) or C(environment), and what has the effect that it has
-                not.
+            instead: Remedies by C(become), C(become_user), C(remote_user) and C(environment).
         """
-        # A token in env would go to the servers.
-        environment = "environment" if self._environment and not self._settings_in_environment else ""
-        become, account = self._become(variables), self._become_user(variables)
+        # The remedy names env, which would send a token to the servers.
+        environment = "environment" if self._environment and self._environment.isdisjoint(_SETTING_VARIABLES) else ""
+        become = self._become(variables)
+        account = self._template_text(variables, "ansible_become_user") or str(self._task.become_user or "root")
         given = {
             "become": (become, account),
             "become_user": ("become_user" if become else "", account),
@@ -191,24 +178,23 @@ class AlpaconAction(ActionBase):
         return warnings
 
     def account_remedies(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
-        """What :meth:`warn_ignored_keywords` is to say of the account that a task asks for.
+        """Return the remedy of C(become) or C(remote_user) for :meth:`warn_ignored_keywords`.
 
         Args:
-            keyword: C(become) or C(remote_user).
-            username: whom the option of that name means.
-            otherwise: what to say where it means nobody.
+            username: The option of that name.
+            otherwise: Remedy if it is empty.
         """
         if not username:
             return {keyword: otherwise}
-        # What a play or a block says is for other tasks.
+        # Keywords of a play or block are for other tasks.
         own = "become_user" if keyword == "become" else keyword
         if own not in (self._task.get_ds() or {}) or getattr(self._task, own) in (None, "", username):
             return {}
         return {own: f"username names {username}. Leave one of the two out."}
 
-    def _misplaced(self) -> list[str]:
-        """A warning of connection settings in the keyword C(environment), where nobody reads them; once in a run."""
-        names = self._settings_in_environment
+    def _warn_misplaced_settings(self) -> list[str]:
+        """Return a warning of connection settings in the keyword C(environment), once in a run."""
+        names = [name for name in _SETTING_VARIABLES if name in self._environment]
         if not names or not first_in_run("-".join(["environment", *names])):
             return []
         return [
@@ -216,93 +202,89 @@ class AlpaconAction(ActionBase):
             f" ansible-playbook itself is read. Set {' and '.join(names).lower()} among the variables instead."
         ]
 
-    @property
-    def _settings_in_environment(self) -> list[str]:
-        return [name for name in _IN_ENVIRONMENT if name in self._environment]
-
     @cached_property
     def _environment(self) -> set[str]:
-        """The names in the keyword C(environment) of the task, and of what it is part of."""
+        """Return the names in the keyword C(environment) of the task, its block and play."""
         given = self._task.environment or ()
         names: set[str] = set()
         for part in given if isinstance(given, (list, tuple)) else [given]:
-            # What cannot be worked out has no effect here either.
+            # A template that fails has no effect.
             with contextlib.suppress(AnsibleError):
                 whole = part if isinstance(part, Mapping) else self._templar.template(part)
                 names.update(whole if isinstance(whole, Mapping) else ())
         return names
 
     def is_delegated(self) -> bool:
-        """Whether the task is delegated to another host, which its module is shipped to, and has something to do."""
+        """Return True if the module runs on another host than the controller."""
         elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
         return bool(elsewhere) and not self._only_predicted_ids
 
     def _become(self, variables: Mapping[str, Any]) -> str:
-        """The keyword or variable that asks for another user, or an empty string."""
+        """Return the keyword or variable that asks for another user."""
         if self._task.become:
             return "become"
         variable = variables.get("ansible_become", False)
         return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""
 
-    def _become_user(self, variables: Mapping[str, Any]) -> str:
-        """The account that C(become) means."""
-        return self._text_of(variables, "ansible_become_user") or str(self._task.become_user or "root")
-
     def _remote_user(self, variables: Mapping[str, Any]) -> tuple[str, str]:
-        """The variable or keyword that names an account to run as, C(-u) among them, and the account."""
+        """Return the variable or keyword that names a remote user, also by C(-u), and the user."""
         keyword = str(self._task.remote_user or "")
         for variable in ("ansible_alpacon_user", "ansible_user"):
-            account = self._text_of(variables, variable)
-            # Core makes a variable of the keyword.
+            account = self._template_text(variables, variable)
+            # ansible-core sets the variable from the keyword.
             if account and account != keyword:
                 return variable, account
         return "remote_user" if keyword else "", keyword
 
-    def _text_of(self, variables: Mapping[str, Any], name: str) -> str:
-        """A variable of the host; an empty text where it has none, or one that cannot be worked out."""
+    def _template_text(self, variables: Mapping[str, Any], name: str) -> str:
+        """Return a variable of the host, or an empty text if its template fails."""
         with contextlib.suppress(AnsibleError):
             return str(self._templar.template(variables.get(name)) or "")
         return ""
 
-    def _ship(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Have the module run on the host that the task is delegated to."""
-        item = _item(self._task, task_vars)
-        if item.shipped:
-            return {**item.shipped, "failed": True, "msg": f"{_NOT_AGAIN} {item.shipped.get('msg', '')}"}
+    def _run_delegated(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        """Run the module on the host that the task is delegated to."""
+        item = _get_item(self._task, task_vars)
+        if item.open_result:
+            message = "An earlier attempt of this task may have submitted it; it was not submitted again."
+            return {**item.open_result, "failed": True, "msg": f"{message} {item.open_result.get('msg', '')}"}
         host_locks = self._host_locks(task_vars)
         if host_locks and not self._task.check_mode:
             try:
                 self.acquire_locks(host_locks, options)
             except AlpaconError as error:
                 return self._failure_result(error)
-        # Older cores add their own to what they are given, and the next attempt must not meet it.
+        # Older cores change these arguments, which the next attempt must not see.
         arguments = self.module_arguments(options)
         result: dict[str, Any] = self._execute_module(
             module_name=self.module_name, module_args=arguments, task_vars=task_vars
         )
-        if _is_open(result):
-            item.shipped = result
+        if _has_open_commands(result):
+            item.open_result = result
         return result
 
     def module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a module that is shipped."""
+        """Return the arguments of a delegated module, a copy."""
         return dict(self._task.args)
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-        """Make sure that no other host of the task does the same, for a module that is shipped."""
+        """Lock the servers of a delegated module, so that no other host of the task does the same."""
 
     def _host_locks(self, task_vars: Mapping[str, Any]) -> HostLocks | None:
-        """What decides between the hosts of a task that name the same servers; None where one host alone has it."""
+        """Return the locks between the hosts of a task; None if one host alone runs it."""
         if not self._runs_on_several_hosts(task_vars):
             return None
         host = str(task_vars.get("inventory_hostname"))
-        return HostLocks(run_folder(), _item(self._task, task_vars).name, host, *self.lock_advice(host))
+        return HostLocks(run_folder(), _get_item(self._task, task_vars).name, host, *self.lock_advice(host))
 
     def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
-        return len(task_vars.get("ansible_play_hosts_all") or ()) > 1 and not _is_for_one_host(self._task)
+        if len(task_vars.get("ansible_play_hosts_all") or ()) <= 1:
+            return False
+        # A handler with run_once runs once for each flush, also with serial.
+        once = self._task.run_once and _is_linear(self._task)
+        return not once or (is_in_batches(self._task) and not isinstance(self._task, Handler))
 
-    def _run_of_task(self, task_vars: Mapping[str, Any], warn: Callable[[str], None]) -> Run:
-        """The run that the task is part of."""
+    def _make_run(self, task_vars: Mapping[str, Any], warn: Callable[[str], None]) -> Run:
         return replace(
             current_run(),
             warn=warn,
@@ -311,27 +293,36 @@ class AlpaconAction(ActionBase):
             no_log=bool(self._task.no_log),
             hosts=len(task_vars.get("ansible_play_batch") or [None]),
             host_locks=self._host_locks(task_vars),
-            earlier_submits=_item(self._task, task_vars).earlier_submits,
+            earlier_submits=_get_item(self._task, task_vars).earlier_submits,
             own_server=self._own_name,
         )
 
     def lock_advice(self, host: str) -> tuple[str, str]:
-        """What to do where another host of the task does the same, and what servers that are not named are called."""
-        return _advice(self._task), ""
+        """Return the remedy if another host of the task does the same, and a name for unnamed servers."""
+        task = self._task
+        serial = is_in_batches(task) and not isinstance(task, Handler)
+        leave_out = "or leave servers out to run it on the server of each host."
+        if not _is_linear(task):
+            ignored, needed = (_RUN_ONCE_IGNORED, "") if task.run_once else ("", " and run_once: true")
+            without_serial = " and without serial" if serial else ""
+            return f"{ignored}Play it with strategy: linear{needed}{without_serial}, {leave_out}", ""
+        if task.run_once:
+            return _RUN_ONCE_WITH_SERIAL, ""
+        add = f"Add run_once: true to the {'handler' if isinstance(task, Handler) else 'task'}"
+        if serial:
+            add = "Move the task into a play of its own without serial, and add run_once: true to it"
+        return f"{add}, {leave_out}", ""
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """What the task did, here or on another host, with what Ansible is to make of it."""
+        """Return the result of the task as Ansible shall see it."""
         return result
 
     def read_arguments(self) -> dict[str, Any]:
-        """The task's arguments as they are written."""
+        """Return the arguments of the task as they are written."""
         return dict(self._task.args)
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """The task's arguments, completed by connection settings from variables of the host and from the environment.
-
-        The environment is read here, so that a module shipped to another host gets the controller's settings.
-        """
+        """Add connection settings from variables of the host and from the environment of the controller."""
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
         self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
         # The rules of an argument spec count null as given.
@@ -339,34 +330,27 @@ class AlpaconAction(ActionBase):
         return {**drop_empty_settings(given), **self._found.options}
 
 
-_OR_LEAVE_OUT = "or leave servers out to run it on the server of each host."
-_IN_ONE_BATCH = "Move the task into a play of its own without serial, and add run_once: true to it"
-_ONCE_A_BATCH = (
+_SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]
+_RUN_ONCE_WITH_SERIAL = (
     "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If each batch is"
     ' to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
 )
 _RUN_ONCE_IGNORED = "The task has run_once, which the strategy of the play takes no notice of. "
-#: More than there are in any play.
-_ALL_HOSTS = 10**9
-_NOT_AGAIN = "An earlier attempt of this task may have submitted it; it was not submitted again."
-#: Outcomes of commands that go on, or may, and of those that were turned down; another word may mean as much.
-_OPEN = frozenset(
-    (
-        Outcome.PENDING,
-        Outcome.AWAITING_APPROVAL,
-        Outcome.STUCK,
-        Outcome.ERROR,
-        Outcome.TIMED_OUT,
-        Outcome.UNKNOWN,
-        *DECLINED,
-    )
-)
-_CLOSED = frozenset(Outcome) - _OPEN
+#: Outcomes of commands that have ended, or never ran. With any other, also an unknown word, the command may go on.
+_CLOSED = frozenset(Outcome) - {
+    Outcome.PENDING,
+    Outcome.AWAITING_APPROVAL,
+    Outcome.STUCK,
+    Outcome.ERROR,
+    Outcome.TIMED_OUT,
+    Outcome.UNKNOWN,
+    *DECLINED,
+}
 
 
-def _is_open(result: Mapping[str, Any]) -> bool:
-    """Whether a module that ran elsewhere has left commands behind that are not to be submitted again."""
-    # From ansible-core 2.19 on, whatever a module fails with counts as an exception.
+def _has_open_commands(result: Mapping[str, Any]) -> bool:
+    """Return True if a delegated module may have left commands that must not be submitted again."""
+    # From ansible-core 2.19 on, every failure of a module has an exception.
     answered = "commands" in result or "invocation" in result
     crashed = not answered and ("exception" in result or "module_stdout" in result)
     outcomes = {command.get("outcome") for command in result.get("commands") or ()}
@@ -375,41 +359,38 @@ def _is_open(result: Mapping[str, Any]) -> bool:
 
 @dataclass
 class _Item:
-    """A task, or one item of its loop, through all of its attempts.
+    """State of a task, or of one item of its loop, through all attempts.
 
     Attributes:
-        task: kept, so that its id stays its own.
-        name: what tells it from other tasks and items, the same for every host.
-        earlier_submits: what its attempts have submitted.
-        shipped: what a module that was shipped has returned, where what it submitted is not to be submitted again.
+        task: Keeps its C(id) in use.
+        name: The same for every host, different from other tasks and items.
+        open_result: Of a delegated module whose commands must not be submitted again.
     """
 
     task: Any
     name: str
     earlier_submits: dict[str, EarlierSubmit] = field(default_factory=dict)
-    shipped: dict[str, Any] = field(default_factory=dict)
+    open_result: dict[str, Any] = field(default_factory=dict)
 
 
-#: Core makes an action plugin of its own for each attempt; they have the task in common, of which each item of a loop
-#: has a copy of its own.
+#: By the C(id) of the task: each attempt has an action plugin of its own, and each item of a loop a copy of the task.
 _ITEMS: dict[int, _Item] = {}
 
 
-def _item(task: Any, task_vars: Mapping[str, Any]) -> _Item:
-    """What this worker knows of a task."""
+def _get_item(task: Any, task_vars: Mapping[str, Any]) -> _Item:
     if id(task) not in _ITEMS:
         loop_var = task_vars.get("ansible_loop_var")
         item = json.dumps(task_vars.get(loop_var) if loop_var else None, sort_keys=True, default=str)
-        name = json.dumps([_origin(task), item])
+        name = json.dumps([_identify(task), item])
         # A loop may have equal items.
         occurrence = sum(known.name.rpartition(" ")[0] == name for known in _ITEMS.values())
         _ITEMS[id(task)] = _Item(task, f"{name} {occurrence}")
     return _ITEMS[id(task)]
 
 
-def _origin(task: Any) -> list[str]:
-    """What tells a task from all others, the same for every host and in every batch."""
-    # What is included is loaded anew for some of the hosts; only the outermost include is the same for all.
+def _identify(task: Any) -> list[str]:
+    """Return texts that identify a task, the same for every host and in every batch."""
+    # Included tasks may be loaded once per host. Only the outermost include is the same for all.
     includes, parent = [], task._parent
     while parent:
         if isinstance(parent, TaskInclude) and not parent.statically_loaded:
@@ -420,42 +401,13 @@ def _origin(task: Any) -> list[str]:
     return [str(includes[-1]._uuid), *(str(include.get_path()) for include in includes[:-1]), str(task.get_path())]
 
 
-def _is_for_one_host(task: Any) -> bool:
-    """Whether core itself picks one host for the task; a handler is meant anew whenever handlers are flushed."""
-    return _is_left_to_core(task) and (isinstance(task, Handler) or not is_in_batches(task))
-
-
-def is_in_batches(task: Any, hosts: int = _ALL_HOSTS) -> bool:
-    """Whether the play has several batches with so many hosts; of any number, whether it may have."""
+def is_in_batches(task: Any, hosts: int = 10**9) -> bool:
+    """Return True if C(serial) splits a play of so many hosts; by default, if it may split a play."""
     first = next(iter(task.get_play().serial), 0)
     return bool(0 < pct_to_int(first, hosts) < hosts)
 
 
-def _advice(task: Any) -> str:
-    """How a task that names servers is carried out once, in words."""
-    is_handler, in_batches = isinstance(task, Handler), is_in_batches(task)
-    if not _is_linear(task):
-        ignored, needed = (_RUN_ONCE_IGNORED, "") if task.run_once else ("", " and run_once: true")
-        serial = " and without serial" if in_batches and not is_handler else ""
-        return f"{ignored}Play it with strategy: linear{needed}{serial}, {_OR_LEAVE_OUT}"
-    if task.run_once:
-        return _ONCE_A_BATCH
-    add = f"Add run_once: true to the {'handler' if is_handler else 'task'}"
-    return f"{_IN_ONE_BATCH if in_batches and not is_handler else add}, {_OR_LEAVE_OUT}"
-
-
-def _is_left_to_core(task: Any) -> bool:
-    """Whether core itself picks one host for the task in each batch."""
-    return bool(task.run_once) and _is_linear(task)
-
-
 def _is_linear(task: Any) -> bool:
-    """Whether the strategy of the play is one that knows C(run_once); others run the task for every host."""
+    """Return True if the strategy of the play observes C(run_once)."""
     linear, strategy = (strategy_loader.get(name, class_only=True) for name in ("linear", task.get_play().strategy))
     return issubclass(strategy, linear)
-
-
-def _register(hidden: Iterable[str]) -> None:
-    """Have Ansible hide long secrets in everything that it prints, where it can."""
-    if _REGISTRY is not None:
-        _REGISTRY.register_secrets([text for text in hidden if len(text) >= _SURELY_SECRET])

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run of ansible-playbook that a worker is part of: its journal, and whether it still goes on."""
+"""Describe the run of ansible-playbook that this process belongs to, and name its journal to the user."""
 
 from __future__ import annotations
 
@@ -22,16 +22,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.session impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import run_folder
 
-#: A run that takes longer than this is one that somebody may interrupt, in seconds.
-_LONG = 2.0
-#: Whether ansible-playbook names the journal at its end; its workers, which are forks, know that.
+#: The main process names the journal at its end. Workers inherit this, since they are forks.
 _is_named_at_end = False
 
 
 def current_run() -> Run:
-    """The run that this process is part of, which one temporary folder belongs to."""
+    """Return the run that this process belongs to."""
     return Run(
-        # Callbacks that print a document have the output for themselves.
+        # Some callbacks print one document to standard output.
         report=lambda text: Display().display(clean_line(text), stderr=True),
         alert=lambda text: Display().warning(clean_line(text)),
         first=first_in_run,
@@ -44,32 +42,31 @@ def current_run() -> Run:
 
 
 def _journal_file() -> Path:
-    """The file for the commands of this run that are under way."""
     return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon" / f"{run_folder().name}.ids"
 
 
 def _is_orphan() -> bool:
-    """Whether ansible-playbook, which has forked this worker, is gone."""
-    # Its sentinel does not tell: the workers that were forked later hold it open as well.
+    """Return True in a worker whose ansible-playbook is gone."""
+    # The sentinel of the parent stays open in workers that were forked later.
     parent = multiprocessing.parent_process()
     return parent is not None and parent.pid != os.getppid()
 
 
 def _name_journal() -> None:
-    """Name the journal once, as soon as a run is long, where ansible-playbook will not: only workers load connections.
+    """Name the journal once in a run of more than two seconds, if the main process will not name it.
 
-    An interrupt ends ansible-playbook and its workers at once, so that none of them could name it then.
+    Only workers load connections, and an interrupt ends them together with ansible-playbook.
     """
     if _is_named_at_end or first_in_run("began"):
         return
     with contextlib.suppress(OSError):
-        is_long = time.time() - (run_folder() / "alpacon-began").stat().st_mtime >= _LONG
+        is_long = time.time() - (run_folder() / "alpacon-began").stat().st_mtime >= 2
         if is_long and _journal_file().exists() and first_in_run("journal-named"):
             Display().display(f"alpacon: if this run is interrupted, the IDs are in {_journal_file()}", stderr=True)
 
 
-def _tell_journal(process: int) -> None:
-    """Say at the end of ansible-playbook where the commands are that it has not seen the end of."""
+def _report_journal(process: int) -> None:
+    """Name the journal at the end of ansible-playbook if commands in it have not ended."""
     if os.getpid() == process and _journal_file().exists():
         Display().warning(
             f"alpacon: commands whose end this run has not seen are in {_journal_file()}."
@@ -79,19 +76,19 @@ def _tell_journal(process: int) -> None:
 
 @cache
 def prepare_workers() -> None:
-    """Do once, before workers are forked, what each of them would do; the process that forks them tells of the journal.
+    """Do work once that each worker would do, before they are forked, and name the journal at the end.
 
-    Workers load connections themselves: then it is for what loads the inventory to call this.
+    A play that uses only the connection loads no action of ours: then the inventory plugin calls this.
     """
     global _is_named_at_end
     if multiprocessing.parent_process() is None:
-        atexit.register(_tell_journal, os.getpid())
+        atexit.register(_report_journal, os.getpid())
         _is_named_at_end = True
     preload(os.environ.get("ALPACON_CA_PATH"))
 
 
 def first_in_run(mark: str) -> bool:
-    """Whether no task of this run, in whichever worker, has asked so for the same mark."""
+    """Return True the first time any worker of the run passes this mark."""
     try:
         os.close(os.open(run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
