@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""HTTP towards one workspace: authentication, TLS, timeouts, paging, Retry-After, safe repetition, a request counter.
+"""Send requests to one workspace: retries, rate limits, outages and redirects.
 
 Threads may share one client.
 """
@@ -15,11 +15,11 @@ import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime
+from functools import partial
 from typing import Any, Callable, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from . import lists as _lists
 from .errors import (
     AlpaconError,
     ApiError,
@@ -30,24 +30,53 @@ from .errors import (
     WorkspaceDown,
     clean,
 )
-from .lists import Page
-from .records import last_moment
-from .response import ApiResponse, parse_http_date, parse_response
+from .lists import Page, read_pages
+from .response import ApiResponse, WorkspaceClock, parse_http_date, parse_response
 from .session import Session, UnreadableBody, close_response, get_origin, read_body
 from .settings import Settings
 
-#: The longest pause between two probes, in seconds.
-LONGEST_PROBE_PAUSE = 15.0
+#: The most times that a call is sent.
+ATTEMPTS = 5
+_PASSING = frozenset((408, 429, 500, 502, 503, 504))
+#: The first pause before a retry, in seconds, and how often it doubles at most.
+_FIRST_PAUSE, _DOUBLINGS = 0.5, 6
+#: The longest wait for the rate limit where :attr:`Client.deadline` is not set, in seconds.
+_RATE_LIMIT_WAIT = 300.0
+#: Waits for the rate limit from this on are reported, in seconds.
+_REPORTED_WAIT = 3.0
+_MAX_REDIRECTS = 5
+
+#: How long requests wait for the end of an outage, and when the commands that wait are reported, in seconds.
+_OUTAGE_WAIT, _OUTAGE_REPORT = 120.0, 15.0
+#: How often a thread checks whether another one has seen the end of an outage, in seconds.
+_OUTAGE_CHECK = 0.25
+_MAX_PROBE_PAUSE = 15.0
+#: A read that costs little.
+_PROBE_PATH, _PROBE_PARAMS = "/api/events/commands/", {"page_size": 1}
+_NAMED_COMMANDS = 10
+
+
+class RateLimitPause:
+    """Hold back the requests of all threads while the rate limit of the token is reached."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+        self._lock = threading.Lock()
+
+    def until(self) -> float:
+        """Return the end of the pause in monotonic seconds."""
+        return self._until
+
+    def hold(self, until: float) -> bool:
+        """Prolong the pause up to a monotonic time; return True if that is later by more than a second."""
+        with self._lock:
+            is_later = until > self._until + 1
+            self._until = max(self._until, until)
+        return is_later
 
 
 class OutageState(NamedTuple):
-    """An outage that goes on.
-
-    Attributes:
-        since: when it began, in monotonic seconds.
-        next_probe: when it is probed next, in monotonic seconds.
-        pause: seconds between the last probe and the next one.
-    """
+    """Describe an outage: its start and next probe in monotonic seconds, and the pause between probes in seconds."""
 
     since: float
     next_probe: float
@@ -55,7 +84,7 @@ class OutageState(NamedTuple):
 
 
 class Outage:
-    """The outage of a workspace, if there is one, for the threads of a process."""
+    """Share the state of a workspace's outage between the threads of a process."""
 
     def __init__(self) -> None:
         self._state: OutageState | None = None
@@ -69,7 +98,6 @@ class Outage:
         return self._accepted
 
     def accept(self) -> None:
-        """Note that the workspace has accepted the token."""
         self._accepted = True
 
     def is_first_notice(self) -> bool:
@@ -78,21 +106,18 @@ class Outage:
         return first
 
     def read_state(self) -> OutageState | None:
-        """Return the outage, or None if there is none."""
         return self._state
 
     def write_state(self, state: OutageState | None) -> None:
-        """Replace the outage, under the lock."""
         self._state = state
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the outage."""
         with self._lock:
             yield
 
     def record_failure(self, now: float, pause: float) -> None:
-        """Begin an outage, or go on with one; no probe is due before the pause is over."""
+        """Start an outage, or prolong it; no probe is due before the pause is over."""
         with self.locked():
             state = self.read_state() or OutageState(now, 0.0, pause)
             self.write_state(state._replace(next_probe=max(state.next_probe, now + pause)))
@@ -103,150 +128,32 @@ class Outage:
             state = self.read_state()
             if state is None or now < state.next_probe:
                 return False
-            pause = min(2 * state.pause, LONGEST_PROBE_PAUSE)
+            pause = min(2 * state.pause, _MAX_PROBE_PAUSE)
             self.write_state(OutageState(state.since, now + pause, pause))
             return True
 
     def clear(self) -> None:
-        """End the outage."""
         with self.locked():
             self.write_state(None)
 
 
-#: By how much readings may disagree on the offset between both clocks, in seconds.
-_TOLERANCE = 1.0
-#: A clock that is further off than this is none, in seconds: a controller that lost its own may live in 1970.
-_FARTHEST = 100 * 366 * 86400.0
-
-
-class Offset:
-    """By how much another clock is ahead, in seconds: not less and not more than this, by all readings."""
-
-    def __init__(self) -> None:
-        self.least, self.most = -math.inf, math.inf
-
-    def narrow(self, shown: float, precision: float, sent: float, arrived: float) -> None:
-        """Take a reading into account.
-
-        Args:
-            shown: what the clock showed, in seconds since the epoch; up to ``precision`` less than its time.
-            sent, arrived: local times of the request and of its answer, between which it did.
-        """
-        if abs(shown - sent) <= _FARTHEST:
-            self.least = max(self.least, shown - arrived)
-            self.most = min(self.most, shown + precision - sent)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there are readings, and one offset fits all of them."""
-        return math.isfinite(self.least) and self.least <= self.most + _TOLERANCE
-
-
-class WorkspaceClock:
-    """The clock of a workspace, out of both sources that its answers are; threads may share one.
-
-    What a submit of one's own says of when it was added is the clock that all rows go by. ``Date`` counts until there
-    is one: some workspaces state none, and a proxy states its own.
-    """
-
-    def __init__(self) -> None:
-        self._by_rows, self._by_dates = Offset(), Offset()
-        self._lock = threading.Lock()
-
-    def observe_date(self, shown: float, sent: float, arrived: float) -> None:
-        """Read the Date of an answer, which is cut to whole seconds."""
-        with self._lock:
-            self._by_dates.narrow(shown, 1.0, sent, arrived)
-
-    def observe_row(self, added_at: datetime, sent: float, arrived: float) -> None:
-        """Read when what was submitted with a request was added."""
-        shown = added_at.timestamp()
-        with self._lock:
-            self._by_rows.narrow(shown, last_moment(added_at).timestamp() - shown, sent, arrived)
-
-    def observe_past(self, moment: datetime, local: float) -> None:
-        """Read a moment that has passed by the workspace's clock at this local time; only a Date can contradict it."""
-        with self._lock:
-            if math.isfinite(self._by_dates.least):
-                self._by_dates.narrow(moment.timestamp(), math.inf, local, local)
-
-    def timestamp_at(self, local: float) -> float:
-        """The earliest time, in seconds since the epoch, that it can have shown at a time of this machine's clock."""
-        least = self._offset.least
-        return local + (least if math.isfinite(least) else 0.0)
-
-    def datetime_at(self, local: float) -> datetime:
-        """The earliest moment that it can have shown at a time of this machine's clock, in UTC."""
-        return datetime.fromtimestamp(self.timestamp_at(local), timezone.utc)
-
-    def now(self) -> datetime:
-        """The time by it, or by this machine's clock where no answer has told."""
-        return self.datetime_at(time.time())
-
-    @property
-    def is_known(self) -> bool:
-        """Whether answers tell it, and do not contradict each other."""
-        return self._offset.is_known
-
-    @property
-    def _offset(self) -> Offset:
-        return self._by_rows if math.isfinite(self._by_rows.least) else self._by_dates
-
-
-#: How often a call is sent at the most when it fails for a passing reason.
-ATTEMPTS = 5
-#: The longest that a call waits for a used-up request budget where :attr:`Client.deadline` is not set, in seconds.
-THROTTLE_PATIENCE = 300.0
-#: A wait for the request budget that a user is told of, in seconds.
-_TOLD_WAIT = 3.0
-_REDIRECTS = 5
-#: The first pause before a request is sent again, in seconds, and how often it is doubled at the most.
-_PAUSE, _DOUBLED = 0.5, 6
-_PASSING = frozenset((408, 429, 500, 502, 503, 504))
-#: How long an outage is waited for, in seconds.
-OUTAGE_PATIENCE = 120.0
-#: After so many seconds of an outage, a user is told which commands wait for its end.
-_TOLD_OUTAGE = 15.0
-#: How often the end of an outage, which another worker may see, is looked for, in seconds.
-_OUTAGE_CHECK = 0.25
-#: A read that costs little.
-_PROBE, _PROBE_PARAMS = "/api/events/commands/", {"page_size": 1}
-#: So many commands that wait for the end of an outage are named.
-_NAMED_COMMANDS = 10
-
-
-class RateLimitPause:
-    """Until when no request may be sent, since the request budget is used up; for the threads of a process."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-        self._lock = threading.Lock()
-
-    def until(self) -> float:
-        """Monotonic seconds."""
-        return self._until
-
-    def hold(self, until: float) -> bool:
-        """Make everybody wait until then, in monotonic seconds; return True if that is later by more than a second."""
-        with self._lock:
-            is_later = until > self._until + 1
-            self._until = max(self._until, until)
-        return is_later
-
-
 class Client:
-    """One keep-alive session with a workspace.
+    """Call the API of a workspace over keep-alive connections.
 
     Args:
-        settings: the connection settings.
         pool: how many connections are kept open, that is, how many threads may send at once.
         sleep: called with seconds to pause.
-        pause: until when requests wait because the request budget is used up; shared by all who use the token.
-        report: takes a line for the user about such a wait, or an outage.
-        outage: shared by all who use the token, as the pause is.
-        authorization: header to send in place of the one that the token of the settings makes.
-        before_write: called right before each write is sent; what it raises keeps it from being sent.
-        quoted: whether errors say what the workspace does in words, see :class:`.errors.ApiError`.
+        pause, outage: shared by all who use the token.
+        report: called with a line for the user about a long wait.
+        authorization: header to send in place of the one with the token of the settings.
+        before_write: called right before each write; an exception keeps the write from being sent.
+        quoted: see :class:`.errors.ApiError`.
+
+    Attributes:
+        deadline: until when calls wait for the rate limit, in monotonic seconds; None for five minutes each.
+        submit_deadline: until when submits wait, in monotonic seconds, if that is sooner.
+        awaited_ids: returns the commands whose results wait for the end of an outage.
+        requests: how many HTTP requests were sent.
     """
 
     def __init__(
@@ -263,21 +170,17 @@ class Client:
     ) -> None:
         self.settings = settings
         self.clock = WorkspaceClock()
-        #: Until when a used-up request budget is waited for, in monotonic seconds.
         self.deadline: float | None = None
-        #: Until when submits wait for a used-up request budget, in monotonic seconds, where that is sooner.
         self.submit_deadline = math.inf
-        #: Gives the ids of the commands whose results wait for the end of an outage.
         self.awaited_ids: Callable[[], Iterable[str]] = tuple
-        #: Called with seconds to pause.
         self.sleep = sleep
+        self.requests = 0
         self._lock = threading.Lock()
-        self._requests = 0
         self._pause = pause or RateLimitPause()
         self._outage = outage or Outage()
-        #: The latest error that is laid to an outage, and the beginning of the outage that was told of last.
-        self._trouble: AlpaconError | None = None
-        self._told_outage = 0.0
+        #: The latest error of an outage, and the start of the outage that was reported last.
+        self._outage_error: AlpaconError | None = None
+        self._reported_outage = 0.0
         self._report = report
         self._before_write = before_write
         self._quoted = quoted
@@ -289,57 +192,48 @@ class Client:
     def __exit__(self, *exc_info: object) -> None:
         self._session.close()
 
-    @property
-    def requests(self) -> int:
-        """How many HTTP requests were sent so far."""
-        return self._requests
-
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         """Read a path and return its decoded JSON.
 
-        Repeats what fails for a passing reason, with widening pauses, up to :data:`ATTEMPTS` times;
-        a used-up budget (429) is waited for as long as :attr:`deadline` allows, and an outage for
-        :data:`OUTAGE_PATIENCE`.
+        Args:
+            patient: whether to retry passing errors, up to :data:`ATTEMPTS` times; the rate limit and an outage are
+                waited for in any case.
 
         Raises:
-            ApiError: the server states an error.
-            ConnectionFailed, LostResponse: no answer, or none that can be read.
+            ApiError: the response states an error.
+            ConnectionFailed, LostResponse: there is no response, or it cannot be read.
         """
-        return self._send_with_retries("GET", path, params, None, self._is_passing).body
-
-    def _get_once(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
-        return self._send_with_retries("GET", path, params, None, self._is_throttled).body
+        return self._send_with_retries("GET", path, params, None, _is_passing if patient else _is_throttled).body
 
     def write(
         self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
     ) -> ApiResponse:
-        """Send a write, once.
+        """Send a write once.
 
-        It is sent again only where it certainly was not accepted: no connection was made, or the API's own 429, which
-        submits wait for as long as :attr:`submit_deadline` allows.
+        It is sent again only if it certainly was not accepted: no connection was made, or the API answered 429.
 
         Args:
-            before_each: called right before each time that it is sent; what it raises keeps it from being sent.
+            before_each: called right before each time that it is sent; an exception keeps it from being sent.
 
         Raises:
             ApiError: the workspace certainly refused it, see :attr:`.errors.ApiError.stated`.
             ConnectionFailed: it was never sent.
-            LostResponse: it may have taken effect: an outage, a redirect, any other error, or an unreadable answer.
+            LostResponse: it may have taken effect: an outage, a redirect, any other error, or an unreadable response.
         """
 
         def before() -> None:
             self._before_write()
             before_each()
 
-        return self._send_with_retries(method, path, None, body, self._is_unaccepted, before)
+        return self._send_with_retries(method, path, None, body, _is_unaccepted, before)
 
     def delete(self, path: str) -> bool:
-        """Delete a record, and tell whether it was there.
+        """Delete a record; return False if there was none.
 
-        After a lost answer it is asked for once more, since twice does no harm, and then looked for.
+        A second DELETE does no harm, so it follows a lost response; if that is lost too, the record is looked up.
 
         Raises:
-            ApiError, ConnectionFailed, LostResponse: as for :meth:`write`, but for a 404.
+            ApiError, ConnectionFailed, LostResponse: as for :meth:`write`, except a 404.
         """
         lost = False
         try:
@@ -349,7 +243,7 @@ class Client:
                 lost = True
                 self.write("DELETE", path)
         except LostResponse:
-            if self._is_there(path):
+            if self._may_exist(path):
                 raise
         except ApiError as error:
             if error.status != 404:
@@ -357,8 +251,7 @@ class Client:
             return lost
         return True
 
-    def _is_there(self, path: str) -> bool:
-        """Whether a record can still be seen, or may be there unseen."""
+    def _may_exist(self, path: str) -> bool:
         try:
             self.get(path.partition("?")[0])
         except AlpaconError as error:
@@ -366,21 +259,21 @@ class Client:
         return True
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False) -> Iterator[Page]:
-        """Read a list page by page, as :func:`_lists.pages` does."""
-        return _lists.pages(self.get, path, params, whole)
+        """Read a list page by page, see :func:`.lists.read_pages`."""
+        return read_pages(self.get, path, params, whole)
 
     def rows(
         self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True
     ) -> Iterator[dict[str, Any]]:
-        """The rows of all pages, one at a time.
+        """Yield the rows of all pages.
 
         Args:
-            patient: whether to repeat what fails for a passing reason; False where the caller asks again anyway.
+            patient: as for :meth:`get`.
 
         Raises:
-            IncompleteList: at the end, where not all rows came.
+            IncompleteList: at the end, if rows are missing.
         """
-        for page in _lists.pages(self.get if patient else self._get_once, path, params, whole=True):
+        for page in read_pages(partial(self.get, patient=patient), path, params, whole=True):
             yield from page.rows
 
     def _send_with_retries(
@@ -392,20 +285,20 @@ class Client:
         may_repeat: Callable[[Exception], bool],
         before_each: Callable[[], None] = lambda: None,
     ) -> ApiResponse:
-        patience, patience_with_budget = self._patience(), self._patience(method)
+        deadline, rate_limit_deadline = self._get_deadline(), self._get_deadline(method)
         attempt = failures = 0
         while True:
             self._await_workspace(method)
             try:
                 return self._send(method, path, params, body, before_each)
             except (ApiError, ConnectionFailed, LostResponse) as error:
-                throttled = self._is_throttled(error)
+                throttled = _is_throttled(error)
                 in_outage = self._outage.accepted and _is_outage(error)
                 attempt += 1
                 failures += not throttled
-                pause = self._pause_after(error, attempt)
+                pause = _get_pause(error, attempt)
                 if in_outage:
-                    self._trouble = error
+                    self._outage_error = error
                     self._outage.record_failure(time.monotonic(), pause)
                 if throttled:
                     self._hold(pause)
@@ -415,46 +308,23 @@ class Client:
                     raise
                 if in_outage:
                     continue
-                if time.monotonic() + pause > (patience_with_budget if throttled else patience):
+                if time.monotonic() + pause > (rate_limit_deadline if throttled else deadline):
                     raise
                 self.sleep(pause)
 
-    def _patience(self, method: str = "") -> float:
-        """Until when a request may wait, in monotonic seconds; with its method, until when for a used-up budget."""
-        deadline = self.deadline if self.deadline is not None else time.monotonic() + THROTTLE_PATIENCE
+    def _get_deadline(self, method: str = "") -> float:
+        """Return until when a request may wait, in monotonic seconds; with its method, for the rate limit."""
+        deadline = self.deadline if self.deadline is not None else time.monotonic() + _RATE_LIMIT_WAIT
         return min(deadline, self.submit_deadline) if method == "POST" else deadline
 
-    @staticmethod
-    def _is_passing(error: Exception) -> bool:
-        if isinstance(error, ApiError):
-            return error.status in _PASSING and error.code != "server_not_connected"
-        return not isinstance(error, (UntrustedCertificate, UnknownEndpoint))
-
-    @staticmethod
-    def _is_throttled(error: Exception) -> bool:
-        return isinstance(error, ApiError) and error.status == 429
-
-    @classmethod
-    def _is_unaccepted(cls, error: Exception) -> bool:
-        return cls._is_throttled(error) or (
-            isinstance(error, ConnectionFailed) and not isinstance(error, UntrustedCertificate)
-        )
-
-    @staticmethod
-    def _pause_after(error: Exception, attempt: int) -> float:
-        if isinstance(error, ApiError) and error.retry_after is not None:
-            return error.retry_after
-        pause: float = _PAUSE * 2 ** min(attempt - 1, _DOUBLED)
-        return pause * random.uniform(0.8, 1.2)
-
     def _hold(self, seconds: float) -> None:
-        # A used-up budget concerns everybody who uses the token, not only the thread that met it.
-        if self._pause.hold(time.monotonic() + seconds) and seconds >= _TOLD_WAIT:
+        # The rate limit concerns all who use the token, not only the thread that met it.
+        if self._pause.hold(time.monotonic() + seconds) and seconds >= _REPORTED_WAIT:
             until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
             self._report(f"alpacon: the request budget of the token is used up until {until}, for {seconds:.0f} s")
 
-    def _await_budget(self, method: str, path: str) -> None:
-        deadline = self._patience(method)
+    def _await_rate_limit(self, method: str, path: str) -> None:
+        deadline = self._get_deadline(method)
         # The pause may have become longer meanwhile.
         while (wait := self._pause.until() - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
@@ -462,64 +332,64 @@ class Client:
             self.sleep(wait)
 
     def _await_workspace(self, method: str) -> None:
-        """Wait until no outage goes on, and probe for its end when it is this thread's turn.
+        """Wait for the end of an outage, and probe the workspace when it is this thread's turn.
 
         Raises:
-            ApiError, ConnectionFailed, LostResponse: a read is given up, since the outage has lasted too long.
-            WorkspaceDown: so is a write, which was not sent.
+            ApiError, ConnectionFailed, LostResponse: the outage has lasted too long for a read.
+            WorkspaceDown: it has lasted too long for a write, which was not sent.
         """
         while state := self._outage.read_state():
             now = time.monotonic()
-            patience = state.since + OUTAGE_PATIENCE
+            deadline = state.since + _OUTAGE_WAIT
             if method == "POST":
-                patience = min(patience, self.submit_deadline)
-            trouble = self._trouble
-            if self._outage.acquire_probe(now) or (now >= patience and trouble is None):
+                deadline = min(deadline, self.submit_deadline)
+            error = self._outage_error
+            if self._outage.acquire_probe(now) or (now >= deadline and error is None):
                 self._probe()
-            elif now >= patience and trouble is not None:
-                raise trouble if method == "GET" else WorkspaceDown(now - state.since, trouble)
+            elif now >= deadline and error is not None:
+                raise error if method == "GET" else WorkspaceDown(now - state.since, error)
             else:
-                if now >= state.since + _TOLD_OUTAGE:
-                    self._tell_awaited(state.since)
-                self.sleep(min(patience, now + _OUTAGE_CHECK) - now)
-        self._trouble = None
+                if now >= state.since + _OUTAGE_REPORT:
+                    self._report_awaited(state.since)
+                self.sleep(min(deadline, now + _OUTAGE_CHECK) - now)
+        self._outage_error = None
 
     def _probe(self) -> None:
         """End the outage if the workspace answers a read."""
         try:
-            self._send("GET", _PROBE, _PROBE_PARAMS, None, lambda: None)
+            self._send("GET", _PROBE_PATH, _PROBE_PARAMS, None, lambda: None)
         except (ApiError, ConnectionFailed, LostResponse) as error:
             if not isinstance(error, ApiError) or _is_outage(error):
-                self._trouble = error
-                self._outage.record_failure(time.monotonic(), self._pause_after(error, 1))
+                self._outage_error = error
+                self._outage.record_failure(time.monotonic(), _get_pause(error, 1))
                 if self._outage.is_first_notice():
                     self._report(f"alpacon: the workspace fails, and all requests wait until it answers again. {error}")
                 return
         self._outage.clear()
 
-    def _tell_awaited(self, since: float) -> None:
-        """Say once in an outage which commands wait for its end."""
+    def _report_awaited(self, since: float) -> None:
+        """Report once per outage which commands wait for its end."""
         with self._lock:
-            is_told, self._told_outage = self._told_outage == since, since
+            is_reported, self._reported_outage = self._reported_outage == since, since
         ids = list(self.awaited_ids())
-        if is_told or not ids:
+        if is_reported or not ids:
             return
         more = f" and {len(ids) - _NAMED_COMMANDS} more" if len(ids) > _NAMED_COMMANDS else ""
         named = ", ".join(ids[:_NAMED_COMMANDS])
         self._report(
-            f"alpacon: the workspace has failed for {_TOLD_OUTAGE:.0f} s. Commands whose results wait for it:"
-            f" {named}{more}. {self._trouble or ''}".rstrip()
+            f"alpacon: the workspace has failed for {_OUTAGE_REPORT:.0f} s. Commands whose results wait for it:"
+            f" {named}{more}. {self._outage_error or ''}".rstrip()
         )
 
     def _send(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
     ) -> ApiResponse:
-        self._await_budget(method, path)
+        self._await_rate_limit(method, path)
         before_each()
         url = self.settings.url + path
-        for _redirect in range(_REDIRECTS + 1):
+        for _redirect in range(_MAX_REDIRECTS + 1):
             with self._lock:
-                self._requests += 1
+                self.requests += 1
             sent = time.time()
             response = self._session.send(method, url, path, params, body)
             arrived = time.time()
@@ -532,19 +402,20 @@ class Client:
                     f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
-                answer = ApiResponse(response.status, self._read(method, path, response), sent, arrived)
+                answer = ApiResponse(response.status, self._parse(method, path, response), sent, arrived)
                 self._outage.accept()
                 return answer
             close_response(response)
-            url, params = self._redirected(method, path, url, response), None
-        raise ApiError(method, path, response.status, text=f"More than {_REDIRECTS} redirects.")
+            url, params = self._follow_redirect(method, path, url, response), None
+        raise ApiError(method, path, response.status, text=f"More than {_MAX_REDIRECTS} redirects.")
 
-    def _redirected(self, method: str, path: str, url: str, response: Any) -> str:
+    def _follow_redirect(self, method: str, path: str, url: str, response: Any) -> str:
+        """Return the URL that a read is redirected to."""
         location = clean(response.headers.get("Location", ""))
-        shown = self._session.redaction.text
+        redact = self._session.redaction.text
         if method != "GET":
             raise LostResponse(
-                f"{method} {path}: HTTP {response.status}, a redirect to {shown(location) or 'nowhere'}, which a write"
+                f"{method} {path}: HTTP {response.status}, a redirect to {redact(location) or 'nowhere'}, which a write"
                 " does not follow. It may have been carried out. Check url."
             )
         try:
@@ -553,15 +424,15 @@ class Client:
         except ValueError:
             origin = "what is no address"
         if not location or origin != self._session.origin:
-            where = f"{shown(origin)}, which the token is not for" if location else "nowhere"
+            where = f"{redact(origin)}, which the token is not for" if location else "nowhere"
             raise ApiError(method, path, response.status, text=f"Redirected to {where}. Check url.")
         return target
 
-    def _read(self, method: str, path: str, response: Any) -> Any:
+    def _parse(self, method: str, path: str, response: Any) -> Any:
         try:
             content = read_body(response)
         except UnreadableBody as error:
-            # What it states by its status, it has stated.
+            # An error is stated by the status alone.
             if response.status < 400:
                 raise LostResponse(f"{method} {path}: HTTP {response.status}, {error}.") from None
             content = b""
@@ -569,23 +440,41 @@ class Client:
         try:
             return parse_response(method, path, response.status, response.headers, content, redaction, self._quoted)
         except (ApiError, LostResponse) as error:
-            # Somebody else than the workspace may have answered.
+            # A response of somebody else: name what may be wrong on the way to the workspace.
             if not getattr(error, "stated", False):
-                error.args = (" ".join([str(error), *self._way]),)
+                prefix, proxy = urlsplit(self.settings.url).path, self._session.proxy
+                hints = [
+                    *([f"url has the path {prefix}, which few workspaces have: try it without."] if prefix else []),
+                    *([f"The request went through the proxy {proxy}."] if proxy else []),
+                ]
+                error.args = (" ".join([str(error), *hints]),)
             raise
 
-    @property
-    def _way(self) -> list[str]:
-        """Say of the way to the workspace what may be wrong with it."""
-        path, proxy = urlsplit(self.settings.url).path, self._session.proxy
-        return [
-            *([f"url has the path {path}, which few workspaces have: try it without."] if path else []),
-            *([f"The request went through the proxy {proxy}."] if proxy else []),
-        ]
+
+def _is_passing(error: Exception) -> bool:
+    if isinstance(error, ApiError):
+        return error.status in _PASSING and error.code != "server_not_connected"
+    return not isinstance(error, (UntrustedCertificate, UnknownEndpoint))
+
+
+def _is_throttled(error: Exception) -> bool:
+    return isinstance(error, ApiError) and error.status == 429
+
+
+def _is_unaccepted(error: Exception) -> bool:
+    return _is_throttled(error) or (isinstance(error, ConnectionFailed) and not isinstance(error, UntrustedCertificate))
 
 
 def _is_outage(error: AlpaconError) -> bool:
-    """Return True for what a workspace answers that has accepted the token before and is in trouble now."""
+    """Return True for an error of a workspace that has accepted the token before and is down now."""
     if isinstance(error, ApiError):
         return error.is_unexplained or (error.status >= 500 and not error.stated)
     return isinstance(error, ConnectionFailed) and not isinstance(error, UntrustedCertificate)
+
+
+def _get_pause(error: Exception, attempt: int) -> float:
+    """Return the seconds to wait before the next attempt."""
+    if isinstance(error, ApiError) and error.retry_after is not None:
+        return error.retry_after
+    pause: float = _FIRST_PAUSE * 2 ** min(attempt - 1, _DOUBLINGS)
+    return pause * random.uniform(0.8, 1.2)

@@ -64,7 +64,7 @@ class Page:
     count: int | None = None
 
 
-def pages(
+def read_pages(
     get: Callable[[str, Mapping[str, Any]], Any],
     path: str,
     params: Mapping[str, Any] | None,

@@ -2,46 +2,52 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an answer is: its body, unpacked and decoded within bounds, or the error that it states."""
+"""Parse responses: body, error and Retry-After within bounds of time and memory, and the workspace's clock."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+import threading
 import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .errors import ApiError, LostResponse, UnknownEndpoint, clean, error_from_body
+from .records import last_moment
 from .settings import Redaction
 
-#: How much of an answer is read, packed or unpacked, in bytes: a page of a hundred rows has some 100 MiB where each
-#: ``result`` is as long as agents let it be.
+#: The most bytes of a response, packed or unpacked: a page of 100 rows has some 100 MiB if each ``result`` is as long
+#: as agents let it be.
 MAX_RESPONSE_BYTES = 128 * 2**20
-#: How many values an answer may have; an honest page has some ten thousand.
+#: The most values in a response; an honest page has some ten thousand.
 MAX_VALUES = 1_000_000
-#: A pause that a server asks for is taken for no more than this, in seconds.
-_LONGEST_PAUSE = 7 * 86400.0
-#: A pause that a server asks for is taken for no less than this, in seconds.
-_SHORTEST_PAUSE = 0.5
+#: Bounds of a pause that a server asks for, in seconds.
+_MIN_PAUSE, _MAX_PAUSE = 0.5, 7 * 86400.0
 _WHOLE_TIME = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
-_PIECE = 2**16
-#: How much of a page that is no JSON is looked at, in bytes.
+#: How much of a page that is no JSON is read, in bytes.
 _SHOWN_PAGE = 10_000
-#: What a workspace of 2024 says, in HTML, where there is nothing at an address.
+#: A 404 of a workspace of 2024 for an unknown address, in HTML.
 _DJANGO_404 = "The requested resource was not found on this server."
+
+#: Readings may disagree on the offset between both clocks by this much, in seconds.
+_TOLERANCE = 1.0
+#: A larger offset is no clock, in seconds: a controller that lost its own may live in 1970.
+_MAX_OFFSET = 100 * 366 * 86400.0
 
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """A successful answer: HTTP status and decoded JSON (None where there is no body).
+    """Hold a successful response.
 
     Attributes:
-        sent, arrived: local times of the request and of its answer, in seconds since the epoch.
+        body: the decoded JSON; None for an empty body.
+        sent, arrived: local times of the request and of the response, in seconds since the epoch.
     """
 
     status: int
@@ -59,27 +65,27 @@ def parse_response(
     redaction: Redaction,
     quoted: bool,
 ) -> Any:
-    """The JSON of an answer that has this status, these headers and this body; None where there is no body.
+    """Return the JSON of a response, or None for an empty body.
 
     Args:
-        redaction: takes the credentials out of what errors show of it; what a successful answer says stays as it is,
-            since lines and outputs are compared.
+        redaction: removes credentials from what errors show; the JSON stays as it is, since lines and outputs are
+            compared.
         quoted: see :class:`.errors.ApiError`.
 
     Raises:
-        ApiError: it states an error.
+        ApiError: the response states an error.
         LostResponse: it cannot be read, or does not say whether a write was carried out.
     """
     if status >= 400:
         content = redaction.content(content)
     try:
-        body, readable = _decoded(content), True
+        body, is_json = _decode(content), True
     except (ValueError, RecursionError):
-        body, readable = content[:_SHOWN_PAGE].decode("utf-8", "replace"), False
+        body, is_json = content[:_SHOWN_PAGE].decode("utf-8", "replace"), False
     if status >= 400:
-        pause = _seconds(headers.get("Retry-After"), headers.get("Date"))
-        raise _refusal(error_from_body(method, path, status, body, pause, quoted), body)
-    if not readable:
+        pause = _parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
+        raise _classify(error_from_body(method, path, status, body, pause, quoted), body)
+    if not is_json:
         raise LostResponse(
             f"{method} {path}: HTTP {status} with a body that is not JSON"
             f" ({clean(redaction.text(headers.get('Content-Type', 'no content type')))})."
@@ -88,7 +94,8 @@ def parse_response(
     return body
 
 
-def _refusal(error: ApiError, body: Any) -> ApiError | LostResponse:
+def _classify(error: ApiError, body: Any) -> ApiError | LostResponse:
+    """Return the error itself if it is certain, else a lost response."""
     if error.stated or (error.status != 404 and error.method == "GET"):
         return error
     if error.status == 404 and _DJANGO_404 in str(body):
@@ -103,14 +110,14 @@ def _refusal(error: ApiError, body: Any) -> ApiError | LostResponse:
 
 
 def unpack_body(raw: Any) -> bytes:
-    """The body of an answer, unpacked; ValueError where it is too large, cut, or packed in a way nobody asked for."""
+    """Read and unpack the body of a urllib3 response; ValueError if it is too large, cut or packed in another way."""
     packing = raw.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("identity", "", "gzip", "x-gzip"):
         raise ValueError("it is packed in a way that was not asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if packing.endswith("gzip") else None
     pieces: list[bytes] = []
     size = received = 0
-    while piece := raw.read(_PIECE, decode_content=False):
+    while piece := raw.read(2**16, decode_content=False):
         received += len(piece)
         if unpacker:
             # What follows the end would be gathered, and copied for each piece of it.
@@ -126,19 +133,19 @@ def unpack_body(raw: Any) -> bytes:
     return content
 
 
-def _finite(text: str) -> float | None:
+def _parse_float(text: str) -> float | None:
     value = float(text)
     return value if math.isfinite(value) else None
 
 
-_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _name: None)
+_JSON = json.JSONDecoder(parse_float=_parse_float, parse_constant=lambda _name: None)
 
 
-def _decoded(content: bytes) -> Any:
-    """The JSON of a body, whatever encoding a header claims, with null for numbers that JSON does not have.
+def _decode(content: bytes) -> Any:
+    """Decode JSON as UTF-8, whatever a header claims, with None for numbers that JSON does not have.
 
-    A byte of text may take four where one character of it does, and is there twice at the end, in the whole text and in
-    its string; a value takes up to 240 bytes beside its text. So no answer costs more than twelve times
+    Memory: a byte of text may take four where one of its characters does, and is there twice at the end, in the whole
+    text and in its string; a value takes up to 240 bytes beside its text. So no response costs more than twelve times
     :data:`MAX_RESPONSE_BYTES`.
     """
     text = content.strip().decode("utf-8-sig", "replace")
@@ -146,34 +153,106 @@ def _decoded(content: bytes) -> Any:
 
 
 def _check_values(content: bytes) -> None:
-    """ValueError where a JSON text may have too many values: a list of two bytes takes fifty when it is decoded."""
-    if _starts_of_values(content) <= MAX_VALUES:
+    """Raise ValueError if a JSON text may have too many values: a list of two bytes takes fifty when it is decoded."""
+    if _count_value_starts(content) <= MAX_VALUES:
         return
-    # Texts may have as many commas as they like.
+    # Strings may have any number of commas.
     bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
-    if bare.count(b'"') > 4 * MAX_VALUES or sum(map(_starts_of_values, bare.split(b'"')[::2])) > MAX_VALUES:
+    if bare.count(b'"') > 4 * MAX_VALUES or sum(map(_count_value_starts, bare.split(b'"')[::2])) > MAX_VALUES:
         raise ValueError(f"it has more than {MAX_VALUES} values")
 
 
-def _starts_of_values(content: bytes) -> int:
-    # Takes as long whatever there is, which counting each of them does not.
+def _count_value_starts(content: bytes) -> int:
+    # Takes the same time for any content, unlike counting each character.
     return len(content) - len(content.translate(None, b",[{"))
 
 
 def parse_http_date(text: str | None) -> float | None:
-    """The time of a header in seconds since the epoch, or None where there is none."""
+    """Return the time of a header in seconds since the epoch, or None if there is none."""
     try:
-        # What is cut would be read as well, as another minute.
+        # The library reads a cut one as another minute.
         return parsedate_to_datetime(text).timestamp() if text and _WHOLE_TIME.fullmatch(text.strip()) else None
     except (TypeError, ValueError):
         return None
 
 
-def _seconds(retry_after: str | None, date: str | None) -> float | None:
-    """The pause that Retry-After asks for, in either of its forms; None where that is no pause at all."""
+def _parse_retry_after(retry_after: str | None, date: str | None) -> float | None:
+    """Return the pause that Retry-After asks for, in either of its forms; None if it is no pause."""
     try:
         seconds = float(retry_after or "nan")
     except ValueError:
         until, now = parse_http_date(retry_after), parse_http_date(date)
         seconds = math.nan if until is None else until - (time.time() if now is None else now)
-    return min(max(seconds, _SHORTEST_PAUSE), _LONGEST_PAUSE) if seconds > 0 else None
+    return min(max(seconds, _MIN_PAUSE), _MAX_PAUSE) if seconds > 0 else None
+
+
+class _Offset:
+    """Bound, in seconds, by how much another clock is ahead of this one."""
+
+    def __init__(self) -> None:
+        self.least, self.most = -math.inf, math.inf
+
+    def narrow(self, shown: float, precision: float, sent: float, arrived: float) -> None:
+        """Add a reading.
+
+        Args:
+            shown: seconds since the epoch by that clock; its time was up to ``precision`` later.
+            sent, arrived: local times of the request and of its response, between which the clock showed that.
+        """
+        if abs(shown - sent) <= _MAX_OFFSET:
+            self.least = max(self.least, shown - arrived)
+            self.most = min(self.most, shown + precision - sent)
+
+    @property
+    def is_known(self) -> bool:
+        """Return True if there are readings, and one offset fits all of them."""
+        return math.isfinite(self.least) and self.least <= self.most + _TOLERANCE
+
+
+class WorkspaceClock:
+    """Estimate the workspace's time from its responses; threads may share one.
+
+    The row of a submit states when the command was added, by the clock that all rows go by. Until there is one, the
+    ``Date`` header counts: some workspaces send none, and a proxy sends its own.
+    """
+
+    def __init__(self) -> None:
+        self._by_rows, self._by_dates = _Offset(), _Offset()
+        self._lock = threading.Lock()
+
+    def observe_date(self, shown: float, sent: float, arrived: float) -> None:
+        """Add the Date of a response, which is cut to whole seconds."""
+        with self._lock:
+            self._by_dates.narrow(shown, 1.0, sent, arrived)
+
+    def observe_row(self, added_at: datetime, sent: float, arrived: float) -> None:
+        """Add the time at which the workspace stored a submit."""
+        shown = added_at.timestamp()
+        with self._lock:
+            self._by_rows.narrow(shown, last_moment(added_at).timestamp() - shown, sent, arrived)
+
+    def observe_past(self, moment: datetime, local: float) -> None:
+        """Add a moment that had passed in the workspace at this local time; only a Date can contradict it."""
+        with self._lock:
+            if math.isfinite(self._by_dates.least):
+                self._by_dates.narrow(moment.timestamp(), math.inf, local, local)
+
+    def timestamp_at(self, local: float) -> float:
+        """Convert a local time to the earliest that the workspace can have shown, in seconds since the epoch."""
+        least = self._offset.least
+        return local + (least if math.isfinite(least) else 0.0)
+
+    def datetime_at(self, local: float) -> datetime:
+        return datetime.fromtimestamp(self.timestamp_at(local), timezone.utc)
+
+    def now(self) -> datetime:
+        return self.datetime_at(time.time())
+
+    @property
+    def is_known(self) -> bool:
+        """Return True if responses state the time and do not contradict each other."""
+        return self._offset.is_known
+
+    @property
+    def _offset(self) -> _Offset:
+        return self._by_rows if math.isfinite(self._by_rows.least) else self._by_dates

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import WorkspaceClock
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import WorkspaceClock
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_same_time, parse_time
 
 #: Local time at which requests are sent, in whole seconds since the epoch; each is answered after half a second.

@@ -38,7 +38,7 @@ class Workspace:
         return self._answer(query)
 
     def pages(self, ordering: str | None = None, whole: bool = True) -> list[_lists.Page]:
-        return list(_lists.pages(self.get, LIST, {"ordering": ordering} if ordering else None, whole))
+        return list(_lists.read_pages(self.get, LIST, {"ordering": ordering} if ordering else None, whole))
 
     def ids(self, ordering: str | None = None) -> list[Any]:
         return [row.get("id") for page in self.pages(ordering) for row in page.rows]
