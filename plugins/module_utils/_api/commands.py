@@ -159,13 +159,8 @@ class Match:
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Match:
         """Match the commands that are the same as one submitted with this body."""
-        return cls(
-            server_id=body["server"],
-            line=body["line"],
-            shell=body["shell"],
-            username=body.get("username") or None,
-            groupname=body.get("groupname") or None,
-        )
+        account = (body.get(name) or None for name in ("username", "groupname"))
+        return cls(body["server"], body["line"], body["shell"], *account)
 
     def body(self) -> dict[str, Any]:
         """Return the body that submits such a command, to be run at once."""
@@ -281,7 +276,7 @@ def list_server_commands(
 
 def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
     """List the commands of some servers that may be pending, and others; see :func:`list_server_commands`."""
-    commands = _walk_whole_list(client, server_ids)
+    commands = _walk_whole_list(client, server_ids, NEWEST_FIRST, None)
     if commands is not None:
         return commands
     return [
@@ -293,11 +288,9 @@ def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
 
 def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
     """List the commands of some servers that are scheduled for a time, and others; see :func:`list_server_commands`."""
-    wanted = frozenset(server_ids)
-    if len(wanted) > 1 and time > client.clock.now() + _CERTAIN_FUTURE:
-        commands = _walk_future(client, wanted, time)
-        if commands is not None:
-            return commands
+    commands = _walk_future(client, frozenset(server_ids), time)
+    if commands is not None:
+        return commands
     return list_server_commands(
         client,
         server_ids,
@@ -306,47 +299,36 @@ def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime
     )
 
 
-def list_ended_within(client: Client, server_ids: Sequence[str], seconds: float) -> Iterator[Command]:
-    """List the commands of some servers that ended within so many seconds; see :func:`list_server_commands`.
+def find_latest_ended(
+    client: Client, matches: Iterable[Match], seconds: float, accept: Callable[[Command], Command | None]
+) -> dict[Match, Command]:
+    """Find the accepted command that ended last, within so many seconds, for each match with a server and line.
 
     A command that waited or ran for more than half an hour must have been due no earlier than half an hour before
     that. In lists of 2024, which do not state when a command was due, that is when it was submitted.
-    None is listed if the workspace's clock is not known.
-    """
-
-    def since() -> datetime:
-        # The first response tells the offset between both clocks.
-        return client.clock.now() - timedelta(seconds=seconds)
-
-    def is_older(command: Command) -> bool:
-        due = command.scheduled_at or command.added_at
-        return not client.clock.is_known or (due is not None and due < since() - _LONGEST_RUN)
-
-    commands = list_server_commands(client, server_ids, LATEST_DUE_FIRST, is_older)
-    earliest = since()
-    return (command for command in commands if client.clock.is_known and command.end and command.end >= earliest)
-
-
-def find_latest_ended(
-    client: Client,
-    matches: Iterable[Match],
-    seconds: float,
-    accept: Callable[[Command], Command | None],
-) -> dict[Match, Command]:
-    """Find the accepted command that ended last for each match with a server and line; see :func:`list_ended_within`.
+    None is found if the workspace's clock is not known.
 
     Args:
         accept: returns the command, perhaps with more of it known, or None to reject it.
     """
+
+    def is_older(command: Command) -> bool:
+        due = command.scheduled_at or command.added_at
+        # The first response tells the offset between both clocks.
+        since = client.clock.now() - timedelta(seconds=seconds)
+        return not client.clock.is_known or (due is not None and due < since - _LONGEST_RUN)
+
     by_line: dict[tuple[str | None, str], list[Match]] = {}
     for match in matches:
         by_line.setdefault((match.server_id, (match.line or "").strip()), []).append(match)
-    latest: dict[Match, Command] = {}
     ids = list(dict.fromkeys(str(server_id) for server_id, _line in by_line))
-    for command in list_ended_within(client, ids, seconds):
+    commands = list_server_commands(client, ids, LATEST_DUE_FIRST, is_older)
+    since = client.clock.now() - timedelta(seconds=seconds)
+    latest: dict[Match, Command] = {}
+    for command in commands if client.clock.is_known else ():
         alike = by_line.get((command.server.id, command.line.strip()), ())
         fitting = [match for match in alike if match.matches(command)]
-        accepted = accept(command) if fitting else None
+        accepted = accept(command) if fitting and command.end and command.end >= since else None
         if accepted is None:
             continue
         for match in fitting:
@@ -361,10 +343,7 @@ def end_sort_key(command: Command) -> datetime:
 
 
 def _walk_whole_list(
-    client: Client,
-    server_ids: Sequence[str],
-    ordering: str = NEWEST_FIRST,
-    ends: Callable[[Command], bool] | None = None,
+    client: Client, server_ids: Sequence[str], ordering: str, ends: Callable[[Command], bool] | None
 ) -> list[Command] | None:
     """Read the commands of several servers from the list of all; None if a list for each server is better."""
     wanted = frozenset(server_ids)
@@ -405,6 +384,8 @@ def _parse_page(client: Client, page: Page) -> list[Command]:
 
 def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
     """Read the scheduled commands; None if the list is long, its filter ignored, or the time not surely to come."""
+    if len(wanted) < 2 or time <= client.clock.now() + _CERTAIN_FUTURE:
+        return None
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
     with contextlib.suppress(IncompleteList):
@@ -424,8 +405,8 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
 
 
 def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
-    pages = client.pages(COMMANDS_PATH, {"ordering": ordering, "server": server_id}, whole=True)
     try:
+        pages = client.pages(COMMANDS_PATH, {"ordering": ordering, "server": server_id}, whole=True)
         rows = (command for page in pages for command in _parse_page(client, page))
         commands = list(takewhile(lambda command: not ends(command), rows))
     except IncompleteList:

@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can go wrong, each error able to render itself for a user.
+"""Define the errors of the collection, their sentences for the user, and the parser of the API's error bodies.
 
-The codes and what they mean are those of the published API page and of the official clients;
-they are compared without regard to case, since the page prints them in upper case and the
-clients read them in lower case.
+The codes are those of the published API page and of the official clients, compared without regard to case.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ _NO_RECORD = "There is no such record, or the token may not see it. Check the na
 _NOT_A_USER = "The workspace asks for multi-factor authentication. Use an API or service token."
 _NO_WORKSPACE = "This does not speak JSON as an Alpacon workspace does. Check url."
 
-#: code -> what it means and what to do about it.
+#: Code -> cause and remedy.
 SENTENCES: dict[str, str] = {
     "api_cursor_expired": "The listing took too long and its cursor expired. Run the task again.",
     "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
@@ -98,14 +96,14 @@ SENTENCES: dict[str, str] = {
 }
 
 _ACCOUNT_FIELDS = ("username", "groupname")
-#: What workspaces say of an account that they do not know, where they name no field.
+#: The text of an unknown account if no field is named.
 _ACCOUNT_WORDS = re.compile("username or groupname is not registered", re.I)
 _NO_ACCOUNT = (
     "The workspace does not know this username or groupname, or the token may not use it. Register it there, or give"
     " another one: username and groupname, over the connection become_user, ansible_user and alpacon_groupname."
 )
 
-#: Code and the field that it blames -> a sentence that says more than that of the code alone.
+#: Code and blamed field -> a sentence that says more than that of the code alone.
 _SENTENCES_OF_FIELDS = {
     ("invalid_command", "server"): (
         "There is no server of that id, or the token may not see it. Check the UUID. If an inventory has it from a"
@@ -114,7 +112,7 @@ _SENTENCES_OF_FIELDS = {
     **{("invalid_command", field): _NO_ACCOUNT for field in _ACCOUNT_FIELDS},
 }
 
-#: What the servers of 2024 say in words, and the code that today's servers give for it.
+#: Texts of the servers of 2024, and the code of today's servers for each.
 _WORDS = (
     (re.compile(r"already been sent", re.I), "event_command_already_sent"),
     (re.compile(r"server is not connected", re.I), "server_not_connected"),
@@ -123,14 +121,14 @@ _WORDS = (
     (re.compile(r"you do not have permission to perform this action", re.I), "forbidden"),
 )
 
-#: Codes that the API documents by what all of a kind have in common.
+#: Codes that the API documents by a pattern.
 _CODES_ALIKE = re.compile(r"user_username_\w+|\w+_limit_exceeded")
-#: Fields of requests, which only the validation of a workspace blames: by name, each with a list of what is wrong.
+#: Fields of requests; only the validation of a workspace blames them.
 _FIELDS = re.compile(
     "allowed_groups|data|description|env|expires_at|groupname|groups|line|name|non_field_errors|platform|purpose"
     "|requested_by|run_after|scheduled_at|server|shell|tags|username|work_session"
 )
-#: What Django REST framework says by itself, in place of handling a request: status and words.
+#: Status and text of errors that Django REST framework raises by itself.
 _FRAMEWORK_WORDS = re.compile(
     r"400 (JSON parse error|Malformed request).*"
     r"|40[13] (Authentication credentials were not provided|Incorrect authentication credentials|Invalid token)\."
@@ -147,32 +145,40 @@ _REQUEST_TOO_LARGE = (
     " there; for nginx, client_max_body_size 8m is enough."
 )
 
-#: What an answer says that a plan of the workspace stands behind, whatever its code.
+#: The text of a refusal by the plan of the workspace, with any code.
 _GATE_PLAN = re.compile(r"\bgate: plan\b")
-#: With a code, a workspace refuses a token that it knows.
+#: Status -> the code with its sentence if the body states nothing.
+_CODES_OF_STATUSES = {
+    401: "auth_authentication_failed",
+    402: "workspace_extension_plan_required",
+    403: "forbidden",
+    404: "not_found",
+    429: "api_rate_limited",
+}
+_REFUSED = "The server refused the request."
+#: A 401 with a code refuses a known token.
 _CODE_ALONE = "The workspace refuses this, and says why in a code alone."
 
+#: How much of an error is shown: characters of a page, then characters, entries and levels of JSON.
 _SHOWN_BODY = 200
-#: How much of what an error says in JSON is shown: characters, entries and levels.
 _SHOWN_WORDS, _SHOWN_ITEMS, _SHOWN_DEPTH = 4000, 100, 8
 
-#: Controls of terminals, and characters that turn around or end the line they stand in.
+#: Controls of terminals, and characters that reverse or end a line.
 _UNPRINTABLE = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
 )
 
-
-#: Statuses that say that the token may not read something, which is no reason to give up.
+#: Statuses that the token gets for what it may not read.
 NO_ACCESS_STATUSES = (403, 404)
 
 
 def clean(text: Any) -> str:
-    """A text that a terminal shows and does not obey: tabs and line breaks stay, other controls come as escapes."""
+    """Escape what a terminal obeys, except tabs and line breaks."""
     return _UNPRINTABLE.sub(lambda found: _escape(found[0]), str(text).replace("\r\n", "\n"))
 
 
 def clean_line(text: Any) -> str:
-    """A text in one line that a terminal shows and does not obey."""
+    """Escape what a terminal obeys, and line breaks."""
     return clean(text).replace("\n", "\\n")
 
 
@@ -195,7 +201,7 @@ class AlpaconError(Exception):
 
 
 class UsageError(AlpaconError):
-    """A bad option, found before anything is written: which one, what is wrong, what would be right."""
+    """Refuse a bad option before anything is written, with a remedy."""
 
     def __init__(self, option: str, problem: str, remedy: str = "") -> None:
         self.option = option
@@ -207,26 +213,22 @@ class UsageError(AlpaconError):
 
 
 def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
-    """A remedy for a name that is not known: the closest of those that are, else another sentence."""
+    """Suggest the closest known name, else return another sentence."""
     close = get_close_matches(str(name), list(known))
     return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
 
 
 def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
-    """What nobody has thought of costs the commands that it concerns, not the ids of all.
-
-    Args:
-        no_log: whether only the kind of the error is told, since its text may quote what was answered.
-    """
+    """Report a bug for the commands that it concerns; with C(no_log) without its text, which may quote a response."""
     return AlpaconError(f"An answer could not be dealt with: {type(error).__name__ if no_log else repr(error):.200}")
 
 
 class RunIsOver(Exception):
-    """The run that a task is part of has ended without it: nothing more may be written, and nobody takes a result."""
+    """The run of a task has ended without it: nothing more may be written."""
 
 
 class MissingLibrary(AlpaconError):
-    """A Python library that is needed and not installed."""
+    """A required Python library is not installed."""
 
 
 class ConnectionFailed(AlpaconError):
@@ -234,19 +236,19 @@ class ConnectionFailed(AlpaconError):
 
 
 class TimeHasPassed(AlpaconError):
-    """The time at which a command was to run had passed before it could be submitted, so nothing was sent."""
+    """The scheduled time had passed before the submit, so nothing was sent."""
 
 
 class UntrustedCertificate(ConnectionFailed):
-    """The server's certificate is not trusted, which no repetition changes."""
+    """The server's certificate or TLS is not trusted; a retry does not help."""
 
 
 class WorkspaceDown(ConnectionFailed):
-    """An outage of the workspace has lasted too long, so nothing was sent.
+    """An outage has lasted too long, so nothing was sent.
 
     Args:
-        seconds: since when it lasts.
-        cause: the latest answer, or the lack of one.
+        seconds: how long it has lasted.
+        cause: the latest error.
     """
 
     def __init__(self, seconds: float, cause: AlpaconError) -> None:
@@ -255,11 +257,11 @@ class WorkspaceDown(ConnectionFailed):
 
 
 class LostResponse(AlpaconError):
-    """A request went out and no answer of the workspace came back: it may have taken effect.
+    """A request was sent and the workspace's response did not arrive: it may have taken effect.
 
     Attributes:
-        others: ids of commands that the answer names and that were not asked for.
-        status: the HTTP status of what a gateway answered in its place, or None.
+        others: IDs of other commands that the response names.
+        status: the HTTP status of a gateway's response, or None.
     """
 
     others: tuple[str, ...] = ()
@@ -267,10 +269,10 @@ class LostResponse(AlpaconError):
 
 
 class UnknownEndpoint(LostResponse):
-    """The workspace does not know an address, which says nothing of a record and does not change."""
+    """The workspace does not know an address, which says nothing of a record; a retry does not help."""
 
 
-#: What a workspace of 2024 says by not knowing the addresses of registration tokens.
+#: For workspaces of 2024, which do not know the addresses of registration tokens.
 NO_REGISTRATION = (
     "This workspace has no registration by token, as older ones have none, so nothing was registered or changed."
     " Add servers to it as its own documentation says."
@@ -278,16 +280,15 @@ NO_REGISTRATION = (
 
 
 class UnreadableRow(AlpaconError):
-    """A record of an answer whose id is not a UUID, or that is no record at all."""
+    """A row is no record, or its ID is not a UUID."""
 
 
 class IncompleteList(AlpaconError):
-    """A list of which not all rows came, however often it was read.
+    """Rows of a list are missing after every reading.
 
     Args:
-        path: of the list, without the workspace's address.
         came: how many different rows came.
-        count: how many the list has, as it says.
+        count: how many rows the list has by its own count.
     """
 
     def __init__(self, path: str, came: int, count: int | None) -> None:
@@ -306,19 +307,17 @@ class IncompleteList(AlpaconError):
 
 
 class ApiError(AlpaconError):
-    """An answer that states an error.
+    """A response states an error.
 
     Args:
-        method, path: the request, without the workspace's address.
-        status: the HTTP status.
-        code: the error code in lower case, empty where the body states none.
-        text: what the body says in words.
-        retry_after: seconds that the server asks to wait, or None.
-        stated: whether the answer is the API's own, so that it certainly refuses the request: JSON with a code that
-            is known, or as servers of 2024 answer. Anything else may come from a gateway, after the request was
-            carried out.
+        code: the error code in lower case, empty if the body states none.
+        text: the body's message.
+        retry_after: seconds that the server asks to wait.
+        stated: whether the response is the API's own, so that it certainly refuses the request: JSON with a known
+            code, or as servers of 2024 answer. Anything else may come from a gateway, after the request was carried
+            out.
         source: the field that the body blames.
-        quoted: whether the error says what the body does in words, which may repeat the line of a command.
+        quoted: whether the error includes the text, which may repeat the line of a command.
     """
 
     def __init__(
@@ -344,9 +343,9 @@ class ApiError(AlpaconError):
         self.details = {"error": {"status": status, "code": code or None, "message": text}}
         self._quoted = quoted
         self._account = ""
-        super().__init__(self._render())
+        super().__init__(self._format())
 
-    def _render(self) -> str:
+    def _format(self) -> str:
         known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
         if not known and _GATE_PLAN.search(self.text):
             known = SENTENCES["workspace_extension_plan_required"]
@@ -356,94 +355,72 @@ class ApiError(AlpaconError):
             known, text = known or _REQUEST_TOO_LARGE, text if self.stated else ""
         parts = [known, text, self._account if self._quoted else ""]
         if not any(parts):
-            parts = [_CODE_ALONE if self.status == 401 and self.code else _sentence_for_status(self.status)]
+            default = "The workspace, or a proxy in front of it, failed." if self.status >= 500 else _REFUSED
+            by_status = SENTENCES.get(_CODES_OF_STATUSES.get(self.status, ""), default)
+            parts = [_CODE_ALONE if self.status == 401 and self.code else by_status]
         said = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
         return f"{said} [{self.method} {self.path}: HTTP {self.status}{code}]"
 
     def name_account(self, names: Mapping[str, Any]) -> None:
-        """Name the account that the workspace may not know, of a command that it refused.
-
-        Args:
-            names: the command as it was submitted.
-        """
+        """Add the account of a refused command, given its body, if that may be the cause."""
         given = [f"{field} {names[field]}" for field in _ACCOUNT_FIELDS if names.get(field)]
         if given and (self.refuses_account or _ACCOUNT_WORDS.search(self.text)):
             self._account = f"The command names {' and '.join(given)}."
-            self.args = (self._render(),)
+            self.args = (self._format(),)
 
     @property
     def refuses_account(self) -> bool:
-        """Whether a command was refused for the account that it names."""
         return self.code == "invalid_command" and self.source in _ACCOUNT_FIELDS
 
     @property
     def is_unexplained(self) -> bool:
-        """Return True for a 401 or 403 that no known code explains: a workspace without its database says that, too."""
-        # Servers of 2024 have no codes: this one stands for words that they say in both cases.
+        """Return True for a 401 or 403 without a known code, which a workspace without its database answers too."""
+        # Servers of 2024 have no codes: this one stands for a text that they send in both cases.
         is_ambiguous = self.status == 403 and self.code == "auth_authentication_failed"
         return self.status in (401, 403) and (is_ambiguous or not self.stated or not self.code)
 
     @property
     def refuses_token(self) -> bool:
-        """Whether every further request with this token would be refused as well, which no page of a proxy says."""
+        """Return True if the workspace, not a proxy, would refuse every further request with this token."""
         refused = self.status == 401 and (self.stated or not self.text)
         return refused or self.code == "auth_authentication_failed"
 
 
 class NotCancellable(ApiError):
-    """A cancel that is refused while its command is held: nothing says that it was delivered, and it may still run.
-
-    Args:
-        refused: what the workspace answered.
-        held: the command's status.
-    """
+    """A cancel is refused while the command is held in some status: it may still run."""
 
     def __init__(self, refused: ApiError, held: str) -> None:
         self.held = held
         super().__init__(refused.method, refused.path, refused.status, refused.code, refused.text)
 
-    def _render(self) -> str:
+    def _format(self) -> str:
         return (
             f"The workspace does not let the command be cancelled while it is {self.held}. It may still run."
             f" [{self.method} {self.path}: HTTP {self.status}]"
         )
 
 
-def _sentence_for_status(status: int) -> str:
-    if status == 401:
-        return SENTENCES["auth_authentication_failed"]
-    if status == 403:
-        return SENTENCES["forbidden"]
-    if status == 402:
-        return SENTENCES["workspace_extension_plan_required"]
-    if status == 404:
-        return SENTENCES["not_found"]
-    if status == 429:
-        return SENTENCES["api_rate_limited"]
-    if status >= 500:
-        return "The workspace, or a proxy in front of it, failed."
-    return "The server refused the request."
-
-
 def error_from_body(
     method: str, path: str, status: int, body: Any, retry_after: float | None = None, quoted: bool = True
 ) -> ApiError:
-    """Read an error out of any body shape that the API is known to send.
+    """Build an error from any body that the API is known to send.
 
-    ``body`` is the decoded JSON, or the text of a body that is not JSON (a page of a proxy, say).
     Shapes: ``{"code", "source"}``, ``{"detail"}``, ``{"<field>": [...]}``, ``{"non_field_errors": [...]}``,
     ``{"field_errors": {path: [{code, message}]}}``, a list, HTML or nothing.
+
+    Args:
+        body: the decoded JSON, or the text of another body.
     """
     code, text = "", ""
     if isinstance(body, Mapping):
         code = clean(body["code"]).lower() if isinstance(body.get("code"), str) else ""
-        text = "; ".join(_words_of(body))
+        text = "; ".join(_collect_texts(body))
     elif isinstance(body, list):
-        text = "; ".join(_flat(item) for item in body[:_SHOWN_ITEMS])
+        text = "; ".join(_flatten(item) for item in body[:_SHOWN_ITEMS])
     elif body:
         text = " ".join(re.sub(r"<[^<>]*>", " ", str(body)).split())[:_SHOWN_BODY]
-    stated = isinstance(body, Mapping) and _is_own(status, code, body)
+    stated = isinstance(body, Mapping) and _is_from_api(status, code, body)
     if stated and not code:
         code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
     text = clean(text)[:_SHOWN_WORDS]
@@ -451,10 +428,10 @@ def error_from_body(
     return ApiError(method, path, status, code, text, retry_after, stated, source, quoted)
 
 
-def _is_own(status: int, code: str, body: Mapping[str, Any]) -> bool:
-    """Return whether only a workspace answers so: a code that is known, or what the server of 2024 was seen to say."""
+def _is_from_api(status: int, code: str, body: Mapping[str, Any]) -> bool:
+    """Return True for a known code, and for errors that the server of 2024 was seen to send."""
     if status >= 500:
-        # Others are given up after a part of the work, perhaps all of it.
+        # Others may fail after the work is done.
         return (status, code) == (503, "server_not_connected")
     if code:
         return code in SENTENCES or bool(_CODES_ALIKE.fullmatch(code))
@@ -462,35 +439,36 @@ def _is_own(status: int, code: str, body: Mapping[str, Any]) -> bool:
         return bool(_FRAMEWORK_WORDS.fullmatch(f"{status} {body['detail']}"))
     if status == 402:
         return body.get("gate") == "plan"
-    return status == 400 and bool(body) and all(_blames(field, said) for field, said in body.items())
+    return (
+        status == 400
+        and bool(body)
+        and all(_FIELDS.fullmatch(field) and isinstance(said, list) for field, said in body.items())
+        and all(isinstance(item, str) for said in body.values() for item in said)
+    )
 
 
-def _blames(field: str, said: Any) -> bool:
-    return bool(_FIELDS.fullmatch(field)) and isinstance(said, list) and all(isinstance(item, str) for item in said)
-
-
-def _words_of(body: Mapping[str, Any]) -> list[str]:
+def _collect_texts(body: Mapping[str, Any]) -> list[str]:
     words = []
     for key, value in islice(body.items(), _SHOWN_ITEMS):
         if key in ("code", "status", "status_code"):
             continue
         if key == "field_errors" and isinstance(value, Mapping):
-            words += [f"{path}: {_flat(errors)}" for path, errors in value.items()]
+            words += [f"{path}: {_flatten(errors)}" for path, errors in value.items()]
         elif key in ("detail", "message", "non_field_errors", "error"):
-            words.append(_flat(value))
+            words.append(_flatten(value))
         elif value not in (None, "", [], {}):
-            words.append(f"{key}: {_flat(value)}")
+            words.append(f"{key}: {_flatten(value)}")
     return words
 
 
-def _flat(value: Any, depth: int = 0) -> str:
+def _flatten(value: Any, depth: int = 0) -> str:
     if depth > _SHOWN_DEPTH:
         return "..."
     if isinstance(value, Mapping):
         said = value.get("message") or value.get("code")
         if said:
-            return _flat(said, depth + 1)
-        return ", ".join(f"{key}: {_flat(item, depth + 1)}" for key, item in islice(value.items(), _SHOWN_ITEMS))
+            return _flatten(said, depth + 1)
+        return ", ".join(f"{key}: {_flatten(item, depth + 1)}" for key, item in islice(value.items(), _SHOWN_ITEMS))
     if isinstance(value, list):
-        return " ".join(_flat(item, depth + 1) for item in value[:_SHOWN_ITEMS])
+        return " ".join(_flatten(item, depth + 1) for item in value[:_SHOWN_ITEMS])
     return str(value)

@@ -2,87 +2,72 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lists of the API, page by page, and whether all of a list came.
+"""Read lists page by page in any form of paging, and check that all rows came.
 
-What can go wrong while a list is read, since nothing holds it still:
+Lists change while they are read:
 
-- rows that tie in its order come in another order for each page, so that some come twice and others never;
+- rows that tie in the order come in another order on each page, so that some come twice and others never;
 - rows that are added in front shift the rest back, so that some come twice;
-- rows that leave in front shift the rest forward, so that some never come; where others join behind them, the count
-  does not tell.
+- rows that leave in front shift the rest forward, so that some never come; if others join at the end, the count stays.
 
-So whoever needs all of a list has it checked. Newest first, no row joins behind another, and the count tells what left:
-where it shrinks, the page before is read again. In any other order a page begins with the last row of the page before,
-which shows that nothing is missing between them. A list is read again, in pages of another size, where rows came twice
-that nothing explains, or fewer than its count says; in an order in which rows tie that would help little, and it fails.
+Newest first, no row joins at the end, so the count shows what left: if it shrinks, the page before is read again.
+In any other order each page begins with the last row of the page before, which proves that there is no gap. If rows
+came twice without such a cause, or fewer came than the count says, the list is read again in pages of another size;
+in an order in which rows tie, that would help little, so the list fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
 from .errors import ApiError, IncompleteList, LostResponse
 
-#: Rows on a page, as many as the API gives.
+#: The most rows that the API gives on a page.
 PAGE_SIZE = 100
-
-#: Sizes of the pages of each reading: where others end, two rows that tie stand on one page.
+#: The page size of each reading: two rows that tie over a page boundary stand on one page in the next reading.
 _SIZES = (PAGE_SIZE, 97, 89)
-#: The order in which rows join at the front only.
+#: Rows join at the front only.
 NEWEST_FIRST = "-added_at"
-#: The latest schedule first, and newest first where that is the same. What joins is due from then on, so it joins in
-#: front of all that was due before; of that alone such a list is certain to come whole.
-#: Servers of 2024 do not order by schedule, and take the rest of it: newest first.
+#: The latest schedule first, then newest first. Rows join in front of all that was due before they joined; only that
+#: part of the list is certain to come whole. Servers of 2024 do not order by schedule, but by the rest: newest first.
 LATEST_DUE_FIRST = f"-scheduled_at,{NEWEST_FIRST}"
 _JOINED_IN_FRONT = (NEWEST_FIRST, LATEST_DUE_FIRST)
-#: Orders in which rows do not tie; lists of which none is asked for come by name.
+#: Orders in which no rows tie; without an order, lists come by name.
 _WITHOUT_TIES = (*_JOINED_IN_FRONT, "added_at", "name", "seq", None)
-#: By how many rows one reading goes back at the least, each time that rows left.
+#: The least number of rows to go back, each time that rows left during one reading.
 _STEPS_BACK = (1, 100, 200, 400, 800)
-#: How many pages in a row may bring nothing new.
-_STALE_PAGES = 3
-#: A paging that goes on for longer than this never ends.
-_MOST_PAGES = 5000
-#: A count beyond this is none.
-_MOST_ROWS = 10**9
+#: The most pages in a row without a new row, pages of a reading, and rows in a count.
+_STALE_PAGES, _MOST_PAGES, _MOST_ROWS = 3, 5000, 10**9
 _GONE = object()
+
+_Get = Callable[[str, Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list.
-
-    Attributes:
-        rows: those that had not come before.
-        count: how many rows the whole list has, where the server says so.
-    """
+    """Hold the rows of one page that had not come before, and the list's own count of all rows."""
 
     rows: list[dict[str, Any]]
     count: int | None = None
 
 
-def read_pages(
-    get: Callable[[str, Mapping[str, Any]], Any],
-    path: str,
-    params: Mapping[str, Any] | None,
-    whole: bool,
-) -> Iterator[Page]:
-    """Read a list page by page, whatever its paging: page numbers, URLs, cursors or a bare list. No row comes twice.
+def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bool) -> Iterator[Page]:
+    """Read a list page by page: page numbers, URLs, cursors or a bare list. No row comes twice.
 
     Args:
         get: reads a path with query parameters and returns its JSON.
         whole: whether all rows are needed, or all up to where the caller stops.
 
     Raises:
-        IncompleteList: not all rows came, or in an order in which rows tie that is not certain.
+        IncompleteList: rows are missing or, in an order in which rows tie, may be.
     """
     known: set[Any] = set()
     for size in _SIZES:
         reading = _Reading(get, path, {**(params or {}), "page_size": size}, known, whole)
-        yield from reading.pages()
+        yield from reading.read()
         if not whole or reading.is_whole:
             return
         if reading.ties or reading.never_ends:
@@ -90,109 +75,108 @@ def read_pages(
     raise IncompleteList(path, reading.came, reading.least)
 
 
+@dataclass
 class _Reading:
-    """One way through a list, from its first page to its last.
+    """Read a list once, from its first page to its last.
 
-    Args:
-        known: ids of the rows that came in this reading or in earlier ones.
-        checked: whether it matters that nothing is missed.
+    Attributes:
+        known: IDs of the rows that came in this reading or in earlier ones.
+        checked: whether gaps matter.
+        ties: whether rows tie in the order.
+        least: the smallest count that the list had meanwhile.
     """
 
-    def __init__(
-        self,
-        get: Callable[[str, Mapping[str, Any]], Any],
-        path: str,
-        query: dict[str, Any],
-        known: set[Any],
-        checked: bool,
-    ) -> None:
-        self._get = get
-        self._path = path
-        self._query = query
-        self._known = known
-        self._checked = checked
-        ordering = query.get("ordering")
+    get: _Get
+    path: str
+    query: dict[str, Any]
+    known: set[Any]
+    checked: bool
+    least: int | None = None
+    never_ends: bool = False
+    _nameless: int = 0
+    _count: int | None = None
+    # Positions in the list: the start of the requested page, the end of the page before, and the furthest end.
+    _start: int = 0
+    _end: int = 0
+    _furthest: int = 0
+    # Rows that came twice though they were requested once, and rows that joined.
+    _twice: int = 0
+    _grown: int = 0
+    _changed: bool = False
+    # In an order in which rows tie: the last row, and whether pages met at rows that do not state the field.
+    _last: Any = None
+    _guessed: bool = False
+    _stale: int = 0
+    _steps_back: int = 0
+    _cursors: set[str] = field(default_factory=set)
+    _broken: bool = False
+
+    def __post_init__(self) -> None:
+        ordering = self.query.get("ordering")
         self._joined_in_front = ordering in _JOINED_IN_FRONT
-        #: Whether rows tie in its order.
         self.ties = ordering not in _WITHOUT_TIES
-        #: Whether each page begins within the one before, as far as is known by now.
-        self._overlaps = checked and not self._joined_in_front
-        # In the first reading what was seen is what is known: one set of ids takes less memory than two.
-        self._seen: set[Any] = set() if known else known
-        self._nameless = 0
-        self._count: int | None = None
-        #: The smallest count that the list had meanwhile.
-        self.least: int | None = None
-        # Where in the list the page that is asked for begins, and the one before ended; and the furthest of these ends.
-        self._start = self._end = self._furthest = 0
-        # Rows that came twice without being asked for twice, and rows that joined.
-        self._twice = self._grown = 0
-        self._changed = False
-        # In an order in which rows tie: its field, the last row, and whether pages met at rows that do not state it.
         self._field = str(ordering).lstrip("-")
-        self._last: Any = None
-        self._guessed = False
-        self._stale = self._steps_back = 0
-        self._cursors: set[str] = set()
-        self._broken = False
-        self.never_ends = False
+        # Whether each page begins within the one before, as far as is known by now.
+        self._overlaps = self.checked and not self._joined_in_front
+        # The first reading has seen what is known: one set of IDs takes less memory than two.
+        self._seen: set[Any] = set() if self.known else self.known
 
     @property
     def came(self) -> int:
-        """How many different rows came."""
+        """Return how many different rows came."""
         return len(self._seen) + self._nameless
 
     @property
     def is_whole(self) -> bool:
-        """Whether no row was missed that was there all the time."""
+        """Return True if no row is missing that was there all the time."""
         needed = self.least if self._excuses else self._count
         return not self._broken and (needed is None or self.came >= needed)
 
     @property
     def _excuses(self) -> bool:
-        """Whether rows that joined meanwhile explain that some come twice, or do not come."""
+        """Return True if rows that joined explain that some came twice, or did not come."""
         return self._joined_in_front or (self._overlaps and not self._guessed)
 
-    def pages(self) -> Iterator[Page]:
-        """The pages; it ends early where it is certain that something was missed, or not certain that nothing was."""
-        query: dict[str, Any] | None = self._query
+    def read(self) -> Iterator[Page]:
+        """Yield the pages; end early if rows are missing, or may be in an order in which rows tie."""
+        query: dict[str, Any] | None = self.query
         for _number in range(_MOST_PAGES):
             if query is None:
                 return
-            body = self._body(query)
-            rows, count = ([], None) if body is _GONE else _rows_of(self._path, body)
-            shrunk = PAGE_SIZE if body is _GONE else self._note_count(count)
-            if self._checked and self._has_missed():
+            body = self._get_body(query)
+            rows, count = ([], None) if body is _GONE else _parse_rows(self.path, body)
+            shrunk = PAGE_SIZE if body is _GONE else self._update_count(count)
+            if self.checked and self._has_missed():
                 break
-            if self._overlaps and not self._fits(query, rows, count):
+            if self._overlaps and not self._has_size(query, rows, count):
                 self._overlaps, self._start = False, self._end
-            if self._checked and self._is_torn(rows, shrunk):
-                query = self._further_in_front(query, shrunk)
+            if self.checked and self._may_have_gap(rows, shrunk):
+                query = self._step_back(query, shrunk)
                 if query is None:
                     break
                 continue
             if body is _GONE:
                 return
-            fresh = self._take(rows)
-            if self._checked and self.ties and self._has_missed():
+            fresh = self._add_rows(rows)
+            if self.checked and self.ties and self._has_missed():
                 break
             yield Page(fresh, count)
-            query = self._following(query, body, len(rows)) if rows else None
+            query = self._next_query(query, body, len(rows)) if rows else None
         else:
             self.never_ends = True
         self._broken = True
 
-    def _body(self, query: Mapping[str, Any]) -> Any:
-        """The JSON of a page, or :data:`_GONE` where there is no such page any more."""
+    def _get_body(self, query: Mapping[str, Any]) -> Any:
+        """Return the JSON of a page, or :data:`_GONE` if that page does not exist any more."""
         try:
-            return self._get(self._path, query)
+            return self.get(self.path, query)
         except ApiError as error:
             if error.status == 404 and "page" in query:
                 return _GONE
             raise
 
-    def _note_count(self, count: int | None) -> int:
-        """Take down how long the list is now; by how much it shrank since the page before, less than 0 if it grew."""
+    def _update_count(self, count: int | None) -> int:
+        """Record the list's count and return by how much it shrank since the page before."""
         before, self._count = self._count, count
         if count is None:
             return 0
@@ -203,84 +187,82 @@ class _Reading:
         return -growth
 
     def _has_missed(self) -> bool:
-        """Whether more rows came twice than are explained, so that others may be missing."""
+        """Return True if more rows came twice than are explained, so that others may be missing."""
         if self._guessed:
             return self._twice != 0 or self._changed
         if self.ties or self._count is None or self._steps_back:
             return False
         return self._twice > (self._grown if self._excuses else 0)
 
-    def _fits(self, query: Mapping[str, Any], rows: list[Any], count: int | None) -> bool:
-        """Whether a page has the size that was asked for, rather than one that the workspace gives all its pages."""
+    def _has_size(self, query: Mapping[str, Any], rows: list[Any], count: int | None) -> bool:
+        """Return True if the page has the requested size, not one that the workspace gives all its pages."""
         size: int = query["page_size"]
         return len(rows) <= size if count is None else len(rows) == max(0, min(size, count - self._start))
 
-    def _is_torn(self, rows: list[Any], shrunk: int) -> bool:
-        """Whether rows may be missing between the page before and this one."""
+    def _may_have_gap(self, rows: list[Any], shrunk: int) -> bool:
+        """Return True if rows may be missing between the page before and this one."""
         if self.ties:
-            return self._start > 0 and not self._is_beyond_ties(rows)
+            return self._start > 0 and not self._begins_before_ties(rows)
         if 0 < self._start < self._end:
-            return not any(_identity(row) in self._seen for row in rows)
+            return not any(_get_id(row) in self._seen for row in rows)
         return shrunk > 0
 
-    def _is_beyond_ties(self, rows: list[Any]) -> bool:
-        """Whether this page begins in front of all rows that tie with the last one before, as far as rows tell."""
+    def _begins_before_ties(self, rows: list[Any]) -> bool:
+        """Return True if this page begins in front of all rows that tie with the last one before, as far as known."""
         first: Any = rows[0] if rows else None
         last = self._last
-        if self._overlaps and _identity(first) not in self._seen:
+        if self._overlaps and _get_id(first) not in self._seen:
             return False
         if self._overlaps and all(isinstance(row, dict) and self._field in row for row in (first, last)):
             return bool(first[self._field] != last[self._field])
         self._guessed = True
         return True
 
-    def _further_in_front(self, query: Mapping[str, Any], shrunk: int) -> dict[str, Any] | None:
-        """The query of a page that begins further in front, or None where there is none, or that helps no more."""
+    def _step_back(self, query: Mapping[str, Any], shrunk: int) -> dict[str, Any] | None:
+        """Return the query of a page further in front, or None if there is none or it would not help."""
         if self.ties or "page" not in query or self._steps_back == len(_STEPS_BACK):
             return None
-        # How many left is not known where others joined.
+        # The count does not show how many left if others joined.
         first = max(0, self._start - max(shrunk, _STEPS_BACK[self._steps_back]))
         self._count = None
         self._steps_back += 1
         if self._overlaps:
-            return self._beginning_by(first)
+            return self._query_from(first)
         size = max(1, self._start // max(1, query["page"] - 1))
         self._start = first // size * size
         return {**query, "page": first // size + 1}
 
-    def _beginning_by(self, first: int) -> dict[str, Any]:
-        """The query of the page that begins with this row, or one before it, and reaches furthest."""
-        sizes = range(self._query["page_size"], 0, -1)
+    def _query_from(self, first: int) -> dict[str, Any]:
+        """Return the query of the page that begins with this row, or one before it, and reaches furthest."""
+        sizes = range(self.query["page_size"], 0, -1)
         size = max(sizes, key=lambda size: first // size * size + size)
         self._start = first // size * size
-        return {**self._query, "page": first // size + 1, "page_size": size}
+        return {**self.query, "page": first // size + 1, "page_size": size}
 
-    def _take(self, rows: list[Any]) -> list[dict[str, Any]]:
-        """The rows that had not come before."""
+    def _add_rows(self, rows: list[Any]) -> list[dict[str, Any]]:
+        """Return the rows that had not come before."""
         before, fresh = self.came, []
         for row in rows:
-            identity = _identity(row)
+            identity = _get_id(row)
+            is_known = identity is not None and identity in self.known
             if identity is None:
                 self._nameless += 1
             else:
-                is_known = identity in self._known
                 self._seen.add(identity)
-                self._known.add(identity)
-                if is_known:
-                    continue
-            if isinstance(row, dict):
+                self.known.add(identity)
+            if isinstance(row, dict) and not is_known:
                 fresh.append(row)
-        new, asked_again = self.came - before, self._end - self._start
+        new, requested_again = self.came - before, self._end - self._start
         self._end, self._last = self._start + len(rows), rows[-1] if rows else None
         if self._end > self._furthest:
             self._furthest = self._end
-            self._twice += len(rows) - new - asked_again
+            self._twice += len(rows) - new - requested_again
             self._stale = 0 if new else self._stale + 1
         return fresh
 
-    def _following(self, query: Mapping[str, Any], body: Any, length: int) -> dict[str, Any] | None:
-        """The query of the next page, or None at the end."""
-        following = _next_query(query, body)
+    def _next_query(self, query: Mapping[str, Any], body: Any, length: int) -> dict[str, Any] | None:
+        """Return the query of the next page, or None at the end."""
+        following = _parse_next(query, body)
         if following is None or self._stale >= _STALE_PAGES:
             return None
         if "cursor" in following:
@@ -293,42 +275,39 @@ class _Reading:
             return None
         is_next = following.get("page") == query.get("page", 1) + 1
         if self._overlaps and is_next and length == query["page_size"] and not self._nameless:
-            return self._beginning_by(max(0, self._end - (2 if self.ties else 1)))
+            return self._query_from(max(0, self._end - (2 if self.ties else 1)))
         self._overlaps, self._start = False, self._end
         return following
 
 
-def _identity(row: Any) -> str | int | None:
+def _get_id(row: Any) -> str | int | None:
     identity = row.get("id") if isinstance(row, dict) else None
     return identity if isinstance(identity, (str, int)) else None
 
 
-def _rows_of(path: str, body: Any) -> tuple[list[Any], int | None]:
-    rows: Any = None
-    count: Any = None
+def _parse_rows(path: str, body: Any) -> tuple[list[Any], int | None]:
     if isinstance(body, list):
-        rows, count = body, len(body)
-    elif isinstance(body, dict):
-        rows, count = body.get("results"), body.get("count")
-    # Rows that cannot be read cost nothing but themselves; a page of nothing else is no list.
+        body = {"results": body, "count": len(body)}
+    rows, count = (body.get("results"), body.get("count")) if isinstance(body, dict) else (None, None)
+    # An unreadable row costs only itself; a page of nothing else is no list.
     if isinstance(rows, list) and (not rows or any(isinstance(row, dict) for row in rows)):
         is_stated = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MOST_ROWS
         return rows, count if is_stated else None
     raise LostResponse(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
 
 
-def _next_query(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
-    """The query of the page after this one, or None at the end.
+def _parse_next(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
+    """Return the query of the page after this one, or None at the end.
 
-    ``next`` is a page number, a URL of which only ``page`` or ``cursor`` is read, a cursor, or null, 0 or absent;
-    anything else ends the list.
+    ``next`` is a page number, a URL of which only ``page`` or ``cursor`` is read, or a cursor; anything else ends the
+    list.
     """
     following = body.get("next") if isinstance(body, dict) else None
     if isinstance(following, bool) or not isinstance(following, (int, float, str)) or not following:
         return None
     if isinstance(following, str) and not following.isdigit():
         try:
-            following.encode("utf-8")  # what cannot be sent is no cursor
+            following.encode("utf-8")  # a cursor can be sent
             inside = parse_qs(urlsplit(following).query)
         except ValueError:
             return None
@@ -340,5 +319,5 @@ def _next_query(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
         page = int(following)
     except (OverflowError, ValueError):
         return None
-    # A server that points backwards would keep us reading for ever.
+    # A server that points backwards would never end.
     return {**query, "page": page} if page > query.get("page", 1) else None

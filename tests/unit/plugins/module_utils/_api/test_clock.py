@@ -10,8 +10,8 @@ from datetime import datetime, timezone
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import WorkspaceClock
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_same_time, parse_time
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import WorkspaceClock
 
 #: Local time at which requests are sent, in whole seconds since the epoch; each is answered after half a second.
 SENT = 1_800_000_000.0

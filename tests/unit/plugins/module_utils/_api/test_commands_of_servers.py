@@ -17,7 +17,6 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     Match,
     find_latest_ended,
-    list_ended_within,
     list_pending,
     list_scheduled_for,
     list_server_commands,
@@ -137,7 +136,7 @@ def test_what_ended_within_a_minute_was_due_half_an_hour_before_that_at_the_earl
     ended: timedelta, waited: timedelta, is_found: bool
 ) -> None:
     row = over(NOW - MINUTE - waited, NOW - ended)
-    assert bool(list(list_ended_within(listing(row), [SERVER], 60))) is is_found
+    assert bool(find_latest_ended(listing(row), [Match(SERVER, "uptime")], 60, lambda command: command)) is is_found
 
 
 @pytest.mark.parametrize(("age", "count", "found"), [(DAY + SECOND, 100, 2), (DAY + SECOND, 101, 1), (DAY, 101, 2)])
