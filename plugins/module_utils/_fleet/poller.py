@@ -16,7 +16,7 @@ from .._api.commands import COMMANDS_PATH, find_command
 from .._api.errors import AlpaconError
 from .._api.lists import NEWEST_FIRST
 from .._api.outputs import Output, fetch_output, limit_output, parse_output
-from .._api.records import IN_PROGRESS, Command, parse_added_at, parse_row_id
+from .._api.records import IN_PROGRESS, Command, parse_row_id, parse_time
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import LONGEST_PAUSE, SHORTEST_PAUSE
@@ -266,7 +266,7 @@ def _note_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
 
 def _is_older(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
     """Whether all of these jobs, newest first, would have had to come before the end of these rows."""
-    last = parse_added_at(rows[-1]) if rows else None
+    last = parse_time(rows[-1].get("added_at")) if rows else None
     added = [job.known.added_at for job in jobs]
     return last is not None and all(time is not None and time > last for time in added)
 
