@@ -19,15 +19,8 @@ from .._api.outputs import fetch_newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
 from .._api.servers import query_servers
 from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
+from .pacing import PACING
 from .poller import poll_job
-
-#: A command that got no result for so long makes its server be asked, in seconds.
-_UNDER_WAY_TOO_LONG = 15.0
-#: The next question comes after so long, then after twice that, and so on, in seconds.
-_ASK_AGAIN, _ASK_AGAIN_AT_MOST = 60.0, 300.0
-#: An agent repeats its start report for 31 s, and meanwhile takes new commands: for so long a restart proves nothing,
-#: in seconds.
-_RESTART_GRACE = 35.0
 
 
 @dataclass
@@ -49,12 +42,12 @@ class ServerStates:
     """Asks after the servers of commands that stay where they are, and seldom, since each answer is a request.
 
     Args:
-        queued_too_long: a command that was not handed over for so long makes its server be asked, in seconds.
+        queued: a command that was not handed over for so long makes its server be asked, in seconds.
     """
 
-    def __init__(self, client: Client, queued_too_long: float) -> None:
+    def __init__(self, client: Client, queued: float) -> None:
         self._client = client
-        self._queued_too_long = queued_too_long
+        self._queued = queued
         #: Id of a command -> when its server is asked for next, in monotonic seconds, and the pause before that.
         self._asked: dict[str, tuple[float, float]] = {}
         #: Id of a command -> the restart of its server's agent.
@@ -65,8 +58,8 @@ class ServerStates:
         if command.id in self._asked:
             return now >= self._asked[command.id][0]
         if command.status == "queued":
-            return now >= since + self._queued_too_long
-        return command.status in IN_PROGRESS and now >= since + _UNDER_WAY_TOO_LONG
+            return now >= since + self._queued
+        return command.status in IN_PROGRESS and now >= since + PACING.running
 
     def refresh(self, jobs: Sequence[Job]) -> None:
         """Ask how the servers of these jobs are."""
@@ -111,15 +104,15 @@ class ServerStates:
         restart = self._restarts.get(command.id)
         if restart is None or restart.started_at != job.server.started_at:
             self._restarts[command.id] = _Restart(job.server.started_at, now, progress)
-            self._asked[command.id] = now + _RESTART_GRACE, _ASK_AGAIN
+            self._asked[command.id] = now + PACING.patience, PACING.ask_again
             return False
         restart.survived = restart.survived or restart.progress != progress
-        return not restart.survived and now >= restart.seen_at + _RESTART_GRACE
+        return not restart.survived and now >= restart.seen_at + PACING.patience
 
     def _ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
         for command in commands:
-            _due, pause = self._asked.get(command.id, (now, _ASK_AGAIN / 2))
-            pause = min(2 * pause, _ASK_AGAIN_AT_MOST)
+            _due, pause = self._asked.get(command.id, (now, PACING.ask_again / 2))
+            pause = min(2 * pause, PACING.ask_again_longest)
             self._asked[command.id] = now + pause, pause
         return self._states(command.server.id for command in commands if command.server.id)
 
@@ -172,13 +165,6 @@ def describe_offline(server: Server) -> str:
     return f"{server}, offline, last connected at {last_seen}" if last_seen else f"{server}, which is offline"
 
 
-#: Reads may lag behind writes: for so long a command that the workspace does not show is expected to become visible,
-#: one that was submitted or seen, and one of which only the id is known, in seconds.
-_VISIBLE_PATIENCE, _STRANGER_PATIENCE = 30.0, 10.0
-#: For so long an error may be the moment between an approval and the delivery, in seconds.
-_ERROR_PATIENCE = 60.0
-
-
 def complete(job: Job, limits: Limits) -> bool:
     """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
     command = job.known
@@ -201,13 +187,12 @@ def _may_pass(job: Job, limits: Limits) -> bool:
     # Who awaits a command by its id may have been told to, once it is approved.
     job.error_since = job.error_since or time.monotonic()
     is_waiting = not (job.body or command.handled_at or command.delivered_at)
-    return is_waiting and time.monotonic() - job.error_since < _ERROR_PATIENCE
+    return is_waiting and time.monotonic() - job.error_since < PACING.patience
 
 
 def is_missing_too_long(job: Job, now: float) -> bool:
     """Whether the workspace has not shown a command for so long, by monotonic seconds, that it never will."""
-    patience = _VISIBLE_PATIENCE if job.body or job.known.line else _STRANGER_PATIENCE
-    return bool(job.missing_since) and now - job.missing_since >= patience
+    return bool(job.missing_since) and now - job.missing_since >= PACING.patience
 
 
 def time_out(job: Job, limits: Limits) -> bool:

@@ -25,7 +25,7 @@ from . import completion
 from .completion import ServerStates, describe_offline, is_cut_off, may_be_restarted, waits_for
 from .jobs import Job, Limits, Outcome
 from .journal import Journal
-from .pacing import SHORTEST_PAUSE, Pacing, pause_at
+from .pacing import PACING, Pacing
 from .poller import OutputCollector, Poller
 from .run import Run
 from .sharing import Shared
@@ -102,16 +102,8 @@ class ProgressReporter:
 #: How many requests are under way at once.
 THREADS = 16
 
-#: While more commands than this are awaited, so many glances at the newest ones go before each look at all of them:
-#: older ones mostly end first.
-_MANY_COMMANDS, _NEWEST_POLLS = 4 * PAGE_SIZE, 3
-#: While commands are still being submitted and nothing waits for a free place, looks are this far apart, in seconds;
-#: with max_errors more often.
-_PAUSE_WHILE_SUBMITTING, _PAUSE_BEFORE_TOO_MANY = 20.0, 5.0
-#: No wait ends by a look that is older than this, in seconds.
-_OLD_POLL = 1.0
-#: Pause after a look that failed, in seconds.
-_PAUSE_AFTER_FAILURE = 5.0
+#: A list of more commands is long: its newest page is read more often than the rest.
+_LONG_LIST = 4 * PAGE_SIZE
 #: So long after their time, results are still waited for if the request budget is used up, in seconds: it is one of an
 #: hour.
 _BUDGET_PERIOD = 3600.0
@@ -137,7 +129,6 @@ class Fleet:
         run: the run that they are part of: what it has submitted, its journal, whether it still goes on.
         shared: what the workers of the run share; with it they poll for each other.
         hide: takes the secrets out of an output, before it is cut where half of one would be left.
-        pacing: tells how long to pause between looks.
     """
 
     def __init__(
@@ -150,7 +141,7 @@ class Fleet:
         run: Run = Run(),  # noqa: B008 (frozen)
         shared: Shared | None = None,
         hide: Callable[[str], str] = str,
-        pacing: Pacing = pause_at,
+        pacing: Pacing = PACING,
     ) -> None:
         self._client = client
         self._limits = limits
@@ -160,7 +151,8 @@ class Fleet:
         self._submitter = Submitter(client, run)
         self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
         self._poller = Poller(client, shared, limits.wait_timeout)
-        self._server_states = ServerStates(client, limits.queued_too_long)
+        queued = pacing.queued + pacing.queued_each * self._poller.count_awaited()
+        self._server_states = ServerStates(client, queued)
         self._outputs = OutputCollector(client, limits, hide, sleep)
         self._progress = ProgressReporter(report, report_offline, self._submitter.journal)
         self._pool: ThreadPoolExecutor
@@ -177,7 +169,7 @@ class Fleet:
         self._done: Counter[bool] = Counter()
         #: When the next poll is due, in monotonic seconds, and how many glances go before a look at all.
         self._due = math.inf
-        self._newest_polls_left = _NEWEST_POLLS
+        self._newest_polls_left = pacing.newest_polls
         #: Why no more is submitted; empty while that goes on.
         self._stopped = ""
 
@@ -355,7 +347,7 @@ class Fleet:
             return
         now = time.monotonic()
         job.awaited_since = job.awaited_since or now
-        job.next_poll = now + self._limits.first_poll
+        job.next_poll = now + self._pacing.first_poll
         self._poller.expect(job)
         self._await(job)
         if waits_for(job.known, job.server):
@@ -386,7 +378,7 @@ class Fleet:
 
     def _get_next_poll(self) -> float:
         if self._waiting and (self._limits.max_concurrency is None or self._free > 0):
-            pause = _PAUSE_WHILE_SUBMITTING if self._limits.max_errors is None else _PAUSE_BEFORE_TOO_MANY
+            pause = self._pacing.submitting if self._limits.max_errors is None else self._pacing.failing
             return max(self._due, self._polled_at + pause)
         return self._due
 
@@ -400,7 +392,7 @@ class Fleet:
         """Look at what is awaited, and settle what is over."""
         began = time.monotonic()
         newest_only = self._may_poll_newest() and self._newest_polls_left > 0
-        self._newest_polls_left = self._newest_polls_left - 1 if newest_only else _NEWEST_POLLS
+        self._newest_polls_left = self._newest_polls_left - 1 if newest_only else self._pacing.newest_polls
         failure = self._try_poll(newest_only)
         self._polled_at = time.monotonic()
         self._complete_all(began, failure)
@@ -416,7 +408,7 @@ class Fleet:
 
     def _may_poll_newest(self) -> bool:
         """Whether it is enough for a while to look at the newest commands."""
-        if self._waiting or len(self._awaited) <= _MANY_COMMANDS:
+        if self._waiting or len(self._awaited) <= _LONG_LIST:
             return False
         now = time.monotonic()
         return all(now < self._ends(job) for job in self._awaited)
@@ -437,17 +429,17 @@ class Fleet:
         """Give those that are over their outcome, and the others the time of their next look."""
         now = self._polled_at
         pages = max(self._poller.pages, len(self._awaited) // PAGE_SIZE)
-        looks = 1 + _NEWEST_POLLS if self._may_poll_newest() else 1
-        among_others = self._poller.among_others
+        polls = 1 + self._pacing.newest_polls if self._may_poll_newest() else 1
+        shared = self._poller.count_awaited() > 1
         awaited, self._awaited = self._awaited, []
         for job in awaited:
             job.polled_at = began
             self._complete(job, failure)
             if not job.outcome:
-                pause = self._pacing(now - job.awaited_since, pages, among_others) / looks
-                job.next_poll = now + (_PAUSE_AFTER_FAILURE if failure else pause)
+                pause = self._pacing.get_pause(now - job.awaited_since, pages, shared) / polls
+                job.next_poll = now + (self._pacing.failing if failure else pause)
                 # Its time is up only after a last look.
-                job.next_poll = min(job.next_poll, max(now + SHORTEST_PAUSE, self._ends(job)))
+                job.next_poll = min(job.next_poll, max(now + self._pacing.shortest, self._ends(job)))
                 self._awaited.append(job)
 
     def _complete(self, job: Job, failure: AlpaconError | None) -> None:
@@ -493,12 +485,9 @@ class Fleet:
 
     def _time_out_all(self) -> None:
         """Wait no longer for what has had its time, and a last look."""
-        now = time.monotonic()
-        # Servers that took long to answer make a look old: another one comes first.
-        is_old = now > self._polled_at + _OLD_POLL
         awaited, self._awaited = self._awaited, []
         for job in awaited:
-            if is_old or now < self._ends(job):
+            if self._polled_at < self._ends(job):
                 self._awaited.append(job)
                 continue
             try:

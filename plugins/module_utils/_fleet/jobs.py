@@ -18,7 +18,6 @@ from .._api.lost_submits import FoundSubmit, LostSubmit
 from .._api.outputs import Output
 from .._api.records import NEVER_RAN, Command, Server
 from .journal import Position
-from .pacing import FIRST_LOOK
 
 
 class Outcome(str, Enum):
@@ -111,9 +110,6 @@ class Limits:
         success_codes: exit codes that count as success.
         offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
         output_limit: how many characters of the end of each output are kept; None for all of it.
-        first_poll: seconds from the submit of a command until it is looked at first.
-        queued_too_long: seconds after which the server of a command that was not handed over is asked whether it is
-            connected.
     """
 
     wait: bool = True
@@ -125,8 +121,6 @@ class Limits:
     success_codes: frozenset[int] = frozenset((0,))
     offline: str = "wait"
     output_limit: int | None = None
-    first_poll: float = FIRST_LOOK
-    queued_too_long: float = 1.0
 
     @property
     def ok_outcomes(self) -> frozenset[Outcome]:

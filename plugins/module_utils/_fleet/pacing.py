@@ -2,47 +2,84 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long to wait between looks at commands."""
+"""Times of polling: when to ask the workspace next, and how long to wait for something to appear."""
 
 from __future__ import annotations
 
 import math
-from typing import Callable
-
-#: Pause before the first look at a command, in seconds.
-FIRST_LOOK = 0.1
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.15, 10.0
-#: The pause while a command is not as old as that, in seconds; later it grows with the age by so much of it.
-#: So the looks come just after 0.1 and 0.4 s, and after each of the first seconds.
-_YOUNG = ((0.2, 0.3), (1.0, 0.65))
-_OLDER, _GROWTH = 1.0, 0.08
-#: Where workers poll for each other, the pause is no more of the age than this, since most looks ask nobody.
-_GROWTH_AMONG_OTHERS = 0.2
-#: After a look that took several requests, the pause is at least so long for each of them, in seconds.
-_PAUSE_A_PAGE = 0.3
-#: The same where results are read once and may come later.
-_WIDE, _WIDE_GROWTH, _LONGEST_WIDE_PAUSE = 0.5, 1.5, 60.0
-
-#: Tells the pause until the next look by the age of a command, how many requests a look takes, and whether other
-#: workers look as well.
-Pacing = Callable[[float, int, bool], float]
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 
-def pause_at(age: float, pages: int = 1, among_others: bool = False) -> float:
-    """Pause until the next look, in seconds: the older the command and the more a look costs, the longer.
+@dataclass(frozen=True)
+class Pacing:
+    """Times in seconds, and factors of times."""
 
-    Args:
-        age: since when the command is awaited, in seconds.
-        pages: how many requests a look takes.
-        among_others: whether other workers of the run look as well, and tell what they see.
-    """
-    pause = next((pause for young, pause in _YOUNG if age < young), max(_OLDER, age * _GROWTH))
-    if among_others:
-        pause = min(pause, age * _GROWTH_AMONG_OTHERS)
-    cost = 1 + math.log2(pages)
-    return max(min(pause * cost, LONGEST_PAUSE), SHORTEST_PAUSE, (pages - 1) * _PAUSE_A_PAGE)
+    #: Pause from a submit to the first poll: a short command is over by then.
+    first_poll: float = 0.12
+    #: Shortest pause between two polls, which young commands add to their age.
+    shortest: float = 0.2
+    #: Pause while a command runs for seconds, when users watch.
+    steady: float = 1.0
+    #: Share of a command's age that the pause is later, so that a result is at most so much late.
+    growth: float = 0.08
+    #: Longest pause: nobody wants to wait longer for a result that is there.
+    longest: float = 10.0
+    #: Pause for each page of a list but the first one: long lists must not use up the request budget.
+    per_page: float = 0.3
+    #: Longest pause between two polls of workers that share them, for each command that they await.
+    shared_each: float = 0.045
+    #: Polls of the newest page between two polls of a long list: the rest mostly ends first.
+    newest_polls: int = 3
+    #: Pause between polls while commands are still being submitted.
+    submitting: float = 20.0
+    #: The same where too many failures stop the submits, and the pause after a failed poll.
+    failing: float = 5.0
+    #: Time that a command is queued before its server is asked whether it is connected.
+    queued: float = 1.0
+    #: The same for each command that other workers await: handing over many commands takes a while.
+    queued_each: float = 0.0
+    #: Time that a command runs before its server is asked whether it was restarted.
+    running: float = 15.0
+    #: Pause before the server is asked again; it doubles.
+    ask_again: float = 60.0
+    #: Longest pause before the server is asked again.
+    ask_again_longest: float = 300.0
+    #: Wait for what must appear: reads lag behind writes, gateways hold requests, and an agent that was restarted
+    #: repeats its report for 31 s.
+    patience: float = 35.0
+    #: Wait for what is in the list already, most likely.
+    list_lag: float = 5.0
+    #: Shortest pause between two searches for a lost submit.
+    search: float = 0.5
+    #: Longest pause between two searches, and the wait of a task that awaits no command.
+    search_longest: float = 120.0
+
+    def get_pause(self, age: float, pages: int = 1, shared: bool = False) -> float:
+        """Return the pause until the next poll: the older the command and the longer the list, the longer.
+
+        Args:
+            age: seconds since the command is awaited.
+            pages: requests that a poll takes.
+            shared: other workers poll as well, so that most polls only read what they saw.
+        """
+        pause = min(self.shortest + age, max(self.steady, age * self.growth * (1 + math.log2(pages))), self.longest)
+        if shared:
+            pause = min(pause, age * self.growth)
+        return max(pause, self.shortest, (pages - 1) * self.per_page)
+
+    def get_read_pauses(self) -> Iterator[float]:
+        """Yield the pauses between reads of something that reads do not show yet; they double."""
+        waited, pause = 0.0, self.search
+        while waited < self.patience:
+            yield pause
+            waited += pause
+            pause = min(2 * pause, self.failing)
 
 
-def wide_pause_at(age: float, pages: int = 1, _among_others: bool = False) -> float:
-    """Pause of an audit until the next look, in seconds: 2 looks in the first 2 seconds, 7 in the first 2 minutes."""
-    return max(min(_WIDE + age * _WIDE_GROWTH, _LONGEST_WIDE_PAUSE), (pages - 1) * _PAUSE_A_PAGE)
+PACING = Pacing()
+SHELL_PACING = Pacing(queued=5.0, queued_each=0.2)
+#: Python takes a while to start.
+MODULE_PACING = replace(SHELL_PACING, first_poll=0.3)
+#: Nobody watches an audit: 2 polls in the first 2 seconds, 8 in the first 2 minutes.
+AUDIT_PACING = Pacing(first_poll=0.3, shortest=0.5, steady=60.0, longest=60.0)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -19,20 +20,11 @@ from .._api.outputs import Output, fetch_output, limit_output, parse_output
 from .._api.records import IN_PROGRESS, Command, parse_row_id, parse_time
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
-from .pacing import LONGEST_PAUSE, SHORTEST_PAUSE
+from .pacing import PACING
 from .sharing import NOT_LISTED, Shared
 
 #: Calls a function for each of these jobs, several at a time.
 ForEach = Callable[[Callable[[Job], Optional[AlpaconError]], Iterable[Job]], Iterable[Optional[AlpaconError]]]
-
-#: A poll is to show that so many commands are over, or a third of those awaited: else the next one comes later.
-_WORTH_A_POLL = 6
-#: The longest time between two polls, in seconds, and how much of it there is for each command that is awaited.
-_LONGEST_GAP, _GAP_EACH = 0.45, 0.045
-#: A worker looks for itself when no other one has polled for so long, in seconds.
-_POLLER_PATIENCE = 15.0
-#: Lists may lag behind writes: for so long a command is expected to be listed yet, in seconds.
-_LIST_PATIENCE = 5.0
 
 
 class Poller:
@@ -73,10 +65,11 @@ class Poller:
         if failures and len(failures) == len(jobs):
             raise failures[0]
 
-    @property
-    def among_others(self) -> bool:
-        """Whether other workers await commands as well."""
-        return self._shared_poller is not None and self._shared_poller.awaited_by_others()
+    def count_awaited(self) -> int:
+        """Return the number of commands that the workers of the run await."""
+        with contextlib.suppress(OSError):
+            return len(self._shared_poller.shared.awaited_ids()) if self._shared_poller else 0
+        return 0
 
     def expect(self, job: Job) -> None:
         """Ask the other workers to look for this command as well."""
@@ -114,7 +107,7 @@ class Poller:
         self.pages = number
         now = time.monotonic()
         for job in unseen.values():
-            if late and now - (job.missing_since or now) < _LIST_PATIENCE:
+            if late and now - (job.missing_since or now) < PACING.list_lag:
                 job.missing_since = job.missing_since or now  # the list lags, say
             else:
                 job.listed = False  # too far down, or gone: from now on it is asked for by its id
@@ -132,13 +125,6 @@ class SharedPoller:
         self._client = client
         self.shared = shared
         self._wait_timeout = wait_timeout
-
-    def awaited_by_others(self) -> bool:
-        """Whether more than one command is awaited."""
-        try:
-            return len(self.shared.awaited_ids()) > 1
-        except OSError:
-            return False
 
     def poll(self, job: Job) -> None:
         """Take what another worker has seen of the job's command, or look, for all of them where it is time to.
@@ -171,7 +157,7 @@ class SharedPoller:
 
     def _is_left_alone(self, job: Job) -> bool:
         now = time.monotonic()
-        forsaken = now - max(self.shared.polled_at(), job.awaited_since) > _POLLER_PATIENCE + LONGEST_PAUSE
+        forsaken = now - max(self.shared.polled_at(), job.awaited_since) > PACING.patience
         return forsaken or now >= job.awaited_since + self._wait_timeout
 
     def _poll_if_due(self, job: Job) -> None:
@@ -205,14 +191,14 @@ class SharedPoller:
         if own.known.id in unseen:
             poll_job(self._client, own)
         for command_id in unseen - {own.known.id}:
-            if self.shared.is_awaited_for(command_id, _LIST_PATIENCE):
+            if self.shared.is_awaited_for(command_id, PACING.list_lag):
                 self.shared.write_row(command_id, NOT_LISTED)
         self.shared.write_poll(began, self._next_gap(awaited, over))
 
     def _next_gap(self, awaited: int, over: int) -> float:
         """How long after a poll the next one is due: the more commands it showed to be over, the sooner."""
-        factor = 0.5 if over >= min(_WORTH_A_POLL, 1 + awaited // 3) else 2.0
-        return min(max(self.shared.poll_gap() * factor, SHORTEST_PAUSE), _longest_gap(awaited))
+        factor = 0.5 if over >= 1 + awaited // 3 else 2.0
+        return min(max(self.shared.poll_gap() * factor, PACING.shortest), _longest_gap(awaited))
 
     def _hand_out(self, own: Job, row: Mapping[str, Any]) -> bool:
         """Let the worker that awaits a command know what the list says of it; whether it is over."""
@@ -228,7 +214,7 @@ class SharedPoller:
 
 def _longest_gap(awaited: int) -> float:
     """How long nobody polls at most, in seconds, while so many commands are awaited."""
-    return max(_LONGEST_GAP, _GAP_EACH * awaited)
+    return PACING.shared_each * max(10, awaited)
 
 
 def polls_for_others(jobs: Sequence[Job]) -> bool:

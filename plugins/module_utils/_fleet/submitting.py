@@ -28,6 +28,7 @@ from .._api.lost_submits import LostSubmit, Requester, fetch_requester, find_sub
 from .._api.records import NEVER_RAN, Command, to_iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest
 from .journal import hash_line
+from .pacing import PACING
 from .run import EarlierSubmit, Run
 
 #: So many of the commands that may be a lost one are named, the newest first.
@@ -242,16 +243,6 @@ def _is_over(job: Job) -> bool:
     return (job.command.is_handled or job.command.status in NEVER_RAN) and job.outcome != Outcome.UNKNOWN
 
 
-#: Lists lag behind writes, and gateways hold requests: a command that is not listed is looked for so long, in seconds.
-_NOT_LISTED_PATIENCE = 30.0
-#: After 413 it is looked for so long, in seconds: a gateway that finds a request too large has hardly passed it on.
-_TOO_LARGE_PATIENCE = 5.0
-#: A task that does not wait for its commands looks for their ids no longer than this, in seconds.
-_PATIENCE_WITHOUT_WAIT = 120.0
-#: The shortest and the longest pause between two looks, in seconds: an outage of an hour costs some 35 requests.
-_SHORTEST, _LONGEST = 0.5, 120.0
-
-
 class LostSubmitFinder:
     """The jobs of a fleet whose submits got no answer: commands that are under way, perhaps, with ids not yet known.
 
@@ -262,7 +253,7 @@ class LostSubmitFinder:
     def __init__(self, submitter: Submitter, limits: Limits, no_log: bool) -> None:
         self._submitter = submitter
         self._no_log = no_log
-        self._patience = limits.wait_timeout if limits.wait else min(limits.wait_timeout, _PATIENCE_WITHOUT_WAIT)
+        self._patience = limits.wait_timeout if limits.wait else min(limits.wait_timeout, PACING.search_longest)
         self.jobs: list[Job] = []
         #: When the next poll is due, in monotonic seconds.
         self.next_search = math.inf
@@ -303,13 +294,15 @@ class LostSubmitFinder:
     def _ends(self, job: Job) -> float:
         """Return when a job is given up whose command is not listed, in monotonic seconds."""
         too_large = isinstance(job.error, LostResponse) and job.error.status == 413
-        return job.awaited_since + min(_TOO_LARGE_PATIENCE if too_large else _NOT_LISTED_PATIENCE, self._patience)
+        return job.awaited_since + min(PACING.list_lag if too_large else PACING.patience, self._patience)
 
     def _get_next_search(self, now: float) -> float:
         if not self.jobs:
             return math.inf
         if self._failed:
             last = min(job.awaited_since for job in self.jobs) + self._patience
-            return now + max(min(_SHORTEST * 2.0**self._failed, _LONGEST, last - now), _SHORTEST)
-        pauses = [min(max(now - job.awaited_since, _SHORTEST), max(self._ends(job) - now, 0.0)) for job in self.jobs]
-        return now + max(min(pauses), _SHORTEST)
+            return now + max(min(PACING.search * 2.0**self._failed, PACING.search_longest, last - now), PACING.search)
+        pauses = [
+            min(max(now - job.awaited_since, PACING.search), max(self._ends(job) - now, 0.0)) for job in self.jobs
+        ]
+        return now + max(min(pauses), PACING.search)

@@ -21,6 +21,7 @@ from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
+from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
 from .._fleet.sharing import Shared, resolve_servers
 from .._options.connection import parse_settings
@@ -30,8 +31,6 @@ from .command_results import describe_jobs
 
 #: The number of servers that a message names.
 NAMED_SERVERS = 5
-#: Pauses between looks for what was submitted and is not listed yet, in seconds, and how old it is at the most.
-VISIBLE_PAUSES = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 6.0, 6.0)
 
 
 @dataclass
@@ -220,7 +219,7 @@ def _find_parent(task: CommandTask, command_id: str) -> Command:
     submitted = task.run.submitted
     is_own = submitted is not None and command_id in submitted.read_rows()
     # The run's own may not be visible yet.
-    for pause in (*VISIBLE_PAUSES, None) if is_own else (None,):
+    for pause in (*PACING.get_read_pauses(), None) if is_own else (None,):
         command = find_command(task.client, command_id)
         if command:
             return command

@@ -19,7 +19,8 @@ from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.journal import hash_line
-from .command_task import NAMED_SERVERS, VISIBLE_PAUSES, CommandTask, check_parents
+from .._fleet.pacing import PACING
+from .command_task import NAMED_SERVERS, CommandTask, check_parents
 
 #: Lists show what was submitted longer ago than this.
 _RECENT = timedelta(seconds=30)
@@ -274,7 +275,7 @@ class _ScheduleReader:
             The commands by the ID of their server, and the IDs that were submitted and are still not listed.
         """
         self._times.update({command.id: command.scheduled_at for command in own.values() if command.scheduled_at})
-        for pause in (*VISIBLE_PAUSES, None):
+        for pause in (*PACING.get_read_pauses(), None):
             schedules = self._read_listed(servers)
             unlisted = self._unlisted(schedules, own)
             if not unlisted or pause is None:

@@ -49,7 +49,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, get_outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import wide_pause_at
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import AUDIT_PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
@@ -243,7 +243,7 @@ class WorkspaceCollector:
     def _create_fleet(self) -> Fleet:
         progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
         report = self.run.report if progress else None
-        return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=wide_pause_at)
+        return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=AUDIT_PACING)
 
     # What to ask
 

@@ -49,8 +49,6 @@ SPEC: dict[str, dict[str, Any]] = {
     "compare_to": {"type": "path"},
     "title": {"type": "str"},
 }
-#: So long after its submit a command is looked at first, in seconds.
-_FIRST_LOOK = 0.3
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,6 @@ class AuditOptions:
                 wait_timeout=values.parse_duration("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
-                first_poll=_FIRST_LOOK,
                 max_concurrency=values.parse_share(
                     "max_concurrency", options.get("max_concurrency"), len(plans), least=1
                 ),

@@ -11,7 +11,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import replace_file
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import MODULE_PACING, SHELL_PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import resolve_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 
-#: When code is looked at first: what is fed something is a module, which takes Python a while to start.
-_FIRST_LOOK, _FIRST_LOOK_AT_MODULE = 0.12, 0.3
-#: A server that takes longer than this to take a command over is asked after, in seconds, and for each command that is
-#: awaited: what is handed over to many servers at once takes a while.
-_QUEUED_TOO_LONG, _QUEUED_EACH = 5.0, 0.2
 #: What the id of the server is noted as, which is no command; the note is empty where the id has to be looked up anew.
 _ID = ""
 #: About the homes of all accounts, as far as they have been asked for since they may have moved.
@@ -134,8 +130,14 @@ class ServerRunner:
         job = Job(self._find())
         command = Match(job.server.id, carried.line, "system", self._access.username, self._access.groupname)
         job.body = {**command.body(), **self._access.extra, "env": carried.env}
-        limits = self._limits(bool(stdin))
-        fleet = Fleet(self._client, limits, report_offline=self._run.report, run=self._run, shared=self._shared)
+        fleet = Fleet(
+            self._client,
+            self._access.limits,
+            report_offline=self._run.report,
+            run=self._run,
+            shared=self._shared,
+            pacing=MODULE_PACING if stdin else SHELL_PACING,
+        )
         with self._named_in_timeout(job):
             fleet.run([job])
         return self._answer(job)
@@ -158,18 +160,6 @@ class ServerRunner:
                 else:
                     self._run.alert(said)
             raise
-
-    def _limits(self, fed: bool) -> Limits:
-        return replace(
-            self._access.limits,
-            first_poll=_FIRST_LOOK_AT_MODULE if fed else _FIRST_LOOK,
-            queued_too_long=_QUEUED_TOO_LONG + _QUEUED_EACH * self._awaited_by_others(),
-        )
-
-    def _awaited_by_others(self) -> int:
-        with contextlib.suppress(OSError):
-            return len(self._shared.awaited_ids()) if self._shared else 0
-        return 0
 
     def _answer(self, job: Job) -> RunResult:
         outcome, output = job.outcome, job.output

@@ -489,7 +489,7 @@ def test_rows_that_leave_the_exit_code_out_are_completed(stage: Stage) -> None:
 @pytest.fixture
 def many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Jobs for 210 commands that are running, of which 50 count as many."""
-    monkeypatch.setattr(fleet, "_MANY_COMMANDS", 50)
+    monkeypatch.setattr(fleet, "_LONG_LIST", 50)
     # Taken later than the agents were started, so that results can still come.
     made = stage.workspace.add_many_commands(210, line="true", status="running", added_at=FAR, acked_at=FAR)
     return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]

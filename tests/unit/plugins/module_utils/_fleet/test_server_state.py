@@ -44,13 +44,13 @@ def client() -> Iterator[Client]:
 def test_the_pauses_between_two_questions_double_up_to_five_minutes(
     client: Client, status: str, seconds: list[int]
 ) -> None:
-    server_states = ServerStates(client, queued_too_long=1)
+    server_states = ServerStates(client, queued=1)
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(current_row(status=status)))
     assert [now for now in range(1200) if server_states.refresh_due([job], now, wait_timeout=1800)] == seconds
 
 
 def test_the_server_is_asked_for_once_more_when_the_wait_ends(client: Client) -> None:
-    server_states = ServerStates(client, queued_too_long=60)
+    server_states = ServerStates(client, queued=60)
     jobs = [Job(Server(SERVER), command=Command.from_row(current_row(status=word))) for word in ("queued", "held")]
     asked = [(now, server_states.refresh_due(jobs, now, wait_timeout=20)) for now in (19, 20, 21)]
     assert asked == [(19, []), (20, jobs[:1]), (21, [])]
@@ -62,7 +62,7 @@ def test_what_cannot_be_asked_for_stays_as_it_is_known(client: Client, monkeypat
 
     monkeypatch.setattr(client, "get", fail)
     job = Job(Server(SERVER, is_connected=False), command=Command.from_row(current_row()))
-    assert ServerStates(client, queued_too_long=1).refresh_due([job], 1, wait_timeout=1800) == [job]
+    assert ServerStates(client, queued=1).refresh_due([job], 1, wait_timeout=1800) == [job]
     assert job.server == Server(SERVER, is_connected=False)
 
 
