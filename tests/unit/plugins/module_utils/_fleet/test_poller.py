@@ -41,7 +41,7 @@ class Listing(Client):
         self._others = others
         self.asked: list[str] = []
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         if path == COMMANDS_PATH:
             page = int((params or {}).get("page", 1))
             numbers = range(100 * (page - 1), min(100 * page, self._others))
@@ -60,7 +60,7 @@ class Unreadable(Client):
         super().__init__(parse_settings(CONNECTION))
         self._unreadable = unreadable
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         command_id = path.rstrip("/").rpartition("/")[2]
         if command_id in self._unreadable:
             raise ApiError("GET", path, 503)

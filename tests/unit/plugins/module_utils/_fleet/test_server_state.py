@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, S
 class OneServer(Client):
     """Answers every question with the same server, without a workspace."""
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         return {"id": SERVER, "name": "web-01", "is_connected": True}
 
 
