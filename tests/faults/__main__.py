@@ -48,9 +48,9 @@ def main() -> int:
             continue
         campaign, started = kind(seed, sorted(arguments.round), most), time.monotonic()
         campaign.run()
-        agreed = agreed and not campaign.complaints
+        agreed = agreed and not campaign.failures
         took = f"{time.monotonic() - started:.0f} s"
-        print(f"\n{kind.name}: seed {seed}, {took}, {len(campaign.complaints)} rounds with disagreements")
+        print(f"\n{kind.name}: seed {seed}, {took}, {len(campaign.failures)} rounds with disagreements")
         print(campaign.table())
     return 0 if agreed else 1
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The fault campaign: thousands of commands under random faults, each compared with the workspace's own record."""
+"""The fault campaign: thousands of commands under random faults, compared with the workspace's record."""
 
 from __future__ import annotations
 
@@ -17,94 +17,91 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from faults.draw import DIALECTS, SERVERS, Bounds, draw
-from faults.story import Record, Story
-from faults.verdict import COUNTS, STRAINED, Court, Verdict
+from faults.rounds import DIALECTS, SERVERS, Bounds, draw_round
+from faults.runner import Record, RoundRunner
+from faults.verdict import COUNTS, OVERLOADED, RoundChecker, Verdict
 from workspace.client import Workspace
 
-#: How many workspaces of each dialect work at once.
-_LANES = 2
+#: Workspaces per dialect that run at once.
+_WORKERS = 2
 
 
 class Campaign:
     name = "commands"
-    #: Of all dialects, those in which it takes place.
     dialects: Sequence[str] = DIALECTS
     bounds = Bounds()
 
     def __init__(self, seed: str, rounds: Sequence[int] = (), most: int = 5000, bounds: Bounds | None = None) -> None:
-        """`rounds` are the only ones to run, if there are any; after `most` commands no further one is begun."""
+        """Prepare these rounds, or without any, rounds until `most` commands."""
         self.seed, self._most, self.bounds = seed, most, bounds or self.bounds
-        self.complaints: list[str] = []
+        self.failures: list[str] = []
         self.totals = {dialect: Counter[str]() for dialect in self.dialects}
         self._lock = threading.Lock()
-        step = len(DIALECTS)
-        self._numbers: list[Iterator[int]] = [
-            iter([number for number in rounds if number % step == position])
+        # The number of a round modulo three is its dialect.
+        self._numbers: dict[str, Iterator[int]] = {
+            dialect: iter([number for number in rounds if DIALECTS[number % len(DIALECTS)] == dialect])
             if rounds
-            else itertools.count(position, step)
-            for position in range(step)
-        ]
+            else itertools.count(DIALECTS.index(dialect), len(DIALECTS))
+            for dialect in self.dialects
+        }
 
     def run(self) -> None:
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-            lanes = [
-                threading.Thread(target=self._lane, args=(position, Path(folder) / f"{position}-{lane}"))
-                for position, dialect in enumerate(DIALECTS)
-                if dialect in self.dialects
-                for lane in range(_LANES)
+            workers = [
+                threading.Thread(target=self._run_rounds, args=(dialect, Path(folder) / f"{dialect}-{worker}"))
+                for dialect in self.dialects
+                for worker in range(_WORKERS)
             ]
-            for lane in lanes:
-                lane.start()
-            for lane in lanes:
-                lane.join()
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
 
-    def _lane(self, position: int, ledger: Path) -> None:
-        number = self._take(position)
+    def _run_rounds(self, dialect: str, run_log: Path) -> None:
+        number = self._next_round(dialect)
         if number is None:
             return
         try:
-            with Workspace(DIALECTS[position], servers=SERVERS, tick=0.2) as workspace:  # type: ignore[arg-type]
+            with Workspace(dialect, servers=SERVERS, tick=0.2) as workspace:  # type: ignore[arg-type]
                 while number is not None:
-                    self._round(workspace, number, ledger)
-                    number = self._take(position)
+                    self._run_round(workspace, number, run_log)
+                    number = self._next_round(dialect)
         except Exception:
-            self._complain(f"the lane of {DIALECTS[position]} broke off:\n{traceback.format_exc()}")
+            self._report_failure(f"the worker of {dialect} failed:\n{traceback.format_exc()}")
 
-    def _take(self, position: int) -> int | None:
-        """The number of the next round in a dialect: those of one dialect are alike modulo three."""
+    def _next_round(self, dialect: str) -> int | None:
         with self._lock:
             if sum(totals["commands"] for totals in self.totals.values()) >= self._most:
                 return None
-            return next(self._numbers[position], None)
+            return next(self._numbers[dialect], None)
 
-    def _judged(self, workspace: Workspace, number: int, ledger: Path) -> tuple[Record, Verdict]:
-        record = Story(workspace, draw(self.seed, number, self.bounds), ledger).tell()
-        return record, Court(record).judge()
+    def _run_and_check(self, workspace: Workspace, number: int, run_log: Path) -> tuple[Record, Verdict]:
+        record = RoundRunner(workspace, draw_round(self.seed, number, self.bounds), run_log).run()
+        return record, RoundChecker(record).check()
 
-    def _round(self, workspace: Workspace, number: int, ledger: Path) -> None:
+    def _run_round(self, workspace: Workspace, number: int, run_log: Path) -> None:
         started = time.monotonic()
-        record, verdict = self._judged(workspace, number, ledger)
+        record, verdict = self._run_and_check(workspace, number, run_log)
         drawn = record.drawn
         with self._lock:
             self.totals[drawn.dialect].update(verdict.counts)
         line = (
-            f"round {drawn.number}: {drawn.dialect}, {drawn.story}, {len(drawn.servers)} servers,"
+            f"round {drawn.number}: {drawn.dialect}, {drawn.scenario}, {len(drawn.servers)} servers,"
             f" {verdict.commands} commands, {verdict.unknown} unknown, {time.monotonic() - started:.1f} s"
-            f"{', strained' if record.strain > STRAINED else ''}"
+            f"{', overloaded' if record.slowest_response > OVERLOADED else ''}"
         )
         print(line, flush=True)
         if verdict.disagreements:
-            self._complain(explain(self.name, record, verdict))
+            self._report_failure(explain(self.name, record, verdict))
 
-    def _complain(self, text: str) -> None:
-        self.complaints.append(text)
+    def _report_failure(self, text: str) -> None:
+        self.failures.append(text)
         print(text, flush=True)
 
     def table(self) -> str:
         rows: list[tuple[str, ...]] = [("dialect", *COUNTS)]
         rows += [(dialect, *(str(totals[name]) for name in COUNTS)) for dialect, totals in self.totals.items()]
-        return "unseen: outputs whose last chunks were lost, which nothing in the API tells\n" + "\n".join(
+        return "unseen: outputs whose last chunks were lost, which the API does not reveal\n" + "\n".join(
             "  ".join(f"{cell:<10}" if place == 0 else f"{cell:>9}" for place, cell in enumerate(row)) for row in rows
         )
 

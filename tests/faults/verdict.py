@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare what the tasks of a round say with what the workspace knows."""
+"""Comparing the results of a round with the record of the workspace."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from faults.draw import KILLED
-from faults.story import Record, Task
+from faults.rounds import KILLED
+from faults.runner import Record, Task
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_share
 
 Row = dict[str, Any]
 Entry = dict[str, Any]
 
-#: Outcomes that say nothing definite, and are true where the command has not ended.
+#: Outcomes of commands that have not ended.
 OPEN = frozenset(("timed_out", "stuck", "awaiting_approval", "pending", "error"))
 NEVER_RAN = frozenset(("denied", "rejected", "expired"))
-#: Outcomes of what may not have been submitted.
+#: Outcomes of commands that may not have been submitted.
 _NOT_SUBMITTED = frozenset(("unknown", "refused", "offline", "not_tried"))
-#: A finish that the workspace saw so long before the end of a wait must have been seen, in seconds.
+#: A task must see a finish that the workspace recorded so many seconds before.
 _UNSEEN = 4.0
-#: What a task says that could not see what became of its request to cancel.
+#: The message about a cancel request without a visible result.
 _UNSEEN_CANCEL = "the answer was lost, and whether the command still waits could not be seen"
-#: What a task may take beyond its wait_timeout: names, lost answers, output, a last look; in seconds.
+#: Seconds beyond wait_timeout for names, lost responses, output and the last poll.
 _GRACE = 40.0
-#: How the agent's own words on a line that it did not begin begin.
+#: The beginnings of the agent's messages about lines that did not start.
 _NOT_BEGUN = (
     "there is no corresponding ",
     "groupname ",
@@ -41,27 +41,27 @@ _NOT_BEGUN = (
     "Failed to submit command: ",
     "Command cancelled before execution: ",
 )
-#: The exit code of lines that took too long.
+#: The exit code of lines that exceeded their time.
 _TIMED_OUT = 124
-#: What a shell says of a script that a signal ended.
+#: The message of a shell about a killed script.
 _KILLED = "\nKilled"
-#: What stands for a character that was cut.
+#: The replacement of a divided character.
 _HALF = "\ufffd"
-#: What a task says of something carried that is said to have succeeded.
+#: The message about a successful payload without a result.
 _NO_ANSWER = "nothing of its answer is there"
-#: A workspace that takes so long to answer has no time for its clients either, in seconds.
-STRAINED = 1.0
+#: A workspace with this response time in seconds delays its clients too.
+OVERLOADED = 1.0
 
-#: What is counted of all rounds; unseen are outputs that were cut where nothing tells.
+#: The counts of all rounds; unseen are outputs with lost chunks that the API does not reveal.
 COUNTS = ("rounds", "commands", "run twice", "lost", "wrong", "unknown", "unseen", "requests")
 
 
 @dataclass
 class Verdict:
-    """What is wrong about a round, by kind, and how much there was to judge.
+    """The disagreements of a round by kind, and the number of commands.
 
     Attributes:
-        cut: outputs whose last chunks were lost, which nothing in the API tells.
+        cut: outputs whose last chunks were lost, which the API does not reveal.
     """
 
     commands: int = 0
@@ -83,95 +83,95 @@ class Verdict:
         return [f"{kind}: {text}" for kind, texts in kinds for text in texts]
 
 
-class Court:
+class RoundChecker:
     def __init__(self, record: Record) -> None:
         self.record = record
         self.drawn = record.drawn
         self.names = {server_id: name for name, server_id in record.ids.items()}
         self.rows = {row["id"]: row for row in record.rows}
         self.verdict = Verdict()
-        self.strained = record.strain > STRAINED
+        self.overloaded = record.slowest_response > OVERLOADED
 
-    def judge(self) -> Verdict:
+    def check(self) -> Verdict:
         for number, task in enumerate(self.record.tasks, start=1):
-            self._judge_task(f"task {number} ({task.state})", task)
-        self._judge_runs()
-        if self.drawn.story in ("scheduled", "race"):
-            self._judge_schedule()
-        if self.drawn.story == "reuse":
-            self._judge_reuse()
+            self._check_task(f"task {number} ({task.state})", task)
+        self._check_runs()
+        if self.drawn.scenario in ("scheduled", "race"):
+            self._check_schedule()
+        if self.drawn.scenario == "reuse":
+            self._check_reuse()
         return self.verdict
 
-    def _wrong(self, text: str) -> None:
+    def _add_wrong(self, text: str) -> None:
         self.verdict.wrong.append(text)
 
     # A task as a whole
 
-    def _judge_task(self, name: str, task: Task) -> None:
+    def _check_task(self, name: str, task: Task) -> None:
         self.verdict.requests += int(task.result.get("requests") or 0)
         self.verdict.commands += len(task.entries)
         if task.crash:
-            self._wrong(f"{name}: {task.crash}")
+            self._add_wrong(f"{name}: {task.crash}")
             return
-        self._judge_time(name, task)
+        self._check_time(name, task)
         if task.refusal:
-            self._judge_refusal(name, task)
+            self._check_refusal(name, task)
             return
         if task.state in ("executed", "scheduled"):
-            self._judge_servers(name, task)
-            self._judge_losses(name, task)
+            self._check_servers(name, task)
+            self._check_losses(name, task)
         else:
-            self._judge_ids(name, task)
-        self._judge_summary(name, task)
+            self._check_ids(name, task)
+        self._check_summary(name, task)
         for entry in task.entries:
-            self._judge_entry(f"{name}, {self._server(entry)}", task, entry)
+            self._check_entry(f"{name}, {self._server(entry)}", task, entry)
 
-    def _judge_time(self, name: str, task: Task) -> None:
-        # The last to be submitted is so when the time of all before it is over, as many at once as there may be.
+    def _check_time(self, name: str, task: Task) -> None:
+        # The last command is submitted after the timeouts of all before it.
         total = len(self.drawn.servers)
         window = parse_share("max_concurrency", task.options.get("max_concurrency"), total, least=1) or total
         bound = (1 + math.ceil(total / window)) * self.drawn.timeout + _GRACE
-        if not self.strained and task.ended - task.started > bound:
-            self._wrong(f"{name}: took {task.ended - task.started:.1f} s, with wait_timeout={self.drawn.timeout:g}")
+        if not self.overloaded and task.ended - task.started > bound:
+            self._add_wrong(f"{name}: took {task.ended - task.started:.1f} s, with wait_timeout={self.drawn.timeout:g}")
 
-    def _judge_refusal(self, name: str, task: Task) -> None:
-        """An error as a whole says that nothing was written."""
+    def _check_refusal(self, name: str, task: Task) -> None:
+        """Check that a task that failed as a whole wrote nothing."""
         written = [entry for entry in self._log(task) if entry["method"] in ("POST", "DELETE")]
         if written and not self._races(task):
-            self._wrong(f"{name}: ended with '{task.refusal}' after {len(written)} writes")
-        in_the_past = "is in the past" in task.refusal and self.drawn.story == "scheduled"
-        if not self._troubles() and not in_the_past:
-            self._wrong(f"{name}: ended with '{task.refusal}' although no request was hit")
+            self._add_wrong(f"{name}: ended with '{task.refusal}' after {len(written)} writes")
+        in_the_past = "is in the past" in task.refusal and self.drawn.scenario == "scheduled"
+        if not self._may_fail() and not in_the_past:
+            self._add_wrong(f"{name}: ended with '{task.refusal}' although no request was hit")
 
-    def _judge_servers(self, name: str, task: Task) -> None:
+    def _check_servers(self, name: str, task: Task) -> None:
         stated = [self._server(entry) for entry in task.entries]
         if task.result.get("refused_hosts"):
             return
         if stated != list(self.drawn.servers):
-            self._wrong(f"{name}: its commands are for {stated} rather than {list(self.drawn.servers)}")
+            self._add_wrong(f"{name}: its commands are for {stated} rather than {list(self.drawn.servers)}")
 
-    def _judge_ids(self, name: str, task: Task) -> None:
+    def _check_ids(self, name: str, task: Task) -> None:
         ids = [entry["id"] for entry in task.entries]
         if "ids" in task.options and ids != list(task.options["ids"]):
-            self._wrong(f"{name}: its commands are not the ids that it was given")
+            self._add_wrong(f"{name}: its commands are not the ids that it was given")
 
-    def _judge_summary(self, name: str, task: Task) -> None:
+    def _check_summary(self, name: str, task: Task) -> None:
         if "summary" not in task.result:
             return
         counted = Counter(entry["outcome"] for entry in task.entries)
         if dict(counted) != task.result["summary"]:
-            self._wrong(f"{name}: its summary is {task.result['summary']} rather than {dict(counted)}")
+            self._add_wrong(f"{name}: its summary is {task.result['summary']} rather than {dict(counted)}")
         if task.result["changed"] != any(entry["changed"] for entry in task.entries):
-            self._wrong(f"{name}: changed is {task.result['changed']}")
+            self._add_wrong(f"{name}: changed is {task.result['changed']}")
         bad = set(counted) - {"success", "pending"}
         if task.state == "executed" and task.result["failed"] != bool(bad):
-            self._wrong(f"{name}: failed is {task.result['failed']} with {dict(counted)}")
+            self._add_wrong(f"{name}: failed is {task.result['failed']} with {dict(counted)}")
 
-    def _judge_losses(self, name: str, task: Task) -> None:
-        """Whatever the workspace accepted must be in the result, by id or as unknown."""
+    def _check_losses(self, name: str, task: Task) -> None:
+        """Check that the result has each accepted command, by ID or as unknown."""
         entries = {self._server(entry): entry for entry in task.entries}
         submitted: dict[str, list[Row]] = {}
-        for row in self._rows_of(task):
+        for row in self._rows_submitted_by(task):
             submitted.setdefault(row["server"], []).append(row)
         if self._races(task):
             return
@@ -183,31 +183,42 @@ class Court:
                 continue
             if not entry or entry["id"] not in [row["id"] for row in rows]:
                 self.verdict.lost.append(
-                    f"{name}, {server}: {rows[0]['id']} was accepted, the result is {_brief(entry)}"
+                    f"{name}, {server}: {rows[0]['id']} was accepted, the result is {_describe_entry(entry)}"
                 )
 
     # One command of a task
 
-    def _judge_entry(self, name: str, task: Task, entry: Entry) -> None:
+    def _check_entry(self, name: str, task: Task, entry: Entry) -> None:
         outcome, command_id = entry["outcome"], entry["id"]
         row = self.rows.get(command_id)
         if outcome == "unknown":
             self.verdict.unknown += 1
-        # A request to cancel whose answer was lost may be handled after all tasks.
-        ends = None if outcome == "unknown" else self.record.tasks[-1] if self._goes_later(task, entry) else task
-        if command_id and row is None and outcome != "cancelled" and not self._withdrawn(ends, command_id):
-            self._wrong(f"{name}: {command_id} is not in the workspace; {_brief(entry)}")
+        # A cancel request with a lost response may be handled after all tasks.
+        ends = (
+            None
+            if outcome == "unknown"
+            else self.record.tasks[-1]
+            if self._may_be_cancelled_later(task, entry)
+            else task
+        )
+        if command_id and row is None and outcome != "cancelled" and not self._was_cancelled(ends, command_id):
+            self._add_wrong(f"{name}: {command_id} is not in the workspace; {_describe_entry(entry)}")
             return
         if row and row["server"] != self._server(entry):
-            self._wrong(f"{name}: {command_id} is one of {row['server']}; {_brief(entry)}")
+            self._add_wrong(f"{name}: {command_id} is one of {row['server']}; {_describe_entry(entry)}")
             return
-        if row and task.state == "executed" and "reuse_within" not in task.options and not self._in_window(task, row):
-            self._wrong(f"{name}: {command_id} was not submitted by this task; {_brief(entry)}")
+        if (
+            row
+            and task.state == "executed"
+            and "reuse_within" not in task.options
+            and not self._was_submitted_by(task, row)
+        ):
+            self._add_wrong(f"{name}: {command_id} was not submitted by this task; {_describe_entry(entry)}")
             return
-        for complaint in self._complaints(task, entry, row):
-            self._wrong(f"{name}: {complaint}; {_brief(entry)}; truth: {_truth(row)}")
+        for complaint in self._entry_errors(task, entry, row):
+            self._add_wrong(f"{name}: {complaint}; {_describe_entry(entry)}; truth: {_describe_row(row)}")
 
-    def _complaints(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _entry_errors(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         check = _CHECKS.get(entry["outcome"])
         if check is None:
             yield "that outcome is not expected"
@@ -216,25 +227,25 @@ class Court:
         if entry["ran"] and entry["outcome"] in (*NEVER_RAN, "refused", "offline", "not_tried", "cancelled"):
             yield "it is said to have run"
 
-    def _never_ran(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_never_ran(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if not row or row["status"] != entry["outcome"] or row["run_count"]:
             yield "it did not end so"
 
-    def _sent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_sent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if not row or not row["delivered_count"]:
             yield "it was not delivered"
 
-    def _ended(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_ended(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         server, outcome = self._server(entry), entry["outcome"]
         if row is None or row["status"] not in ("success", "failed"):
             yield "it has not ended"
             return
         if _never_began(row):
-            yield from self._not_begun(server, entry)
+            yield from self._check_not_begun(server, entry)
             return
-        cut_off = self._was_cut_off(server, row)
-        if not self.drawn.arrives and not cut_off:
-            yield from self._not_begun(server, entry)
+        cut_off = self._was_killed(server, row)
+        if not self.drawn.supports_payload and not cut_off:
+            yield from self._check_not_begun(server, entry)
             return
         code = row["exit_code"] if cut_off else self.drawn.rc(server)
         states_code = self.drawn.dialect == "current"
@@ -244,103 +255,108 @@ class Court:
         rc = code if states_code else min(abs(code), 1)
         if entry["rc"] != rc or entry["ran"] is not True:
             yield f"its rc is {rc}, and it ran"
-        yield from self._output_so_far(server, entry) if cut_off else self._output(server, entry)
+        yield from self._check_partial_output(server, entry) if cut_off else self._check_output(server, entry)
 
-    def _was_cut_off(self, server: str, row: Row) -> bool:
-        hits = self.drawn.hits(server)
-        return (row["exit_code"] == KILLED and "restart" in hits) or (
-            row["exit_code"] == _TIMED_OUT and "time_out" in hits
+    def _was_killed(self, server: str, row: Row) -> bool:
+        agent_faults = self.drawn.agent_faults(server)
+        return (row["exit_code"] == KILLED and "restart" in agent_faults) or (
+            row["exit_code"] == _TIMED_OUT and "time_out" in agent_faults
         )
 
-    def _not_begun(self, server: str, entry: Entry) -> Iterator[str]:
-        """What the agent says of it can be lost like any output; then it looks like a line that failed."""
+    def _check_not_begun(self, server: str, entry: Entry) -> Iterator[str]:
+        """Check a line that did not start. If the agent's message is lost, it looks like a failed line."""
         if entry["outcome"] != "failed":
             yield "it never began"
         if entry["ran"] is False and entry["rc"] is None:
             return
-        if not self._loses_chunks(server) and not self._troubles("GET"):
+        if not self._loses_chunks(server) and not self._may_fail("GET"):
             yield "it never began, so it did not run and has no rc"
 
-    def _output_so_far(self, server: str, entry: Entry) -> Iterator[str]:
+    def _check_partial_output(self, server: str, entry: Entry) -> Iterator[str]:
         said = entry["stdout"].partition("Command timed out after ")[0].strip().rstrip(_HALF)
-        if not self._loses_chunks(server) and said not in self.drawn.speech.text(server):
-            yield f"its output is the beginning of {_shortened(self.drawn.speech.text(server))}"
+        if not self._loses_chunks(server) and said not in self.drawn.command.text(server):
+            yield f"its output is the beginning of {_shorten(self.drawn.command.text(server))}"
 
-    def _output(self, server: str, entry: Entry) -> Iterator[str]:
-        text = self.drawn.speech.text(server)
+    def _check_output(self, server: str, entry: Entry) -> Iterator[str]:
+        text = self.drawn.command.text(server)
         text = text.rstrip("\r\n") if self.drawn.dialect == "current" else text.strip()
         stdout = entry["stdout"]
-        if self.drawn.carried and entry["output_complete"]:
-            yield from self._errors(server, entry)
+        if self.drawn.has_payload and entry["output_complete"]:
+            yield from self._check_stderr(server, entry)
         if stdout == text:
             if entry["output_complete"] is not True and not self._may_be_cut(server):
                 yield "its output is complete"
             return
-        in_chunks = self.drawn.switches.get("output") == "chunks" or self.drawn.speech.kind == "huge"
+        in_chunks = self.drawn.switches.get("output") == "chunks" or self.drawn.command.kind == "huge"
         if entry["output_complete"] is False:
             if not self._may_be_cut(server):
                 yield "its output is not complete, and nothing happened to it"
         elif self._loses_chunks(server) and in_chunks and text.startswith(entry["stdout"]):
             self.verdict.cut += 1
         else:
-            yield f"its output is {_shortened(text)} rather than {_shortened(entry['stdout'])}"
+            yield f"its output is {_shorten(text)} rather than {_shorten(entry['stdout'])}"
 
-    def _errors(self, server: str, entry: Entry) -> Iterator[str]:
-        """Standard error, to which the shell adds that a signal has ended the script."""
+    def _check_stderr(self, server: str, entry: Entry) -> Iterator[str]:
+        """Check standard error, to which the shell adds a message about a killed script."""
         if entry["stderr"].removesuffix(_KILLED) != f"error {server}":
-            yield f"its standard error is {_shortened(entry['stderr'])}"
+            yield f"its standard error is {_shorten(entry['stderr'])}"
 
     def _loses_chunks(self, server: str) -> bool:
-        """Whether chunks may come late or never: after five repeats an agent gives up on what is refused."""
-        return bool(self.drawn.reports) or bool(self.drawn.hits(server) & {"drop_chunk", "late_chunk"})
+        """Return True if chunks may be late or lost: an agent repeats refused reports five times."""
+        return bool(self.drawn.reports) or bool(self.drawn.agent_faults(server) & {"drop_chunk", "late_chunk"})
 
     def _may_be_cut(self, server: str) -> bool:
-        hit = self._loses_chunks(server) or "reverse_chunks" in self.drawn.hits(server)
-        return hit or self._troubles("GET") or self.drawn.speech.kind == "huge"
+        hit = self._loses_chunks(server) or "reverse_chunks" in self.drawn.agent_faults(server)
+        return hit or self._may_fail("GET") or self.drawn.command.kind == "huge"
 
-    def _cancelled(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_cancelled(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if row and row["status"] not in ("cancelled", *NEVER_RAN) and entry["id"]:
             yield "it was not cancelled"
-        if entry["changed"] and entry["id"] and task.state == "cancelled" and not self._withdrawn(task, entry["id"]):
+        if (
+            entry["changed"]
+            and entry["id"]
+            and task.state == "cancelled"
+            and not self._was_cancelled(task, entry["id"])
+        ):
             yield "nobody cancelled it"
 
-    def _unsent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_unsent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if entry["id"]:
             yield "it has an id"
         posts = self._posts(task, self._server(entry))
-        # What only ever met a used-up budget counts as not tried.
+        # A submit refused only for the request budget counts as not tried.
         tried = [post["fault"] for post in posts if post["status"] != 429]
         if entry["outcome"] == "not_tried" and tried and not self._races(task):
             yield f"it was tried: {tried}"
         if entry["changed"]:
             yield "it counts as changed"
-        hindered = self._troubles("POST") or self.drawn.unreachable(self._server(entry))
-        if entry["outcome"] == "refused" and not hindered:
+        may_fail = self._may_fail("POST") or self.drawn.unreachable(self._server(entry))
+        if entry["outcome"] == "refused" and not may_fail:
             yield "nothing was in its way"
         if entry["outcome"] == "offline" and not self.drawn.unreachable(self._server(entry)):
             yield "its agent was there all the time"
 
-    def _unknown(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_unknown(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if task.state == "cancelled":
-            if not self._troubles("DELETE", "GET"):
+            if not self._may_fail("DELETE", "GET"):
                 yield "no answer was lost"
         elif entry["id"] and _NO_ANSWER in entry["msg"]:
-            if not self.drawn.carried or not self._may_be_cut(self._server(entry)):
+            if not self.drawn.has_payload or not self._may_be_cut(self._server(entry)):
                 yield "nothing happened to its answer"
         elif entry["id"]:
-            restarted = self.drawn.starts_anew(self._server(entry))
+            restarted = self.drawn.may_restart(self._server(entry))
             if restarted and row is not None and entry["status"] in ("delivered", "running", "stuck"):
-                yield from self._open(task, entry, row)
+                yield from self._check_open(task, entry, row)
             elif row is not None and not self._statuses(403):
                 yield "its id is known, and the workspace shows it"
-        elif not self.strained and not any(post["fault"] for post in self._posts(task, self._server(entry))):
+        elif not self.overloaded and not any(post["fault"] for post in self._posts(task, self._server(entry))):
             yield "no answer was lost"
 
-    def _open(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
+    def _check_open(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         server, outcome = self._server(entry), entry["outcome"]
         if row is None:
-            withdrawn = outcome == "timed_out" and (entry["status"] == "cancelled" or _UNSEEN_CANCEL in entry["msg"])
-            if not withdrawn and not self._goes_later(task, entry):
+            cancelled = outcome == "timed_out" and (entry["status"] == "cancelled" or _UNSEEN_CANCEL in entry["msg"])
+            if not cancelled and not self._may_be_cancelled_later(task, entry):
                 yield "there is no such command"
             return
         if outcome == "awaiting_approval" and not self.drawn.holds(server):
@@ -352,74 +368,74 @@ class Court:
             return
         if entry["ran"] is False and row["run_count"]:
             yield f"it is said not to have run, and ended {early:.1f} s before the task did"
-        # A workspace that says "stuck" has the last word, although a late answer may still come.
+        # A workspace may report "stuck" although a late result follows.
         gave_up = outcome == "stuck" and self.drawn.switches["stuck_after"] < early + self.drawn.timeout
-        if not gave_up and not self._troubles("GET") and not self._statuses(429):
+        if not gave_up and not self._may_fail("GET") and not self._statuses(429):
             yield f"it ended {early:.1f} s before the task did"
 
-    def _goes_later(self, task: Task, entry: Entry) -> bool:
-        """Whether a command may be withdrawn behind the task's back: it is not awaited, or a race was not settled."""
+    def _may_be_cancelled_later(self, task: Task, entry: Entry) -> bool:
+        """Return True if another task may cancel the command after this one."""
         return entry["outcome"] == "pending" and (task.state == "executed" or bool(task.warnings))
 
     # All tasks together
 
-    def _judge_runs(self) -> None:
+    def _check_runs(self) -> None:
         for server, runs in self.record.runs.items():
             accepted = sum(1 for row in self.record.rows if row["server"] == server and row["delivered_count"])
             if runs > accepted:
-                told = [_truth(row) for row in self.record.rows if row["server"] == server]
-                self.verdict.twice.append(f"{server}: the line ran {runs} times, {accepted} were delivered: {told}")
+                label = [_describe_row(row) for row in self.record.rows if row["server"] == server]
+                self.verdict.twice.append(f"{server}: the line ran {runs} times, {accepted} were delivered: {label}")
         for row in self.record.rows:
-            # An agent that does not see the answer to a report repeats it; the ledger tells of true second runs.
-            acknowledged_twice = row["run_count"] > 1 and not self.drawn.reports and not self.strained
+            # An agent repeats a report without a response; the run log shows real second runs.
+            acknowledged_twice = row["run_count"] > 1 and not self.drawn.reports and not self.overloaded
             if acknowledged_twice or row["delivered_count"] > 1:
-                self._wrong(f"the workspace itself ran {row['id']} twice")
+                self._add_wrong(f"the workspace itself ran {row['id']} twice")
 
-    def _judge_schedule(self) -> None:
-        """One command for each server, unless a task owned up to not knowing."""
-        owned_up = any(task.refusal or task.crash or task.warnings for task in self.record.tasks)
+    def _check_schedule(self) -> None:
+        """Check that each server has one command, unless a task reported that it does not know."""
+        uncertain = any(task.refusal or task.crash or task.warnings for task in self.record.tasks)
         for server in self.drawn.servers:
             known = [row for row in self.record.rows if row["server"] == server and row["status"] != "cancelled"]
             rows = [row for row in known if row["status"] not in NEVER_RAN]
             entries = [entry for task in self.record.tasks for entry in task.entries if self._server(entry) == server]
             doubtful = any(entry["outcome"] in _NOT_SUBMITTED for entry in entries)
-            told = f"{[row['id'] for row in rows]}: {[_brief(entry) for entry in entries]}"
-            if len(rows) > 1 and not doubtful and not (self.drawn.story == "race" and owned_up):
-                self.verdict.twice.append(f"{server}: {len(rows)} commands stand, {told}")
-            if not known and not doubtful and not owned_up:
-                self.verdict.lost.append(f"{server}: no command stands, {told}")
-            self._judge_standing(server, known)
+            label = f"{[row['id'] for row in rows]}: {[_describe_entry(entry) for entry in entries]}"
+            if len(rows) > 1 and not doubtful and not (self.drawn.scenario == "race" and uncertain):
+                self.verdict.twice.append(f"{server}: {len(rows)} commands stand, {label}")
+            if not known and not doubtful and not uncertain:
+                self.verdict.lost.append(f"{server}: no command stands, {label}")
+            self._check_standing(server, known)
 
-    def _judge_standing(self, server: str, rows: list[Row]) -> None:
+    def _check_standing(self, server: str, rows: list[Row]) -> None:
         standing = {row["id"] for row in rows}
         for task in self.record.tasks:
             for entry in task.entries:
                 named = self._server(entry) == server and entry["id"] and entry["outcome"] != "cancelled"
-                # A run that could not look after its submit does not know what another run withdrew.
+                # A run that could not check after its submit does not know what another run cancelled.
                 if named and entry["id"] not in standing and not task.warnings:
-                    self._wrong(f"{server}: {_brief(entry)} was withdrawn, {sorted(standing)} stands")
+                    self._add_wrong(f"{server}: {_describe_entry(entry)} was cancelled, {sorted(standing)} stands")
 
-    def _judge_reuse(self) -> None:
+    def _check_reuse(self) -> None:
         first, second = self.record.tasks[:2]
         for entry in second.entries:
             before = [
                 row
-                for row in self._rows_of(first)
+                for row in self._rows_submitted_by(first)
                 if row["server"] == self._server(entry)
                 and row["status"] == "success"
                 and row["handled_at"]
                 and datetime.fromisoformat(row["handled_at"]).timestamp() < second.started
             ]
             if before and (entry["changed"] or entry["id"] not in [row["id"] for row in before]):
-                self._wrong(f"{self._server(entry)}: {before[0]['id']} was to be reused; {_brief(entry)}")
+                self._add_wrong(f"{self._server(entry)}: {before[0]['id']} was to be reused; {_describe_entry(entry)}")
 
-    # The truth
+    # The record
 
-    def _troubles(self, *methods: str) -> bool:
-        return self.strained or (self.drawn.troubles(*methods) if methods else bool(self.drawn.http))
+    def _may_fail(self, *methods: str) -> bool:
+        return self.overloaded or (self.drawn.may_fail(*methods) if methods else bool(self.drawn.http))
 
     def _statuses(self, status: int) -> bool:
-        """Whether requests may be answered with a status; a 429 to one makes all of them wait."""
+        """Return True if faults send this status; a 429 delays all requests."""
         return any(fault.get("status") == status for fault in self.drawn.http)
 
     def _server(self, entry: Entry) -> str:
@@ -430,18 +446,18 @@ class Court:
     def _log(self, task: Task) -> list[Row]:
         return [entry for entry in self.record.log if task.first < entry["number"] <= task.last]
 
-    def _in_window(self, task: Task, row: Row) -> bool:
+    def _was_submitted_by(self, task: Task, row: Row) -> bool:
         return task.first < (row["created_by_request"] or 0) <= task.last
 
-    def _rows_of(self, task: Task) -> list[Row]:
-        return [row for row in self.record.rows if self._in_window(task, row)]
+    def _rows_submitted_by(self, task: Task) -> list[Row]:
+        return [row for row in self.record.rows if self._was_submitted_by(task, row)]
 
     def _posts(self, task: Task, server: str) -> list[Row]:
         server_id = self.record.ids[server]
         return [entry for entry in self._log(task) if entry["method"] == "POST" and server_id in entry["body"]]
 
-    def _withdrawn(self, task: Task | None, command_id: str) -> bool:
-        """Whether a request to cancel a command was made until the end of a task, or at any time."""
+    def _was_cancelled(self, task: Task | None, command_id: str) -> bool:
+        """Return True if a cancel request was made before the end of a task, or at any time."""
         return any(
             entry["method"] == "DELETE" and command_id in entry["path"] and (not task or entry["number"] <= task.last)
             for entry in self.record.log
@@ -453,14 +469,14 @@ class Court:
         )
 
 
-_CHECKS: dict[str, Callable[[Court, Task, Entry, Row | None], Iterator[str]]] = {
-    **dict.fromkeys(("success", "failed"), Court._ended),
-    **dict.fromkeys(NEVER_RAN, Court._never_ran),
-    **dict.fromkeys(("refused", "offline", "not_tried"), Court._unsent),
-    **dict.fromkeys(OPEN, Court._open),
-    "cancelled": Court._cancelled,
-    "unknown": Court._unknown,
-    "sent": Court._sent,
+_CHECKS: dict[str, Callable[[RoundChecker, Task, Entry, Row | None], Iterator[str]]] = {
+    **dict.fromkeys(("success", "failed"), RoundChecker._check_ended),
+    **dict.fromkeys(NEVER_RAN, RoundChecker._check_never_ran),
+    **dict.fromkeys(("refused", "offline", "not_tried"), RoundChecker._check_unsent),
+    **dict.fromkeys(OPEN, RoundChecker._check_open),
+    "cancelled": RoundChecker._check_cancelled,
+    "unknown": RoundChecker._check_unknown,
+    "sent": RoundChecker._check_sent,
 }
 
 
@@ -468,14 +484,14 @@ def _never_began(row: Row) -> bool:
     return row["exit_code"] == 1 and str(row["result_begin"]).startswith(_NOT_BEGUN)
 
 
-def _brief(entry: Entry | None) -> str:
+def _describe_entry(entry: Entry | None) -> str:
     if entry is None:
         return "nothing"
     kept = ("id", "status", "outcome", "rc", "ran", "changed", "output_complete", "msg")
     return json.dumps({key: entry[key] for key in kept}, default=str)[:600]
 
 
-def _truth(row: Row | None) -> str:
+def _describe_row(row: Row | None) -> str:
     if row is None:
         return "no such command"
     counts = ("delivered_count", "run_count", "fin_count")
@@ -483,5 +499,5 @@ def _truth(row: Row | None) -> str:
     return json.dumps({key: row[key] for key in kept})
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return repr(text) if len(text) < 120 else f"{text[:50]!r}...{text[-50:]!r} ({len(text)})"

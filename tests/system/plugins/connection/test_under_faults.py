@@ -17,5 +17,5 @@ from faults.connection import ConnectionCampaign
 def test_what_tasks_say_and_what_they_left_agree_whatever_fails() -> None:
     campaign = ConnectionCampaign("572", rounds=(0, 3), bounds=replace(ConnectionCampaign.bounds, most=2))
     campaign.run()
-    assert not campaign.complaints, "\n\n".join(campaign.complaints)
+    assert not campaign.failures, "\n\n".join(campaign.failures)
     assert campaign.totals["current"]["commands"] >= 12

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 from faults.campaign import Campaign
-from faults.draw import Bounds
+from faults.rounds import Bounds
 from system.support import run
 from workspace.client import Workspace
 
@@ -24,7 +24,7 @@ LIST = {"method": "GET", "path": r"^/api/events/commands/\?"}
 def test_task_and_workspace_agree_whatever_fails() -> None:
     campaign = Campaign("276", rounds=range(9), bounds=Bounds(IN_PROCESS, most=12, timeouts=(3, 4)))
     campaign.run()
-    assert not campaign.complaints, "\n\n".join(campaign.complaints)
+    assert not campaign.failures, "\n\n".join(campaign.failures)
     assert sum(totals["commands"] for totals in campaign.totals.values()) > 60
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Draw a round of the campaign: everything about it follows from the seed and the number of the round."""
+"""The random rounds of a fault campaign. Seed and number determine everything about a round."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 DIALECTS = ("current", "published", "2024")
 SERVERS = tuple(f"s{number}" for number in range(1, 61))
-#: How long the client waits for an answer, in seconds.
+#: Seconds that the client waits for a response.
 REQUEST_TIMEOUT = 3
 
 _SUBMIT = {"method": "POST", "path": "^/api/events/commands/$"}
@@ -27,37 +27,37 @@ _ANY: dict[str, str] = {"path": "^/api/"}
 _TARGETS = {"submit": _SUBMIT, "list": _LIST, "detail": _DETAIL, "chunks": _CHUNKS, "cancel": _CANCEL, "any": _ANY}
 
 _FAILED = (500, 502, 503, 504, 408)
-#: The exit code of a line that a signal ended.
+#: The exit code of a line that was killed by a signal.
 KILLED = -1
-#: The exit code of what is carried and a signal ended.
+#: The exit code of a killed script.
 _KILLED_BELOW = 137
-#: What a script reads, and the exit code where it reads anything else.
+#: The input of a script, and its exit code if it reads anything else.
 INPUT = " to be \n\n read"
 _MISREAD = 99
-#: Children that a line leaves behind: the agent kills them, and waits two seconds for what one still has to say.
+#: Children that outlive the line: the agent kills them, and waits two seconds for their output.
 _CHILDREN = ("sleep 20 >/dev/null 2>&1 &", "(sleep 20; echo too late) &")
 
 
 @dataclass(frozen=True)
-class Speech:
+class RoundCommand:
     kind: str
     shell: str
     every: int
     code: int
     child: str = ""
 
-    def line(self, tag: str, ledger: str) -> str:
-        """The line: it notes in the ledger that it runs, leaves a child behind, speaks, and ends."""
+    def line(self, tag: str, run_log: str) -> str:
+        """Return a line that writes to the run log, starts a child, prints its text, and ends."""
         last = "kill -KILL $$" if self.code == KILLED else f"exit {self.code}"
         end = f"[ $((n % {self.every})) = 0 ] && {last}; exit 0" if self.every else "exit 0"
-        return f'n=${{HOSTNAME#s}}; echo "$n {tag}" >>{ledger}; {self.child} {self.shell}; {end}'
+        return f'n=${{HOSTNAME#s}}; echo "$n {tag}" >>{run_log}; {self.child} {self.shell}; {end}'
 
-    def script(self, tag: str, ledger: str) -> str:
-        """The same as a script, which reads, and writes to standard error too."""
-        # A child that holds its output is one that it waits for.
+    def script(self, tag: str, run_log: str) -> str:
+        """Return a script that does the same, reads its input and writes to standard error."""
+        # A script waits for children that hold its output.
         quiet = replace(self, child=self.child if self.child == _CHILDREN[0] else "")
         read = f"read=$(cat; echo .); [ \"$read\" = '{INPUT}.' ] || exit {_MISREAD}"
-        return f"#!/bin/sh\n{read}\necho error $HOSTNAME >&2\n{quiet.line(tag, ledger)}\n"
+        return f"#!/bin/sh\n{read}\necho error $HOSTNAME >&2\n{quiet.line(tag, run_log)}\n"
 
     def rc(self, server: str) -> int:
         return self.code if self.every and int(server[1:]) % self.every == 0 else 0
@@ -95,30 +95,30 @@ _SHELLS = {
 
 @dataclass
 class Round:
-    """One round, as drawn.
+    """A round of the campaign.
 
     Attributes:
-        story: what the tasks of the round do, see :mod:`faults.story`.
-        by_name: whether tasks name their servers, or give ids.
-        carried: whether tasks have a script in place of the line.
+        scenario: the method of :class:`faults.runner.RoundRunner` that runs the tasks.
+        by_name: tasks name their servers instead of giving IDs.
+        has_payload: tasks have a script instead of the line.
         http: faults between client and workspace.
         agents: faults of agents.
-        reports: faults between agents and workspace: what is refused holds up what the agent has to report after it.
+        reports: faults between agents and workspace; a refused report delays later ones.
         offline: servers that are offline from the start.
-        outages: (seconds from the start, seconds that it lasts, server).
-        switches: of the workspace; the holds among them.
-        options: of every task in the round.
-        detail: what a story draws for itself, numbers from 0 to 1.
+        outages: (seconds from the start, duration in seconds, server).
+        switches: settings of the workspace, holds included.
+        options: options of every task.
+        detail: random numbers from 0 to 1 for the scenario.
     """
 
     seed: str
     number: int
     dialect: str
-    story: str
+    scenario: str
     servers: tuple[str, ...]
     by_name: bool
-    speech: Speech
-    carried: bool = False
+    command: RoundCommand
+    has_payload: bool = False
     http: list[dict[str, Any]] = field(default_factory=list)
     agents: list[dict[str, Any]] = field(default_factory=list)
     reports: list[dict[str, Any]] = field(default_factory=list)
@@ -137,39 +137,44 @@ class Round:
         return float(self.options["wait_timeout"])
 
     @property
-    def mark(self) -> str:
-        """What is in each line of the round, and in no other."""
-        return f"script:{self.tag}.sh " if self.carried else f'{self.tag}"'
+    def marker(self) -> str:
+        """Return a text that only lines of this round contain."""
+        return f"script:{self.tag}.sh " if self.has_payload else f'{self.tag}"'
 
     @property
-    def arrives(self) -> bool:
-        """Whether what is carried gets to the servers: older workspaces hand no variables on."""
-        return not self.carried or self.dialect == "current"
+    def supports_payload(self) -> bool:
+        """Return True unless the workspace passes no variables on, which a payload needs."""
+        return not self.has_payload or self.dialect == "current"
 
     def rc(self, server: str) -> int:
-        rc = self.speech.rc(server)
-        return _KILLED_BELOW if self.carried and rc == KILLED else rc
+        rc = self.command.rc(server)
+        return _KILLED_BELOW if self.has_payload and rc == KILLED else rc
 
-    def troubles(self, *methods: str) -> bool:
+    def may_fail(self, *methods: str) -> bool:
         return any(fault.get("method", "GET") in methods or "method" not in fault for fault in self.http)
 
     def holds(self, server: str) -> list[dict[str, Any]]:
         return [rule for rule in self.switches.get("holds", ()) if server in rule["servers"]]
 
-    def hits(self, server: str) -> set[str]:
+    def agent_faults(self, server: str) -> set[str]:
         return {fault["kind"] for fault in self.agents if fault["server"] == server}
 
-    def starts_anew(self, server: str) -> bool:
-        """Whether the agent of a server may be started anew: after an outage it is as well."""
-        return bool(self.hits(server) & {"restart", "kill"}) or any(name == server for *_when, name in self.outages)
+    def may_restart(self, server: str) -> bool:
+        return bool(self.agent_faults(server) & {"restart", "kill"}) or any(
+            name == server for *_when, name in self.outages
+        )
 
     def unreachable(self, server: str) -> bool:
         out = {name for _start, _length, name in self.outages}
-        return server in out or server in self.offline or bool(self.hits(server) & {"disconnect", "restart", "kill"})
+        return (
+            server in out
+            or server in self.offline
+            or bool(self.agent_faults(server) & {"disconnect", "restart", "kill"})
+        )
 
 
-# How often each story is told.
-_STORIES = {
+#: How often each scenario is chosen.
+_SCENARIOS = {
     "executed": 38,
     "twice": 14,
     "later": 12,
@@ -183,62 +188,62 @@ _STORIES = {
 
 @dataclass(frozen=True)
 class Bounds:
-    """The stories that may be told (all if there are none), most servers of a round, and wait_timeout in seconds."""
+    """The possible scenarios (none: all), the maximum of servers, and values of wait_timeout in seconds."""
 
-    stories: Sequence[str] = ()
+    scenarios: Sequence[str] = ()
     most: int = len(SERVERS)
     timeouts: Sequence[int] = (4, 6, 8, 12)
 
 
-def draw(seed: str, number: int, bounds: Bounds) -> Round:
+def draw_round(seed: str, number: int, bounds: Bounds) -> Round:
     rng = random.Random(f"{seed}/{number}")
-    told = {story: weight for story, weight in _STORIES.items() if not bounds.stories or story in bounds.stories}
-    story = rng.choices(list(told), list(told.values()))[0]
+    weights = {name: weight for name, weight in _SCENARIOS.items() if not bounds.scenarios or name in bounds.scenarios}
+    scenario = rng.choices(list(weights), list(weights.values()))[0]
     dialect = DIALECTS[number % len(DIALECTS)]
     count = min(bounds.most, rng.choice((1, 2, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60)))
     servers = tuple(rng.sample(SERVERS, count))
-    drawn = Round(seed, number, dialect, story, servers, rng.random() < 0.5, _speech(rng, dialect, count))
+    drawn = Round(seed, number, dialect, scenario, servers, rng.random() < 0.5, _draw_command(rng, dialect, count))
     drawn.detail = tuple(rng.random() for _turn in range(8))
-    drawn.switches = _switches(rng, drawn)
-    drawn.http = _http(rng, drawn)
-    drawn.agents = _agents(rng, drawn)
-    drawn.reports = _reports(rng)
-    drawn.offline, drawn.outages = _away(rng, drawn)
+    drawn.switches = _draw_switches(rng, drawn)
+    drawn.http = _draw_http_faults(rng, drawn)
+    drawn.agents = _draw_agent_faults(rng, drawn)
+    drawn.reports = _draw_report_faults(rng)
+    drawn.offline, drawn.outages = _draw_outages(rng, drawn)
     drawn.options = _options(rng, drawn, bounds)
-    drawn.carried = rng.random() < (0.5 if dialect == "current" else 0.1)
+    drawn.has_payload = rng.random() < (0.5 if dialect == "current" else 0.1)
     return drawn
 
 
-def _speech(rng: random.Random, dialect: str, count: int) -> Speech:
+def _draw_command(rng: random.Random, dialect: str, count: int) -> RoundCommand:
     kinds = ["nothing", "words", "words", "unicode", "padded", "long", "paced", "slow"]
     if dialect == "current" and count <= 6:
         kinds += ["huge", "huge"]
     kind = rng.choice(kinds)
     child = rng.choice(_CHILDREN) if rng.random() < 0.15 else ""
-    return Speech(kind, _SHELLS[kind], rng.choice((0, 0, 2, 3, 5)), rng.choice((1, 3, 7, KILLED)), child)
+    return RoundCommand(kind, _SHELLS[kind], rng.choice((0, 0, 2, 3, 5)), rng.choice((1, 3, 7, KILLED)), child)
 
 
-def _switches(rng: random.Random, drawn: Round) -> dict[str, Any]:
+def _draw_switches(rng: random.Random, drawn: Round) -> dict[str, Any]:
     switches: dict[str, Any] = {"stuck_after": rng.choice((600.0, 600.0, 1.5, 3.0)), "tick": 0.2}
     if rng.random() < 0.3:
         switches["cancel_mode"] = rng.choice(("mark", "delete"))
     if rng.random() < 0.2:
         switches["offline_mode"] = rng.choice(("queue", "refuse"))
-    if drawn.story == "reuse":
-        switches["date_header"] = True  # nothing is reused where no clock is known
+    if drawn.scenario == "reuse":
+        switches["date_header"] = True  # reuse needs the workspace's clock
     if drawn.dialect == "current":
         switches["output"] = rng.choice(("both", "chunks", "chunks", "result"))
         switches["lean_rows"] = rng.random() < 0.3
-        switches["holds"] = _holds(rng, drawn)
+        switches["holds"] = _draw_holds(rng, drawn)
     return switches
 
 
-def _holds(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
+def _draw_holds(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
     if rng.random() < 0.65:
         return []
     rules = []
     for status, then in rng.sample(_HOLDS, rng.choice((1, 2))):
-        rule = {"line": drawn.tag, "servers": _some(rng, drawn.servers, 0.2), "status": status}
+        rule = {"line": drawn.tag, "servers": _choose_servers(rng, drawn.servers, 0.2), "status": status}
         rules.append(rule if then is None else {**rule, "seconds": rng.choice((0.3, 1.0, 3.0)), "then": then})
     return rules
 
@@ -257,14 +262,14 @@ _HOLDS: tuple[tuple[str, str | None], ...] = (
 )
 
 
-def _some(rng: random.Random, servers: Sequence[str], share: float) -> list[str]:
+def _choose_servers(rng: random.Random, servers: Sequence[str], share: float) -> list[str]:
     return [server for server in servers if rng.random() < share] or [rng.choice(servers)]
 
 
-# Faults: each name has the values to choose from
+# Faults: each name has a list of values
 
 
-def _choose(rng: random.Random, values: dict[str, Sequence[Any]]) -> dict[str, Any]:
+def _choose_values(rng: random.Random, values: dict[str, Sequence[Any]]) -> dict[str, Any]:
     return {name: rng.choice(choices) for name, choices in values.items()}
 
 
@@ -292,21 +297,21 @@ _KINDS: tuple[dict[str, Any], ...] = (
 )
 
 
-def _http(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
+def _draw_http_faults(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
     number = rng.choices((0, 1, 2, 3, 5), (10, 30, 30, 20, 10))[0]
-    faults = [_one_http(rng, drawn) for _turn in range(number)]
+    faults = [_draw_http_fault(rng, drawn) for _turn in range(number)]
     if rng.random() < 0.08:
         faults.append({"kind": "status", "times": rng.choice((1, 4)), **_SERVERS, "status": rng.choice(_FAILED)})
     return faults
 
 
-def _one_http(rng: random.Random, drawn: Round) -> dict[str, Any]:
+def _draw_http_fault(rng: random.Random, drawn: Round) -> dict[str, Any]:
     names = ["submit", "submit", "submit", "list", "list", "detail", "any"]
     names += ["chunks"] if drawn.dialect == "current" else []
-    names += ["cancel", "cancel", "cancel"] if drawn.story in ("cancelled", "race") else []
+    names += ["cancel", "cancel", "cancel"] if drawn.scenario in ("cancelled", "race") else []
     fault: dict[str, Any] = {
         **_TARGETS[rng.choice(names)],
-        **_choose(rng, rng.choice(_KINDS)),
+        **_choose_values(rng, rng.choice(_KINDS)),
         "seed": rng.randrange(2**31),
     }
     if rng.random() < 0.4:
@@ -314,18 +319,9 @@ def _one_http(rng: random.Random, drawn: Round) -> dict[str, Any]:
     else:
         fault["probability"] = rng.choice((0.05, 0.1, 0.2, 0.4))
     if fault["kind"] in ("timeout_after", "slow") or fault.get("delay", 0) > REQUEST_TIMEOUT:
-        # Each costs seconds: a few of them are enough.
+        # Each costs seconds.
         fault["times"] = min(fault.get("times", 6), 6)
     return fault
-
-
-def _agents(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
-    share = rng.choice((0.0, 0.1, 0.2, 0.4))
-    faults = []
-    for server in drawn.servers:
-        while rng.random() < share:
-            faults.append({"server": server, "line": drawn.tag, **_one_agent(rng, drawn)})
-    return faults
 
 
 _SECONDS = {"seconds": (0.3, 1.0, 2.0, 6.0)}
@@ -346,26 +342,32 @@ _CHUNK_KINDS: tuple[dict[str, Any], ...] = (
 )
 
 
-def _one_agent(rng: random.Random, drawn: Round) -> dict[str, Any]:
+def _draw_agent_faults(rng: random.Random, drawn: Round) -> list[dict[str, Any]]:
+    share = rng.choice((0.0, 0.1, 0.2, 0.4))
     in_chunks = drawn.switches.get("output") in ("both", "chunks")
     kinds = (*_AGENT_KINDS, *_CHUNK_KINDS) if in_chunks else _AGENT_KINDS
-    return {"times": rng.choice((1, 1, 2)), **_choose(rng, rng.choice(kinds))}
+    faults = []
+    for server in drawn.servers:
+        while rng.random() < share:
+            fault = {"times": rng.choice((1, 1, 2)), **_choose_values(rng, rng.choice(kinds))}
+            faults.append({"server": server, "line": drawn.tag, **fault})
+    return faults
 
 
-def _reports(rng: random.Random) -> list[dict[str, Any]]:
+def _draw_report_faults(rng: random.Random) -> list[dict[str, Any]]:
     if rng.random() < 0.8:
         return []
     kinds = ({"kind": "lose_after"}, {"kind": "status", "status": rng.choice((400, 500, 503))})
     return [{**_REPORT, **rng.choice(kinds), "times": rng.choice((1, 2, 3, 8)), "after": rng.choice((0, 1, 4))}]
 
 
-def _away(rng: random.Random, drawn: Round) -> tuple[tuple[str, ...], tuple[tuple[float, float, str], ...]]:
-    offline = tuple(_some(rng, drawn.servers, 0.1)) if rng.random() < 0.2 else ()
+def _draw_outages(rng: random.Random, drawn: Round) -> tuple[tuple[str, ...], tuple[tuple[float, float, str], ...]]:
+    offline = tuple(_choose_servers(rng, drawn.servers, 0.1)) if rng.random() < 0.2 else ()
     if rng.random() < 0.75:
         return offline, ()
     outages = [
         (rng.uniform(0.0, 2.0), rng.uniform(0.2, 2.0), server)
-        for server in _some(rng, drawn.servers, 0.1)[:5]
+        for server in _choose_servers(rng, drawn.servers, 0.1)[:5]
         if server not in offline
     ]
     return offline, tuple(outages)
