@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checks of an audit: what each asks, what an answer must be like, and how a task gives them."""
+"""Parse and validate the checks of an audit."""
 
 from __future__ import annotations
 
@@ -22,50 +22,24 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 from .results import SEVERITIES
 from .scanners import read_results_options
 
-#: How the answer of a check is read: an output that is compared, lines that tell problems, results of another tool.
+#: The answer is an output to compare, a list of problems, or the results of another tool.
 OUTPUT, PROBLEMS, RESULTS = KINDS = ("output", "problems", "results")
 
-#: How a number is compared, each with words for it.
 OPERATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "<=": (operator.le, "at most"),
     ">=": (operator.ge, "at least"),
     "==": (operator.eq, "exactly"),
 }
-_NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?", re.ASCII)
-#: A number with more digits is refused: nobody compares one, and Python converts some thousand at most.
-_LONGEST_NUMBER = 40
-
-
-@dataclass(frozen=True)
-class Number:
-    """A limit for the first number in the output.
-
-    Attributes:
-        operator: one of :data:`OPERATORS`.
-        bound: a number, or the name of the parameter that holds it.
-    """
-
-    operator: str
-    bound: float | str
-
-    @staticmethod
-    def find(output: str) -> tuple[float | int, int] | None:
-        """Return the first number and its position, or None if there is none."""
-        found = _NUMBER.search(output)
-        if found is None or len(found[0]) > _LONGEST_NUMBER:
-            return None
-        return (float(found[0]) if "." in found[0] else int(found[0])), found.start()
 
 
 @dataclass(frozen=True)
 class Check:
-    """A question to servers, and what counts as a good answer. See M(herdops.alpacon.alpacon_audit).
+    """A check. See M(herdops.alpacon.alpacon_audit) for its keys.
 
     Attributes:
-        parameters: their values, by the names that they have in the shell.
-        results: how the output of another tool is read.
-        functions: code that goes before the line and before O(applies_if).
-        set: the check set of the library that it is from.
+        number: one of :data:`OPERATORS`, and a number or the name of the parameter that holds it.
+        functions: code that runs before the line and before O(applies_if).
+        set: the name of its check set.
     """
 
     name: str
@@ -77,43 +51,39 @@ class Check:
     severity: str
     username: str | None
     applies_if: str | None
-    # Not part of the hash: mappings have none.
+    # Mappings have no hash.
     parameters: Mapping[str, Any] = field(hash=False)
     timeout: int
     kind: str
     matches: tuple[re.Pattern[str], ...]
     absent: tuple[re.Pattern[str], ...]
-    number: Number | None
+    number: tuple[str, float | str] | None
     results: Mapping[str, Any] | None = field(hash=False)
     functions: str = ""
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
-        """Return this check with these values of its parameters."""
+        """Return this check with these values of its parameters; others are ignored."""
         own = {name: values[name] for name in self.parameters if name in values}
         return replace(self, parameters={**self.parameters, **own}) if own else self
 
-    def is_within(self, value: float) -> bool:
-        """Return True if the number in the output is as it must be."""
-        if self.number is None:
-            return True
-        compare, _words = OPERATORS[self.number.operator]
-        return compare(value, self._bound)
+    def is_within_limit(self, value: float) -> bool:
+        return self.number is None or OPERATORS[self.number[0]][0](value, self._bound)
 
     @property
     def limit(self) -> str:
         """Return the limit of the number in words."""
-        return f"{OPERATORS[self.number.operator][1]} {format_number(self._bound)}" if self.number else ""
+        return f"{OPERATORS[self.number[0]][1]} {format_number(self._bound)}" if self.number else ""
 
     @property
     def _bound(self) -> float:
-        bound: Any = self.number.bound if self.number else 0.0
+        bound: Any = self.number[1] if self.number else 0.0
         value: float = self.parameters[bound] if isinstance(bound, str) else bound
         return value
 
     @property
     def expected(self) -> list[str]:
-        """Return the conditions of a good answer in words."""
+        """Return the conditions for passing in words."""
         if self.kind == PROBLEMS:
             return ["no problem is found"]
         if self.kind == RESULTS:
@@ -131,14 +101,14 @@ def format_number(number: float) -> str:
     return str(int(number)) if number == int(number) else str(number)
 
 
-CHECK: dict[str, dict[str, Any]] = {
+CHECK_SPEC: dict[str, dict[str, Any]] = {
     "name": {"type": "str", "required": True},
     "line": {"type": "str", "required": True},
     "title": {"type": "str", "default": ""},
     "rationale": {"type": "str", "default": ""},
     "remedy": {"type": "str", "default": ""},
     "references": {"type": "list", "elements": "str", "default": []},
-    # As bad as what fails an audit by default.
+    # The default of fail_on.
     "severity": {"type": "str", "default": "high", "choices": list(SEVERITIES)},
     "username": {"type": "str"},
     "applies_if": {"type": "str"},
@@ -151,35 +121,30 @@ CHECK: dict[str, dict[str, Any]] = {
     "results": {"type": "dict"},
 }
 
-#: A single text in place of such a list must not be split at its commas.
-_TEXTS = ("matches", "absent", "references")
-#: What says how an output is compared, and so goes with that kind alone.
-_COMPARED = ("matches", "absent", "number")
-#: The most that a check may take, in seconds, and the most that its code may, in characters: it is one argument.
-_LONGEST, _LARGEST_CODE = 3600, 100_000
-_SHELL_NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-# Reading
+#: Lists whose single text is not split at its commas.
+_TEXT_LISTS = ("matches", "absent", "references")
+_OUTPUT_KEYS = ("matches", "absent", "number")
+_MAX_TIMEOUT = 3600
+#: The code of a check is one argument of a program, in characters.
+_MAX_CODE = 100_000
 
 
 def parse_checks(
-    option: str, given: Sequence[Mapping[str, Any]], functions: str = "", of_set: str | None = None
+    option: str, given: Sequence[Mapping[str, Any]], functions: str = "", check_set: str | None = None
 ) -> list[Check]:
-    """Read checks as a task gives them.
+    """Parse the checks of a task or a check set.
 
     Args:
-        functions: code that goes before the code of each.
-        of_set: the name of their check set.
+        functions: code that runs before the code of each check.
 
     Raises:
-        UsageError: which check, which of its keys, what is wrong, what would be right.
+        UsageError: names the check and the key.
     """
     if not given:
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
     checks: dict[str, Check] = {}
-    for number, one in enumerate(given, start=1):
-        check = _CheckParser(option, number, one, functions, of_set).check()
+    for number, keys in enumerate(given, start=1):
+        check = _CheckParser(option, number, keys).parse(functions, check_set)
         if check.name in checks:
             first = list(checks).index(check.name) + 1
             problem = f"checks {first} and {number} are both named {check.name}"
@@ -189,18 +154,14 @@ def parse_checks(
 
 
 def check_syntax(option: str, code: str) -> None:
-    """Let sh -n of this machine parse code.
-
-    Raises:
-        UsageError: the shell finds a syntax error.
-    """
-    said = _syntax_error(code)
-    if said:
-        raise UsageError(option, f"the shell cannot read it: {said}", "Write code for a POSIX shell.")
+    """Refuse code that C(sh -n) cannot parse."""
+    error = _find_syntax_error(code)
+    if error:
+        raise UsageError(option, f"the shell cannot read it: {error}", "Write code for a POSIX shell.")
 
 
 @cache
-def _syntax_error(code: str) -> str:
+def _find_syntax_error(code: str) -> str:
     try:
         done = subprocess.run(["/bin/sh", "-n"], input=code.encode(), capture_output=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -210,14 +171,9 @@ def _syntax_error(code: str) -> str:
 
 
 def parse_parameter(option: str, default: Any, value: Any) -> Any:
-    """Convert the value of a parameter to the type of its default.
-
-    Raises:
-        UsageError: it is of another kind.
-    """
+    """Convert the value of a parameter to the type of its default."""
     if isinstance(default, list):
-        listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
-        words = [str(word).strip() for word in listed]
+        words = [str(word).strip() for word in values.split_list(value)]
         return [values.check_no_nul(option, word) for word in words if word]
     if isinstance(default, bool):
         return values.parse_boolean(option, value, remedy="Give one of them.")
@@ -232,79 +188,54 @@ def parse_parameter(option: str, default: Any, value: Any) -> Any:
 
 
 class _CheckParser:
-    """Reads one check.
+    """Parses one check.
 
     Args:
-        number: which one it is, counted from 1.
+        number: its position in the option, from 1.
     """
 
-    def __init__(self, option: str, number: int, given: Mapping[str, Any], functions: str, of_set: str | None) -> None:
-        self._given, self._functions, self._set = given, functions, of_set
+    def __init__(self, option: str, number: int, given: Mapping[str, Any]) -> None:
+        self._given = given
         name = given.get("name")
         self._option = f"{option}, check {number}{f' ({name})' if isinstance(name, str) and name else ''}"
 
-    def check(self) -> Check:
-        """Read the check."""
-        options = self._validated()
+    def parse(self, functions: str, check_set: str | None) -> Check:
+        options = self._validate()
         kind = options["kind"] or (RESULTS if options["results"] else OUTPUT)
-        for key in _COMPARED:
+        for key in _OUTPUT_KEYS:
             if kind != OUTPUT and self._given.get(key) not in (None, "", [], {}):
                 raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
         if (kind == RESULTS) != bool(options["results"]):
             remedy = "Give results with kind results, and say in it which format the output has."
             raise UsageError(self._of("results"), "kind and results do not go together", remedy)
-        if not 1 <= options["timeout"] <= _LONGEST:
-            remedy = f"Give seconds from 1 to {_LONGEST}."
+        if not 1 <= options["timeout"] <= _MAX_TIMEOUT:
+            remedy = f"Give seconds from 1 to {_MAX_TIMEOUT}."
             raise UsageError(self._of("timeout"), f"it is {options['timeout']}", remedy)
-        parameters = self._parameters(options["parameters"])
+        self._check_code(options["line"], options["applies_if"] or "", functions)
+        parameters = self._parse_parameters(options["parameters"])
+        copied = ("line", "title", "rationale", "remedy", "severity", "timeout")
         return Check(
-            name=self._not_blank("name", options["name"]),
-            line=self._code(options),
-            title=options["title"],
-            rationale=options["rationale"],
-            remedy=options["remedy"],
-            references=tuple(self._not_blank("references", text) for text in options["references"]),
-            severity=options["severity"],
+            **{key: options[key] for key in copied},
+            name=self._check_not_blank("name", options["name"]),
+            references=tuple(self._check_not_blank("references", text) for text in options["references"]),
             username=options["username"] or None,
             applies_if=(options["applies_if"] or "").strip() or None,
             parameters=parameters,
-            timeout=options["timeout"],
             kind=kind,
-            matches=self._patterns("matches", options["matches"]),
-            absent=self._patterns("absent", options["absent"]),
-            number=self._number(options["number"], parameters),
+            matches=self._compile("matches", options["matches"]),
+            absent=self._compile("absent", options["absent"]),
+            number=self._parse_number(options["number"], parameters) if options["number"] else None,
             results=read_results_options(self._of("results"), options["results"]) if options["results"] else None,
-            functions=self._functions,
-            set=self._set,
+            functions=functions,
+            set=check_set,
         )
-
-    def _code(self, options: Mapping[str, Any]) -> str:
-        line: str = options["line"]
-        size = len(line) + len(options["applies_if"] or "") + len(self._functions)
-        if size > _LARGEST_CODE:
-            problem = f"its code has {size:,} characters, and {_LARGEST_CODE:,} fit"
-            raise UsageError(self._of("line"), problem, "Make it shorter.")
-        for key, code in (("line", line), ("applies_if", options["applies_if"] or "")):
-            check_syntax(self._of(key), code)
-        return values.check_code(self._of("line"), line)
-
-    def _parameters(self, given: Mapping[Any, Any]) -> dict[str, Any]:
-        for name, value in given.items():
-            key = self._of(f"parameters.{name}")
-            if not _SHELL_NAME.fullmatch(str(name)) or str(name).startswith("alpacon_"):
-                raise UsageError(key, "it is not a name for a parameter", "Use small letters, digits and underscores.")
-            if value is None or isinstance(value, Mapping):
-                raise UsageError(key, "it has no default", "Give a text, a number, true or false, or a list of these.")
-        return {
-            str(name): parse_parameter(self._of(f"parameters.{name}"), value, value) for name, value in given.items()
-        }
 
     def _of(self, key: str) -> str:
         return f"{self._option}: {key}"
 
-    def _refuse_other_types(self) -> None:
-        """Refuse values that validation would convert silently."""
-        for key, spec in CHECK.items():
+    def _validate(self) -> dict[str, Any]:
+        # Ansible's validation would convert these silently, or split a text.
+        for key, spec in CHECK_SPEC.items():
             given, kind = self._given.get(key), spec.get("elements", spec["type"])
             listed = given if isinstance(given, (list, tuple)) else [given]
             if kind in ("str", "int") and any(isinstance(one, bool) for one in listed):
@@ -312,36 +243,58 @@ class _CheckParser:
                 raise UsageError(self._of(key), problem, "Put the word in quotes.")
             if kind == "int" and any(isinstance(one, float) and math.isinf(one) for one in listed):
                 raise UsageError(self._of(key), "it is infinite", "Give a whole number.")
-
-    def _validated(self) -> dict[str, Any]:
-        self._refuse_other_types()
         given = {
-            key: [value] if key in _TEXTS and isinstance(value, str) else value for key, value in self._given.items()
+            key: [value] if key in _TEXT_LISTS and isinstance(value, str) else value
+            for key, value in self._given.items()
         }
-        options = validate_dictionary(self._option, CHECK, given)
-        return {key: spec.get("default") if options.get(key) is None else options[key] for key, spec in CHECK.items()}
+        options = validate_dictionary(self._option, CHECK_SPEC, given)
+        return {
+            key: spec.get("default") if options.get(key) is None else options[key] for key, spec in CHECK_SPEC.items()
+        }
 
-    def _not_blank(self, key: str, text: str) -> str:
+    def _check_code(self, line: str, applies_if: str, functions: str) -> None:
+        size = len(line) + len(applies_if) + len(functions)
+        if size > _MAX_CODE:
+            problem = f"its code has {size:,} characters, and {_MAX_CODE:,} fit"
+            raise UsageError(self._of("line"), problem, "Make it shorter.")
+        check_syntax(self._of("line"), line)
+        check_syntax(self._of("applies_if"), applies_if)
+        values.check_code(self._of("line"), line)
+
+    def _parse_parameters(self, given: Mapping[Any, Any]) -> dict[str, Any]:
+        parameters = {}
+        for name, value in given.items():
+            option = self._of(f"parameters.{name}")
+            if not re.fullmatch(r"(?!alpacon_)[a-z][a-z0-9_]*", str(name)):
+                raise UsageError(
+                    option, "it is not a name for a parameter", "Use small letters, digits and underscores."
+                )
+            if value is None or isinstance(value, Mapping):
+                remedy = "Give a text, a number, true or false, or a list of these."
+                raise UsageError(option, "it has no default", remedy)
+            parameters[str(name)] = parse_parameter(option, value, value)
+        return parameters
+
+    def _check_not_blank(self, key: str, text: str) -> str:
         if not text.strip():
             raise UsageError(self._of(key), "it is empty", "Give a text.")
         return text
 
-    def _patterns(self, key: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    def _compile(self, key: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
         try:
-            return tuple(re.compile(self._not_blank(key, text), re.MULTILINE) for text in texts)
+            return tuple(re.compile(self._check_not_blank(key, text), re.MULTILINE) for text in texts)
         except re.error as error:
             problem = f"'{error.pattern!s}' is not a regular expression: {error}"
             remedy = "Write a backslash before what is meant literally."
             raise UsageError(self._of(key), problem, remedy) from error
 
-    def _number(self, text: str | None, parameters: Mapping[str, Any]) -> Number | None:
-        if not text:
-            return None
-        compared = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
-        bound = values.parse_number(compared[2]) if compared else None
-        if compared and bound is None and type(parameters.get(compared[2])) in (int, float):
-            return Number(compared[1], compared[2])
-        if compared is None or bound is None:
-            example = "Give <=, >= or == and a number or a parameter that is one, such as '<= 90'."
-            raise UsageError(self._of("number"), f"'{text}' is not a limit", example)
-        return Number(compared[1], bound)
+    def _parse_number(self, text: str, parameters: Mapping[str, Any]) -> tuple[str, float | str]:
+        found = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
+        if found:
+            bound = values.parse_number(found[2])
+            if bound is not None:
+                return found[1], bound
+            if type(parameters.get(found[2])) in (int, float):
+                return found[1], found[2]
+        example = "Give <=, >= or == and a number or a parameter that is one, such as '<= 90'."
+        raise UsageError(self._of("number"), f"'{text}' is not a limit", example)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The hosts of an audit, and their variables that say how it is made."""
+"""The hosts of an audit, and the variables that they set for it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import d
 from .check_selection import HOST_OPTIONS, VARIABLE_PREFIX
 from .checks import Check
 
-#: The variable whose values of all hosts are joined.
+#: Each host may set waivers; the audit has those of all hosts.
 WAIVERS_VARIABLE = f"{VARIABLE_PREFIX}waivers"
-#: Variables that have one value for the whole audit, by the options of the module.
+#: Variables with one value for all hosts, by the options of the module.
 PLAY_VARIABLES = {
     "compare_to": "audit_compare_to",
     "dest": "audit_report_dir",
@@ -35,8 +35,8 @@ PLAY_VARIABLES = {
     "title": "audit_title",
     "wait_timeout": "audit_wait_timeout",
 }
-#: These are compared as they are written.
-_MAY_NAME_THE_TIME = ("audit_compare_to", "audit_report_dir", "audit_title")
+#: These may contain the time, and are compared before they are templated.
+_COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir", "audit_title")
 _VARIABLES = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
 
 
@@ -45,10 +45,8 @@ class Host:
     """A host of the inventory.
 
     Attributes:
-        server: UUID or name of its server.
-        groups: the inventory groups that it is in.
-        checks: those that it is asked with.
-        settings: how its workspace is reached.
+        server: the UUID or name of its server.
+        settings: the connection settings of its workspace.
     """
 
     name: str
@@ -59,7 +57,7 @@ class Host:
 
 
 def get_server_reference(name: str, server_id: Any) -> str:
-    """Return the UUID of a host's server from its variable, else the host's name."""
+    """Return the UUID in the variable of a host, or else the host's name."""
     return normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
 
 
@@ -67,60 +65,56 @@ class HostVariables(Mapping[str, Any]):
     """The variables that a task has for one host, each templated when it is read.
 
     Args:
-        written: as Ansible would hand them to the task, with their templates.
-        templar: Ansible's templar, with any variables.
+        untemplated: the variables as Ansible's variable manager returns them.
     """
 
-    def __init__(self, host: str, written: Mapping[str, Any], templar: Any) -> None:
-        self.written = written
-        self._host = host
+    def __init__(self, host: str, untemplated: Mapping[str, Any], templar: Any) -> None:
+        self.untemplated = untemplated
+        self.host = host
         self._templar = templar
 
     def __getitem__(self, name: str) -> Any:
-        value = self.written[name]
-        # Facts are many, and only their names are read.
-        if name == "ansible_facts" or is_plain(value):
+        value = self.untemplated[name]
+        # Only the names of facts are used.
+        if name == "ansible_facts" or _is_plain(value):
             return value
-        templar = self._templar.copy_with_new_env(available_variables=self.written)
+        templar = self._templar.copy_with_new_env(available_variables=self.untemplated)
         try:
             return decrypt(templar.template(value))
         except AnsibleError as error:
-            raise UsageError(name, str(error), f"Host: {self._host}.") from None
+            raise UsageError(name, str(error), f"Host: {self.host}.") from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.written)
+        return iter(self.untemplated)
 
     def __len__(self) -> int:
-        return len(self.written)
+        return len(self.untemplated)
 
 
-def is_plain(value: Any) -> bool:
-    """Return True if a value is used as it is written: it has no template, and nothing in it is encrypted."""
+def _is_plain(value: Any) -> bool:
+    """Return True if a value has no template, and nothing in it is encrypted."""
     if isinstance(value, str):
         return "{{" not in value and "{%" not in value and "{#" not in value
     if isinstance(value, Mapping):
-        return all(map(is_plain, value)) and all(map(is_plain, value.values()))
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
     if isinstance(value, (list, tuple)):
-        return all(map(is_plain, value))
+        return all(map(_is_plain, value))
     return isinstance(value, (int, float, type(None)))
 
 
 def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
-    """Compare what two hosts say where an audit has one value.
-
-    Raises:
-        UsageError: which variable differs, and between which hosts.
-    """
+    """Refuse two hosts with different values of a variable that has one value for all hosts."""
     for variable in PLAY_VARIABLES.values():
-        one, two = ((of.written if variable in _MAY_NAME_THE_TIME else of).get(variable) for of in (first, other))
+        one, two = (
+            (host.untemplated if variable in _COMPARED_UNTEMPLATED else host).get(variable) for host in (first, other)
+        )
         if one != two:
-            names = [variables.written["inventory_hostname"] for variables in (first, other)]
-            problem = f"it is one for the play, and differs: {names[0]} has {one!s:.40}, {names[1]} has {two!s:.40}"
+            problem = f"it is one for the play, and differs: {first.host} has {one!s:.40}, {other.host} has {two!s:.40}"
             raise UsageError(variable, problem, "Set it in the play, for the group all only, or with -e.")
 
 
 def to_role_error(error: UsageError) -> UsageError:
     """Return an error that names the variable of the role in place of the option of the module."""
-    # The place in an option may follow it, as in: checks, check 2 (disk).
+    # Such as: checks, check 2 (disk).
     name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]
     return UsageError(_VARIABLES[name] + rest, error.problem, error.remedy) if name in _VARIABLES else error

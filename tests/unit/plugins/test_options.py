@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
 )
 from ansible_collections.herdops.alpacon.plugins.modules import alpamon_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import options as audit
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import CHECK
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import CHECK_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import BENCHMARK
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import WAIVER
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -46,7 +46,7 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
     "alpacon_audit": {
         **audit.SPEC,
         # Each check, each benchmark and each waiver is read by itself.
-        "checks": {**audit.SPEC["checks"], "options": CHECK},
+        "checks": {**audit.SPEC["checks"], "options": CHECK_SPEC},
         "benchmarks": {**audit.SPEC["benchmarks"], "options": BENCHMARK},
         "waivers": {**audit.SPEC["waivers"], "options": WAIVER},
     },

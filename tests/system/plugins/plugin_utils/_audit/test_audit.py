@@ -43,7 +43,7 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
     given: Row = {"of": hosts(*AGENTS, groups={"web": ["web-01"]}), "title": "Mine", "reuse_within": "90m"}
     done = audit(workspace, HELLO, space, **given)
     assert done.outcomes == {(name, check): word for name in AGENTS for check, word in FOUND.items()}
-    assert done.audited.changed
+    assert done.result["changed"]
     about: Row = {"workspace": workspace.url, "id": workspace.server_ids()["web-01"], "name": "web-01"}
     about |= {"ip": "127.0.0.1", "groups": ["web"], "os": "Debian 13"}
     about |= {"agent": "2.5.0", "owner": "admin"}
@@ -242,7 +242,7 @@ def test_commands_that_do_not_answer(current: Workspace) -> None:
     done = audit(current, HELLO, reuse_within="1h")
     assert (done.summary["reused"], done.summary["commands"], done.the_result["outcome"]) == (0, 1, "passed")
     # Whoever names the account means its command.
-    assert not audit(current, {**HELLO, "username": "root"}, reuse_within="1h").audited.changed
+    assert not audit(current, {**HELLO, "username": "root"}, reuse_within="1h").result["changed"]
 
 
 @pytest.mark.parametrize(("status", "requester"), [("success", "bob"), ("awaiting_approval", "bob"), ("success", None)])
@@ -428,7 +428,7 @@ def test_check_mode_writes_nothing(current: Workspace) -> None:
     current.reset_counters()
     asked: Row = {"of": hosts("web-01", "web-02"), "check_mode": True, "reuse_within": "1h", "fail_on": "info"}
     done = audit(current, HELLO, BAD, **asked)
-    assert (current.counters()["writes"], done.audited.changed) == (0, True)
+    assert (current.counters()["writes"], done.result["changed"]) == (0, True)
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert done.result["msg"] == "1 passed, 0 failed, 0 unknown. 2 commands would be submitted."
     assert (done.result["verdict"], done.result["coverage"], done.result["failed"]) == (None, None, False)
@@ -463,7 +463,7 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     idle.reset_counters()
     again = audit(idle, *checks, of=fleet, reuse_within="1h")
     assert set(again.outcomes.values()) == {"passed"}
-    assert (idle.counters()["writes"], again.audited.changed, again.summary["reused"]) == (0, False, 3_000)
+    assert (idle.counters()["writes"], again.result["changed"], again.summary["reused"]) == (0, False, 3_000)
     # The history is read once, and who the token is takes two.
     assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
 

@@ -19,6 +19,6 @@ def test_messages_name_so_many_findings_and_no_more() -> None:
     report: Row = {"title": "T", "results": results, "servers": [], "summary": summary, "fail_on": "high"}
     report |= {"schema": 2, "checks": [{"name": "c", "remedy": "R"}]}
     report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
-    message = str(build_result(AuditResult(report, changed=True))["msg"])
+    message = str(build_result(AuditResult(report))["msg"])
     assert message.startswith("120 findings of severity high or worse: h0: c (high): M; h1: c (high): M; ")
     assert message.endswith("h49: c (high): M; and 70 more.")

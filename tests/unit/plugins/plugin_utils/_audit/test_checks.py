@@ -103,7 +103,7 @@ def test_code_is_read_and_not_run(tmp_path: Path) -> None:
 
 def test_values_of_parameters() -> None:
     read = check(parameters={"most": 4, "names": ["a"]}, number="<=most")
-    assert [read.is_within(value) for value in (4, 4.5)] == [True, False]
+    assert [read.is_within_limit(value) for value in (4, 4.5)] == [True, False]
     other = read.with_parameters({"most": 9.5, "others": "x"})
     assert (other.limit, other.parameters) == ("at most 9.5", {"most": 9.5, "names": ["a"]})
     assert read.with_parameters({"others": 1}) is read

@@ -40,10 +40,12 @@ LOAD: Row = {"name": "load", "line": "echo 50", "number": "<= load_max", "parame
 def report_of(**plans: Sequence[Check]) -> Row:
     """The report of an audit of hosts, given with their checks, each of which answered 50 to all of them."""
     hosts = [Host(name, name, frozenset(), checks, SETTINGS) for name, checks in plans.items()]
-    audited = [AuditedHost(host, Server(f"id of {host.name}"), list(host.checks)) for host in hosts]
+    audited = [AuditedHost(host, Server(f"id of {host.name}")) for host in hosts]
     for one in audited:
         answer = CheckAnswer(0, "50")
-        one.responses = {check.name: Response(evaluate(check, answer), 0, "50", complete=True) for check in one.checks}
+        one.responses = {
+            check.name: Response(evaluate(check, answer), 0, "50", complete=True) for check in one.host.checks
+        }
     client = SimpleNamespace(settings=SETTINGS, requests=0)
     audit: Any = SimpleNamespace(hosts=audited, client=client, refusal="", submitted=0)
     given = {name: spec.get("default") for name, spec in SPEC.items()}

@@ -22,14 +22,14 @@ ROWS = "a:pass\nb:fail\nc:pass\nd:pa"
 CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
 
 
-def response(output: Output, rc: int = 0, carried: bool = True, given: Check | None = None) -> Response:
+def response(output: Output, rc: int = 0, packed: bool = True, given: Check | None = None) -> Response:
     """What came back for a check, which is that of a scanner unless another one is given."""
     check = given or parse_checks("checks", [CHECK])[0]
     command = Command(
         id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
     )
     job = Job(command.server, command=command, outcome=Outcome.SUCCESS, output=output)
-    return parse_responses(job, [check], carried)[check.name]
+    return parse_responses(job, [check], packed)[check.name]
 
 
 def part(said: str, output: str = ROWS, name: str = "it") -> Output:
@@ -49,12 +49,12 @@ def part(said: str, output: str = ROWS, name: str = "it") -> Output:
 )
 def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
     known = response(part(said))
-    assert [(one.name, one.outcome) for one in known.named] == [
+    assert [(one.name, one.outcome) for one in known.evaluation.named] == [
         ("a", "passed"),
         ("b", "failed"),
         ("missing-results", "unknown"),
     ]
-    assert known.named[-1].message.startswith(why)
+    assert known.evaluation.named[-1].message.startswith(why)
     assert not known.is_reusable
 
 
@@ -75,7 +75,7 @@ def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str)
 
     def has_passed(output: str, rc: int) -> bool:
         known = response(part(f"rc {rc} in 30 by 0", output), given=check)
-        return known.evaluation.outcome == "passed" and all(one.outcome == "passed" for one in known.named)
+        return known.evaluation.outcome == "passed" and all(one.outcome == "passed" for one in known.evaluation.named)
 
     whole = WHOLE[kind]
     assert has_passed(whole, 0)
@@ -113,8 +113,8 @@ def test_answers_count_however_their_command_ended() -> None:
 
 
 def test_an_output_with_gaps_has_no_result() -> None:
-    known = response(Output(f"{ROWS}\n", complete=False), carried=False)
-    assert (known.evaluation.outcome, known.named) == ("unknown", ())
+    known = response(Output(f"{ROWS}\n", complete=False), packed=False)
+    assert (known.evaluation.outcome, known.evaluation.named) == ("unknown", ())
 
 
 @pytest.mark.parametrize(
