@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.comman
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import reduce_module
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
-    AT_ONCE,
+    MAX_PIECE,
     RequestTooLarge,
     RunResult,
     ServerRunner,
@@ -215,7 +215,7 @@ class HostConnection:
     @property
     def _at_once(self) -> int:
         """How much of a file goes into one submit, in bytes."""
-        return int(self._remote.read_note(AT_ONCE) or _PIECE)
+        return int(self._remote.read_note(MAX_PIECE) or _PIECE)
 
     def _put_in_pieces(self, content: bytes, path: str) -> None:
         """Write a file piece by piece, each once, and have its digest compared at the end."""
@@ -232,7 +232,7 @@ class HostConnection:
                 if len(piece) <= _SMALLEST_PIECE:
                     raise
                 size = len(piece) // 2
-                self._remote.write_note(AT_ONCE, str(size).encode())
+                self._remote.write_note(MAX_PIECE, str(size).encode())
         digest = hashlib.sha256(content).hexdigest()
         self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
