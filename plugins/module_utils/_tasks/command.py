@@ -24,6 +24,7 @@ from .._api.commands import (
     list_scheduled_for,
 )
 from .._api.errors import AlpaconError, LostResponse
+from .._api.lost_submits import OwnCommands
 from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, to_iso
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
@@ -33,6 +34,101 @@ from .command_options import CONTENT, CommandOptions
 from .command_query import CircuitBreaker
 from .command_task import CommandTask, await_parents
 from .scheduled import recently_submitted, scheduled, with_schedule
+
+WAIT: dict[str, dict[str, Any]] = {
+    "wait": {"type": "bool", "default": True},
+    "wait_timeout": {"type": "str", "default": "30m"},
+    "wait_for_approval": {"type": "bool", "default": False},
+    "cancel_on_timeout": {"type": "bool", "default": False},
+}
+
+SPEC: dict[str, dict[str, Any]] = {
+    **CONNECTION,
+    "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
+    "line": {"type": "str", "aliases": ["cmd"]},
+    "script": {"type": "str"},
+    "argv": {"type": "list", "elements": "str"},
+    "stdin": {"type": "str"},
+    "chdir": {"type": "str"},
+    "executable": {"type": "str"},
+    "creates": {"type": "str"},
+    "removes": {"type": "str"},
+    "state": {"type": "str", "default": "executed", "choices": ["executed", "scheduled", "finished", "cancelled"]},
+    "ids": {"type": "list", "elements": "str", "aliases": ["id"]},
+    "shell": {"type": "str", "default": "system", "choices": list(SHELLS)},
+    "username": {"type": "str"},
+    "groupname": {"type": "str"},
+    "env": {"type": "dict"},
+    "run_after": {"type": "list", "elements": "str"},
+    "work_session": {"type": "str"},
+    "purpose": {"type": "str"},
+    "scheduled_at": {"type": "str"},
+    "reschedule": {"type": "bool", "default": False},
+    "reuse_within": {"type": "str"},
+    "fail_if_sent": {"type": "bool", "default": True},
+    "offline": {"type": "str", "default": "wait", "choices": ["wait", "fail", "skip"]},
+    "max_concurrency": {"type": "str"},
+    "max_errors": {"type": "str"},
+    "progress": {"type": "bool"},
+    "success_codes": {"type": "list", "elements": "int", "default": [0]},
+    "output_limit": {"type": "int"},
+    **WAIT,
+}
+#: The module's spec where it runs on another host, which has no file of the controller.
+SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, CONTENT: {"type": "str", "no_log": True}}
+
+_WHAT = ("line", "script", "argv")
+RULES: dict[str, Any] = {
+    "mutually_exclusive": [
+        ("ids", *_WHAT),
+        ("ids", "servers"),
+        ("ids", "scheduled_at"),
+        *(("ids", "line", name) for name in ("stdin", "chdir", "executable", "creates", "removes")),
+    ],
+    "required_one_of": [("servers", "ids")],
+    "required_if": [
+        ("state", "executed", _WHAT, True),
+        ("state", "scheduled", _WHAT, True),
+        ("state", "scheduled", ("scheduled_at",)),
+        ("state", "finished", ("ids",)),
+        ("state", "cancelled", ("ids", *_WHAT), True),
+    ],
+    "required_by": {"executable": "script"},
+}
+
+#: The number of servers that the warning about skipped ones names.
+_NAMED_SKIPPED = 10
+_TRIMMED = (
+    "env: workspaces may take off blanks and line breaks at both ends of a value, and these have some: {names}."
+    " Use script or argv, with which each value arrives as it is."
+)
+
+
+def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
+    """Run a task; nothing was written if it raises :class:`AlpaconError`."""
+    settings = parse_settings(options, run.warn)
+    checked = CommandOptions.from_options(options)
+    if checked.trimmed:
+        names = f"{len(checked.trimmed)} of them" if run.no_log else ", ".join(checked.trimmed)
+        run.warn(_TRIMMED.format(names=names))
+    shared = run.shared(settings) if run.hosts > 1 else None
+    with run.client(settings, shared) as client:
+        client.deadline = time.monotonic() + checked.limits.wait_timeout
+        task = CommandTask(client, checked, run, shared, collect_secrets(options))
+        _STATES[checked.state](task)
+        if checked.limits.offline == "skip":
+            _warn_of_skipped(task)
+        return task.result()
+
+
+def _warn_of_skipped(task: CommandTask) -> None:
+    skipped = [job.server for job in task.jobs if job.outcome == Outcome.OFFLINE]
+    # A server that is given by its UUID has no name.
+    names = [str(server.name or task.run.own_server or server) for server in skipped]
+    if names:
+        more = f" and {len(names) - _NAMED_SKIPPED} more" if len(names) > _NAMED_SKIPPED else ""
+        count = "1 server is" if len(names) == 1 else f"{len(names)} servers are"
+        task.run.warn(f"offline: {count} offline and skipped: {', '.join(names[:_NAMED_SKIPPED])}{more}.")
 
 
 def executed(task: CommandTask) -> None:
@@ -63,10 +159,11 @@ def executed(task: CommandTask) -> None:
 def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Job]:
     """Return a finished job for each server that has a matching command which succeeded recently enough."""
     client, options = task.client, task.options
-    codes = options.limits.success_codes
+    codes, own = options.limits.success_codes, OwnCommands(client)
 
     def succeeded(command: Command) -> Command | None:
-        if not task.is_trusted(command):
+        # Somebody else may have submitted anything as a payload with this digest.
+        if options.has_payload and not own.include(command, options.match(command.server.id)):
             return None
         known = fetch_rc(client, command) if codes - {0} else command
         return known if get_outcome(known, codes) == Outcome.SUCCESS else None
@@ -88,9 +185,9 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
 
 def _warn_of_ignored(task: CommandTask, jobs: Sequence[Job]) -> None:
     """Warn of fields that the workspace may have ignored, as servers of 2024 do."""
-    newer = [name for name in ("env", "work_session", "purpose") if name in task.options.extra]
-    if task.options.has_payload:
-        newer = [name for name in newer if name != "env"]  # without it nothing runs, and each command says so
+    # Without its variables, a payload runs nothing and says so.
+    names = ("work_session", "purpose") if task.options.has_payload else ("env", "work_session", "purpose")
+    newer = [name for name in names if name in task.options.extra]
     if newer and any(job.command and job.output and not job.command.may_have_chunks for job in jobs):
         task.run.warn(
             f"{', '.join(newer)}: this workspace answers like one that does not know it, and may have ignored it."
@@ -178,13 +275,12 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
 
 def _to_cancel(task: CommandTask, row: Command) -> Command | None:
     """Return the command if it is under way, or scheduled for exactly the time that is given."""
-    time = task.options.scheduled_at
-    if time is None:
+    due = task.options.scheduled_at
+    if due is None:
         return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None
     command = with_schedule(task.client, row)
-    if command is None or not is_same_time(command.scheduled_at, time) or command.status == "cancelled":
-        return None
-    return command
+    is_due = command is not None and is_same_time(command.scheduled_at, due) and command.status != "cancelled"
+    return command if is_due else None
 
 
 def _cancel_job(task: CommandTask, job: Job) -> None:
@@ -195,118 +291,17 @@ def _cancel_job(task: CommandTask, job: Job) -> None:
         return
     try:
         done = GONE if task.run.check_mode else task.cancel(job.known.id)
-    except LostResponse as error:
-        job.finish(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
-        return
     except AlpaconError as error:
-        job.finish(Outcome.REFUSED, f"Not cancelled. {error}", error)
+        if isinstance(error, LostResponse):
+            job.finish(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
+        else:
+            job.finish(Outcome.REFUSED, f"Not cancelled. {error}", error)
         return
     if done == SENT:
         job.finish(Outcome.SENT, Outcome.SENT.sentence)
         return
-    job.command = job.known.with_status("cancelled")
-    job.changed = done == CANCELLED
+    job.command, job.changed = job.known.with_status("cancelled"), done == CANCELLED
     job.finish(Outcome.CANCELLED, "Cancelled." if job.changed else gone)
-
-
-WAIT: dict[str, dict[str, Any]] = {
-    "wait": {"type": "bool", "default": True},
-    "wait_timeout": {"type": "str", "default": "30m"},
-    "wait_for_approval": {"type": "bool", "default": False},
-    "cancel_on_timeout": {"type": "bool", "default": False},
-}
-
-SPEC: dict[str, dict[str, Any]] = {
-    **CONNECTION,
-    "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
-    "line": {"type": "str", "aliases": ["cmd"]},
-    "script": {"type": "str"},
-    "argv": {"type": "list", "elements": "str"},
-    "stdin": {"type": "str"},
-    "chdir": {"type": "str"},
-    "executable": {"type": "str"},
-    "creates": {"type": "str"},
-    "removes": {"type": "str"},
-    "state": {"type": "str", "default": "executed", "choices": ["executed", "scheduled", "finished", "cancelled"]},
-    "ids": {"type": "list", "elements": "str", "aliases": ["id"]},
-    "shell": {"type": "str", "default": "system", "choices": list(SHELLS)},
-    "username": {"type": "str"},
-    "groupname": {"type": "str"},
-    "env": {"type": "dict"},
-    "run_after": {"type": "list", "elements": "str"},
-    "work_session": {"type": "str"},
-    "purpose": {"type": "str"},
-    "scheduled_at": {"type": "str"},
-    "reschedule": {"type": "bool", "default": False},
-    "reuse_within": {"type": "str"},
-    "fail_if_sent": {"type": "bool", "default": True},
-    "offline": {"type": "str", "default": "wait", "choices": ["wait", "fail", "skip"]},
-    "max_concurrency": {"type": "str"},
-    "max_errors": {"type": "str"},
-    "progress": {"type": "bool"},
-    "success_codes": {"type": "list", "elements": "int", "default": [0]},
-    "output_limit": {"type": "int"},
-    **WAIT,
-}
-#: The module's spec where it runs on another host, which has no file of the controller.
-SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, CONTENT: {"type": "str", "no_log": True}}
-
-_WHAT = ("line", "script", "argv")
-RULES: dict[str, Any] = {
-    "mutually_exclusive": [
-        ("ids", *_WHAT),
-        ("ids", "servers"),
-        ("ids", "scheduled_at"),
-        *(("ids", "line", name) for name in ("stdin", "chdir", "executable", "creates", "removes")),
-    ],
-    "required_one_of": [("servers", "ids")],
-    "required_if": [
-        ("state", "executed", _WHAT, True),
-        ("state", "scheduled", _WHAT, True),
-        ("state", "scheduled", ("scheduled_at",)),
-        ("state", "finished", ("ids",)),
-        ("state", "cancelled", ("ids", *_WHAT), True),
-    ],
-    "required_by": {"executable": "script"},
-}
-
-#: The number of servers that the warning about skipped ones names.
-_NAMED_SKIPPED = 10
-_TRIMMED = (
-    "env: workspaces may take off blanks and line breaks at both ends of a value, and these have some: {names}."
-    " Use script or argv, with which each value arrives as it is."
-)
-
-
-def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_command).
-
-    Raises:
-        AlpaconError: nothing was written.
-    """
-    settings = parse_settings(options, run.warn)
-    checked = CommandOptions.from_options(options)
-    if checked.trimmed:
-        names = f"{len(checked.trimmed)} of them" if run.no_log else ", ".join(checked.trimmed)
-        run.warn(_TRIMMED.format(names=names))
-    shared = run.shared(settings) if run.hosts > 1 else None
-    with run.client(settings, shared) as client:
-        client.deadline = time.monotonic() + checked.limits.wait_timeout
-        task = CommandTask(client, checked, run, shared, collect_secrets(options))
-        _STATES[checked.state](task)
-        if checked.limits.offline == "skip":
-            _warn_of_skipped(task)
-        return task.result()
-
-
-def _warn_of_skipped(task: CommandTask) -> None:
-    skipped = [job.server for job in task.jobs if job.outcome == Outcome.OFFLINE]
-    # A server that is given by its UUID has no name.
-    names = [str(server.name or task.run.own_server or server) for server in skipped]
-    if names:
-        more = f" and {len(names) - _NAMED_SKIPPED} more" if len(names) > _NAMED_SKIPPED else ""
-        count = "1 server is" if len(names) == 1 else f"{len(names)} servers are"
-        task.run.warn(f"offline: {count} offline and skipped: {', '.join(names[:_NAMED_SKIPPED])}{more}.")
 
 
 _STATES: dict[str, Callable[[CommandTask], None]] = {

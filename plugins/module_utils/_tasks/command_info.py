@@ -83,7 +83,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         doubt = check_order(found, ordering) if ordering else ""
         if doubt:
             run.warn(f"ordering: {doubt}.")
-        read = _OutputReader(client, run.warn).read_output if options["with_output"] else None
+        read = partial(_read_output, client, CircuitBreaker(), run.warn) if options["with_output"] else None
         commands = [_describe_listed(command, read, output_limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
 
@@ -107,31 +107,19 @@ def _find_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command
     return found
 
 
-class _OutputReader:
-    """Reads outputs; in place of one that cannot be read, it returns the part that the row has."""
-
-    def __init__(self, client: Client, warn: Warn) -> None:
-        self._client = client
-        self._warn = warn
-        self._breaker = CircuitBreaker()
-
-    def read_output(self, command: Command) -> Output:
-        try:
-            return self._breaker.call(partial(fetch_output, self._client, command, is_whole=make_end_check(command)))
-        except AlpaconError as error:
-            self._warn(f"The output of command {command.id} could not be read. {error}")
-            return Output(command.result or "", complete=False)
+def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: Command) -> Output:
+    """Return the output, or the part of it that the row has if it cannot be read."""
+    try:
+        return breaker.call(partial(fetch_output, client, command, is_whole=make_end_check(command)))
+    except AlpaconError as error:
+        warn(f"The output of command {command.id} could not be read. {error}")
+        return Output(command.result or "", complete=False)
 
 
 def _describe_listed(
     command: Command, read: Callable[[Command], Output] | None, output_limit: int | None = None
 ) -> dict[str, Any]:
-    """Return a command as M(herdops.alpacon.alpacon_command_info) does.
-
-    Args:
-        read: reads the output of a finished command; None to leave outputs out.
-        output_limit: the number of characters of the end of the output to keep.
-    """
+    """Return a command as M(herdops.alpacon.alpacon_command_info) does, without its output if ``read`` is None."""
     output = None
     if read and command.finished:
         command, output = unpack_output(command, read(command))
@@ -141,20 +129,13 @@ def _describe_listed(
         for key in ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_complete"):
             described.pop(key)
     is_requested = command.requested_by is not None or command.requested_by_name is not None
-    described.update(
-        shell=command.shell,
-        username=command.username,
-        groupname=command.groupname,
-        requested_by={"id": command.requested_by, "name": command.requested_by_name} if is_requested else None,
-        cancellable=command.cancellable,
-        added_at=to_iso(command.added_at),
-        scheduled_at=to_iso(command.scheduled_at),
-        delivered_at=to_iso(command.delivered_at),
-        acked_at=to_iso(command.acked_at),
-        handled_at=to_iso(command.handled_at),
-        run_after=list(command.run_after),
-    )
-    return described
+    return {
+        **described,
+        **{name: getattr(command, name) for name in ("shell", "username", "groupname", "cancellable")},
+        **{name: to_iso(getattr(command, name)) for name in ORDERINGS},
+        "requested_by": {"id": command.requested_by, "name": command.requested_by_name} if is_requested else None,
+        "run_after": list(command.run_after),
+    }
 
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:

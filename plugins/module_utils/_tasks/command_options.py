@@ -64,7 +64,7 @@ class CommandOptions:
     Attributes:
         line: the command line; of a script or a program, the line that unpacks it.
         extra: the fields of a submit that only newer workspaces know.
-        progress: report progress; if not, still report servers that are offline, unless ``silent``.
+        progress: report progress; None to report only servers that are offline.
     """
 
     state: str
@@ -79,17 +79,12 @@ class CommandOptions:
     reschedule: bool
     reuse_within: float | None
     fail_if_sent: bool
-    progress: bool
-    silent: bool
+    progress: bool | None
     limits: Limits
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
-        """Check all that can be checked without a request.
-
-        Raises:
-            UsageError: an option is wrong.
-        """
+        """Check all that can be checked without a request."""
         _check_combination(options)
         ids = values.parse_uuids("ids", options.get("ids"))
         servers = [str(server) for server in values.split_list(options.get("servers") or ())]
@@ -118,8 +113,7 @@ class CommandOptions:
             reschedule=options["reschedule"],
             reuse_within=_parse("reuse_within", options, values.parse_duration),
             fail_if_sent=options["fail_if_sent"],
-            progress=len(servers or ids) > 1 if progress is None else bool(progress),
-            silent=progress is False,
+            progress=(len(servers or ids) > 1 or None) if progress is None else bool(progress),
             limits=_parse_limits(options, len(servers)),
         )
 
@@ -185,14 +179,7 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
 
 
 def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Payload | None:
-    """Pack a script or a program for one submit; return None if the task has neither.
-
-    Args:
-        env: the checked value of O(env).
-
-    Raises:
-        UsageError: an option is wrong, or it does not fit into one submit.
-    """
+    """Pack a script or a program, with checked variables, for one submit; return None if the task has neither."""
     what = next((name for name in ("script", "argv") if options.get(name) is not None), None)
     if what is None:
         return None
@@ -218,11 +205,7 @@ def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Payload 
 
 
 def split_script(text: str) -> list[str]:
-    """Split O(script) as a shell does: the path on the controller, and the arguments.
-
-    Raises:
-        UsageError: there is no path, or a quote is not closed.
-    """
+    """Split O(script) as a shell does: the path on the controller, and the arguments."""
     values.check_no_nul("script", text)
     try:
         words = shlex.split(text)

@@ -67,21 +67,18 @@ class Query:
         _check_span(since, until)
         named = options.get("server")
         [server] = resolve_servers(client, [named], "server") if named else [Server(None)]
-        return cls(
-            server_id=server.id,
-            server_name=server.name,
-            shell=options.get("shell") or None,
-            requested_by=options.get("requested_by") or None,
-            requested_by_isnull=options.get("requested_by_isnull"),
-            is_scheduled=options.get("is_scheduled"),
-            search=options.get("search") or None,
-            ordering=options.get("ordering") or NEWEST_FIRST,
-            statuses=parse_statuses(options),
-            success=options.get("success"),
-            line=options.get("line") or None,
-            since=since,
-            until=until,
+        names = (
+            "shell",
+            "requested_by",
+            "requested_by_isnull",
+            "is_scheduled",
+            "search",
+            "ordering",
+            "success",
+            "line",
         )
+        given = {name: options[name] for name in names if options.get(name) not in (None, "")}
+        return cls(server.id, server.name, statuses=parse_statuses(options), since=since, until=until, **given)
 
     def at(self, now: datetime) -> Query:
         """Return this query with times in place of ages.
@@ -276,8 +273,7 @@ class CircuitBreaker:
     """Stop after consecutive failures: each of the rest would wait as long as those did."""
 
     def __init__(self) -> None:
-        self._failures = 0
-        self._error = AlpaconError()
+        self._errors: list[AlpaconError] = []
 
     def call(self, read: Callable[[], T]) -> T:
         """Return what is read.
@@ -285,15 +281,14 @@ class CircuitBreaker:
         Raises:
             AlpaconError: it cannot be read, or the last ones could not, so that it was not tried.
         """
-        if self._failures >= _MAX_FAILURES:
-            raise self._error
+        if len(self._errors) >= _MAX_FAILURES:
+            raise self._errors[-1]
         try:
             result = read()
         except AlpaconError as error:
             # A refusal says nothing of the others.
             refused = isinstance(error, ApiError) and error.status < 500 and error.status not in (401, 408, 429)
-            self._failures = 0 if refused else self._failures + 1
-            self._error = error
+            self._errors = [] if refused else [*self._errors, error]
             raise
-        self._failures = 0
+        self._errors = []
         return result

@@ -11,13 +11,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from .._api.client import Client
 from .._api.commands import SENT, cancel, find_command, supports_env
 from .._api.errors import UsageError, clean_line
-from .._api.lost_submits import OwnCommands
 from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
@@ -76,20 +74,15 @@ class CommandTask:
             self.client,
             replace(self.options.limits, **limits),
             report=self.run.report if self.options.progress else None,
-            report_offline=(lambda _text: None) if self.options.silent else self.run.report,
+            report_offline=self.run.report if self.options.progress is not False else lambda _text: None,
             run=self.run,
             shared=self.shared,
             hide=lambda text: str(mask_secrets(text, self.hidden)),
         )
 
     def check_env(self) -> None:
-        """Refuse O(env) on a workspace that would drop it.
-
-        A payload without its variables runs nothing and says so, which saves the request.
-
-        Raises:
-            UsageError: the workspace would drop it.
-        """
+        """Refuse O(env) on a workspace that would drop it."""
+        # A payload without its variables runs nothing, and says so.
         if self.options.has_payload or "env" not in self.options.extra:
             return
 
@@ -105,21 +98,8 @@ class CommandTask:
             )
 
     def lock_servers(self, servers: Sequence[Server]) -> None:
-        """Make sure that no other host of the task submits the same to one of these servers.
-
-        Raises:
-            UsageError: another host does.
-        """
         if self.run.host_locks:
             lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
-
-    def is_trusted(self, command: Command) -> bool:
-        """Return False for a command with a payload that somebody else may have submitted."""
-        return not self.options.has_payload or self._own.include(command, self.options.match(command.server.id))
-
-    @cached_property
-    def _own(self) -> OwnCommands:
-        return OwnCommands(self.client)
 
     def cancel(self, command_id: str) -> str:
         """Cancel a command, see :func:`cancel`, and note it for other workers of the run."""
@@ -128,20 +108,17 @@ class CommandTask:
             self.run.submitted.add({"id": command_id, "gone": True})
         return done
 
+    def read_submitted(self) -> dict[str, dict[str, Any]]:
+        """Read the rows of commands that this run has submitted or cancelled, by their IDs."""
+        return self.run.submitted.read_rows() if self.run.submitted else {}
+
     def cancelled_ids(self) -> set[str]:
         """Return the IDs of commands that this run has cancelled, which lists may still show."""
-        submitted = self.run.submitted
-        return (
-            {command_id for command_id, row in submitted.read_rows().items() if row.get("gone")} if submitted else set()
-        )
+        return {command_id for command_id, row in self.read_submitted().items() if row.get("gone")}
 
 
 def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-    """Compare the names of the servers, without a request, before the module is sent to another host.
-
-    Raises:
-        UsageError: another host of the task names one of them for the same command.
-    """
+    """Lock servers by the names that the task gives them, without a request."""
     checked = CommandOptions.from_options(options)
     servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
     # A file of certificates is on the host that the module is sent to.
@@ -150,11 +127,7 @@ def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> Non
 
 
 def lock_servers(host_locks: HostLocks, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
-    """Refuse servers that another host of the task submits the same command to.
-
-    Raises:
-        UsageError: there is one.
-    """
+    """Refuse servers that another host of the task submits the same command to."""
     # Another workspace may have a server of the same name or UUID.
     what = f"{url} {get_digest(options.body(Server(None)))}"
     # The module on another host may know only one of the two.
@@ -191,11 +164,7 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
 
 
 def check_parents(task: CommandTask) -> None:
-    """Refuse to schedule after a command that failed, or that the workspace may not wait for.
-
-    Raises:
-        UsageError: there is one.
-    """
+    """Refuse to schedule after a command that failed, or that the workspace may not wait for."""
     for command_id in task.options.extra.get("run_after") or ():
         parent = _find_parent(task, command_id)
         if get_outcome(parent) == Outcome.SUCCESS:
@@ -216,15 +185,11 @@ def check_parents(task: CommandTask) -> None:
 
 
 def _find_parent(task: CommandTask, command_id: str) -> Command:
-    submitted = task.run.submitted
-    is_own = submitted is not None and command_id in submitted.read_rows()
     # The run's own may not be visible yet.
-    for pause in (*PACING.get_read_pauses(), None) if is_own else (None,):
+    for pause in (0.0, *PACING.get_read_pauses()) if command_id in task.read_submitted() else (0.0,):
+        time.sleep(pause)
         command = find_command(task.client, command_id)
         if command:
             return command
-        if pause:
-            time.sleep(pause)
-    raise UsageError(
-        "run_after", f"there is no command {command_id}, or the token may not see it", "Give ids of commands there are."
-    )
+    why = f"there is no command {command_id}, or the token may not see it"
+    raise UsageError("run_after", why, "Give ids of commands there are.")

@@ -17,24 +17,14 @@ from .._api.commands import CANCELLED, GONE, SENT, fetch_rc, find_command, list_
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
 from .._fleet.fleet import Fleet
-from .._fleet.jobs import Job, Outcome, get_outcome
+from .._fleet.jobs import DECLINED, NOT_ACCEPTED, Job, Outcome, get_outcome
 from .._fleet.journal import hash_line
 from .._fleet.pacing import PACING
 from .command_task import NAMED_SERVERS, CommandTask, check_parents
 
 #: Lists show what was submitted longer ago than this.
 _RECENT = timedelta(seconds=30)
-_NOT_SCHEDULED = frozenset(
-    (
-        Outcome.REFUSED,
-        Outcome.OFFLINE,
-        Outcome.DENIED,
-        Outcome.REJECTED,
-        Outcome.UNKNOWN,
-        Outcome.SENT,
-        Outcome.NOT_TRIED,
-    )
-)
+_NOT_SCHEDULED = frozenset((*NOT_ACCEPTED, *DECLINED, Outcome.UNKNOWN, Outcome.SENT))
 
 
 @dataclass
@@ -85,7 +75,9 @@ def scheduled(task: CommandTask) -> None:
             schedules[str(job.server.id)].replaced = schedules[str(job.server.id)].other_times
     else:
         _submit(task, fleet, missing, schedules)
-        _settle_races(task, reader, [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED])
+        accepted = [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED]
+        if accepted:
+            _settle_races(task, reader, accepted)
     for job in missing:
         _add_to_diff(task, job, schedules[str(job.server.id)])
 
@@ -216,8 +208,6 @@ def _still_scheduled(commands: Sequence[Command]) -> str:
 
 def _settle_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job]) -> None:
     """Where another run scheduled the same meanwhile, keep the earliest command and cancel the others."""
-    if not jobs:
-        return
     own = {str(job.server.id): job.known for job in jobs}
     try:
         schedules, unlisted = reader.read_visible([job.server for job in jobs], own)
@@ -275,12 +265,12 @@ class _ScheduleReader:
             The commands by the ID of their server, and the IDs that were submitted and are still not listed.
         """
         self._times.update({command.id: command.scheduled_at for command in own.values() if command.scheduled_at})
-        for pause in (*PACING.get_read_pauses(), None):
+        for pause in (0.0, *PACING.get_read_pauses()):
+            time.sleep(pause)
             schedules = self._read_listed(servers)
             unlisted = self._unlisted(schedules, own)
-            if not unlisted or pause is None:
+            if not unlisted:
                 break
-            time.sleep(pause)
         return schedules, unlisted
 
     def _read_listed(self, servers: Sequence[Server]) -> dict[str, ServerSchedule]:
@@ -310,7 +300,7 @@ class _ScheduleReader:
                 schedule.pending.append(command)
             elif command.ran is not False:
                 schedule.ran.append(command)
-            elif command.status in ("denied", "rejected"):
+            elif command.status in DECLINED:
                 schedule.refused.append(command)
         return schedules
 
@@ -336,13 +326,11 @@ def with_schedule(client: Client, command: Command) -> Command | None:
 
 def recently_submitted(task: CommandTask) -> list[Command]:
     """Return matching commands that this run has scheduled so recently that lists may not show them yet."""
-    if task.run.submitted is None:
-        return []
     since = task.client.clock.now() - _RECENT
     line = task.options.line
     rows = [
         {**row, "line": line} if line and row.get("line") == hash_line(line) else row
-        for row in task.run.submitted.read_rows().values()
+        for row in task.read_submitted().values()
         if not row.get("gone")
     ]
     return [

@@ -2,18 +2,19 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""alpacon_command_info: commands by id and by every filter, in every dialect."""
+"""alpacon_command_info and the lookup, in every dialect."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from system.support import TaskResult, in_every_dialect, info, request_paths
+from system.support import TaskResult, in_every_dialect, info, lookup_options, request_paths
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.tests.unit.support import FAR, NO_COMMAND
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND
 
 HISTORY: list[dict[str, Any]] = [
     {"server": "web-01", "line": "uptime", "status": "success", "result": "up 1 day", "requested_by": "admin"},
@@ -33,7 +34,7 @@ def history(workspace: Workspace) -> Workspace:
 
 
 def numbers(workspace: Workspace, listed: TaskResult) -> list[int]:
-    """Which commands of HISTORY were listed."""
+    """Return the positions in HISTORY of the commands that were listed."""
     ids = [row["id"] for row in workspace.commands()]
     return [ids.index(command["id"]) for command in listed.commands]
 
@@ -143,3 +144,94 @@ def test_what_is_refused(current: Workspace, given: dict[str, Any], option: str)
     with pytest.raises(UsageError) as caught:
         info(current, **given)
     assert caught.value.option == option
+
+
+# The lookup
+
+
+def look_up(workspace: Workspace, *terms: str, **given: Any) -> list[Any]:
+    warnings: list[str] = []
+    found = run_lookup(list(terms), lookup_options(workspace, **given), warnings.append)
+    assert warnings == []
+    return found
+
+
+@pytest.fixture
+def servers_history(workspace: Workspace) -> Workspace:
+    """Three commands on each of two servers, newest first an hour apart, and none on the third."""
+    rows: list[dict[str, Any]] = [
+        {"line": "uptime", "status": "running"},
+        {"line": "uptime", "status": "success", "result": "new\n"},
+        {"line": "false", "status": "failed", "result": "boom\n"},
+        {"line": "uptime", "status": "success", "result": "old\n"},
+    ]
+    workspace.add_commands(
+        [
+            {"added_at": -3600 * age - 10, **row, "server": server}
+            for age, row in enumerate(rows)
+            for server in ("web-01", "web-02")
+        ]
+    )
+    return workspace
+
+
+def test_the_latest_output_of_each_server(servers_history: Workspace) -> None:
+    server_id = servers_history.server_ids()["web-01"]
+    assert look_up(servers_history, "web-02", "web-03", server_id, "web-01", line="uptime") == [
+        "new",
+        None,
+        "new",
+        "new",
+    ]
+    assert servers_history.counters()["writes"] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "new"),
+        ({"line": "date"}, None),
+        ({"status": ["failed"]}, "boom"),
+        ({"within": "30m"}, None),
+        ({"within": "30m", "status": ["running"]}, ""),
+    ],
+)
+def test_which_command_is_meant(servers_history: Workspace, given: dict[str, Any], expected: str | None) -> None:
+    assert look_up(servers_history, "web-01", **given) == [expected]
+
+
+def test_the_latest_of_another_status_is_named(servers_history: Workspace) -> None:
+    options = lookup_options(servers_history, line="false")
+    del options["default"]
+    with pytest.raises(
+        AlpaconError, match=r"web-01 has no such .* status success\. The latest .* is failed, 20.*default"
+    ):
+        run_lookup(["web-01"], options, pytest.fail)
+
+
+@in_every_dialect
+@pytest.mark.parametrize("want", ["id", "record"])
+def test_what_is_wanted(servers_history: Workspace, want: str) -> None:
+    [found] = look_up(servers_history, "web-01", want=want)
+    expected = next(
+        row["id"] for row in servers_history.commands() if row["line"] == "uptime" and row["status"] == "success"
+    )
+    if want == "id":
+        assert found == expected
+    else:
+        assert (found["id"], found["stdout"], found["rc"], found["outcome"]) == (expected, "new", 0, "success")
+        assert found["requested_by"]["name"] == "admin"
+        # Rows of some workspaces have the server's id only.
+        assert found["server"] == {"id": servers_history.server_ids()["web-01"], "name": "web-01"}
+
+
+@pytest.mark.parametrize("terms", [1, 40])
+def test_the_list_is_read_once_for_all(workspace: Workspace, terms: int) -> None:
+    names = [f"db-{number:02d}" for number in range(40)]
+    workspace.add_servers(*names, connected=True)
+    workspace.add_many_commands(300, line="true", status="success", result="x", servers=names)
+    workspace.reset_counters()
+    assert look_up(workspace, *names[:terms]) == ["x"] * terms
+    assert [path.split("?")[0] for path in request_paths(workspace)][-2:] == ["/api/servers/servers/", LIST]
+    assert ("server=" in request_paths(workspace)[-1]) is (terms == 1)
+    assert workspace.requests_made() == 2

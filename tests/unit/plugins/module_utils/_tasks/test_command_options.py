@@ -146,17 +146,17 @@ def test_values_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "progress", "silent"),
+    ("given", "progress"),
     [
-        (RUN, False, False),
-        ({**RUN, "servers": ["web-01", "web-02"]}, True, False),
-        ({**FINISH, "ids": [COMMAND, SERVER]}, True, False),
-        ({**RUN, "progress": True}, True, False),
-        ({**RUN, "servers": ["web-01", "web-02"], "progress": False}, False, True),
+        (RUN, None),
+        ({**RUN, "servers": ["web-01", "web-02"]}, True),
+        ({**FINISH, "ids": [COMMAND, SERVER]}, True),
+        ({**RUN, "progress": True}, True),
+        ({**RUN, "servers": ["web-01", "web-02"], "progress": False}, False),
     ],
 )
-def test_progress_is_told_of_several_unless_the_task_says_otherwise(given: Row, progress: bool, silent: bool) -> None:
-    assert (parse(**given).progress, parse(**given).silent) == (progress, silent)
+def test_progress_is_told_of_several_unless_the_task_says_otherwise(given: Row, progress: bool | None) -> None:
+    assert parse(**given).progress is progress
 
 
 def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> None:
