@@ -159,7 +159,7 @@ def test_what_hosts_are_called(source: Source, hostname: Any, names: list[str]) 
             f"hostname: it gives no name for the server {DB}. Add",
         ),
         ({"hostname": ["{{ alpacon_nothing }}", "id"], "strict": True}, "hostname: {{ alpacon_nothing }} cannot be"),
-        ({"hostname": ["name.{{ domain }}"]}, "name.{{ domain }} cannot be worked out: 'domain' is undefined."),
+        ({"hostname": ["name.{{ domain }}"]}, "name.{{ domain }} cannot be rendered: 'domain' is undefined."),
         ({"strict": True, "compose": {"role": "alpacon_tags.role"}}, "role"),
         ({"strict": True, "keyed_groups": [{"key": "alpacon_tags.role"}]}, "role"),
         ({"url": "http://127.0.0.1:9"}, "no connection to http://127.0.0.1:9"),
@@ -183,11 +183,11 @@ def test_what_fails_leaves_no_host(source: Source, options: Row, problem: str) -
             "default_value and trailing_separator exclude each other. Give one of them.",
         ),
         ({"filters": None}, "filters: it is null. Give a filter, or leave it out to mean all servers."),
-        ({"filters": {"name": "{{ pattern }}"}}, "filters: its template cannot be worked out:"),
+        ({"filters": {"name": "{{ pattern }}"}}, "filters: its template cannot be rendered:"),
         ({"filters": {"name": "{{ [] }}"}}, "filters: name is an empty list."),
         ({"filter": {"connected": True}}, "filter: the inventory herdops.alpacon.alpacon has no such option. Did you"),
         ({"connection": "maybe"}, "connection: 'maybe' is neither true nor false. Give one of the two."),
-        ({"token": "{{ nothing }}"}, "token: its template cannot be worked out:"),
+        ({"token": "{{ nothing }}"}, "token: its template cannot be rendered:"),
         ({"token": ""}, "token: an API or service token is missing. Give it as the option token"),
     ],
 )
@@ -391,7 +391,7 @@ def test_a_workspace_that_fails_leaves_what_is_stale_where_that_is_allowed(sourc
     assert "no connection to" in source.parse(**{**stale, "url": "http://127.0.0.1:9"}).failure
     read = source.parse(**stale)
     assert sorted(read.hosts) == ALL_HOSTS
-    assert re.search(r"cannot be reached: .*HTTP 507.* Its servers are taken as of 0:\d\d:\d\d ago", read.warnings)
+    assert re.search(r"cannot be reached: .*HTTP 507.* Its servers are as of 0:\d\d:\d\d ago", read.warnings)
     workspace.clear_faults()
     workspace.reset_counters()
     source.parse(**stale)
@@ -409,7 +409,7 @@ def test_an_untrusted_certificate_gets_nothing_stale(source: Source) -> None:
         os.utime(cache_file(source), (time.time() - 7200,) * 2)
         read = source.parse(**own)
     assert "certificate" in read.failure
-    assert "taken as of" not in read.warnings
+    assert "are as of" not in read.warnings
 
 
 # Tasks

@@ -12,9 +12,9 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _inventory
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
-    distinct_names,
-    safe_group_name,
-    safe_host_name,
+    make_distinct,
+    to_group_name,
+    to_host_name,
 )
 
 
@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
 def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The function with marks that can be seen, as an older ansible-core sets them."""
     monkeypatch.setattr(_inventory, "wrap_var", lambda text: f"!{text}")
-    return lambda value: _inventory.inert(value, trusts_all_text=True)
+    return lambda value: _inventory.make_inert(value, trusts_all_text=True)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_values_that_may_be_run_are_marked(inert: Any, value: Any, marked: Any) 
 def test_only_what_is_harmless_is_trusted_where_that_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible.template.trust_as_template", lambda text: f"+{text}", raising=False)
     texts = ["web-01", "lookup('pipe','x')", "{{ y }}", 3, True, None, []]
-    assert _inventory.inert({"{{ x }}": texts, "a": {"b": "c d"}}, trusts_all_text=False) == {
+    assert _inventory.make_inert({"{{ x }}": texts, "a": {"b": "c d"}}, trusts_all_text=False) == {
         "{{ x }}": ["+web-01", *texts[1:]],
         "a": {"b": "+c d"},
     }
@@ -88,7 +88,7 @@ def test_only_what_is_harmless_is_trusted_where_that_has_to_be_said(monkeypatch:
     ],
 )
 def test_names_of_hosts(name: str, safe: str) -> None:
-    assert safe_host_name(name) == safe
+    assert to_host_name(name) == safe
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_names_of_hosts(name: str, safe: str) -> None:
     ],
 )
 def test_names_of_groups(name: str, safe: str) -> None:
-    assert safe_group_name(name) == safe
+    assert to_group_name(name) == safe
 
 
 @pytest.mark.parametrize(
@@ -119,18 +119,18 @@ def test_names_of_groups(name: str, safe: str) -> None:
 )
 def test_each_server_has_a_name_of_its_own(servers: list[tuple[str, str]], names: list[str]) -> None:
     warnings: list[str] = []
-    assert distinct_names(servers, warnings.append) == names
+    assert make_distinct(servers, warnings.append) == names
     assert len(warnings) == (1 if names != [name for name, _id in servers] else 0)
 
 
 def test_warnings_of_shared_names_do_not_flood() -> None:
     warnings: list[str] = []
-    distinct_names([("192.0.2.7", f"{number:08x}-1") for number in range(10_000)], warnings.append)
+    make_distinct([("192.0.2.7", f"{number:08x}-1") for number in range(10_000)], warnings.append)
     [said] = warnings
     assert said.startswith("10000 servers would be the host 192.0.2.7. They are the hosts 192.0.2.7-00000000, ")
     assert said.endswith(" and 9980 more.")
     assert len(said) < 2_000
     warnings.clear()
-    distinct_names([(f"web-{number // 2}", f"{number:08x}-1") for number in range(600)], warnings.append)
+    make_distinct([(f"web-{number // 2}", f"{number:08x}-1") for number in range(600)], warnings.append)
     assert len(warnings) == 21
     assert warnings[-1] == "280 more names of hosts are shared in this way."
