@@ -37,13 +37,14 @@ from .results import (
     PASS,
     SEVERITIES,
     UNKNOWN,
+    RuleResult,
     compute_coverage,
     compute_score,
     decide_verdict,
     is_covered,
     is_failing,
 )
-from .scanners import RuleResult, unknown_results
+from .scanners import unknown_results
 from .waivers import apply_waivers
 
 _Row = dict[str, Any]
@@ -140,7 +141,7 @@ def build_report(
         "servers": servers,
         "checks": list(checks.rows.values()),
         "results": results,
-        "waivers": [waiver.row for waiver in options.waivers],
+        "waivers": [waiver.to_row() for waiver in options.waivers],
     }
     return {**report, "verdict": decide_verdict(report)}
 

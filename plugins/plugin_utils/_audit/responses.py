@@ -16,8 +16,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 
 from .checks import PROBLEMS, RESULTS, Check, format_number
 from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
-from .results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN
-from .scanners import LINE_FORMATS, RuleResult, ScannerError, parse_output, unknown_results
+from .results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
+from .scanners import LINE_FORMATS, parse_output, unknown_results
 
 #: The part of an output that a report has, in characters.
 MAX_REPORTED = 2000

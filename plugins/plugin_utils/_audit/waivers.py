@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Findings that somebody accepts for a while, and why."""
+"""Findings that somebody accepts until a day, and why."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 
 from .results import FAILED, WAIVED
 
-#: So many names that the inventory does not have are told.
-_NAMED = 10
 WAIVER: dict[str, dict[str, Any]] = {
     "check": {"type": "str", "required": True},
     "hosts": {"type": "list", "elements": "str", "default": []},
@@ -31,12 +29,12 @@ WAIVER: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Waiver:
-    """Failed results that count as waived up to a day.
+    """Failed results that count as waived.
 
     Attributes:
-        check, hosts: patterns of names, as those of files.
+        check, hosts: names, or patterns of them.
         until: the last day.
-        matched: how many failed results it is about.
+        matched: the number of failed results.
     """
 
     check: str
@@ -50,114 +48,78 @@ class Waiver:
 
     def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
         """Return True if the waiver is about a check on a host."""
-        return self.means(host, groups) and _matches(check, self.check)
+        is_about_host = any(group in groups for group in self.groups) or any(
+            _matches(host, name) for name in self.hosts
+        )
+        return is_about_host and _matches(check, self.check)
 
-    def means(self, host: str, groups: Collection[str]) -> bool:
-        """Return True if the waiver is about a host."""
-        return any(group in groups for group in self.groups) or any(_matches(host, name) for name in self.hosts)
-
-    @property
-    def row(self) -> dict[str, Any]:
+    def to_row(self) -> dict[str, Any]:
         """Return the waiver for the report."""
-        return {
-            "check": self.check,
-            "hosts": list(self.hosts),
-            "groups": list(self.groups),
-            **self.words,
-            "matched": self.matched,
-        }
+        selection = {"check": self.check, "hosts": list(self.hosts), "groups": list(self.groups)}
+        return {**selection, **self.summary, "matched": self.matched}
 
     @property
-    def words(self) -> dict[str, Any]:
-        """Return the part that a waived result has."""
+    def summary(self) -> dict[str, Any]:
+        """Return the waiver for a waived result."""
         return {"reason": self.reason, "until": self.until.isoformat(), "by": self.by, "expired": self.expired}
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Return True if a name equals a pattern, brackets and all, or matches it."""
+    """Return True if a name is the pattern, brackets and all, or matches it."""
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def add_waivers(joined: dict[str, Any], given: Any) -> None:
-    """Add the waivers of a host to those of others, each once.
-
-    Raises:
-        UsageError: they are not a list of dictionaries.
-    """
-    listed = [] if given is None else given
-    if not isinstance(listed, (list, tuple)) or not all(isinstance(one, Mapping) for one in listed):
+def add_waivers(joined: dict[str, Any], value: Any) -> None:
+    """Add the waivers of a host to those of other hosts, each once."""
+    waivers = [] if value is None else value
+    if not isinstance(waivers, (list, tuple)) or not all(isinstance(one, Mapping) for one in waivers):
         raise UsageError("waivers", "it is not a list of dictionaries", "Give a list, each element with check.")
-    joined.update({repr(one): one for one in listed})
+    joined.update({repr(one): one for one in waivers})
 
 
-def read_waivers(given: Sequence[Any] | None, today: date) -> list[Waiver]:
-    """Read waivers as a task gives them.
-
-    Raises:
-        UsageError: which one, what is wrong, what would be right.
-    """
-    return [
-        _read_waiver(f"waivers, waiver {number}", waiver, today) for number, waiver in enumerate(given or (), start=1)
-    ]
-
-
-def _read_waiver(option: str, given: Mapping[str, Any], today: date) -> Waiver:
-    options = validate_dictionary(option, WAIVER, given)
-    for key in ("check", "reason"):
-        if not options[key].strip():
-            raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")
-    if not options["hosts"] and not options["groups"]:
-        remedy = "Name hosts, or groups such as all."
-        raise UsageError(option, "it is about no host", remedy)
-    until = _parse_day(f"{option}: until", options["until"])
-    return Waiver(
-        options["check"],
-        options["hosts"] or (),
-        options["groups"] or (),
-        options["reason"],
-        until,
-        options["by"] or None,
-        today > until,
-    )
-
-
-def _parse_day(option: str, value: Any) -> date:
-    try:
-        return date.fromisoformat(str(value).strip()[:10])
-    except ValueError:
-        raise UsageError(option, f"'{value}' is not a date", "Give the last day, such as 2027-01-31.") from None
+def read_waivers(value: Sequence[Any] | None, today: date) -> list[Waiver]:
+    """Validate the option C(waivers)."""
+    waivers = []
+    for number, one in enumerate(value or (), start=1):
+        option = f"waivers, waiver {number}"
+        options = validate_dictionary(option, WAIVER, one)
+        for key in ("check", "reason"):
+            if not options[key].strip():
+                raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")
+        hosts, groups = options["hosts"] or (), options["groups"] or ()
+        if not hosts and not groups:
+            raise UsageError(option, "it is about no host", "Name hosts, or groups such as all.")
+        try:
+            until = date.fromisoformat(str(options["until"]).strip()[:10])
+        except ValueError:
+            problem = f"'{options['until']}' is not a date"
+            raise UsageError(f"{option}: until", problem, "Give the last day, such as 2027-01-31.") from None
+        by, expired = options["by"] or None, today > until
+        waivers.append(Waiver(options["check"], hosts, groups, options["reason"], until, by, expired))
+    return waivers
 
 
 def find_unknown_names(
     waivers: Sequence[Waiver], checks: Collection[str], hosts: Collection[str], groups: Collection[str]
 ) -> list[str]:
-    """Return a sentence for each check, host and group of a waiver that does not exist.
-
-    Args:
-        checks, hosts, groups: all names that there are; results of a check are known only after it ran.
-    """
+    """Return a sentence for each of ten checks, hosts and groups of waivers that do not exist."""
     known = {"check": checks, "host": hosts, "group": groups}
-    named = dict.fromkeys(
-        (kind, name)
-        for waiver in waivers
-        for kind, names in (
-            ("check", [waiver.check.partition("/")[0]]),
-            ("host", waiver.hosts),
-            ("group", waiver.groups),
-        )
-        for name in names
-    )
+    named: dict[tuple[str, str], None] = {}
+    for waiver in waivers:
+        # The results of a check are known only after it ran.
+        names = {"check": [waiver.check.partition("/")[0]], "host": waiver.hosts, "group": waiver.groups}
+        named.update({(kind, name): None for kind in names for name in names[kind]})
     unknown = [(kind, name) for kind, name in named if not any(_matches(one, name) for one in known[kind])]
     return [
         f"A waiver names the {kind} {name}, which does not exist."
         f" {did_you_mean(name, known[kind], 'Correct it or remove it.')}"
-        for kind, name in unknown[:_NAMED]
+        for kind, name in unknown[:10]
     ]
 
 
 def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:
-    """Waive a failed result if a waiver covers it; if that has expired, the message says so."""
-    if row["outcome"] != FAILED or not waivers:
+    """Waive a failed result if a waiver covers it. If that has expired, the message says so."""
+    if row["outcome"] != FAILED:
         return
     covering = [waiver for waiver in waivers if waiver.covers(row["check"], row["host"], groups)]
     for waiver in covering:
@@ -165,7 +127,7 @@ def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collec
     if not covering:
         return
     longest = max(covering, key=lambda waiver: waiver.until)
-    row["waiver"] = longest.words
+    row["waiver"] = longest.summary
     if longest.expired:
         row["message"] = f"{row['message']} Its waiver expired on {longest.until.isoformat()}: {longest.reason}"
     else:

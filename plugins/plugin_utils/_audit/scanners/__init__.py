@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results of other scanners, one file for each format: what a server's output holds becomes results like ours."""
+"""Parse the output of another scanner into results, by the key C(results) of its check."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +34,7 @@ from .json_results import read_inspec, read_json_results
 from .junit_tap import read_junit, read_tap
 from .openscap import read_xccdf
 
-#: The readers of formats by their names in checks. Each reads an output, and takes the check's key C(results).
+#: The reader of each format. It gets the output and the key C(results) of the check.
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
     "xccdf": read_xccdf,
     "tap": read_tap,
@@ -42,13 +42,12 @@ FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
     "inspec": read_inspec,
     "json": read_json_results,
 }
-#: Formats that are read line by line. An output in another one shows that it ends too soon.
+#: Formats with a result on each line. An output in another format shows by itself that its end is missing.
 LINE_FORMATS = ("xccdf", "tap")
-_TEXTS = ("title", "rationale", "remedy")
-#: The options of a rule, of all formats, and of the format json: paths, and the meanings of words.
+_TEXTS: dict[str, dict[str, Any]] = {key: {"type": "str"} for key in ("title", "rationale", "remedy")}
 _RULE: dict[str, dict[str, Any]] = {
+    **_TEXTS,
     "name": {"type": "str", "required": True},
-    **{key: {"type": "str"} for key in _TEXTS},
     "severity": {"type": "str", "choices": list(SEVERITIES)},
     "references": {"type": "list", "elements": "str"},
 }
@@ -56,35 +55,45 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "format": {"type": "str", "required": True, "choices": list(FORMATS)},
     "rules": {"type": "list", "elements": "dict", "default": [], "options": _RULE},
 }
-_MEANINGS = {
+_OUTCOME_WORDS = {
     key: {"type": "list", "elements": "str", "default": []} for key in (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
 }
-_JSON: dict[str, dict[str, Any]] = {
-    **{key: {"type": "str"} for key in ("list", "name", "severity", "references", "message", *_TEXTS)},
+#: Further options of the format json: paths, and the words for outcomes.
+_JSON_OPTIONS: dict[str, dict[str, Any]] = {
+    **_TEXTS,
+    **{key: {"type": "str"} for key in ("list", "name", "severity", "references", "message")},
     "outcome": {"type": "str", "required": True},
-    "words": {"type": "dict", "required": True, "options": _MEANINGS},
+    "words": {"type": "dict", "required": True, "options": _OUTCOME_WORDS},
 }
 
-__all__ = [
-    "FORMATS",
-    "LINE_FORMATS",
-    "RuleResult",
-    "ScannerError",
-    "index_rules",
-    "parse_output",
-    "read_results_options",
-    "unknown_results",
-]
+
+def read_results_options(option: str, value: Mapping[str, Any]) -> dict[str, Any]:
+    """Validate the key C(results) of a check.
+
+    Args:
+        option: its name in an error, such as ``checks, check 2 (scap): results``.
+    """
+    if value.get("format") != "json":
+        return validate_dictionary(option, _OPTIONS, value)
+    options = validate_dictionary(option, _OPTIONS | _JSON_OPTIONS, value)
+    outcomes: dict[str, str] = {}
+    for outcome, words in options["words"].items():
+        for word in words:
+            other = outcomes.setdefault(word.casefold(), outcome)
+            if other != outcome:
+                raise UsageError(f"{option}.words", f"'{word}' means both {other} and {outcome}", "Choose one of them.")
+    return {**options, "words": outcomes}
 
 
 def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list[RuleResult]:
-    """Return the results in a scanner's output.
+    """Return the results in the output of a scanner.
 
     Args:
-        cut: why the end of the output is missing, as a sentence; one more result then says so.
+        results: the key C(results) of the check.
+        cut: why the end of the output is missing, as a sentence. A further result then says so.
 
     Raises:
-        ScannerError: no result could be read, and why.
+        ScannerError: there is no result, and why.
     """
     if len(output) > MAX_OUTPUT_CHARACTERS:
         raise ScannerError(f"The output has more than {MAX_OUTPUT_CHARACTERS:,} characters.")
@@ -101,68 +110,43 @@ def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list
 
 
 def unknown_results(results: Mapping[str, Any], why: str) -> list[RuleResult]:
-    """Return an unknown result for each known rule of a scanner that said nothing."""
+    """Return an unknown result for each rule of a check without an answer."""
     return _add_rules(results, [], why)
-
-
-def index_rules(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return rules by their names, as results have them."""
-    return {shorten(rule["name"]): rule for rule in rules}
 
 
 def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[RuleResult]:
     """Return the results in an output whose end is missing, and one that says so."""
-    kind, found = results["format"], list[RuleResult]()
-    if kind in LINE_FORMATS:
+    found: list[RuleResult] = []
+    if results["format"] in LINE_FORMATS:
         with contextlib.suppress(ScannerError):
-            # The last line may be torn.
-            found = FORMATS[kind](output[: output.rfind("\n") + 1], results)
-    told = [one.message for one in found if one.name == MISSING]
-    whole = [one for one in found if one.name != MISSING]
-    # Of the last rule, a worse result may follow.
-    whole = [one for one in whole if one.name != whole[-1].name or one.outcome == FAILED]
-    if not whole:
+            # The last line may be incomplete.
+            found = FORMATS[results["format"]](output[: output.rfind("\n") + 1], results)
+    messages = [one.message for one in found if one.name == MISSING]
+    rules = [one for one in found if one.name != MISSING]
+    # A worse result of the last rule may be in the missing part.
+    rules = [one for one in rules if one.name != rules[-1].name or one.outcome == FAILED]
+    if not rules:
         raise ScannerError(cut)
-    return [*whole, missing_result(" ".join([cut, *told]))]
+    return [*rules, missing_result(" ".join([cut, *messages]))]
 
 
-def _add_rules(results: Mapping[str, Any], found: Sequence[RuleResult], silence: str) -> list[RuleResult]:
-    """Return results with what is known about their rules, and an unknown result for each rule without one."""
-    rules = index_rules(results.get("rules") or ())
-    names = {result.name for result in found}
-    untold = [RuleResult(name, UNKNOWN, message=silence) for name in rules if name not in names]
-    about = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
-    for name, severity in results.get("severities", {}).items():
-        about.setdefault(name, {})["severity"] = severity
-    skip = results.get("skip", ())
-    told = [*map(_move_remedy, found), *untold]
-    return [clean_result(replace(one, **about.get(one.name, {}))) for one in told if one.name not in skip]
-
-
-def _move_remedy(result: RuleResult) -> RuleResult:
-    """Return a result whose message has the remedy that a server prints: it may not advise other servers."""
-    if not result.remedy:
-        return result
-    message = f"{result.message.rstrip()}\nThe scanner on this server names a remedy: {result.remedy}".strip()
-    return replace(result, message=message, remedy="")
-
-
-def read_results_options(option: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the key C(results) of a check as :func:`parse_output` takes it.
+def _add_rules(results: Mapping[str, Any], found: Sequence[RuleResult], why: str) -> list[RuleResult]:
+    """Return results with the texts of their rules, and an unknown result for each rule without one.
 
     Args:
-        option: its name in an error, such as ``checks, check 2 (scap): results``.
-
-    Raises:
-        UsageError: which key is wrong, and why.
+        why: the message of unknown results.
     """
-    is_json = given.get("format") == "json"
-    options = validate_dictionary(option, _OPTIONS | _JSON if is_json else _OPTIONS, given)
-    if is_json:
-        words: dict[str, str] = {}
-        for meaning, word in ((meaning, word) for meaning, listed in options["words"].items() for word in listed):
-            other = words.setdefault(word.casefold(), meaning)
-            if other != meaning:
-                raise UsageError(f"{option}.words", f"'{word}' means both {other} and {meaning}", "Choose one of them.")
-        options["words"] = words
-    return options
+    rules = {shorten(rule["name"]): rule for rule in results.get("rules") or ()}
+    texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
+    for name, severity in results.get("severities", {}).items():
+        texts.setdefault(name, {})["severity"] = severity
+    complete = []
+    for result in found:
+        # A remedy that one server prints is no advice for other servers.
+        remedy = f"\nThe scanner on this server names a remedy: {result.remedy}" if result.remedy else ""
+        message = f"{result.message.rstrip()}{remedy}".strip() if remedy else result.message
+        complete.append(replace(result, message=message, remedy=""))
+    names = {result.name for result in found}
+    complete += [RuleResult(name, UNKNOWN, message=why) for name in rules if name not in names]
+    skip = results.get("skip", ())
+    return [clean_result(replace(one, **texts.get(one.name, {}))) for one in complete if one.name not in skip]

@@ -25,57 +25,26 @@ from ..results import (
     missing_result,
 )
 
-#: Elements in a test by their meaning; the first one found counts.
+#: Elements in a test case, and outcomes. The first one found counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}
-#: Values of the attribute status, which GoogleTest writes, of a test without such an element.
+#: Values of the attribute status of a case without such an element. GoogleTest writes it.
 _STATUSES = {
     **dict.fromkeys(("", "run", "pass", "passed", "success"), PASSED),
     **dict.fromkeys(("notrun", "disabled", "skipped"), NOT_APPLICABLE),
     **dict.fromkeys(("fail", "failed", "failure"), FAILED),
 }
-#: No tree is deeper, or has more elements.
-MOST_DEPTH, MOST_ELEMENTS = 100, 500_000
 #: Elements of XHTML that begin on a line of their own.
 _BLOCKS = frozenset(("p", "pre", "li", "ul", "ol", "div", "table", "tr", "br"))
+_MAX_DEPTH, _MAX_ELEMENTS = 100, 500_000
 
-
-def read_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the tests of an output, and a result for tests that it counts and does not have."""
-    root = read_xml(output, "testsuites", "testsuite")
-    return [result for suite in root.iter("testsuite") for result in _parse_suite(suite)]
-
-
-def _parse_suite(suite: Element) -> Iterator[RuleResult]:
-    yield from map(_parse_case, find_children(suite, "testcase"))
-    counted = suite.get("tests", "")
-    inner = len(list(suite.iter("testcase")))
-    if counted.isdecimal() and len(counted) < 10 and int(counted) > inner:
-        yield missing_result(f"{suite.get('name') or 'A suite'} counts {counted} tests, and has {inner}.")
-    for kind in ("failure", "error"):
-        for problem in find_children(suite, kind):
-            yield RuleResult(suite.get("name") or "suite", _OUTCOMES[kind], message=_get_problem(problem))
-
-
-def _parse_case(test: Element) -> RuleResult:
-    name, group = test.get("name") or "unnamed", test.get("classname") or ""
-    named = f"{group}.{name}" if group and not name.startswith(group) else name
-    for kind, outcome in _OUTCOMES.items():
-        found = next(find_children(test, kind), None)
-        if found is not None:
-            return RuleResult(named, outcome, message=_get_problem(found))
-    status = test.get("status") or ""
-    outcome = _STATUSES.get(status.casefold(), UNKNOWN)
-    return RuleResult(named, outcome, message="" if outcome == PASSED else f"Its status is {status}.")
-
-
-def _get_problem(element: Element) -> str:
-    """Return the message and the text of a failure, each once."""
-    message, text = (element.get("message") or "").strip(), get_text(element)
-    return text if text.startswith(message) else f"{message}\n{text}".strip()
+_PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s*#\s*(.*))?\s*$")
+_POINT = re.compile(r"(not )?ok\b\s*(\d{1,9})?(?:\s*- )?(.*)$")
+_DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip|todo)\S*\s*(.*)$", re.IGNORECASE)
+_BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 
 
 def read_xml(text: str, *names: str) -> Element:
-    """Return the first element of one of these names. What stands before and after it is not read.
+    """Return the first element with one of these names, without namespaces, and ignore the text around it.
 
     Raises:
         ScannerError: there is none, there are several, it has a DTD, or it is too deep or too large.
@@ -83,7 +52,7 @@ def read_xml(text: str, *names: str) -> Element:
     start = re.search(rf"<((?:[\w.-]+:)?(?:{'|'.join(names)}))[\s/>]", text)
     if not start:
         raise ScannerError(f"The output has no XML element {' or '.join(names)}.")
-    # A DTD ends before the element, so that no entity is expanded or fetched.
+    # A DTD ends before the element, so no entity is expanded or fetched.
     if "<!DOCTYPE" in text[: start.start()]:
         raise ScannerError("The XML has a DTD.")
     closing = f"</{start[1]}>"
@@ -97,8 +66,8 @@ def read_xml(text: str, *names: str) -> Element:
     def open_element(name: str, attributes: dict[str, str]) -> None:
         nonlocal depth, elements
         depth, elements = depth + 1, elements + 1
-        if depth > MOST_DEPTH or elements > MOST_ELEMENTS:
-            raise ScannerError(f"The XML is deeper than {MOST_DEPTH} or has more than {MOST_ELEMENTS:,} elements.")
+        if depth > _MAX_DEPTH or elements > _MAX_ELEMENTS:
+            raise ScannerError(f"The XML is deeper than {_MAX_DEPTH} or has more than {_MAX_ELEMENTS:,} elements.")
         tree.start(name.rpartition(":")[2], attributes)
 
     def close_element(name: str) -> None:
@@ -115,39 +84,59 @@ def read_xml(text: str, *names: str) -> Element:
     return tree.close()
 
 
-def find_children(element: Element, name: str) -> Iterator[Element]:
-    """Yield the elements of this name directly below another."""
-    return (child for child in element if child.tag == name)
-
-
 def get_text(element: Element | None) -> str:
-    """Return the text of an element, on lines as a browser breaks them."""
+    """Return the text of an element, with the line breaks of a browser."""
     if element is None:
         return ""
-    lines = "".join(_split_blocks(element)).splitlines()
+    lines = "".join(_iter_text(element)).splitlines()
     return "\n".join(line.rstrip() for line in lines if line.strip()).strip()
 
 
-def _split_blocks(element: Element) -> Iterator[str]:
+def _iter_text(element: Element) -> Iterator[str]:
     is_block = element.tag in _BLOCKS
     yield f"\n{'- ' if element.tag == 'li' else ''}" if is_block else ""
     yield element.text or ""
     for child in element:
-        yield from _split_blocks(child)
+        yield from _iter_text(child)
         yield child.tail or ""
     yield "\n" if is_block else ""
 
 
-_PLAN = re.compile(r"1\.\.(\d{1,9})(?:\s*#\s*(.*))?\s*$")
-_POINT = re.compile(r"(not )?ok\b\s*(\d{1,9})?(?:\s*- )?(.*)$")
-_DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip|todo)\S*\s*(.*)$", re.IGNORECASE)
-_BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
-#: Lines around the YAML that explains a test.
-_YAML, _YAML_ENDS = "  ---", "  ..."
+def read_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+    """Return the test cases of an output, and a result for cases that a suite counts and does not have."""
+    results: list[RuleResult] = []
+    for suite in read_xml(output, "testsuites", "testsuite").iter("testsuite"):
+        name, counted = suite.get("name"), suite.get("tests", "")
+        results += map(_parse_case, suite.findall("testcase"))
+        cases = len(list(suite.iter("testcase")))
+        if counted.isdecimal() and len(counted) < 10 and int(counted) > cases:
+            results.append(missing_result(f"{name or 'A suite'} counts {counted} tests, and has {cases}."))
+        for kind in ("failure", "error"):
+            for problem in suite.findall(kind):
+                results.append(RuleResult(name or "suite", _OUTCOMES[kind], message=_describe_problem(problem)))
+    return results
+
+
+def _parse_case(case: Element) -> RuleResult:
+    name, group = case.get("name") or "unnamed", case.get("classname") or ""
+    name = f"{group}.{name}" if group and not name.startswith(group) else name
+    for kind, outcome in _OUTCOMES.items():
+        problem = case.find(kind)
+        if problem is not None:
+            return RuleResult(name, outcome, message=_describe_problem(problem))
+    status = case.get("status") or ""
+    outcome = _STATUSES.get(status.casefold(), UNKNOWN)
+    return RuleResult(name, outcome, message="" if outcome == PASSED else f"Its status is {status}.")
+
+
+def _describe_problem(element: Element) -> str:
+    """Return the message and the text of an element. Often the text begins with the message."""
+    message, text = (element.get("message") or "").strip(), get_text(element)
+    return text if text.startswith(message) else f"{message}\n{text}".strip()
 
 
 def read_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the tests of an output, and a result for planned tests that did not come."""
+    """Return the tests of an output, and a result for planned tests without one."""
     results: list[RuleResult] = []
     # Tests of one file may follow those of another, each with a plan.
     plans: list[int] = []
@@ -163,10 +152,10 @@ def read_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         elif point := _POINT.match(line):
             tests, in_yaml = tests + 1, False
             results.append(_parse_point(point, tests))
-        elif line.rstrip() in (_YAML, _YAML_ENDS):
-            in_yaml = line.rstrip() == _YAML
+        elif line.rstrip() in ("  ---", "  ..."):
+            in_yaml = line.rstrip() == "  ---"
         elif results and (line.startswith("#") or (in_yaml and not line.endswith("|"))):
-            results[-1] = _add_explanation(results[-1], line.removeprefix("#").strip())
+            results[-1] = _add_message(results[-1], line.removeprefix("#").strip())
     if not results and not plans:
         raise ScannerError(gap or "The output has neither a plan nor a test of TAP.")
     if not gap and not plans:
@@ -176,18 +165,17 @@ def read_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     return [*results, missing_result(gap)] if gap else results
 
 
-def _add_explanation(test: RuleResult, line: str) -> RuleResult:
-    is_full = len(test.message) > MAX_TEXT
-    return test if is_full else replace(test, message=f"{test.message}\n{line}".strip())
+def _add_message(test: RuleResult, line: str) -> RuleResult:
+    return test if len(test.message) > MAX_TEXT else replace(test, message=f"{test.message}\n{line}".strip())
 
 
 def _parse_point(point: re.Match[str], number: int) -> RuleResult:
     if number > MAX_RESULTS:
         raise ScannerError(f"The output has more than {MAX_RESULTS:,} tests.")
     directive = _DIRECTIVE.search(point[3])
-    described = point[3][: directive.start()] if directive else point[3]
-    name = re.sub(r"\\(.)", r"\1", described.strip()) or f"test {point[2] or number}"
-    # A test that is to be done and does not hold yet counts as little as a skipped one.
+    description = point[3][: directive.start()] if directive else point[3]
+    name = re.sub(r"\\(.)", r"\1", description.strip()) or f"test {point[2] or number}"
+    # A test with the directive TODO may fail.
     if directive and (point[1] or directive[1].casefold() == "skip"):
         return RuleResult(name, NOT_APPLICABLE, message=f"{directive[1].upper()} {directive[2]}".strip())
     return RuleResult(name, FAILED if point[1] else PASSED)

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks that let OpenSCAP evaluate content that is on the servers, and the results that it prints rule by rule."""
+"""Checks that evaluate content on the servers with OpenSCAP, and the results that it prints."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -26,17 +26,15 @@ from ..results import (
     parse_severity,
 )
 
-#: The directory in which packages of the SCAP Security Guide put their content.
-DIRECTORY = "/usr/share/xml/scap/ssg/content"
-#: How long an evaluation may take, in seconds.
-TIMEOUT = 1800
-#: The keys of a benchmark.
+#: The directory of the packages of the SCAP Security Guide.
+_DIRECTORY = "/usr/share/xml/scap/ssg/content"
+#: The keys of an element of the option C(benchmarks).
 BENCHMARK: dict[str, dict[str, Any]] = {
     "file": {"type": "str", "required": True},
     "profile": {"type": "str", "required": True},
     "tailoring": {"type": "str"},
 }
-#: Code that says what is missing.
+#: Shell code that stops if something is missing.
 _PREPARE = r"""stop() { echo "missing-results: $*"; exit; }
 packages() (
 [ ! -r /etc/os-release ] || . /etc/os-release
@@ -55,7 +53,7 @@ command -v oscap >/dev/null || stop "oscap is not installed. Install $(packages)
 _COMPARE = """[ "$(sha256sum <"$file" | cut -c1-64)" = {digest} ] ||
 stop "$file has other content than on the controller."
 """
-#: oscap prints each result at once. Its file of results adds the severities, and shows that it came to its end.
+#: oscap prints each result at once. Its file of results has the severities, and shows that it came to its end.
 _EVALUATE = r"""results=$(mktemp) || stop "mktemp failed."
 trap 'rm -f "$results"' EXIT
 trap 'exit 143' TERM
@@ -74,7 +72,7 @@ done
 [ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
 stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
 """
-#: The outcome of each result in XCCDF, and a message.
+#: Results of XCCDF, with outcomes and messages.
 _RESULTS = {
     "pass": (PASSED, ""),
     "fixed": (PASSED, "The scanner has fixed it."),
@@ -85,25 +83,23 @@ _RESULTS = {
     "notapplicable": (NOT_APPLICABLE, "It does not apply to this server."),
     "informational": (NOT_APPLICABLE, "It is for information only."),
 }
-#: A line of C(oscap xccdf eval --progress), of C(--progress-full) with a title, or of our check with a severity.
+#: A line of C(oscap xccdf eval --progress), of C(--progress-full) with a title, or of our code with a severity.
 _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESULTS)})\s*$")
-#: No line that tells the result of a rule is longer.
-_LONGEST_LINE = 4000
 
 
 def evaluation_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
-    """Return the code that evaluates a profile on a server.
+    """Return the shell code that evaluates a profile on a server.
 
     Args:
-        benchmark: id of the benchmark, for content that has several.
+        benchmark: id of the benchmark, if the content has several.
         digest: SHA-256 that the file must have.
     """
     variables = {"file": file, "profile": profile, "tailoring": tailoring}
     values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
     options = {"--tailoring-file": tailoring, "--benchmark-id": benchmark}
-    given = shlex.join(part for option in options.items() if option[1] for part in option)
+    arguments = shlex.join(part for option in options.items() if option[1] for part in option)
     compare = _COMPARE.format(digest=digest) if digest else ""
-    return f"{values}set -- {given}\n{_PREPARE}{compare}{_EVALUATE}"
+    return f"{values}set -- {arguments}\n{_PREPARE}{compare}{_EVALUATE}"
 
 
 def shorten_id(identifier: str) -> str:
@@ -111,23 +107,19 @@ def shorten_id(identifier: str) -> str:
     return re.sub(r"^xccdf_[^_]+_(?:rule|profile|benchmark)_", "", identifier)
 
 
-def read_benchmarks(given: Any) -> list[dict[str, Any]]:
-    """Return a check for each entry of the option C(benchmarks).
-
-    Raises:
-        UsageError: which entry is wrong, and why.
-    """
-    if given is not None and not isinstance(given, (list, tuple)):
+def read_benchmarks(value: Any) -> list[dict[str, Any]]:
+    """Return a check for each element of the option C(benchmarks)."""
+    if value is not None and not isinstance(value, (list, tuple)):
         raise UsageError("benchmarks", "it is not a list", "Give a list, each element with file and profile.")
     checks: dict[str, dict[str, Any]] = {}
-    for number, one in enumerate(given or (), start=1):
+    for number, one in enumerate(value or (), start=1):
         option = f"benchmarks, entry {number}"
         entry = validate_dictionary(option, BENCHMARK, one)
         profile = entry["profile"]
         if not re.fullmatch(r"\w[\w.-]*", profile):
             remedy = "Give an id, such as cis_level1_server. oscap info FILE lists those of a file."
             raise UsageError(f"{option}: profile", f"'{profile}' is not the id of a profile", remedy)
-        file, tailoring = (_resolve_path(f"{option}: {key}", entry[key]) for key in ("file", "tailoring"))
+        file, tailoring = (_resolve_path(f"{option}: {key}", entry[key] or "") for key in ("file", "tailoring"))
         name = shorten_id(profile)
         if name in checks:
             name = f"{name}-{file.rpartition('/')[2]}"
@@ -137,27 +129,33 @@ def read_benchmarks(given: Any) -> list[dict[str, Any]]:
             "name": name,
             "title": f"SCAP profile {shorten_id(profile)}",
             "line": evaluation_script(file, profile, tailoring),
-            # Of rules for which the content names none.
+            # For rules without a severity in the content.
             "severity": "medium",
-            "timeout": TIMEOUT,
+            "timeout": 1800,
             "kind": "results",
             "results": {"format": "xccdf"},
         }
     return list(checks.values())
 
 
-def _resolve_path(option: str, value: str | None) -> str:
-    """Return an absolute path on the servers, or an empty text for none."""
-    if not value:
-        return ""
-    if "/" in value and not value.startswith("/"):
-        raise UsageError(option, f"{value} is a relative path", f"Give an absolute path, or a name in {DIRECTORY}.")
-    return value if value.startswith("/") else f"{DIRECTORY}/{value}"
+def _resolve_path(option: str, path: str) -> str:
+    """Return an absolute path on the servers; nothing for nothing."""
+    if "/" in path and not path.startswith("/"):
+        raise UsageError(option, f"{path} is a relative path", f"Give an absolute path, or a name in {_DIRECTORY}.")
+    return path if not path or path.startswith("/") else f"{_DIRECTORY}/{path}"
 
 
 def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the results of rules."""
-    found = list(_parse_lines(output))
+    """Return the results of rules, and one for each message of our shell code."""
+    found = []
+    # A longer line is no result.
+    for line in (line for line in output.replace("\r", "\n").split("\n") if len(line) <= 4000):
+        if line.startswith(f"{MISSING}: "):
+            found.append(missing_result(line.removeprefix(f"{MISSING}: ").strip()))
+        elif match := _LINE.match(line):
+            outcome, message = _RESULTS[match[4]]
+            severity = parse_severity(match[2] or "")
+            found.append(RuleResult(shorten_id(match[1]), outcome, match[3] or "", severity=severity, message=message))
     rules = [one for one in found if one.name != MISSING]
     if not rules:
         last = output.strip().rpartition("\n")[2].strip()[:300]
@@ -166,15 +164,3 @@ def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     if all(rule.outcome == NOT_APPLICABLE for rule in rules):
         raise ScannerError("No rule applies to this server. The content may be for another operating system.")
     return found
-
-
-def _parse_lines(output: str) -> Iterator[RuleResult]:
-    for line in output.replace("\r", "\n").split("\n"):
-        if len(line) > _LONGEST_LINE:
-            continue
-        if line.startswith(f"{MISSING}: "):
-            yield missing_result(line.removeprefix(f"{MISSING}: ").strip())
-        elif told := _LINE.match(line):
-            outcome, message = _RESULTS[told[4]]
-            severity = parse_severity(told[2] or "")
-            yield RuleResult(shorten_id(told[1]), outcome, told[3] or "", severity=severity, message=message)

@@ -17,11 +17,8 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
-    RuleResult,
-    ScannerError,
-    parse_output,
-)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import RuleResult, ScannerError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
 
 STREAM = str(Path(__file__).parent / "files/little-ds.xml")

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import RuleResult, ScannerError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
     FORMATS,
-    RuleResult,
-    ScannerError,
     parse_output,
     read_results_options,
 )
