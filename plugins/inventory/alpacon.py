@@ -253,7 +253,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
             # Templates in compose may look up commands already.
             remember_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
-            self._add_hosts(normalize_url(settings.url), chosen)
+            self._add_hosts(inventory, normalize_url(settings.url), chosen)
         except Exception as error:
             # Ansible continues without this inventory, and plays would run on some of the servers.
             undo()
@@ -294,9 +294,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _find_settings(self, inventory: InventoryData) -> Settings:
         # From the file, since Ansible reads every word that is not true as false.
-        given = {
-            name: self._render(name, self._file_options[name]) for name in CONNECTION if name in self._file_options
-        }
+        given = {name: self._render(name, value) for name, value in self._file_options.items() if name in CONNECTION}
         variables = {**(self._vars or {}), WORKSPACES: _get_workspaces(inventory)}
         variables.pop(WORKSPACE, None)
         found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
@@ -313,15 +311,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     # Servers
 
-    def _read_servers(
-        self, settings: Settings, key: str, may_read_cache: bool, wanted: ServerFilter
-    ) -> list[Described]:
+    def _read_servers(self, settings: Settings, key: str, use_entry: bool, wanted: ServerFilter) -> list[Described]:
         """Read the servers from the cache, or from the workspace as far as it filters them."""
         use_cache = self.get_option("cache")
         # Cached servers are those of one workspace, one token and one query.
         origin = [VERSION, normalize_url(settings.url), settings.token, sorted(wanted.parameters.items())]
         digest = hashlib.sha256(json.dumps(origin).encode()).hexdigest()
-        entry = _read_entry(self._cache, key, digest) if use_cache and may_read_cache else None
+        entry = _read_entry(self._cache, key, digest) if use_cache and use_entry else None
         if entry is None:
             try:
                 # Messages go to standard error, since ansible-inventory prints to standard output.
@@ -364,11 +360,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     # Hosts
 
-    def _add_hosts(self, workspace: str, servers: list[Described]) -> None:
-        inventory, warn = self.inventory, self.display.warning
-        inventory.set_variable(
-            "all", WORKSPACES, [*dict.fromkeys([*_get_workspaces(inventory), make_inert(workspace)])]
-        )
+    def _add_hosts(self, inventory: InventoryData, workspace: str, servers: list[Described]) -> None:
+        warn = self.display.warning
+        workspaces = [*_get_workspaces(inventory), make_inert(workspace)]
+        inventory.set_variable("all", WORKSPACES, list(dict.fromkeys(workspaces)))
         variables = [self._make_variables(server, workspace) for server in servers]
         wanted = [
             (self._make_host_name(server, own), own[SERVER_ID]) for server, own in zip(servers, variables, strict=True)
@@ -388,7 +383,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     inventory.set_variable(name, variable, value)
             for group in own_groups:
                 inventory.add_host(name, group)
-            self._construct(name, own)
+            self._construct(inventory, name, own)
             for key, reason in dict(self._add_to_keyed_groups(name, own)).items():
                 failures.setdefault(key, (reason, []))[1].append(name)
         naming.rename_hosts_like_groups()
@@ -426,15 +421,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 return name.strip()
         raise UsageError("hostname", f"it gives no name for the server {server.get('id')}", remedy)
 
-    def _construct(self, name: str, variables: dict[str, Any]) -> None:
+    def _construct(self, inventory: InventoryData, name: str, variables: dict[str, Any]) -> None:
         """Set the variables of compose and add the host to the groups of groups."""
         strict, compose = self.get_option("strict"), self.get_option("compose")
         if compose:
             self._set_composite_vars(compose, variables, name, strict=strict)
             for variable in compose:
-                value = self.inventory.hosts[name].vars.get(variable)
+                value = inventory.hosts[name].vars.get(variable)
                 if isinstance(value, str):
-                    self.inventory.set_variable(name, variable, trust_result(value))
+                    inventory.set_variable(name, variable, trust_result(value))
         if self.get_option("groups"):
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
 
