@@ -7,16 +7,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, Position
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
 URL = "https://workspace.example"
 LINE = "systemctl restart nginx"
-IDS = ["7a50ea6c-2138-4d3f-9633-e50694c847c4", "a7282bea-31d7-4b55-a43e-97e1240c90ab"]
-SERVERS = [("web-01", IDS[0]), ("web-02", IDS[1])]
 
 
 def uuid(number: int, step: int) -> str:
@@ -32,7 +28,3 @@ def submit(journal: Journal, command_id: str) -> Position:
 
 def read_journal_ids(journal: Journal) -> list[str]:
     return re.findall(r"(?m)^[0-9a-f-]{36}", journal.file.read_text()) if journal.file.exists() else []
-
-
-def find_server_ids(shared: Shared, read: Callable[[], Iterable[tuple[str, str]]]) -> dict[str, list[str]]:
-    return shared.get_server_ids(["web-01", "web-02", "web-03"], read)

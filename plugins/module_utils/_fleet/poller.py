@@ -157,7 +157,7 @@ class SharedPoller:
 
     def _is_left_alone(self, job: Job) -> bool:
         now = time.monotonic()
-        forsaken = now - max(self.shared.polled_at(), job.awaited_since) > PACING.patience
+        forsaken = now - max(self.shared.read_poll()[0], job.awaited_since) > PACING.patience
         return forsaken or now >= job.awaited_since + self._wait_timeout
 
     def _poll_if_due(self, job: Job) -> None:
@@ -167,8 +167,8 @@ class SharedPoller:
                     self._poll_for_all(job)
 
     def _is_due(self, job: Job) -> bool:
-        polled = self.shared.polled_at()
-        gap = min(self.shared.poll_gap(), _longest_gap(len(self.shared.awaited_ids())))
+        polled, gap = self.shared.read_poll()
+        gap = min(gap, _longest_gap(len(self.shared.awaited_ids())))
         return polled <= max(job.awaited_since, job.polled_at) and time.monotonic() - polled >= gap
 
     def _poll_for_all(self, own: Job) -> None:
@@ -198,7 +198,7 @@ class SharedPoller:
     def _next_gap(self, awaited: int, over: int) -> float:
         """How long after a poll the next one is due: the more commands it showed to be over, the sooner."""
         factor = 0.5 if over >= 1 + awaited // 3 else 2.0
-        return min(max(self.shared.poll_gap() * factor, PACING.shortest), _longest_gap(awaited))
+        return min(max(self.shared.read_poll()[1] * factor, PACING.shortest), _longest_gap(awaited))
 
     def _hand_out(self, own: Job, row: Mapping[str, Any]) -> bool:
         """Let the worker that awaits a command know what the list says of it; whether it is over."""

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the workers of a run share about a workspace.
+"""Files in the temporary folder of a run, by which its workers share pauses, rows of commands and names of servers.
 
-Workers are processes. What they share is files in the run's own temporary folder, which nobody else may read and
-which is gone when the run is: names of servers, rows of commands that others await, and until when requests must
-pause. No token and no environment variable is ever in there.
+Workers are processes. Only the user can read the folder, and it is gone when the run is. No token and no environment
+variable is in there.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import time
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
@@ -32,26 +31,24 @@ from .journal import lock_folder, read_number, replace_file
 
 #: Stands for the row of a command that the list does not have.
 NOT_LISTED: dict[str, Any] = {}
-_ID_OF_COMMAND = re.compile(r"[0-9A-Za-z-]+")
-#: For how long names of servers are taken from another worker, in seconds.
-_NAMES_LAST = 60.0
-#: For how long a worker waits for another one that finds something out, in seconds.
-_PATIENCE = 60.0
+_COMMAND_ID = re.compile(r"[0-9A-Za-z-]+")
+#: Time that names of servers are valid, and that a worker waits for another one that reads something, in seconds.
+_NAMES_VALID, _FIND_WAIT = 60.0, 60.0
 
 
 class SharedPause(RateLimitPause):
-    """Until when no worker of a run may send a request; of this process alone where the file cannot be written."""
+    """A pause for all workers of a run; for this process alone if the file cannot be written."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._file = file
 
     def until(self) -> float:
-        """Monotonic seconds, which all processes of a machine count alike."""
+        """Return the end in monotonic seconds, which all processes of a machine count alike."""
         return max(self._until, read_number(self._file))
 
     def hold(self, until: float) -> bool:
-        """Make everybody wait until then, in monotonic seconds; return True if that is later by more than a second."""
+        """Extend the pause. Return True if it ends later by more than a second."""
         is_later = super().hold(until)
         with contextlib.suppress(OSError), lock_folder(self._file.parent):
             before = read_number(self._file)
@@ -70,11 +67,9 @@ class SharedOutage(Outage):
 
     @property
     def accepted(self) -> bool:
-        """Return True if the workspace has accepted the token in this run."""
         return super().accepted or (self._folder / "accepted").exists()
 
     def accept(self) -> None:
-        """Note that the workspace has accepted the token."""
         if not super().accepted:
             super().accept()
             with contextlib.suppress(OSError):
@@ -91,7 +86,6 @@ class SharedOutage(Outage):
         return super().is_first_notice()
 
     def read_state(self) -> OutageState | None:
-        """Return the outage, or None if there is none."""
         try:
             since, next_probe, pause = map(float, self._file.read_text().split())
         except FileNotFoundError:
@@ -101,7 +95,6 @@ class SharedOutage(Outage):
         return OutageState(since, next_probe, pause)
 
     def write_state(self, state: OutageState | None) -> None:
-        """Replace the outage, under the lock."""
         super().write_state(None)
         try:
             if state is None:
@@ -113,7 +106,7 @@ class SharedOutage(Outage):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock of the outage, as far as there is a file for it."""
+        """Hold the lock between threads, and the one between workers if there is a file for it."""
         with super().locked(), contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
                 stack.enter_context(lock_folder(self._folder))
@@ -121,7 +114,7 @@ class SharedOutage(Outage):
 
 
 class Shared:
-    """What the workers of a run share about one workspace, as seen with one token.
+    """The state that the workers of a run share about one workspace, as seen with one token.
 
     Args:
         folder: temporary folder of the run.
@@ -141,7 +134,7 @@ class Shared:
 
     @contextlib.contextmanager
     def try_lock(self, name: str) -> Iterator[bool]:
-        """Whether this worker holds the lock now. It never waits, and a worker that dies lets go of it."""
+        """Yield True if this worker has the lock. It never waits, and the end of a worker releases it."""
         with (self._folder / f"{name}.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -150,53 +143,74 @@ class Shared:
             else:
                 yield True
 
+    def find_once(self, name: str, find: Callable[[], Any], valid: float = math.inf) -> Any:
+        """Return a JSON value that one worker finds for all; None if that takes another one too long.
+
+        Args:
+            valid: seconds until it is found anew.
+        """
+        file = self._folder / name
+        deadline = time.monotonic() + _FIND_WAIT
+        while time.monotonic() < deadline:
+            for value in _load(file, valid):
+                return value
+            with self.try_lock(name) as is_mine:
+                # Another worker may have stored it just before the lock.
+                if is_mine and not _load(file, valid):
+                    began, value = time.monotonic(), find()
+                    with contextlib.suppress(OSError):
+                        replace_file(file, f"{began}\n{json.dumps(value)}")
+                    return value
+            if not is_mine:
+                time.sleep(0.02)
+        return None
+
     # Commands
 
     def add_awaited(self, command_id: str) -> None:
-        """Ask whoever polls to look for this command as well."""
+        """Ask the worker that polls to look for this command as well."""
         with contextlib.suppress(OSError):
-            (self._awaited / _file_name(command_id)).touch()
+            (self._awaited / _to_file_name(command_id)).touch()
 
     def remove_awaited(self, command_id: str) -> None:
-        """Take the command off the list of those that are looked for."""
         for folder in (self._awaited, self._rows):
             with contextlib.suppress(OSError):
-                (folder / _file_name(command_id)).unlink()
+                (folder / _to_file_name(command_id)).unlink()
 
     def awaited_ids(self) -> set[str]:
-        """The ids of all commands that somebody awaits."""
+        """Return the IDs of the commands that the workers await."""
         return {entry.name for entry in os.scandir(self._awaited)}
 
     def is_awaited_for(self, command_id: str, seconds: float) -> bool:
-        """Whether somebody has waited for this command for so long."""
+        """Return True if a worker has awaited this command for so long."""
         with contextlib.suppress(OSError):
             return time.time() - (self._awaited / command_id).stat().st_mtime >= seconds
         return False
 
     def write_status(self, command_id: str, status: str) -> None:
-        """Let the worker that awaits a command know that it was handed over; once is enough."""
-        file = self._awaited / _file_name(command_id)
+        """Tell the worker that awaits a command that it was handed over; once is enough."""
+        file = self._awaited / _to_file_name(command_id)
         with contextlib.suppress(OSError):
             if not file.stat().st_size:
-                # Its worker may have taken it away since: it must not come back.
+                # Its worker may have removed it since: it must not come back.
                 descriptor = os.open(file, os.O_WRONLY)
                 os.write(descriptor, status.encode())
                 os.close(descriptor)
 
     def read_status(self, command_id: str) -> str:
-        """What another worker has noted of a command that goes on, or an empty string."""
+        """Return the status that another worker wrote of an awaited command, or an empty string."""
         with contextlib.suppress(OSError):
-            return (self._awaited / _file_name(command_id)).read_text()
+            return (self._awaited / _to_file_name(command_id)).read_text()
         return ""
 
     def write_row(self, command_id: str, row: dict[str, Any]) -> None:
-        """Leave the row of a command that is over, or :data:`NOT_LISTED`, to the worker that awaits it."""
-        replace_file(self._rows / _file_name(command_id), json.dumps(row))
-        (self._awaited / _file_name(command_id)).unlink(missing_ok=True)
+        """Pass the last row of a command, or :data:`NOT_LISTED`, to the worker that awaits it."""
+        replace_file(self._rows / _to_file_name(command_id), json.dumps(row))
+        (self._awaited / _to_file_name(command_id)).unlink(missing_ok=True)
 
     def pop_row(self, command_id: str) -> dict[str, Any] | None:
-        """The row that another worker left, once, or None."""
-        file = self._rows / _file_name(command_id)
+        """Remove and return the row that another worker wrote, or return None."""
+        file = self._rows / _to_file_name(command_id)
         try:
             row: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
@@ -204,119 +218,29 @@ class Shared:
         file.unlink(missing_ok=True)
         return row
 
-    def polled_at(self) -> float:
-        """When the latest poll that came to its end was begun, in monotonic seconds."""
-        return read_number(self._folder / "polled_at")
+    def read_poll(self) -> tuple[float, float]:
+        """Return when the last complete poll began, in monotonic seconds, and the pause after it; 0 before one."""
+        with contextlib.suppress(FileNotFoundError):
+            began, _space, pause = (self._folder / "poll").read_text().partition(" ")
+            return float(began), float(pause)
+        return 0.0, 0.0
 
-    def poll_gap(self) -> float:
-        """How long after the latest poll the next one is due, in seconds; 0 before the first one."""
-        return read_number(self._folder / "poll_gap")
-
-    def write_poll(self, began: float, gap: float) -> None:
-        """Say when a poll that has come to its end was begun, and how long after that the next one is due."""
-        replace_file(self._folder / "poll_gap", str(gap))
-        replace_file(self._folder / "polled_at", str(began))
-
-    def compute_once(self, name: str, find: Callable[[], str]) -> str:
-        """A text that the first worker finds, for which the others wait."""
-        file = self._folder / name
-        patience = time.monotonic() + _PATIENCE
-        while not file.exists():
-            with self.try_lock(name) as mine:
-                if (mine and not file.exists()) or time.monotonic() >= patience:
-                    text = find()
-                    with contextlib.suppress(OSError):
-                        replace_file(file, text)
-                    return text
-            if not mine:
-                time.sleep(0.02)
-        return file.read_text()
-
-    # Servers
-
-    def get_server_ids(
-        self, names: Iterable[str], read: Callable[[], Iterable[tuple[str, str]]]
-    ) -> dict[str, list[str]]:
-        """The ids of servers by name, of those that ``read`` gives, or another worker has just read.
-
-        A worker finds its own names without reading the others, however many there are. Where another one takes too
-        long to read them, none is known.
-        """
-        file = self._folder / "servers"
-        patience = time.monotonic() + _PATIENCE
-        while time.monotonic() < patience:
-            known = _look_in(file, names)
-            if known is not None:
-                return known
-            with self.try_lock("servers") as mine:
-                # Another one may have read them between the look and the lock.
-                if mine and _look_in(file, ()) is None:
-                    began = time.monotonic()
-                    servers = list(read())
-                    _write_names(file, began, servers)
-                    return {name: ids for name in names if (ids := [key for other, key in servers if other == name])}
-            if not mine:
-                time.sleep(0.02)
-        return {}
+    def write_poll(self, began: float, pause: float) -> None:
+        replace_file(self._folder / "poll", f"{began} {pause}")
 
 
-def _file_name(command_id: str) -> str:
-    if not _ID_OF_COMMAND.fullmatch(command_id):
+def _to_file_name(command_id: str) -> str:
+    if not _COMMAND_ID.fullmatch(command_id):
         raise ValueError("no id of a command looks like that")
     return command_id
 
 
-def _digest(name: str) -> bytes:
-    return hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest().encode()
-
-
-# The file of names: when it was begun, then a record for each server, in order of its name's digest.
-_DIGEST, _ID = len(_digest("")), 36
-_RECORD = _DIGEST + _ID + 1
-
-
-class _Records(Sequence[bytes]):
-    """The records of a file of names."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._length = os.fstat(descriptor).st_size // _RECORD
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, number: Any) -> Any:
-        return os.pread(self._descriptor, _RECORD - 1, number * _RECORD)
-
-
-def _write_names(file: Path, began: float, servers: Iterable[tuple[str, str]]) -> None:
-    records = sorted(_digest(name) + server_id.encode() for name, server_id in servers)
-    first = f"{began:<{_RECORD - 1}.3f}".encode()
-    replace_file(file, b"".join(record + b"\n" for record in (first, *records)).decode())
-
-
-def _look_in(file: Path, names: Iterable[str]) -> dict[str, list[str]] | None:
-    """The ids of those of these names that a worker has read lately, or None where none has."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        records = _Records(descriptor)
-        if time.monotonic() - float(records[0]) >= _NAMES_LAST:
-            return None
-        return {name: ids for name in names if (ids := _ids_of(records, _digest(name)))}
-    finally:
-        os.close(descriptor)
-
-
-def _ids_of(records: Sequence[bytes], digest: bytes) -> list[str]:
-    ids = []
-    for number in range(bisect_left(records, digest, 1), len(records)):
-        if not records[number].startswith(digest):
-            break
-        ids.append(records[number][_DIGEST:].decode())
-    return ids
+def _load(file: Path, valid: float) -> list[Any]:
+    """Return the value of a file in a list; an empty one if it is missing or too old."""
+    with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8") as lines:
+        if time.monotonic() - float(lines.readline()) < valid:
+            return [json.load(lines)]
+    return []
 
 
 def resolve_servers(
@@ -326,7 +250,7 @@ def resolve_servers(
     shared: Shared | None = None,
     hosts: int = 1,
 ) -> list[Server]:
-    """Find the server that each reference means, as :func:`find` does, where none may be named twice."""
+    """Find the server of each reference, see :func:`find_servers`. A server that is named twice is a UsageError."""
     servers = find_servers(client, references, option, shared, hosts)
     seen: dict[str | None, str] = {}
     for reference, server in zip(references, servers):
@@ -343,51 +267,53 @@ def find_servers(
     shared: Shared | None = None,
     hosts: int = 1,
 ) -> list[Server]:
-    """Find the server that each reference means, in order, with as few requests as possible.
+    """Find the server of each reference, in order, with as few requests as possible.
 
-    A UUID is taken as it is, without a request; the API refuses it at the submit if there is no such server.
-    Names are compared exactly.
+    A UUID costs no request: the API refuses a submit to a server that does not exist. Names are compared exactly.
 
     Args:
-        shared: what the workers of the run share; with it the list is read once for all of them.
-        hosts: for how many hosts the task runs.
+        shared: state of the workers, by which they read the list once for all hosts.
+        hosts: number of hosts that the task runs for.
 
     Raises:
         UsageError: a name is unknown or stands for several servers.
     """
     names = list(dict.fromkeys(reference for reference in references if not is_uuid(reference)))
-    found = _shared_names(client, names, shared, hosts) if shared and names and hosts > 1 else {}
+    found = _read_shared_names(client, names, shared, hosts) if shared and names and hosts > 1 else {}
     missing = [name for name in names if name not in found]
-    seen: list[str] = []
+    similar: list[str] = []
     if missing:
-        asked, seen = query_servers(client, missing)
-        found.update(asked)
-    by_name = {name: _the_one(client, name, found[name], seen, option) for name in names}
+        queried, similar = query_servers(client, missing)
+        found.update(queried)
+    by_name = {name: _get_only_server(client, name, found[name], similar, option) for name in names}
     return [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
 
 
-def _shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:
-    """Of these names the ones that the list of a worker of this run has; the others may be newer."""
+def _read_shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:
+    """Return the servers of the names that the shared list has; the others may be newer."""
 
-    def read() -> Iterator[tuple[str, str]]:
+    def read() -> dict[str, list[str]]:
+        ids: dict[str, list[str]] = {}
         for page in client.pages(SERVERS_PATH, whole=True):
             if (page.count or 0) > hosts * PAGE_SIZE:
-                return  # asking for each name costs less
-            yield from ((str(server.name), str(server.id)) for server in parse_servers(page.rows))
+                break  # a query for each name costs fewer requests
+            for server in parse_servers(page.rows):
+                ids.setdefault(str(server.name), []).append(str(server.id))
+        return ids
 
     try:
-        ids = shared.get_server_ids(names, read)
+        ids = shared.find_once("servers", read, _NAMES_VALID) or {}
     except (OSError, IncompleteList):
-        return {}  # the disk is full, say: then each worker asks for itself
-    return {name: [Server(server_id, name) for server_id in found] for name, found in ids.items()}
+        return {}  # the disk is full, say: then each worker queries its own
+    return {name: [Server(server_id, name) for server_id in ids[name]] for name in names if name in ids}
 
 
-def _the_one(client: Client, name: str, servers: Sequence[Server], seen: Sequence[str], option: str) -> Server:
+def _get_only_server(
+    client: Client, name: str, servers: Sequence[Server], similar: Sequence[str], option: str
+) -> Server:
     if len(servers) == 1:
         return servers[0]
     if servers:
         ids = ", ".join(str(server.id) for server in servers)
-        raise UsageError(
-            option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one that is meant."
-        )
-    raise UsageError(option, f"no server is named {name}", suggest_server(client, name, seen))
+        raise UsageError(option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one you mean.")
+    raise UsageError(option, f"no server is named {name}", suggest_server(client, name, similar))

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from .._api.client import Client
@@ -85,12 +85,9 @@ class CommandTask:
         # A payload without its variables runs nothing, and says so.
         if self.options.has_payload or "env" not in self.options.extra:
             return
-
-        def ask() -> str:
-            return json.dumps(supports_env(self.client))
-
+        ask = partial(supports_env, self.client)
         shared = self.run.shared(self.client.settings)
-        if json.loads(shared.compute_once("supports_env", ask) if shared else ask()) is False:
+        if (shared.find_once("supports_env", ask) if shared else ask()) is False:
             raise UsageError(
                 "env",
                 "this workspace does not pass variables on to servers, so the line would run without them",

@@ -2,15 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of a command on its way."""
+"""Jobs and their outcomes."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import OK_OUTCOMES, Job, Limits, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import (
+    OK_OUTCOMES,
+    Job,
+    Limits,
+    Outcome,
+    get_outcome,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row
 
 
@@ -63,3 +71,24 @@ def test_a_command_that_is_shown_again_is_no_longer_missing() -> None:
 def test_a_server_that_is_offline_is_fine_only_where_it_is_to_be_skipped(offline: str, fine: bool) -> None:
     assert (Outcome.OFFLINE in Limits(offline=offline).ok_outcomes) is fine
     assert Limits(offline=offline).ok_outcomes >= OK_OUTCOMES
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome"),
+    [
+        ({"exit_code": 0}, "failed"),
+        ({"exit_code": 2, "error_phase": "remote_command_exceeded_timeout"}, "failed"),
+        ({"exit_code": None}, "failed"),
+        ({"exit_code": 2}, "success"),
+        ({"exit_code": 3}, "failed"),
+    ],
+)
+def test_what_the_workspace_calls_failed(fields: dict[str, Any], outcome: str) -> None:
+    command = Command.from_row(current_row(status="failed", success=False, **fields))
+    assert get_outcome(command, {0, 2}) == outcome
+
+
+@pytest.mark.parametrize(("codes", "outcome"), [({0}, "success"), ({1, 2}, "failed")])
+def test_a_success_in_a_word_that_is_not_known_is_that_of_code_0(codes: set[int], outcome: str) -> None:
+    command = Command.from_row(current_row(status="well done", success=True, handled_at="2026-11-24T10:30:45Z"))
+    assert get_outcome(command, codes) == outcome

@@ -2,73 +2,222 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the workers of a run share: names of servers that one of them reads, and which commands they await."""
+"""Pauses, outages, rows and names that workers share."""
 
 from __future__ import annotations
 
+import os
+import stat
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import OutageState, RateLimitPause
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing
-from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
+    NOT_LISTED,
+    Shared,
+    SharedOutage,
+    SharedPause,
+)
+from ansible_collections.herdops.alpacon.tests.unit.shared_state import URL, submit
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN
 
-IDS = [f"00000000-0000-4000-8000-{number:012}" for number in range(300)]
+
+def files(folder: Path) -> list[Path]:
+    """All files below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def test_names_are_read_once_for_all_workers_until_they_are_old(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def mode(path: Path) -> int:
+    """The permissions of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Shared:
+    """What the workers of a run share, still empty."""
+    return Shared(tmp_path, URL, TOKEN)
+
+
+# Pauses
+
+
+@pytest.fixture(params=["of a process", "of a run"])
+def pause(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitPause:
+    """A pause of either kind that nobody has asked for yet."""
+    return RateLimitPause() if request.param == "of a process" else SharedPause(tmp_path / "paused_until")
+
+
+def test_the_longest_pause_counts(pause: RateLimitPause) -> None:
+    assert pause.until() == 0
+    for until in (5.0, 9.0, 7.0):
+        pause.hold(until)
+    assert pause.until() == 9.0
+
+
+def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
+    pause = SharedPause(tmp_path / "gone/paused_until")
+    pause.hold(9.0)
+    assert pause.until() == 9.0
+
+
+# Outages
+
+
+def test_workers_share_an_outage_and_one_of_them_probes(tmp_path: Path) -> None:
+    one, other = SharedOutage(tmp_path), SharedOutage(tmp_path)
+    one.accept()
+    one.record_failure(100.0, 0.5)
+    assert (other.accepted, other.read_state()) == (True, OutageState(100.0, 100.5, 0.5))
+    assert [outage.acquire_probe(100.6) for outage in (other, one)] == [True, False]
+    assert [outage.is_first_notice() for outage in (one, other)] == [True, False]
+    other.clear()
+    assert one.read_state() is None
+
+
+def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
+    outage = SharedOutage(tmp_path / "gone")
+    outage.record_failure(100.0, 0.5)
+    assert [outage.acquire_probe(now) for now in (100.4, 100.6, 100.7)] == [False, True, False]
+    outage.clear()
+    assert outage.read_state() is None
+
+
+# Locks
+
+
+def test_one_worker_holds_a_lock(shared: Shared) -> None:
+    with shared.try_lock("poll") as mine, shared.try_lock("poll") as twice, shared.try_lock("servers") as other:
+        assert (mine, twice, other) == (True, False, True)
+    with shared.try_lock("poll") as again:
+        assert again
+
+
+# Rows
+
+
+def test_a_row_is_taken_once(shared: Shared) -> None:
+    shared.add_awaited("a")
+    assert shared.pop_row("a") is None
+    shared.write_row("a", {"id": "a", "result": "grüße \U0001f411\n"})
+    assert shared.awaited_ids() == set()
+    assert shared.pop_row("a") == {"id": "a", "result": "grüße \U0001f411\n"}
+    assert shared.pop_row("a") is None
+    # That the list does not have it is an answer too.
+    shared.write_row("a", NOT_LISTED)
+    assert shared.pop_row("a") == NOT_LISTED
+
+
+def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
+    shared.add_awaited("a")
+    shared.add_awaited("b")
+    shared.write_row("b", {"id": "b"})
+    for command_id in ("a", "b", "never-expected"):
+        shared.remove_awaited(command_id)
+    assert shared.awaited_ids() == set()
+    assert shared.pop_row("b") is None
+    assert files(shared._folder) == []
+
+
+# Privacy
+
+
+def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
+    """A shared folder in which everything is used."""
+    shared = Shared(folder, url, token)
+    shared.pause.hold(9.0)
+    shared.write_poll(7.0, 0.15)
+    shared.find_once("servers", lambda: {"web-01": [SERVER]})
+    with shared.try_lock("poll"):
+        shared.add_awaited("a")
+        shared.add_awaited("b")
+        shared.write_row("b", {"id": "b", "line": "uptime"})
+    return shared
+
+
+@pytest.mark.parametrize(
+    ("url", "token"), [(URL, "alpat-another"), ("https://other.example", TOKEN), (f"{URL}/a", TOKEN)]
+)
+def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -> None:
+    filled(tmp_path)
+    other = Shared(tmp_path, url, token)
+    assert (other.pause.until(), other.read_poll(), other.awaited_ids()) == (0, (0, 0), set())
+    assert (other.pop_row("b"), other.find_once("servers", dict)) == (None, {})
+    with Shared(tmp_path, URL, TOKEN).try_lock("poll"), other.try_lock("poll") as mine:
+        assert mine
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_token_is_in_no_name_and_no_file(tmp_path: Path) -> None:
+    filled(tmp_path)
+    submit(Journal(tmp_path / "alpacon/run.ids", pytest.fail), COMMAND)
+    found = list(tmp_path.rglob("*"))
+    assert len(files(tmp_path)) >= 6
+    for path in found:
+        assert TOKEN not in str(path)
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+
+
+def test_only_the_user_may_look_into_the_folders(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        filled(tmp_path)
+        HostLocks(tmp_path, "task", "first").acquire([("a", "x")])
+    finally:
+        os.umask(before)
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    assert {path: mode(path) for path in folders} == dict.fromkeys(folders, 0o700)
+
+
+def test_what_one_worker_has_found_is_valid_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now))
     reads: list[float] = []
 
-    def read() -> Iterable[tuple[str, str]]:
+    def find() -> dict[str, list[str]]:
         reads.append(clock.now)
-        return [(f"web-{number % 299:03}", key) for number, key in enumerate(IDS)]
+        return {"web-01": [SERVER]}
 
     for clock.now in (1000.0, 1059.9, 1060.0, 1100.0, 2125.0):
-        worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
-        assert worker.get_server_ids(["web-000", "web-298", "web-299"], read) == {
-            "web-000": [IDS[0], IDS[299]],
-            "web-298": [IDS[298]],
-        }
+        assert Shared(tmp_path, URL, TOKEN).find_once("servers", find, 60.0) == {"web-01": [SERVER]}
     assert reads == [1000.0, 1060.0, 2125.0]
 
 
-def test_who_reads_names_for_too_long_is_waited_for_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_takes_too_long_is_waited_for_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
 
     def sleep(seconds: float) -> None:
         clock.now += seconds
 
     monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
-    reader, waiter = (sharing.Shared(tmp_path, "https://workspace.example", TOKEN) for _worker in range(2))
+    reader, waiter = (Shared(tmp_path, URL, TOKEN) for _worker in range(2))
     with reader.try_lock("servers"):
-        assert waiter.get_server_ids(["web-000"], lambda: pytest.fail("another one reads them")) == {}
+        assert waiter.find_once("servers", lambda: pytest.fail("another one reads them")) is None
     assert clock.now == pytest.approx(1060, abs=0.1)
 
 
 def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
-    workers = [sharing.Shared(tmp_path, "https://workspace.example", TOKEN) for _worker in range(3)]
-    found: list[str] = []
+    workers = [Shared(tmp_path, URL, TOKEN) for _worker in range(3)]
+    found: list[bool] = []
 
-    def find() -> str:
+    def find() -> bool:
         time.sleep(0.1)
-        found.append("true")
-        return "true"
+        found.append(True)
+        return True
 
     with ThreadPoolExecutor() as threads:
-        assert list(threads.map(lambda worker: worker.compute_once("supports_env", find), workers)) == ["true"] * 3
-    assert found == ["true"]
+        assert list(threads.map(lambda worker: worker.find_once("supports_env", find), workers)) == [True] * 3
+    assert found == [True]
 
 
 def test_what_nobody_awaits_is_not_expected_and_what_somebody_does_is_after_a_while(tmp_path: Path) -> None:
-    worker = sharing.Shared(tmp_path, "https://workspace.example", TOKEN)
-    worker.add_awaited(IDS[0])
-    assert [worker.is_awaited_for(command_id, 0.0) for command_id in IDS[:2]] == [True, False]
-    assert not worker.is_awaited_for(IDS[0], 60.0)
+    worker = Shared(tmp_path, URL, TOKEN)
+    worker.add_awaited(COMMAND)
+    assert [worker.is_awaited_for(command_id, 0.0) for command_id in (COMMAND, SERVER)] == [True, False]
+    assert not worker.is_awaited_for(COMMAND, 60.0)
