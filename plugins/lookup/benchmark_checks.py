@@ -62,11 +62,6 @@ options:
       - The name of the check. Names of results begin with it, as in C(NAME/sshd_disable_root_login).
       - If omitted, the id of the XCCDF profile without C(xccdf_..._profile_), or the name of the InSpec profile.
     type: str
-  severity:
-    description:
-      - The severity of results for which the benchmark has none. If omitted, that of a check without one.
-    type: str
-    choices: [info, low, medium, high, critical]
   username:
     description:
       - The account on the servers that runs it. OpenSCAP must run as V(root). If omitted, that of the audit.
@@ -126,7 +121,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import make_check
 
-_OPTIONS = ("profile", "path", "command", "reporter", "name", "severity", "username", "timeout")
+_OPTIONS = ("profile", "path", "command", "reporter", "name", "username", "timeout")
 
 
 class LookupModule(LookupBase):

@@ -52,7 +52,7 @@ def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **parts,
         "name": options.get("name") or parts["name"],
-        **{key: options[key] for key in ("severity", "username", "timeout") if options.get(key) is not None},
+        **{key: options[key] for key in ("username", "timeout") if options.get(key) is not None},
         "kind": "results",
         "results": {"format": "xccdf" if is_xccdf else "inspec", "rules": list(map(_to_rule, rules))},
     }

@@ -36,7 +36,7 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
     )
     (files / "profile.json").write_text(json.dumps({"name": "p", "controls": [{"id": "a", "title": TRAP}]}))
     lookups = {
-        "one": f"'{LOOKUP}', 'little-ds.xml', profile='strict', path='/ds.xml', severity='low'",
+        "one": f"'{LOOKUP}', 'little-ds.xml', profile='strict', path='/ds.xml'",
         "two": f"'{LOOKUP}', 'little-ds.xml', '{files}/little-ds.xml', profile='base', name='base'",
         "three": f"'{LOOKUP}', 'profile.json', path='/opt/p', timeout='60', reporter='json'",
     }
@@ -51,11 +51,7 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
     play = run_playbook(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"])
     assert play.code == 0, play.log
     [strict], bases, [profile] = (play.tasks[name][0]["msg"] for name in lookups)
-    assert (strict["name"], strict["severity"], strict["timeout"]) == (
-        "strict",
-        "low",
-        1800,
-    )
+    assert (strict["name"], strict["timeout"]) == ("strict", 1800)
     assert strict["results"]["rules"][2]["remedy"] == f"{TRAP}."
     assert [len(base["results"]["rules"]) for base in bases] == [3, 3]
     assert (profile["timeout"], profile["results"]["rules"]) == (60, [{"name": "a", "title": TRAP}])

@@ -106,10 +106,10 @@ def test_what_cannot_be_a_check_is_refused(tmp_path: Path, content: str, profile
 def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     path.write_text(json.dumps(PROFILE))
-    options = {"command": "cinc-auditor", "path": "/opt/our profile", "severity": "low", "reporter": "json"}
+    options = {"command": "cinc-auditor", "path": "/opt/our profile", "reporter": "json"}
     check = make_check(str(path), options)
     rule = {"name": "os-01", "title": "Accounts", "rationale": "They are many", "severity": "high", "remedy": "Mend"}
     assert check.pop("results") == {"format": "inspec", "rules": [rule]}
     line = "cinc-auditor exec '/opt/our profile' --reporter json --no-color"
-    about = {"name": "linux-baseline", "title": "Our baseline", "severity": "low", "kind": "results", "line": line}
+    about = {"name": "linux-baseline", "title": "Our baseline", "kind": "results", "line": line}
     assert check == about
