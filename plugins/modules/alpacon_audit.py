@@ -243,10 +243,6 @@ options:
             names needs quotes. That is not so with the variable C(audit_waivers).
         type: raw
         required: true
-      by:
-        description:
-          - Who accepts it.
-        type: str
   reuse_within:
     description:
       - A duration such as V(1h). What passed or did not apply in the newest command that asked the same of the same

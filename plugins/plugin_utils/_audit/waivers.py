@@ -23,7 +23,6 @@ WAIVER: dict[str, dict[str, Any]] = {
     "groups": {"type": "list", "elements": "str", "default": []},
     "reason": {"type": "str", "required": True},
     "until": {"type": "raw", "required": True},
-    "by": {"type": "str"},
 }
 
 
@@ -42,7 +41,6 @@ class Waiver:
     groups: Sequence[str]
     reason: str
     until: date
-    by: str | None
     expired: bool
     matched: int = 0
 
@@ -61,7 +59,7 @@ class Waiver:
     @property
     def summary(self) -> dict[str, Any]:
         """Return the waiver for a waived result."""
-        return {"reason": self.reason, "until": self.until.isoformat(), "by": self.by, "expired": self.expired}
+        return {"reason": self.reason, "until": self.until.isoformat(), "expired": self.expired}
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -94,8 +92,7 @@ def read_waivers(value: Sequence[Any] | None, today: date) -> list[Waiver]:
         except ValueError:
             problem = f"'{options['until']}' is not a date"
             raise UsageError(f"{option}: until", problem, "Give the last day, such as 2027-01-31.") from None
-        by, expired = options["by"] or None, today > until
-        waivers.append(Waiver(options["check"], hosts, groups, options["reason"], until, by, expired))
+        waivers.append(Waiver(options["check"], hosts, groups, options["reason"], until, expired=today > until))
     return waivers
 
 

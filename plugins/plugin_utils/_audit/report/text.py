@@ -186,9 +186,8 @@ def describe_result(result: Mapping[str, Any]) -> str:
 
 
 def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
-    """Return the reason, author and end of a waiver; empty for none."""
+    """Return the reason and the end of a waiver; empty for none."""
     if not waiver:
         return ""
-    by = f" by {to_line(waiver['by'], 80)}" if waiver["by"] else ""
     until = f" until {to_line(waiver['until'], 40)}" if waiver["until"] else ""
-    return f"{to_line(waiver['reason'])}: waived{by}{until}{' (expired)' if waiver['expired'] else ''}"
+    return f"{to_line(waiver['reason'])}: waived{until}{' (expired)' if waiver['expired'] else ''}"

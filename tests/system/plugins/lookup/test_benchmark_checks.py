@@ -75,9 +75,7 @@ def test_an_audit_has_the_results_of_each_server_for_one_command(current: Worksp
         "audit_report_dir": str(tmp_path / "report"),
         "audit_fail_on": "never",
         "audit_min_coverage": 0,
-        "audit_waivers": [
-            {"check": "p/*", "hosts": ["web-02"], "reason": "a test", "until": "2999-01-01", "by": "tests"}
-        ],
+        "audit_waivers": [{"check": "p/*", "hosts": ["web-02"], "reason": "a test", "until": "2999-01-01"}],
     }
     role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
     before = len(current.commands())

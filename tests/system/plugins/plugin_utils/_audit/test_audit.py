@@ -277,10 +277,10 @@ BAD = {"name": "bad", "line": "exit 1", "severity": "critical"}
 
 
 def test_waived_findings_do_not_fail(current: Workspace) -> None:
-    own = waiver(groups=[], hosts=["web-0[13]"], by="me")
+    own = waiver(groups=[], hosts=["web-0[13]"])
     done = audit(current, HELLO, BAD, of=hosts(*AGENTS), waivers=[own])
     assert [done.outcomes[name, "bad"] for name in AGENTS] == ["waived", "failed", "waived"]
-    kept = {"reason": "it is old", "until": "2999-12-31", "by": "me", "expired": False}
+    kept = {"reason": "it is old", "until": "2999-12-31", "expired": False}
     assert done.report["results"][1]["waiver"] == kept
     assert (done.report["waivers"][0]["matched"], done.result["failing"], done.warnings) == (2, 1, [])
     everybody = audit(current, HELLO, BAD, of=hosts(*AGENTS), waivers=[waiver()])
