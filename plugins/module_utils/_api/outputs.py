@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What commands wrote: from their rows, or from chunks that arrive one by one."""
+"""Get the output of commands, from their rows or their chunks, and explain the agent's own messages in it."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Callable
@@ -19,44 +19,40 @@ from .errors import ApiError, LostResponse, UnknownEndpoint, clean_line
 from .records import Command, to_text
 from .response import MAX_RESPONSE_BYTES
 
-#: Pauses between looks for chunks that are missing, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
+#: Pauses between reads for missing chunks, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
-#: How old a finish must be before what has come is believed to be all, in seconds: nothing tells the end of a line's
-#: output, a frame that of what is carried.
-_CHUNK_SETTLE, _FRAME_SETTLE = 0.6, 0.3
-#: What has not arrived so long after the finish never will, in seconds.
-_CHUNK_PATIENCE = 60.0
+#: How long after the finish the last chunk may arrive, in seconds: of a line, and of output that marks its own end.
+_LINE_DELAY, _FRAME_DELAY = 0.6, 0.3
+#: A chunk that is missing so long after the finish never arrives, in seconds.
+_MAX_CHUNK_DELAY = 60.0
+_MAX_CHUNKS = 2**31
 _SHOWN_GAPS = 20
-#: The number of a chunk is less than this.
-_MOST_CHUNKS = 2**31
 
-#: The exit code of a line that has none of its own.
-INTERRUPTED_RC = -1
-#: The exit code of a line that the agent has ended, and what it writes behind the output then, into the result only.
-TIMEOUT_RC = 124
+#: Exit codes of a line that was interrupted, and of one that the agent ended at its time limit.
+INTERRUPTED_RC, TIMEOUT_RC = -1, 124
+#: The agent appends this to the result, and to no chunk.
 TIMEOUT_MESSAGE = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
-#: In chunks only, the agent puts this in front of what it says itself, and a line break behind it.
+#: The prefix of the agent's own messages, in chunks only.
 AGENT_PREFIX = "alpamon: "
-#: In place of bytes that are no UTF-8.
+#: In place of each byte that is no UTF-8.
 _REPLACEMENT = "\ufffd"
 _REPLACED = re.compile(f"{_REPLACEMENT}{{2,}}")
-#: So much of two ends is compared, in characters.
+#: How many characters of two ends are compared.
 _COMPARED = 1000
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a command wrote.
+    """Hold the output of a command.
 
     Attributes:
-        text: both streams merged, as the API has them; of what was carried, standard output, in which bytes that are
-            no UTF-8 are surrogates.
-        complete: whether nothing of it is missing.
-        note: what is missing, for a user; empty if nothing is.
-        stderr: standard error of what was carried, alike.
-        mark: the word with which what was carried says that it had nothing to do, say; mostly empty.
-        refused: why the server ran nothing of the command; empty where it did, or nobody has looked for the reason.
-        doubt: why nobody can know whether it ran, though the workspace says that it succeeded; empty where it ran.
+        text: both streams merged; of a payload, standard output, with surrogates for bytes that are no UTF-8.
+        complete: whether nothing is missing.
+        note: for the user: what is missing.
+        stderr: standard error of a payload, alike.
+        mark: the word by which a payload says that it had nothing to do.
+        refused: why the server ran nothing of the command; empty if it did, or if nobody has checked.
+        doubt: why it may not have run though the workspace says that it succeeded.
     """
 
     text: str
@@ -67,25 +63,10 @@ class Output:
     refused: str = ""
     doubt: str = ""
 
-    def end(self, limit: int) -> Output:
-        """The last characters of each stream, at most so many besides line breaks at its end; the note tells."""
-        text, stderr = (stream.rstrip("\r\n") for stream in (self.text, self.stderr))
-        left_out = max(len(text) - limit, 0) + max(len(stderr) - limit, 0)
-        if not left_out:
-            return self
-        note = f"output_limit cut {_plural(left_out, 'character')} off the start of its output."
-        return replace(
-            self,
-            text=text[max(len(text) - limit, 0) :],
-            stderr=stderr[max(len(stderr) - limit, 0) :],
-            complete=False,
-            note=f"{self.note} {note}".lstrip(),
-        )
-
 
 def parse_output(command: Command) -> Output | None:
-    """The output of a finished command as far as its row carries it, or None where chunks may have more."""
-    complete = not command.truncated and command.result not in (None, "", _end_said(command))
+    """Return the output in a finished command's row, or None if chunks may have more."""
+    complete = not command.truncated and command.result not in (None, "", _get_timeout_message(command))
     return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
 
 
@@ -95,34 +76,34 @@ def fetch_output(
     sleep: Callable[[float], None] = time.sleep,
     is_whole: Callable[[str], bool] | None = None,
 ) -> Output:
-    """The output of a finished command, from its row where that carries it, else from its chunks.
+    """Return the output of a finished command, from its row if possible, else from its chunks.
 
     Args:
-        is_whole: tells whether an output has its end; None where no output tells that.
+        is_whole: returns True if an output has its end; None if outputs do not mark their end.
     """
-    carried = parse_output(command)
-    if carried:
-        return carried
-    if _end_said(command) or command.exit_code == INTERRUPTED_RC:
-        is_whole = None  # what was ended has no end of its own
+    output = parse_output(command)
+    if output:
+        return output
+    if _get_timeout_message(command) or command.exit_code == INTERRUPTED_RC:
+        is_whole = None  # such an output has no end of its own
     age = (client.clock.now() - command.end).total_seconds() if command.end else 0.0
-    # Chunks may arrive after the word that the command is over, the last ones or all.
-    settle = _FRAME_SETTLE if is_whole else _CHUNK_SETTLE
-    if age < settle:
-        sleep(min(settle - age, settle))
+    # Some chunks, or all, may arrive after the finish.
+    delay = _FRAME_DELAY if is_whole else _LINE_DELAY
+    if age < delay:
+        sleep(min(delay - age, delay))
     chunks: dict[int, str] = {}
     missing = _fetch_chunks(client, command, chunks)
-    for pause in _CHUNK_PAUSES if age < _CHUNK_PATIENCE else ():
-        if missing or (is_whole and missing is not None and not is_whole(_joined(chunks, command)[0])):
+    for pause in _CHUNK_PAUSES if age < _MAX_CHUNK_DELAY else ():
+        if missing or (is_whole and missing is not None and not is_whole(_join(chunks, command)[0])):
             sleep(pause)
             missing = _fetch_chunks(client, command, chunks)
     if not chunks and not missing:
         return _from_result(command)
-    text, damaged = _joined(chunks, command)
+    text, damaged = _join(chunks, command)
     notes = [f"Output is incomplete: {missing}."] if missing else []
     if damaged:
         notes.append(f"Output is damaged in {_plural(damaged, 'place')}: the agent cut characters where chunks meet.")
-    return Output(f"{text}{_end_said(command)}" if chunks else text, not notes, " ".join(notes))
+    return Output(f"{text}{_get_timeout_message(command)}" if chunks else text, not notes, " ".join(notes))
 
 
 def fetch_newest_chunk(client: Client, command: Command) -> Any:
@@ -139,23 +120,90 @@ def fetch_newest_chunk(client: Client, command: Command) -> Any:
         return None
 
 
+def limit_output(command: Command, output: Output, limit: int | None) -> Output:
+    """Keep the last characters of each stream, except of what replaces an output; None keeps all.
+
+    Line breaks at the end do not count if the output is cut.
+    """
+    text, stderr = (stream.rstrip("\r\n") for stream in (output.text, output.stderr))
+    if limit is None or command.ran is False or output.refused or max(len(text), len(stderr)) <= limit:
+        return output
+    cut = max(len(text) - limit, 0) + max(len(stderr) - limit, 0)
+    note = f"{output.note} output_limit cut {_plural(cut, 'character')} off the start of its output."
+    text, stderr = (stream[max(len(stream) - limit, 0) :] for stream in (text, stderr))
+    return replace(output, text=text, stderr=stderr, complete=False, note=note.lstrip())
+
+
 def _from_result(command: Command) -> Output:
-    if command.truncated:
-        return Output(command.result or "", False, "Output is incomplete: the agent cut it in the middle.")
-    return Output(command.result or "")
+    note = "Output is incomplete: the agent cut it in the middle." if command.truncated else ""
+    return Output(command.result or "", not note, note)
 
 
-def _end_said(command: Command) -> str:
-    """What the agent has put behind the output, and into no chunk: that it took too long."""
-    said = TIMEOUT_MESSAGE.search(command.result or "") if command.exit_code == TIMEOUT_RC else None
-    return said[0] if said else ""
+def _get_timeout_message(command: Command) -> str:
+    found = TIMEOUT_MESSAGE.search(command.result or "") if command.exit_code == TIMEOUT_RC else None
+    return found[0] if found else ""
 
 
-def _joined(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
+def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
+    """Add new chunks; return a text on those that are missing, or None if the server knows no chunks."""
+    first_gap = next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
+    params = {"ordering": "seq", **({"seq__gte": first_gap} if first_gap else {})}
+    size = unplaced = 0
+    try:
+        for row in client.rows(f"{get_command_path(command.id)}chunks/", params):
+            seq, content = row.get("seq"), row.get("content")
+            if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MAX_CHUNKS:
+                chunks[seq] = to_text(content) or ""
+                size += len(chunks[seq])
+            else:
+                unplaced += 1
+            if size > MAX_RESPONSE_BYTES:
+                raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
+    except UnknownEndpoint:
+        return None  # as 404 below, in servers of 2024
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+    unknown = f"{_plural(unplaced, 'chunk')} came without a number that says where to put it" if unplaced else ""
+    return ", and ".join(filter(None, (_describe_missing(command, chunks), unknown)))
+
+
+def _describe_missing(command: Command, chunks: Mapping[int, str]) -> str:
+    gaps = _find_gaps(chunks)
+    if gaps:
+        lost = sum(last - first + 1 for first, last in gaps)
+        ranges = [str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_SHOWN_GAPS]]
+        listed = ", ".join([*ranges, "..."] if len(gaps) > _SHOWN_GAPS else ranges)
+        return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({listed})"
+    if command.truncated and chunks:
+        # The agent's own copy has the end: chunks with another end stopped early.
+        text, copy = _join(chunks, command)[0], _Copy.from_command(command)
+        if not _strip(text[-4 * _COMPARED :]).endswith(_strip(copy.tail[-_COMPARED:])):
+            return f"its last chunks never arrived, so {len(text.encode())} of {copy.size} bytes are here"
+    return ""
+
+
+def _find_gaps(chunks: Iterable[int]) -> list[tuple[int, int]]:
+    """Return first and last of each range of missing numbers, from 0 on."""
+    known = sorted(chunks)
+    return [(before + 1, after - 1) for before, after in zip([-1, *known], known) if after > before + 1]
+
+
+def _strip(text: str) -> str:
+    """Remove what makes a chunk differ from the copy of it."""
+    return "".join(text.replace(AGENT_PREFIX, "").split())
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _join(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
     """Join chunks, with the end and characters cut between two chunks from the agent's copy in the result.
 
     Returns:
-        The text, or the result where there are no chunks, and how many places of it stay damaged.
+        The text, or the result if there are no chunks, and how many places of it stay damaged.
     """
     if not chunks:
         return command.result or "", 0
@@ -171,26 +219,35 @@ def _joined(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
     damaged = len(parts) // 2
     if not command.truncated:
         return text, damaged
-    copy = _copy_of(command)
-    damaged -= _mend(parts, copy.head)
+    copy = _Copy.from_command(command)
+    damaged -= _repair(parts, copy.head)
     parts = [part[::-1] for part in reversed(parts)]
-    damaged -= _mend(parts, copy.tail[::-1])
+    damaged -= _repair(parts, copy.tail[::-1])
     text = "".join(part[::-1] for part in reversed(parts))
-    return text if _gaps(chunks) else copy.complete(text), damaged
+    return text if _find_gaps(chunks) else copy.complete(text), damaged
 
 
 @dataclass(frozen=True)
 class _Copy:
-    """The agent's copy of an output, which it cut in the middle.
+    """Hold the agent's copy of an output, which it cut in the middle.
 
     Attributes:
-        head, tail: without characters that the cut divides.
+        head, tail: without the character that the cut divides.
         size: of the whole output, in bytes.
     """
 
     head: str
     tail: str
     size: int
+
+    @classmethod
+    def from_command(cls, command: Command) -> _Copy:
+        head, left_out, tail = command.split_result()
+        tail = tail.removesuffix(_get_timeout_message(command))
+        whole_head, whole_tail = head.rstrip(_REPLACEMENT), tail.lstrip(_REPLACEMENT)
+        # Each byte of a divided character is replaced.
+        divided = len(head) - len(whole_head) + len(tail) - len(whole_tail)
+        return cls(whole_head, whole_tail, len(f"{whole_head}{whole_tail}".encode()) + left_out + divided)
 
     def complete(self, text: str) -> str:
         """Append what is missing at the end of a text, if the text stops within the tail."""
@@ -201,22 +258,13 @@ class _Copy:
         return text + tail[len(overlap) :].decode()
 
 
-def _copy_of(command: Command) -> _Copy:
-    head, left_out, tail = command.split_result()
-    tail = tail.removesuffix(_end_said(command))
-    whole_head, whole_tail = head.rstrip(_REPLACEMENT), tail.lstrip(_REPLACEMENT)
-    # Each byte of a character that is cut is replaced.
-    cut = len(head) - len(whole_head) + len(tail) - len(whole_tail)
-    return _Copy(whole_head, whole_tail, len(whole_head.encode()) + len(whole_tail.encode()) + left_out + cut)
-
-
-def _mend(parts: list[str], copy: str) -> int:
-    """Replace the damage in a text by what stands there in a copy, as far as both agree; return in how many places.
+def _repair(parts: list[str], copy: str) -> int:
+    """Replace damage in a text from a copy, as far as both agree; return in how many places.
 
     Args:
         parts: text and damage in turn.
     """
-    place = mended = 0
+    place = repaired = 0
     for number in range(0, len(parts) - 1, 2):
         if not copy.startswith(parts[number], place):
             break
@@ -228,75 +276,13 @@ def _mend(parts: list[str], copy: str) -> int:
             end += 1
         if left:
             break
-        parts[number + 1], place, mended = copy[start:end], end, mended + 1
-    return mended
-
-
-def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
-    """Add the chunks that are not there yet; say what is still missing, or None where the server knows no chunks."""
-    first_unknown, size, nowhere = _first_gap(chunks), 0, 0
-    params = {"ordering": "seq", **({"seq__gte": first_unknown} if first_unknown else {})}
-    try:
-        for row in client.rows(f"{get_command_path(command.id)}chunks/", params):
-            seq, content = row.get("seq"), row.get("content")
-            if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MOST_CHUNKS:
-                chunks[seq] = to_text(content) or ""
-                size += len(chunks[seq])
-            else:
-                nowhere += 1
-            if size > MAX_RESPONSE_BYTES:
-                raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
-    except UnknownEndpoint:
-        return None  # as below, in words of 2024
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return None
-    unplaced = f"{_plural(nowhere, 'chunk')} came without a number that says where to put it" if nowhere else ""
-    return ", and ".join(filter(None, (_missing(command, chunks), unplaced)))
-
-
-def _first_gap(chunks: Mapping[int, str]) -> int:
-    return next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
-
-
-def _missing(command: Command, chunks: Mapping[int, str]) -> str:
-    gaps = _gaps(chunks)
-    if gaps:
-        lost = sum(last - first + 1 for first, last in gaps)
-        return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({_ranges(gaps)})"
-    if command.truncated and chunks:
-        # The agent's own copy keeps the end: chunks that do not end alike stopped early.
-        text, copy = _joined(chunks, command)[0], _copy_of(command)
-        if not _comparable(text[-4 * _COMPARED :]).endswith(_comparable(copy.tail[-_COMPARED:])):
-            return f"its last chunks never arrived, so {len(text.encode())} of {copy.size} bytes are here"
-    return ""
-
-
-def _comparable(text: str) -> str:
-    """A text without what makes a chunk differ from the copy of it."""
-    return "".join(text.replace(AGENT_PREFIX, "").split())
-
-
-def _plural(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
-def _gaps(chunks: Iterable[int]) -> list[tuple[int, int]]:
-    """First and last of each stretch of numbers that are not there, from 0 on."""
-    known = sorted(chunks)
-    return [(before + 1, after - 1) for before, after in zip([-1, *known], known) if after > before + 1]
-
-
-def _ranges(gaps: Sequence[tuple[int, int]]) -> str:
-    """3, 5-8"""
-    parts = [str(first) if first == last else f"{first}-{last}" for first, last in gaps[:_SHOWN_GAPS]]
-    return ", ".join([*parts, "..."] if len(gaps) > _SHOWN_GAPS else parts)
+        parts[number + 1], place, repaired = copy[start:end], end, repaired + 1
+    return repaired
 
 
 _HOME_OF_ENV = "the folder that HOME in env names"
 _NAME_A_GROUP = "Name a group of the account with groupname, over the connection with alpacon_groupname"
-#: What the agent says of an account that it cannot run the line as -> why the line never began.
+#: What the agent says of an account -> why the line never began.
 _ACCOUNT_REFUSED = (
     (r"there is no corresponding .{1,255} username in this server", "the server has no user {username}"),
     (
@@ -317,7 +303,7 @@ _ACCOUNT_REFUSED = (
         f"its user may not enter its home folder, or {_HOME_OF_ENV}, on the server",
     ),
 )
-#: What the agent says besides -> why the line never began.
+#: Its other messages -> why the line never began.
 _NEVER_BEGAN = (
     (r"Command cancelled before execution: .+", "the agent was stopped while it waited in its queue"),
     (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
@@ -329,7 +315,7 @@ _AS_ROOT = "Run it with username=root instead, if the token may."
 _PENDING = "An approval of it is pending, which is no denial: approve it in the workspace, then run the task again."
 _SOMEBODY = "It needs somebody who confirms it, which a task cannot do."
 
-#: Code of a sudo that was not let through -> what to do.
+#: Code of a denied sudo -> remedy.
 _SUDO_ADVICE = {
     "SUDO_APPROVAL_REQUIRED": _PENDING,
     "SUDO_COMMAND_NOT_AUTHORIZED": f"A service token has no user whose sudo could be allowed. {_AS_ROOT}",
@@ -346,46 +332,34 @@ _SUDO_ADVICE = {
 
 
 def explain_never_began(command: Command, output: str) -> str:
-    """Why a command that counts as failed never began, or an empty string where it did or nobody can know."""
+    """Return why a failed command never began; empty if it did or nobody can know."""
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
-    # The row names the account as well, and no line could have written that.
+    # No line could have written the account of the row.
     named = {name: clean_line(getattr(command, name) or f"of that {name}") for name in ("username", "groupname")}
-    return _why(output, (*_ACCOUNT_REFUSED, *_NEVER_BEGAN)).format_map(named)
+    return _find_reason(output, (*_ACCOUNT_REFUSED, *_NEVER_BEGAN)).format_map(named)
 
 
 def blames_account(output: Output) -> bool:
-    """Whether nothing ran for the sake of the account, so that the server may well run something as another."""
-    return bool(output.refused and _why(output.text, _ACCOUNT_REFUSED))
+    """Return True if nothing ran because of the account, so that the server may run something as another one."""
+    return bool(output.refused and _find_reason(output.text, _ACCOUNT_REFUSED))
 
 
-def _why(output: str, known: Iterable[tuple[str, str]]) -> str:
-    said = output.strip()
-    said = said[len(AGENT_PREFIX) :] if said.startswith(AGENT_PREFIX) else said
-    return next((why for pattern, why in known if re.fullmatch(pattern, said)), "")
+def _find_reason(output: str, known: Iterable[tuple[str, str]]) -> str:
+    message = output.strip().removeprefix(AGENT_PREFIX)
+    return next((reason for pattern, reason in known if re.fullmatch(pattern, message)), "")
 
 
 def explain_ended_early(command: Command, output: str) -> str:
-    """What ended a command that did not end by itself, or an empty string where it did or nobody can know."""
+    """Return what ended a command from outside; empty if nothing did or nobody can know."""
     if command.rc == INTERRUPTED_RC:
         return "a signal ended it, or the agent was stopped meanwhile"
     limit = TIMEOUT_MESSAGE.search(output) if command.rc == TIMEOUT_RC else None
     return f"the agent ended it after {limit[1]}, the longest that it lets a command run" if limit else ""
 
 
-def limit_output(command: Command, output: Output, limit: int | None) -> Output:
-    """The end of an output, at most so many characters; what stands there instead of an output stays whole.
-
-    Args:
-        limit: None for all of it.
-    """
-    if limit is None or command.ran is False or output.refused:
-        return output
-    return output.end(limit)
-
-
 def explain_sudo(output: str) -> str:
-    """What to do about a sudo in the line that Alpacon did not let through; empty where there is none."""
+    """Return the remedy for a sudo in the line that Alpacon denied; empty if there is none."""
     found = _SUDO.search(output)
     if not found:
         return ""

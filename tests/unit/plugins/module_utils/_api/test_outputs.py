@@ -63,7 +63,7 @@ def is_whole(text: str) -> bool:
 
 MARKER = "\n... [9 bytes truncated] ...\n"
 LIMIT = "Command timed out after 30m0s"
-TIMEOUT_RC: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
+TIMED_OUT: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ TIMEOUT_RC: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
         (-5000, {}, True, [0.3]),
         (5000, {"handled_at": None}, False, [0.6]),
         (200, {"status": "failed", "exit_code": -1}, True, [0.4]),
-        (200, TIMEOUT_RC, True, [0.4]),
-        (200, {**TIMEOUT_RC, "exit_code": 123, "result": None}, True, [0.1]),
+        (200, TIMED_OUT, True, [0.4]),
+        (200, {**TIMED_OUT, "exit_code": 123, "result": None}, True, [0.1]),
     ],
 )
 def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
@@ -202,7 +202,7 @@ def cut(text: str) -> str:
     ("chunks", "fields", "output"),
     [
         (pieces(TEXT), {"result": cut(TEXT)}, Output(TEXT)),
-        (pieces(TEXT), {**TIMEOUT_RC, "result": cut(TEXT) + LIMIT}, Output(TEXT + LIMIT)),
+        (pieces(TEXT), {**TIMED_OUT, "result": cut(TEXT) + LIMIT}, Output(TEXT + LIMIT)),
         # What the agent says meanwhile differs in its chunks.
         (
             [*pieces(TEXT), f"alpamon: {SAID}\n"],
@@ -217,7 +217,7 @@ def test_a_result_that_was_cut_is_whole_in_its_chunks(chunks: list[str], fields:
 
 @pytest.mark.parametrize("said", ["", LIMIT])
 def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> None:
-    output = read(*pieces(TEXT)[:-1], **{**TIMEOUT_RC, "result": cut(TEXT) + said})
+    output = read(*pieces(TEXT)[:-1], **{**TIMED_OUT, "result": cut(TEXT) + said})
     came = output.text[: len(output.text) - len(said)]
     assert TEXT.startswith(came)
     assert not output.complete
