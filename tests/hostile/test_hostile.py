@@ -20,6 +20,7 @@ from system.support import FakeClock, command_options, info_options, lookup_opti
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import lost_submits as _lost_submits
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import response as _response
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
@@ -49,6 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         _client,
         _lost_submits,
         _outputs,
+        _response,
         completion,
         fleet,
         poller,
@@ -59,8 +61,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         monkeypatch.setattr(module, "time", moved)
     monkeypatch.setattr(_command_task, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
-    for settle in ("_CHUNK_SETTLE", "_FRAME_SETTLE"):
-        monkeypatch.setattr(_outputs, settle, 0.0)
+    for delay in ("_LINE_DELAY", "_FRAME_DELAY"):
+        monkeypatch.setattr(_outputs, delay, 0.0)
     for module in (_run, _command_info, _server_info):
         monkeypatch.setattr(module, "Client", functools.partial(_client.Client, sleep=moved.sleep))
     return moved

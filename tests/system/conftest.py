@@ -16,6 +16,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import outputs as _outputs
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import response as _response
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
@@ -37,7 +38,7 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _quick_settling(monkeypatch: pytest.MonkeyPatch) -> None:
     # Hundreds of tests run lines that print nothing.
-    monkeypatch.setattr(_outputs, "_CHUNK_SETTLE", 0.3)
+    monkeypatch.setattr(_outputs, "_LINE_DELAY", 0.3)
 
 
 @pytest.fixture(scope="session")
@@ -108,6 +109,6 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Replace the clock of client and fleet by one that sleeping moves on."""
     moved = FakeClock()
-    for module in (_client, completion, fleet, poller, submitting):
+    for module in (_client, _response, completion, fleet, poller, submitting):
         monkeypatch.setattr(module, "time", moved)
     return moved

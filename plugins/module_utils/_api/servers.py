@@ -2,49 +2,61 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Resolve names and ids of servers."""
+"""Find servers by name or UUID, and suggest a name for one that is unknown."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
+from .client import Client
 from .errors import AlpaconError, ApiError, LostResponse, did_you_mean
 from .lists import PAGE_SIZE
 from .records import Server, is_uuid, normalize_uuid, parse_row_id
 
-if TYPE_CHECKING:
-    from .client import Client
-
 SERVERS_PATH = "/api/servers/servers/"
+
+#: Texts that are no server name -> remedy.
+_NO_NAMES = (
+    (
+        "[*?]",
+        "Patterns are not taken here: name servers, or select them with filters.name of alpacon_server_info or by the"
+        " hosts of an inventory.",
+    ),
+    (r"[\s,;\[\]{}'\"]", "Give a list, or names with commas between them."),
+    ("^all$", "For the hosts of a group of the inventory, give groups['all'] in a template."),
+)
 
 
 def query_servers(
     client: Client, references: Sequence[str], whole_rows: bool = False
 ) -> tuple[dict[str, list[Server]], list[str]]:
-    """The servers of each name or canonical UUID, with as few requests as possible; and the names that were seen.
+    """Find the servers of each name or normalized UUID, with as few requests as possible.
 
-    The first page of the list tells how long it is: it is read on, or each server is asked for where that takes fewer
-    requests. Several servers of one name are all found.
+    The first page of the list tells how long it is: the list is read on, or each server is queried if that takes fewer
+    requests.
 
     Args:
-        whole_rows: whether they are wanted with all that their rows say, some kilobytes each.
+        whole_rows: whether servers include their rows, some kilobytes each.
+
+    Returns:
+        All servers of each reference, and the names that were seen.
 
     Raises:
-        IncompleteList: the list did not come whole.
+        IncompleteList: servers are missing.
     """
     found: dict[str, list[Server]] = {reference: [] for reference in references}
     if len(found) == 1:
         [reference] = found
-        return {reference: _ask(client, reference) or []}, []
+        return {reference: _query(client, reference) or []}, []
     seen: list[str] = []
     for number, page in enumerate(client.pages(SERVERS_PATH, {"ordering": "name"}, whole=True), start=1):
         servers = list(parse_servers(page.rows))
         seen += [server.name or "" for server in servers]
         if number == 1 and -(-(page.count or 0) // PAGE_SIZE) - 1 > len(found):
-            singly = _ask_each(client, found)
+            singly = _query_each(client, found)
             if singly is not None:
                 return singly, seen
         for server in servers:
@@ -56,33 +68,33 @@ def query_servers(
 
 
 def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
-    """Whether no further server of these names can come, since the list is in order and past them."""
+    """Return True if the sorted list is past all of these names."""
     if all(map(is_uuid, found)):
         return True
-    # Which of these orders it is depends on the collation of the workspace's database.
+    # The order depends on the collation of the workspace's database.
     orders: tuple[Callable[[str], str], ...] = (str, str.casefold, lambda name: re.sub(r"\W|_", "", name.casefold()))
     return seen[-1] not in found and any(list(map(key, seen)) == sorted(map(key, seen)) for key in orders)
 
 
-def _ask_each(client: Client, references: Iterable[str]) -> dict[str, list[Server]] | None:
-    """The servers of each, asked for by itself; None where the workspace takes no notice of the name."""
+def _query_each(client: Client, references: Iterable[str]) -> dict[str, list[Server]] | None:
+    """Query each server; None if the workspace ignores the name."""
     found = {}
     for reference in references:
-        servers = _ask(client, reference, patient=False)
+        servers = _query(client, reference, patient=False)
         if servers is None:
             return None
         found[reference] = servers
     return found
 
 
-def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
-    """The servers of one name or UUID.
+def _query(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
+    """Query the servers of one name or UUID.
 
     Args:
-        patient: whether a list that takes no notice of the name is read to its end; else there is no answer.
+        patient: whether to read a list that ignores the name to its end, instead of returning None.
     """
     if is_uuid(reference):
-        return _ask_by_id(client, reference)
+        return _query_by_id(client, reference)
     found: list[Server] = []
     for page in client.pages(SERVERS_PATH, {"name": reference}, whole=True):
         servers = list(parse_servers(page.rows))
@@ -92,7 +104,7 @@ def _ask(client: Client, reference: str, patient: bool = True) -> list[Server] |
     return found
 
 
-def _ask_by_id(client: Client, server_id: str) -> list[Server]:
+def _query_by_id(client: Client, server_id: str) -> list[Server]:
     path = f"{SERVERS_PATH}{normalize_uuid(server_id)}/"
     try:
         row = client.get(path)
@@ -106,64 +118,44 @@ def _ask_by_id(client: Client, server_id: str) -> list[Server]:
 
 
 def parse_servers(rows: Iterable[Any]) -> Iterator[Server]:
-    """The servers of rows, but for those whose id is not a UUID: nobody could name them to the API."""
+    """Yield the servers of rows, without those whose ID is no UUID: the API could not be asked for them."""
     return (Server.from_row(row) for row in rows if parse_row_id(row))
 
 
 def suggest_server(client: Client, reference: str, seen: Sequence[str]) -> str:
-    """What to do about a name or UUID that no server has, where these names were seen."""
-    return _other_than_a_name(reference) or _offer(client, reference, seen)
-
-
-def _offer(client: Client, reference: str, seen: Sequence[str]) -> str:
-    known = seen or ([] if is_uuid(reference) else _names_near(client, reference))
+    """Return the remedy for an unknown name or UUID, given the names that were seen."""
+    for pattern, advice in _NO_NAMES:
+        if re.search(pattern, reference.strip()):
+            return advice
+    known = seen or ([] if is_uuid(reference) else _list_similar_names(client, reference))
     if reference in known:
         return "It was added while the servers were listed. Run the task again."
-    return f"{_name_meant(reference, known)} The token may also not see that server."
+    return f"{_suggest_name(reference, known)} The token may also not see that server."
 
 
-def _name_meant(reference: str, known: Sequence[str]) -> str:
+def _suggest_name(reference: str, known: Sequence[str]) -> str:
     if is_uuid(reference):
         return "Check the UUID."
-    for same in (_folded, _label):
-        meant = [name for name in known if same(name) == same(reference) and not same(name).isdigit()]
+    for normalize in (_fold, lambda name: _fold(name).partition(".")[0]):
+        same = normalize(reference)
+        meant = [name for name in known if normalize(name) == same and not same.isdigit()]
         if len(meant) == 1:
             return did_you_mean(meant[0], meant, "")
-    # Servers are told apart by their numbers: the nearest name with another one is another server.
-    return did_you_mean(reference, [name for name in known if _numbers(name) == _numbers(reference)], "Check the name.")
+    # Numbers tell servers apart: the nearest name with another one is another server.
+    numbers = _find_numbers(reference)
+    return did_you_mean(reference, [name for name in known if _find_numbers(name) == numbers], "Check the name.")
 
 
-#: What is no name of a server, and what to do about it.
-_NO_NAMES = (
-    (
-        "[*?]",
-        "Patterns are not taken here: name servers, or select them with filters.name of alpacon_server_info or by the"
-        " hosts of an inventory.",
-    ),
-    (r"[\s,;\[\]{}'\"]", "Give a list, or names with commas between them."),
-    ("^all$", "For the hosts of a group of the inventory, give groups['all'] in a template."),
-)
-
-
-def _other_than_a_name(reference: str) -> str:
-    return next((advice for pattern, advice in _NO_NAMES if re.search(pattern, reference.strip())), "")
-
-
-def _folded(name: str) -> str:
+def _fold(name: str) -> str:
     return name.strip().casefold()
 
 
-def _label(name: str) -> str:
-    """The first label of a name, which may be that of a host with its domain."""
-    return _folded(name).partition(".")[0]
-
-
-def _numbers(name: str) -> list[str]:
+def _find_numbers(name: str) -> list[str]:
     return [digits.lstrip("0") for digits in re.findall("[0-9]+", name)]
 
 
-def _names_near(client: Client, name: str) -> list[str]:
-    """Names that may be meant: the first ones of the list and, where it is long, some that begin like this one."""
+def _list_similar_names(client: Client, name: str) -> list[str]:
+    """List the first names and, if there are more, some that begin like this one."""
     names: list[str] = []
     label = name.strip().partition(".")[0]
     try:
@@ -173,5 +165,5 @@ def _names_near(client: Client, name: str) -> list[str]:
             if (page.count or 0) <= PAGE_SIZE:
                 break
     except AlpaconError:
-        pass  # that the name is unknown is known already
+        pass  # the name is unknown in any case
     return names
