@@ -452,7 +452,7 @@ class Connection(ConnectionBase):
         """Run a command."""
         self._connect()
         self._tell("EXEC", cmd)
-        answer = self._guarded(lambda: self._host.run(cmd, in_data or b""))
+        answer = self._guarded(lambda: self._host.run_command(cmd, in_data or b""))
         self._check_become(cmd, answer)
         return answer.rc, answer.stdout, answer.stderr
 

@@ -44,9 +44,7 @@ class HostileHost(ServerRunner):
         self.bodies: list[str] = []
         self._give = Mock(side_effect=chain(answers, repeat(RunResult(0, b"", b""))))
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
         self.bodies.append(body)
         ran: RunResult = self._give()
         return ran
@@ -83,7 +81,7 @@ def test_a_file_that_is_not_what_the_host_says_is_refused(tmp_path: Path, lie: s
 @pytest.mark.parametrize("home", [b"", b"\xff\xfe", b"$(touch canary)", b"x" * 1_000_000])
 def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
     connection = HostConnection(host := HostileHost(tmp_path, RunResult(0, home, b"")), "copy", None)
-    answers = [connection.run("/bin/sh -c 'echo ~'").stdout for _time in range(2)]
+    answers = [connection.run_command("/bin/sh -c 'echo ~'").stdout for _time in range(2)]
     assert answers == [home, home]
     assert len(host.bodies) == 1
 
@@ -91,7 +89,7 @@ def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
 @pytest.mark.parametrize("name", [b"", b"a; touch canary", b"$(touch canary)", b"a\ntouch canary"])
 def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Path, name: bytes) -> None:
     host = HostileHost(tmp_path, TooLarge(2_000_000), RunResult(0, name + b"\n", b""))
-    HostConnection(host, "copy", None).run("true", b"a module")
+    HostConnection(host, "copy", None).run_command("true", b"a module")
     assert len(host.bodies) == 5
     for body in host.bodies[2:]:
         code = f"alpacon_part() {{ :; }}\n{body}".encode("utf-8", "surrogateescape")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A connection to a host: commands, and files in both directions, by the submits of a remote server."""
+"""Run commands on a host and copy files in both directions, by submits to its server."""
 
 from __future__ import annotations
 
@@ -33,222 +33,204 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner
     ServerRunner,
 )
 
-#: Of a file that does not fit into one submit, so much goes in each, in bytes: even what cannot be compressed is then
-#: less than 1 MiB, which is what proxies take as they come.
+#: Bytes of a file in one submit. Proxies accept 1 MiB by default, and the payload may not be compressible.
 _PIECE = 750_000
-#: Where a proxy takes less, pieces are halved until they are no larger than this, in bytes. What it takes is noted.
-_SMALLEST_PIECE = 50_000
-#: Of a file that is fetched, so much comes in each answer, in bytes.
+#: If a proxy accepts less, pieces are halved until they are no larger than this. The accepted size is noted.
+_MIN_PIECE = 50_000
+#: Bytes of a fetched file in one output.
 _FETCHED_PIECE = 8_000_000
-#: Writes the first piece of a file, and its size and the digest of that much of it into standard error.
+#: Write the first piece of a file, and the size and the digest of the file to standard error.
 _FETCH = (
     "[ -f {path} ] || {{ echo {missing} >&2; exit 1; }}; size=$(wc -c < {path}) && echo $size >&2"
     " && head -c $(($size < {piece} ? $size : {piece})) {path} && head -c $size {path} | sha256sum >&2"
 )
 _SIZE_AND_DIGEST = re.compile(rb"(?m)^(\d{1,18})\n([0-9a-f]{64})  -\n\Z")
-#: So much of what a command said is shown, in characters.
-_SHOWN = 2000
-#: Under which name it is remembered what the host keeps, and that it keeps nothing.
-_KEPT, _NOTHING = "kept", b"nothing"
-#: The command of a submit that is there for what comes before it alone.
+#: Command of a submit that only runs the steps before it.
 _NO_COMMAND = ":"
-#: A module that does not fit into one submit waits in such a file of the account until it runs.
-_APART = "alpacon-module-"
-#: It is in the home of the account where the folder for temporary files cannot be written to.
-_MAKE = f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_APART}XXXXXXXX" 2>/dev/null || mktemp ~/{_APART}XXXXXXXX'
-#: Removes those that a run has left which was killed, and that nobody has written to for six hours.
+#: File of a module that does not fit into one submit: in the home if the temporary folder is not writable.
+_MODULE_FILE = "alpacon-module-"
+_MAKE_MODULE_FILE = (
+    f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_MODULE_FILE}XXXXXXXX" 2>/dev/null || mktemp ~/{_MODULE_FILE}XXXXXXXX'
+)
+#: Remove module files of killed runs after six hours.
 _TIDY = (
-    f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_APART}*\' -user "$(id -u)" -mmin +360'
+    f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
     " -exec rm -f {} + 2>/dev/null || :"
 )
-_TIDIED = "tidied"
 
 
 class HostStepFailed(AlpaconError):
-    """Something on the host failed that was no task: a file could not be written, or read."""
+    """A step other than the task itself failed on the host, such as writing a file."""
 
 
 class HostConnection:
-    """What a connection plugin does, in terms of submits.
+    """Connection to a host, by submits.
 
     Args:
-        word: says in the lines of commands what is done, such as the name of a module.
-        keeper: the account that a module runs as in the end, whose home keeps parts of modules, so that they are sent
-            once; None where nothing is to be kept.
-        parent: where the folders of tasks are made; None where ansible-core says it.
+        action: For the labels of commands, such as the name of a module.
+        cache_owner: Account whose home caches parts of modules; None for no cache.
+        parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
     """
 
-    def __init__(self, remote: ServerRunner, word: str, keeper: str | None, parent: str | None = None) -> None:
-        self._remote = remote
-        self._word = word
-        self._keeper = keeper
-        self._prelude = CommandBatch(parent)
+    def __init__(self, runner: ServerRunner, action: str, cache_owner: str | None, parent: str | None = None) -> None:
+        self._runner = runner
+        self._action = action
+        self._cache_note = None if cache_owner is None else f"kept by {cache_owner}"
+        self._batch = CommandBatch(parent)
 
-    def run(self, command: str, fed: bytes = b"") -> RunResult:
-        """Run a command, after what was held back for it.
+    def run_command(self, command: str, stdin: bytes = b"") -> RunResult:
+        """Run a command after the deferred steps, or defer it.
 
         Raises:
-            HostStepFailed: what was held back failed, and the command was not run.
-            AlpaconError: it did not run, or nobody can say what came of it.
+            HostStepFailed: A deferred step failed, and the command did not run.
+            AlpaconError: It did not run, or may have run.
         """
-        held = self._prelude.defer(command) if not fed else None
-        if held is not None:
-            return RunResult(0, held, b"")
+        deferred = self._batch.defer(command) if not stdin else None
+        if deferred is not None:
+            return RunResult(0, deferred, b"")
         if not is_home_query(command):
-            answer = self._run(command, fed)
-            if fed and self._word.rpartition(".")[2] == "user":
-                self._remote.forget_home_folders()
-            return answer
-        about = self._remote.home_note(command)
-        known = self._remote.read_note(about)
+            result = self._run_now(command, stdin)
+            if stdin and self._action.rpartition(".")[2] == "user":
+                self._runner.forget_home_folders()
+            return result
+        note = self._runner.home_note(command)
+        known = self._runner.read_note(note)
         if known is not None:
             return RunResult(0, known, b"")
-        answer = self._run(command, fed)
-        if answer.rc == 0:
-            self._remote.write_note(about, answer.stdout)
-        return answer
+        result = self._run_now(command, stdin)
+        if result.rc == 0:
+            self._runner.write_note(note, result.stdout)
+        return result
 
-    def _run(self, command: str, fed: bytes = b"") -> RunResult:
-        steps, files = [*self._first_of_run(), *self._prelude.steps], self._prelude.files
-        self._prelude.clear()
-        known = self._kept() if fed and self._keeper is not None else None
-        short = None if known is None else reduce_module(fed, known)
-        answer = self._submit(command, short.program if short else fed, steps, files)
-        if answer.mark == UNDONE:
-            raise HostStepFailed(f"The host could not be made ready: {_said(answer)}")
-        if short and short.is_missed(answer):
-            self._remote.write_note(self._of_keeper, _NOTHING)
-            return self._submit(command, fed)
-        if short and known is not None and answer.rc == 0 and not short.parts <= known:
-            self._remote.write_note(self._of_keeper, json.dumps(sorted(known | short.parts)).encode())
-        return answer
+    def _run_now(self, command: str, stdin: bytes = b"") -> RunResult:
+        steps, files = self._batch.steps, self._batch.files
+        self._batch.clear()
+        if self._runner.read_note("tidied") is None:
+            self._runner.write_note("tidied", b"")
+            steps = [_TIDY, *steps]
+        cached = self._cached_parts() if stdin else None
+        reduced = None if cached is None else reduce_module(stdin, cached)
+        result = self._submit(command, reduced.program if reduced else stdin, steps, files)
+        if result.mark == UNDONE:
+            raise HostStepFailed(f"The host could not be made ready: {_error_text(result)}")
+        if reduced and cached is not None and self._cache_note:
+            if reduced.is_missed(result):
+                self._runner.write_note(self._cache_note, b"nothing")
+                return self._submit(command, stdin)
+            if result.rc == 0 and not reduced.parts <= cached:
+                self._runner.write_note(self._cache_note, json.dumps(sorted(cached | reduced.parts)).encode())
+        return result
 
-    def _first_of_run(self) -> list[str]:
-        """What is done on the host once in a run."""
-        if self._remote.read_note(_TIDIED) is not None:
-            return []
-        self._remote.write_note(_TIDIED, b"")
-        return [_TIDY]
+    def _cached_parts(self) -> set[str] | None:
+        """Return the digests of cached parts; None for no cache, or one that did not work."""
+        note = None if self._cache_note is None else self._runner.read_note(self._cache_note)
+        return None if self._cache_note is None or note == b"nothing" else set(json.loads(note or "[]"))
 
-    def _kept(self) -> set[str] | None:
-        """Digests of what the host keeps; None where it was seen to keep nothing."""
-        noted = self._remote.read_note(self._of_keeper)
-        return None if noted == _NOTHING else set(json.loads(noted or "[]"))
-
-    @property
-    def _of_keeper(self) -> str:
-        return f"{_KEPT} by {self._keeper}"
-
-    def _submit(self, command: str, fed: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
+    def _submit(self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
         try:
-            label = make_label("module" if fed else "command", self._word)
-            return self._remote.run(label, shell_body(command, steps), fed, [file.content for file in files])
+            label = make_label("module" if stdin else "command", self._action)
+            return self._runner.run_body(label, shell_body(command, steps), stdin, [file.content for file in files])
         except (TooLarge, RequestTooLarge):
             if files:
-                ready = self._submit(_NO_COMMAND, b"", steps, files) if fed else self._make_ready(steps, files)
+                ready = self._submit(_NO_COMMAND, b"", steps, files) if stdin else self._prepare_in_pieces(steps, files)
                 done = ready.mark == UNDONE or command == _NO_COMMAND
-                return ready if done else self._submit(command, fed)
-            if fed:
-                return self._run_apart(command, fed, steps)
+                return ready if done else self._submit(command, stdin)
+            if stdin:
+                return self._run_from_file(command, stdin, steps)
             raise
 
-    def _make_ready(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
-        """Do what comes before a command, where files do not fit into one submit: they are empty until that is done."""
-        made = self._remote.run(make_label("file", self._word), shell_body(_NO_COMMAND, steps), b"", [b""] * len(files))
+    def _prepare_in_pieces(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
+        """Run steps whose files do not fit into one submit, with empty files, and write these in pieces."""
+        made = self._runner.run_body(
+            make_label("file", self._action), shell_body(_NO_COMMAND, steps), b"", [b""] * len(files)
+        )
         if made.mark != UNDONE:
             for file in files:
                 self._put_in_pieces(file.content, file.path)
         return made
 
-    def _run_apart(self, command: str, fed: bytes, steps: Sequence[str]) -> RunResult:
-        """Run what does not fit into one submit: what it is fed comes in a file."""
-        made = self._remote.run(make_label("file", self._word), shell_body(_MAKE, steps))
+    def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> RunResult:
+        """Run a command whose standard input does not fit into one submit from a file."""
+        made = self._runner.run_body(make_label("file", self._action), shell_body(_MAKE_MODULE_FILE, steps))
         if made.mark == UNDONE:
             return made
         if made.rc:
-            raise HostStepFailed(_said(made))
+            raise HostStepFailed(_error_text(made))
         path = os.fsdecode(made.stdout.strip())
         quoted = shlex.quote(path)
         try:
-            self._put_in_pieces(fed, path)
+            self._put_in_pieces(stdin, path)
         except AlpaconError:
             with contextlib.suppress(AlpaconError):
-                self._ask(f"rm -f {quoted}")
+                self._run_step(f"rm -f {quoted}")
             raise
-        return self._remote.run(
-            make_label("module", self._word), shell_body(f"exec < {quoted}; rm -f {quoted}; {command}")
+        return self._runner.run_body(
+            make_label("module", self._action), shell_body(f"exec < {quoted}; rm -f {quoted}; {command}")
         )
 
     def finish(self) -> None:
-        """Do what is still held back."""
-        if self._prelude.steps:
-            self._run(_NO_COMMAND)
+        """Run the deferred steps."""
+        if self._batch.steps:
+            self._run_now(_NO_COMMAND)
 
     def close(self, forget: bool = False) -> None:
-        """Do what is still held back, and close what is open.
-
-        Args:
-            forget: whether the server is to be found anew after that.
-        """
+        """Run the deferred steps and close; ``forget`` queries the server again before the next run."""
         try:
             self.finish()
         finally:
             if forget:
-                self._remote.forget_server()
-            self._remote.close()
-
-    # Files
+                self._runner.forget_server()
+            self._runner.close()
 
     def put(self, content: bytes, path: str) -> None:
-        """Write a file, together with the next command where it fits into one submit."""
-        most = self._at_once
+        """Write a file, together with the next command if both fit into one submit."""
+        most = self._max_piece
         if len(content) <= most:
-            if sum(len(file.content) for file in self._prelude.files) + len(content) > most:
+            if sum(len(file.content) for file in self._batch.files) + len(content) > most:
                 self.finish()
-            self._prelude.put(content, path)
-            if not self._prelude.is_inside(path):
-                self.finish()  # whoever puts a file into its place at once does nothing after it
+            self._batch.put(content, path)
+            if not self._batch.is_inside(path):
+                self.finish()  # no other command follows
         else:
             self.finish()
             self._put_in_pieces(content, path)
 
     @property
-    def _at_once(self) -> int:
-        """How much of a file goes into one submit, in bytes."""
-        return int(self._remote.read_note(MAX_PIECE) or _PIECE)
+    def _max_piece(self) -> int:
+        return int(self._runner.read_note(MAX_PIECE) or _PIECE)
 
     def _put_in_pieces(self, content: bytes, path: str) -> None:
-        """Write a file piece by piece, each once, and have its digest compared at the end."""
+        """Write a file piece by piece, each once, and compare its digest."""
         quoted = shlex.quote(path)
-        start, size = 0, self._at_once
+        start, size = 0, self._max_piece
         while start < len(content):
             piece = content[start : start + size]
             there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
             step = f"{there} && {write_step(2, path, append=start > 0)}"
             try:
-                self._ask(step, [piece])
+                self._run_step(step, [piece])
                 start += len(piece)
             except RequestTooLarge:
-                if len(piece) <= _SMALLEST_PIECE:
+                if len(piece) <= _MIN_PIECE:
                     raise
                 size = len(piece) // 2
-                self._remote.write_note(MAX_PIECE, str(size).encode())
+                self._runner.write_note(MAX_PIECE, str(size).encode())
         digest = hashlib.sha256(content).hexdigest()
-        self._ask(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
+        self._run_step(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
     def fetch(self, path: str, into: Path) -> None:
-        """Read a file in as many answers as its size takes, and compare its size and digest with those of the first.
+        """Read a file piece by piece, and compare its size and digest with those of the first piece.
 
-        What is appended meanwhile is left out. A file that fails is removed.
+        Bytes that are appended meanwhile are left out. A file that fails is removed.
 
         Raises:
-            HostStepFailed: it cannot be read, has changed meanwhile, or is larger than the free space here.
+            HostStepFailed: It cannot be read, has changed meanwhile, or is larger than the free space here.
         """
         quoted, missing = shlex.quote(path), shlex.quote(f"{path}: no such file")
-        first = self._answer(_FETCH.format(path=quoted, missing=missing, piece=_FETCHED_PIECE))
+        first = self._run_step(_FETCH.format(path=quoted, missing=missing, piece=_FETCHED_PIECE))
         stated = _SIZE_AND_DIGEST.search(first.stderr)
         if not stated:
-            raise HostStepFailed(f"{path}: the host did not say its size and digest. It said: {_said(first)}")
+            raise HostStepFailed(f"{path}: the host did not say its size and digest. It said: {_error_text(first)}")
         size, free = int(stated[1]), shutil.disk_usage(into.parent).free
         if size > free:
             raise HostStepFailed(
@@ -261,7 +243,7 @@ class HostConnection:
                 for start in range(0, size, _FETCHED_PIECE):
                     length = min(size - start, _FETCHED_PIECE)
                     part = f"tail -c +{start + 1} {quoted} | head -c {length}"
-                    piece = self._ask(part) if start else first.stdout
+                    piece = self._run_step(part).stdout if start else first.stdout
                     if len(piece) != length:
                         raise changed
                     file.write(piece)
@@ -272,17 +254,13 @@ class HostConnection:
             into.unlink(missing_ok=True)
             raise
 
-    def _ask(self, text: str, files: Sequence[bytes] = ()) -> bytes:
-        return self._answer(text, files).stdout
-
-    def _answer(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
+    def _run_step(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
         self.finish()
-        answer = self._remote.run(make_label("file", self._word), shell_body(text), b"", files)
-        if answer.rc:
-            raise HostStepFailed(_said(answer))
-        return answer
+        result = self._runner.run_body(make_label("file", self._action), shell_body(text), b"", files)
+        if result.rc:
+            raise HostStepFailed(_error_text(result))
+        return result
 
 
-def _said(answer: RunResult) -> str:
-    """What a command said before it failed."""
-    return answer.stderr.decode("utf-8", "replace").strip()[:_SHOWN] or f"it ended with rc {answer.rc}."
+def _error_text(result: RunResult) -> str:
+    return result.stderr.decode("utf-8", "replace").strip()[:2000] or f"it ended with rc {result.rc}."

@@ -107,7 +107,7 @@ class ServerRunner:
         """Return the name of the note for the output of a command that prints a home."""
         return f"{(self.read_note(_HOMES) or b'').decode()} {command}"
 
-    def run(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
         """Run a body once, see :func:`.packing.pack`.
 
         Raises:

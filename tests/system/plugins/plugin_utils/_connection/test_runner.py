@@ -59,7 +59,7 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
 
 
 def ping(remote: ServerRunner, text: str = "echo pong") -> RunResult:
-    return remote.run("module:ansible.builtin.ping", shell_body(text), b"code")
+    return remote.run_body("module:ansible.builtin.ping", shell_body(text), b"code")
 
 
 def why_not(remote: ServerRunner, text: str = "echo pong") -> str:
@@ -199,12 +199,12 @@ def test_a_workspace_that_hands_on_no_variables_is_told_apart(workspace: Workspa
 def test_files_and_modules_fit_through_a_proxy(current: Workspace, reach: Reach, tmp_path: Path) -> None:
     # What ModSecurity takes unless it is told otherwise.
     current.settings(body_max=128 * 1024)
-    host = HostConnection(reach(current), "ansible.builtin.copy", keeper=None)
+    host = HostConnection(reach(current), "ansible.builtin.copy", cache_owner=None)
     content = random.Random(1).randbytes(150_000)
     host.put(content, f"{tmp_path}/there")
     assert (tmp_path / "there").read_bytes() == content
     module = base64.b64encode(random.Random(2).randbytes(150_000))
-    assert host.run(f"/bin/sh -c 'wc -c; echo run >> {tmp_path}/runs'", module).stdout.split() == [b"200000"]
+    assert host.run_command(f"/bin/sh -c 'wc -c; echo run >> {tmp_path}/runs'", module).stdout.split() == [b"200000"]
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
     assert {row["run_count"] for row in current.commands()} == {1}
     refused = [entry for entry in current.log() if entry["status"] == 413]

@@ -42,9 +42,7 @@ class Remote:
         self._answers = list(answers)
         self.homes = 0
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
         self.submits.append(list(files))
         self.bodies.append(body)
         if self._answers:
@@ -75,20 +73,20 @@ def connected(remote: Remote, word: str = "copy") -> HostConnection:
 def test_homes_are_asked_for_anew_once_the_module_for_accounts_has_run(word: str, asked: int) -> None:
     remote = Remote()
     for _task in range(3):
-        connected(remote).run("/bin/sh -c 'echo ~app'")
-    connected(remote, word).run("/usr/bin/python3", b"the module")
+        connected(remote).run_command("/bin/sh -c 'echo ~app'")
+    connected(remote, word).run_command("/usr/bin/python3", b"the module")
     for _task in range(3):
-        connected(remote).run("/bin/sh -c 'echo ~app'")
+        connected(remote).run_command("/bin/sh -c 'echo ~app'")
     assert sum("echo ~app" in body for body in remote.bodies) == asked
 
 
 def test_what_goes_into_a_temporary_folder_waits_for_the_command_that_needs_it() -> None:
     remote = Remote()
     host = connected(remote)
-    host.run(MAKE)
+    host.run_command(MAKE)
     host.put(b"content", f"{FOLDER}/source")
     assert remote.submits == []
-    host.run("/bin/sh -c 'python3 module'")
+    host.run_command("/bin/sh -c 'python3 module'")
     assert remote.submits == [[b"content"]]
 
 
@@ -104,10 +102,8 @@ class Here(Remote):
         super().__init__()
         self._meanwhile = meanwhile
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> RunResult:
-        super().run(label, body, stdin, files, alike)
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+        super().run_body(label, body, stdin, files)
         frame = run_and_read_frame(pack(label, body, stdin, files))
         if len(self.submits) == 1:
             self._meanwhile()
@@ -121,13 +117,11 @@ class Narrow(Here):
         super().__init__(lambda: None)
         self._most = most
 
-    def run(
-        self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = (), alike: bool = False
-    ) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
         if sum(map(len, files)) > self._most:
             self.submits.append(list(files))
             raise RequestTooLarge("web-01: it is too large")
-        return super().run(label, body, stdin, files, alike)
+        return super().run_body(label, body, stdin, files)
 
 
 def change_a_byte(file: Path) -> None:
@@ -177,9 +171,9 @@ def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(refusal: Exception) -> None:
     remote = Remote(answers=[refusal])
     host = connected(remote)
-    host.run(MAKE)
+    host.run_command(MAKE)
     host.put(b"content", f"{FOLDER}/source")
-    assert host.run("/bin/sh -c python3", b"a module").rc == 0
+    assert host.run_command("/bin/sh -c python3", b"a module").rc == 0
     assert remote.submits == [[b"content"], [b"content"], []]
     assert ["mkdir" in body for body in remote.bodies] == [True, True, False]
 
@@ -201,12 +195,12 @@ def test_what_waits_for_a_command_goes_in_pieces_where_it_is_refused_for_its_siz
     content = {name: random.Random(name).randbytes(300_000) for name in ("one", "two")}
     host = Narrow(100_000)
     connection = connected(host)
-    connection.run(MAKE.replace("/root/.ansible/tmp", str(tmp_path)))
+    connection.run_command(MAKE.replace("/root/.ansible/tmp", str(tmp_path)))
     for name, written in content.items():
         connection.put(written, f"{tmp_path}/ansible-tmp-1/{name}")
-    connection.run(f"/bin/sh -c 'chmod u+x {tmp_path}/ansible-tmp-1/one'")
+    connection.run_command(f"/bin/sh -c 'chmod u+x {tmp_path}/ansible-tmp-1/one'")
     assert host.submits == []
-    answer = connection.run(f"/bin/sh -c 'cat {tmp_path}/ansible-tmp-1/* -; echo run >> {tmp_path}/runs'", fed)
+    answer = connection.run_command(f"/bin/sh -c 'cat {tmp_path}/ansible-tmp-1/* -; echo run >> {tmp_path}/runs'", fed)
     assert answer.stdout == content["one"] + content["two"] + fed
     assert os.access(tmp_path / "ansible-tmp-1/one", os.X_OK)
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
@@ -227,5 +221,5 @@ def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
         os.utime(home / f"alpacon-module-{hours}", (time.time() - hours * 3600,) * 2)
     host = Here(lambda: None)
     host.read_note = lambda about: None  # type: ignore[method-assign]
-    connected(host).run("/bin/sh -c true")
+    connected(host).run_command("/bin/sh -c true")
     assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]
