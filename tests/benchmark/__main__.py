@@ -64,7 +64,12 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
         for scenario in chosen:
             try:
-                measured = run(scenario, Path(folder))
+                if scenario.on_hosts:
+                    from benchmark import on_hosts
+
+                    measured = on_hosts.run(scenario, Path(folder))
+                else:
+                    measured = [Runner(scenario, Path(folder)).run()]
             except (ScenarioFailed, WorkspaceError) as error:
                 failures += 1
                 print(f"{scenario.name:<22} FAILED: {error}", flush=True)
@@ -73,18 +78,6 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
                     rows[row.scenario] = row
                     print(as_line(row), flush=True)
     return rows, failures
-
-
-def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    if scenario.scripted:
-        from benchmark import rollout
-
-        return rollout.run(scenario, folder)
-    if scenario.on_hosts:
-        from benchmark import on_hosts
-
-        return on_hosts.run(scenario, folder)
-    return [Runner(scenario, folder).run()]
 
 
 def as_line(row: Figures) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import certifi
 import collection_tree
-from system.certificates import Authority, authority
+from system.certificates import authority
 from workspace.client import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -51,24 +51,22 @@ class Scenario:
     """A scenario to measure.
 
     Attributes:
-        servers: how many there are in the workspace and in the inventory.
-        playbook: the one that is run; empty for the bare loop.
-        inventory: what ansible-inventory lists instead: the workspace, or a static file of the same.
-        commands: how many one run submits; one for each server unless stated.
-        timed: whether the line says when it ended, and so how late the task returned.
-        tls: whether the workspace speaks https, with a CA beside those that clients trust by default.
-        instant: whether the workspace answers for the agents; so many real ones would take most of the time.
-        lines: how often the output has the line, where the workspace answers for the agents.
-        script: how many bytes the script has that is run in place of the line; 0 for none.
-        output_limit: how many characters of each output the task keeps; None for all of them.
-        net: the playbook whose cost with the same inventory is taken off: `empty` or `noop`.
-        asked: whether it is run only where it is asked for by its name, since it takes long.
-        runs: how often it is run; the median counts.
-        connection: whether the hosts are those of the workspace's inventory, with its connection.
-        scripted: whether the hosts answer by script, see :mod:`.rollout`.
-        on_hosts: whether it is run on hosts of its own, see :mod:`.on_hosts`: over SSH and through the workspace, or,
-            if it is the role that connects them, on fresh hosts and on those on which all is done.
-        checks: how many the report of an audit of these servers has that is written instead; no workspace is asked.
+        servers: number of servers in the workspace and in the inventory.
+        playbook: playbook to run; empty for the bare loop.
+        inventory: list this inventory with ansible-inventory instead.
+        commands: number of commands of one run; by default one per server.
+        timed: the line prints when it ends, so that the delay of the task can be measured.
+        tls: the workspace uses https, with a CA beside those that clients trust by default.
+        instant: the workspace answers for the agents; many real ones would take most of the time.
+        lines: with `instant`, how often the output has the line.
+        script: size of the script in bytes that replaces the line; 0 for none.
+        output_limit: characters of each output that the task keeps; None for all.
+        net: playbook whose cost with the same inventory is subtracted.
+        asked: run only if named, because it takes long.
+        runs: number of runs; the median counts.
+        connection: the hosts are those of the workspace's inventory, with its connection.
+        on_hosts: run on hosts of its own, see :mod:`.on_hosts`.
+        checks: number of checks in a made-up audit report to write; no workspace is used.
     """
 
     name: str
@@ -88,7 +86,6 @@ class Scenario:
     asked: bool = False
     runs: int = 1
     connection: bool = False
-    scripted: bool = False
     checks: int = 0
     on_hosts: bool = False
 
@@ -129,8 +126,6 @@ SCENARIOS = [
     Scenario("audit_report_5000", 5000, checks=20, commands=0),
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
-    Scenario("rollout_100", 100, commands=100, scripted=True, asked=True),
-    Scenario("rollout_20", 20, "connect", commands=0, on_hosts=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
@@ -155,7 +150,7 @@ class Run:
 
 @dataclass
 class Figures:
-    """The figures of a scenario. `requests` is set if there are no commands, `tasks` counts those of a host."""
+    """The figures of a scenario. `requests` is set if there are no commands."""
 
     scenario: str
     commands: int
@@ -166,7 +161,6 @@ class Figures:
     cpu_s: float
     lag_s: float | None = None
     requests: float | None = None
-    tasks: int | None = None
     page_mb: float | None = None
 
     @classmethod
@@ -190,7 +184,11 @@ class Runner:
         scenario = self.scenario
         if scenario.checks:
             return self._write_reports()
-        ca = self._authority() if scenario.tls else None
+        ca = None
+        if scenario.tls:
+            ca = authority(self.folder, scenario.name)
+            # The number of trusted CAs is what costs.
+            self._file("pem").write_bytes(Path(certifi.where()).read_bytes() + ca.file.read_bytes())
         workspace = Workspace(
             scenario.dialect,
             servers=scenario.servers,
@@ -204,7 +202,10 @@ class Runner:
             self._prepare(workspace)
             if scenario.inventory or scenario.connection:
                 self._write_inventories()
-            empty_s = self._empty_play(scenario.net) if scenario.net else 0.0
+            empty_s = 0.0
+            if scenario.net:
+                empty_runs = [self._measure(self._play(scenario.net)) for _run in range(RUNS_OF_EMPTY_PLAY)]
+                empty_s = statistics.median(run.cpu_s for run in empty_runs)
             runs = [self._run_once(workspace) for _run in range(scenario.runs)]
             _check(workspace, scenario.submitted * scenario.runs)
         finally:
@@ -238,18 +239,8 @@ class Runner:
             # Only there, since a callback that reads results costs time that is not the client's.
             self.environ["ANSIBLE_CALLBACKS_ENABLED"] = "results"
 
-    def _authority(self) -> Authority:
-        """Create a CA and a bundle with the default ones: their number is what costs."""
-        ca = authority(self.folder, self.scenario.name)
-        trusted = Path(certifi.where()).read_bytes()
-        self._file("pem").write_bytes(trusted + ca.file.read_bytes())
-        return ca
-
     def _file(self, name: str) -> Path:
         return self.folder / f"{self.scenario.name}.{name}"
-
-    def _empty_play(self, name: str) -> float:
-        return statistics.median(self._measure(self._play(name)).cpu_s for _run in range(RUNS_OF_EMPTY_PLAY))
 
     def _run_once(self, workspace: Workspace) -> Run:
         self._file("results").unlink(missing_ok=True)
@@ -257,7 +248,9 @@ class Runner:
         scenario = self.scenario
         run = self._measure(self._command())
         run.requests = workspace.requests_made()
-        run.lag_s = self._lag() if scenario.timed else None
+        if scenario.timed:
+            record = json.loads(self._file("results").read_text(encoding="utf-8"))
+            run.lag_s = float(record["time"]) - float(record["result"]["stdout"])
         return run
 
     def _command(self) -> list[str]:
@@ -276,26 +269,18 @@ class Runner:
             self._measure(["ansible-inventory", "-i", str(source), *listed])
 
     def _play(self, playbook: str) -> list[str]:
-        limit = self.scenario.output_limit
-        variables = json.dumps(
-            {"line": self.scenario.line, **self._script()} | ({} if limit is None else {"output_limit": limit})
-        )
+        variables: dict[str, t.Any] = {"line": self.scenario.line}
+        if self.scenario.output_limit is not None:
+            variables["output_limit"] = self.scenario.output_limit
+        if self.scenario.script:
+            script = self._file("script")
+            variables |= {"script": str(script), "digest": hashlib.sha256(script.read_bytes()).hexdigest()}
         inventory = self._file("my.alpacon.yml" if self.scenario.connection else "inventory.ini")
         path = HERE / "playbooks" / f"{playbook}.yml"
-        return ["ansible-playbook", "-i", str(inventory), "-e", variables, str(path)]
-
-    def _script(self) -> dict[str, str]:
-        if not self.scenario.script:
-            return {}
-        file = self._file("script")
-        return {"script": str(file), "digest": hashlib.sha256(file.read_bytes()).hexdigest()}
+        return ["ansible-playbook", "-i", str(inventory), "-e", json.dumps(variables), str(path)]
 
     def _measure(self, command: list[str]) -> Run:
         return measured(command, self._file("cost.json"), self._file("log"), self.environ)
-
-    def _lag(self) -> float:
-        record = json.loads(self._file("results").read_text(encoding="utf-8"))
-        return float(record["time"]) - float(record["result"]["stdout"])
 
     def _figures(self, runs: list[Run], empty_s: float) -> Figures:
         def median(name: str) -> float:
@@ -316,10 +301,8 @@ def environ_of(workspace: Workspace) -> dict[str, str]:
     return {**kept, **tools, **own}
 
 
-def measured(
-    command: list[str], report: Path, log: Path, environ: dict[str, str], good: t.Container[int] = (0,)
-) -> Run:
-    """Run a program in the folder of its log and return the cost; raise ScenarioFailed for other exit codes."""
+def measured(command: list[str], report: Path, log: Path, environ: dict[str, str]) -> Run:
+    """Run a program in the folder of its log and return the cost; raise ScenarioFailed if it fails."""
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
             [sys.executable, str(HERE / "measure.py"), str(report), *command],
@@ -330,7 +313,7 @@ def measured(
             stderr=subprocess.STDOUT,
             check=False,
         ).returncode
-    if code not in good:
+    if code:
         raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
     return Run(**json.loads(report.read_text(encoding="utf-8")))
 

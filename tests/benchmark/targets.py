@@ -57,8 +57,8 @@ def _of_noop(name: str, limit: float) -> Target:
     return Target(f"{name}: CPU per host, in those of a task that does nothing", "", limit, (name,), value)
 
 
-def _figure(name: str, text: str, unit: str, limit: float, figure: str, hosts: int = 1) -> Target:
-    return Target(f"{name}: {text}", unit, limit, (name,), lambda rows: (getattr(rows[name], figure) or 0) / hosts)
+def _figure(name: str, text: str, unit: str, limit: float, figure: str) -> Target:
+    return Target(f"{name}: {text}", unit, limit, (name,), lambda rows: getattr(rows[name], figure) or 0)
 
 
 def _lag(seconds: str, limit: float) -> Target:
@@ -82,9 +82,6 @@ TARGETS = [
     _requests("perhost_300", 1.2),
     _requests("connection_100", 1.2),
     _wall("connection_20", "ssh_20", 1.5),
-    _figure("rollout_100_again", "CPU per host", "s", 1.5, "cpu_s", hosts=100),
-    _figure("rollout_20", "tasks per host, those that are skipped included", "", 30, "tasks"),
-    _figure("rollout_20", "CPU per host", "s", 2, "cpu_s", hosts=20),
     _cpu("fleet_1000", "floor_1000", 1.4),
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),

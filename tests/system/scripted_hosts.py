@@ -253,10 +253,21 @@ def run_role(
     **environ: str,
 ) -> RoleRun:
     """Run the role or a playbook on all hosts; `show` names variables for the last task."""
-    command, environ = prepare_run(folder, workspace, hosts, show, playbook, environ, core)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not playbook:
+        role = {"name": "herdops.alpacon.alpamon", "public": True}
+        tasks: list[Row] = [{"name": "Roll out", "ansible.builtin.include_role": role, "tags": ["always"]}]
+        if show:
+            shown = {"msg": {name: f"{{{{ {name} }}}}" for name in show}}
+            tasks.append({"name": "Show", "ansible.builtin.debug": shown})
+        playbook = str(folder / "play.json")
+        Path(playbook).write_text(
+            json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8"
+        )
+    command, environ = _prepare(folder, workspace, hosts, playbook, environ, core)
     log = folder / "log"
     _pid, code = run_program([*command, *arguments], environ, folder, log, log, TIMEOUT * 5)
-    return read_run(folder, hosts, code)
+    return _read_run(folder, hosts, code)
 
 
 @contextmanager
@@ -269,47 +280,34 @@ def start_role(
     **environ: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
     """Start a playbook, and yield its process and a function that waits for the result."""
-    command, environ = prepare_run(folder, workspace, hosts, playbook=playbook, environ=environ)
+    command, environ = _prepare(folder, workspace, hosts, playbook, environ)
     run = start_process([*command, *arguments], folder, environ)
-
-    def ended() -> RoleRun:
-        return read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
-
     try:
-        yield run.process, ended
+        yield run.process, lambda: _read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
     finally:
         run.stop()
 
 
-def prepare_run(
+def _prepare(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
-    show: Iterable[str] = (),
-    playbook: str = "",
-    environ: Mapping[str, str] | None = None,
+    playbook: str,
+    environ: Mapping[str, str],
     core: str = "development",
 ) -> tuple[list[str], dict[str, str]]:
-    """Write the files of a run, and return its command line and environment."""
+    """Write the inventory of a run, and return its command line and environment."""
     folder.mkdir(parents=True, exist_ok=True)
-    entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
-    role = {"name": "herdops.alpacon.alpamon", "public": True}
-    shown = {"msg": {name: f"{{{{ {name} }}}}" for name in show}}
-    tasks: list[Row] = [{"name": "Roll out", "ansible.builtin.include_role": role, "tags": ["always"]}]
-    if show:
-        tasks.append({"name": "Show", "ansible.builtin.debug": shown})
-    plays = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
     (folder / "ansible.cfg").touch()
-    for name, content in (("inventory.json", {"all": {"hosts": entries}}), ("play.json", plays)):
-        (folder / name).write_text(json.dumps(content), encoding="utf-8")
-    given = {"ALPACON_REGISTRATION_TOKEN": "", **(environ or {})}
-    own = {"ANSIBLE_CONNECTION_PLUGINS": str(_PLUGINS), "ANSIBLE_FORKS": "8"}
+    entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
+    (folder / "inventory.json").write_text(json.dumps({"all": {"hosts": entries}}), encoding="utf-8")
+    own = {"ANSIBLE_CONNECTION_PLUGINS": str(_PLUGINS), "ANSIBLE_FORKS": "8", "ALPACON_REGISTRATION_TOKEN": ""}
     program = str(ansible_cores.prepare(core) / "ansible-playbook")
-    command = [program, "-i", str(folder / "inventory.json"), playbook or str(folder / "play.json")]
-    return command, environment(workspace, folder, **own, **given)
+    command = [program, "-i", str(folder / "inventory.json"), playbook]
+    return command, environment(workspace, folder, **{**own, **environ})
 
 
-def read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
+def _read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
     results = _lines(folder / "results")
     ended = {
         name: Host(
