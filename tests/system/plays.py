@@ -77,19 +77,20 @@ class Play:
         return (self.folder / "log").read_bytes().decode()
 
     @property
-    def results(self) -> dict[str, Row]:
+    def rows(self) -> list[Row]:
         file = self.folder / "results"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-        return {entry["host"]: entry["result"] for entry in map(json.loads, lines)}
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+    @property
+    def results(self) -> dict[str, Row]:
+        return {row["host"]: row["result"] for row in self.rows}
 
     @property
     def tasks(self) -> dict[str, list[Row]]:
-        returned: dict[str, list[Row]] = {}
-        file = self.folder / "results"
-        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else []:
-            entry = json.loads(line)
-            returned.setdefault(entry["task"], []).append(entry["result"])
-        return returned
+        results: dict[str, list[Row]] = {}
+        for row in self.rows:
+            results.setdefault(row["task"], []).append(row["result"])
+        return results
 
     @property
     def temporary(self) -> Path:
@@ -148,20 +149,6 @@ def start_task(
     return start_plays(workspace, folder, hosts, plays, forks, programs, **environ)
 
 
-def run_plays(
-    workspace: Workspace, folder: Path, hosts: Mapping[str, Row] | Iterable[str], plays: list[Row], forks: int = 20
-) -> Play:
-    command = _command_of(folder, hosts, plays, forks, collection_tree.TOOLS)
-    return _carry_out(command, folder, environment(workspace, folder))
-
-
-def _carry_out(command: list[str], folder: Path, environ: dict[str, str], patience: float = TIMEOUT) -> Play:
-    log = folder / "log"
-    play = Play(folder, *run_program(command, environ, folder, log, log, patience))
-    assert "Traceback" not in play.log, play.log
-    return play
-
-
 def start_plays(
     workspace: Workspace,
     folder: Path,
@@ -171,7 +158,7 @@ def start_plays(
     programs: Path = collection_tree.TOOLS,
     **environ: str,
 ) -> RunningPlay:
-    command = _command_of(folder, hosts, plays, forks, programs)
+    command = [str(programs / "ansible-playbook"), "-f", str(forks), *_write_inputs(folder, plays, hosts)]
     return start_process(command, folder, environment(workspace, folder, **environ))
 
 
@@ -190,19 +177,6 @@ def start_process(command: list[str], folder: Path, environ: Mapping[str, str]) 
     return RunningPlay(folder, process.pid, process=process)
 
 
-def _command_of(
-    folder: Path, hosts: Mapping[str, Row] | Iterable[str], plays: list[Row], forks: int, programs: Path
-) -> list[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
-    inventory = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
-    (folder / "ansible.cfg").touch()
-    (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
-    (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
-    program = programs / "ansible-playbook"
-    return [str(program), "-i", str(folder / "inventory.json"), "-f", str(forks), str(folder / "play.json")]
-
-
 def run_playbook(
     workspace: Workspace,
     folder: Path,
@@ -215,26 +189,33 @@ def run_playbook(
     """Run plays, or a playbook of the collection by its name, on an ansible-core.
 
     Args:
-        hosts: names, or a whole inventory.
+        hosts: names, variables by host, or a whole inventory.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ansible.cfg").touch()
-    command = [str(ansible_cores.prepare(core) / "ansible-playbook")]
-    if hosts is not None:
-        plain = {"all": {"hosts": {host: {} for host in hosts}, "vars": {"ansible_connection": "local"}}}
-        inventory = hosts if isinstance(hosts, Mapping) else plain
-        (folder / "inventory.json").write_text(json.dumps(inventory), encoding="utf-8")
-        command += ["-i", str(folder / "inventory.json")]
-    if isinstance(plays, str):
-        command.append(plays)
-    else:
-        (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
-        command.append(str(folder / "play.json"))
+    program = str(ansible_cores.prepare(core) / "ansible-playbook")
+    command = [program, *_write_inputs(folder, plays, hosts), *arguments]
     # The agents of the stand-in share the machine with the play.
     tasks = 0 if isinstance(plays, str) else sum(len(play.get("tasks", ())) for play in plays)
-    return _carry_out(
-        [*command, *arguments], folder, environment(workspace, folder, **environ), TIMEOUT * max(1, tasks)
-    )
+    log = folder / "log"
+    environ = environment(workspace, folder, **environ)
+    play = Play(folder, *run_program(command, environ, folder, log, log, TIMEOUT * max(1, tasks)))
+    assert "Traceback" not in play.log, play.log
+    return play
+
+
+def _write_inputs(folder: Path, plays: str | list[Row], hosts: Iterable[str] | None) -> list[str]:
+    """Write the inventory and the plays of a run, and return the arguments with their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ansible.cfg").touch()
+    arguments = [plays] if isinstance(plays, str) else [str(folder / "play.json")]
+    if not isinstance(plays, str):
+        (folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
+    if hosts is None:
+        return arguments
+    if not (isinstance(hosts, Mapping) and "all" in hosts):
+        variables = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
+        hosts = {"all": {"hosts": dict(variables), "vars": {"ansible_connection": "local"}}}
+    (folder / "inventory.json").write_text(json.dumps(hosts), encoding="utf-8")
+    return ["-i", str(folder / "inventory.json"), *arguments]
 
 
 def run_over_connection(
@@ -248,7 +229,6 @@ def run_over_connection(
 ) -> Play:
     """Run tasks over the connection plugin."""
     own = hosts if isinstance(hosts, Mapping) else {host: {} for host in hosts}
-    # By the Python that everybody has.
     common = {
         "ansible_connection": "herdops.alpacon.alpacon",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible_cores import CORES
 from system.inventories import Source
-from system.plays import environment, run_over_connection, run_plays, task
+from system.plays import environment, run_over_connection, run_playbook, task
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
@@ -61,7 +61,7 @@ def test_the_plays_of_the_guides_find_them(
     text = (GUIDES / f"{guide}.rst").read_text(encoding="utf-8").replace("module:ansible.builtin.apt", "builtin.ping")
     blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:    .*\n|\n)+)", text)
     [block] = [block for block in blocks if f"- name: {play}\n" in block]
-    done = run_plays(current, tmp_path, ["localhost"], yaml.safe_load(textwrap.dedent(block)))
+    done = run_playbook(current, tmp_path, yaml.safe_load(textwrap.dedent(block)), ["localhost"])
     assert done.code == 0, done.log
     assert shown in done.log
 

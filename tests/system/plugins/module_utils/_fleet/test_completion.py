@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from system.plays import run_plays
+from system.plays import run_playbook
 from system.support import FakeClock, command_options, run
 from workspace.client import Workspace
 
@@ -105,7 +105,9 @@ def test_nothing_is_left_with_a_server_of_which_only_the_id_is_known(dozen: Work
 
 def test_an_inventory_host_that_is_offline_is_unreachable(dozen: Workspace, tmp_path: Path) -> None:
     task = {"herdops.alpacon.alpacon_command": {"line": "uptime", "offline": "fail", "wait": False}}
-    play = run_plays(dozen, tmp_path, [NAMES[0], AWAY[0]], [{"hosts": "all", "gather_facts": False, "tasks": [task]}])
+    play = run_playbook(
+        dozen, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [task]}], [NAMES[0], AWAY[0]], "--forks=20"
+    )
     assert play.code == 4, play.log
     assert "unreachable=1" in play.log
     assert "UNREACHABLE!" in play.log

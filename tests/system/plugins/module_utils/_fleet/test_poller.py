@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from system.conftest import Connect
-from system.plays import run_plays
+from system.plays import run_playbook
 from system.support import FakeClock, request_paths
 from workspace.client import Workspace
 
@@ -135,7 +135,9 @@ def test_twenty_hosts_cost_hardly_more_than_one_task_for_all(current: Workspace,
     current.add_servers(*hosts, connected=True)
     current.settings(instant=True)
     task = {"herdops.alpacon.alpacon_command": {"line": "uptime"}}
-    play = run_plays(current, tmp_path, hosts, [{"hosts": "all", "gather_facts": False, "tasks": [task]}])
+    play = run_playbook(
+        current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [task]}], hosts, "--forks=20"
+    )
     assert play.code == 0, play.log
     counters = current.counters()
     routes = {route: counted["total"] for route, counted in counters["routes"].items()}

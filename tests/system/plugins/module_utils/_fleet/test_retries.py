@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_cores import CORES
-from system.plays import Play, Row, run_playbook, run_plays
+from system.plays import Play, Row, run_playbook
 from workspace.client import Workspace
 
 HOSTS = [f"host-{number}" for number in range(1, 6)]
@@ -111,7 +111,7 @@ def test_what_is_meant_to_run_several_times_does(instant: Workspace, tmp_path: P
         a_play(a_task("lines", "{{ inventory_hostname }}")),
     ]
     (tmp_path / "included.yml").write_text(json.dumps([a_task("included twice", run_once=True)]))
-    done = run_plays(instant, tmp_path, HOSTS[:4], plays)
+    done = run_playbook(instant, tmp_path, plays, HOSTS[:4], "--forks=20")
     twice = ("two tasks", "two batches", "two plays", "two items", "included twice", "items")
     assert submitted(instant) == {**dict.fromkeys(twice, each(2)), "lines": each(4)}, done.log
     # Which host submits what of a loop is up to chance.
@@ -182,7 +182,7 @@ def test_a_retry_does_not_submit_again_what_may_have_been_accepted(
 ) -> None:
     # Two submits are lost on their way, and the workspace shows none of them.
     instant.fault("lose_before", method="POST", path=SUBMITS, times=2)
-    done = run_plays(instant, tmp_path, HOSTS, [a_play(until_known(options=BRIEF, **where))])
+    done = run_playbook(instant, tmp_path, [a_play(until_known(options=BRIEF, **where))], HOSTS, "--forks=20")
     assert instant.commands() == [], done.log
     assert instant.counters()["writes"] == 2, done.log
     assert attempts(done) > 1

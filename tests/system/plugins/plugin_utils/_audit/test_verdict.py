@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from system.audits import HELLO, AuditRun, audit, hosts
-from system.plays import play, run_playbook, run_plays, task
+from system.plays import play, run_playbook, task
 from system.support import AGENTS
 from workspace.client import Workspace
 
@@ -121,7 +121,7 @@ def test_findings_are_there_before_the_play_fails(current: Workspace, tmp_path: 
     look = {"name": "Look", "ansible.builtin.debug": {"msg": "{{ audit_result.verdict }}"}}
     role = {"block": [{"ansible.builtin.import_role": {"name": PLAYBOOK}}], "rescue": [look]}
     plays = [{"hosts": "all", "gather_facts": False, "vars": variables, "tasks": [role]}]
-    done = run_plays(current, tmp_path, ("web-01", "off-01"), plays)
+    done = run_playbook(current, tmp_path, plays, ("web-01", "off-01"), "--forks=20")
     assert done.code == 0, done.log
     assert [result["msg"] for result in done.tasks["Look"]] == ["inconclusive"] * 2
 
