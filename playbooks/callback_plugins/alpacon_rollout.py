@@ -98,7 +98,7 @@ class CallbackModule(CallbackBase):
         if rollout:
             if interrupted:  # a second Ctrl-C would cut the summary short
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
-            rollout.end(interrupted)
+            rollout.end_rollout(interrupted)
 
 
 def _interrupt(*_signal: Any) -> None:

@@ -14,8 +14,8 @@ from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     compare_hosts,
-    failure_reason,
-    host_results,
+    find_failure_reason,
+    make_host_results,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
@@ -33,7 +33,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "compare_hosts": compare_hosts,
-            "failure_reason": failure_reason,
-            "host_results": host_results,
+            "failure_reason": find_failure_reason,
+            "host_results": make_host_results,
             "misspelt_variables": misspelt_variables,
         }

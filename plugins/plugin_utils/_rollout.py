@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Collect the results of a rollout, and show its wave lines and summary."""
+"""Compare the hosts of a rollout, collect their results, and show its waves and summary."""
 
 from __future__ import annotations
 
@@ -18,71 +18,11 @@ from ansible.utils.helpers import pct_to_int
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 
-#: Messages of apt, dnf, zypper, ssh and sudo, root causes first.
-_CAUSES = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"no space left|enough (free )?space|more space (needed )?on|disk quota exceeded|read-only file system",
-        r"could not get lock|is locked by|failed to (obtain|acquire) .*lock",
-        r"(is|has) (not valid yet|not yet valid|expired)|expkeysig|not live until|no binding signature at time",
-        r"no_pubkey|no public key|badsig|not signed|signature verification failed|bad (gpg|pgp) signature",
-        r"could ?n.?t resolve|temporary failure resolving|connection (refused|reset|timed out)|certificate verif",
-        r"failed to fetch|status code: [45]\d\d",
-        r"unable to locate package|version .* was not found|no match for argument|no package .* available",
-        r"no provider of|nothing provides|unmet dependencies|conflicts with",
-        r"host key verification failed|too many authentication failures|no route to host",
-        r"not in the sudoers|password is required",
-        r"permission denied|operation not permitted",
-    )
-)
-#: Only the last lines of an output are searched.
-_LINES = 1000
-_LENGTH = 300
-
-
-def failure_reason(result: Mapping[str, Any]) -> list[str]:
-    """Return the lines of the message of a failed task, with the cause in the first line."""
-    said = result.get("msg") or "It failed as shown above."
-    message = [str(line) for line in said] if isinstance(said, (list, tuple)) else str(said).splitlines()
-    first, *others = message or [""]
-    cause = _cause(result)
-    return [first if not cause or cause in first else f"{first} {cause}".strip(), *others]
-
-
-def _cause(result: Mapping[str, Any]) -> str:
-    """Return the line that states the cause, or else the last error line; empty if there is none."""
-    lines = [clean_line(line)[:_LENGTH] for line in _printed(result)]
-    for cause in _CAUSES:
-        found = next((line for line in lines if cause.search(line)), "")
-        if found:
-            return found
-    said = result.get("msg")
-    message = said if isinstance(said, str) else ""
-    errors = _lines(result.get("stderr") or result.get("module_stderr") or message) or [""]
-    # Programs name the reason last; the shell (126, 127) names it first.
-    return clean_line(errors[0 if result.get("rc") in (126, 127) else -1])[:_LENGTH]
-
-
-def _printed(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the output lines of a result and of its failed items."""
-    for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
-        yield from _lines(result.get(name))
-    for item in result.get("results") or ():
-        if isinstance(item, Mapping) and item.get("failed"):
-            yield from _printed(item)
-        elif isinstance(item, str):
-            yield from _lines(item)
-
-
-def _lines(said: Any) -> list[str]:
-    """Return the last lines of a text or a list, without empty ones."""
-    text = "\n".join(map(str, said)) if isinstance(said, (list, tuple)) else str(said or "")
-    return [line.strip() for line in text.splitlines()[-_LINES:] if line.strip()]
-
-
 #: Outcomes of hosts to retry; all others are successes.
 RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")
 RETRY_FILE = "rollout.retry"
+#: Maximum lines of an output that are searched for a cause, the last ones, and characters of a line.
+_MAX_LINES, _MAX_LENGTH = 1000, 300
 #: Limits of the summary: causes, hosts per cause, notes.
 _SHOWN_CAUSES, _NAMES, _NOTES = 20, 5, 20
 #: Parts of a cause that differ between hosts.
@@ -129,14 +69,14 @@ def compare_hosts(batch: Iterable[str], variables: Mapping[str, Mapping[str, Any
         if len(hosts) > 1 and any(plans[host].get("state") != "absent" for host in hosts):
             for host in hosts:
                 shared[host] = (
-                    f"The host has the same credentials as {_names([other for other in hosts if other != host])}."
+                    f"The host has the same credentials as {_list_names([other for other in hosts if other != host])}."
                     " One is a clone, or both are names of one machine."
                     " Remove /etc/alpamon from a clone, and roll out again."
                 )
     return {"hosts": list(plans), "token_hosts": token_hosts, "shared": shared}
 
 
-def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Return the result of a host at the end of its wave.
 
     Args:
@@ -179,11 +119,11 @@ def host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     }
 
 
-def host_results(facts: Mapping[str, Any], check_mode: bool, left: Iterable[str]) -> dict[str, dict[str, Any]]:
+def make_host_results(facts: Mapping[str, Any], check_mode: bool, left: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the result of a host at the end of its wave by its name, with the hosts that the wave lost."""
     stats = (facts.get("rollout_compared") or {}).get("ansible_stats") or {"data": {"wave": {"hosts": ()}}}
     lost = set(stats["data"]["wave"]["hosts"]).difference(left)
-    own = host_result(facts, check_mode)
+    own = make_host_result(facts, check_mode)
     return {**{host: {"outcome": "unreachable"} for host in lost}, facts["inventory_hostname"]: own}
 
 
@@ -238,13 +178,13 @@ class Rollout:
         self._causes.setdefault(host, "")
 
     def host_failed(self, host: str, result: Mapping[str, Any]) -> None:
-        """Keep the cause, for a host that reports no result."""
-        self._causes[host] = failure_reason(result)[0]
+        """Record the cause, for a host that reports no result."""
+        self._causes[host] = find_failure_reason(result)[0]
 
     def host_unreachable(self, host: str, result: Mapping[str, Any]) -> None:
         """Record that a host became unreachable."""
         # no_log hides the message of some tasks.
-        cause = failure_reason(result)[0] if result.get("msg") else "The host became unreachable."
+        cause = find_failure_reason(result)[0] if result.get("msg") else "The host became unreachable."
         self._finish_early(host, "unreachable", cause)
 
     def add_results(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -252,13 +192,13 @@ class Rollout:
         for host, row in rows.items():
             self._finish(host, **row)
 
-    def end(self, interrupted: bool = False) -> None:
+    def end_rollout(self, interrupted: bool = False) -> None:
         """End the wave, and show the summary."""
         self._end_wave("interrupted" if interrupted else "unknown")
         tried = [host for host, row in self._rows.items() if row]
         for host, row in self._rows.items():
             if not row:
-                self._write(host, "not tried")
+                self._add_row(host, "not tried")
         if tried or interrupted:
             self._show_summary(interrupted)
 
@@ -273,43 +213,43 @@ class Rollout:
 
     def _finish_early(self, host: str, outcome: str, cause: str) -> None:
         if host in self._open:
-            self._finish(host, **{**host_result(self._facts(host), False), "outcome": outcome, "cause": cause})
+            self._finish(host, **{**make_host_result(self._facts(host), False), "outcome": outcome, "cause": cause})
 
     def _finish(self, host: str, outcome: str, **values: Any) -> None:
         if host in self._open:
             self._open.discard(host)
-            self._write(host, outcome, seconds=round(self._clock() - self._began, 1), **values)
+            self._add_row(host, outcome, seconds=round(self._clock() - self._began, 1), **values)
             if not self._open:
                 self._show_wave()
 
-    def _write(self, host: str, outcome: str, **values: Any) -> None:
-        """Keep the result of a host, and append it to the file."""
-        row: dict[str, Any] = {"host": host, "outcome": _short(outcome)}
-        row.update({key: _short(values.get(key)) for key in ("version", "server_id", "server_name", "cause")})
-        row.update(seconds=values.get("seconds"), notes=[_short(note) for note in values.get("notes") or ()])
+    def _add_row(self, host: str, outcome: str, **values: Any) -> None:
+        """Record the result of a host, and append it to the file."""
+        row: dict[str, Any] = {"host": host, "outcome": _shorten(outcome)}
+        row.update({key: _shorten(values.get(key)) for key in ("version", "server_id", "server_name", "cause")})
+        row.update(seconds=values.get("seconds"), notes=[_shorten(note) for note in values.get("notes") or ()])
         self._rows[host] = row
         if self._file:
             try:
-                _write(self._file, f"{json.dumps(row)}\n", os.O_APPEND)
+                _write_file(self._file, f"{json.dumps(row)}\n", os.O_APPEND)
             except OSError as error:
                 self._warn(f"The results cannot be written to {self._file}: {error.strerror}.")
                 self._file = ""
 
     def _show_wave(self) -> None:
         outcomes = [self._rows[host].get("outcome") or "not tried" for host in self._batch]
-        self._show(f"wave {self._wave} of {self._waves}: {_counts(outcomes)}")
+        self._show(f"wave {self._wave} of {self._waves}: {_format_counts(outcomes)}")
 
     def _show_summary(self, interrupted: bool) -> None:
         rows = list(self._rows.values())
-        self._show(f"rollout: {_counts([row['outcome'] for row in rows])}")
+        self._show(f"rollout: {_format_counts([row['outcome'] for row in rows])}")
         self._show_causes(rows)
         notes = [f"  {clean_line(row['host'])}: {note}" for row in rows for note in row["notes"]]
-        for line in _limit(notes, _NOTES, "  and {} more notes"):
+        for line in _limit_lines(notes, _NOTES, "  and {} more notes"):
             self._show(line)
         if interrupted:
             self._show(f"The run was interrupted in wave {self._wave} of {self._waves}.")
         elif self._wave < self._waves:
-            counts = _counts([self._rows[host]["outcome"] for host in self._batch])
+            counts = _format_counts([self._rows[host]["outcome"] for host in self._batch])
             limit = f"alpamon_max_fail_percentage is {self._limit:g}."
             why = limit if self._limit < 100 else "Ansible stops if all hosts of a wave fail."
             self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {why}")
@@ -321,13 +261,13 @@ class Rollout:
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             if row["cause"]:
-                groups.setdefault(_generalize(row["cause"], (row["host"], row["server_name"])), []).append(row)
+                groups.setdefault(_mask_host(row["cause"], (row["host"], row["server_name"])), []).append(row)
         largest = sorted(groups.items(), key=lambda item: -len(item[1]))
         lines = []
         for common, found in largest:
-            shown = _names([row["host"] for row in found])
+            shown = _list_names([row["host"] for row in found])
             lines.append(f"  {len(found)} x {found[0]['cause'] if len(found) == 1 else common} ({shown})")
-        for line in _limit(lines, _SHOWN_CAUSES, "  and {} more causes"):
+        for line in _limit_lines(lines, _SHOWN_CAUSES, "  and {} more causes"):
             self._show(line)
 
     def _write_retry_file(self, hosts: Sequence[str]) -> None:
@@ -336,41 +276,36 @@ class Rollout:
             return
         path = os.path.join(os.path.dirname(self._file), RETRY_FILE)
         try:
-            _write(path, "".join(f"{host}\n" for host in self._retry), os.O_TRUNC)
+            _write_file(path, "".join(f"{host}\n" for host in self._retry), os.O_TRUNC)
         except OSError as error:
             self._warn(f"The hosts to retry cannot be written to {path}: {error.strerror}.")
         else:
             self._show(f"To go on with the hosts that are left, add: --limit @{clean_line(path)}")
 
 
-def _write(path: str, text: str, flag: int) -> None:
+def _write_file(path: str, text: str, flag: int) -> None:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
     with open(file, "w", encoding="utf-8") as stream:
         stream.write(text)
 
 
-def _short(value: Any) -> str:
-    return "" if value is None else clean_line(value)[:_LENGTH]
+def _shorten(value: Any) -> str:
+    return "" if value is None else clean_line(value)[:_MAX_LENGTH]
 
 
-def _names(hosts: Sequence[str]) -> str:
+def _list_names(hosts: Sequence[str]) -> str:
     more = f" and {len(hosts) - _NAMES} more" if len(hosts) > _NAMES else ""
     return ", ".join(map(clean_line, hosts[:_NAMES])) + more
 
 
-def _counts(outcomes: Sequence[str]) -> str:
+def _format_counts(outcomes: Sequence[str]) -> str:
     """Count outcomes, good ones first: ``180 of 200 connected, 20 failed``."""
     counts = Counter(outcomes)
-    order = [
-        *(outcome for outcome in counts if outcome not in RETRY),
-        *(outcome for outcome in RETRY if outcome in counts),
-    ]
-    first, *others = [f"{counts[outcome]} {outcome}" for outcome in order]
-    number, _space, outcome = first.partition(" ")
-    return ", ".join([f"{number} of {len(outcomes)} {outcome}", *others])
+    first, *others = sorted(counts, key=lambda outcome: RETRY.index(outcome) if outcome in RETRY else -1)
+    return ", ".join([f"{counts[first]} of {len(outcomes)} {first}", *(f"{counts[other]} {other}" for other in others)])
 
 
-def _generalize(cause: str, names: Iterable[str]) -> str:
+def _mask_host(cause: str, names: Iterable[str]) -> str:
     """Replace the names, ids and addresses of a host in a cause, so that equal causes can be counted."""
     # Shorter names may be ordinary words.
     for name in sorted((clean_line(name) for name in names if len(name) > 3), key=len, reverse=True):
@@ -380,5 +315,66 @@ def _generalize(cause: str, names: Iterable[str]) -> str:
     return cause
 
 
-def _limit(lines: Sequence[str], number: int, more: str) -> list[str]:
+def _limit_lines(lines: Sequence[str], number: int, more: str) -> list[str]:
     return list(lines) if len(lines) <= number else [*lines[:number], more.format(len(lines) - number)]
+
+
+# Causes of failures
+
+#: Messages of apt, dnf, zypper, ssh and sudo, root causes first.
+_CAUSES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"no space left|enough (free )?space|more space (needed )?on|disk quota exceeded|read-only file system",
+        r"could not get lock|is locked by|failed to (obtain|acquire) .*lock",
+        r"(is|has) (not valid yet|not yet valid|expired)|expkeysig|not live until|no binding signature at time",
+        r"no_pubkey|no public key|badsig|not signed|signature verification failed|bad (gpg|pgp) signature",
+        r"could ?n.?t resolve|temporary failure resolving|connection (refused|reset|timed out)|certificate verif",
+        r"failed to fetch|status code: [45]\d\d",
+        r"unable to locate package|version .* was not found|no match for argument|no package .* available",
+        r"no provider of|nothing provides|unmet dependencies|conflicts with",
+        r"host key verification failed|too many authentication failures|no route to host",
+        r"not in the sudoers|password is required",
+        r"permission denied|operation not permitted",
+    )
+)
+
+
+def find_failure_reason(result: Mapping[str, Any]) -> list[str]:
+    """Return the lines of the message of a failed task, with the cause in the first line."""
+    message = result.get("msg") or "It failed as shown above."
+    lines = [str(line) for line in message] if isinstance(message, (list, tuple)) else str(message).splitlines()
+    first, *others = lines or [""]
+    cause = _find_cause(result)
+    return [first if not cause or cause in first else f"{first} {cause}".strip(), *others]
+
+
+def _find_cause(result: Mapping[str, Any]) -> str:
+    """Return the line that states the cause, or else the last error line; empty if there is none."""
+    lines = [_shorten(line) for line in _list_lines(result)]
+    for cause in _CAUSES:
+        found = next((line for line in lines if cause.search(line)), "")
+        if found:
+            return found
+    message = result.get("msg")
+    text = result.get("stderr") or result.get("module_stderr") or (message if isinstance(message, str) else "")
+    errors = _split_lines(text) or [""]
+    # Programs name the reason last; the shell (126, 127) names it first.
+    return _shorten(errors[0 if result.get("rc") in (126, 127) else -1])
+
+
+def _list_lines(result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the output lines of a result and of its failed items."""
+    for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
+        yield from _split_lines(result.get(name))
+    for item in result.get("results") or ():
+        if isinstance(item, Mapping) and item.get("failed"):
+            yield from _list_lines(item)
+        elif isinstance(item, str):
+            yield from _split_lines(item)
+
+
+def _split_lines(output: Any) -> list[str]:
+    """Return the last lines of a text or a list, without empty ones."""
+    text = "\n".join(map(str, output)) if isinstance(output, (list, tuple)) else str(output or "")
+    return [line.strip() for line in text.splitlines()[-_MAX_LINES:] if line.strip()]

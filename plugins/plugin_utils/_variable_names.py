@@ -54,36 +54,34 @@ def find_misspelt_names(
     # Compare beginnings first: it is faster, since most variables belong to something else.
     beginnings = {name[: _LONG + 1] for name in unknown}
     near = {
-        begun for begun in beginnings if any(_typos(_plain(begun).partition("_")[0], each) <= 2 for each in prefixes)
+        begun
+        for begun in beginnings
+        if any(_count_typos(begun.lower().replace("-", "_").partition("_")[0], each) <= 2 for each in prefixes)
     }
     sentences = []
     for name in sorted(name for name in unknown if name[: _LONG + 1] in near):
-        likely = _closest(_plain(name), meant)
+        likely = _find_closest(name.lower().replace("-", "_"), meant)
         if not likely and name in extra_vars:
-            likely = " or ".join(_long_forms(name, known))
+            likely = " or ".join(_list_long_forms(name, known))
         if likely:
             sentences.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")
     return sentences
 
 
-def _plain(name: str) -> str:
-    return name.lower().replace("-", "_")
-
-
-def _closest(written: str, meant: Mapping[str, str]) -> str:
+def _find_closest(written: str, meant: Mapping[str, str]) -> str:
     """Return the meaning of the most similar name; empty if none is similar."""
     words = set(written.split("_")) - {""}
     similar = []
     for name, meaning in meant.items():
         prefix, _underscore, own = name.partition("_")
         word = own if written.startswith(f"{prefix}_") else prefix
-        typos = _typos(written, name)
+        typos = _count_typos(written, name)
         if typos <= (2 if len(word) >= _LONG else 1) and not words > set(name.split("_")):
             similar.append((typos, name, meaning))
     return min(similar)[2] if similar else ""
 
 
-def _long_forms(name: str, known: Iterable[str]) -> list[str]:
+def _list_long_forms(name: str, known: Iterable[str]) -> list[str]:
     """Return the known names that this one abbreviates."""
     prefix, underscore, own = name.partition("_")
     same = [other for other in sorted(known) if other.startswith(prefix + underscore)]
@@ -98,7 +96,7 @@ def _is_short(short: str, whole: str) -> bool:
     return begins and "_" not in short and min(len(short), len(whole)) >= _ABBREVIATION
 
 
-def _typos(one: str, other: str, most: int = 2) -> int:
+def _count_typos(one: str, other: str, most: int = 2) -> int:
     """Count omitted, added, replaced and transposed characters; stop at `most` + 1."""
     if abs(len(one) - len(other)) > most or len(set(other) - set(one)) > most:
         return most + 1
@@ -109,4 +107,4 @@ def _typos(one: str, other: str, most: int = 2) -> int:
     rests = [(one[1:], other), (one, other[1:]), (one[1:], other[1:])]
     if one[:2] == other[1::-1]:
         rests.append((one[2:], other[2:]))
-    return 1 + min(_typos(*rest, most - 1) for rest in rests)
+    return 1 + min(_count_typos(*rest, most - 1) for rest in rests)

@@ -17,8 +17,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     Rollout,
     compare_hosts,
     count_waves,
-    host_result,
-    host_results,
+    find_failure_reason,
+    make_host_result,
+    make_host_results,
 )
 
 UUIDS = [f"550e8400-e29b-41d4-a716-44665544000{number}" for number in range(4)]
@@ -100,7 +101,7 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
     rollout.add_results({"b": FULL})
     assert told.lines == ["wave 1 of 2: 1 of 1 connected"]
     rollout.add_results({"c": WELL})
-    rollout.end()
+    rollout.end_rollout()
     assert told.lines[1:] == [
         "wave 2 of 2: 1 of 2 connected, 1 failed",
         "rollout: 2 of 3 connected, 1 failed",
@@ -115,7 +116,7 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
 def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
     told.wave().add_results({"a": {"outcome": "removed"}, "b": {"outcome": "installed"}})
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert told.lines == [
         "wave 1 of 1: 1 of 2 removed, 1 installed",
         "rollout: 1 of 2 removed, 1 installed",
@@ -127,7 +128,7 @@ def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None
 def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
     told.wave("a", "b").add_results({"a": FULL, "b": WELL})
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert told.lines[1] == "rollout: 1 of 4 connected, 1 failed, 2 not tried"
     why = "The rollout stopped after wave 1 of 2: 1 of 2 connected, 1 failed. alpamon_max_fail_percentage is 12.5."
     assert why in told.lines
@@ -162,7 +163,7 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
     rollout.add_results({"done": WELL})
     rollout.host_failed("full", {"msg": "It failed.", "stderr": "One.\nNo space left on device"})
     rollout.host_failed("done", {"msg": "Too late."})
-    rollout.end(interrupted)
+    rollout.end_rollout(interrupted)
     assert told.outcomes == {
         "done": "connected",
         "full": "failed",
@@ -193,7 +194,7 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
 def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], said: str) -> None:
     told = Told(tmp_path, list(causes))
     told.wave().add_results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert told.lines[2] == f"  {said}"
 
 
@@ -201,7 +202,7 @@ def test_the_name_of_the_server_is_not_part_of_a_cause(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
     rows = {host: {**FULL, "server_name": f"{host}-123", "cause": f"{host}-123 is offline."} for host in "ab"}
     told.wave().add_results(rows)
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert told.lines[2] == "  2 x <host> is offline. (a, b)"
 
 
@@ -213,7 +214,7 @@ def test_the_summary_is_short_however_many_hosts_fail(tmp_path: Path) -> None:
         for number, host in enumerate(hosts)
     }
     told.wave().add_results(rows)
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert len(told.lines) < 50
     assert told.lines[2].startswith("  500 x full (web-0001, ")
     assert "  and 980 more notes" in told.lines
@@ -228,7 +229,7 @@ def test_what_hosts_say_controls_no_terminal(tmp_path: Path) -> None:
     told.facts["a\x1b[2J"] = {"alpamon_server_id": evil, "alpamon_orphans": [evil]}
     rollout.host_unreachable("a\x1b[2J", {"msg": evil})
     rollout.add_results({"b": {"outcome": evil, "version": evil, "cause": evil, "notes": [evil, None], "server_id": 7}})
-    rollout.end()
+    rollout.end_rollout()
     said = "\n".join(told.lines)
     assert "\x1b" not in said
     assert "\x07" not in said
@@ -244,7 +245,7 @@ def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
         rollout = Rollout(hosts, str(one.file), one.lines.append, one.warnings.append, lambda host: {}, retry)
         rollout.start_wave(hosts, (), None)
         rollout.add_results({hosts[0]: FULL, hosts[1]: FULL})
-        rollout.end()
+        rollout.end_rollout()
     assert one.retried == ["a", "b", "c"]
     assert len(one.file.read_text(encoding="utf-8").splitlines()) == 4
 
@@ -252,7 +253,7 @@ def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
 def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
     told = Told(tmp_path / "none", ["a", "b"])
     told.wave().add_results({"a": FULL, "b": FULL})
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert told.warnings == [f"The results cannot be written to {told.file}: No such file or directory."]
     assert told.lines[1:] == ["rollout: 2 of 2 failed", "  2 x No space left on device (a, b)"]
 
@@ -267,7 +268,7 @@ def test_the_files_are_named_as_limit_needs_them(
     rollout = Rollout(["a"], given, lines.append, lines.append, lambda host: {})
     rollout.start_wave(["a"], (), None)
     rollout.add_results({"a": FULL})
-    rollout.end()
+    rollout.end_rollout()
     assert {file.name for file in tmp_path.iterdir()} == {name, "rollout.retry"}
     # Ansible does not expand it.
     assert Path(lines[-1].rpartition("@")[2]).exists()
@@ -276,7 +277,7 @@ def test_the_files_are_named_as_limit_needs_them(
 def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"])
     told.wave("b").add_results({"b": WELL})
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert told.retried == ["a"]
     assert not any(line.startswith("The rollout stopped") for line in told.lines)
 
@@ -284,7 +285,7 @@ def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
 def test_a_failed_wave_ends_the_rollout_whatever_the_limit_is(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a", "b"], (1,), limit=100)
     told.wave("a").add_results({"a": FULL})
-    told.rollout.end()
+    told.rollout.end_rollout()
     assert any(line.endswith("1 of 1 failed. Ansible stops if all hosts of a wave fail.") for line in told.lines)
 
 
@@ -300,7 +301,7 @@ def test_no_files_are_written_without_a_path(tmp_path: Path, monkeypatch: pytest
     rollout = Rollout(["a"], "", lines.append, lines.append, lambda host: {})
     rollout.start_wave(["a"], (), None)
     rollout.add_results({"a": FULL})
-    rollout.end()
+    rollout.end_rollout()
     assert list(tmp_path.iterdir()) == []
     assert len(lines) == 3
 
@@ -352,7 +353,7 @@ def test_hosts_of_a_wave_are_compared(plans: dict[str, Any], token_hosts: dict[s
 )
 def test_the_outcome_of_a_host(state: str, check_mode: bool, facts: dict[str, Any], outcome: str) -> None:
     host = {"version": "2.5.0", "plan": {**PLAN, "state": state}}
-    assert host_result({"__alpamon_host": host, **facts}, check_mode)["outcome"] == outcome
+    assert make_host_result({"__alpamon_host": host, **facts}, check_mode)["outcome"] == outcome
 
 
 def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
@@ -362,7 +363,7 @@ def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
         "alpamon_duplicates": [f"web, {UUIDS[3]}"],
         "rollout_cause": "No.",
     }
-    assert host_result(facts, False) == {
+    assert make_host_result(facts, False) == {
         "outcome": "failed",
         "version": "2.4.0",
         "server_id": UUIDS[0],
@@ -376,15 +377,76 @@ def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
         ],
     }
     del facts["rollout_cause"]
-    assert "Its clock is ahead." not in host_result(facts, False)["notes"]
+    assert "Its clock is ahead." not in make_host_result(facts, False)["notes"]
 
 
 def test_a_host_that_was_never_reached_is_unreachable() -> None:
     facts = {"__alpamon_host": {"unreachable": True, "msg": "No."}, "rollout_cause": "No."}
-    assert host_result(facts, False)["outcome"] == "unreachable"
+    assert make_host_result(facts, False)["outcome"] == "unreachable"
 
 
 def test_a_host_tells_which_hosts_its_wave_lost() -> None:
     wave = compare_hosts("abc", {host: {} for host in "abc"})
     facts = {"inventory_hostname": "a", "rollout_compared": {"ansible_stats": {"data": {"wave": wave}}}}
-    assert host_results(facts, False, ["a", "c"]) == {"a": host_result(facts, False), "b": {"outcome": "unreachable"}}
+    assert make_host_results(facts, False, ["a", "c"]) == {
+        "a": make_host_result(facts, False),
+        "b": {"outcome": "unreachable"},
+    }
+
+
+# Causes of failures
+
+APT = "'/usr/bin/apt-get -y install 'alpamon=2.5.0*'' failed: E: Sub-process /usr/bin/dpkg returned an error code (1)"
+DISK_FULL = "cannot copy extracted data for './usr/bin/alpamon': failed to write (No space left on device)"
+DPKG = f"dpkg: error processing archive alpamon_2.5.0_amd64.deb (--unpack):\n {DISK_FULL}\nErrors were encountered.\n"
+NEEDS = "installing package alpamon-2.5.0-1.x86_64 needs 12MB more space on the / filesystem"
+CHANGED = "Failed to connect to the host via ssh: @@@@\n@ WARNING! @\n@@@@\nHost key verification failed.\n"
+SUDO = "Task failed: Premature end of stream waiting for become success.\n>>> Standard Error\n"
+SUDOERS = "deploy is not in the sudoers file."
+NO_PACKAGE = "No package alpamon-9 available."
+DENIED = "Permission denied: /etc/alpamon"
+
+
+@pytest.mark.parametrize(
+    ("result", "cause"),
+    [
+        ({"msg": CHANGED}, "Host key verification failed."),
+        ({"msg": f"{SUDO}{SUDOERS}\nThis incident has been reported to the administrator."}, SUDOERS),
+        (
+            {"msg": APT, "stderr": "E: Sub-process /usr/bin/dpkg returned an error code (1)\n", "stdout": DPKG},
+            DISK_FULL,
+        ),
+        ({"msg": f"Unknown Error occurred: Transaction test error:\n  {NEEDS}\n"}, NEEDS),
+        ({"msg": "Failed to install.", "failures": [NO_PACKAGE], "results": []}, NO_PACKAGE),
+        ({"msg": "One or more items failed", "results": [{"failed": True, "msg": DENIED}, {}]}, DENIED),
+    ],
+)
+def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> None:
+    assert find_failure_reason(result)[0] == f"{result['msg'].splitlines()[0]} {cause}"
+
+
+@pytest.mark.parametrize(
+    ("result", "lines"),
+    [
+        ({"msg": "No.", "stderr": "One.\ndpkg: no.\n\n"}, ["No. dpkg: no."]),
+        (
+            {"msg": "FAILURE", "rc": 127, "module_stderr": "python3: not found\n\nSee help.\n"},
+            ["FAILURE python3: not found"],
+        ),
+        ({"msg": "First.\nMore.\nLast.\n", "stderr": ""}, ["First. Last.", "More.", "Last."]),
+        ({"msg": ["First.", "More."]}, ["First.", "More."]),
+        ({}, ["It failed as shown above."]),
+        ({"msg": "No.", "stderr": "\x1b[2Jgone"}, ["No. \\x1b[2Jgone"]),
+    ],
+)
+def test_without_one_it_is_the_last_line_of_the_errors(result: dict[str, Any], lines: list[str]) -> None:
+    assert find_failure_reason(result) == lines
+
+
+def test_much_output_gives_one_short_line() -> None:
+    much = f"{'no space left ' * 100}\n" + "line\n" * 900
+    [first] = find_failure_reason({"msg": "No.", "stdout": much})
+    assert first.startswith("No. no space left")
+    assert len(first) < 320
+    assert find_failure_reason({"msg": "No.", "stdout": much * 2000}) == [first]
+    assert find_failure_reason({"msg": "No.", "stdout": "line\n" * 2000 + "no space left"}) == ["No. no space left"]
