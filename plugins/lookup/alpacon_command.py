@@ -106,23 +106,21 @@ class LookupModule(LookupBase):
     """Look up the latest command of servers."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
-        """One element for each server."""
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         found = TaskSettings({})
         try:
-            # Ansible takes options that there are not without a word.
+            # Ansible ignores unknown options.
             check_option_names(
                 "the lookup herdops.alpacon.alpacon_command", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
             )
             for name, several in _SELECTIONS.items():
                 if name in kwargs:
                     check_selection(name, kwargs[name], "Give what the command must have, or leave it out.", several)
-            servers = self._servers(terms)
+            servers = self._split_terms(terms)
             # Lookups get variables as they are written, templates and all.
             found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, run_folder())  # type: ignore[union-attr]
             self.set_options(direct=kwargs)
-            # As they are written: a token in the environment may be another workspace's, and Ansible takes for false
-            # whatever is no word for true.
+            # Not by get_option: it would read a token of another workspace, and make false of any word.
             settings = {name: found.options.get(name, kwargs.get(name)) for name in CONNECTION}
             default = {"default": kwargs["default"]} if "default" in kwargs else {}
             options = {**{name: self.get_option(name) for name in _QUERY}, **settings, **default}
@@ -130,8 +128,8 @@ class LookupModule(LookupBase):
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
 
-    def _servers(self, terms: list[Any]) -> list[str]:
+    def _split_terms(self, terms: list[Any]) -> list[str]:
         names = [name for term in self._flatten(terms) for name in split_list(term)]
-        for given in [*(term for term in terms if isinstance(term, list)), names]:
-            check_selection("terms", given, "Give names or UUIDs of servers.")
+        for listed in [*(term for term in terms if isinstance(term, list)), names]:
+            check_selection("terms", listed, "Give names or UUIDs of servers.")
         return [str(name) for name in names]

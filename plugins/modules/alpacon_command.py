@@ -11,95 +11,72 @@ module: alpacon_command
 short_description: Run, schedule, await and cancel commands on servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Submits a command line, a script or a program with its arguments to one server or to many, waits until the commands
-    have finished, and returns the exit code and the output of each.
-  - Schedules a command for a later time, once, however often the task runs.
-  - Awaits commands that an earlier task submitted, and cancels commands that are waiting.
-  - A command is submitted at most once. If the answer to a submit is lost, or does not come from the workspace itself,
-    the command is looked for there, as long as O(wait_timeout) while the workspace cannot be read, and never submitted
-    again.
+  - Runs a command line, a script or a program on one server or on many, and returns the exit code and the output of
+    each.
+  - Schedules commands for a later time, awaits commands of an earlier task, and cancels commands that are waiting.
+  - A command is submitted at most once. If the response to a submit is lost, the module looks for the command in the
+    workspace, and never submits it again.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   servers:
     description:
-      - Names or UUIDs of the servers.
-      - If omitted, the server of the inventory host, by the host's variable C(alpacon_server_id), or else by its name.
-      - A UUID saves the request that looks up a name.
+      - Names or UUIDs of the servers. A UUID saves the request that looks up a name.
+      - If omitted, the server of the inventory host, by its variable C(alpacon_server_id), or else by its name.
     type: list
     elements: str
     aliases: [server]
   line:
     description:
-      - The command line, sent as given. It may have up to 2048 characters; workspaces of 2024 accept 512.
-      - From ansible-core 2.19 on, it can be given without a name, as in C(ansible web -m
-        herdops.alpacon.alpacon_command -a uptime). Older releases need C(-a 'line=uptime').
-      - The agent passes it to C(/bin/sh), or splits it at blanks if the workspace does not allow a shell.
+      - The command line, of up to 2048 characters; workspaces of 2024 accept 512. The agent passes it to C(/bin/sh), or
+        splits it at blanks if the workspace does not allow a shell.
+      - From ansible-core 2.19 on, it can be given without a name, as in C(-a uptime).
       - Everyone who may read commands can see it. Pass secrets in O(env).
-      - One of O(line), O(script) and O(argv) is needed, unless O(ids) names the commands.
     type: str
     aliases: [cmd]
   script:
     description:
-      - The path of a script on the controller, and behind it the arguments that the script gets. It is split as a shell
-        splits words, so a path with blanks needs quotes. Nothing else is expanded; the arguments reach the script as
-        they are.
-      - The file is looked for as M(ansible.builtin.script) does it, in the folder C(files) of a role and beside the
-        playbook. A file that is encrypted with a vault is decrypted.
-      - The script is sent along with the command, and is removed from the server when it has ended. It may be written
-        in any language that the server knows, which its first line or O(executable) names.
-      - Script, arguments and O(stdin) go into one request, with about 1.1 MB of what is compressed already, and more
-        of text.
-      - Workspaces of 2024, and those of the published API, do not pass it on; the task then fails, and nothing has run.
+      - The path of a script on the controller, and the arguments of the script. It is split as a shell splits words;
+        nothing is expanded. The file is found, and decrypted, as by M(ansible.builtin.script).
+      - Script, arguments and O(stdin) are sent in one request, with about 1.1 MB of compressed data.
     type: str
   _script_content:
     description:
-      - What the file of O(script) holds, in Base64. The action plugin sets it where the module is shipped to another
-        host. A task cannot set it.
+      - The content of O(script) in Base64, for a module that runs on another host. A task cannot set it.
     type: str
   argv:
     description:
-      - A program and its arguments, as a list. No shell touches them, whether the workspace allows one or not.
-      - It is sent along with the command like O(script), so that a long list, O(stdin) and the other options of
-        O(script) are possible. It needs the same rule in the access list of the token.
+      - A program and its arguments, as a list that no shell touches. It is sent like O(script).
     type: list
     elements: str
   stdin:
     description:
-      - What O(script) or O(argv) reads from its standard input, exactly as given. No line break is added. If omitted,
-        there is nothing to read.
-      - Unlike the values of O(env), it is not masked where the output shows it.
+      - The standard input of O(script) or O(argv), exactly as given.
+      - Unlike the values of O(env), it is not masked in the output.
     type: str
   chdir:
     description:
-      - The folder in which O(script) or O(argv) runs. A C(~) at its start is a home. If omitted, the home of the user.
-      - If it is not there, nothing runs, and the task fails.
+      - The folder in which O(script) or O(argv) runs; C(~) at its start is a home. If omitted, the home of the user.
     type: str
   executable:
     description:
-      - The program that runs O(script), by its name or path. If omitted, the first line of the script names it, or else
-        it is run by a shell.
+      - The program that runs O(script), by its name or path. If omitted, the first line of the script names it.
     type: str
   creates:
     description:
-      - A path or a pattern of paths on the server. If one is there, O(script) or O(argv) is skipped, and nothing is
-        changed on that server. Each server decides for itself, within the same command.
-      - A relative one is meant in O(chdir).
+      - A path or a pattern on the server, relative to O(chdir). If it exists, O(script) or O(argv) is skipped there.
     type: str
   removes:
     description:
-      - A path or a pattern of paths on the server. If none is there, O(script) or O(argv) is skipped as with
-        O(creates).
+      - A path or a pattern on the server, relative to O(chdir). If it does not exist, O(script) or O(argv) is skipped
+        there.
     type: str
   state:
     description:
-      - V(executed) submits the line and, with O(wait), waits until it has finished. This is always a change, unless
-        O(reuse_within) finds that the line ran.
+      - V(executed) submits the command and awaits it. It is always a change, unless O(reuse_within) finds a result.
       - V(scheduled) makes sure that one command is waiting for O(scheduled_at), or ran at that time.
-      - V(finished) awaits the commands that O(ids) names.
-      - V(cancelled) makes sure that the commands that O(ids) names, or every matching one on O(servers), will not run.
-        What has waited for more than a day behind a hundred later commands of its server is found by O(ids) or with
-        O(scheduled_at) only.
+      - V(finished) awaits the commands of O(ids).
+      - V(cancelled) makes sure that the commands of O(ids), or all matching ones on O(servers), do not run.
     type: str
     default: executed
     choices: [executed, scheduled, finished, cancelled]
@@ -111,42 +88,33 @@ options:
     aliases: [id]
   shell:
     description:
-      - What handles the line. V(system) is the shell of the server, V(internal) the agent itself. Today's agents refuse
-        V(osquery). O(script) and O(argv) need V(system).
+      - The handler of the line. V(system) is the shell of the server, which O(script) and O(argv) need, and V(internal)
+        is the agent itself. Today's agents refuse V(osquery).
     type: str
     default: system
     choices: [system, internal, osquery]
   username:
     description:
-      - System user to run as. If omitted, the workspace uses the one of the token.
-      - If omitted, it is not compared when earlier commands are looked for. Empty or null is refused.
+      - System user to run as. If omitted, the workspace uses the one of the token, and commands match whatever their
+        user is.
     type: str
   groupname:
     description:
-      - System group to run as. If omitted, the workspace decides.
-      - If omitted, it is not compared when earlier commands are looked for. Empty or null is refused.
+      - System group to run as. If omitted, the workspace decides, and commands match whatever their group is.
     type: str
   env:
     description:
-      - Environment variables of the command, with strings as values.
-      - The values are secrets. They appear in no result and no log; a value of four characters or more is masked in the
-        output.
-      - Only the task that they are given to knows them. If another task shows the output of the same command, give it
-        O(env) as well, which O(state=finished) accepts just for that, or C(no_log).
-      - Workspaces of 2024, and those of the published API, do not pass it on. There, the task fails before anything is
-        submitted. To know, the first task with O(env) of a run makes one or two requests.
-      - The agent starts the command in the folder that C(HOME) names. If O(env) sets C(HOME), that changes the working
-        directory, and nothing runs where the folder does not exist.
-      - Workspaces may take off blanks and line breaks at both ends of a value. With O(line), a warning names the
-        variable; with O(script) and O(argv), every value arrives as it is given.
-      - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and all that begin with
-        V(alpacon_), are taken.
+      - Environment variables of the command, with strings as values. The values are secrets, and are masked in results,
+        logs and, from four characters on, in the output. Give it to O(state=finished) as well to mask the same output.
+      - Workspaces of 2024, and those of the published API, do not pass it on; there, the task fails and nothing runs.
+      - With O(line), workspaces may strip blanks and line breaks at both ends of a value, and a warning says so.
+      - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and names that begin with
+        V(alpacon_), are reserved.
     type: dict
   run_after:
     description:
       - UUIDs of commands that must have succeeded first. If one of them fails, the command never runs.
-      - If the workspace does not show that it waits for them, the task awaits them before it submits, also with
-        O(wait=false); if one of them does not succeed, nothing is submitted. All of them must exist.
+      - If the workspace does not wait for them, the task awaits them before it submits.
     type: list
     elements: str
   work_session:
@@ -159,106 +127,77 @@ options:
     type: str
   scheduled_at:
     description:
-      - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z). A time without a zone
-        is refused, since each server would read it in its own.
-      - With O(state=scheduled), a time in the past, by the clock of the workspace, is refused, unless such a command
-        was run at that time. If the time passes while the command is still to be submitted to a server, since the
-        request budget is used up, it is not submitted there, and its outcome is V(not_tried).
-      - If only its answer shows that the workspace took the command too late, it is withdrawn where it still waits;
-        else it runs at once. The task fails either way, and says which.
+      - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z). A time in the past is
+        refused, unless such a command ran at that time.
       - With O(state=cancelled), only commands that are scheduled for exactly that time are cancelled.
     type: str
   reschedule:
     description:
-      - Whether a command that is waiting for another time is cancelled in favour of the one at O(scheduled_at).
-      - With V(false) it stays, and both run.
+      - Whether to cancel a matching command that is waiting for another time, once the new one is accepted.
     type: bool
     default: false
   reuse_within:
     description:
-      - With O(state=executed), if a matching command has succeeded within this time, by the clock of the workspace,
-        return its result and change nothing.
-      - If the answers of the workspace have no C(Date), or commands ended later than that, its clock is not known. Then
-        nothing is reused, the line is run again, and a warning says so.
-      - Commands are looked for by the time that they were due. What ended more than half an hour after it was due is
-        not always found, since it waited for its server or for an approval; then the line is run again. Workspaces of
-        2024 do not list when a command was due, so what was scheduled may not be found there either, if it was
-        submitted more than half an hour before it ended.
-      - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds.
-      - O(env), O(run_after), O(work_session) and O(purpose) are not compared. O(script), O(argv) and what goes with
-        them are, and count only if the token's own requester had them carried, as the same user.
+      - With O(state=executed), return the result of a matching command that succeeded within this time, if there is
+        one, and change nothing.
+      - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds. O(env), O(run_after), O(work_session) and
+        O(purpose) are not compared. A O(script) or O(argv) matches only if the same requester submitted it.
+      - A command that waited for more than half an hour before it ran may not be found, and is then run again.
     type: str
   fail_if_sent:
     description:
-      - With O(state=cancelled), whether it is a failure if a command was already delivered to its server.
+      - With O(state=cancelled), whether to fail if a command was already delivered to its server.
     type: bool
     default: true
   offline:
     description:
       - What to do about a server whose agent is not connected, with O(state=executed) and O(state=scheduled).
-      - With V(wait), the command waits until the server is back, but no longer than O(wait_timeout). The task says so
-        at once, unless O(progress=false). If the workspace accepts no commands for such a server, the outcome is
-        V(offline) all the same.
-      - With V(fail), the outcome is V(offline) within seconds, and nothing is left behind; the command was not
-        submitted, or was cancelled before it was delivered. If the task is for its inventory host, the host is
-        unreachable.
+      - With V(wait), the command waits for the server, but no longer than O(wait_timeout), if the workspace accepts it.
+      - With V(fail), the outcome is V(offline), and nothing is left behind. An inventory host becomes unreachable.
       - V(skip) does the same as V(fail), but is no failure. A warning names the servers.
     type: str
     default: wait
     choices: [wait, fail, skip]
   wait:
     description:
-      - Whether to wait until the commands have finished.
-      - With V(false), the task returns the ids of the commands that it submitted; await them later with
-        O(state=finished), which waits whatever this says.
+      - Whether to wait until the commands have finished. With V(false), await their ids later with O(state=finished).
       - A scheduled command is never waited for.
     type: bool
     default: true
   wait_timeout:
     description:
-      - How long to wait for each command from when it was submitted, as a number of seconds or a duration such as
-        V(90s), V(10m) or V(1h30m). With O(max_concurrency), the whole task may take many times as long.
-      - A command that is not finished by then fails, with its id and its last status in the result. It goes on, unless
-        O(cancel_on_timeout) cancels it.
-      - If the request budget of the token is used up, commands are submitted later, as long as no more than this has
-        passed since the start of the task. Those whose turn has not come by then have the outcome V(not_tried). The
-        results of those that were submitted are waited for up to an hour longer.
+      - How long to wait for each command from its submit, as a number of seconds or a duration such as V(90s), V(10m)
+        or V(1h30m). A command that is not finished by then goes on, and the task fails with its id.
+      - If the request budget of the token is used up, commands are submitted later, but no later than this after the
+        start of the task. The outcome of the others is V(not_tried).
     type: str
     default: 30m
   wait_for_approval:
     description:
-      - What to do if the workspace holds a command until somebody approves it.
-      - With V(false), the task fails at once and returns the id, so that the command can be awaited with
-        O(state=finished) once it is approved.
-      - With V(true), the task goes on waiting. Either way, a command that is held or was rejected is never submitted
-        again. One that expired, since nobody approved it in time, is submitted again if the task is retried.
+      - Whether to wait for a command that the workspace holds for approval. With V(false), the task fails at once with
+        the id, so that the command can be awaited with O(state=finished).
     type: bool
     default: false
   cancel_on_timeout:
     description:
-      - Whether to cancel a command that has not been delivered to its server within O(wait_timeout).
-      - A command that has been delivered can no longer be stopped.
+      - Whether to cancel a command that was not delivered to its server within O(wait_timeout).
     type: bool
     default: false
   max_concurrency:
     description:
-      - How many commands may be unfinished at the same time, as a number or as a percentage of O(servers).
-      - It counts the commands of one task that waits for them. With O(wait=false) and O(state=scheduled) it is refused.
-        In a task that each host has for its own server, it has no effect, and a warning says so.
-      - If omitted, there is no limit.
+      - How many commands of the task may be unfinished at the same time, as a number or as a percentage of O(servers).
+        If omitted, there is no limit. The task must wait for its commands.
     type: str
   max_errors:
     description:
-      - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers). In a task
-        that each host has for its own server, it has no effect, and a warning says so.
-      - Servers that were not tried are named. If omitted, any number may fail.
+      - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers). If
+        omitted, any number may fail.
     type: str
   progress:
     description:
-      - Whether to print a line every few seconds that says how many commands are still to be submitted, are running,
-        are done and have failed.
-      - If omitted, it is on for several servers or ids, and off for one. A module that runs on another host cannot
-        print it.
+      - Whether to print a line every few seconds with the number of commands that are waiting, running, done and
+        failed.
+      - If omitted, it is on for several servers or ids, and off for one. A module on another host cannot print it.
     type: bool
   success_codes:
     description:
@@ -268,9 +207,8 @@ options:
     default: [0]
   output_limit:
     description:
-      - How many characters of the end of each output to return. If omitted, all of it.
-      - What is cut off is let go as soon as a command has ended, so that large outputs of many servers need little
-        memory. The first line that is left may lack its beginning.
+      - How many characters of the end of each output to return. If omitted, all of it. With a limit, large outputs of
+        many servers need little memory.
     type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -279,16 +217,14 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is ever submitted or cancelled. O(state=executed) is predicted as a change; O(state=scheduled) and
+      - Nothing is submitted or cancelled. O(state=executed) is predicted as a change; O(state=scheduled) and
         O(state=cancelled) are decided by reading.
-      - What is only predicted has no id. With O(state=finished) and O(state=cancelled), null elements of O(ids) are
-        left out in check mode, so that nothing is awaited or cancelled where there are no others; those of O(run_after)
-        are left out as well.
-      - For a single command that is predicted and would be awaited, RV(rc) is 0 and assumed, and the output is empty.
+      - A predicted command has no id. Null elements of O(ids) and O(run_after) are left out in check mode. For a single
+        command that would be awaited, RV(rc) is 0 and assumed, and the output is empty.
   diff_mode:
     support: full
     details:
-      - Shows what is scheduled and what is cancelled. O(state=executed) and O(state=finished) have nothing to show.
+      - Shows commands that are scheduled or cancelled. O(state=executed) and O(state=finished) have nothing to show.
   idempotent:
     support: partial
     details:
@@ -300,40 +236,23 @@ attributes:
 notes:
   - Two commands match if they have the same server, line and O(shell) and, if given, the same O(username) and
     O(groupname); scheduled commands also need the same time.
-  - A server gets the command of a task once. If several hosts of a task name the same servers in O(servers), the first
-    of them submits, and the others fail before they send anything; such a task needs C(run_once=true), which strategies
-    such as C(free) and C(host_pinned) ignore. This does not affect other tasks, other items of a loop or other
-    commands. In a task that is delegated to a host other than the controller, all hosts must name a server in the same
-    way, by its name or by its UUID.
-  - With C(serial), C(run_once=true) picks one host in each batch, and those of later batches fail in the same way. Move
-    such a task into a play of its own without C(serial). If each batch is to submit the same to the same servers, add
-    C(loop="{{ ansible_play_batch[:1] }}"). Tasks that name other servers in each batch need nothing.
+  - A server gets the command of a task once. If several hosts of a task name the same O(servers), the first one submits
+    and the others fail. Add C(run_once=true) to such a task, and with C(serial), move it into a play of its own.
   - A task that is retried, with C(until) or C(retries), does not submit a command again that may have been accepted or
-    has not ended yet, or that was denied or rejected. It looks for that command, awaits it and returns what it finds. A
-    command that has ended otherwise, or certainly was not accepted, is submitted again, so that C(until) can poll with
-    it.
-  - When a line ends, the agent kills (SIGKILL) every process in its process group, even if the line succeeded. A
-    process that is to survive needs a session of its own and must detach from the output, as in C(setsid -w sh -c 'job
-    >/dev/null 2>&1 </dev/null &'), or is started by C(systemd-run --collect job).
-  - With O(script) and O(argv), the line of the command is C(/bin/sh -c $RUN LABEL sha256:DIGEST). The label is
-    C(script:) and the name of the file, or C(argv:) and the name of the program. What is to run travels beside it in
-    environment variables, and the server checks the digest before it runs anything. The digest covers script,
-    arguments, O(stdin), O(chdir), O(executable), O(creates) and O(removes), but neither O(env) nor the path of the
-    file. So two such commands match if all of that is the same.
-  - Everyone who may read commands can read the digest, and can try all values of a short secret until it fits. Pass
-    PINs and passwords in O(env), not in arguments or in O(stdin).
-  - O(script) and O(argv) need a pattern such as C(/bin/sh -c $RUN *) in the access list of the token, which amounts to
-    everything that the account may do. The server needs C(base64), C(gzip), C(head), C(sed), C(sha256sum) and C(tail);
-    if one of them is missing, nothing runs, and the error names it.
-  - A O(script) or O(argv) has not ended before everything that holds its output has. What it starts in the background
-    must redirect its output, and needs a session of its own to survive, as in C(setsid job >/dev/null 2>&1
-    </dev/null &).
-  - Alpacon merges standard output and standard error of a O(line) into one stream, so RV(stderr) is empty with it. With
-    O(script) and O(argv) they are returned apart, and unaltered but for line breaks at their ends, which are left out,
-    and bytes that are no UTF-8. To copy a file, use C(base64), or M(ansible.builtin.fetch) over
-    P(herdops.alpacon.alpacon#connection).
+    was denied or rejected. It awaits that command. A command that has ended otherwise is submitted again.
+  - When a line ends, the agent kills every process in its process group. A process that is to survive needs a session
+    of its own and must detach from the output, as in C(setsid -w sh -c 'job >/dev/null 2>&1 </dev/null &'), or is
+    started by C(systemd-run --collect job). A O(script) or O(argv) ends when everything that holds its output has.
+  - The line of O(script) and O(argv) is C(/bin/sh -c $RUN LABEL sha256:DIGEST), which needs a pattern such as
+    C(/bin/sh -c $RUN *) in the access list of the token. The content travels in environment variables, so it does not
+    run on workspaces that do not pass on O(env). The server needs C(base64), C(gzip), C(head), C(sed), C(sha256sum) and
+    C(tail).
+  - The digest covers script, arguments, O(stdin), O(chdir), O(executable), O(creates) and O(removes). Everyone who may
+    read commands can test guesses of a short secret against it, so pass PINs and passwords in O(env).
+  - Alpacon merges the standard error of a O(line) into its standard output, so RV(stderr) is empty. O(script) and
+    O(argv) return them apart.
   - With O(state=cancelled) and without O(ids), the commands of a server are read as far back as the last hundred and
-    the last day. To cancel a command that has been held for longer on a busy server, give its id.
+    the last day. To cancel a command that has been held for longer on a busy server, give its id or O(scheduled_at).
 seealso:
   - module: herdops.alpacon.alpacon_command_info
   - plugin: herdops.alpacon.alpacon_command
@@ -345,21 +264,14 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_command:
     line: uptime
 
-- name: Run a command on several servers, at most five at a time
+- name: Upgrade several servers, at most five at a time
   herdops.alpacon.alpacon_command:
-    servers: [web-01, web-02, db-01]
+    servers: "{{ groups['web'] }}"
     line: apt-get -y upgrade
     username: root
     wait_timeout: 20m
     max_concurrency: 5
-    max_errors: 1
-  run_once: true
-
-- name: Return no more of each output than its last 2000 characters
-  herdops.alpacon.alpacon_command:
-    servers: "{{ groups['all'] }}"
-    line: apt-get -y upgrade
-    username: root
+    max_errors: 10%
     output_limit: 2000
   run_once: true
 
@@ -370,12 +282,12 @@ EXAMPLES = r"""
     env:
       PGPASSWORD: "{{ vault_pgpassword }}"
 
-- name: Run a script on all servers
+- name: Set an application up once, with a script of the controller
   herdops.alpacon.alpacon_command:
-    servers: "{{ groups['all'] }}"
-    script: tidy.sh --days 30 '/var/log/my app'
-    username: root
-  run_once: true
+    script: setup.py --instance 'my app'
+    executable: python3
+    chdir: /srv/app
+    creates: /srv/app/.done
 
 - name: Run a program with arguments that no shell touches, and give it something to read
   herdops.alpacon.alpacon_command:
@@ -384,36 +296,21 @@ EXAMPLES = r"""
       Welcome to {{ inventory_hostname }}
     username: root
 
-- name: Set something up once
-  herdops.alpacon.alpacon_command:
-    script: setup.py
-    executable: python3
-    chdir: /srv/app
-    creates: /srv/app/.done
-
-- name: Do not run it again if it succeeded in the last hour
+- name: Run it again only if it did not succeed in the last hour
   herdops.alpacon.alpacon_command:
     line: /usr/local/bin/reindex
     reuse_within: 1h
 
-- name: Schedule a reboot, once
+- name: Schedule a reboot, and cancel one that is scheduled for another time
   herdops.alpacon.alpacon_command:
     server: web-01
     line: reboot
     username: root
     state: scheduled
     scheduled_at: "2031-01-01T03:00:00Z"
-
-- name: Postpone it
-  herdops.alpacon.alpacon_command:
-    server: web-01
-    line: reboot
-    username: root
-    state: scheduled
-    scheduled_at: "2031-01-02T03:00:00Z"
     reschedule: true
 
-- name: Show what cancelling it would change
+- name: Show the effect of cancelling it
   herdops.alpacon.alpacon_command:
     server: web-01
     line: reboot
@@ -428,7 +325,7 @@ EXAMPLES = r"""
     wait: false
   register: backup
 
-- name: Await it
+- name: Await the backup
   herdops.alpacon.alpacon_command:
     ids: "{{ backup.commands | map(attribute='id') }}"
     state: finished
@@ -449,8 +346,7 @@ EXAMPLES = r"""
 RETURN = r"""
 commands:
   description:
-    - One entry for each command, in the order of O(servers) or O(ids); none if the task failed before anything was
-      sent.
+    - One entry for each command, in the order of O(servers) or O(ids).
   returned: always
   type: list
   elements: dict
@@ -479,8 +375,7 @@ commands:
       description: UUID of the command. Null if there is none, or if it is not known.
       type: str
     server:
-      description:
-        - The RV(commands[].server.id) and RV(commands[].server.name) of the server; null if the workspace did not say.
+      description: The server; RV(commands[].server.id) and RV(commands[].server.name) are null if they are not known.
       type: dict
       contains:
         id:
@@ -490,39 +385,32 @@ commands:
           description: Name of the server.
           type: str
     line:
-      description: The command line; of O(script) and O(argv), the label and the digest of what is carried.
+      description: The command line; for O(script) and O(argv), the label and the digest.
       type: str
     status:
       description:
-        - The state that the workspace has it in, in one word. V(scheduled), V(queued), V(verifying),
+        - The state of the command in the workspace, such as V(scheduled), V(queued), V(verifying),
           V(awaiting_purpose), V(awaiting_approval), V(delivered), V(running), V(success), V(failed), V(denied),
-          V(rejected), V(expired), V(cancelled), V(stuck) or V(error).
-        - A word of a newer workspace is returned as it is. The command counts as unfinished, unless the workspace says
-          when it ended, or whether it succeeded.
+          V(rejected), V(expired), V(cancelled), V(stuck) or V(error). A word of a newer workspace is returned as it is.
       type: str
     outcome:
       description:
-        - How it ended. V(success) and V(failed) ran, unless RV(commands[].ran) is null. What the workspace calls failed
-          is V(failed), even if it states exit code 0; RV(commands[].error_phase) may say why.
-        - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran; V(refused) was not accepted,
-          and neither was V(offline), since the agent is not connected; V(not_tried) was not submitted. With
-          O(state=cancelled), V(refused) was not cancelled, since the workspace did not accept that.
+        - How it ended. V(success) and V(failed) ran, unless RV(commands[].ran) is null.
+        - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran. V(refused) was not accepted
+          or, with O(state=cancelled), not cancelled. V(offline) was not accepted since the agent is not connected, and
+          V(not_tried) was not submitted.
         - V(awaiting_approval) is held until somebody approves it, V(timed_out) did not finish in time, V(pending) was
           not awaited.
-        - V(stuck), V(error) and V(unknown) mean that it cannot be known; V(unknown) is a submit whose answer was lost,
-          a command that the workspace does not show, or a O(script) or O(argv) that is said to have succeeded and has
-          answered nothing. With O(state=cancelled), it is a command of which nobody can say whether it was cancelled,
-          or that could not be read, so that it was not.
-        - V(sent) could not be cancelled, since it had already been delivered. With O(state=scheduled), it is what the
-          workspace took after its time, so that it runs at once; what could be withdrawn of that is V(refused).
+        - V(stuck), V(error) and V(unknown) may have run. V(unknown) is a submit or a cancel whose response was lost, a
+          command that cannot be read, or a O(script) or O(argv) that succeeded without its own report.
+        - V(sent) could not be cancelled, since it had been delivered. With O(state=scheduled), the workspace accepted it
+          after its time, so that it runs at once.
       type: str
     rc:
       description: Exit code; null if it did not run, may not have run or is not finished.
       type: int
     rc_assumed:
-      description:
-        - Whether the workspace did not state the exit code, so that RV(commands[].rc) is only derived from success or
-          failure.
+      description: The workspace did not state the exit code; RV(commands[].rc) is derived from success or failure.
       returned: when the exit code was not stated
       type: bool
     stdout:
@@ -533,17 +421,14 @@ commands:
       type: list
       elements: str
     stderr:
-      description: Standard error of O(script) and O(argv). With O(line) it is empty, since Alpacon merges both streams.
+      description: Standard error of O(script) and O(argv). It is empty with O(line).
       type: str
     stderr_lines:
       description: RV(commands[].stderr) as lines.
       type: list
       elements: str
     start:
-      description:
-        - When the server started it, as ISO 8601 in UTC.
-        - If the workspace lists no times, RV(commands[].start) and RV(commands[].end) are derived from what it does
-          state.
+      description: When the server started it, as ISO 8601 in UTC.
       type: str
     end:
       description: When it ended, as ISO 8601 in UTC.
@@ -555,25 +440,19 @@ commands:
       description: Whether it succeeded; null while that is not known.
       type: bool
     ran:
-      description:
-        - Whether it was run at all; null if that cannot be known, such as for a failed command that its agent never
-          acknowledged, or never answered.
+      description: Whether it ran; null if that cannot be known.
       type: bool
     error_phase:
-      description: Where it went wrong, in a word of the workspace such as V(agent_disconnected); null if not stated.
+      description: Where it failed, in a word of the workspace such as V(agent_disconnected); null if not stated.
       type: str
     output_complete:
-      description:
-        - Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing, or was
-          cut off by O(output_limit).
-        - If a workspace has the output of a O(line) in chunks only, nothing marks the last one. Chunks that arrive more
-          than half a second after its end may not be part of the output.
+      description: Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing.
       type: bool
     changed:
       description: Whether the task changed something for this command.
       type: bool
     error:
-      description: The error that the workspace gave, with C(status), C(code) and C(message).
+      description: The error of the workspace, with C(status), C(code) and C(message).
       returned: when it refused the command
       type: dict
     msg:
@@ -586,10 +465,8 @@ id:
   sample: 550e8400-e29b-41d4-a716-446655440000
 rc:
   description:
-    - As RV(commands[].rc). From ansible-core 2.21 on, Ansible leaves the key out where it is null, as with
-      O(wait=false). RV(commands[].rc) is always there; for this key, use the filter P(ansible.builtin.default#filter).
-    - In check mode, 0 for a command that would be submitted and awaited, as M(ansible.builtin.command) has it, so that
-      conditions on the exit code can be evaluated. C(rc_assumed) is then true, and RV(commands[].rc) is null.
+    - As RV(commands[].rc). From ansible-core 2.21 on, Ansible leaves the key out where it is null.
+    - In check mode, 0 for a command that would be submitted and awaited; C(rc_assumed) is then true.
   returned: with one command
   type: int
   sample: 0
@@ -617,8 +494,7 @@ outcome:
 msg:
   description:
     - What happened, in words; with several commands, which of them failed and why.
-    - Ansible prints it where a task fails, even with C(no_log). If the task has C(no_log), it therefore shows nothing
-      that a command wrote or was given.
+    - With C(no_log), it shows nothing that a command wrote or was given, since Ansible prints it if the task fails.
   returned: always
   type: str
   sample: 3 commands, none of them failed.

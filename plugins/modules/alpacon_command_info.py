@@ -12,50 +12,40 @@ short_description: List commands of an Alpacon workspace
 version_added: 1.0.0
 description:
   - Lists commands by id or by filters, over all pages, with their exit codes and outputs.
-  - Some filters are applied by the workspace, the others by this module. Every command is checked against all of them,
-    since workspaces silently ignore filters that they do not know.
+  - The workspace filters by O(server), O(shell), O(requested_by), O(requested_by_isnull), O(is_scheduled) and
+    O(search). This module filters by the others, and checks every command against all of them, since workspaces
+    silently ignore filters that they do not know.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   ids:
     description:
-      - UUIDs of commands. They cannot be combined with filters. The commands come in this order, unless O(ordering) is
-        given.
-      - One that is not there or cannot be read is left out, and a warning names it. The task fails if reading each of
-        them ends in an error; that there is no such command is no error.
+      - UUIDs of commands, instead of filters. One that does not exist or cannot be read is left out, and a warning
+        names it. The task fails if none can be read.
     type: list
     elements: str
     aliases: [id]
   server:
-    description:
-      - Name or UUID of the server. The workspace filters by it.
+    description: Name or UUID of the server.
     type: str
   shell:
-    description:
-      - What handled the line, such as V(system). The workspace filters by it.
+    description: The handler of the line, such as V(system).
     type: str
   requested_by:
-    description:
-      - Id of the user who requested the command, a number or a UUID, depending on the workspace. The workspace filters
-        by it.
+    description: Id of the user who requested the command, a number or a UUID, depending on the workspace.
     type: str
   requested_by_isnull:
-    description:
-      - Whether the command has no requester, like those of service tokens. The workspace filters by it.
+    description: Whether the command has no requester, like those of service tokens.
     type: bool
   is_scheduled:
-    description:
-      - V(true) for commands that are scheduled for a time in the future, V(false) for the others. The workspace filters
-        by it.
+    description: V(true) for commands that are scheduled for a time in the future, V(false) for the others.
     type: bool
   search:
-    description:
-      - Words in the name of the server, the line or the name of the requester. The workspace filters by it.
+    description: Words in the name of the server, the line or the name of the requester.
     type: str
   ordering:
     description:
-      - The time to order the commands by; with a minus, the latest first. The workspace does the ordering, but for that
-        of O(ids), and a warning says if it does not.
+      - The time to order the commands by; with a minus, the latest first. A warning says if the workspace ignores it.
       - If omitted, the commands come in the order of O(ids), or else by V(-added_at).
     type: str
     choices:
@@ -70,45 +60,36 @@ options:
       - -handled_at
       - handled_at
   limit:
-    description:
-      - How many commands to return at most; V(0) for all of them.
-      - If omitted, all of O(ids), or else V(100).
+    description: How many commands to return at most; V(0) for all. If omitted, all of O(ids), or else V(100).
     type: int
   status:
-    description:
-      - One or more of the values of RV(commands[].status). This module filters by it.
+    description: One or more of the values of RV(commands[].status).
     type: list
     elements: str
   success:
-    description:
-      - Whether the command succeeded; only commands that ran match, or may have run. This module filters by it.
+    description: Whether the command succeeded; only commands that ran match, or may have run.
     type: bool
   line:
-    description:
-      - The exact command line, except for blanks at its ends. This module filters by it.
+    description: The exact command line, except for blanks at its ends.
     type: str
     aliases: [cmd]
   since:
     description:
       - Only commands that were added at this time or later, as ISO 8601 with a time zone, or as a duration before now
-        by the clock of the workspace, such as V(2h).
-      - This module filters by it, and with O(ordering=-added_at) stops reading there.
+        by the clock of the workspace, such as V(2h). With O(ordering=-added_at), reading stops there.
     type: str
   until:
     description:
-      - Only commands that were added at this time or earlier, as ISO 8601 with a time zone, or as a duration before now
-        by the clock of the workspace.
-      - This module filters by it.
+      - Only commands that were added at this time or earlier, in the form of O(since).
     type: str
   with_output:
     description:
-      - Whether to return outputs. An output that is kept in pieces costs a request of its own.
+      - Whether to return outputs. An output that is kept in chunks costs a request of its own.
       - If an output cannot be read, a warning says so, and C(output_complete) of that command is V(false).
     type: bool
     default: true
   output_limit:
-    description:
-      - How many characters of the end of each output to return. If omitted, all of it.
+    description: How many characters of the end of each output to return. If omitted, all of it.
     type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -117,8 +98,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - It only reads. In check mode, null elements of O(ids) are left out, since what was only predicted has no id. If
-        there are no others, no commands are returned.
+      - It only reads. In check mode, null elements of O(ids) are left out, since a predicted command has no id.
   diff_mode:
     support: none
   idempotent:

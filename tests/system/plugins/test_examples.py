@@ -35,7 +35,7 @@ PLUGINS = sorted(
 INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
 #: The scripts that examples name.
-SCRIPTS = ("tidy.sh", "setup.py")
+SCRIPTS = ("setup.py",)
 #: The content for scanners that examples name: a little of each.
 _SCANNED = ROOT / "tests/unit/plugins/plugin_utils/_audit/scanners/files"
 _PROFILES = ("xccdf_org.example_profile_strict", "xccdf_org.ssgproject.content_profile_anssi_bp28_minimal")
