@@ -70,13 +70,6 @@ options:
       - Windows servers get no connection, since their agent has no POSIX shell. A warning names them.
     type: bool
     default: false
-  cache_allow_stale:
-    description:
-      - Whether to use servers from an expired cache if the workspace cannot be reached. A warning says how old they
-        are.
-      - It requires O(cache=true) and a cache plugin that keeps expired entries, such as C(ansible.builtin.jsonfile).
-    type: bool
-    default: false
 extends_documentation_fragment:
   - herdops.alpacon.server_filters
   - herdops.alpacon.connection
@@ -115,7 +108,6 @@ plugin: herdops.alpacon.alpacon
 # cache_plugin: ansible.builtin.jsonfile
 # cache_connection: ~/.cache/alpacon
 # cache_timeout: 600
-# cache_allow_stale: true
 
 # web.alpacon.yml: hosts named by a tag, with additional variables and groups
 # plugin: herdops.alpacon.alpacon
@@ -138,30 +130,23 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
-from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable, get_cache_plugin
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.vars import combine_vars
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
-    ApiError,
-    ConnectionFailed,
-    LostResponse,
-    UntrustedCertificate,
     UsageError,
     clean_line,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     is_uuid,
     normalize_uuid,
-    parse_time,
-    to_iso,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
@@ -319,35 +304,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         digest = hashlib.sha256(json.dumps(origin).encode()).hexdigest()
         entry = _read_entry(self._cache, key, digest) if use_cache and use_entry else None
         if entry is None:
-            try:
-                # Messages go to standard error, since ansible-inventory prints to standard output.
-                with Client(settings, report=self.display.warning) as client:
-                    listed = list(list_servers(client, wanted, GroupNames(client, self.display.warning)))
-                # No cache changes a single text.
-                entry = {"origin": digest, "read_at": to_iso(datetime.now(timezone.utc)), "servers": json.dumps(listed)}
-            except (ApiError, ConnectionFailed, LostResponse) as error:
-                entry = self._read_stale_entry(key, digest, error)
-                if entry is None:
-                    raise
-            else:
-                if use_cache:
-                    self._cache[key] = entry
+            # Messages go to standard error, since ansible-inventory prints to standard output.
+            with Client(settings, report=self.display.warning) as client:
+                listed = list(list_servers(client, wanted, GroupNames(client, self.display.warning)))
+            # No cache changes a single text.
+            entry = {"origin": digest, "servers": json.dumps(listed)}
+            if use_cache:
+                self._cache[key] = entry
         servers: list[Described] = json.loads(entry["servers"])
         return servers
-
-    def _read_stale_entry(self, key: str, digest: str, error: AlpaconError) -> dict[str, Any] | None:
-        """Return the entry of an expired cache, if the user allows it and the workspace cannot be reached."""
-        reached = error.status < 500 if isinstance(error, ApiError) else isinstance(error, UntrustedCertificate)
-        if reached or not (self.get_option("cache") and self.get_option("cache_allow_stale")):
-            return None
-        options = {"_uri": self.get_option("cache_connection"), "_prefix": self.get_option("cache_prefix")}
-        given = {name: value for name, value in options.items() if value is not None}
-        entry = _read_entry(get_cache_plugin(self.get_option("cache_plugin"), _timeout=0, **given), key, digest)
-        if entry:
-            read_at = parse_time(entry["read_at"])
-            age = str(datetime.now(timezone.utc) - read_at).partition(".")[0] if read_at else "an unknown time"
-            self.display.warning(f"The workspace cannot be reached: {error} Its servers are as of {age} ago.")
-        return entry
 
     def _drop_unidentified(self, servers: list[Described]) -> list[Described]:
         """Return each server once, sorted; warn of rows without a UUID."""

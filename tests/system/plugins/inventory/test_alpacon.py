@@ -7,10 +7,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -22,7 +20,6 @@ import pytest
 from ansible.plugins.loader import inventory_loader
 from ansible_cores import CORES, prepare
 from system import inventories
-from system.certificates import authority
 from system.inventories import APP, DB, NEW, ODD, TWINS, Listing, Parsed, Row, Source, parse_sources
 from system.plays import environment
 from system.support import Response, ScriptedServer, request_paths
@@ -306,12 +303,6 @@ def cache_file(source: Source) -> Path:
     return file
 
 
-def expire(source: Source) -> None:
-    """Read the servers into a cache that has expired since."""
-    source.parse(**cached(source))
-    os.utime(cache_file(source), (time.time() - 7200,) * 2)
-
-
 @pytest.mark.parametrize("core", CORES)
 def test_the_second_run_reads_the_cache(filled: Callable[[str], Workspace], tmp_path: Path, core: str) -> None:
     source = Source(filled("current"), tmp_path, prepare(core))
@@ -377,39 +368,6 @@ def test_another_origin_is_not_read_from_the_cache(source: Source) -> None:
         assert source.parse(**cached(source, **more)).failure == ""
         assert workspace.requests_made() == requests
     assert served(source, [], **cached(source)).hosts == {}
-
-
-def test_a_workspace_that_fails_leaves_what_is_stale_where_that_is_allowed(source: Source) -> None:
-    expire(source)
-    workspace = source.workspace
-    # Unlike 502 and its like, this one is not tried again for seconds.
-    workspace.fault("status", path="/api/servers/", status=507, times=9)
-    stale = cached(source, cache_allow_stale=True)
-    assert "[GET /api/servers/servers/: HTTP 507]" in source.parse(**cached(source)).failure
-    assert "HTTP 507" in source.parse(**{**stale, "token": workspace.tokens()["bob"]}).failure
-    # The same workspace by another name, as far as that goes: nobody answers there.
-    assert "no connection to" in source.parse(**{**stale, "url": "http://127.0.0.1:9"}).failure
-    read = source.parse(**stale)
-    assert sorted(read.hosts) == ALL_HOSTS
-    assert re.search(r"cannot be reached: .*HTTP 507.* Its servers are as of 0:\d\d:\d\d ago", read.warnings)
-    workspace.clear_faults()
-    workspace.reset_counters()
-    source.parse(**stale)
-    assert workspace.requests_made() == 2
-    os.utime(cache_file(source), (time.time() - 7200,) * 2)
-    workspace.fault("status", path="/api/servers/", status=401, times=9, body="{}")
-    assert "The token is unknown, disabled or expired." in source.parse(**stale).failure
-
-
-def test_an_untrusted_certificate_gets_nothing_stale(source: Source) -> None:
-    ca = authority(source.folder, "Our CA")
-    with ScriptedServer([Response(page([{"id": APP, "name": "app-01"}]))], ca.server) as server:
-        own = cached(source, url=server.url, token=TOKEN, cache_allow_stale=True)
-        assert list(source.parse(**own, ca_path=str(ca.file)).hosts) == ["app-01"]
-        os.utime(cache_file(source), (time.time() - 7200,) * 2)
-        read = source.parse(**own)
-    assert "certificate" in read.failure
-    assert "are as of" not in read.warnings
 
 
 # Tasks
