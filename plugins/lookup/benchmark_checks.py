@@ -101,7 +101,6 @@ _list:
   sample:
     - name: linux-baseline
       title: "DevSec Linux Security Baseline"
-      kind: results
       timeout: 1800
       line: inspec exec /opt/linux-baseline --reporter json-min --no-color
       results:

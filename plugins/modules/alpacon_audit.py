@@ -13,23 +13,17 @@ module: alpacon_audit
 short_description: Audit servers through Alpacon and report the findings
 version_added: 1.0.0
 description:
-  - Runs checks on the servers of all hosts of the play. A check is a command line and what is expected of its exit code
-    and output. Writes a report as JSON, JUnit XML, Markdown and one HTML file.
-  - It handles all hosts in one task, with one command for each server and account, which asks all checks. With
-    O(reuse_within), what passed lately is not asked again.
-  - Each host is asked by its own variables. Checks, check sets, what to skip, severities and the parameters of checks
-    may differ by group and host.
-  - Workspaces that hand no variables to servers, such as those of 2024, are given a line for each check. A check that
-    does not fit into a line there is V(unknown).
-  - A server that is offline, or whose command is refused, held or lost, does not fail the task. It is named once, with
-    the reason, and the questions to it count as not answered.
-  - The audit ends with a verdict, RV(verdict). It is V(fail) if there is a finding of O(fail_on) or worse, and
-    V(inconclusive) if there is none and less than O(min_coverage), or nothing, was answered. Both fail the task, after
-    everything has been written and returned.
-  - Each host is asked in its own workspace, whose connection settings come from the variables of the host or of the
-    play. The workspaces are asked one after the other, and the report names the workspace of each server. If a
-    workspace cannot be asked, its servers are not reached, and the verdict is not V(pass), whatever O(min_coverage) is.
-    If none can be asked, the task fails without a verdict.
+  - Runs checks on the servers of all hosts of the play, in one task with one command for each server and account. A
+    check is shell code and what is expected of its exit code and output.
+  - Each host has its own checks, parameters and workspace, by its variables. The report of all of them is written as
+    JSON, JUnit XML, Markdown, HTML or CSV.
+  - A server that is offline, or whose command is refused or lost, is named once with the reason, and its checks count
+    as not answered. If no workspace can be asked, the task fails without a verdict.
+  - The task fails, after the report has been written, unless the verdict is V(pass). The verdict is V(fail) if there is
+    a finding of O(fail_on) or worse, and otherwise V(inconclusive) if less than O(min_coverage) was answered, nothing
+    was answered, or a workspace could not be asked.
+  - In workspaces that support no C(env), such as those of 2024, each check is a command of its own. A check that is
+    longer than a line may be is V(unknown) there.
   - The role P(herdops.alpacon.audit#role) has check sets, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -42,14 +36,13 @@ options:
     suboptions:
       name:
         description:
-          - Name of the check, which must be unique.
+          - Unique name of the check.
         type: str
         required: true
       line:
         description:
-          - Code for a POSIX shell, such as C(dash), of one line or of many. It runs in a shell of its own, reads
-            nothing, and sees the locale C(C). Standard error is part of its output.
-          - A workspace of 2024 gets each check as a line of its own, with at most 512 characters.
+          - Code for a POSIX shell, which gets no input and the locale C(C). Standard error is part of its output.
+          - A workspace of 2024 takes at most 512 characters.
         type: str
         required: true
       title:
@@ -64,18 +57,18 @@ options:
         default: ""
       remedy:
         description:
-          - What to do if it fails, for the report.
+          - What to do if the check fails, for the report.
         type: str
         default: ""
       references:
         description:
-          - Sections of benchmarks and controls that it is about, for the report.
+          - Sections of benchmarks and controls, for the report.
         type: list
         elements: str
         default: []
       severity:
         description:
-          - How bad it is if the check fails. The default fails the task, unless O(fail_on) is V(critical) or V(never).
+          - How bad it is if the check fails.
         type: str
         default: high
         choices: [info, low, medium, high, critical]
@@ -85,73 +78,58 @@ options:
         type: str
       applies_if:
         description:
-          - Shell code that runs before O(checks[].line). If its exit code is not 0, the outcome is V(not_applicable).
+          - Shell code that runs first. If its exit code is not 0, the outcome is V(not_applicable).
         type: str
       parameters:
         description:
-          - Values that O(checks[].line) and O(checks[].applies_if) have as variables of the shell, and
-            O(checks[].number) as limits, each with its default, which is a text, a number, V(true), V(false) or a list.
-            The elements of a list are joined with blanks.
-          - The variable C(audit_NAME), of the host or of the play, is used in place of the default.
-          - Reports show these values, also of variables that are encrypted with Ansible Vault. Do not pass secrets.
+          - Shell variables of O(checks[].line) and O(checks[].applies_if), with their defaults. A default is a text, a
+            number, V(true), V(false) or a list, whose elements are joined with blanks.
+          - The variable C(audit_NAME) of a host replaces the default. Reports show the values. Do not pass secrets.
         type: dict
         default: {}
       timeout:
         description:
-          - How many seconds the check may take on the server. If it takes longer, it is ended, and the outcome is
-            V(unknown).
-          - Checks that may take long run after the others.
-          - It does not hold where each check is a line of its own, as in workspaces of 2024, and on servers without the
-            C(timeout) of GNU coreutils.
+          - Seconds after which the check is ended, with the outcome V(unknown). Checks with long timeouts run last.
+          - It needs the C(timeout) of GNU coreutils on the server, and a workspace that supports C(env).
         type: int
         default: 30
       kind:
         description:
-          - How the output is judged. With V(output), the check passes if its exit code is 0 and O(checks[].matches),
-            O(checks[].absent) and O(checks[].number) hold. This is the default, unless O(checks[].results) is given.
-          - With V(problems), lines of the output say what is wrong. C(problem:) at the beginning of a line and a text
-            make the check V(failed), C(unknown:) and a text V(unknown), C(not applicable:) and a text
-            V(not_applicable), in this order. Otherwise it is V(passed), if the last line is C(done). The exit code
-            does not count.
-          - With V(results), the output has the results of another tool, see O(checks[].results).
+          - With V(output), the check passes if its exit code is 0 and O(checks[].matches), O(checks[].absent) and
+            O(checks[].number) hold. This is the default without O(checks[].results).
+          - With V(problems), lines that begin with C(problem:), C(unknown:) or C(not applicable:) decide the outcome,
+            in this order. Without one, the check passes if the last line is C(done). The exit code does not count.
         type: str
-        choices: [output, problems, results]
+        choices: [output, problems]
       matches:
         description:
-          - Regular expressions that must all match somewhere in the output. V(^) and V($) match at each line.
+          - Regular expressions that must all match in the output. V(^) and V($) match at each line.
         type: list
         elements: str
         default: []
       absent:
         description:
-          - Regular expressions of which none may match anywhere in the output.
+          - Regular expressions that must not match in the output.
         type: list
         elements: str
         default: []
       number:
         description:
-          - A limit for the first number in the output, such as V(<= 90) or V(>= memory_min). It is one of C(<=), C(>=)
-            and C(==), and a number or the name of one of O(checks[].parameters). Without a number, the outcome
-            is V(unknown).
+          - Limit of the first number in the output, such as V(<= 90) or V(>= memory_min). It is C(<=), C(>=) or C(==)
+            with a number or the name of a parameter. An output without a number is V(unknown).
         type: str
       results:
         description:
-          - How the output of another tool is read, for O(checks[].kind=results). Each result in it becomes one of the
-            audit.
-          - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json), and C(rules) adds what is known about rules.
-            The guide
+          - How to read the results of another tool in the output. Each becomes a result of the audit.
+          - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json). The guide
             L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst)
-            has the other keys.
+            describes the other keys.
         type: dict
   benchmarks:
     description:
-      - Content for OpenSCAP, such as the SCAP Security Guide, that is on the servers. Each entry is one check, and has
-        a result C(PROFILE/RULE) for each rule that the profile selects. Its rules have the severities of the content,
-        or V(medium).
-      - OpenSCAP must run as root, see O(username). A server without C(oscap), the content or the profile is unknown,
-        and the report says what to install there.
-      - An evaluation may take half an hour. It is ended sooner if O(wait_timeout) is shorter.
-      - If omitted, the variable C(audit_benchmarks) of each host.
+      - Content for OpenSCAP on the servers, such as the SCAP Security Guide. Each entry is a check with a result
+        C(PROFILE/RULE) for each rule of the profile. If omitted, the variable C(audit_benchmarks) of each host.
+      - OpenSCAP must run as root, see O(username). An evaluation may take half an hour, see O(wait_timeout).
     type: list
     elements: dict
     suboptions:
@@ -162,7 +140,7 @@ options:
         required: true
       profile:
         description:
-          - Id of the profile, such as V(xccdf_org.ssgproject.content_profile_standard), or its end, V(standard).
+          - ID of the profile, such as V(xccdf_org.ssgproject.content_profile_standard), or its end, V(standard).
         type: str
         required: true
       tailoring:
@@ -171,9 +149,8 @@ options:
         type: str
   library:
     description:
-      - Directory on the controller with check sets, a file C(NAME.yml) or C(NAME.yaml) for each, whose name is that of
-        the set. The file is a dictionary with the list C(checks), and with C(functions), which is shell code that goes
-        before the code of each of them. Nothing in it is a template.
+      - Directory on the controller with check sets. Each is a file C(NAME.yml) or C(NAME.yaml) with the list C(checks),
+        and optionally C(functions), which is shell code that runs before each check. Templates are not evaluated.
     type: path
   check_sets:
     description:
@@ -183,35 +160,30 @@ options:
     elements: str
   skip:
     description:
-      - Names of checks to skip. CHECK/NAME is a result of another tool, see O(checks[].results). If omitted, the
-        variable C(audit_skip) of each host.
+      - Names of checks to skip. CHECK/NAME is a result of another tool. If omitted, the variable C(audit_skip) of each
+        host.
     type: list
     elements: str
   severities:
     description:
-      - Other severities for some checks, by their names, as in O(skip). If omitted, the variable C(audit_severities) of
-        each host.
+      - Other severities by names of checks, as in O(skip). If omitted, the variable C(audit_severities) of each host.
     type: dict
   username:
     description:
-      - System user that the checks of O(library) and of O(benchmarks) run as. If omitted, the variable
-        C(audit_username) of each host, or else the user of the token's account.
+      - System user for the checks of O(library) and O(benchmarks). If omitted, the variable C(audit_username) of each
+        host, or else the user of the token's account.
     type: str
   hosts:
     description:
-      - The hosts to audit. If omitted, all hosts of the play, which must not be cut into batches by C(serial) then. To
-        audit each batch by itself, give C(ansible_play_batch).
-      - The server of a host is the one whose UUID is in the host's variable C(alpacon_server_id), or else the one with
-        the name of the host.
+      - The hosts to audit. If omitted, all hosts of the play. In a play with C(serial), give C(ansible_play_batch).
+      - The server of a host is the one in its variable C(alpacon_server_id), or else the one with the host's name.
     type: list
     elements: str
   waivers:
     description:
-      - Findings that are accepted for a while. If omitted, the variables C(audit_waivers) of all hosts.
-      - A failed result that one of them is about has the outcome V(waived), and does not fail the audit. After
-        O(waivers[].until), it fails again and says so. A waiver that is about no failed result causes a warning, if all
-        that it is about was answered, and it is about hosts of this audit only. So does a host or group that the
-        inventory does not have.
+      - Findings that are accepted up to a day. If omitted, the variables C(audit_waivers) of all hosts.
+      - A failed result gets the outcome V(waived) up to O(waivers[].until), and fails again afterwards. A waiver of a
+        check, host or group that does not exist, or of no failed result, causes a warning.
     type: list
     elements: dict
     suboptions:
@@ -239,78 +211,60 @@ options:
         required: true
       until:
         description:
-          - The last day, such as V(2027-01-31), in UTC. Before ansible-core 2.19, a date in a variable that O(waivers)
-            names needs quotes. That is not so with the variable C(audit_waivers).
+          - The last day in UTC, such as V(2027-01-31). Quote the date if O(waivers) is a variable and ansible-core is
+            older than 2.19.
         type: raw
         required: true
   reuse_within:
     description:
-      - A duration such as V(1h). What passed or did not apply in the newest command that asked the same of the same
-        server, and of the same user and group if they are given, is taken as the answer, if the command ended within
-        this time, by the clock of the workspace. What failed or was not answered is asked again.
-      - If the answers of the workspace have no C(Date), or commands ended later than that, its clock is not known. Then
-        no answer is reused, everything is asked again, and a warning says so.
-      - A command that asks the same and still waits, for an approval for example, is awaited and not submitted again.
-      - Only commands of the token's own requester count, since others could have anything answered.
+      - A duration such as V(1h). A check that passed or did not apply on the server within this time is not run again.
+        Only commands of the token's own user count, as far as their times are certain.
+      - A command of the same checks that still waits, for example for an approval, is awaited and not submitted again.
     type: str
   wait_timeout:
     description:
-      - For how long to wait for each command from when it was submitted, as a number of seconds or a duration such as
-        V(90s) or V(10m). With O(max_concurrency), the whole audit may take many times as long.
-      - The checks of a command have four fifths of this together, and 25 minutes at most. The outcome of those that are
-        left then is V(unknown), and the answers of the others count.
-      - Commands that have not been delivered by then, or not been approved, are cancelled.
-      - If the request budget of a token is used up, servers are asked later, as long as no more than this has passed
-        since its workspace was first asked. Those whose turn has not come by then are not asked.
+      - How long to wait for each command from its submit, in seconds or as a duration such as V(10m). Commands that
+        have not been delivered or approved by then are cancelled.
+      - The checks of a command have four fifths of this together, and 25 minutes at most. The ones that are left are
+        V(unknown).
     type: str
     default: 5m
   max_concurrency:
     description:
-      - How many commands may be unfinished at the same time, as a number or as a percentage of the hosts.
+      - The most unfinished commands, as a number or as a percentage of the hosts.
     type: str
   progress:
     description:
-      - Whether to print a line about the progress every five seconds. If omitted, it is printed if there is more than
-        one question.
+      - Print the progress every five seconds. If omitted, it is printed for more than one host.
     type: bool
   fail_on:
     description:
-      - The lowest severity that fails the task, or V(never).
-      - With V(never), the verdict is still V(pass) or V(inconclusive), and O(min_coverage) still applies.
-        What people read says "not judged" instead of V(pass).
+      - The lowest severity that fails the task, or V(never). O(min_coverage) applies in any case.
     type: str
     default: high
     choices: [info, low, medium, high, critical, never]
   min_coverage:
     description:
       - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
-        a host, or each of the rules that such a check is known to have, and an outcome other than
-        V(unknown) answers it.
-      - With V(0), one answer is enough. If nothing was answered, the verdict is never V(pass).
+        a host, or each known rule of such a check. With V(0), one answer is enough.
     type: float
     default: 95
   dest:
     description:
-      - Directory on the controller for the report. If omitted, no report is written.
-      - Only the owner may read the files, since outputs can be confidential.
+      - Directory on the controller for the report, whose files only the owner may read. If omitted, no report is
+        written.
     type: path
   formats:
     description:
-      - Formats of the report, which are the files C(audit.json), C(audit.xml), C(audit.md), C(audit.html) and
-        C(audit.csv).
+      - Formats of the report, in the files C(audit.json), C(audit.xml), C(audit.md), C(audit.html) and C(audit.csv).
     type: list
     elements: str
     default: [json, junit, markdown, html]
     choices: [json, junit, markdown, html, csv]
   compare_to:
     description:
-      - C(audit.json) of an earlier audit; the report then shows what has changed since. If there is no such file, a
-        warning says so.
+      - C(audit.json) of an earlier audit. The report then shows what has changed since.
     type: path
-  title:
-    description:
-      - Title of the report. If omitted, it names the workspace.
-    type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
@@ -318,25 +272,21 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is submitted and nothing is written. Recent answers are judged, and the rest is predicted as a change.
+      - Submits and writes nothing. Recent answers are evaluated, and other checks count as a change.
   diff_mode:
     support: none
   idempotent:
     support: partial
     details:
-      - With O(reuse_within), a second audit within that time submits nothing and reports no change, if everything
-        passed.
+      - With O(reuse_within), a second audit submits nothing if everything passed.
   action:
     details:
-      - It cannot be delegated to a host that is not the controller.
+      - It cannot be delegated to another host than the controller.
   bypass_host_loop:
-    description: Is executed once for all hosts of the play.
+    description: Runs once for all hosts of the play.
     support: full
     details:
       - With C(run_once), every host gets the registered result. It does not work with the strategy C(free).
-notes:
-  - A command costs one request, and one request reads a hundred of them from the list. On today's workspaces, an output
-    that is kept in pieces costs a request of its own.
 seealso:
   - module: herdops.alpacon.alpacon_command
   - module: herdops.alpacon.alpacon_command_info
@@ -358,7 +308,7 @@ EXAMPLES = r"""
     dest: audit-report
   run_once: true
 
-- name: Look at two servers, without a report, and fail neither for findings nor for what is not answered
+- name: Check two servers, without a report or a failure
   herdops.alpacon.alpacon_audit:
     hosts: [web-01, web-02]
     checks:
@@ -371,10 +321,8 @@ EXAMPLES = r"""
 RETURN = r"""
 verdict:
   description:
-    - V(pass), V(fail) or V(inconclusive), see O(min_coverage) and O(fail_on). The message of the last begins with
-      C(Inconclusive:). In check mode there is none, since the commands that were not run could change it, and this is
-      null.
-  returned: when the audit was carried out, whatever its verdict
+    - V(pass), V(fail) or V(inconclusive), see O(min_coverage) and O(fail_on). Null in check mode.
+  returned: when there was an audit
   type: str
   sample: pass
 msg:
@@ -386,13 +334,13 @@ msg:
 coverage:
   description:
     - The share of the questions that were answered, in percent, rounded down to one decimal. Null in check mode.
-  returned: when the audit was carried out, whatever its verdict
+  returned: when there was an audit
   type: float
   sample: 99.1
 summary:
   description:
-    - Counts of the whole audit. C(reused) counts answers from before, C(commands) what was submitted.
-  returned: when the audit was carried out, whatever its verdict
+    - Counts of the whole audit. C(reused) counts reused answers, C(commands) submitted commands.
+  returned: when there was an audit
   type: dict
   sample:
     servers: 200
@@ -411,8 +359,8 @@ summary:
     requests: 215
 findings:
   description:
-    - What did not pass, the worst first, without outputs. C(fails) says whether it is at least as bad as O(fail_on).
-  returned: when the audit was carried out, whatever its verdict
+    - The failed and unknown results, the worst first, without outputs. C(fails) is true from severity O(fail_on) on.
+  returned: when there was an audit
   type: list
   elements: dict
   sample:
@@ -427,15 +375,14 @@ findings:
       fails: true
 failing:
   description:
-    - How many failed results are at least as bad as O(fail_on).
-  returned: when the audit was carried out, whatever its verdict
+    - The number of failed results of severity O(fail_on) or worse.
+  returned: when there was an audit
   type: int
   sample: 10
 servers:
   description:
-    - The servers that commands were submitted to, whether they answered or not. Servers for which only recent commands
-      answered are not among them.
-  returned: when the audit was carried out, whatever its verdict
+    - The servers that commands were submitted to.
+  returned: when there was an audit
   type: list
   elements: dict
   contains:
@@ -450,14 +397,14 @@ servers:
 files:
   description:
     - Paths of the report's files.
-  returned: when the audit was carried out, whatever its verdict
+  returned: when there was an audit
   type: list
   elements: str
   sample: [/home/me/audit-report/audit.json, /home/me/audit-report/audit.html]
 overview:
   description:
-    - The audit in a few lines, for people to read.
-  returned: when the audit was carried out, whatever its verdict
+    - A summary of a few lines, for people.
+  returned: when there was an audit
   type: list
   elements: str
   sample:
@@ -468,8 +415,8 @@ overview:
     - "1 failed (1 high), 1 passed"
     - "Report: /home/me/audit-report/audit.html"
 requests:
-  description: How many HTTP requests the task made.
-  returned: when the audit was carried out, whatever its verdict
+  description: The number of HTTP requests.
+  returned: when there was an audit
   type: int
   sample: 5
 """

@@ -124,7 +124,7 @@ def build_report(
     summary = _summarize(audits, servers, results, checks)
     report = {
         "schema": SCHEMA,
-        "title": options.title or f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
+        "title": f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
         "workspace": ", ".join(urls),
         "started_at": to_iso(started),
         "finished_at": to_iso(datetime.now(timezone.utc)),

@@ -23,7 +23,7 @@ from .results import SEVERITIES
 from .scanners import read_results_options
 
 #: The answer is an output to compare, a list of problems, or the results of another tool.
-OUTPUT, PROBLEMS, RESULTS = KINDS = ("output", "problems", "results")
+OUTPUT, PROBLEMS, RESULTS = ("output", "problems", "results")
 
 OPERATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "<=": (operator.le, "at most"),
@@ -114,7 +114,7 @@ CHECK_SPEC: dict[str, dict[str, Any]] = {
     "applies_if": {"type": "str"},
     "parameters": {"type": "dict", "default": {}},
     "timeout": {"type": "int", "default": 30},
-    "kind": {"type": "str", "choices": list(KINDS)},
+    "kind": {"type": "str", "choices": [OUTPUT, PROBLEMS]},
     "matches": {"type": "list", "elements": "str", "default": []},
     "absent": {"type": "list", "elements": "str", "default": []},
     "number": {"type": "str"},
@@ -201,13 +201,12 @@ class _CheckParser:
 
     def parse(self, functions: str, check_set: str | None) -> Check:
         options = self._validate()
-        kind = options["kind"] or (RESULTS if options["results"] else OUTPUT)
-        for key in _OUTPUT_KEYS:
-            if kind != OUTPUT and self._given.get(key) not in (None, "", [], {}):
-                raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
-        if (kind == RESULTS) != bool(options["results"]):
-            remedy = "Give results with kind results, and say in it which format the output has."
-            raise UsageError(self._of("results"), "kind and results do not go together", remedy)
+        kind = RESULTS if options["results"] else options["kind"] or OUTPUT
+        refused = {OUTPUT: (), PROBLEMS: _OUTPUT_KEYS, RESULTS: (*_OUTPUT_KEYS, "kind")}[kind]
+        for key in refused:
+            if self._given.get(key) not in (None, "", [], {}):
+                other = "results" if kind == RESULTS else f"kind {kind}"
+                raise UsageError(self._of(key), f"it does not go with {other}", "Leave it out.")
         if not 1 <= options["timeout"] <= _MAX_TIMEOUT:
             remedy = f"Give seconds from 1 to {_MAX_TIMEOUT}."
             raise UsageError(self._of("timeout"), f"it is {options['timeout']}", remedy)

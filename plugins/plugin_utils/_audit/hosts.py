@@ -32,11 +32,10 @@ PLAY_VARIABLES = {
     "max_concurrency": "audit_max_concurrency",
     "min_coverage": "audit_min_coverage",
     "reuse_within": "audit_reuse_within",
-    "title": "audit_title",
     "wait_timeout": "audit_wait_timeout",
 }
 #: These may contain the time, and are compared before they are templated.
-_COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir", "audit_title")
+_COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir")
 _VARIABLES = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
 
 

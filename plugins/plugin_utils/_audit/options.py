@@ -47,7 +47,6 @@ SPEC: dict[str, dict[str, Any]] = {
         "choices": list(FORMATS),
     },
     "compare_to": {"type": "path"},
-    "title": {"type": "str"},
 }
 
 
@@ -60,7 +59,6 @@ class AuditOptions:
     """
 
     checks: list[Check]
-    title: str
     reuse_within: float | None
     limits: Limits
     progress: bool | None
@@ -89,7 +87,6 @@ class AuditOptions:
         _refuse_names_of_results([check for plan in different for check in plan])
         return cls(
             checks=list({check.name: check for plan in reversed(different) for check in plan}.values()),
-            title=options.get("title") or "",
             reuse_within=None if reuse_within in (None, "") else values.parse_duration("reuse_within", reuse_within),
             limits=Limits(
                 wait_timeout=values.parse_duration("wait_timeout", options["wait_timeout"]),

@@ -130,7 +130,7 @@ def of_hosts(*given: Row, **everybody: Any) -> Row:
 
 def test_what_hosts_say_of_the_play_may_be_the_same_or_be_overruled(current: Workspace, tmp_path: Path) -> None:
     same = of_hosts({"audit_fail_on": "{{ level }}", "level": "never"}, {"audit_fail_on": "never"})
-    different = of_hosts({"audit_fail_on": "high"}, {"audit_fail_on": "low"}, audit_title="{{ now() }}")
+    different = of_hosts({"audit_fail_on": "high"}, {"audit_fail_on": "low"}, audit_compare_to="{{ now() }}")
     for name, inventory, arguments in (("same", same, []), ("line", different, ["-e", "audit_fail_on=never"])):
         done = run_playbook(current, tmp_path / name, ROLE, inventory, *arguments)
         assert (done.code, done.tasks["Audit the hosts"][0]["summary"]["servers"]) == (0, 2), done.log

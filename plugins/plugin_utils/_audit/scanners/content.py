@@ -53,7 +53,6 @@ def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
         **parts,
         "name": options.get("name") or parts["name"],
         **{key: options[key] for key in ("username", "timeout") if options.get(key) is not None},
-        "kind": "results",
         "results": {"format": "xccdf" if is_xccdf else "inspec", "rules": list(map(_to_rule, rules))},
     }
 

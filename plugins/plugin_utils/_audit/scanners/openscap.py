@@ -132,7 +132,6 @@ def read_benchmarks(value: Any) -> list[dict[str, Any]]:
             # For rules without a severity in the content.
             "severity": "medium",
             "timeout": 1800,
-            "kind": "results",
             "results": {"format": "xccdf"},
         }
     return list(checks.values())

@@ -40,7 +40,7 @@ FOUND = {"hello": "passed", "space": "failed"}
 
 def test_checks_on_a_fleet(workspace: Workspace) -> None:
     space = {"name": "space", "line": "echo 83%", "number": "<= 80", "severity": "high"}
-    given: Row = {"of": hosts(*AGENTS, groups={"web": ["web-01"]}), "title": "Mine", "reuse_within": "90m"}
+    given: Row = {"of": hosts(*AGENTS, groups={"web": ["web-01"]}), "reuse_within": "90m"}
     done = audit(workspace, HELLO, space, **given)
     assert done.outcomes == {(name, check): word for name in AGENTS for check, word in FOUND.items()}
     assert done.result["changed"]
@@ -51,7 +51,7 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
     counted = {"servers": 3, "checks": 2, "questions": 6, "passed": 3, "failed": 3, "score": 50.0, "commands": 3}
     assert counted.items() <= done.summary.items()
     assert done.summary["failed_by_severity"]["high"] == 3
-    told = {"title": "Mine", "reuse_within": 5400.0, "fail_on": "high"}
+    told = {"reuse_within": 5400.0, "fail_on": "high"}
     assert told.items() <= done.report.items()
     assert audit(workspace, HELLO).report["title"] == f"Audit of {workspace.url.removeprefix('http://')}"
 

@@ -191,7 +191,7 @@ def test_no_more_is_kept_than_fits(shell: str) -> None:
         shell,
         {"line": "yes | head -c 300000; exit 7"},
         {"line": "yes | head -c 60000"},
-        {"line": "yes | head -c 300000", "kind": "results", "results": {"format": "tap"}},
+        {"line": "yes | head -c 300000", "results": {"format": "tap"}},
     )
     assert (answers["c0"].rc, answers["c0"].complete, len(answers["c0"].output)) == (7, False, MAX_OUTPUT_BYTES)
     assert (answers["c1"].complete, len(answers["c1"].output)) == (True, 60_000)
