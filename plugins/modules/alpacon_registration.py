@@ -15,19 +15,18 @@ description:
   - It talks to the workspace only. The role P(herdops.alpacon.alpamon#role) installs the agent, and stores on the host
     what this module returns.
   - The workspace creates a new record for every registration, whatever the name. So the module registers only if there
-    are no credentials, or if the workspace itself says that they are invalid; a workspace that cannot be reached never
-    leads to a registration.
+    are no credentials, or if the workspace says that they are invalid. A workspace that cannot be reached never leads
+    to a registration.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   state:
     description:
-      - With V(registered), the server has valid credentials. O(id) and O(key) are verified if they are given; otherwise
-        the server is registered.
-      - With V(connected), the task waits until the workspace says that the agent is commissioned and connected. It
-        fails otherwise; RV(connected) is then V(false), or null if the workspace could not be asked.
-      - With V(unregistered), the record is gone from the workspace. With O(name), O(machine) and O(token) instead of
-        O(id), these are the records of that name which the machine has left there and whose agent has never connected.
+      - V(registered) verifies O(id) and O(key) if they are given, and otherwise registers the server.
+      - V(connected) waits until the agent is commissioned and connected. If it is not in time, the task fails, and
+        RV(connected) is V(false), or null if the workspace could not be asked.
+      - V(unregistered) deletes the record. With O(name), O(machine) and O(token) instead of O(id), it deletes the
+        records of that name that the machine has left behind and whose agent has never connected.
     type: str
     default: registered
     choices: [registered, connected, unregistered]
@@ -45,29 +44,29 @@ options:
     type: str
   name:
     description:
-      - Name of the server, required to register. Like the agent, the module cuts it at the first dot, replaces every
-        run of characters other than letters, digits and underscores by a hyphen, and takes the first 64 characters.
-      - The workspace appends a hyphen and six hexadecimal digits, see RV(name).
+      - Name of the server, required to register. The workspace appends a hyphen and six hexadecimal digits, see
+        RV(name).
+      - Like the agent, the module cuts it at the first dot, replaces characters other than letters, digits and
+        underscores by hyphens, and takes the first 64 characters.
     type: str
   platform:
     description:
-      - Platform of the server, required to register. It cannot be changed later.
-      - V(rhel) is for the SUSE family as well, V(darwin) for macOS.
+      - Platform of the server, required to register. It cannot be changed later. V(rhel) is for the SUSE family too,
+        V(darwin) for macOS.
     type: str
     choices: [debian, rhel, darwin, windows]
   tags:
     description:
-      - Tags that the record gets when it is created, with strings as values.
-      - If O(token) is given and O(machine) is not, a tag C(ansible:registration) with a random value is added and kept,
-        so that the module can recognize the record if the answer to the registration is lost.
+      - Tags of a new record, with strings as values.
+      - With O(token) and without O(machine), the tag C(ansible:registration) with a random value is added, by which the
+        module recognizes the record if the answer to the registration is lost.
     type: dict
   machine:
     description:
-      - Text that tells the machine from all others, such as its machine id together with its name in the inventory.
-      - A digest of it, and never the text itself, is added as the tag C(ansible:machine) and kept. By that tag, a task
-        with O(token) recognizes records of this machine whose key was lost, also those of earlier runs, and deletes
-        them. It spares a record whose agent has ever connected.
-      - Two machines must not have the same text.
+      - Text that identifies the machine, such as its machine id together with its name in the inventory. Two machines
+        must not have the same text.
+      - A digest of it is added as the tag C(ansible:machine). By that tag, a task with O(token) deletes the records of
+        this machine whose key was lost, also in earlier runs, unless their agent has connected.
     type: str
   replace_stale:
     description:
@@ -76,47 +75,42 @@ options:
     default: false
   replace:
     description:
-      - Whether a server that this task registers replaces its own old record, from before it was installed anew.
-        The new record gets the IAM groups of the old one in addition to its own. Then the old record is deleted.
-      - The old record is the offline record of the same O(name) whose agent was connected before. If there are several,
-        or if an agent of that name is connected, nothing is replaced, and a warning names the records.
-      - With O(machine), the groups of records of this machine whose key was lost are taken over as well.
-      - The workspace does not know which host an old record was. Do not use this if two hosts have the same short name.
-      - It requires O(token). The token must be allowed to change and delete servers.
+      - Whether a new record replaces the old one of this host, from before it was installed anew. The new record gets
+        the IAM groups of the old one in addition to its own, then the old one is deleted. O(token) is required, and
+        must be allowed to change and delete servers.
+      - The old record is the only offline record of the same O(name) whose agent was connected before. If there are
+        several, or if an agent of that name is connected, nothing is replaced, with a warning. Do not use this if two
+        hosts have the same short name.
     type: bool
     default: false
   clean_up:
     description:
-      - Whether O(token) is used to look for records that are left behind, and to delete them.
-      - With V(false), the token is not sent, wherever it came from; use this if it does not belong to O(url).
+      - Whether O(token) is used to search for records that are left behind, and to delete them. With V(false), the
+        token is not sent; use this if it does not belong to O(url).
     type: bool
     default: true
   version:
     description:
-      - With O(state=connected), the version of the agent to wait for, such as V(2.5.0). If left out, any version will
-        do.
-      - A workspace that states no version is taken at its word that the agent is connected.
+      - With O(state=connected), the version of the agent to wait for, such as V(2.5.0). By default, any version. It is
+        ignored if the workspace states no version.
     type: str
   pinned:
     description:
-      - With O(state=connected) and O(token), whether the agent is to stay on its version although nothing holds the
-        package. If the workspace upgrades agents to the latest version by itself, there is a warning, once in a run.
-      - Older workspaces do not say so, and not every token may read it. Then there is no warning.
+      - With O(state=connected) and O(token), whether to warn, once in a run, if the workspace upgrades agents to the
+        latest version by itself. Older workspaces do not say so.
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long O(state=connected) waits, as a number of seconds or a duration such as V(90s) or V(5m).
-      - In every state, this is also how long to wait if the request budget is used up.
+      - How long O(state=connected) waits, and how long every state waits if the request budget is used up. A number of
+        seconds or a duration such as V(90s) or V(5m).
     type: str
     default: 2m
   token:
     description:
-      - API token or service token. It is optional.
-      - With it, O(state=registered) deletes a record whose credentials were lost with the answer to the registration,
-        deletes those that O(machine) describes, and lists RV(orphans). O(state=unregistered) also deletes a record
-        whose O(key) is not valid or not known.
-      - It is looked up as described in the notes. If the task is delegated to the host, it is sent there.
+      - API token or service token. It is optional, and looked up as described in the notes.
+      - With it, O(state=registered) deletes records whose key was lost, and lists RV(orphans). O(state=unregistered)
+        also deletes a record whose O(key) is not valid or not known.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -136,18 +130,17 @@ attributes:
 notes:
   - Workspaces of 2024 have no registration by token. O(state=registered) fails there with a message that says so.
   - Set C(no_log) to V(true) on tasks that may register; otherwise RV(key) is shown wherever results are shown.
-  - If the answer to a registration is lost and O(token) is not given, the task fails and says what may be left behind.
-    With O(token), it looks for the record and deletes it before it registers again, at most twice. It recognizes the
-    record by the tag or, if the workspace lists no tags, by its name and age and by the fact that no agent has
-    connected with it. Do not register two servers with the same short name at the same time in such a workspace.
-    Records of earlier runs are only named there, in RV(orphans).
+  - If the answer to a registration is lost, the task fails and names what may be left behind. With O(token), it finds
+    and deletes the record, and registers again, at most twice.
+  - If the workspace lists no tags, a lost record is recognized by its name and age, and by the fact that no agent has
+    connected with it. Do not register two servers with the same short name at the same time there.
 seealso:
   - module: herdops.alpacon.alpacon_registration_info
   - module: herdops.alpacon.alpacon_registration_token
 """
 
 EXAMPLES = r"""
-- name: Register a host, from the controller
+- name: Register a host
   herdops.alpacon.alpacon_registration:
     url: https://my-workspace.us1.alpacon.io
     registration_token: "{{ vault_registration_token }}"
@@ -158,7 +151,7 @@ EXAMPLES = r"""
   register: registration
   no_log: true
 
-- name: Register a host that was installed anew, and replace its old record
+- name: Replace the old record of a reinstalled host
   herdops.alpacon.alpacon_registration:
     registration_token: "{{ vault_registration_token }}"
     name: "{{ inventory_hostname_short }}"
@@ -167,20 +160,20 @@ EXAMPLES = r"""
   register: registration
   no_log: true
 
-- name: Wait until its agent is connected
+- name: Wait until the agent is connected
   herdops.alpacon.alpacon_registration:
     state: connected
     id: "{{ alpamon_id }}"
     key: "{{ alpamon_key }}"
     wait_timeout: 3m
 
-- name: Take it out of the workspace
+- name: Delete the record of a host
   herdops.alpacon.alpacon_registration:
     state: unregistered
     id: "{{ alpamon_id }}"
     key: "{{ alpamon_key }}"
 
-- name: Take out what earlier registrations of it have left behind
+- name: Delete records left by failed registrations
   herdops.alpacon.alpacon_registration:
     state: unregistered
     name: "{{ inventory_hostname_short }}"
@@ -285,7 +278,7 @@ replaced:
       type: list
       elements: str
 msg:
-  description: What the task did.
+  description: Summary of the result.
   returned: always
   type: str
   sample: Registered as web-1a2b3c.

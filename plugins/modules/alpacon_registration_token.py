@@ -19,14 +19,12 @@ author:
 options:
   state:
     description:
-      - With V(present), there is a token of that name that is neither disabled nor expired. If there is none, one is
-        created, and those of that name that can no longer be used are deleted.
-      - With V(rotated), a new token is created, and then every other one of that name is deleted, so that there is one
-        at any time. This is always a change.
-      - With V(temporary), a new token is created for this run of Ansible, and O(name) is only the beginning of its
-        name, see RV(name). Those that other runs on this controller created so and left behind when they ended are
-        deleted. This is always a change, and the task cannot be delegated to another host.
-      - With V(absent), there is no token of that name.
+      - V(present) creates a token if there is none of that name that is neither disabled nor expired, and deletes those
+        of that name that can no longer be used.
+      - V(rotated) creates a token and then deletes every other one of that name. It is always a change.
+      - V(temporary) creates a token for this run of Ansible, whose name begins with O(name), see RV(name), and deletes
+        those of runs on this controller that have ended. It is always a change, and cannot be delegated.
+      - V(absent) deletes all tokens of that name.
     type: str
     default: present
     choices: [present, absent, rotated, temporary]
@@ -37,28 +35,26 @@ options:
     required: true
   groups:
     description:
-      - Names or UUIDs of the IAM groups that servers which register with the token are added to.
-      - If omitted, an existing token may have any groups, and a new one has none.
+      - Names or UUIDs of the IAM groups of servers that register with the token. If omitted, an existing token may have
+        any groups, and a new one has none.
       - The API cannot change a token. If the existing one has other groups, O(state=present) fails; use
         O(state=rotated).
     type: list
     elements: str
   expires_at:
     description:
-      - When the token expires, as ISO 8601 with a time zone. An existing token is compared with it in the same way as
-        with O(groups).
-      - A time in the past, by the clock of the workspace, is refused.
+      - When the token expires, as ISO 8601 with a time zone. An existing token is compared with it as with O(groups).
+        It cannot be combined with O(expires_in).
     type: str
   expires_in:
     description:
-      - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d), by the clock of the
-        workspace.
-      - An existing token is not compared with it. It cannot be combined with O(expires_at).
+      - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d). An existing token
+        is not compared with it.
     type: str
   description:
     description:
-      - What a new token is for. An existing token is not compared with it.
-      - If omitted, a new one is described as made by Ansible, with a mark by which the task knows it again.
+      - Purpose of a new token. By default, it says that Ansible made the token, with a mark by which the task
+        recognizes it.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -74,18 +70,17 @@ attributes:
       - O(state=rotated) and O(state=temporary) create a new token each time.
 notes:
   - Set C(no_log) to V(true) on tasks that may create a token; otherwise RV(key) is shown wherever results are shown.
-  - If the answer to the request that creates a token is lost, its key is lost for good. The module then looks for a
-    token with that name and these groups that was not there before, deletes it and creates another, once. It knows the
-    token by the mark in its description or, with O(state=temporary), by its name. If O(description) is given, or the
-    workspace does not list descriptions, the token may be another run's. The task then fails, names the token and
-    deletes nothing.
+  - If the answer to the request that creates a token is lost, its key is lost too. The module then finds the token by
+    the mark in its description or, with O(state=temporary), by its name, deletes it and creates another, once. If
+    O(description) is given, or the workspace does not list descriptions, the token may be another run's. The task then
+    fails, names the token and deletes nothing.
   - O(token) must belong to a superuser, or be a service token.
 seealso:
   - module: herdops.alpacon.alpacon_registration
 """
 
 EXAMPLES = r"""
-- name: Have a registration token for two hours
+- name: Create a token for two hours
   herdops.alpacon.alpacon_registration_token:
     name: rollout
     groups: [Operations]
@@ -93,7 +88,7 @@ EXAMPLES = r"""
   register: rollout_token
   no_log: true
 
-- name: Replace the one that the image builder uses
+- name: Rotate the token of the image builder
   herdops.alpacon.alpacon_registration_token:
     name: images
     groups: [Operations]
@@ -102,7 +97,7 @@ EXAMPLES = r"""
   register: image_token
   no_log: true
 
-- name: Have one for this run only
+- name: Create a token for this run
   herdops.alpacon.alpacon_registration_token:
     name: nightly
     expires_in: 1d
@@ -110,7 +105,7 @@ EXAMPLES = r"""
   register: nightly_token
   no_log: true
 
-- name: Delete it
+- name: Delete the token of this run
   herdops.alpacon.alpacon_registration_token:
     name: "{{ nightly_token.name }}"
     state: absent
@@ -153,7 +148,7 @@ deleted:
   elements: str
   sample: []
 msg:
-  description: What the task did.
+  description: Summary of the result.
   returned: always
   type: str
   sample: Created. This is the only time that its key is shown.
