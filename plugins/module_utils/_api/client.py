@@ -64,7 +64,6 @@ class RateLimitPause:
         self._lock = threading.Lock()
 
     def until(self) -> float:
-        """Return the end of the pause in monotonic seconds."""
         return self._until
 
     def hold(self, until: float) -> bool:
@@ -259,7 +258,6 @@ class Client:
         return True
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False) -> Iterator[Page]:
-        """Read a list page by page, see :func:`.lists.read_pages`."""
         return read_pages(self.get, path, params, whole)
 
     def rows(
@@ -410,7 +408,6 @@ class Client:
         raise ApiError(method, path, response.status, text=f"More than {_MAX_REDIRECTS} redirects.")
 
     def _follow_redirect(self, method: str, path: str, url: str, response: Any) -> str:
-        """Return the URL that a read is redirected to."""
         location = clean(response.headers.get("Location", ""))
         redact = self._session.redaction.text
         if method != "GET":
@@ -473,7 +470,6 @@ def _is_outage(error: AlpaconError) -> bool:
 
 
 def _get_pause(error: Exception, attempt: int) -> float:
-    """Return the seconds to wait before the next attempt."""
     if isinstance(error, ApiError) and error.retry_after is not None:
         return error.retry_after
     pause: float = _FIRST_PAUSE * 2 ** min(attempt - 1, _DOUBLINGS)

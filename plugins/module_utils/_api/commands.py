@@ -158,7 +158,6 @@ class Match:
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Match:
-        """Match the commands that are the same as one submitted with this body."""
         account = (body.get(name) or None for name in ("username", "groupname"))
         return cls(body["server"], body["line"], body["shell"], *account)
 

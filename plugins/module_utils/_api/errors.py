@@ -201,7 +201,7 @@ class AlpaconError(Exception):
 
 
 class UsageError(AlpaconError):
-    """Refuse a bad option before anything is written, with a remedy."""
+    """Report that an option is bad, before anything is written."""
 
     def __init__(self, option: str, problem: str, remedy: str = "") -> None:
         self.option = option
@@ -224,27 +224,27 @@ def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
 
 
 class RunIsOver(Exception):
-    """The run of a task has ended without it: nothing more may be written."""
+    """Report that the run of a task has ended without it: nothing more may be written."""
 
 
 class MissingLibrary(AlpaconError):
-    """A required Python library is not installed."""
+    """Report that a Python library is not installed."""
 
 
 class ConnectionFailed(AlpaconError):
-    """No connection was made, so nothing was sent."""
+    """Report that no connection was made, so nothing was sent."""
 
 
 class TimeHasPassed(AlpaconError):
-    """The scheduled time had passed before the submit, so nothing was sent."""
+    """Report that the scheduled time had passed before the submit, so nothing was sent."""
 
 
 class UntrustedCertificate(ConnectionFailed):
-    """The server's certificate or TLS is not trusted; a retry does not help."""
+    """Report that the certificate or TLS of the server is not trusted; a retry does not help."""
 
 
 class WorkspaceDown(ConnectionFailed):
-    """An outage has lasted too long, so nothing was sent.
+    """Report that an outage has lasted too long, so nothing was sent.
 
     Args:
         seconds: how long it has lasted.
@@ -257,7 +257,7 @@ class WorkspaceDown(ConnectionFailed):
 
 
 class LostResponse(AlpaconError):
-    """A request was sent and the workspace's response did not arrive: it may have taken effect.
+    """Report that a request was sent and its response did not arrive: it may have taken effect.
 
     Attributes:
         others: IDs of other commands that the response names.
@@ -269,7 +269,7 @@ class LostResponse(AlpaconError):
 
 
 class UnknownEndpoint(LostResponse):
-    """The workspace does not know an address, which says nothing of a record; a retry does not help."""
+    """Report that the workspace does not know an address, which says nothing of a record; a retry does not help."""
 
 
 #: For workspaces of 2024, which do not know the addresses of registration tokens.
@@ -280,11 +280,11 @@ NO_REGISTRATION = (
 
 
 class UnreadableRow(AlpaconError):
-    """A row is no record, or its ID is not a UUID."""
+    """Report that a row is no record, or that its ID is not a UUID."""
 
 
 class IncompleteList(AlpaconError):
-    """Rows of a list are missing after every reading.
+    """Report that rows of a list are missing after every reading.
 
     Args:
         came: how many different rows came.
@@ -307,7 +307,7 @@ class IncompleteList(AlpaconError):
 
 
 class ApiError(AlpaconError):
-    """A response states an error.
+    """Report an error that a response states.
 
     Args:
         code: the error code in lower case, empty if the body states none.
@@ -388,7 +388,7 @@ class ApiError(AlpaconError):
 
 
 class NotCancellable(ApiError):
-    """A cancel is refused while the command is held in some status: it may still run."""
+    """Report that a cancel is refused while the command is held in some status: it may still run."""
 
     def __init__(self, refused: ApiError, held: str) -> None:
         self.held = held

@@ -240,7 +240,6 @@ class _Reading:
         return {**self.query, "page": first // size + 1, "page_size": size}
 
     def _add_rows(self, rows: list[Any]) -> list[dict[str, Any]]:
-        """Return the rows that had not come before."""
         before, fresh = self.came, []
         for row in rows:
             identity = _get_id(row)
@@ -261,7 +260,6 @@ class _Reading:
         return fresh
 
     def _next_query(self, query: Mapping[str, Any], body: Any, length: int) -> dict[str, Any] | None:
-        """Return the query of the next page, or None at the end."""
         following = _parse_next(query, body)
         if following is None or self._stale >= _STALE_PAGES:
             return None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find the commands of submits whose answers were lost."""
+"""Find the commands of submits whose responses were lost, and ask who the requester of a command is."""
 
 from __future__ import annotations
 
@@ -20,31 +20,26 @@ from .lists import NEWEST_FIRST, PAGE_SIZE
 from .records import Command, is_same_time, is_uuid, last_moment, parse_commands, parse_time
 
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
-#: A Date header is cut to whole seconds, and the workspace may take so long between it and what it stores, in seconds.
+#: A Date is cut to whole seconds, and the workspace may store the command so much later, in seconds.
 _CLOCK_SLACK = 3.0
-#: What is older by no more than this is named: the Date of answers may be that of a proxy, whose clock is another.
+#: Commands that are older by no more than this are named: the Date may be that of a proxy with another clock.
 _NAMED_SLACK = timedelta(seconds=60)
 
 
 class LostSubmit(NamedTuple):
-    """A submit whose answer was lost.
-
-    Attributes:
-        body: what was submitted.
-        sent_at: local time of the submit, in seconds since the epoch.
-    """
+    """Describe a submit whose response was lost: its body, and its local time in seconds since the epoch."""
 
     body: Mapping[str, Any]
     sent_at: float
 
 
 class FoundSubmit(NamedTuple):
-    """What was found of a submit whose answer was lost.
+    """Hold the commands that may be that of a lost submit.
 
     Attributes:
-        command: its command, where that is certain.
-        candidates: the commands that can be it.
-        others: those that are too old for that by the workspace's clock, but not by much, or all where it is not known.
+        command: its command, if that is certain.
+        candidates: the commands that it can be.
+        others: commands that are a little too old for that by the workspace's clock, or all if the clock is not known.
     """
 
     command: Command | None
@@ -59,42 +54,41 @@ def find_submitted(
     whose: Callable[[], Requester] | None = None,
     knows_older: bool = False,
 ) -> list[FoundSubmit]:
-    """Look once for the commands of submits whose answers were lost, among the newest of their servers.
+    """Search once for the commands of lost submits, among the newest of their servers.
 
-    One is certain if exactly one can be it, by a clock that can be trusted, and it is this requester's.
+    A command is certain if it is the only candidate, by a clock that can be trusted, and is this requester's.
 
     Args:
-        known: ids that are known to be other commands.
-        whose: tells who the token is, asked only where something is found.
-        knows_older: whether all that were there before the submits are known, so that no clock is needed.
+        known: IDs of other commands.
+        whose: returns the requester, called only if something is found.
+        knows_older: whether all commands from before the submits are known, so that no clock is needed.
 
     Raises:
         AlpaconError: the commands could not be read.
     """
     servers = list(dict.fromkeys(submit.body["server"] for submit in lost))
-    commands = _newest(client, servers, min(submit.sent_at for submit in lost))
     newest: dict[str | None, list[Command]] = {}
-    for command in commands:
+    for command in _list_newest(client, servers, min(submit.sent_at for submit in lost)):
         if command.id not in known:
             newest.setdefault(command.server.id, []).append(command)
     whose = whose or partial(fetch_requester, client)
-    return [_judge(client, submit, newest.get(submit.body["server"], []), whose, knows_older) for submit in lost]
+    return [_find_command(client, submit, newest.get(submit.body["server"], []), whose, knows_older) for submit in lost]
 
 
-def _newest(client: Client, servers: Sequence[str], since: float) -> list[Command]:
-    """Return the late commands of these servers: one reading for all, unless one for each takes fewer requests.
+def _list_newest(client: Client, servers: Sequence[str], since: float) -> list[Command]:
+    """List the commands of these servers since a time: one reading for all, unless one for each takes fewer requests.
 
-    Of a server it is as many as a page holds where no clock tells how old they are.
+    If no clock tells their age, up to a page of each server.
     """
     query = {"ordering": NEWEST_FIRST, **({"server": servers[0]} if len(servers) == 1 else {})}
     commands: list[Command] = []
     for command in parse_commands(client.rows(COMMANDS_PATH, query, patient=False)):
-        # Asked after the first answer, which may tell the offset between both clocks.
+        # The first response may tell the offset between both clocks.
         if client.clock.is_known and command.added_at and command.added_at < _named_since(client, since):
             break
         if len(commands) >= PAGE_SIZE * len(servers):
             if len(servers) > 1:
-                return [command for server in servers for command in _newest(client, [server], since)]
+                return [command for server in servers for command in _list_newest(client, [server], since)]
             if not client.clock.is_known:
                 break
         commands.append(command)
@@ -105,7 +99,7 @@ def _named_since(client: Client, sent_at: float) -> datetime:
     return client.clock.datetime_at(sent_at) - _NAMED_SLACK
 
 
-def _judge(
+def _find_command(
     client: Client, submit: LostSubmit, newest: Sequence[Command], whose: Callable[[], Requester], knows_older: bool
 ) -> FoundSubmit:
     wanted = Match.from_body(submit.body)
@@ -115,15 +109,15 @@ def _judge(
         if wanted.matches(command)
         and not (client.clock.is_known and command.added_at and command.added_at < _named_since(client, submit.sent_at))
         and _has_same_time(command, submit.body)
-        and _is_for_the_same_time(client, command, submit.body)
+        and _will_run_as_submitted(client, command, submit.body)
     ]
     try:
         requester = whose() if found else Requester()
     except ApiError as error:
         if not error.stated:
             raise
-        return FoundSubmit(None, found, [])  # whose they are cannot be found out
-    found = [command for command in found if requester.made(command, submit.body)]
+        return FoundSubmit(None, found, [])  # their requester is unknown
+    found = [command for command in found if requester.can_have_made(command, submit.body)]
     candidates = [command for command in found if knows_older or _is_new_enough(client, command, submit.sent_at)]
     sound = len(candidates) == 1 and (knows_older or not _is_from_the_future(client, candidates[0]))
     others = [command for command in found if command not in candidates]
@@ -131,61 +125,50 @@ def _judge(
 
 
 def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
-    """Whether a command can have been added after a time, by a clock that can be trusted."""
+    """Return True if a command can have been added after a time, by a clock that can be trusted."""
     if not client.clock.is_known:
         return False
     return command.added_at is None or last_moment(command.added_at) >= client.clock.datetime_at(sent_at)
 
 
 def _is_from_the_future(client: Client, command: Command) -> bool:
-    """Whether a command is newer than the workspace's clock, as its answers state it, allows."""
+    """Return True if a command is newer than the workspace's clock allows."""
     now = client.clock.timestamp_at(time.time()) + _CLOCK_SLACK
     return command.added_at is not None and command.added_at.timestamp() > now
 
 
 @dataclass(frozen=True)
 class Requester:
-    """Whom the commands of a token are requested by: a user, or nobody, as for a service token.
+    """Identify the user by whom the commands of a token are requested; nobody for a service token.
 
     Attributes:
-        username: as which its commands run where they name no other.
+        username: the account of commands that name none.
     """
 
     id: str | None = None
     names: tuple[str, ...] = ()
     username: str | None = None
 
-    def made(self, command: Command, body: Mapping[str, Any]) -> bool:
-        """Whether a command can be the one that this requester submitted so, as far as its row says."""
+    def can_have_made(self, command: Command, body: Mapping[str, Any]) -> bool:
+        """Return True if this requester can have submitted a command so, as far as its row says."""
         if not command.states_requester:
             return True
         if self.id is None and command.requested_by is None:
             its_user = body.get("username") or self.username
             return not its_user or command.username in (None, "", its_user)
-        # Some workspaces number users in commands, and name them beside that.
+        # Some workspaces state a number of the user, and the name beside it.
         return command.requested_by == self.id or (
             not is_uuid(command.requested_by) and command.requested_by_name in self.names
         )
 
-    def has_made(self, command: Command, match: Match) -> bool:
-        """Whether a command is one of these, surely this requester's, and runs as the account that is asked for."""
-        account = match.username or self.username
-        its_account = command.username in (None, "", account)
-        return match.matches(command) and command.states_requester and its_account and self.made(command, match.body())
-
 
 def fetch_requester(client: Client) -> Requester:
-    """Ask the workspace who the token is.
-
-    Raises:
-        AlpaconError: it does not say.
-    """
-    who = _asked(client, WHOAMI)
+    who = _get_or_none(client, WHOAMI)
     if isinstance(who, Mapping) and who.get("principal_type") == "application":
         application = who.get("application")
         username = application.get("username") if isinstance(application, Mapping) else None
         return Requester(username=username if isinstance(username, str) else None)
-    user = _asked(client, MYSELF)
+    user = _get_or_none(client, MYSELF)
     if user is None:
         return Requester()
     if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
@@ -196,42 +179,49 @@ def fetch_requester(client: Client) -> Requester:
 
 
 class OwnCommands:
-    """The commands that a token has made; who that is, is asked where there is something to compare with."""
+    """Recognise the commands of a token; its requester is asked for at the first comparison."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def include(self, command: Command, match: Match) -> bool:
-        """Whether a command is one of these that is surely the token's own; none is where nobody says who it is."""
-        return self._requester is not None and self._requester.has_made(command, match)
+        """Return True if a command matches, is surely the token's own, and runs as the wanted account."""
+        requester = self.requester
+        return (
+            requester is not None
+            and command.states_requester
+            and match.matches(command)
+            and command.username in (None, "", match.username or requester.username)
+            and requester.can_have_made(command, match.body())
+        )
 
     @cached_property
-    def _requester(self) -> Requester | None:
+    def requester(self) -> Requester | None:
         try:
             return fetch_requester(self._client)
         except AlpaconError:
             return None
 
 
-def _asked(client: Client, path: str) -> Any:
+def _get_or_none(client: Client, path: str) -> Any:
     try:
         return client.get(path)
     except ApiError as error:
         if error.status != 404:
             raise
     except UnknownEndpoint:
-        pass  # a server that is older than this question
+        pass  # an older server
     return None
 
 
-def _is_for_the_same_time(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
-    """Whether a command is to run as a submit says, by its own record: rows leave out ``run_after``, or times."""
+def _will_run_as_submitted(client: Client, command: Command, body: Mapping[str, Any]) -> bool:
+    """Compare when a command runs by its detail: list rows leave out ``run_after``, or times."""
     whole = find_command(client, command.id)
     return whole is not None and _has_same_time(whole, body)
 
 
 def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
-    """Whether a command is to run when and after what a submit says, as far as its row does."""
+    """Return True if a command runs when, and after what, a submit states, as far as its row says."""
     after = set(body.get("run_after") or ())
     if command.run_after and set(command.run_after) != after:
         return False

@@ -185,7 +185,6 @@ def _describe_missing(command: Command, chunks: Mapping[int, str]) -> str:
 
 
 def _find_gaps(chunks: Iterable[int]) -> list[tuple[int, int]]:
-    """Return first and last of each range of missing numbers, from 0 on."""
     known = sorted(chunks)
     return [(before + 1, after - 1) for before, after in zip([-1, *known], known) if after > before + 1]
 

@@ -56,7 +56,6 @@ _LONGEST = 1e9
 
 
 def is_uuid(text: Any) -> bool:
-    """Return True for a UUID in any case, with or without dashes."""
     return isinstance(text, str) and bool(_UUID.fullmatch(text.strip()))
 
 
@@ -220,7 +219,6 @@ class Server:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Server:
-        """Parse a row of the servers list, a detail, or the summary inside another record."""
         return cls(
             id=parse_row_id(row),
             name=to_text(row.get("name")),

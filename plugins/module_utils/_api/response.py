@@ -250,7 +250,6 @@ class WorkspaceClock:
 
     @property
     def is_known(self) -> bool:
-        """Return True if responses state the time and do not contradict each other."""
         return self._offset.is_known
 
     @property

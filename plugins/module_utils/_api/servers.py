@@ -155,7 +155,6 @@ def _find_numbers(name: str) -> list[str]:
 
 
 def _list_similar_names(client: Client, name: str) -> list[str]:
-    """List the first names and, if there are more, some that begin like this one."""
     names: list[str] = []
     label = name.strip().partition(".")[0]
     try:

@@ -55,7 +55,7 @@ _CONNECTION = re.compile(r"^(?:<[^<>]*>|\w+\(host=[^()]*\)): ")
 
 
 class UnreadableBody(Exception):
-    """The body of a response cannot be read; the text is the end of a sentence that says why."""
+    """Report that the body of a response cannot be read; the text ends a sentence."""
 
 
 class Session:
@@ -186,7 +186,6 @@ class Session:
 
 
 def preload(ca_path: str | None) -> None:
-    """Load the CA certificates that sessions will most likely use, so that forked processes share them."""
     if HAS_REQUESTS:
         with contextlib.suppress(UsageError):
             _Adapter(_get_context(Settings("https://workspace.invalid", "", ca_path=ca_path)), 1).close()
@@ -304,7 +303,7 @@ def _timed(pool: Any) -> Any:
 
 
 class _NotConnected(Exception):
-    """No connection was made, so nothing was sent; the argument is the cause. Libraries do not wrap it."""
+    """Report that no connection was made, so nothing was sent; the argument is the cause. Libraries do not wrap it."""
 
 
 class _Connecting:

@@ -91,7 +91,6 @@ class Redaction:
 
 
 def _match_spellings(character: str) -> str:
-    """Return a pattern for one character of a credential."""
     if character.isalnum() or character in "-_":
         return re.escape(character)
     code, number = f"{ord(character):02x}", ord(character)

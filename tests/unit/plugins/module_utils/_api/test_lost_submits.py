@@ -62,7 +62,7 @@ def command(**fields: Any) -> Command:
     ],
 )
 def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its_own: bool) -> None:
-    assert requester.made(command(**fields), {"username": ""}) is is_its_own
+    assert requester.can_have_made(command(**fields), {"username": ""}) is is_its_own
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,10 @@ def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its
 def test_whose_a_command_surely_is(
     requester: Requester, fields: dict[str, Any], match: Match, is_surely_its_own: bool
 ) -> None:
-    assert requester.has_made(command(**fields), match) is is_surely_its_own
+    client: Any = None
+    own = OwnCommands(client)
+    own.requester = requester
+    assert own.include(command(**fields), match) is is_surely_its_own
 
 
 @pytest.mark.parametrize(("application", "username"), [({"username": "deploy"}, "deploy"), (None, None)])
