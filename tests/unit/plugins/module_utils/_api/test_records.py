@@ -17,6 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     Command,
     Server,
+    is_same_time,
     is_uuid,
     normalize_uuid,
     parse_commands,
@@ -342,3 +343,16 @@ def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
     assert (kept, kept.fields) == (server, {})
     assert "os_version" not in repr(server), "an error that shows it says no more than a user needs"
     assert (to_iso(kept.started_at), to_iso(kept.last_connectivity)) == tuple(times.values())
+
+
+@pytest.mark.parametrize(
+    ("stated", "wanted", "is_same"),
+    [
+        ("2026-11-27T13:33:32Z", "2026-11-27T13:33:32.4Z", True),
+        ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32Z", False),
+        ("2026-11-27T13:33:32.4Z", "2026-11-27T13:33:32.5Z", False),
+        ("2026-11-27T13:33:32Z", "", False),
+    ],
+)
+def test_a_row_may_state_the_time_that_is_wanted_without_its_fraction(stated: str, wanted: str, is_same: bool) -> None:
+    assert is_same_time(parse_time(stated), parse_time(wanted)) is is_same

@@ -2,15 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Settings of connections: what is warned about, and what nothing shows."""
+"""Test the settings of connections and the redaction of credentials."""
 
 from __future__ import annotations
+
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import REDACTED, Redaction, Settings
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
 
 
 @pytest.mark.parametrize(
@@ -32,3 +37,43 @@ def test_the_token_is_in_no_repr() -> None:
     settings = Settings("https://one.example", TOKEN)
     with Client(settings) as client:
         assert TOKEN not in repr(settings) + str(settings) + repr(client) + repr(vars(client))
+
+
+# Redaction
+
+#: Has every kind of character that a credential may have.
+ODD = "ab/cd+e=f<g>h&i'j.k%l_m-n"
+
+
+def of_token(token: str) -> Redaction:
+    return Redaction(f'token="{token}"')
+
+
+@pytest.mark.parametrize("token", [TOKEN, ODD])
+@pytest.mark.parametrize(
+    "write",
+    [
+        str,
+        lambda text: json.dumps(text)[1:-1],
+        html.escape,
+        lambda text: quote(text, safe=""),
+        lambda text: json.dumps(text.replace("/", "\\/"))[1:-1],
+        lambda text: "".join(char if char.isalnum() or char in "-_" else f"\\u{ord(char):04X}" for char in text),
+        lambda text: "".join(char if char.isalnum() or char in "-_" else f"&#{ord(char)};" for char in text),
+    ],
+)
+def test_however_it_is_written(token: str, write: Callable[[str], str]) -> None:
+    text = f'Authorization=token=\\"{write(token)}\\", and twice: {write(token)}'
+    for shown in (of_token(token).text(text), of_token(token).content(text.encode()).decode()):
+        assert shown == text.replace(write(token), REDACTED)
+
+
+def test_an_agent_has_a_key_and_its_id_is_no_secret() -> None:
+    said = Redaction(f'id="{SERVER}", key="abcdefgh"').text(f"{SERVER} has no key abcdefgh")
+    assert said == f"{SERVER} has no key {REDACTED}"
+
+
+@pytest.mark.parametrize("authorization", ["", 'token=""', 'token="abc"'])
+def test_what_is_no_secret_stays(authorization: str) -> None:
+    assert Redaction(authorization).text('token="" of abc') == 'token="" of abc'
+    assert of_token("abcd").text("abc abcd") == f"abc {REDACTED}"
