@@ -403,8 +403,8 @@ commands:
           not awaited.
         - V(stuck), V(error) and V(unknown) may have run. V(unknown) is a submit or a cancel whose response was lost, a
           command that cannot be read, or a O(script) or O(argv) that succeeded without its own report.
-        - V(sent) could not be cancelled, since it had been delivered. With O(state=scheduled), the workspace accepted it
-          after its time, so that it runs at once.
+        - V(sent) could not be cancelled, since it had been delivered. With O(state=scheduled), it was accepted too
+          late, so that it runs at once.
       type: str
     rc:
       description: Exit code; null if it did not run, may not have run or is not finished.
