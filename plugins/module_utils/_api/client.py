@@ -194,9 +194,7 @@ class Client:
     def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         """Read a path and return its decoded JSON.
 
-        Args:
-            patient: whether to retry passing errors, up to :data:`ATTEMPTS` times; the rate limit and an outage are
-                waited for in any case.
+        Without ``patient``, only the rate limit and an outage are waited for; other passing errors are not retried.
 
         Raises:
             ApiError: the response states an error.
@@ -227,12 +225,9 @@ class Client:
         return self._send_with_retries(method, path, None, body, _is_unaccepted, before)
 
     def delete(self, path: str) -> bool:
-        """Delete a record; return False if there was none.
+        """Delete a record; return False if there was none. Raises as :meth:`write`.
 
         A second DELETE does no harm, so it follows a lost response; if that is lost too, the record is looked up.
-
-        Raises:
-            ApiError, ConnectionFailed, LostResponse: as for :meth:`write`, except a 404.
         """
         lost = False
         try:
@@ -263,14 +258,7 @@ class Client:
     def rows(
         self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True
     ) -> Iterator[dict[str, Any]]:
-        """Yield the rows of all pages.
-
-        Args:
-            patient: as for :meth:`get`.
-
-        Raises:
-            IncompleteList: at the end, if rows are missing.
-        """
+        """Yield the rows of all pages; :class:`IncompleteList` at the end if rows are missing."""
         for page in read_pages(partial(self.get, patient=patient), path, params, whole=True):
             yield from page.rows
 
@@ -332,9 +320,7 @@ class Client:
     def _await_workspace(self, method: str) -> None:
         """Wait for the end of an outage, and probe the workspace when it is this thread's turn.
 
-        Raises:
-            ApiError, ConnectionFailed, LostResponse: the outage has lasted too long for a read.
-            WorkspaceDown: it has lasted too long for a write, which was not sent.
+        An outage that lasts too long raises its latest error for a read, and WorkspaceDown for a write.
         """
         while state := self._outage.read_state():
             now = time.monotonic()

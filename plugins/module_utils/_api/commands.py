@@ -212,7 +212,7 @@ def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> s
     command = None
     with contextlib.suppress(AlpaconError):
         command = find_command(client, command_id)
-    if command is not None and _will_not_run(command):
+    if command is not None and command.finished and command.ran is False:
         return GONE
     # A scheduled or queued command can be cancelled until it is delivered: such a row lags behind.
     if command is not None and command.pending and (command.status in _HELD or command.cancellable is False):
@@ -232,12 +232,8 @@ def _check_lost_cancel(client: Client, command_id: str) -> str:
         if command is None or command.status == "cancelled":
             return CANCELLED
         if not command.pending:
-            return GONE if _will_not_run(command) else SENT
+            return GONE if command.finished and command.ran is False else SENT
     raise LostResponse(f"{lost} and the command still waits. Run the task again.")
-
-
-def _will_not_run(command: Command) -> bool:
-    return command.finished and command.ran is False
 
 
 def supports_env(client: Client) -> bool | None:
@@ -263,9 +259,6 @@ def list_server_commands(
     Args:
         ordering: the order of reading; if rows tie in it over pages, one without ties replaces it.
         ends: returns True if nothing is wanted from this command on.
-
-    Raises:
-        IncompleteList: commands are missing.
     """
     commands = _walk_whole_list(client, server_ids, ordering, ends)
     if commands is not None:

@@ -188,11 +188,7 @@ def _escape(character: str) -> str:
 
 
 class AlpaconError(Exception):
-    """Fail a task; str() of it is meant for the user.
-
-    Attributes:
-        details: returned by the failed task beside C(msg).
-    """
+    """Fail a task with str() of it as the message, and ``details`` in its result."""
 
     details: Mapping[str, Any] = {}
 
@@ -244,12 +240,7 @@ class UntrustedCertificate(ConnectionFailed):
 
 
 class WorkspaceDown(ConnectionFailed):
-    """Report that an outage has lasted too long, so nothing was sent.
-
-    Args:
-        seconds: how long it has lasted.
-        cause: the latest error.
-    """
+    """Report that an outage has lasted for so many seconds, so nothing was sent."""
 
     def __init__(self, seconds: float, cause: AlpaconError) -> None:
         self.cause = cause
@@ -284,12 +275,7 @@ class UnreadableRow(AlpaconError):
 
 
 class IncompleteList(AlpaconError):
-    """Report that rows of a list are missing after every reading.
-
-    Args:
-        came: how many different rows came.
-        count: how many rows the list has by its own count.
-    """
+    """Report that only so many rows of a list came, in every reading; the list states another count."""
 
     def __init__(self, path: str, came: int, count: int | None) -> None:
         self.came = came

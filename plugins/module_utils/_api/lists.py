@@ -58,11 +58,8 @@ def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bo
     """Read a list page by page: page numbers, URLs, cursors or a bare list. No row comes twice.
 
     Args:
-        get: reads a path with query parameters and returns its JSON.
-        whole: whether all rows are needed, or all up to where the caller stops.
-
-    Raises:
-        IncompleteList: rows are missing or, in an order in which rows tie, may be.
+        whole: whether all rows are needed, or all up to where the caller stops; :class:`IncompleteList` if some are
+            missing or, in an order in which rows tie, may be.
     """
     known: set[Any] = set()
     for size in _SIZES:

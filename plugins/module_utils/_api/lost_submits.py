@@ -139,11 +139,7 @@ def _is_from_the_future(client: Client, command: Command) -> bool:
 
 @dataclass(frozen=True)
 class Requester:
-    """Identify the user by whom the commands of a token are requested; nobody for a service token.
-
-    Attributes:
-        username: the account of commands that name none.
-    """
+    """Identify the user who requests the commands of a token, nobody for a service token, and their default account."""
 
     id: str | None = None
     names: tuple[str, ...] = ()

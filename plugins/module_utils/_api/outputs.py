@@ -258,11 +258,7 @@ class _Copy:
 
 
 def _repair(parts: list[str], copy: str) -> int:
-    """Replace damage in a text from a copy, as far as both agree; return in how many places.
-
-    Args:
-        parts: text and damage in turn.
-    """
+    """Replace damage in a text from a copy, as far as both agree; parts are text and damage in turn."""
     place = repaired = 0
     for number in range(0, len(parts) - 1, 2):
         if not copy.startswith(parts[number], place):

@@ -33,19 +33,10 @@ _NO_NAMES = (
 def query_servers(
     client: Client, references: Sequence[str], whole_rows: bool = False
 ) -> tuple[dict[str, list[Server]], list[str]]:
-    """Find the servers of each name or normalized UUID, with as few requests as possible.
+    """Find all servers of each name or normalized UUID, and the names that were seen, with few requests.
 
     The first page of the list tells how long it is: the list is read on, or each server is queried if that takes fewer
-    requests.
-
-    Args:
-        whole_rows: whether servers include their rows, some kilobytes each.
-
-    Returns:
-        All servers of each reference, and the names that were seen.
-
-    Raises:
-        IncompleteList: servers are missing.
+    requests. Without ``whole_rows``, servers drop their rows, some kilobytes each.
     """
     found: dict[str, list[Server]] = {reference: [] for reference in references}
     if len(found) == 1:
@@ -88,11 +79,7 @@ def _query_each(client: Client, references: Iterable[str]) -> dict[str, list[Ser
 
 
 def _query(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
-    """Query the servers of one name or UUID.
-
-    Args:
-        patient: whether to read a list that ignores the name to its end, instead of returning None.
-    """
+    """Query one name or UUID; without patience, return None if the workspace ignores the name."""
     if is_uuid(reference):
         return _query_by_id(client, reference)
     found: list[Server] = []

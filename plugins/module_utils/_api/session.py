@@ -108,8 +108,7 @@ class Session:
         """Refuse a URL or a proxy that cannot be used.
 
         Returns:
-            Host and port of the proxy, empty if there is none, and its password: as in the address, as it is, and as
-            it is sent.
+            Host and port of the proxy, empty if there is none, and its password in all the forms that are sent.
         """
         try:
             requests.PreparedRequest().prepare_url(url, {})
@@ -146,9 +145,6 @@ class Session:
         """Send one request and return urllib3's response, whose body has to be read or closed.
 
         A session of requests would also follow redirects, keep cookies and read credentials from a netrc.
-
-        Args:
-            path: names the request in errors.
 
         Raises:
             ConnectionFailed: it was not sent.
@@ -236,11 +232,7 @@ def close_response(response: Any) -> None:
 
 
 def read_body(response: Any) -> bytes:
-    """Read and unpack the body of a response.
-
-    Raises:
-        UnreadableBody: it is missing, cut, too large or packed in another way.
-    """
+    """Read and unpack the body of a response; :class:`UnreadableBody` if that is impossible."""
     try:
         return unpack_body(response)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
