@@ -9,12 +9,12 @@ name: account
 short_description: Run tasks as another account, without sudo and without a password
 version_added: 1.0.0
 description:
-  - The agent on a server runs each command as the account that the command names. With this plugin, that is the user of
-    C(become_user), so that neither C(sudo) nor a password is needed.
-  - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over any other one, such as that of a task
-    that is delegated to the controller, the task fails, so set it for the hosts of the workspace and not for all.
-  - The workspace decides which accounts a token may use, and refuses the others. A task that becomes one of these, or
-    one that the server does not have, fails.
+  - The agent runs each command as the user that the command names. With this plugin, that is C(become_user), and
+    neither C(sudo) nor a password is needed.
+  - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over any other, such as that of a task that
+    is delegated to the controller, the task fails. Set it for the hosts of the workspace only.
+  - The workspace decides which accounts a token may use. A task that becomes another one, or one that the server does
+    not have, fails.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -36,8 +36,8 @@ options:
       - name: become_user
 notes:
   - C(become_flags), C(become_exe) and C(become_pass) have no meaning here.
-  - The group is that of O(herdops.alpacon.alpacon#connection:groupname), or else the one that the workspace has for the
-    account. If the server has no such group, or the account is not in it, name another one there.
+  - The group is O(herdops.alpacon.alpacon#connection:groupname), or else the one that the workspace has for the
+    account. If the server does not have it, or the account is not in it, set another one there.
 seealso:
   - plugin: herdops.alpacon.alpacon
     plugin_type: connection
@@ -77,18 +77,14 @@ from ansible.plugins.become import BecomeBase
 
 
 class BecomeModule(BecomeBase):
-    """Leaves commands as they are: the connection names the account beside them."""
+    """Leave commands unchanged: the connection sends the account beside them."""
 
     name = "herdops.alpacon.account"
-    #: Set by the one connection that does.
+    #: The connection of this collection sets this.
     connection_names_account = False
 
     def build_become_command(self, cmd: str, shell: object) -> str:
-        """The command as it is.
-
-        Raises:
-            AnsibleError: it goes over another connection, where it would run as whoever that connection logs in as.
-        """
+        """Return the command unchanged, and refuse other connections, which would run it as their own user."""
         if not self.connection_names_account:
             raise AnsibleError(
                 f"Become method {self.name} works with the connection herdops.alpacon.alpacon only, and this task goes"

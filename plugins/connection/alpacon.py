@@ -9,16 +9,15 @@ name: alpacon
 short_description: Run any module on servers of an Alpacon workspace, without SSH
 version_added: 1.0.0
 description:
-  - Runs tasks on a server through the API of the workspace. The agent on the server carries them out, so that the
-    server needs no SSH daemon, no inbound port and no key, and each task is a command in the record of the workspace.
-  - A task of most modules costs one submit for each host, and requests that look at how it went, which the workers of a
-    run share. A command is never submitted twice on its own.
-  - What is to run is in the variables of the command. The line names the module and has the SHA-256 of all that runs,
-    which the server compares before it runs anything.
+  - Runs tasks on a server through the API of the workspace and the agent on the server, which needs no SSH daemon, no
+    inbound port and no key. Each task is a command in the record of the workspace.
+  - A task of most modules costs one submit for each host, and polls that the workers of a run share. A command is never
+    submitted twice.
+  - The code that runs is in the variables of the command. Its line has the name of the module and the SHA-256 of the
+    code, which the server compares before it runs anything.
   - The option O(herdops.alpacon.alpacon#inventory:connection) of the inventory plugin gives this connection to the
     hosts of a workspace. For other hosts, set the variable C(ansible_connection) in the inventory, or the keyword
-    C(connection) of a play or a task, which counts where the inventory says nothing. A variable of a play would hold
-    for C(delegate_to=localhost) as well.
+    C(connection) of a play or a task. A variable of a play would also apply to C(delegate_to=localhost).
 author:
   - herdops.alpacon contributors (@herdops)
 extends_documentation_fragment:
@@ -26,22 +25,20 @@ extends_documentation_fragment:
   - herdops.alpacon.connection.plugins
 options:
   server:
-    description:
-      - UUID or name of the server.
-      - If C(alpacon_server_id) is not set, it is the server that has the name of the host.
+    description: UUID or name of the server. If C(alpacon_server_id) is not set, it is the name of the host.
     type: str
     vars:
       - name: inventory_hostname
       - name: alpacon_server_id
   connected:
     description:
-      - Whether the agent was connected when the inventory was read, which the inventory plugin sets.
-      - If it was not, the workspace is asked again before anything is submitted.
+      - State of the agent when the inventory was read, which the inventory plugin sets.
+      - If it was not connected, the workspace is queried again before anything is submitted.
     type: raw
     vars:
       - name: alpacon_is_connected
   workspace:
-    description: URL of the workspace that the host is a server of, which the inventory plugin sets.
+    description: URL of the workspace of the host, which the inventory plugin sets.
     type: str
     vars:
       - name: alpacon_workspace
@@ -56,16 +53,14 @@ options:
     vars:
       - name: alpacon_tokens
   facts:
-    description:
-      - The facts of the host, which Ansible sets.
-      - A task fails if one of them has the name of a setting, such as C(alpacon_url), since the host returned it.
+    description: The facts of the host. A task fails if one has the name of a setting, such as C(alpacon_url).
     type: raw
     vars:
       - name: ansible_facts
   remote_user:
     description:
       - The account that tasks run as, unless C(become) with P(herdops.alpacon.account#become) names another one.
-      - If omitted, it is the account that the workspace has for the token.
+      - If omitted, it is the account of the token.
     type: str
     ini:
       - section: defaults
@@ -87,7 +82,7 @@ options:
   purpose:
     description:
       - Why the commands are run, for those who review them.
-      - If omitted, it names the task, the play and the user who plays it.
+      - If omitted, it names the task, the play and the user.
     type: str
     vars:
       - name: alpacon_purpose
@@ -102,7 +97,7 @@ options:
     vars:
       - name: ansible_play_name
   awx_user:
-    description: The user who launched the job, which AWX and automation controller set.
+    description: The user who launched the job in AWX or automation controller.
     type: str
     vars:
       - name: awx_user_name
@@ -110,23 +105,22 @@ options:
   wait_timeout:
     description:
       - How long to wait for each command, as a number of seconds or a duration such as V(10m) or V(1h30m).
-      - A command that has not been delivered by then is cancelled.
-      - The default is a little longer than what agents let a command take.
+      - A command that is not delivered by then is cancelled. The default is a little longer than the limit of agents.
     type: str
     default: 31m
     vars:
       - name: alpacon_wait_timeout
   wait_for_approval:
     description:
-      - Whether to go on waiting for a command that the workspace holds until somebody approves it.
-      - Otherwise the command is withdrawn, and the host is unreachable.
+      - Whether to wait for the approval of a command that the workspace holds.
+      - Otherwise the command is cancelled, and the host is unreachable.
     type: bool
     default: false
     vars:
       - name: alpacon_wait_for_approval
   pipelining:
     description:
-      - Whether modules are passed to Python on the server instead of being written to files there first.
+      - Whether to pass modules to Python on the server instead of writing them to files first.
       - Without it, a task takes several submits.
     type: bool
     default: true
@@ -135,24 +129,23 @@ options:
       - name: ansible_alpacon_pipelining
   module_cache:
     description:
-      - Whether the host keeps the code that modules have in common, so that it is sent once in a run of Ansible.
-      - It is kept in C(~/.cache/alpacon/modules), which only the account itself may read, and is compared with its
-        digest before it is used. Arguments of tasks are never kept.
+      - Whether the host caches the code that modules share in C(~/.cache/alpacon/modules), so that a run sends it once.
+      - Only the account may read it, and its digest is compared before it is used. Arguments of tasks are never cached.
     type: bool
     default: true
     vars:
       - name: alpacon_module_cache
 notes:
-  - There is no terminal. A task whose become method is given a password is refused before anything is submitted; use
+  - There is no terminal. A task whose become method needs a password is refused before anything is submitted. Use
     P(herdops.alpacon.account#become), which needs none.
-  - A host is unreachable if its agent is offline, if the workspace refuses the command, or if nobody can say what came
-    of it. The message says whether it may have run. If the reason is the account that a task
-    becomes with P(herdops.alpacon.account#become), that task fails instead.
-  - Agents end each command after 30 minutes. Run what takes longer with C(async).
-  - Windows servers and workspaces that take no variables for a command, such as those of 2024, are not supported.
+  - A host is unreachable if its agent is offline, if the workspace refuses the command, or if its result is unknown.
+    The message says whether it may have run. If the workspace refuses the account that a task becomes with
+    P(herdops.alpacon.account#become), that task fails instead.
+  - Agents end each command after 30 minutes. Run longer tasks with C(async).
+  - Windows servers, and workspaces without variables for commands, such as those of 2024, are not supported.
     M(ansible.posix.synchronize) does not work, since rsync needs SSH or a daemon of its own.
-  - The access list of the token has to allow C(/bin/sh -c $RUN *), which amounts to anything as that account.
-  - The signature of a command in the workspace covers its line, and with that the SHA-256, but not its variables.
+  - The access list of the token has to allow C(/bin/sh -c $RUN *), which allows any code as that account.
+  - The signature of a command in the workspace covers its line with the SHA-256, but not its variables.
 seealso:
   - plugin: herdops.alpacon.account
     plugin_type: become
@@ -265,7 +258,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import T
 
 T = TypeVar("T")
 
-#: The method that does nothing to a command, since the workspace has it run as the other account.
+#: Become method whose account is the username of the command.
 ACCOUNT = "herdops.alpacon.account"
 
 _NOT_SHOWN = "not shown, since the task has no_log"
@@ -275,39 +268,33 @@ display = Display()
 
 
 class Connection(ConnectionBase):
-    """Tasks through the workspace."""
+    """Run tasks through the workspace."""
 
     transport = "herdops.alpacon.alpacon"
     has_pipelining = True
     has_tty = False
 
-    # ansible-core hands a connection only the variables that its options name, so server, url, token and the like are
-    # options, although _host and _access read the variables themselves.
+    # ansible-core hands over only variables that options name. So server, url, token and the like are options, although
+    # _host and _target read the variables themselves.
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
-        """Take the options, and the task and the variables that they come from."""
-        # Items of a loop share a connection, and may name another account each.
+        # Items of a loop share a connection, and each may name another account.
         self.close()
         super().set_options(task_keys=task_keys, var_options=var_options, direct=direct)
         self._task_keys: Mapping[str, Any] = task_keys or {}
         self._variables: Mapping[str, Any] = var_options or {}
 
     def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
-        # Only the names of facts matter here, and templating their values takes milliseconds.
+        # Only the names of facts are needed, and templating their values takes milliseconds.
         names = dict.fromkeys(variables.get("ansible_facts") or ())
         return super()._resolve_option_variables({**variables, "ansible_facts": names}, templar)
 
     def set_become_plugin(self, plugin: Any) -> None:
-        """Take what tasks become others by; ``account`` has this connection name the other."""
         super().set_become_plugin(plugin)
         if plugin and plugin.name == ACCOUNT:
             plugin.connection_names_account = True
 
     def _connect(self) -> Connection:
-        """Refuse what no host can do; the host itself is looked for when something is to be done there.
-
-        Raises:
-            AnsibleError: the shell is not one of POSIX, or becoming the other account takes a password.
-        """
+        """Refuse shells other than POSIX and passwords; the server is found when a task needs it."""
         if getattr(self._shell, "_IS_WINDOWS", False):
             raise AnsibleError(
                 "Windows servers are not supported by this connection, since it needs a POSIX shell."
@@ -323,31 +310,30 @@ class Connection(ConnectionBase):
 
     @property
     def _gives_password(self) -> bool:
-        """Return True if the task has a password for its become method, and ansible-core will use that method."""
+        """Return True if ansible-core would give a password to the become method."""
         if not self.become or self.become.name == ACCOUNT or not self.become.get_option("become_pass"):
             return False
         return bool(C.BECOME_ALLOW_SAME_USER) or self._become_user != self._username()  # type: ignore[attr-defined]
 
     @cached_property
     def _host(self) -> HostConnection:
-        """The way to the host, which is looked for when something is to be done there."""
         found = TaskSettings({})
         try:
             found = find_settings({}, self._variables, os.environ, folder=run_folder())
             settings = parse_settings(found.options, lambda text: display.warning(clean_line(text)))
-            access = self._access()
+            target = self._target()
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
-        display.vvv(f"SERVER {access.server} AS {access.username or 'the account of the token'}", host=self._host_name)
+        display.vvv(f"SERVER {target.server} AS {target.username or 'the account of the token'}", host=self._host_name)
         return HostConnection(
-            ServerRunner(access, settings, self._run()),
-            self._action(),
-            self._keeper() if self.get_option("module_cache") else None,
-            self._parent(),
+            ServerRunner(target, settings, self._get_run()),
+            self._get_action(),
+            self._get_cache_owner(),
+            self._get_temporary_folder(),
         )
 
-    def _action(self) -> str:
-        """The full name of the task's action, however short the task has it: those who review search for one."""
+    def _get_action(self) -> str:
+        """Return the full name of the task's action, which reviewers search for."""
         name = str(self._task_keys.get("action") or "connection")
         for loader in (module_loader, action_loader):
             found = loader.find_plugin_with_context(name, collection_list=self._task_keys.get("collections"))
@@ -355,8 +341,13 @@ class Connection(ConnectionBase):
                 return str(found.resolved_fqcn)
         return name
 
-    def _parent(self) -> str | None:
-        """Where ansible-core has it for other accounts: daemons have homes that they cannot write to."""
+    def _get_cache_owner(self) -> str | None:
+        if not self.get_option("module_cache"):
+            return None
+        return f"{self.become.name} {self._become_user}" if self.become else ""
+
+    def _get_temporary_folder(self) -> str | None:
+        """Return the folder of ansible-core for other accounts, since homes of daemons are not writable."""
         at_home = (None, *self._shell.get_option("admin_users"), super().get_option("remote_user"))
         if self._account in at_home:
             return None
@@ -365,25 +356,22 @@ class Connection(ConnectionBase):
 
     @property
     def _account(self) -> str | None:
-        """The account that a task becomes because its commands name it; None where it becomes none so."""
+        """Return the account of a task that uses the become method ``account``."""
         return self._become_user if self.become and self.become.name == ACCOUNT else None
 
     @property
     def _become_user(self) -> str | None:
-        """The account that a task becomes, by whatever method; None where it becomes none."""
+        """Return the account of a task with any become method."""
         return (self.become.get_option("become_user") or "root") if self.become else None
 
-    def _keeper(self) -> str:
-        return f"{self.become.name} {self._become_user}" if self.become else ""
-
-    def _access(self) -> RunTarget:
-        given = {name: self.get_option(name) for name in ("groupname", "work_session", "wait_timeout")}
+    def _target(self) -> RunTarget:
+        work_session, groupname = self.get_option("work_session"), self.get_option("groupname")
         extra = {
-            "work_session": values.parse_uuid("work_session", given["work_session"]) if given["work_session"] else None,
-            "purpose": values.check_purpose("purpose", self.get_option("purpose") or self._own_purpose()),
+            "work_session": values.parse_uuid("work_session", work_session) if work_session else None,
+            "purpose": values.check_purpose("purpose", self.get_option("purpose") or self._get_default_purpose()),
         }
         limits = Limits(
-            wait_timeout=values.parse_timeout("wait_timeout", given["wait_timeout"]),
+            wait_timeout=values.parse_timeout("wait_timeout", self.get_option("wait_timeout")),
             wait_for_approval=self.get_option("wait_for_approval"),
             cancel_on_timeout=True,
             offline="fail",
@@ -393,123 +381,120 @@ class Connection(ConnectionBase):
             server=str(self._variables.get("alpacon_server_id") or self._host_name),
             connected=self.get_option("connected"),
             username=self._username(),
-            groupname=given["groupname"],
+            groupname=groupname,
             extra={name: value for name, value in extra.items() if value},
             limits=limits,
         )
 
     @property
     def _host_name(self) -> str:
-        """The name of the host; the variable is that of the task's own host where another one is delegated to."""
+        """Return the name of the host; with C(delegate_to), the variable is that of the host of the task."""
         own = self._task_keys.get("delegate_to") or self._variables.get("inventory_hostname")
         return str(own or self._play_context.remote_addr)
 
     def get_option(self, option: str, hostvars: dict[str, Any] | None = None) -> Any:
-        """Give an option; the account that ansible-core asks for is the one that commands really run as."""
+        """Return an option; C(remote_user) is the account that commands really run as."""
         account = self._account if option == "remote_user" else None
         return account or super().get_option(option, hostvars)
 
     def _username(self) -> str | None:
         return self.get_option("remote_user") or self._play_context.remote_user or None
 
-    def _own_purpose(self) -> str:
+    def _get_default_purpose(self) -> str:
         user = self.get_option("awx_user") or _login()
         task = self._task_keys.get("name") or self._task_keys.get("action") or "connection"
         play = self.get_option("play")
         return f"Ansible task {task!s:.200}{f' of play {play!s:.200}' if play else ''}, played by {user}"
 
     @property
-    def _is_silent(self) -> bool:
-        """Whether no message may show what the task gives to the host, or what comes back."""
+    def _no_log(self) -> bool:
+        """Return True if no message may show what the task sends to the host or gets back."""
         return bool(self._task_keys.get("no_log"))
 
-    def _tell(self, what: str, about: str) -> None:
-        display.vvv(f"{what} {f'({_NOT_SHOWN})' if self._is_silent else about}", host=self._host_name)
+    def _log_step(self, what: str, about: str) -> None:
+        display.vvv(f"{what} {f'({_NOT_SHOWN})' if self._no_log else about}", host=self._host_name)
 
-    def _run(self) -> Run:
-        """The run, in which as many hosts may be looked for at once as it has workers."""
+    def _get_run(self) -> Run:
+        # Each worker may resolve a host at the same time.
         hosts = int(context.CLIARGS.get("forks") or 1)
-        return replace(current_run(), hosts=hosts, no_log=self._is_silent)
+        return replace(current_run(), hosts=hosts, no_log=self._no_log)
 
-    def _guarded(self, act: Callable[[], T]) -> T:
-        """Do something on the host; what keeps it from being done makes the host unreachable."""
+    def _convert_errors(self, act: Callable[[], T]) -> T:
+        """Do something on the host; most errors make it unreachable."""
         try:
             return act()
         except HostStepFailed as error:
-            said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._is_silent else str(error)
+            said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._no_log else str(error)
             raise AnsibleError(said) from None
         except (RequestTooLarge, TooLarge) as error:
-            # Another task may well be small enough for this host.
+            # Another task may be small enough.
             raise AnsibleError(str(error)) from None
         except AlpaconError as error:
             if isinstance(error, AccountRefused) and self._account:
-                # The account is that of the task: other tasks may well run on this host.
+                # Other tasks may run on this host, with other accounts.
                 raise AnsibleError(str(error)) from None
             hint = f" {_DELEGATED}" if self._host_name in C.LOCALHOST else ""
             raise AnsibleConnectionFailure(f"{error}{hint}") from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        """Run a command."""
         self._connect()
-        self._tell("EXEC", cmd)
-        answer = self._guarded(lambda: self._host.run_command(cmd, in_data or b""))
+        self._log_step("EXEC", cmd)
+        answer = self._convert_errors(lambda: self._host.run_command(cmd, in_data or b""))
         self._check_become(cmd, answer)
         return answer.rc, answer.stdout, answer.stderr
 
     def _check_become(self, command: str, answer: RunResult) -> None:
-        """Say why a task could not become another account, of which ansible-core sees only that no module answers."""
+        """Say why a task could not become another account; ansible-core sees only that no module answers."""
         if not self.become or not answer.rc:
             return
-        # What is run as the other account says this first.
+        # The shell of the other account prints this first.
         mark = self.become.success
         if mark and mark in command and mark.encode() not in answer.stdout:
             stderr = clean(answer.stderr.decode("utf-8", "replace")).strip() or f"it ended with rc {answer.rc}"
             raise AnsibleError(
                 f"The task could not become {self._become_user} by {self.become.name}:"
-                f" {_NOT_SHOWN if self._is_silent else stderr}. Use become_method: {ACCOUNT}, which needs neither a"
+                f" {_NOT_SHOWN if self._no_log else stderr}. Use become_method: {ACCOUNT}, which needs neither a"
                 " program nor a password."
             )
 
     def put_file(self, in_path: str, out_path: str) -> None:
-        """Write a file of the controller to the host."""
         self._connect()
-        self._tell("PUT", f"{in_path} TO {out_path}")
+        self._log_step("PUT", f"{in_path} TO {out_path}")
         file = Path(os.fsdecode(in_path))
         if not file.exists():
             raise AnsibleFileNotFound(f"file or module does not exist: {file}")
-        self._guarded(lambda: self._host.put(file.read_bytes(), os.fsdecode(out_path)))
+        self._convert_errors(lambda: self._host.put(file.read_bytes(), os.fsdecode(out_path)))
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
-        """Read a file of the host into one of the controller."""
         self._connect()
-        self._tell("FETCH", f"{in_path} TO {out_path}")
-        self._guarded(lambda: self._host.fetch(os.fsdecode(in_path), Path(os.fsdecode(out_path))))
+        self._log_step("FETCH", f"{in_path} TO {out_path}")
+        self._convert_errors(lambda: self._host.fetch(os.fsdecode(in_path), Path(os.fsdecode(out_path))))
 
     def reset(self) -> None:
-        """Forget which server the host is, whichever connection has found it."""
-        # Before ansible-core 2.19, this alone gets variables as they are written.
+        """Query the server again before the next task, in every process."""
+        # Before ansible-core 2.19, variables are not templated here.
         templar = Templar(loader=DataLoader(), variables=dict(self._variables))
         names = C.config.get_plugin_vars("connection", self._load_name)
-        with _warned():
+        with _errors_as_warnings():
             known = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
             self.set_options(task_keys=self._task_keys, var_options={**self._variables, **known})
-            self._leave(self._host, forget=True)
+            self._close_host(self._host, forget=True)
 
     def close(self) -> None:
-        """Do what is still held back, and end."""
-        with _warned():
-            self._leave(self.__dict__.get("_host"))
+        """Run the deferred steps and close."""
+        with _errors_as_warnings():
+            self._close_host(self.__dict__.get("_host"))
 
-    def _leave(self, host: HostConnection | None, forget: bool = False) -> None:
+    def _close_host(self, host: HostConnection | None, forget: bool = False) -> None:
         self.__dict__.pop("_host", None)
         self._connected = False
         if host:
-            self._guarded(lambda: host.close(forget))
+            self._convert_errors(lambda: host.close(forget))
 
 
 @contextlib.contextmanager
-def _warned() -> Iterator[None]:
-    """Warn of what goes wrong: whoever closes or resets a connection takes no notice of errors, or ends the run."""
+def _errors_as_warnings() -> Iterator[None]:
+    """Display errors as warnings: ansible-core ignores those of close, and those of reset end the run."""
     try:
         yield
     except AnsibleError as error:

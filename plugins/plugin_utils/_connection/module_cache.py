@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send a host the parts of a module once: later ones name what is in a folder of the account there.
+"""Send the parts of a module to a host once; later modules name the parts that the account has cached there.
 
-ansible-core packs a module with all of its utilities into an archive, the same ones for nearly every module. Only code
-is kept on the host; the arguments of a task stand beside the archive. What is kept is named by its SHA-256, and the
-host compares that, and the one of the whole module, before it runs anything. Where something is missing it says so,
-runs nothing, and gets all of it.
+ansible-core packs a module with its utilities into an archive, mostly the same ones. Only code is cached on the host,
+never the arguments of a task, which are beside the archive. Parts are named by their SHA-256. The host compares that,
+and the one of the whole module, before it runs anything. If a part is missing, it runs nothing and gets all of them.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from dataclasses import dataclass
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RunResult
 
-#: What is shorter costs less to send than to name, in bytes.
-_SHORTEST = 400
-#: Where the wrapper of ansible-core has it; arguments have their quotes escaped, so that none can look like that.
+#: Shorter parts cost less to send than to name, in bytes.
+_MIN_PART = 400
+#: Archive in the wrapper of ansible-core. Arguments cannot match, since their quotes are escaped.
 _ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={0,2}(?=')")
 _MISSING = "alpacon: what is kept for this module is not complete"
 _MISSING_RC = 125
 
-# Runs on every Python that modules run on, in the home of the account, from which nothing must be imported. An item of
-# the list is the digest of what is kept, or a number of bytes that come along, negative where they are to be kept.
+# Runs on every Python that modules run on, in the home of the account, from which nothing must be imported. A part is
+# the digest of a cached part, or a number of bytes that are sent along, negative if they are to be cached.
 _CODE = r"""
 import sys
 sys.path = [place for place in sys.path if place not in ("", ".")]
@@ -102,13 +101,11 @@ exec(compile(found(), "<stdin>", "exec"), {"__name__": "__main__", "__builtins__
 
 @dataclass(frozen=True)
 class ReducedModule:
-    """A module without the parts that a host keeps.
+    """Program that assembles a module from sent and cached parts, and then runs it.
 
     Attributes:
-        program: what is fed to Python instead.
-        digest: of the module.
-        parts: digests of what the host keeps when it has run.
-        relies_on_host: whether the host has to have kept something.
+        digest: Of the module.
+        parts: Digests of the parts that are cached after the run.
     """
 
     program: bytes
@@ -117,28 +114,24 @@ class ReducedModule:
     relies_on_host: bool
 
     def is_missed(self, answer: RunResult) -> bool:
-        """Whether the host had not kept what it should have, and has run nothing."""
-        # With become, a line stands before it that says that the other account was reached.
+        """Return True if a cached part was missing, so that nothing ran."""
+        # With become, ansible-core's success mark is on a line before it.
         last = answer.stdout.rpartition(b"\n")[2]
         return self.relies_on_host and answer.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
-def reduce_module(fed: bytes, known: Collection[str]) -> ReducedModule | None:
-    """A module without what the host is known to keep; None where what is fed is no such module.
-
-    Args:
-        known: digests of what the host keeps.
-    """
-    archive = _ARCHIVE.search(fed)
-    content = _decoded(archive[0]) if archive else None
+def reduce_module(module: bytes, known: Collection[str]) -> ReducedModule | None:
+    """Leave out the cached parts of a module, given by their digests; return None if it has no archive."""
+    archive = _ARCHIVE.search(module)
+    content = _decode_archive(archive[0]) if archive else None
     if archive is None or content is None:
         return None
-    head, tail = fed[: archive.start()], fed[archive.end() :]
+    head, tail = module[: archive.start()], module[archive.end() :]
     items: list[int | str] = [len(head)]
     sent, parts = [head], set()
-    for part in _parts(content):
+    for part in _split_archive(content):
         name = hashlib.sha256(part).hexdigest()
-        if len(part) < _SHORTEST:
+        if len(part) < _MIN_PART:
             items.append(len(part))
             sent.append(part)
             continue
@@ -147,7 +140,7 @@ def reduce_module(fed: bytes, known: Collection[str]) -> ReducedModule | None:
         sent += [] if name in known else [part]
     items.append(len(tail))
     sent.append(tail)
-    digest = hashlib.sha256(fed).hexdigest()
+    digest = hashlib.sha256(module).hexdigest()
     about = json.dumps({"digest": digest, "ends": [len(head), len(tail)], "parts": items}, separators=(",", ":"))
     relies_on_host = any(isinstance(item, str) for item in items)
     return ReducedModule(_program(about, b"".join(sent)), digest, frozenset(parts), relies_on_host)
@@ -159,8 +152,8 @@ def _program(about: str, sent: bytes) -> bytes:
     return code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC)).encode()
 
 
-def _decoded(text: bytes) -> bytes | None:
-    """The archive that stands in Base64, if it is one, and would be written in just this way again."""
+def _decode_archive(text: bytes) -> bytes | None:
+    """Decode an archive in Base64 if encoding it again gives the same text."""
     try:
         content = base64.b64decode(text, validate=True)
         zipfile.ZipFile(io.BytesIO(content)).close()
@@ -169,8 +162,8 @@ def _decoded(text: bytes) -> bytes | None:
     return content if base64.b64encode(content) == text else None
 
 
-def _parts(archive: bytes) -> Iterator[bytes]:
-    """An archive in pieces: each member apart from its header, which has the time at which it was packed."""
+def _split_archive(archive: bytes) -> Iterator[bytes]:
+    """Yield the content of each member apart from its header, which has the time of packing."""
     end = 0
     with zipfile.ZipFile(io.BytesIO(archive)) as members:
         for member in sorted(members.infolist(), key=lambda member: member.header_offset):

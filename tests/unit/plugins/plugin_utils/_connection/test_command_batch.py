@@ -41,29 +41,29 @@ def tail(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def prelude(shell: Any, tail: str) -> CommandBatch:
-    """One that a folder was asked of."""
-    prelude = CommandBatch()
+def batch(shell: Any, tail: str) -> CommandBatch:
+    """Return a batch with the step that makes a temporary folder."""
+    batch = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1.5-2-3", tmpdir="/home/me/.ansible/tmp", mode=0o700)
-    assert prelude.defer(given(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
-    return prelude
+    assert batch.defer(given(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
+    return batch
 
 
-def test_folder_file_and_permissions_wait_for_what_needs_them(prelude: CommandBatch, shell: Any, tail: str) -> None:
-    prelude.put(b"content", f"{FOLDER}/source")
-    assert prelude.defer(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
-    assert len(prelude.steps) == 3
-    assert [file.content for file in prelude.files] == [b"content"]
+def test_folder_file_and_permissions_wait_for_what_needs_them(batch: CommandBatch, shell: Any, tail: str) -> None:
+    batch.put(b"content", f"{FOLDER}/source")
+    assert batch.defer(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
+    assert len(batch.steps) == 3
+    assert [file.content for file in batch.files] == [b"content"]
 
 
-def test_permissions_elsewhere_do_not_wait(prelude: CommandBatch, shell: Any, tail: str) -> None:
+def test_permissions_elsewhere_do_not_wait(batch: CommandBatch, shell: Any, tail: str) -> None:
     for path in ("/etc/passwd", f"{FOLDER}/../x", f"{FOLDER}-other/x"):
-        assert prelude.defer(given(shell.chmod([path], "u+x"), tail)) is None
+        assert batch.defer(given(shell.chmod([path], "u+x"), tail)) is None
 
 
-def test_a_folder_that_was_never_made_needs_no_removal(prelude: CommandBatch, shell: Any, tail: str) -> None:
-    assert prelude.defer(given(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
-    assert prelude.steps == []
+def test_a_folder_that_was_never_made_needs_no_removal(batch: CommandBatch, shell: Any, tail: str) -> None:
+    assert batch.defer(given(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
+    assert batch.steps == []
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_homes_are_told_by_one_command(shell: Any, tail: str) -> None:
     assert not is_home_query("echo 'open")
 
 
-def test_what_was_held_back_is_done_first_and_what_fails_stops_all(tmp_path: Any, shell: Any) -> None:
-    prelude = CommandBatch()
+def test_deferred_steps_run_first_and_a_failed_one_stops_all(tmp_path: Any, shell: Any) -> None:
+    batch = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
-    assert prelude.defer(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
-    prelude.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
-    body = shell_body(f"cat {tmp_path}/ansible-tmp-1/source", prelude.steps)
-    frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in prelude.files]))
+    assert batch.defer(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
+    batch.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
+    body = shell_body(f"cat {tmp_path}/ansible-tmp-1/source", batch.steps)
+    frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
-    again = run_and_read_frame(pack("module:x", body, b"", [file.content for file in prelude.files]))
+    again = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))
     assert (again.stdout, again.rc, again.mark) == (b"", 1, "undone")
     assert b"exist" in again.stderr
