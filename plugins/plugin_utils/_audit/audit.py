@@ -25,9 +25,9 @@ from .checks import Check
 from .collection import AuditedHost, WorkspaceCollector, collect_responses
 from .hosts import Host
 from .options import AuditOptions
+from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
 from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
-from .report.trend import SCHEMA
 from .responses import Response, get_rule_results, missing_response
 from .results import (
     FAILED,

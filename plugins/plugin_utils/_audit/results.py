@@ -21,9 +21,8 @@ SEVERITIES = ("info", "low", "medium", "high", "critical")
 WEIGHTS = {"info": 0, "low": 1, "medium": 3, "high": 6, "critical": 10}
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
-#: Limits of the output of a scanner, in characters, and of its results.
+#: Limits of the output of a scanner in characters, of its results, and of their texts in characters and references.
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
-#: Limits of the texts of a result, in characters, and of its references.
 MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
 #: The name of the result that says that others are missing.
 MISSING = "missing-results"
@@ -46,13 +45,12 @@ def decide_verdict(report: Mapping[str, Any]) -> str:
 
 
 def is_failing(result: Mapping[str, Any], fail_on: str | None) -> bool:
-    """Return True if a result fails the audit."""
-    is_failed = result["outcome"] == FAILED and fail_on is not None
-    return is_failed and SEVERITIES.index(result["severity"]) >= SEVERITIES.index(fail_on or "")
+    if result["outcome"] != FAILED or fail_on is None:
+        return False
+    return SEVERITIES.index(result["severity"]) >= SEVERITIES.index(fail_on)
 
 
 def list_failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the results that fail the audit."""
     return [result for result in report["results"] if is_failing(result, report["fail_on"])]
 
 
@@ -62,22 +60,20 @@ def is_covered(report: Mapping[str, Any]) -> bool:
 
 
 def count_answered(summary: Mapping[str, Any]) -> int:
-    """Return the number of questions with an answer."""
     return sum(summary[outcome] for outcome in OUTCOMES if outcome != UNKNOWN)
 
 
 def compute_coverage(summary: Mapping[str, Any]) -> float:
-    """Return the share of all questions that were answered, in percent."""
     return percent(count_answered(summary), summary["questions"])
 
 
 def compute_passed_share(summary: Mapping[str, Any]) -> float:
-    """Return the share that passed of what passed, failed or is waived, in percent."""
+    """Return the share of what passed, failed or is waived that passed, in percent."""
     return percent(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
 def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
-    """Return the share that passed of what passed or failed, weighted by severity, in percent.
+    """Return the share of what passed or failed that passed, weighted by severity, in percent.
 
     Args:
         results: outcomes, severities, and their numbers.
@@ -104,12 +100,7 @@ class ScannerError(AlpaconError):
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The result of one rule of a scanner on one server.
-
-    Attributes:
-        name: unique among the results of the server.
-        severity: None if the scanner does not say.
-    """
+    """The result of one rule of a scanner on one server. Its name is unique there."""
 
     name: str
     outcome: str
@@ -127,7 +118,6 @@ def parse_severity(word: str) -> str | None:
 
 
 def missing_result(message: str) -> RuleResult:
-    """Return the result that says that others are missing."""
     return RuleResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
 
 

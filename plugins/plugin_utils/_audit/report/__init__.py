@@ -2,27 +2,30 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of an audit: written for people, CI systems and programs, and read again for a trend.
+"""Write the report of an audit in its formats, read an earlier one, and compare both.
 
-``docs/audit-report.schema.json`` describes its shape.
+``docs/audit-report.schema.json`` describes a report.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
+
+from ..results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_passed_share
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
-from .trend import ReportError, compare_reports, read_previous
 
-__all__ = ["DEFAULT_FORMATS", "FILES", "FORMATS", "ReportError", "read_previous", "write_report"]
-
-
-#: format -> the file's name and what renders it, in pieces.
+#: The version of the report's shape. It grows if a reader of an older one would misread a report.
+SCHEMA = 2
+#: The file of each format, and its renderer.
 FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "json": ("audit.json", render_json),
     "junit": ("audit.xml", render_junit),
@@ -31,7 +34,6 @@ FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "csv": ("audit.csv", render_csv),
 }
 FORMATS = tuple(FILES)
-#: What is written where nothing else is asked for.
 DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
 
 
@@ -41,36 +43,97 @@ def write_report(
     formats: Sequence[str] = DEFAULT_FORMATS,
     previous: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write a report into a folder and return the paths of its files, in the order of the formats.
+    """Write a report into a folder and return the paths of its files.
 
-    Each file replaces the earlier one at once, and only its owner may read it, since output can be confidential.
+    Only the owner may read the files, since outputs can be confidential.
 
     Args:
-        formats: of :data:`FORMATS`.
-        previous: an earlier report; the report then says what changed since.
-
-    Raises:
-        OSError: the folder or a file cannot be written.
+        previous: an earlier report, for the trend.
     """
     if previous:
         report = {**report, "trend": compare_reports(report, previous)}
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    paths = []
-    for name in formats:
-        file, render = FILES[name]
-        _replace_file(folder / file, render(report))
-        paths.append(folder / file)
+    paths = [folder / FILES[name][0] for name in formats]
+    for path, name in zip(paths, formats, strict=True):
+        # Only the owner may read what mkstemp makes.
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(FILES[name][1](report))
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
     return paths
 
 
-def _replace_file(path: Path, pieces: Iterable[str]) -> None:
-    # mkstemp makes a file that only its owner may read.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+class ReportError(AlpaconError):
+    """A file is not a report that this version can read."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} is not a report of an audit: {problem}. Give the audit.json that an audit wrote.")
+
+
+def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """Read an earlier report. If there is no such file, warn and return None."""
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(pieces)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        warn(f"There is no earlier report {path}, so the report shows no trend.")
+        return None
+    except OSError as error:
+        raise ReportError(path, f"it cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ReportError(path, f"it is not JSON: {error}") from error
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise ReportError(path, f"it is no JSON object with schema {SCHEMA}")
+    try:
+        compare_reports({**report, "servers": [], "checks": [], "results": []}, report)
+        parse_time(report["finished_at"] + "")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ReportError(path, f"something in it is missing or damaged ({error!r})") from error
+    return report
+
+
+def compare_reports(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the key ``trend`` of a report, see the schema."""
+    now, before = ({(row["host"], row["check"]): row for row in one["results"]} for one in (report, previous))
+    failed, failed_before = ({pair for pair, row in one.items() if row["outcome"] == FAILED} for one in (now, before))
+    fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == PASSED}
+    hosts, hosts_before = ({server["host"] for server in one["servers"]} for one in (report, previous))
+    checks, checks_before = ({check["name"] for check in one["checks"]} for one in (report, previous))
+    return {
+        "since": previous["finished_at"],
+        "verdict": previous["verdict"],
+        "coverage": previous["coverage"],
+        "change": _compare_figures(report, previous),
+        "newly_failed": _list_pairs(failed - failed_before, now),
+        "newly_fixed": _list_pairs(fixed, before),
+        "still_failing": _list_pairs(failed & failed_before, now),
+        "no_longer_failed": _list_pairs(failed_before - failed - fixed, before),
+        "new_servers": len(hosts - hosts_before),
+        "gone_servers": len(hosts_before - hosts),
+        "new_checks": len(checks - checks_before),
+        "gone_checks": len(checks_before - checks),
+    }
+
+
+def _compare_figures(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
+    now, before = report["summary"], previous["summary"]
+    by_severity = {name: now["failed_by_severity"][name] - before["failed_by_severity"][name] for name in SEVERITIES}
+    return {
+        **{name: now[name] - before[name] for name in ("servers", "checks", "questions", *OUTCOMES, "not_reached")},
+        "passed_share": round(compute_passed_share(now) - compute_passed_share(before), 1),
+        "coverage": round(report["coverage"] - previous["coverage"], 1),
+        "score": round(now["score"] - before["score"], 1),
+        "failed_by_severity": by_severity,
+    }
+
+
+def _list_pairs(
+    pairs: Collection[tuple[str, str]], results: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """Return hosts and checks with their severities, the worst first."""
+    rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
+    return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))

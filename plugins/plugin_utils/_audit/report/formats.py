@@ -29,24 +29,27 @@ from ..results import (
     compute_passed_share,
     list_failing,
 )
-from .remediation import describe_remediations, get_differences, get_remedy
 from .text import (
+    CHANGES,
+    COUNTS,
     clean_text,
     describe_cost,
     describe_coverage,
     describe_outcomes,
+    describe_remediations,
     describe_result,
     describe_unreached,
     describe_verdict,
     describe_waiver,
     fold_text,
     format_time,
+    get_differences,
+    get_remedy,
     group_unreached,
     join_first,
     pluralize,
     to_line,
 )
-from .trend import CHANGES, COUNTS
 
 _Row = Mapping[str, Any]
 

@@ -34,8 +34,9 @@ from ..results import (
     compute_score,
     list_failing,
 )
-from .remediation import get_differences, list_remediations
 from .text import (
+    CHANGES,
+    COUNTS,
     clean_text,
     describe_coverage,
     describe_reuse,
@@ -46,11 +47,12 @@ from .text import (
     format_age,
     format_duration,
     format_time,
+    get_differences,
     group_unreached,
+    list_remediations,
     to_line,
     to_script_json,
 )
-from .trend import CHANGES, COUNTS
 
 _PAGE = Path(__file__).parent / "page"
 #: After so many characters of outputs, only the beginning of each further one is shown.

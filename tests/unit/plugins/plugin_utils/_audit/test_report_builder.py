@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import list_remediations
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import list_remediations
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Response, evaluate
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row

@@ -29,6 +29,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
     FORMATS,
     ReportError,
+    compare_reports,
     read_previous,
     write_report,
 )
@@ -42,7 +43,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.form
     render_summary,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.remediation import list_remediations, rank
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
     clean_text,
     describe_result,
@@ -50,9 +50,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     format_duration,
     format_time,
     group_unreached,
+    list_remediations,
+    rank,
     to_line,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.trend import compare_reports
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import OUTCOMES, percent
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
