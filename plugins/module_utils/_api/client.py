@@ -395,7 +395,7 @@ class Client:
 
     def _follow_redirect(self, method: str, path: str, url: str, response: Any) -> str:
         location = clean(response.headers.get("Location", ""))
-        redact = self._session.redaction.text
+        redact = self._session.redaction.redact_text
         if method != "GET":
             raise LostResponse(
                 f"{method} {path}: HTTP {response.status}, a redirect to {redact(location) or 'nowhere'}, which a write"

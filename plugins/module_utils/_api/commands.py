@@ -161,7 +161,7 @@ class Match:
         account = (body.get(name) or None for name in ("username", "groupname"))
         return cls(body["server"], body["line"], body["shell"], *account)
 
-    def body(self) -> dict[str, Any]:
+    def to_body(self) -> dict[str, Any]:
         """Return the body that submits such a command, to be run at once."""
         return {
             "server": self.server_id,

@@ -377,13 +377,10 @@ class NotCancellable(ApiError):
     """Report that a cancel is refused while the command is held in some status: it may still run."""
 
     def __init__(self, refused: ApiError, held: str) -> None:
-        self.held = held
         super().__init__(refused.method, refused.path, refused.status, refused.code, refused.text)
-
-    def _format(self) -> str:
-        return (
-            f"The workspace does not let the command be cancelled while it is {self.held}. It may still run."
-            f" [{self.method} {self.path}: HTTP {self.status}]"
+        self.args = (
+            f"The workspace does not let the command be cancelled while it is {held}. It may still run."
+            f" [{self.method} {self.path}: HTTP {self.status}]",
         )
 
 

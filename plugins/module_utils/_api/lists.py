@@ -64,7 +64,7 @@ def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bo
     known: set[Any] = set()
     for size in _SIZES:
         reading = _Reading(get, path, {**(params or {}), "page_size": size}, known, whole)
-        yield from reading.read()
+        yield from reading.pages()
         if not whole or reading.is_whole:
             return
         if reading.ties or reading.never_ends:
@@ -134,7 +134,7 @@ class _Reading:
         """Return True if rows that joined explain that some came twice, or did not come."""
         return self._joined_in_front or (self._overlaps and not self._guessed)
 
-    def read(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[Page]:
         """Yield the pages; end early if rows are missing, or may be in an order in which rows tie."""
         query: dict[str, Any] | None = self.query
         for _number in range(_MOST_PAGES):

@@ -188,7 +188,7 @@ class OwnCommands:
             and command.states_requester
             and match.matches(command)
             and command.username in (None, "", match.username or requester.username)
-            and requester.can_have_made(command, match.body())
+            and requester.can_have_made(command, match.to_body())
         )
 
     @cached_property

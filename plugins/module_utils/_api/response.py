@@ -77,7 +77,7 @@ def parse_response(
         LostResponse: it cannot be read, or does not say whether a write was carried out.
     """
     if status >= 400:
-        content = redaction.content(content)
+        content = redaction.redact_bytes(content)
     try:
         body, is_json = _decode(content), True
     except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ def parse_response(
     if not is_json:
         raise LostResponse(
             f"{method} {path}: HTTP {status} with a body that is not JSON"
-            f" ({clean(redaction.text(headers.get('Content-Type', 'no content type')))})."
+            f" ({clean(redaction.redact_text(headers.get('Content-Type', 'no content type')))})."
             " A proxy may stand in between, or url is not an Alpacon workspace."
         )
     return body

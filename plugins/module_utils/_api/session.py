@@ -161,7 +161,7 @@ class Session:
             )
         except _NotConnected as error:
             [cause] = error.args
-            reason = self.redaction.text(_CONNECTION.sub("", str(cause)))
+            reason = self.redaction.redact_text(_CONNECTION.sub("", str(cause)))
             route = f"{self.origin} through the proxy {self.proxy}" if self.proxy else self.origin
             failure: AlpaconError = _to_unsent_error(f"{method} {path}", route, cause, reason)
         except requests.exceptions.Timeout:
@@ -172,7 +172,7 @@ class Session:
         except requests.exceptions.RequestException as error:
             # Below the errors that libraries wrap it in; behind a proxy, a broken connection counts as its failure.
             broken = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-            reason = self.redaction.text(str(getattr(broken, "original_error", broken)))
+            reason = self.redaction.redact_text(str(getattr(broken, "original_error", broken)))
             failure = LostResponse(f"{method} {path}: the connection broke before an answer was read: {reason}.")
         # Raised outside: the context would show what the peer said.
         raise failure

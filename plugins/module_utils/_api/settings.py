@@ -83,10 +83,10 @@ class Redaction:
         pattern = "|".join("".join(map(_match_spellings, secret)) for secret in secrets) or "(?!)"
         self._in_text, self._in_bytes = re.compile(pattern), re.compile(pattern.encode("utf-8"))
 
-    def text(self, text: str) -> str:
+    def redact_text(self, text: str) -> str:
         return self._in_text.sub(REDACTED, text)
 
-    def content(self, content: bytes) -> bytes:
+    def redact_bytes(self, content: bytes) -> bytes:
         return self._in_bytes.sub(REDACTED.encode("ascii"), content)
 
 

@@ -141,7 +141,7 @@ class CommandOptions:
 
     def body(self, server: Server) -> dict[str, Any]:
         """Build a submit: the published fields, and of the newer ones only those that are used."""
-        return {**self.match(server.id).body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
+        return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
 
 
 def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], Any]) -> Any:

@@ -368,7 +368,7 @@ class WorkspaceCollector:
             for command in recent.get(batch.key, ())
             if not command.finished and self._own_commands.include(command, batch.match)
         ]
-        body = {**batch.match.body(), **({"env": batch.payload.env} if batch.payload else {})}
+        body = {**batch.match.to_body(), **({"env": batch.payload.env} if batch.payload else {})}
         return Job(batch.audited.server, body=body, command=waiting[-1] if waiting else None)
 
 

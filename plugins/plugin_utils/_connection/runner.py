@@ -119,7 +119,7 @@ class ServerRunner:
         payload = pack(label, body, stdin, files)
         job = Job(self._find_server())
         command = Match(job.server.id, payload.line, "system", self._target.username, self._target.groupname)
-        job.body = {**command.body(), **self._target.extra, "env": payload.env}
+        job.body = {**command.to_body(), **self._target.extra, "env": payload.env}
         fleet = Fleet(
             self._client,
             self._target.limits,

@@ -64,16 +64,16 @@ def of_token(token: str) -> Redaction:
 )
 def test_however_it_is_written(token: str, write: Callable[[str], str]) -> None:
     text = f'Authorization=token=\\"{write(token)}\\", and twice: {write(token)}'
-    for shown in (of_token(token).text(text), of_token(token).content(text.encode()).decode()):
+    for shown in (of_token(token).redact_text(text), of_token(token).redact_bytes(text.encode()).decode()):
         assert shown == text.replace(write(token), REDACTED)
 
 
 def test_an_agent_has_a_key_and_its_id_is_no_secret() -> None:
-    said = Redaction(f'id="{SERVER}", key="abcdefgh"').text(f"{SERVER} has no key abcdefgh")
+    said = Redaction(f'id="{SERVER}", key="abcdefgh"').redact_text(f"{SERVER} has no key abcdefgh")
     assert said == f"{SERVER} has no key {REDACTED}"
 
 
 @pytest.mark.parametrize("authorization", ["", 'token=""', 'token="abc"'])
 def test_what_is_no_secret_stays(authorization: str) -> None:
-    assert Redaction(authorization).text('token="" of abc') == 'token="" of abc'
-    assert of_token("abcd").text("abc abcd") == f"abc {REDACTED}"
+    assert Redaction(authorization).redact_text('token="" of abc') == 'token="" of abc'
+    assert of_token("abcd").redact_text("abc abcd") == f"abc {REDACTED}"
