@@ -174,9 +174,6 @@ EXAMPLES = r"""
   connection: herdops.alpacon.alpacon
   gather_facts: false
   tasks:
-    - name: See that they answer
-      ansible.builtin.ping:
-
     - name: Write a file
       ansible.builtin.copy:
         content: "hello\n"
@@ -201,21 +198,6 @@ EXAMPLES = r"""
     - name: Ask for the version of the system
       ansible.builtin.setup:
         gather_subset: ["!all", "!min", distribution]
-
-- name: Mix both ways
-  hosts: web
-  gather_facts: false
-  tasks:
-    - name: Ask all servers with one task, which costs the least
-      herdops.alpacon.alpacon_command:
-        servers: "{{ ansible_play_hosts }}"
-        line: uptime
-      run_once: true
-
-    - name: Read a file of each server
-      ansible.builtin.slurp:
-        src: /etc/os-release
-      connection: herdops.alpacon.alpacon
 """
 
 import contextlib
@@ -238,7 +220,6 @@ from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
@@ -262,7 +243,6 @@ T = TypeVar("T")
 ACCOUNT = "herdops.alpacon.account"
 
 _NOT_SHOWN = "not shown, since the task has no_log"
-_DELEGATED = "To delegate a task to the controller, give it the variable ansible_connection: local."
 
 display = Display()
 
@@ -300,20 +280,16 @@ class Connection(ConnectionBase):
                 "Windows servers are not supported by this connection, since it needs a POSIX shell."
                 " Remove ansible_shell_type, or reach the server over SSH or WinRM."
             )
-        if self.become and self._gives_password:
-            raise AnsibleError(
-                f"The agent has no terminal, and become method {self.become.name} asks for a password there."
-                f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
-            )
+        if self.become and self.become.name != ACCOUNT and self.become.get_option("become_pass"):
+            # ansible-core does not use become for the same user.
+            allow_same_user: bool = C.BECOME_ALLOW_SAME_USER  # type: ignore[attr-defined]
+            if allow_same_user or self._become_user != self._username():
+                raise AnsibleError(
+                    f"The agent has no terminal, and become method {self.become.name} asks for a password there."
+                    f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
+                )
         self._connected = True
         return self
-
-    @property
-    def _gives_password(self) -> bool:
-        """Return True if ansible-core would give a password to the become method."""
-        if not self.become or self.become.name == ACCOUNT or not self.become.get_option("become_pass"):
-            return False
-        return bool(C.BECOME_ALLOW_SAME_USER) or self._become_user != self._username()  # type: ignore[attr-defined]
 
     @cached_property
     def _host(self) -> HostConnection:
@@ -325,12 +301,13 @@ class Connection(ConnectionBase):
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
         display.vvv(f"SERVER {target.server} AS {target.username or 'the account of the token'}", host=self._host_name)
-        return HostConnection(
-            ServerRunner(target, settings, self._get_run()),
-            self._get_action(),
-            self._get_cache_owner(),
-            self._get_temporary_folder(),
-        )
+        # Each worker may resolve a host at the same time.
+        hosts = int(context.CLIARGS.get("forks") or 1)
+        runner = ServerRunner(target, settings, replace(current_run(), hosts=hosts, no_log=self._no_log))
+        owner = None
+        if self.get_option("module_cache"):
+            owner = f"{self.become.name} {self._become_user}" if self.become else ""
+        return HostConnection(runner, self._get_action(), owner, self._get_temporary_folder())
 
     def _get_action(self) -> str:
         """Return the full name of the task's action, which reviewers search for."""
@@ -340,11 +317,6 @@ class Connection(ConnectionBase):
             if found.resolved:
                 return str(found.resolved_fqcn)
         return name
-
-    def _get_cache_owner(self) -> str | None:
-        if not self.get_option("module_cache"):
-            return None
-        return f"{self.become.name} {self._become_user}" if self.become else ""
 
     def _get_temporary_folder(self) -> str | None:
         """Return the folder of ansible-core for other accounts, since homes of daemons are not writable."""
@@ -365,25 +337,24 @@ class Connection(ConnectionBase):
         return (self.become.get_option("become_user") or "root") if self.become else None
 
     def _target(self) -> RunTarget:
-        work_session, groupname = self.get_option("work_session"), self.get_option("groupname")
+        work_session = self.get_option("work_session")
         extra = {
             "work_session": values.parse_uuid("work_session", work_session) if work_session else None,
             "purpose": values.check_purpose("purpose", self.get_option("purpose") or self._get_default_purpose()),
         }
-        limits = Limits(
-            wait_timeout=values.parse_timeout("wait_timeout", self.get_option("wait_timeout")),
-            wait_for_approval=self.get_option("wait_for_approval"),
-            cancel_on_timeout=True,
-            offline="fail",
-        )
         return RunTarget(
             host=self._host_name,
             server=str(self._variables.get("alpacon_server_id") or self._host_name),
             connected=self.get_option("connected"),
             username=self._username(),
-            groupname=groupname,
+            groupname=self.get_option("groupname"),
             extra={name: value for name, value in extra.items() if value},
-            limits=limits,
+            limits=Limits(
+                wait_timeout=values.parse_timeout("wait_timeout", self.get_option("wait_timeout")),
+                wait_for_approval=self.get_option("wait_for_approval"),
+                cancel_on_timeout=True,
+                offline="fail",
+            ),
         )
 
     @property
@@ -401,7 +372,12 @@ class Connection(ConnectionBase):
         return self.get_option("remote_user") or self._play_context.remote_user or None
 
     def _get_default_purpose(self) -> str:
-        user = self.get_option("awx_user") or _login()
+        user = self.get_option("awx_user")
+        if not user:
+            try:
+                user = getpass.getuser()
+            except (OSError, KeyError):
+                user = os.getuid()  # a container without an entry for it
         task = self._task_keys.get("name") or self._task_keys.get("action") or "connection"
         play = self.get_option("play")
         return f"Ansible task {task!s:.200}{f' of play {play!s:.200}' if play else ''}, played by {user}"
@@ -413,11 +389,6 @@ class Connection(ConnectionBase):
 
     def _log_step(self, what: str, about: str) -> None:
         display.vvv(f"{what} {f'({_NOT_SHOWN})' if self._no_log else about}", host=self._host_name)
-
-    def _get_run(self) -> Run:
-        # Each worker may resolve a host at the same time.
-        hosts = int(context.CLIARGS.get("forks") or 1)
-        return replace(current_run(), hosts=hosts, no_log=self._no_log)
 
     def _convert_errors(self, act: Callable[[], T]) -> T:
         """Do something on the host; most errors make it unreachable."""
@@ -431,10 +402,10 @@ class Connection(ConnectionBase):
             raise AnsibleError(str(error)) from None
         except AlpaconError as error:
             if isinstance(error, AccountRefused) and self._account:
-                # Other tasks may run on this host, with other accounts.
+                # Another task may have another account.
                 raise AnsibleError(str(error)) from None
-            hint = f" {_DELEGATED}" if self._host_name in C.LOCALHOST else ""
-            raise AnsibleConnectionFailure(f"{error}{hint}") from None
+            remedy = " To delegate a task to the controller, give it the variable ansible_connection: local."
+            raise AnsibleConnectionFailure(f"{error}{remedy if self._host_name in C.LOCALHOST else ''}") from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         self._connect()
@@ -499,10 +470,3 @@ def _errors_as_warnings() -> Iterator[None]:
         yield
     except AnsibleError as error:
         display.warning(str(error))
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return str(os.getuid())  # a container without an entry for it

@@ -24,22 +24,14 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
 from ansible.utils.helpers import pct_to_int
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    AlpaconError,
-    RunIsOver,
-    UsageError,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import DECLINED, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, HostLocks, Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
-    collect_secrets,
-    sanitize_result,
-    without_value,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_arguments
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run, first_in_run, prepare_workers
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
+from ..module_utils._api.errors import AlpaconError, RunIsOver, UsageError
+from ..module_utils._fleet.jobs import DECLINED, Outcome
+from ..module_utils._fleet.run import EarlierSubmit, HostLocks, Run
+from ..module_utils._options.connection import CONNECTION
+from ..module_utils._options.secrets import collect_secrets, sanitize_result, without_value
+from ._arguments import check_arguments
+from ._run import current_run, first_in_run, prepare_workers
+from ._settings import (
     TaskSettings,
     decrypt,
     drop_empty_settings,

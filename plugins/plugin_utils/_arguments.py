@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_boolean
+from ..module_utils._api.errors import UsageError, did_you_mean
+from ..module_utils._options.values import parse_boolean
 
 _TYPES = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from ansible import constants as C
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import preload
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import run_folder
+from ..module_utils._api.errors import clean_line
+from ..module_utils._api.session import preload
+from ..module_utils._fleet.run import Run
+from ._settings import run_folder
 
 #: The main process names the journal at its end. Workers inherit this, since they are forks.
 _is_named_at_end = False

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 
 from ansible import constants as C
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
+from ..module_utils._api.errors import AlpaconError, UsageError
+from ..module_utils._api.records import is_uuid, normalize_uuid
+from ..module_utils._api.settings import Settings
+from ..module_utils._options.connection import CONNECTION, parse_settings
 
 #: Host variables: the UUID of the server, and the URL of its workspace.
 SERVER_ID, WORKSPACE = "alpacon_server_id", "alpacon_workspace"

@@ -15,7 +15,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import write_step
+from ...module_utils._payload.shell import write_step
 
 #: Commands of ansible-core's shell plugins, with absolute paths that need no quotes.
 _PATH = r"/[\w.@+/-]+"

@@ -16,22 +16,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import UNDONE
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge, make_label
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body, write_step
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
-    CommandBatch,
-    File,
-    is_home_query,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import reduce_module
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
-    MAX_PIECE,
-    RequestTooLarge,
-    RunResult,
-    ServerRunner,
-)
+from ...module_utils._api.errors import AlpaconError
+from ...module_utils._payload.frames import UNDONE
+from ...module_utils._payload.packing import TooLarge, make_label
+from ...module_utils._payload.shell import shell_body, write_step
+from .command_batch import CommandBatch, File, is_home_query
+from .module_cache import reduce_module
+from .runner import MAX_PIECE, RequestTooLarge, RunResult, ServerRunner
 
 #: Bytes of a file in one submit. Proxies accept 1 MiB by default, and the payload may not be compressible.
 _PIECE = 750_000

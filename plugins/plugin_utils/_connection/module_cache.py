@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RunResult
+from .runner import RunResult
 
 #: Shorter parts cost less to send than to name, in bytes.
 _MIN_PART = 400

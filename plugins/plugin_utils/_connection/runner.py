@@ -15,24 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import SENT, Match, cancel
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    AlpaconError,
-    ApiError,
-    LostResponse,
-    UsageError,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import TIMEOUT_RC, blames_account
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server, is_uuid, normalize_uuid
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import replace_file
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import MODULE_PACING, SHELL_PACING
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import resolve_servers
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
+from ...module_utils._api.commands import SENT, Match, cancel
+from ...module_utils._api.errors import AlpaconError, ApiError, LostResponse, UsageError
+from ...module_utils._api.outputs import TIMEOUT_RC, blames_account
+from ...module_utils._api.records import Server, is_uuid, normalize_uuid
+from ...module_utils._api.servers import query_servers
+from ...module_utils._api.settings import Settings
+from ...module_utils._fleet.fleet import Fleet
+from ...module_utils._fleet.jobs import Job, Limits, Outcome
+from ...module_utils._fleet.journal import replace_file
+from ...module_utils._fleet.pacing import MODULE_PACING, SHELL_PACING
+from ...module_utils._fleet.run import Run
+from ...module_utils._fleet.sharing import resolve_servers
+from ...module_utils._payload.packing import pack
 
 #: Notes of a run: the ID of the server (empty: query it again), a random text that changes when homes may have moved,
 #: and the size of a file that the workspace, or a proxy in front of it, accepts in one submit.
