@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The client over a real socket: requests, pauses, outages, writes, redirects, odd answers, proxies and secrets."""
+"""Test the client over real sockets: retries, outages, writes, redirects, odd responses, proxies and secrets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Scripted = Callable[..., tuple[Client, ScriptedServer]]
 
 @pytest.fixture
 def scripted(serve: Serve, connect: Connect, clock: FakeClock) -> Scripted:
-    """Starts servers that answer by script, each with a client that waits by the clock."""
+    """Start servers that answer by a script, each with a client on the fake clock."""
 
     def start(*replies: Response, **settings: Any) -> tuple[Client, ScriptedServer]:
         server = serve(list(replies))
@@ -188,7 +188,7 @@ def test_pauses_double_up_to_half_a_minute_give_or_take_a_fifth(
 
 
 @pytest.mark.parametrize(("pause", "told"), [("2.9", 0), ("3", 1), ("1500", 1)])
-def test_a_used_up_budget_is_told_of_once_unless_the_wait_is_short(
+def test_a_rate_limit_is_reported_once_unless_the_wait_is_short(
     serve: Serve, clock: FakeClock, pause: str, told: int
 ) -> None:
     throttled = Response(status=429, headers={"Retry-After": pause})
@@ -225,7 +225,7 @@ OUTAGES = {"no database": NO_DATABASE, "401": Response("<html>", 401), "502": Re
 
 
 @pytest.mark.parametrize("kind", OUTAGES)
-def test_an_outage_is_told_of_and_waited_for(serve: Serve, clock: FakeClock, kind: str) -> None:
+def test_an_outage_is_reported_and_waited_for(serve: Serve, clock: FakeClock, kind: str) -> None:
     server = serve([Response([1]), *[OUTAGES[kind]] * 6, Response([2])])
     said: list[str] = []
     with Client(Settings(server.url, TOKEN), sleep=clock.sleep, report=said.append) as client:
@@ -306,7 +306,7 @@ GONE = Response({"detail": "Not found."}, 404)
         ([HANG_UP, Response({"code": "x"}, 503), GONE], True, ["DELETE", "DELETE", "GET"]),
     ],
 )
-def test_a_deletion_whose_answer_is_lost_is_looked_after(
+def test_a_deletion_whose_response_is_lost_is_checked(
     scripted: Scripted, replies: list[Response], was_there: bool, methods: list[str]
 ) -> None:
     client, server = scripted(*replies)
@@ -368,7 +368,7 @@ def test_a_redirect_to_nonsense(scripted: Scripted, location: str | None, words:
 
 @pytest.fixture
 def as_before_2_32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Has requests ask for connections as before 2.32."""
+    """Make requests get connections as before 2.32."""
 
     def look_up(self: Any, request: Any, _verify: Any, proxies: Any = None, **_more: Any) -> Any:
         with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
@@ -414,7 +414,7 @@ def test_redirects_in_a_circle_end(scripted: Scripted) -> None:
 
 @pytest.fixture
 def raw() -> Iterator[Callable[[Callable[[socket.socket], None]], str]]:
-    """Starts servers that do to each connection what a function says, once a request is there."""
+    """Start servers that call a function for each connection after its request."""
     with socket_servers(read=65536) as start:
         yield lambda answer: f"http://{start(answer)}"
 
@@ -457,7 +457,7 @@ def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
 
 
 def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its size is -1, which is how Python is told to read to the end."""
+    """Send a chunk of size -1, which makes Python read to the end."""
     monkeypatch.setattr(_session, "MAX_RESPONSE_BYTES", 2**20)
     monkeypatch.setattr(_session, "_FRAMING", 2**20)
     pieces = 0
@@ -613,7 +613,7 @@ def test_the_token_is_in_no_error(scripted: Scripted, reply: Response, method: s
 
 
 def assert_without(secrets: Iterable[str], error: BaseException | None) -> None:
-    """Neither an error nor what led to it shows any of these."""
+    """Check that neither an error nor its causes show a secret."""
     while error:
         shown = f"{error!r} {error} {vars(error)}"
         assert not any(secret in shown for secret in secrets), shown

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""TLS with a private CA: verified, refused, and not verified where a task says so."""
+"""Test TLS with a private CA: verified, refused, and not verified."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ Serve = Callable[..., ScriptedServer]
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """The CA of the workspace."""
+    """Create the CA of the workspace."""
     return authority(tmp_path_factory.mktemp("ours"), "Our CA")
 
 
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Another CA, which has nothing to do with it."""
+    """Create another CA."""
     return authority(tmp_path_factory.mktemp("theirs"), "Their CA")
 
 
 @pytest.fixture
 def server(serve: Serve, ours: Authority) -> ScriptedServer:
-    """A workspace with a certificate of our CA."""
+    """Start a workspace with a certificate of our CA."""
     return serve([Response([1])], tls=ours.server)
 
 
@@ -130,7 +130,7 @@ def test_a_certificate_for_another_name(server: ScriptedServer, connect: Connect
 
 @pytest.fixture
 def breaking() -> Iterator[Callable[[Callable[[socket.socket], object]], str]]:
-    """Starts servers that do to each connection what a function says, once TLS is asked for."""
+    """Start servers that call a function for each connection that asks for TLS."""
     with socket_servers(read=1) as start:
         yield lambda end: f"https://{start(end)}"
 

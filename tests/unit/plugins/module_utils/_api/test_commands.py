@@ -83,7 +83,7 @@ SECOND, MINUTE, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days
 
 
 class Listing:
-    """A client that gives these rows whatever is asked for, and a clock; of several servers not whole if it is torn."""
+    """Return the same rows for any query, like a client with a clock; incomplete for several servers if it is torn."""
 
     def __init__(self, rows: list[Row], is_torn: bool = False) -> None:
         self.clock = self
@@ -113,7 +113,7 @@ def listing(*rows: Row) -> Any:
 
 
 def over(due: datetime, end: datetime = NOW, **fields: Any) -> Row:
-    """A row of a command that was to run then, and that has ended."""
+    """Return the row of a command that was due at a time and has ended."""
     times = {name: due.isoformat() for name in ("added_at", "scheduled_at", "delivered_at", "acked_at")}
     return current_row(status="success", success=True, handled_at=end.isoformat(), **{**times, **fields})
 
@@ -185,7 +185,7 @@ def test_what_ended_within_a_minute_was_due_half_an_hour_before_that_at_the_earl
 
 
 @pytest.mark.parametrize(("age", "count", "found"), [(DAY + SECOND, 100, 2), (DAY + SECOND, 101, 1), (DAY, 101, 2)])
-def test_what_waits_is_looked_for_among_the_last_day_and_the_last_hundred(
+def test_pending_commands_are_searched_among_the_last_day_and_the_last_hundred(
     age: timedelta, count: int, found: int
 ) -> None:
     client = listing(current_row(), *[over(NOW - age)] * count, current_row())

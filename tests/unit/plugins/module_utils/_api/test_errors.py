@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors: read out of every body shape, and rendered for a user."""
+"""Test errors from every shape of body, and their sentences."""
 
 from __future__ import annotations
 

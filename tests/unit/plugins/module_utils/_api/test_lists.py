@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lists come whole or the failure is told, whatever happens to them while they are read."""
+"""Test that lists come whole or fail, however they change while they are read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Query = Mapping[str, Any]
 
 
 class Workspace:
-    """A workspace that answers the requests for pages of a list by a function."""
+    """Answer requests for pages of a list by a function."""
 
     def __init__(self, answer: Callable[[Query], Any]) -> None:
         self.queries: list[Query] = []
@@ -45,7 +45,7 @@ class Workspace:
 
 
 def in_turn(*bodies: Any) -> Workspace:
-    """A workspace that answers with these, the last one for ever."""
+    """Answer with these bodies, then with the last one for ever."""
     left = iter(bodies)
     return Workspace(lambda _query: next(left, bodies[-1]))
 
@@ -55,7 +55,7 @@ def gone() -> Any:
 
 
 def paged(query: Query, ids: Sequence[Any]) -> Any:
-    """The page of a list that a request asks for; of ids, or of whole rows."""
+    """Return the requested page of a list of IDs or rows."""
     size, number = query["page_size"], query.get("page", 1)
     rows = [row if isinstance(row, dict) else {"id": row} for row in ids[(number - 1) * size : number * size]]
     if not rows and number > 1:
@@ -64,7 +64,7 @@ def paged(query: Query, ids: Sequence[Any]) -> Any:
 
 
 def changing(ids: list[Any], change: Callable[[int], Any], size: int | None = None) -> Workspace:
-    """A workspace whose list changes before it answers the request of that number, perhaps in pages of its own size."""
+    """Change a list before each numbered request, and answer perhaps in pages of another size."""
     numbers = itertools.count(1)
 
     def answer(query: Query) -> Any:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whose a command is that may be the one whose answer was lost, and how old it may be."""
+"""Test the search for lost submits: requester, age and time of a command."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BOB = Requester(SERVER, ("bob", "bob@example.com"))
 
 
 def command(**fields: Any) -> Command:
-    """A command whose row names its requester, be it as null."""
+    """Return a command whose row names its requester, perhaps as null."""
     return Command(COMMAND, Server(SERVER), "uptime", "system", "queued", **{"states_requester": True, **fields})
 
 
@@ -124,7 +124,7 @@ def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
     monkeypatch: pytest.MonkeyPatch, age: float | None, counts_as: list[str]
 ) -> None:
     added_at = None if age is None else datetime.fromtimestamp(SENT - age, timezone.utc).isoformat()
-    found = look(monkeypatch, row(added_at=added_at))
+    found = search(monkeypatch, row(added_at=added_at))
     assert [name for name in ("candidates", "command", "others") if getattr(found, name)] == counts_as
 
 
@@ -134,14 +134,14 @@ def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
 def test_what_is_due_more_than_a_second_later_was_submitted_for_later(
     monkeypatch: pytest.MonkeyPatch, due: str, is_it: bool
 ) -> None:
-    assert bool(look(monkeypatch, row(added_at="2026-11-24T12:00:00Z", scheduled_at=due)).command) is is_it
-    assert look(monkeypatch, row(added_at=None, scheduled_at=due)).command
+    assert bool(search(monkeypatch, row(added_at="2026-11-24T12:00:00Z", scheduled_at=due)).command) is is_it
+    assert search(monkeypatch, row(added_at=None, scheduled_at=due)).command
 
 
-def look(
+def search(
     monkeypatch: pytest.MonkeyPatch, *rows: Row, known: Iterable[str] = (), whose: Any = Requester, **fields: Any
 ) -> FoundSubmit:
-    """Look for a submit among these commands alone."""
+    """Search for a submit among these commands alone."""
     clock = SimpleNamespace(
         is_known=True,
         timestamp_at=lambda local: local,
@@ -155,19 +155,19 @@ def look(
 
 
 def row(**fields: Any) -> Row:
-    """A row of the command that a service token has submitted."""
+    """Return the row of a command of a service token."""
     added = datetime.fromtimestamp(SENT, timezone.utc).isoformat()
     return current_row(**{"added_at": added, "scheduled_at": None, "requested_by": None, **fields})
 
 
 def test_of_two_that_may_be_it_none_is_taken_but_known_ones_are_not_it(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = row(), row(id=NO_COMMAND)
-    found = look(monkeypatch, *rows)
+    found = search(monkeypatch, *rows)
     assert (found.command, [command.id for command in found.candidates]) == (None, [COMMAND, NO_COMMAND])
-    left = look(monkeypatch, *rows, known=[NO_COMMAND])
+    left = search(monkeypatch, *rows, known=[NO_COMMAND])
     assert left.command
     assert left.command.id == COMMAND
-    assert look(monkeypatch, *rows, known=[NO_COMMAND, COMMAND]) == FoundSubmit(None, [], [])
+    assert search(monkeypatch, *rows, known=[NO_COMMAND, COMMAND]) == FoundSubmit(None, [], [])
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_only_a_command_that_is_the_same_is_taken(
     monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], is_it: bool
 ) -> None:
     seen = row(run_after=[OTHER_SERVER] if "run_after" in fields else [], scheduled_at="2026-11-24T12:00:01Z")
-    assert bool(look(monkeypatch, seen, **fields).command) is is_it
+    assert bool(search(monkeypatch, seen, **fields).command) is is_it
 
 
 def test_nothing_is_taken_where_nobody_says_whose_token_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Any:
         raise ApiError("GET", WHOAMI, 403, "forbidden", stated=True)
 
-    found = look(monkeypatch, row(), whose=refuse)
+    found = search(monkeypatch, row(), whose=refuse)
     assert (found.command, len(found.candidates)) == (None, 1)
 
 

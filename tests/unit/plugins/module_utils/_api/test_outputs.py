@@ -29,7 +29,7 @@ ENDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 
 
 class Chunks:
-    """A client of a workspace that gives chunks, so many milliseconds after the end of its command."""
+    """Return chunks like a client, so many milliseconds after the end of the command."""
 
     def __init__(self, milliseconds: int, *chunks: Any) -> None:
         self.clock = self
@@ -55,8 +55,8 @@ def ended(**fields: Any) -> Command:
     return Command.from_row(current_row(**{"status": "success", "handled_at": ENDED.isoformat(), **fields}))
 
 
-def read(*chunks: Any, age: int = 3_600_000, **fields: Any) -> Output:
-    """The output of a command that ended an hour ago, for which nothing is waited."""
+def fetch(*chunks: Any, age: int = 3_600_000, **fields: Any) -> Output:
+    """Fetch the output of a command that ended an hour ago, without waiting."""
     client: Any = Chunks(age, *chunks)
     output = fetch_output(client, ended(**fields), lambda _seconds: pytest.fail("nothing is waited for"))
     assert len(client.queries) == 1
@@ -108,7 +108,7 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
         *((current_row(status=status), Output("")) for status in ("cancelled", "denied", "rejected", "expired")),
     ],
 )
-def test_output_that_its_row_carries_costs_no_request(row: Row, output: Output) -> None:
+def test_output_in_its_row_costs_no_request(row: Row, output: Output) -> None:
     client: Any = None
     assert fetch_output(client, Command.from_row(row)) == output
 
@@ -128,16 +128,16 @@ def test_a_result_that_was_cut_and_has_no_chunks(row: Row) -> None:
 
 @pytest.mark.parametrize("error", [ApiError("GET", "/", 404, "api_not_found"), UnknownEndpoint("No such address.")])
 def test_a_workspace_that_knows_no_chunks(error: Exception) -> None:
-    assert read(error, result="") == Output("")
+    assert fetch(error, result="") == Output("")
 
 
 # Chunks
 
 
 def test_chunks_that_come_twice_and_out_of_order() -> None:
-    assert read(*({"seq": "abc".index(char), "content": char} for char in "cacba")) == Output("abc")
-    assert read() == Output("")
-    assert read("a\ud800b", "\U0001f600") == Output("a?b\U0001f600")
+    assert fetch(*({"seq": "abc".index(char), "content": char} for char in "cacba")) == Output("abc")
+    assert fetch() == Output("")
+    assert fetch("a\ud800b", "\U0001f600") == Output("a?b\U0001f600")
 
 
 @pytest.mark.parametrize(
@@ -149,14 +149,14 @@ def test_chunks_that_come_twice_and_out_of_order() -> None:
     ],
 )
 def test_a_hole_is_reported(seqs: list[int], note: str) -> None:
-    output = read(*({"seq": seq, "content": f"<{seq}>"} for seq in seqs))
+    output = fetch(*({"seq": seq, "content": f"<{seq}>"} for seq in seqs))
     assert output == Output("".join(f"<{seq}>" for seq in seqs), False, f"Output is incomplete: {note}.")
 
 
 def test_a_hole_of_any_size_is_counted() -> None:
     last = 2**31 - 1
     tracemalloc.start()
-    output = read({"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": last, "content": "z"})
+    output = fetch({"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": last, "content": "z"})
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
     assert (output.text, output.complete) == ("az", False)
@@ -164,9 +164,9 @@ def test_a_hole_of_any_size_is_counted() -> None:
 
 
 @pytest.mark.parametrize("seq", [2**31, -1, True, "0"])
-def test_a_chunk_whose_place_nobody_knows_is_told_of(seq: Any) -> None:
+def test_a_chunk_whose_place_is_unknown_is_reported(seq: Any) -> None:
     note = "Output is incomplete: 1 chunk came without a number that says where to put it."
-    assert read("a", {"seq": seq, "content": "z"}) == Output("a", False, note)
+    assert fetch("a", {"seq": seq, "content": "z"}) == Output("a", False, note)
 
 
 def test_a_chunk_that_comes_late_is_waited_for() -> None:
@@ -185,9 +185,9 @@ def test_a_chunk_that_comes_late_is_waited_for() -> None:
 
 def test_chunks_of_more_than_an_answer_may_have_are_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "MAX_RESPONSE_BYTES", 2**20)
-    assert len(read("x" * 2**19, "x" * 2**19).text) == 2**20
+    assert len(fetch("x" * 2**19, "x" * 2**19).text) == 2**20
     with pytest.raises(LostResponse, match=r"^its chunks have more than 1 MiB\.$"):
-        read("x" * 2**19, "x" * 2**19, "x")
+        fetch("x" * 2**19, "x" * 2**19, "x")
 
 
 # Chunks beside a result that the agent cut
@@ -218,12 +218,12 @@ def cut(text: str) -> str:
     ],
 )
 def test_a_result_that_was_cut_is_whole_in_its_chunks(chunks: list[str], fields: Row, output: Output) -> None:
-    assert read(*chunks, **fields) == output
+    assert fetch(*chunks, **fields) == output
 
 
 @pytest.mark.parametrize("said", ["", LIMIT])
 def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> None:
-    output = read(*pieces(TEXT)[:-1], **{**TIMED_OUT, "result": cut(TEXT) + said})
+    output = fetch(*pieces(TEXT)[:-1], **{**TIMED_OUT, "result": cut(TEXT) + said})
     came = output.text[: len(output.text) - len(said)]
     assert TEXT.startswith(came)
     assert not output.complete
@@ -238,7 +238,7 @@ def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> 
     ],
 )
 def test_the_last_thousand_characters_tell_whether_all_chunks_came(content: str, result: str, complete: bool) -> None:
-    output = read(content, result=f"... [9 bytes truncated] ...{result}")
+    output = fetch(content, result=f"... [9 bytes truncated] ...{result}")
     assert (output.text, output.complete) == (content, complete)
 
 
@@ -267,7 +267,7 @@ CUT = "\N{REPLACEMENT CHARACTER}"
 def test_characters_cut_between_chunks_come_from_the_result(
     chunks: list[str], result: str, text: str | None, damaged: int
 ) -> None:
-    output = read(*chunks, result=result)
+    output = fetch(*chunks, result=result)
     assert output.text == ("".join(chunks) if text is None else text)
     assert output.complete == (damaged == 0 and not result.endswith("y"))
     assert (f"damaged in {damaged} place" in output.note) == (damaged > 0)

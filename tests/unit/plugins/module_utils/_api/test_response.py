@@ -32,7 +32,7 @@ DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
 OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'
 
 
-def read(method: str, status: int, content: bytes, **headers: str) -> Any:
+def parse(method: str, status: int, content: bytes, **headers: str) -> Any:
     return parse_response(method, "/", status, headers, content, Redaction(), quoted=True)
 
 
@@ -47,11 +47,11 @@ def read(method: str, status: int, content: bytes, **headers: str) -> Any:
     ],
 )
 def test_bodies(content: bytes, body: Any) -> None:
-    assert read("GET", 200, content) == body
+    assert parse("GET", 200, content) == body
 
 
 def received(content: bytes, **headers: str) -> Any:
-    """A response whose body is still to be read."""
+    """Return a response whose body is not read yet."""
     sent = io.BytesIO(content)
 
     def read(size: int, decode_content: bool) -> bytes:
@@ -129,7 +129,7 @@ def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatc
     tracemalloc.start()
     try:
         with contextlib.suppress(ValueError, LostResponse):
-            read("GET", 200, unpack_body(received_response))
+            parse("GET", 200, unpack_body(received_response))
         assert tracemalloc.get_traced_memory()[1] < 12 * LARGEST
     finally:
         tracemalloc.stop()
@@ -137,7 +137,7 @@ def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatc
 
 def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> None:
     with pytest.raises(ApiError) as caught:
-        read("GET", 502, b"<p>" + b" " * 9990 + b"GatewayDown")
+        parse("GET", 502, b"<p>" + b" " * 9990 + b"GatewayDown")
     assert caught.value.text == "Gateway"
 
 
@@ -157,7 +157,7 @@ def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> 
 )
 def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
     with pytest.raises(ApiError) as caught:
-        read("GET", 429, b"{}", **{"Retry-After": asked, "Date": DATE})
+        parse("GET", 429, b"{}", **{"Retry-After": asked, "Date": DATE})
     assert caught.value.retry_after == seconds
 
 
@@ -188,7 +188,7 @@ def test_a_time_that_is_cut_is_none() -> None:
 )
 def test_which_answers_say_nothing_of_what_was_asked(method: str, status: int, content: bytes, is_lost: bool) -> None:
     with pytest.raises((ApiError, LostResponse)) as caught:
-        read(method, status, content)
+        parse(method, status, content)
     assert isinstance(caught.value, LostResponse) is is_lost
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Servers by name or UUID, and what is said of a name that none has: never that it may be just any other."""
+"""Test the search for servers, and the suggestion for an unknown name."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_names_are_searched_for_where_they_take_more_than_a_page(count: int, sea
 
 
 class Workspace:
-    """A client of a workspace with so many servers, whose list may take no notice of a name that is asked for."""
+    """List so many servers like a client, perhaps ignoring the filter by name."""
 
     def __init__(self, count: int, filters: bool = True) -> None:
         self.requests = 0
@@ -108,7 +108,7 @@ def test_a_list_that_takes_no_notice_of_names_is_read_to_its_end() -> None:
     ("answer", "expected"),
     [({"id": SERVER.upper()}, [SERVER]), (404, []), ({"id": COMMAND}, LostResponse), (403, ApiError)],
 )
-def test_a_server_is_looked_up_by_its_id(answer: Any, expected: Any) -> None:
+def test_a_server_is_found_by_its_id(answer: Any, expected: Any) -> None:
     def get(path: str) -> Row:
         if isinstance(answer, int):
             raise ApiError("GET", path, answer)
