@@ -8,21 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, Callable
 
+from .._api import commands
 from .._api.client import Client
-from .._api.commands import (
-    CANCELLED,
-    CLOCK_UNKNOWN,
-    GONE,
-    SENT,
-    fetch_rc,
-    find_command,
-    find_latest_ended,
-    list_pending,
-    list_scheduled_for,
-)
+from .._api.commands import CANCELLED, GONE, SENT
 from .._api.errors import AlpaconError, LostResponse
 from .._api.lost_submits import OwnCommands
 from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, to_iso
@@ -31,7 +21,7 @@ from .._fleet.run import Run
 from .._options.connection import CONNECTION, parse_settings
 from .._options.secrets import collect_secrets
 from .command_options import CONTENT, CommandOptions
-from .command_query import CircuitBreaker
+from .command_query import find_by_ids
 from .command_task import CommandTask, await_parents
 from .scheduled import recently_submitted, scheduled, with_schedule
 
@@ -122,9 +112,9 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 
 def _warn_of_skipped(task: CommandTask) -> None:
-    skipped = [job.server for job in task.jobs if job.outcome == Outcome.OFFLINE]
     # A server that is given by its UUID has no name.
-    names = [str(server.name or task.run.own_server or server) for server in skipped]
+    own = task.run.own_server
+    names = [str(job.server.name or own or job.server) for job in task.jobs if job.outcome == Outcome.OFFLINE]
     if names:
         more = f" and {len(names) - _NAMED_SKIPPED} more" if len(names) > _NAMED_SKIPPED else ""
         count = "1 server is" if len(names) == 1 else f"{len(names)} servers are"
@@ -165,13 +155,13 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
         # Somebody else may have submitted anything as a payload with this digest.
         if options.has_payload and not own.include(command, options.match(command.server.id)):
             return None
-        known = fetch_rc(client, command) if codes - {0} else command
+        known = commands.fetch_rc(client, command) if codes - {0} else command
         return known if get_outcome(known, codes) == Outcome.SUCCESS else None
 
     matches = {options.match(server.id): server for server in servers}
-    latest = find_latest_ended(client, list(matches), seconds, succeeded)
+    latest = commands.find_latest_ended(client, list(matches), seconds, succeeded)
     if not client.clock.is_known:
-        task.run.warn(CLOCK_UNKNOWN)
+        task.run.warn(commands.CLOCK_UNKNOWN)
     return {
         match.server_id: Job(
             matches[match],
@@ -189,9 +179,7 @@ def _warn_of_ignored(task: CommandTask, jobs: Sequence[Job]) -> None:
     names = ("work_session", "purpose") if task.options.has_payload else ("env", "work_session", "purpose")
     newer = [name for name in names if name in task.options.extra]
     if newer and any(job.command and job.output and not job.command.may_have_chunks for job in jobs):
-        task.run.warn(
-            f"{', '.join(newer)}: this workspace answers like one that does not know it, and may have ignored it."
-        )
+        task.run.warn(f"{', '.join(newer)}: this workspace may not know it, and may have ignored it.")
 
 
 def finished(task: CommandTask) -> None:
@@ -225,23 +213,14 @@ def cancelled(task: CommandTask) -> None:
 
 
 def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
-    breaker = CircuitBreaker()
-    jobs = [_job_by_id(client, command_id, breaker) for command_id in ids]
-    errors = [job.error for job in jobs if job.error]
-    if len(errors) == len(jobs):
-        raise errors[0]
+    jobs = [_unread_job(command_id) for command_id in ids]
+    for job, found in zip(jobs, find_by_ids(client, ids)):
+        if isinstance(found, AlpaconError):
+            job.finish(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {found}", found)
+        elif found:
+            # Another one may not be visible yet; a request to cancel does not lag.
+            job.update(found)
     return jobs
-
-
-def _job_by_id(client: Client, command_id: str, breaker: CircuitBreaker) -> Job:
-    job = _unread_job(command_id)
-    try:
-        command = breaker.call(partial(find_command, client, command_id))
-    except AlpaconError as error:
-        job.finish(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {error}", error)
-        return job
-    # It may not be visible yet; a request to cancel does not lag.
-    return Job(command.server, command=command) if command else job
 
 
 def _jobs_by_match(task: CommandTask) -> list[Job]:
@@ -250,21 +229,18 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
     servers = {str(server.id): server for server in task.resolve_servers()}
     found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
-        list_pending(client, list(servers))
+        commands.list_pending(client, list(servers))
         if options.scheduled_at is None
-        else list_scheduled_for(client, list(servers), options.scheduled_at)
+        else commands.list_scheduled_for(client, list(servers), options.scheduled_at)
     )
     # Lists may lag behind what this run has submitted and cancelled.
     seen = task.cancelled_ids()
     recent = [row for row in recently_submitted(task) if str(row.server.id) in servers]
     for row in filter(options.match().matches, (*rows, *recent)):
-        if row.id in seen:
-            continue
+        command = None if row.id in seen else _to_cancel(task, row)
         seen.add(row.id)
-        command = _to_cancel(task, row)
         if command:
-            server_id = str(row.server.id)
-            found[server_id].append(Job(servers[server_id], command=command))
+            found[str(row.server.id)].append(Job(servers[str(row.server.id)], command=command))
     nothing = "Nothing waits to be cancelled."
     return [
         job

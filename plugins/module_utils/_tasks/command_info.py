@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.commands import find_command
 from .._api.errors import AlpaconError
 from .._api.outputs import Output, fetch_output, limit_output
 from .._api.records import Command, to_iso
@@ -27,6 +26,7 @@ from .command_query import (
     CircuitBreaker,
     Query,
     check_order,
+    find_by_ids,
     find_commands,
     find_latest,
     parse_statuses,
@@ -68,12 +68,10 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     ids = values.parse_uuids("ids", options.get("ids"))
     output_limit = values.check_output_limit(options.get("output_limit"))
     limit, ordering = options.get("limit"), options.get("ordering") or ""
-    if limit is None:
-        limit = 0 if ids else _DEFAULT_LIMIT
-    limit = values.check_limit(limit, "commands")
+    limit = values.check_limit((0 if ids else _DEFAULT_LIMIT) if limit is None else limit, "commands")
     with run.client(settings) as client:
         if ids:
-            found = _find_by_ids(client, ids, run.warn)
+            found = _read_by_ids(client, ids, run.warn)
             found = (sort_commands(found, ordering) if ordering else found)[: limit or None]
         else:
             query = Query.from_options(client, options)
@@ -88,23 +86,16 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         return {"commands": commands, "changed": False, "requests": client.requests}
 
 
-def _find_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
-    found, missed, breaker = [], [], CircuitBreaker()
-    for command_id in ids:
-        try:
-            command = breaker.call(partial(find_command, client, command_id))
-        except AlpaconError as error:
-            missed.append((command_id, error))
-            continue
-        if command:
-            found.append(command)
+def _read_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command]:
+    commands = []
+    for command_id, found in zip(ids, find_by_ids(client, ids)):
+        if isinstance(found, AlpaconError):
+            warn(f"ids: command {command_id} could not be read, and is left out. {found}")
+        elif found:
+            commands.append(found)
         else:
             warn(f"ids: there is no command {command_id}, or the token may not see it.")
-    if len(missed) == len(ids):
-        raise missed[0][1]
-    for command_id, why in missed:
-        warn(f"ids: command {command_id} could not be read, and is left out. {why}")
-    return found
+    return commands
 
 
 def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: Command) -> Output:

@@ -18,23 +18,13 @@ from .._api.errors import UsageError
 from .._api.records import Server, to_iso
 from .._fleet.jobs import Limits
 from .._options import values
-from .._payload import shell
-from .._payload.packing import (
-    MAX_PAYLOAD_BYTES,
-    Payload,
-    TooLarge,
-    is_reserved_variable,
-    is_trimmed,
-    make_label,
-    pack,
-    parse_digest,
-)
+from .._payload import packing, shell
 
 #: The content of the script's file in Base64, which the action plugin adds; it is no option of a task.
 CONTENT = "_script_content"
 
 #: Options that some states refuse, and the states that take them.
-_STATES = {
+_ALLOWED_STATES = {
     "ids": ("finished", "cancelled"),
     "scheduled_at": ("scheduled", "cancelled"),
     "reschedule": ("scheduled",),
@@ -48,7 +38,7 @@ _NOT_SET: tuple[Any, ...] = (None, "", [], False, "wait")
 
 def _check_combination(options: Mapping[str, Any]) -> None:
     """Refuse the combinations that Ansible's argument spec cannot name."""
-    for name, states in _STATES.items():
+    for name, states in _ALLOWED_STATES.items():
         if options["state"] not in states and options.get(name) not in _NOT_SET:
             remedy = f"Use it with {' or '.join(f'state={state}' for state in states)}, or leave it out."
             raise UsageError(name, f"it does not go with state={options['state']}", remedy)
@@ -120,13 +110,13 @@ class CommandOptions:
     @property
     def has_payload(self) -> bool:
         """Return True for a script or a program, which the line only unpacks."""
-        return parse_digest(self.line) is not None
+        return packing.parse_digest(self.line) is not None
 
     @property
     def trimmed(self) -> list[str]:
         """Name the variables from whose values workspaces may strip blanks."""
         submits = self.state in ("executed", "scheduled")
-        return [name for name, value in self.extra.get("env", {}).items() if submits and is_trimmed(value)]
+        return [name for name, value in self.extra.get("env", {}).items() if submits and packing.is_trimmed(value)]
 
     @property
     def time(self) -> datetime:
@@ -178,12 +168,12 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
     )
 
 
-def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Payload | None:
+def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.Payload | None:
     """Pack a script or a program, with checked variables, for one submit; return None if the task has neither."""
     what = next((name for name in ("script", "argv") if options.get(name) is not None), None)
     if what is None:
         return None
-    for name in filter(is_reserved_variable, env):
+    for name in filter(packing.is_reserved_variable, env):
         raise UsageError("env", f"with {what}, {name} is the name of a variable that carries it", "Rename it.")
     if options["shell"] != "system":
         why = f"it is {options['shell']}, and {what} is run by a shell of the server"
@@ -192,14 +182,14 @@ def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> Payload 
     label, body, files = _build_script(options, place) if what == "script" else _build_program(options["argv"], place)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
-        return pack(label, body, stdin, files, env)
-    except TooLarge as error:
+        return packing.pack(label, body, stdin, files, env)
+    except packing.TooLarge as error:
         size = sum(map(len, (body, *files)))
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""
         raise UsageError(
             "stdin" if len(stdin) > size else what,
             f"{size} bytes of {what}{with_stdin} take {error.size} bytes, compressed and encoded, and one submit"
-            f" carries {MAX_PAYLOAD_BYTES}",
+            f" carries {packing.MAX_PAYLOAD_BYTES}",
             "Make it smaller, split it into several tasks, or have the server fetch the large part from where it is.",
         ) from None
 
@@ -223,7 +213,7 @@ def _build_script(options: Mapping[str, Any], place: shell.WorkingDirectory) -> 
         raise UsageError("script", "its file was not read", "Run it as a task, which reads it on the controller.")
     name = path.rstrip("/").rpartition("/")[2]
     body = shell.script_body(name, arguments, _parse_path("executable", options), place)
-    return make_label("script", name), body, [base64.b64decode(options[CONTENT])]
+    return packing.make_label("script", name), body, [base64.b64decode(options[CONTENT])]
 
 
 def _build_program(argv: list[str], place: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
@@ -234,7 +224,7 @@ def _build_program(argv: list[str], place: shell.WorkingDirectory) -> tuple[str,
     if argv[0].startswith("-"):
         raise UsageError("argv", f"no program is called {argv[0]:.40}", "Begin with the program.")
     name = argv[0].rstrip("/").rpartition("/")[2]
-    return make_label("argv", name), shell.program_body(argv, place), []
+    return packing.make_label("argv", name), shell.program_body(argv, place), []
 
 
 def _parse_path(name: str, options: Mapping[str, Any]) -> str | None:

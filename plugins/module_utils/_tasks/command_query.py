@@ -10,11 +10,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import islice
 from typing import Any, Callable, TypeVar
 
 from .._api.client import Client
-from .._api.commands import list_commands
+from .._api.commands import find_command, list_commands
 from .._api.errors import AlpaconError, ApiError, IncompleteList, UsageError, did_you_mean
 from .._api.lists import NEWEST_FIRST
 from .._api.records import STATUSES, Command, Server, parse_status
@@ -116,13 +117,8 @@ class Query:
 
     def is_past(self, command: Command) -> bool:
         """Return True if, in this order, no command after this one is accepted."""
-        added = command.added_at
-        return (
-            self.ordering == NEWEST_FIRST
-            and added is not None
-            and isinstance(self.since, datetime)
-            and added < self.since
-        )
+        since, added = self.since, command.added_at
+        return self.ordering == NEWEST_FIRST and added is not None and isinstance(since, datetime) and added < since
 
     def _accepts_success(self, command: Command) -> bool:
         return command.is_handled and command.ran is not False and self.success == command.succeeded
@@ -130,7 +126,7 @@ class Query:
     def _accepts_requester(self, command: Command) -> bool:
         if not command.states_requester:
             return True
-        if self.requested_by_isnull is not None and self.requested_by_isnull != (command.requested_by is None):
+        if self.requested_by_isnull not in (None, command.requested_by is None):
             return False
         return self.requested_by is None or self.requested_by.lower() == (command.requested_by or "").lower()
 
@@ -267,6 +263,21 @@ def check_order(commands: Sequence[Command], ordering: str) -> str:
     if len(commands) > 1 and not stated and must_be_stated:
         return f"whether the commands come by {ordering} cannot be checked, since this workspace's list does not say it"
     return ""
+
+
+def find_by_ids(client: Client, ids: Sequence[str]) -> list[Command | AlpaconError | None]:
+    """Return for each ID the command, None if there is none, or the error; raise it if all have one."""
+    found: list[Command | AlpaconError | None] = []
+    breaker = CircuitBreaker()
+    for command_id in ids:
+        try:
+            found.append(breaker.call(partial(find_command, client, command_id)))
+        except AlpaconError as error:
+            found.append(error)
+    errors = [each for each in found if isinstance(each, AlpaconError)]
+    if len(errors) == len(ids):
+        raise errors[0]
+    return found
 
 
 class CircuitBreaker:

@@ -22,19 +22,11 @@ _NAMED_FAILURES = 5
 #: The number of characters of a failed command's output in a message.
 _SHOWN_OUTPUT = 300
 _EMPTY: dict[str, Any] = {
-    "id": None,
-    "status": None,
-    "rc": None,
+    **dict.fromkeys(("id", "status", "rc", "start", "end", "delta", "success", "error_phase", "output_complete")),
     "stdout": "",
     "stdout_lines": [],
     "stderr": "",
     "stderr_lines": [],
-    "start": None,
-    "end": None,
-    "delta": None,
-    "success": None,
-    "error_phase": None,
-    "output_complete": None,
 }
 
 
@@ -90,7 +82,6 @@ def _summarize(total: int, predicted: int, failed: Sequence[str]) -> str:
 
 
 def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:
-    """Describe a job; for ``no_log`` see :func:`describe_jobs`."""
     outcome = _describe_outcome(job, _make_message(job, no_log))
     error = job.error.details if job.error else {}
     if job.command is None:
@@ -140,13 +131,12 @@ def describe(command: Command, output: Output | None) -> dict[str, Any]:
             shown = _to_printable(text.rstrip("\r\n"))
             described.update({stream: shown, f"{stream}_lines": shown.splitlines()})
         described["output_complete"] = output.complete
-        if output.refused:
+        if output.refused or output.doubt:
             # The agent states an exit code of its own for what it could not begin.
             described.update(ran=False, rc=None)
-        if output.doubt:
-            described.update(outcome=Outcome.UNKNOWN.value, ran=None, rc=None, success=None)
-        if output.refused or output.doubt:
             described.pop("rc_assumed", None)
+        if output.doubt:
+            described.update(outcome=Outcome.UNKNOWN.value, ran=None, success=None)
     return described
 
 
