@@ -58,7 +58,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
 from .checks import Check
 from .hosts import Host
 from .options import AuditOptions
-from .payloads import LINE_LENGTH_2024, SECONDS_VARIABLE, SHELL, build_line, build_script, get_time_budget
+from .payloads import LINE_LENGTH_2024, SHELL, build_env, build_line, build_script
 from .responses import Response, missing_response, parse_responses
 
 #: How far back to look for commands that still wait, in seconds.
@@ -263,7 +263,7 @@ class WorkspaceCollector:
     def _pack_checks(self, checks: Sequence[Check]) -> Payload:
         key = tuple(map(id, checks))
         if key not in self._payloads:
-            env = {SECONDS_VARIABLE: get_time_budget(self.options.limits.wait_timeout)}
+            env = build_env(self.options.limits.wait_timeout)
             try:
                 self._payloads[key] = pack(*build_script(checks), env=env, in_parts=True)
             except TooLarge as error:

@@ -16,14 +16,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 
-from .checks import RESULTS, Check
+from .checks import Check
 from .report import DEFAULT_FORMATS, FORMATS
 from .results import SEVERITIES
 from .waivers import Waiver, read_waivers
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
-    # Each check is read by itself, which can say which one is wrong.
+    # Without suboptions: the parser names the check that is wrong.
     "checks": {"type": "list", "elements": "dict"},
     "benchmarks": {"type": "list", "elements": "dict"},
     "library": {"type": "path"},
@@ -40,25 +40,15 @@ SPEC: dict[str, dict[str, Any]] = {
     "fail_on": {"type": "str", "default": "high", "choices": [*SEVERITIES, "never"]},
     "min_coverage": {"type": "float", "default": 95},
     "dest": {"type": "path"},
-    "formats": {
-        "type": "list",
-        "elements": "str",
-        "default": list(DEFAULT_FORMATS),
-        "choices": list(FORMATS),
-    },
+    "formats": {"type": "list", "elements": "str", "default": list(DEFAULT_FORMATS), "choices": list(FORMATS)},
     "compare_to": {"type": "path"},
 }
 
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """The checked options of an audit.
+    """The validated options of an audit."""
 
-    Attributes:
-        checks: all checks of all hosts, by name: what two hosts ask by the same name counts once.
-    """
-
-    checks: list[Check]
     reuse_within: float | None
     limits: Limits
     progress: bool | None
@@ -67,33 +57,31 @@ class AuditOptions:
     waivers: list[Waiver]
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any], plans: Sequence[Sequence[Check]]) -> AuditOptions:
-        """Check everything that can be checked without a request; :class:`UsageError` says what is wrong.
+    def from_options(cls, options: Mapping[str, Any], checks: Sequence[Sequence[Check]]) -> AuditOptions:
+        """Validate everything that needs no request, and raise UsageError.
 
         Args:
-            plans: the checks of each host.
+            checks: the checks of each host.
         """
-        if not plans:
+        if not checks:
             raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
         if not 0 <= options["min_coverage"] <= 100:
-            raise UsageError(
-                "min_coverage",
-                f"{options['min_coverage']:g} is not a percentage",
-                "Give a number from 0, for no minimum, to 100.",
-            )
+            problem = f"{options['min_coverage']:g} is not a percentage"
+            raise UsageError("min_coverage", problem, "Give a number from 0, for no minimum, to 100.")
         reuse_within = options.get("reuse_within")
-        # Hosts with equal variables have the same plan.
-        different = list({id(plan): plan for plan in plans}.values())
-        _refuse_names_of_results([check for plan in different for check in plan])
+        # Hosts with equal variables share one list.
+        different = [check for listed in {id(one): one for one in checks}.values() for check in listed]
+        for tool in {check.name for check in different if check.results}:
+            if alike := next((check.name for check in different if check.name.startswith(f"{tool}/")), None):
+                raise UsageError("checks", f"{alike} may be a result of {tool} as well", "Rename one of them.")
         return cls(
-            checks=list({check.name: check for plan in reversed(different) for check in plan}.values()),
             reuse_within=None if reuse_within in (None, "") else values.parse_duration("reuse_within", reuse_within),
             limits=Limits(
                 wait_timeout=values.parse_duration("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
                 max_concurrency=values.parse_share(
-                    "max_concurrency", options.get("max_concurrency"), len(plans), least=1
+                    "max_concurrency", options.get("max_concurrency"), len(checks), least=1
                 ),
             ),
             progress=options.get("progress"),
@@ -101,11 +89,3 @@ class AuditOptions:
             min_coverage=options["min_coverage"],
             waivers=read_waivers(options["waivers"], datetime.now(timezone.utc).date()),
         )
-
-
-def _refuse_names_of_results(checks: Sequence[Check]) -> None:
-    """Refuse a check with the name that a result of another may have."""
-    for name in {check.name for check in checks if check.kind == RESULTS}:
-        alike = next((check.name for check in checks if check.name.startswith(f"{name}/")), None)
-        if alike:
-            raise UsageError("checks", f"{alike} may be a result of {name} as well", "Rename one of them.")

@@ -2,13 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All checks for a server in one body of shell code, and their answers in what it prints.
+"""Build the shell code that runs the checks of a server, and parse their answers in its output.
 
-Each check runs in a shell of its own, within its time, and reads nothing. Each answer is a part of the output (see
-M(frames)), so that nothing in it is taken for the answer of another check. The part is a line with the name of the
-check, what the check wrote, and a last line C(NAME rc CODE in SECONDS by STATUS), with the time that the check had and
-the status of C(timeout). There, C(not applicable) takes the place of the exit code if O(applies_if) failed. If the
-check was ended, there is neither.
+Each check runs in a shell of its own, within its time, and gets no input. Each answer is a part of the output (see
+M(frames)), so that no check can forge the answer of another. A part has a line with the name of the check, the output
+of the check, and the last line C(NAME rc CODE in SECONDS by STATUS), with the time that the check had and the status
+of C(timeout). The last line has C(not applicable) instead of the exit code if O(applies_if) failed, and neither if the
+check was ended.
 """
 
 from __future__ import annotations
@@ -20,28 +20,24 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
-from .checks import RESULTS, Check
+from .checks import Check
 
-#: The shell of the API in which code can be carried, and the label that reviewers see in the line.
-SHELL, LABEL = "system", "alpacon-audit"
-#: So much of what a check writes is kept, in bytes; more of what another tool says about many things.
+#: The shell of the API that runs payloads.
+SHELL = "system"
+#: The part of an output that is kept, in bytes; the results of another tool are longer.
 MAX_OUTPUT_BYTES, MAX_RESULTS_BYTES = 64 * 1024, 4 * 1024 * 1024
-#: The variable with the seconds that all checks have together, and these seconds if nobody sets it.
-SECONDS_VARIABLE, DEFAULT_SECONDS = "AUDIT_SECONDS", 240
-#: The agent ends each command after 30 minutes.
-_MOST_SECONDS = 1500
 _PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
-#: How timeout ends if it has ended a program: with SIGTERM, or with SIGKILL.
+#: The exit codes of timeout if it ended the program with SIGTERM, or with SIGKILL.
 _ENDED, _KILLED = 124, 137
 _STATUS = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
-#: The longest line of workspaces of 2024, in characters.
+#: The longest line in a workspace of 2024, in characters.
 LINE_LENGTH_2024 = 512
-#: What a line prints, and nothing else, where its check does not apply.
+#: The whole output of a line whose check does not apply.
 NOT_APPLICABLE_OUTPUT = "[does not apply]"
 
-# Descriptors: 3 is the output that the agent reads, 4 the end of a check, 5 what it writes. The shell of a check waits
-# for what reads its output, and that reads on after SIGTERM: timeout ends only what the check has started.
-# The timeout of BusyBox, which has no long options, ends one process only: there checks have no limit.
+# Descriptors: 3 is the output of the command, 4 the status of a check, 5 the output of a check. The shell of a check
+# waits for the reader of its output, which ignores SIGTERM: timeout ends only processes of the check.
+# The timeout of BusyBox, which has no long options, ends only one process: there checks have no limit.
 _CODE = r"""
 exec 9>&- 2>/dev/null
 PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin"
@@ -69,9 +65,9 @@ read -r alpacon_now alpacon_rest </proc/uptime || alpacon_now=0
 alpacon_now=${alpacon_now%%.*}
 }
 alpacon_clock
-alpacon_end=$((alpacon_now + ${@SECONDS@:-@DEFAULT@}))
-unset @SECONDS@
-alpacon_ask() {
+alpacon_end=$((alpacon_now + ${AUDIT_SECONDS:-240}))
+unset AUDIT_SECONDS
+alpacon_run_check() {
 alpacon_clock
 alpacon_left=$((alpacon_end - alpacon_now))
 [ "$alpacon_left" -lt "$2" ] || alpacon_left=$2
@@ -79,9 +75,9 @@ alpacon_left=$((alpacon_end - alpacon_now))
 echo "$1"
 if [ "$alpacon_left" -gt 0 ]; then
 {
-alpacon_said=$(${alpacon_limit:+$alpacon_limit "$alpacon_left"} @SHELL@ -c "$alpacon_check" check "$3" "$4" "$5" \
+alpacon_status=$(${alpacon_limit:+$alpacon_limit "$alpacon_left"} @SHELL@ -c "$alpacon_check" check "$3" "$4" "$5" \
 4>&1 >&5 3>&- 5>&-)
-printf '\n%s %s in %s by %s' "$1" "$alpacon_said" "$alpacon_left" "$?"
+printf '\n%s %s in %s by %s' "$1" "$alpacon_status" "$alpacon_left" "$?"
 } 5>&1
 else
 printf '\n%s in 0' "$1"
@@ -99,14 +95,12 @@ class CheckAnswer:
     """The answer of a server to one check.
 
     Attributes:
-        rc: exit code.
-        rc_stated: whether the workspace told it; otherwise it is only known whether it was 0.
-        output: what was written.
-        complete: whether nothing of the output is missing.
-        gaps: whether something may be missing before the end of what is there.
-        applies: whether the check applies to the server.
-        ran: whether there was time for it.
-        out_of_time: after how many seconds it was ended, since its time was up; 0 if it was not.
+        rc_stated: the workspace states the exit code; otherwise only 0 is certain.
+        complete: the output is complete.
+        gaps: the output may have gaps before its end.
+        applies: the check applies to the server.
+        ran: there was time for the check.
+        out_of_time: the seconds after which the check was ended; 0 if it was not.
     """
 
     rc: int
@@ -119,62 +113,49 @@ class CheckAnswer:
     out_of_time: int = 0
 
 
-def get_time_budget(wait_timeout: float) -> str:
-    """Return the time for all checks of a command that is awaited for so long; the rest is for its way."""
-    return str(max(1, min(int(wait_timeout * 0.8), _MOST_SECONDS)))
+def build_env(wait_timeout: float) -> dict[str, str]:
+    """Return the time that all checks of a command have together: less than is awaited, and than the agent allows."""
+    return {"AUDIT_SECONDS": str(max(1, min(int(wait_timeout * 0.8), 1500)))}
 
 
 def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
-    """Return a label and the code that runs these checks for one account, those with a long timeout last.
+    """Return the label for reviewers and the code that runs these checks, the ones with a long timeout last.
 
     Args:
-        shell: what runs the code of a check.
+        shell: runs the code of a check.
     """
     texts = list(dict.fromkeys(check.functions for check in checks if check.functions))
     names = {text: f"alpacon_functions_{number}" for number, text in enumerate(texts)}
-    code = (
-        _CODE.replace("@SHELL@", shell)
-        .replace("@SECONDS@", SECONDS_VARIABLE)
-        .replace("@DEFAULT@", str(DEFAULT_SECONDS))
-    )
-    parts = [code, *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
+    parts = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
     for check in sorted(checks, key=lambda check: check.timeout):
-        first = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
-        values = assignments(check.parameters)
-        line = first + shlex.quote(values + check.line)
-        condition = first + shlex.quote(values + check.applies_if) if check.applies_if else "''"
-        parts.append(
-            f"alpacon_ask {quote(check.name, safe='')} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n"
-        )
-    return LABEL, "".join(parts)
-
-
-def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
-    """Return the complete answers in the output of a payload, by the names of checks."""
-    asked = {check.name: check for check in checks}
-    answers: dict[str, CheckAnswer] = {}
-    end = 0
-    while found := _PART.match(stdout, end):
-        end = found.end() + int(found[1]) + 1
-        first, _line, rest = stdout[found.end() : end - 1].partition(b"\n")
-        output, _line, last = rest.rpartition(b"\n")
-        name, _blank, said = last.decode("ascii", "replace").partition(" ")
-        # Where output is lost, the beginning of one part may stand before the end of another.
-        check = asked.get(unquote(name)) if first == name.encode() else None
-        answer = _parse_answer(check, said, output) if check else None
-        if check and answer:
-            answers[check.name] = answer
-    return answers
+        functions = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
+        values = _assign(check.parameters)
+        line = functions + shlex.quote(values + check.line)
+        condition = functions + shlex.quote(values + check.applies_if) if check.applies_if else "''"
+        name = quote(check.name, safe="")
+        parts.append(f"alpacon_run_check {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
+    return "alpacon-audit", "".join(parts)
 
 
 def _get_max_bytes(check: Check) -> int:
-    return MAX_RESULTS_BYTES if check.kind == RESULTS else MAX_OUTPUT_BYTES
+    return MAX_RESULTS_BYTES if check.results else MAX_OUTPUT_BYTES
+
+
+def _assign(parameters: Mapping[str, Any]) -> str:
+    """Return code that sets parameters, a line each."""
+    return "".join(f"{name}={shlex.quote(_format_value(value))}\n" for name, value in parameters.items())
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(_format_value, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def build_line(check: Check) -> str:
     """Return the line that runs one check in a workspace without env."""
     condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLICABLE_OUTPUT}'; exit; }}\n"
-    parts = [assignments(check.parameters), check.functions, condition if check.applies_if else "", check.line]
+    parts = [_assign(check.parameters), check.functions, condition if check.applies_if else "", check.line]
     code = "\n".join(filter(None, (part.strip() for part in parts)))
     if "\n" not in code:
         return f"export LC_ALL=C; {code}"
@@ -183,35 +164,39 @@ def build_line(check: Check) -> str:
     return f'LC_ALL=C sh -c "$(printf %b {shlex.quote(escaped)})"'
 
 
-def format_value(value: Any) -> str:
-    """Return the value of a parameter for the shell: a list is separated by blanks."""
-    if isinstance(value, list):
-        return " ".join(map(format_value, value))
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:
+    """Return the complete answers in the output of a payload, by the names of checks."""
+    by_name = {check.name: check for check in checks}
+    answers: dict[str, CheckAnswer] = {}
+    end = 0
+    while found := _PART.match(stdout, end):
+        end = found.end() + int(found[1]) + 1
+        first, _line, rest = stdout[found.end() : end - 1].partition(b"\n")
+        output, _line, last = rest.rpartition(b"\n")
+        name, _blank, status = last.decode("ascii", "replace").partition(" ")
+        # In an output with gaps, the beginning of one part may precede the end of another.
+        check = by_name.get(unquote(name)) if first == name.encode() else None
+        answer = _parse_answer(check, status, output) if check else None
+        if check and answer:
+            answers[check.name] = answer
+    return answers
 
 
-def assignments(parameters: Mapping[str, Any]) -> str:
-    """Return code that sets parameters, a line each."""
-    return "".join(f"{name}={shlex.quote(format_value(value))}\n" for name, value in parameters.items())
-
-
-def _parse_answer(check: Check, said: str, output: bytes) -> CheckAnswer | None:
-    """Parse an answer, or return None if its last line is not complete."""
-    found = _STATUS.fullmatch(said)
+def _parse_answer(check: Check, status: str, output: bytes) -> CheckAnswer | None:
+    """Return the answer of a part, or None if its last line is not complete."""
+    found = _STATUS.fullmatch(status)
     if not found:
         return None
-    rc, seconds, status = found[2], int(found[3]), int(found[4] or 0)
-    ended = status in (_ENDED, _KILLED)
-    if not (found[1] or rc or ended or seconds <= 0):
+    not_applicable, rc, seconds, timeout_rc = bool(found[1]), found[2], int(found[3]), int(found[4] or 0)
+    ended = timeout_rc in (_ENDED, _KILLED)
+    if not (not_applicable or rc or ended or seconds <= 0):
         return None
     return CheckAnswer(
-        int(rc or status),
+        int(rc or timeout_rc),
         output.decode("utf-8", "replace"),
-        # The head of BusyBox takes more than it keeps, so that a full output counts as the beginning of a longer one.
-        complete=len(output) < _get_max_bytes(check) and status != _KILLED and not (ended and not rc),
-        applies=not found[1],
+        # The head of BusyBox reads more than it writes, so a full output counts as cut.
+        complete=len(output) < _get_max_bytes(check) and timeout_rc != _KILLED and not (ended and not rc),
+        applies=not not_applicable,
         ran=seconds > 0,
-        out_of_time=seconds if ended and not (rc or found[1]) else 0,
+        out_of_time=seconds if ended and not (rc or not_applicable) else 0,
     )

@@ -19,11 +19,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import (
     MAX_OUTPUT_BYTES,
-    SECONDS_VARIABLE,
     CheckAnswer,
+    build_env,
     build_line,
     build_script,
-    get_time_budget,
     parse_answers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
@@ -44,7 +43,7 @@ def ask(
     checks = parse_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
     _label, body = build_script([check.with_parameters(parameters) for check in checks], shell)
     argv = [*shlex.split(shell), "-c", f"{PART_WRITER}{body}"]
-    env = {"PATH": path, "LANG": "C.UTF-8", SECONDS_VARIABLE: str(seconds)}
+    env = {"PATH": path, "LANG": "C.UTF-8", "AUDIT_SECONDS": str(seconds)}
     done = subprocess.run(argv, capture_output=True, timeout=120, check=False, env=env, stdin=subprocess.DEVNULL)
     return parse_answers(read_parts(done.stdout), checks)
 
@@ -166,7 +165,7 @@ def test_checks_leave_cpu_and_disk_to_others() -> None:
 
 @pytest.mark.parametrize(("wait_timeout", "seconds"), [(300.0, "240"), (0.5, "1"), (7200.0, "1500")])
 def test_the_time_of_all_checks_is_less_than_that_of_their_command(wait_timeout: float, seconds: str) -> None:
-    assert get_time_budget(wait_timeout) == seconds
+    assert build_env(wait_timeout) == {"AUDIT_SECONDS": seconds}
 
 
 def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
