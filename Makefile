@@ -152,7 +152,7 @@ browser: $(READY) ## open the audit's report in Chromium: tests, accessibility, 
 	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/browser
 
 .PHONY: states
-states: $(READY) ## try the audit's checks on throw-away systems in hundreds of states, as root (ON=debian12)
+states: $(READY) ## try the audit's checks on disposable systems in hundreds of states, as root (ON=debian12)
 	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/checks $(ON:%=-k %)
 
 .PHONY: states-of-ci

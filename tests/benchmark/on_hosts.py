@@ -31,7 +31,7 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
         hosts.Hosts(folder / "hosts", IMAGES) as made,
         Workspace(servers=0, host=network.GATEWAY) as workspace,
     ):
-        made.up([hosts.Wanted(name) for name in names])
+        made.up([hosts.HostSpec(name) for name in names])
         environ = {
             **environ_of(workspace),
             "ANSIBLE_PIPELINING": "true",

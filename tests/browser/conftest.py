@@ -17,7 +17,7 @@ import collection_tree
 import pytest
 from browser import reports
 from browser.pages import FLAGS, Opened
-from hosts import needs
+from hosts import requirements
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
@@ -42,9 +42,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Install what is missing, once for all workers: programs on a Debian as root, and what npm brings."""
     if hasattr(config, "workerinput"):
         return
-    if needs.absent(PROGRAMS) and os.geteuid() == 0:
-        needs.install([*needs.absent(PROGRAMS), "fonts-dejavu-core"])
-    if not needs.absent(PROGRAMS):
+    if requirements.missing_packages(PROGRAMS) and os.geteuid() == 0:
+        requirements.install([*requirements.missing_packages(PROGRAMS), "fonts-dejavu-core"])
+    if not requirements.missing_packages(PROGRAMS):
         PACKAGES.mkdir(parents=True, exist_ok=True)
         for name in ("package.json", "package-lock.json"):
             shutil.copy(Path(__file__).with_name(name), PACKAGES)
@@ -53,8 +53,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if needs.absent(PROGRAMS):
-        skip = pytest.mark.skip(reason=f"these packages are missing: {', '.join(needs.absent(PROGRAMS))}")
+    if requirements.missing_packages(PROGRAMS):
+        skip = pytest.mark.skip(
+            reason=f"these packages are missing: {', '.join(requirements.missing_packages(PROGRAMS))}"
+        )
         for item in items:
             item.add_marker(skip)
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from checks import throwaway
+from checks import sandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Install the programs that disposable systems need, once for all workers."""
     if not hasattr(config, "workerinput"):
-        throwaway.why_not(install=True)
+        sandbox.missing_requirements(install=True)

@@ -13,47 +13,47 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import NOT_APPLICABLE_OUTPUT, build_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Evaluation, evaluate
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
-from checks import library, throwaway
-from checks.library import State
+from checks import check_files, sandbox
+from checks.check_files import State
 
 _CHECKS = {
     check.name: check
-    for content in library.sets().values()
+    for content in check_files.sets().values()
     for check in parse_checks("checks", content["checks"], content.get("functions", ""))
 }
 
 
-def ask(state: State) -> tuple[Evaluation, str]:
+def evaluate_state(state: State) -> tuple[Evaluation, str]:
     """Return the outcome of a check in a state, and its output."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    _label, body = payloads.build_script([check], throwaway.SHELLS[state.system])
-    output = throwaway.run(state.system, state.prepare, f"{PART_WRITER}{body}", state.user, state.booted)
+    _label, body = payloads.build_script([check], sandbox.SHELLS[state.system])
+    output = sandbox.run(state.system, state.prepare, f"{PART_WRITER}{body}", state.user, state.booted)
     answer = payloads.parse_answers(read_parts(output), [check])[check.name]
     return evaluate(check, answer), answer.output
 
 
-def uses(state: State, program: str) -> bool:
+def uses_program(state: State, program: str) -> bool:
     check = _CHECKS[state.check]
     return bool(re.search(rf"\b{program}\b", check.functions + check.line))
 
 
-def ask_by_line(state: State) -> tuple[Evaluation, str]:
+def evaluate_line(state: State) -> tuple[Evaluation, str]:
     """Do the same as in a workspace without `env`."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
-    output = throwaway.run(state.system, state.prepare, build_line(check), state.user, state.booted).decode()
+    output = sandbox.run(state.system, state.prepare, build_line(check), state.user, state.booted).decode()
     answer = payloads.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLICABLE_OUTPUT)
     return evaluate(check, answer), output
 
 
-def ask_all(system: str, user: str) -> dict[str, Evaluation]:
+def evaluate_all(system: str, user: str) -> dict[str, Evaluation]:
     """Return the outcome of each check on an unchanged system, all in one payload."""
     checks = list(_CHECKS.values())
-    _label, body = payloads.build_script(checks, throwaway.SHELLS[system])
-    answers = payloads.parse_answers(read_parts(throwaway.run(system, "", f"{PART_WRITER}{body}", user)), checks)
+    _label, body = payloads.build_script(checks, sandbox.SHELLS[system])
+    answers = payloads.parse_answers(read_parts(sandbox.run(system, "", f"{PART_WRITER}{body}", user)), checks)
     return {name: evaluate(check, answers[name]) for name, check in _CHECKS.items()}
 
 
-def left_by_all(system: str, user: str) -> str:
+def list_leftover_files(system: str, user: str) -> str:
     """Return the temporary files that all checks leave, one per line."""
-    _label, body = payloads.build_script(list(_CHECKS.values()), throwaway.SHELLS[system])
-    return throwaway.run(system, "", f"(\n{PART_WRITER}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()
+    _label, body = payloads.build_script(list(_CHECKS.values()), sandbox.SHELLS[system])
+    return sandbox.run(system, "", f"(\n{PART_WRITER}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

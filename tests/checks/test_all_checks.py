@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from checks import evaluation, systems, throwaway
+from checks import evaluation, sandbox, systems
 
-_WHY_NOT = throwaway.why_not()
+_MISSING = sandbox.missing_requirements()
 
 pytestmark = [
-    pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
+    pytest.mark.skipif(bool(_MISSING), reason=f"disposable systems cannot be made here: {_MISSING}"),
     pytest.mark.timeout(500),
 ]
 
@@ -21,11 +21,11 @@ pytestmark = [
 @pytest.mark.parametrize("user", ["root", "alice"])
 @pytest.mark.parametrize("system", list(systems.SYSTEMS))
 def test_each_check_comes_to_its_end(system: str, user: str) -> None:
-    outcomes = evaluation.ask_all(system, user)
+    outcomes = evaluation.evaluate_all(system, user)
     assert not {name: outcome.message for name, outcome in outcomes.items() if "its end" in outcome.message}
     assert {outcome.outcome for outcome in outcomes.values()} == {"passed", "failed", "unknown", "not_applicable"}
 
 
 @pytest.mark.parametrize("system", list(systems.SYSTEMS))
 def test_no_temporary_file_is_left(system: str) -> None:
-    assert not evaluation.left_by_all(system, "alice")
+    assert not evaluation.list_leftover_files(system, "alice")

@@ -11,40 +11,45 @@ import dataclasses
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Evaluation
-from checks import evaluation, library, throwaway
-from checks.library import State
+from checks import check_files, evaluation, sandbox
+from checks.check_files import State
 
-_WHY_NOT = throwaway.why_not()
+_MISSING = sandbox.missing_requirements()
 #: Programs of which each is missing somewhere, or may be.
 _PROGRAMS = ("awk", "cat", "cut", "df", "find", "getent", "grep", "ls", "sed", "sort", "stat", "tail", "tr", "uname")
 
 pytestmark = [
-    pytest.mark.skipif(bool(_WHY_NOT), reason=f"throw-away systems cannot be made here: {_WHY_NOT}"),
+    pytest.mark.skipif(bool(_MISSING), reason=f"disposable systems cannot be made here: {_MISSING}"),
     pytest.mark.timeout(500),
 ]
 
 
-@pytest.mark.parametrize("state", library.states(), ids=str)
+@pytest.mark.parametrize("state", check_files.states(), ids=str)
 def test_state(state: State) -> None:
-    _assert_told(state, *evaluation.ask(state))
+    _check_outcome(state, *evaluation.evaluate_state(state))
 
 
-@pytest.mark.parametrize("state", [*library.first("passed"), *library.first("failed")], ids=str)
+@pytest.mark.parametrize("state", [*check_files.first("passed"), *check_files.first("failed")], ids=str)
 def test_state_by_line(state: State) -> None:
-    _assert_told(state, *evaluation.ask_by_line(state))
+    _check_outcome(state, *evaluation.evaluate_line(state))
 
 
 @pytest.mark.parametrize(
     ("state", "program"),
-    [(state, program) for program in _PROGRAMS for state in library.first("failed") if evaluation.uses(state, program)],
+    [
+        (state, program)
+        for program in _PROGRAMS
+        for state in check_files.first("failed")
+        if evaluation.uses_program(state, program)
+    ],
     ids=str,
 )
 def test_no_check_passes_for_want_of_a_program(state: State, program: str) -> None:
     remove = f"rm -f /usr/bin/{program} /usr/sbin/{program}"
-    outcome, output = evaluation.ask(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
+    outcome, output = evaluation.evaluate_state(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
     assert outcome.outcome in ("failed", "unknown"), output
 
 
-def _assert_told(state: State, outcome: Evaluation, output: str) -> None:
+def _check_outcome(state: State, outcome: Evaluation, output: str) -> None:
     assert outcome.outcome == state.outcome, output
-    assert state.says.lower() in outcome.message.lower()
+    assert state.message.lower() in outcome.message.lower()

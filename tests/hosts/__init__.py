@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from hosts.machines import Host, Hosts, Wanted
-from hosts.needs import MissingError, missing
+from hosts.machines import Hosts, HostSpec
 
-__all__ = ["Host", "Hosts", "MissingError", "Wanted", "missing"]
+__all__ = ["HostSpec", "Hosts"]

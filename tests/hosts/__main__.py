@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from hosts import needs
-from hosts.machines import Hosts, Wanted
+from hosts import requirements
+from hosts.machines import Hosts, HostSpec
 
 BUILD = Path(__file__).resolve().parents[2] / "build"
 IMAGES = BUILD / "hosts/images"
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=BUILD / "hosts/running", help="where the hosts are recorded")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start hosts and print an inventory of all that run")
-    up.add_argument("wanted", nargs="+", type=Wanted.parse, metavar="NAME[:RELEASE[:KIND]]")
+    up.add_argument("specs", nargs="+", type=HostSpec.parse, metavar="NAME[:RELEASE[:KIND]]")
     down = commands.add_parser("down", help="stop hosts, all of them if none is named")
     down.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
@@ -30,13 +30,11 @@ def main() -> int:
     if arguments.command == "down":
         hosts.down(arguments.names or None)
         return 0
-    try:
-        needs.require()
-        for host in hosts.up(arguments.wanted):
-            print(f"{host.name} ansible_host={host.address} ansible_ssh_common_args='-F {hosts.ssh_config}'")
-    except (needs.MissingError, TimeoutError) as error:
-        print(f"hosts: {error}", file=sys.stderr)
+    if missing := requirements.find_missing(requirements.PROGRAMS):
+        print(f"hosts: {'; '.join(missing)}", file=sys.stderr)
         return 1
+    for host in hosts.up(arguments.specs):
+        print(f"{host.name} ansible_host={host.address} ansible_ssh_common_args='-F {hosts.ssh_config}'")
     return 0
 
 

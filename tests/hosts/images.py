@@ -16,9 +16,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: The scripts that make another system of a Debian.
+#: Scripts that turn a Debian into another system.
 SCRIPTS = Path(__file__).parent / "systems"
-#: What a server has anyway, and what packages of the tests depend on: hosts reach nothing but the bridge.
+#: Packages of every server, and dependencies of the tests' packages: hosts reach only the bridge.
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "openssh-server", "sudo", "iproute2", "procps", "adduser"),
     *("python3", "python3-requests", "ca-certificates", "gpg", "cron", "nftables", "sqlite3", "zip"),
@@ -43,14 +43,14 @@ RELEASES = {
     "rocky": Release("trixie", DNF, ("rpm", "dnf")),
     "leap": Release("trixie", ZYPPER, ("rpm", "zypper")),
 }
-#: How fast agents try again: a fraction of what the genuine one waits. See tests/agent/README.md.
+#: The pauses of agents as a fraction of the genuine ones, see tests/agent/README.md.
 PACE = "ALPAMON_PACE=0.05"
 FILES = {
     "etc/hostname": "",
     "etc/machine-id": "",
     "etc/resolv.conf": "",
     "etc/apt/sources.list": "",
-    # The drop-in is the image's own, so that it is no remainder of a package; programs without a unit see the other.
+    # A drop-in of the image is no remainder of a package; programs without a unit read the other file.
     "usr/lib/systemd/system/alpamon.service.d/pace.conf": f"[Service]\nEnvironment={PACE}\n",
     "etc/environment": f"{PACE}\n",
     "etc/ssh/sshd_config.d/hosts.conf": "UseDNS no\nMaxStartups 100\nMaxSessions 100\n",
@@ -65,31 +65,26 @@ class Images:
     def root(self, release: str) -> Path:
         """Return the root filesystem of a release; building it takes up to two minutes."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self._locked("key"):
-            self._make_key()
-        with self._locked(release):
-            place = self.folder / f"{release}-{self._fingerprint(RELEASES[release])}"
-            if not place.exists():
-                self._build(release, place)
-            return place
+        with self._lock("key"):
+            if not self.key.exists():
+                command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(self.key)]
+                subprocess.run(command, check=True)
+        with self._lock(release):
+            public = self.key.with_suffix(".pub").read_text()
+            spec = RELEASES[release]
+            parts = [dataclasses.astuple(spec), scripts(spec.scripts), PACKAGES, FILES, public]
+            root = self.folder / f"{release}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]}"
+            if not root.exists():
+                self._build(release, root)
+            return root
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
+    def _lock(self, name: str) -> Iterator[None]:
         with (self.folder / f"lock-{name}").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _make_key(self) -> None:
-        if not self.key.exists():
-            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hosts", "-f", str(self.key)]
-            subprocess.run(command, check=True)
-
-    def _fingerprint(self, release: Release) -> str:
-        public = self.key.with_suffix(".pub").read_text()
-        parts = [dataclasses.astuple(release), scripts(release.scripts), PACKAGES, FILES, public]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
-
-    def _build(self, name: str, place: Path) -> None:
+    def _build(self, name: str, root: Path) -> None:
         for older in self.folder.glob(f"{name}-*"):
             shutil.rmtree(older)
         release = RELEASES[name]
@@ -102,7 +97,7 @@ class Images:
         keys = partial / "root/.ssh"
         keys.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.key.with_suffix(".pub"), keys / "authorized_keys")
-        partial.rename(place)
+        partial.rename(root)
 
 
 def scripts(names: Iterable[str], folder: Path = SCRIPTS) -> list[str]:

@@ -56,19 +56,19 @@ Host *
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
+class HostSpec:
     name: str
     release: str = "trixie"
     kind: Kind = "systemd"
 
     @classmethod
-    def parse(cls, text: str) -> Wanted:
-        """Parse NAME, NAME:RELEASE or NAME:RELEASE:KIND."""
+    def parse(cls, text: str) -> HostSpec:
+        """Parse NAME[:RELEASE[:KIND]]."""
         name, release, kind = [*text.split(":"), *("", "")][:3]
-        wanted = cls(name, release or "trixie", t.cast(Kind, kind or "systemd"))
-        if not name or wanted.release not in RELEASES or wanted.kind not in t.get_args(Kind):
+        spec = cls(name, release or "trixie", t.cast(Kind, kind or "systemd"))
+        if not name or spec.release not in RELEASES or spec.kind not in t.get_args(Kind):
             raise ValueError(f"{text}: want NAME[:{'|'.join(RELEASES)}[:{'|'.join(t.get_args(Kind))}]]")
-        return wanted
+        return spec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,20 +98,19 @@ class Hosts:
     def __exit__(self, *exception: object) -> None:
         self.down()
 
-    def up(self, wanted: t.Sequence[Wanted]) -> list[Host]:
+    def up(self, specs: t.Sequence[HostSpec]) -> list[Host]:
         """Start hosts unless they run, wait for ssh, and return all running hosts."""
         self.folder.mkdir(parents=True, exist_ok=True)
         running = {host.name: host for host in self.running()}
-        releases = {each.release for each in wanted}
-        # What is not there yet takes a processor and the network for itself.
+        releases = {each.release for each in specs}
         with ThreadPoolExecutor(max_workers=2) as pool:
             roots = dict(zip(releases, pool.map(self.images.root, releases), strict=True))
-        new = [each for each in wanted if each.name not in running]
+        new = [each for each in specs if each.name not in running]
         with ThreadPoolExecutor(max_workers=4) as pool:
             started = list(pool.map(lambda each: self._start(each, roots[each.release]), new))
         self._write_ssh_config()
         for host in started:
-            self._await(host)
+            self._wait_for_ssh(host)
         return self.running()
 
     def down(self, names: t.Collection[str] | None = None) -> None:
@@ -126,9 +125,9 @@ class Hosts:
         records = sorted(self.folder.glob("*.json"))
         return [Host(**json.loads(record.read_text())) for record in records]
 
-    def _start(self, wanted: Wanted, root: Path) -> Host:
+    def _start(self, spec: HostSpec, root: Path) -> Host:
         number = network.attach()
-        name = network.identity(number)
+        name = network.namespace_name(number)
         command = [
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--volatile=overlay"),
             *(
@@ -137,10 +136,10 @@ class Hosts:
                 "--timezone=off",
                 f"--network-namespace-path=/run/netns/{name}",
             ),
-            *(f"--machine={name}", f"--hostname={wanted.name}", f"--directory={root}"),
-            *(("--boot",) if wanted.kind == "systemd" else PLAIN),
+            *(f"--machine={name}", f"--hostname={spec.name}", f"--directory={root}"),
+            *(("--boot",) if spec.kind == "systemd" else PLAIN),
         ]
-        with (self.folder / f"{wanted.name}.log").open("wb") as log:
+        with (self.folder / f"{spec.name}.log").open("wb") as log:
             process = subprocess.Popen(
                 [*UNSHARED, IN_CGROUP, name, *command],
                 env={**os.environ, "SYSTEMD_NSPAWN_LOCK": "0"},
@@ -149,14 +148,14 @@ class Hosts:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        host = Host(wanted.name, wanted.release, wanted.kind, number, process.pid)
-        (self.folder / f"{wanted.name}.json").write_text(json.dumps(dataclasses.asdict(host)))
+        host = Host(spec.name, spec.release, spec.kind, number, process.pid)
+        (self.folder / f"{spec.name}.json").write_text(json.dumps(dataclasses.asdict(host)))
         return host
 
-    def _await(self, host: Host) -> None:
+    def _wait_for_ssh(self, host: Host) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
-        while not _greets(host.address):
-            if time.monotonic() > deadline or not _lives(host.pid):
+        while not _answers_ssh(host.address):
+            if time.monotonic() > deadline or not _is_running(host.pid):
                 log = (self.folder / f"{host.name}.log").read_text(errors="replace")
                 raise TimeoutError(f"host {host.name} did not come up:\n{log[-3000:]}")
             time.sleep(0.05)
@@ -165,9 +164,9 @@ class Hosts:
         with contextlib.suppress(ProcessLookupError):
             os.kill(host.pid, signal.SIGTERM)
         deadline = time.monotonic() + (STOP_SECONDS if host.kind == "systemd" else 1)
-        while _lives(host.pid) and time.monotonic() < deadline:
+        while _is_running(host.pid) and time.monotonic() < deadline:
             time.sleep(0.05)
-        subprocess.run([*UNSHARED, REMOVE_CGROUP, network.identity(host.number)], check=False)
+        subprocess.run([*UNSHARED, REMOVE_CGROUP, network.namespace_name(host.number)], check=False)
         network.detach(host.number)
         (self.folder / f"{host.name}.json").unlink()
 
@@ -178,13 +177,13 @@ class Hosts:
         self.ssh_config.write_text("\n".join([*entries, options]))
 
 
-def _greets(address: str) -> bool:
+def _answers_ssh(address: str) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((address, 22), timeout=2) as connection:
         return connection.recv(4) == b"SSH-"
     return False
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
     return Path(f"/proc/{pid}").exists()

@@ -23,7 +23,7 @@ def ip(*arguments: str, check: bool = True) -> str:
     return subprocess.run(["ip", *arguments], check=check, capture_output=True, text=True).stdout
 
 
-def identity(number: int) -> str:
+def namespace_name(number: int) -> str:
     return f"hosts-{number}"
 
 
@@ -31,13 +31,13 @@ def address(number: int) -> str:
     return f"10.77.0.{number}"
 
 
-def hardware(number: int) -> str:
-    """Return the hardware address of an IP address: always the same, so that no cached one is wrong."""
+def mac_address(number: int) -> str:
+    """Return the MAC address of an IP address: always the same, so that no cached one is wrong."""
     return f"02:00:0a:4d:00:{number:02x}"
 
 
 @contextmanager
-def locked() -> Iterator[None]:
+def lock_network() -> Iterator[None]:
     """Lock the network against all other checkouts on this machine."""
     with Path(tempfile.gettempdir(), f"{BRIDGE}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -53,7 +53,7 @@ def namespaces() -> list[str]:
 @contextmanager
 def bridge() -> Iterator[str]:
     mark = f"hosts-bridge-{os.getpid()}"
-    with locked():
+    with lock_network():
         _add_bridge()
         ip("netns", "add", mark)
     try:
@@ -65,14 +65,14 @@ def bridge() -> Iterator[str]:
 
 def _add_bridge() -> None:
     if not Path("/sys/class/net", BRIDGE).exists():
-        # Without an address of its own it would take over another one with every host, and the others would lose it.
-        ip("link", "add", BRIDGE, "address", hardware(1), "type", "bridge")
+        # Without its own address, the bridge would change it with every host.
+        ip("link", "add", BRIDGE, "address", mac_address(1), "type", "bridge")
         ip("addr", "add", f"{GATEWAY}/24", "dev", BRIDGE)
         ip("link", "set", BRIDGE, "up")
 
 
 def remove_bridge() -> None:
-    with locked():
+    with lock_network():
         for name in namespaces():
             owner = name.removeprefix("hosts-bridge-")
             if owner != name and not Path("/proc", owner).exists():
@@ -82,13 +82,13 @@ def remove_bridge() -> None:
 
 
 def attach() -> int:
-    with locked():
+    with lock_network():
         _add_bridge()
         used = namespaces()
-        number = next(number for number in NUMBERS if identity(number) not in used)
-        ip("netns", "add", identity(number))
-    name = identity(number)
-    ip("link", "add", name, "type", "veth", "peer", "name", "host0", "address", hardware(number), "netns", name)
+        number = next(number for number in NUMBERS if namespace_name(number) not in used)
+        ip("netns", "add", namespace_name(number))
+    name = namespace_name(number)
+    ip("link", "add", name, "type", "veth", "peer", "name", "host0", "address", mac_address(number), "netns", name)
     ip("link", "set", name, "master", BRIDGE, "up")
     ip("-n", name, "addr", "add", f"{address(number)}/24", "dev", "host0")
     ip("-n", name, "link", "set", "host0", "up")
@@ -97,5 +97,5 @@ def attach() -> int:
 
 
 def detach(number: int) -> None:
-    ip("link", "delete", identity(number), check=False)
-    ip("netns", "delete", identity(number), check=False)
+    ip("link", "delete", namespace_name(number), check=False)
+    ip("netns", "delete", namespace_name(number), check=False)

@@ -20,19 +20,18 @@ if not __package__:
     sys.path[:1] = [str(tests), str(tests / "tools")]
 
 import collection_tree
-from mutants.draw import CORE, Mutation, draw
-from mutants.lines import measure
+from mutants.coverage_map import measure
+from mutants.mutations import CORE, Mutation, draw_mutations
 from mutants.trial import Copy, Trial, Verdict
 
-#: Percent of the mutations that tests have to notice.
-WANTED = 90
+MIN_PERCENT = 90
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mutants", description=__doc__)
     parser.add_argument("--seed", default="", help="what the sample is drawn from (default: a random one)")
     parser.add_argument("--sample", type=int, default=40, help="how many mutations (default: %(default)s)")
-    parser.add_argument("--only", choices=CORE, action="append", help="this floor only; may be repeated")
+    parser.add_argument("--only", choices=CORE, action="append", help="this layer only; may be repeated")
     parser.add_argument("--workers", type=int, default=2, help="how many at a time (default: %(default)s)")
     return parser.parse_args()
 
@@ -41,7 +40,7 @@ def main() -> int:
     arguments = parse_arguments()
     seed = arguments.seed or str(secrets.randbelow(10**6))
     print(f"seed {seed}", flush=True)
-    drawn = draw(collection_tree.ROOT, seed, arguments.sample, tuple(arguments.only or CORE))
+    drawn = draw_mutations(collection_tree.ROOT, seed, arguments.sample, tuple(arguments.only or CORE))
     started = time.monotonic()
     trials = try_all(drawn, arguments.workers)
     print(f"\nseed {seed}, {time.monotonic() - started:.0f} s")
@@ -57,15 +56,15 @@ def try_all(drawn: list[Mutation], workers: int) -> list[Trial]:
         copy.prepare()
         free.put(copy)
 
-    def judge(mutation: Mutation) -> Trial:
+    def try_mutation(mutation: Mutation) -> Trial:
         copy = free.get()
-        trial = copy.judge(mutation, lines.tests(mutation))
+        trial = copy.try_mutation(mutation, lines.tests(mutation))
         free.put(copy)
         print(f"{trial.verdict.value:9} {mutation.title} {trial.failure}", flush=True)
         return trial
 
     with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(judge, drawn))
+        return list(pool.map(try_mutation, drawn))
 
 
 def report(trials: list[Trial]) -> bool:
@@ -74,10 +73,10 @@ def report(trials: list[Trial]) -> bool:
         if trial.verdict is not Verdict.NOTICED:
             print(f"\n{trial.verdict.value}: {trial.mutation.title}\n{trial.mutation.diff}")
     counts = Counter(trial.verdict for trial in trials)
-    judged = counts[Verdict.NOTICED] + counts[Verdict.SURVIVED]
-    percent = 100 * counts[Verdict.NOTICED] / judged if judged else 0
-    print(f"\n{counts[Verdict.NOTICED]} of {judged} noticed: {percent:.0f} %, at least {WANTED} wanted")
-    return percent >= WANTED
+    tried = counts[Verdict.NOTICED] + counts[Verdict.SURVIVED]
+    percent = 100 * counts[Verdict.NOTICED] / tried if tried else 0
+    print(f"\n{counts[Verdict.NOTICED]} of {tried} noticed: {percent:.0f} %, at least {MIN_PERCENT} wanted")
+    return percent >= MIN_PERCENT
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from coverage import Coverage
 
-#: The variable that names the file; it gets seconds by the id of a test, or null for one that failed.
+#: The variable with the path of the file: seconds by test ID, null for failed tests.
 SECONDS = "MUTANTS_SECONDS"
 
 _seconds: Counter[str] = Counter()
@@ -35,7 +35,7 @@ def _switch(context: str) -> None:
     measuring = Coverage.current()
     assert measuring is not None, "pytest runs without coverage"
     measuring.switch_context(context)
-    # What is forked takes this setting from here, what is started from the environment.
+    # Forked processes inherit this setting, others read it from the environment.
     measuring.set_option("run:context", context)
     os.environ["COVERAGE_PROCESS_CONFIG"] = measuring.config.serialize()
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import collection_tree
 from cosmic_ray.testing import TestOutcome, run_tests
-from mutants.draw import Mutation
-from mutants.lines import TESTS, is_system
+from mutants.coverage_map import TESTS, is_system
+from mutants.mutations import Mutation
 
-#: Seconds after which a run of tests is ended; a test alone is taken for endless much sooner.
+#: Seconds after which a run of tests is stopped; a single test has a shorter limit.
 LIMIT = 1200
 FAILED = re.compile(r"^(?:FAILED|ERROR) .*$", re.MULTILINE)
 
@@ -28,7 +28,7 @@ FAILED = re.compile(r"^(?:FAILED|ERROR) .*$", re.MULTILINE)
 class Verdict(StrEnum):
     NOTICED = "noticed"
     SURVIVED = "survived"
-    #: What failed fails without the mutation too, or nobody waited for all tests.
+    #: The test also fails without the mutation, or the tests took too long.
     UNCLEAR = "unclear"
 
 
@@ -55,7 +55,7 @@ class Copy:
         """Compile all tests while no file is broken."""
         subprocess.run(_pytest(self.place, ["--collect-only", *TESTS]), capture_output=True, check=True)
 
-    def judge(self, mutation: Mutation, tests: list[str]) -> Trial:
+    def try_mutation(self, mutation: Mutation, tests: list[str]) -> Trial:
         """Run tests in this order until one fails."""
         if not tests:
             return Trial(mutation, Verdict.SURVIVED, "no test runs it")
@@ -77,9 +77,8 @@ class Copy:
     def _noticed(self, mutation: Mutation, tests: list[str], output: str) -> Trial:
         if output == "timeout":
             return Trial(mutation, Verdict.UNCLEAR, f"The tests take longer than {LIMIT} s.")
-        said = FAILED.findall(output) or output.strip().splitlines() or ["The tests do not start."]
-        failure = said[-1]
-        # What plays with real clocks and processes may fail by itself. Ids of tests do not go with --last-failed.
+        failure = (FAILED.findall(output) or output.strip().splitlines() or ["The tests do not start."])[-1]
+        # Tests with real clocks and processes may fail by themselves. --last-failed takes files, not IDs.
         files = sorted({test.partition("::")[0] for test in tests})
         flaky = is_system(failure.partition(" ")[2]) and self._run(["--last-failed", *files])
         return Trial(mutation, Verdict.UNCLEAR if flaky else Verdict.NOTICED, failure)

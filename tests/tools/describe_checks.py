@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from checks import library
+from checks import check_files
 
 PAGE = Path(__file__).parents[2] / "docs/docsite/rst/audit_checks.rst"
 _HEAD = """\
@@ -43,7 +43,7 @@ or for a host.
 
 
 def page() -> str:
-    sets = library.sets()
+    sets = check_files.sets()
     parts = [_HEAD.format(checks=sum(len(content["checks"]) for content in sets.values()), sets=len(sets))]
     for name, content in sets.items():
         parts += [_heading(f"Set ``{name}``", "-"), *map(_check, content["checks"])]

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import agent.repository
 import hosts
-from hosts import images, needs, network
+from hosts import images, network, requirements
 from system.certificates import authority
 from workspace.client import Workspace
 
@@ -39,7 +39,7 @@ CI = ("any_module", "upgrade", "default", "records", "absent", "package_failures
 TLS = ("workspace_change",)
 #: Scenarios with a second workspace.
 TWO_WORKSPACES = ("workspace_change",)
-PROGRAMS = needs.PROGRAMS | agent.repository.PROGRAMS
+PROGRAMS = requirements.PROGRAMS | agent.repository.PROGRAMS
 
 
 def main() -> int:
@@ -47,9 +47,9 @@ def main() -> int:
     parser.add_argument("--set", choices=("all", "ci"), default="all")
     parser.add_argument("scenarios", nargs="*", help="names; all of the set without them")
     arguments = parser.parse_args()
-    lacking = needs.missing(PROGRAMS) or trial()
-    if lacking:
-        return collection_tree.skip(f"no host with systemd can be made here: {'; '.join(lacking)}")
+    missing = requirements.find_missing(PROGRAMS) or trial()
+    if missing:
+        return collection_tree.skip(f"no host with systemd can be made here: {'; '.join(missing)}")
     every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})
     passed = run_all(arguments.scenarios or (list(CI) if arguments.set == "ci" else every))
     return 0 if all(passed) else 1
@@ -57,10 +57,10 @@ def main() -> int:
 
 def trial() -> list[str]:
     """Start a host of each release, and return the reason if that fails."""
-    wanted = [hosts.Wanted(f"trial-{release}", release) for release in images.RELEASES]
+    specs = [hosts.HostSpec(f"trial-{release}", release) for release in images.RELEASES]
     try:
         with tempfile.TemporaryDirectory(prefix="trial-") as folder, hosts.Hosts(Path(folder), IMAGES) as made:
-            made.up(wanted)
+            made.up(specs)
     except (TimeoutError, subprocess.CalledProcessError) as error:
         return [str(error)]
     return []

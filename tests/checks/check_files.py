@@ -18,7 +18,7 @@ _ROOT = Path(__file__).parents[2]
 _LIBRARY = _ROOT / "roles/audit/files/checks"
 _STATES = Path(__file__).parent / "states"
 #: Where a state is tried that does not say where.
-_USUAL = ("debian12", "debian13")
+_DEFAULT_SYSTEMS = ("debian12", "debian13")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class State:
     Attributes:
         prepare: shell code that root runs on the fresh system.
         booted: systemd runs before the check is asked.
-        says: a part of a message.
+        message: a part of a message.
     """
 
     check: str
@@ -39,7 +39,7 @@ class State:
     parameters: dict[str, Any]
     outcome: str
     booted: bool
-    says: str
+    message: str
 
     def __str__(self) -> str:
         return f"{self.check}: {self.name} ({self.system}{', not root' if self.user != 'root' else ''})"
@@ -50,13 +50,13 @@ def sets() -> dict[str, dict[str, Any]]:
     return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_LIBRARY.glob("*.yml"))}
 
 
-def told_apart() -> dict[str, list[dict[str, Any]]]:
+def state_rows() -> dict[str, list[dict[str, Any]]]:
     """Return the rows of the table of states by check."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(_STATES.glob("*.yml")):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
             rows.setdefault(entry["check"], []).extend(
-                {"given": entry.get("given", ""), **row} for row in entry["states"]
+                {"setup": entry.get("setup", ""), **row} for row in entry["states"]
             )
     return rows
 
@@ -69,15 +69,15 @@ def states() -> list[State]:
             row["name"],
             system,
             row.get("user", "root"),
-            f"{row['given']}\n{row.get('prepare', '')}",
+            f"{row['setup']}\n{row.get('prepare', '')}",
             row.get("parameters", {}),
             row["outcome"],
             row.get("booted", False),
-            row.get("says", ""),
+            row.get("message", ""),
         )
-        for check, rows in told_apart().items()
+        for check, rows in state_rows().items()
         for row in rows
-        for system in row.get("systems", SYSTEMS if row.get("everywhere") else _USUAL)
+        for system in row.get("systems", SYSTEMS if row.get("everywhere") else _DEFAULT_SYSTEMS)
     ]
 
 

@@ -20,25 +20,25 @@ import collection_tree
 import pytest
 from coverage import CoverageData
 from mutants.contexts import SECONDS
-from mutants.draw import Mutation
+from mutants.mutations import Mutation
 
 SYSTEM = "tests/system/plugins/module_utils"
 #: The tests that concern the core.
 TESTS = ("tests/unit", SYSTEM)
-#: Those that compare what files say with each other, and run none of their lines.
+#: Tests that compare files without running their lines.
 COMPARING = ("tests/unit/plugins/test_", "tests/unit/test_")
-#: What decides which lines they run.
+#: The files that determine which lines the tests run.
 SOURCES = (
     *("plugins", "pyproject.toml", "tests/conftest.py", "tests/mutants/contexts.py"),
     *("tests/system", "tests/unit", "tests/workspace"),
 )
-KEPT = collection_tree.BUILD / "mutants/lines"
-#: So many tests may fail without a mutation, on a machine that is too busy for them; they judge none then.
-MOST_FAILED = 10
+CACHE = collection_tree.BUILD / "mutants/lines"
+#: So many tests may fail without a mutation on a busy machine; they are not used then.
+MAX_FAILED = 10
 
 
-class Lines:
-    """Find the tests that run a line. Lines that run at import have an empty context."""
+class CoverageMap:
+    """The tests that run each line. Lines that run at import have an empty context."""
 
     def __init__(self, place: Path, data: CoverageData, seconds: dict[str, float]) -> None:
         self._place = place
@@ -48,29 +48,25 @@ class Lines:
     def tests(self, mutation: Mutation) -> list[str]:
         """Return the IDs of the tests that run the mutated line, the fastest to notice first.
 
-        What runs once only, when its file is imported or in a function with a cache, concerns each test that runs
-        anything else of that file, and those that compare what the files of the collection say.
+        Lines that run once, at import or in a cached function, concern every test that runs other lines of their file,
+        and tests that compare files.
         """
         contexts = self._data.contexts_by_lineno(str(self._place / mutation.file))
         tree = ast.parse((self._place / mutation.file).read_text())
-        running = [contexts[line] for line in _statement(tree, mutation.line) if line in contexts]
-        tests = _in_tests(running)
+        statement = [lines for lines in _statements(tree) if mutation.line in lines][-1]
+        running = [contexts[line] for line in statement if line in contexts]
+        tests = _get_tests(running)
         if running and (not tests or _is_cached(tree, mutation.line)):
             comparing = {test for test in self._seconds if test.startswith(COMPARING)}
-            tests = comparing | (_in_tests(contexts.values()) or set(self._seconds))
+            tests = comparing | (_get_tests(contexts.values()) or set(self._seconds))
         mirrored = f"{mutation.file.with_name(f'test_{mutation.file.name}')}::"
         tests &= set(self._seconds)
         return sorted(tests, key=lambda test: (is_system(test), mirrored not in test, self._seconds[test], test))
 
 
-def _in_tests(contexts: Iterable[list[str]]) -> set[str]:
+def _get_tests(contexts: Iterable[list[str]]) -> set[str]:
     """Return the tests with these contexts, without those that ran the line at import."""
     return {test for tests in contexts if "" not in tests for test in tests}
-
-
-def _statement(tree: ast.AST, line: int) -> range:
-    """Return the lines of the innermost statement around a line."""
-    return [lines for lines in _statements(tree) if line in lines][-1]
 
 
 def _is_cached(tree: ast.AST, line: int) -> bool:
@@ -81,6 +77,7 @@ def _is_cached(tree: ast.AST, line: int) -> bool:
 
 
 def _statements(node: ast.AST) -> Iterator[range]:
+    """Yield the lines of each statement, outer ones first."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, (ast.stmt, ast.excepthandler)):
             first = min(inner.lineno for inner in (child, *getattr(child, "decorator_list", ())))
@@ -92,17 +89,17 @@ def is_system(test: str) -> bool:
     return test.startswith(SYSTEM)
 
 
-def measure(place: Path, workers: int) -> Lines:
+def measure(place: Path, workers: int) -> CoverageMap:
     """Measure the lines of all tests, unless the same files were measured before."""
-    kept = KEPT / _digest(place)
-    if not kept.exists():
-        shutil.rmtree(KEPT, ignore_errors=True)
-        _run_all(place, kept.with_suffix(".new"), workers)
-        kept.with_suffix(".new").rename(kept)
-    data = CoverageData(str(kept / "data"))
+    cached = CACHE / _digest(place)
+    if not cached.exists():
+        shutil.rmtree(CACHE, ignore_errors=True)
+        _run_all(place, cached.with_suffix(".new"), workers)
+        cached.with_suffix(".new").rename(cached)
+    data = CoverageData(str(cached / "data"))
     data.read()
-    seconds = {test: took for test, took in json.loads((kept / "seconds").read_text()).items() if took is not None}
-    return Lines(place, data, seconds)
+    seconds = {test: took for test, took in json.loads((cached / "seconds").read_text()).items() if took is not None}
+    return CoverageMap(place, data, seconds)
 
 
 def _digest(place: Path) -> str:
@@ -122,10 +119,10 @@ def _run_all(place: Path, folder: Path, workers: int) -> None:
     ran = done.returncode in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     took = json.loads((folder / "seconds").read_text()) if ran else {}
     failed = [test for test, seconds in took.items() if seconds is None]
-    if not ran or len(failed) > MOST_FAILED:
+    if not ran or len(failed) > MAX_FAILED:
         sys.exit(f"The tests fail without a mutation:\n{done.stdout}{done.stderr}")
     for test in failed:
-        print(f"fails without a mutation, and judges none: {test}", flush=True)
+        print(f"fails without a mutation, not used: {test}", flush=True)
     _coverage(place, folder, "combine", "--quiet", str(folder))
 
 

@@ -22,11 +22,11 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
 Span = tuple[tuple[int, int], tuple[int, int]]
-#: The name of an operator, and which of its places it is.
+#: An operator and the number of its place.
 Choice = tuple[str, int]
 
 CORE = ("_api", "_options", "_payload", "_fleet", "_tasks")
-#: Whether two equal values are one object is up to Python.
+#: Operators that replace == by is: Python decides whether equal values are identical.
 IDENTITY = ("_Eq_Is", "_NotEq_IsNot", "_Is_Eq", "_IsNot_NotEq")
 PUNCTUATION = frozenset("()[]{},.:=")
 
@@ -46,27 +46,27 @@ class Mutation:
         return f"{self.file}:{self.line} {self.operator}"
 
 
-def draw(root: Path, seed: str, size: int, floors: tuple[str, ...] = CORE) -> list[Mutation]:
+def draw_mutations(root: Path, seed: str, size: int, layers: tuple[str, ...] = CORE) -> list[Mutation]:
     """Choose `size` places in these layers, and one mutation at each."""
     rng = random.Random(seed)
-    files = [file for floor in floors for file in sorted((root / "plugins/module_utils" / floor).glob("*.py"))]
-    places = [(file, span, choices) for file in files for span, choices in _choices(file.read_text()).items()]
+    files = [file for layer in layers for file in sorted((root / "plugins/module_utils" / layer).glob("*.py"))]
+    places = [(file, span, choices) for file in files for span, choices in _find_choices(file.read_text()).items()]
     drawn = rng.sample(places, len(places))
-    mutations = (_mutation(root, file, span, rng.sample(choices, len(choices))) for file, span, choices in drawn)
+    mutations = (_make_mutation(root, file, span, rng.sample(choices, len(choices))) for file, span, choices in drawn)
     return list(islice(filter(None, mutations), size))
 
 
-def _choices(source: str) -> dict[Span, list[Choice]]:
-    hints = list(_hints(source))
-    # No operator mutates nodes of these kinds; asking two hundred of them takes long.
-    dull = ("name", "string", "newline")
+def _find_choices(source: str) -> dict[Span, list[Choice]]:
+    hints = list(_find_hints(source))
+    # No operator mutates these nodes, and trying them takes long.
+    skipped = ("name", "string", "newline")
     nodes = [
         node
         for node in ast_nodes(get_ast(source))
-        if node.type not in dull and getattr(node, "value", None) not in PUNCTUATION
+        if node.type not in skipped and getattr(node, "value", None) not in PUNCTUATION
     ]
     choices: dict[Span, list[Choice]] = {}
-    for name, operator in _operators().items():
+    for name, operator in _get_operators().items():
         spans = (span for node in nodes for span in operator.mutation_positions(node))
         for occurrence, (start, end) in enumerate(spans):
             if not any(first <= start < last for first, last in hints):
@@ -75,13 +75,13 @@ def _choices(source: str) -> dict[Span, list[Choice]]:
 
 
 @cache
-def _operators() -> dict[str, Any]:
+def _get_operators() -> dict[str, Any]:
     """Return the operators without arguments by name."""
     classes = {name: get_operator(name) for name in operator_names() if not name.endswith(IDENTITY)}
     return {name: kind() for name, kind in classes.items() if not kind.arguments()}
 
 
-def _hints(source: str) -> Iterator[Span]:
+def _find_hints(source: str) -> Iterator[Span]:
     """Yield the type hints, which are not evaluated."""
     for node in ast.walk(ast.parse(source)):
         for name in ("annotation", "returns"):
@@ -90,22 +90,22 @@ def _hints(source: str) -> Iterator[Span]:
                 yield (hint.lineno, hint.col_offset), (hint.end_lineno, hint.end_col_offset)
 
 
-def _mutation(root: Path, file: Path, span: Span, choices: list[Choice]) -> Mutation | None:
+def _make_mutation(root: Path, file: Path, span: Span, choices: list[Choice]) -> Mutation | None:
     """Return the first of these that compiles: stars of parameters look like operators."""
     source = file.read_text()
     for choice in choices:
-        if code := _mutated(source, choice):
+        if code := _mutate(source, choice):
             diff = list(difflib.unified_diff(source.splitlines(), code.splitlines(), lineterm=""))[2:]
             operator = choice[0].removeprefix("core/")
             return Mutation(file.relative_to(root), span[0][0], operator, "\n".join(diff), code)
     return None
 
 
-def _mutated(source: str, choice: Choice) -> str:
+def _mutate(source: str, choice: Choice) -> str:
     """Return the mutated code; empty if the operator fails."""
     name, occurrence = choice
     try:
-        code: str = mutate_code(source, _operators()[name], occurrence)
+        code: str = mutate_code(source, _get_operators()[name], occurrence)
         with warnings.catch_warnings(action="ignore", category=SyntaxWarning):
             compile(code, "", "exec")
     except (AttributeError, SyntaxError):

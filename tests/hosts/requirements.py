@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from pathlib import Path
 
-#: Programs, and the Debian package of each.
+#: Programs and their Debian packages.
 PROGRAMS = {
     "systemd-nspawn": "systemd-container",
     "mmdebstrap": "mmdebstrap",
@@ -20,9 +19,9 @@ PROGRAMS = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
 }
-#: Debian puts some programs where only root's PATH leads.
+#: Debian installs some programs to folders that only root's PATH has.
 SEARCHED = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-#: Named by the process: two makers of hosts may try at the same moment, and they see one tree of groups.
+#: Named by the process: several may try at the same moment.
 TRIAL = """
 mount -t cgroup2 none /sys/fs/cgroup
 mkdir /sys/fs/cgroup/hosts-trial-$$
@@ -30,29 +29,21 @@ rmdir /sys/fs/cgroup/hosts-trial-$$
 """
 
 
-class MissingError(Exception):
-    """This machine cannot start hosts."""
-
-
-def absent(programs: dict[str, str]) -> list[str]:
+def missing_packages(programs: dict[str, str]) -> list[str]:
     return sorted({package for name, package in programs.items() if not shutil.which(name, path=SEARCHED)})
 
 
-def missing(programs: dict[str, str]) -> list[str]:
+def find_missing(programs: dict[str, str]) -> list[str]:
     """Install missing packages, and return what this machine still lacks."""
     if os.geteuid():
         return ["you are not root: run it with sudo"]
-    if absent(programs):
-        install(absent(programs))
-    lacking = [f"no package {package}: apt-get install {package}" for package in absent(programs)]
-    if not lacking and not may_mount_cgroups():
-        lacking.append("cgroup2 cannot be mounted: a container without CAP_SYS_ADMIN, or a kernel before 5.14")
-    return lacking
-
-
-def require() -> None:
-    if lacking := missing(PROGRAMS):
-        raise MissingError("; ".join(lacking))
+    if missing_packages(programs):
+        install(missing_packages(programs))
+    missing = [f"no package {package}: apt-get install {package}" for package in missing_packages(programs)]
+    trial = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", TRIAL]
+    if not missing and subprocess.run(trial, check=False, capture_output=True).returncode:
+        missing.append("cgroup2 cannot be mounted: a container without CAP_SYS_ADMIN, or a kernel before 5.14")
+    return missing
 
 
 def install(packages: list[str]) -> None:
@@ -63,8 +54,3 @@ def install(packages: list[str]) -> None:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
         subprocess.run([apt, "-qq", *arguments], env=environ, check=False, stdout=subprocess.DEVNULL)
-
-
-def may_mount_cgroups() -> bool:
-    trial = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", TRIAL]
-    return Path("/proc/cgroups").exists() and not subprocess.run(trial, check=False, capture_output=True).returncode

@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 
-from hosts import needs
+from hosts import requirements
 
 from checks import systems
 
@@ -110,14 +110,14 @@ def run(system: str, prepare: str, body: str, user: str = "root", booted: bool =
     return done.stdout
 
 
-def why_not(install: bool = False) -> str:
+def missing_requirements(install: bool = False) -> str:
     """Return why this machine cannot make disposable systems, or an empty text. May install packages."""
     if os.geteuid():
         return "you are not root"
-    if install and needs.absent(_PROGRAMS):
-        needs.install(needs.absent(_PROGRAMS))
-    if absent := needs.absent(_PROGRAMS):
-        return f"these packages are missing: {', '.join(absent)}"
+    if install and requirements.missing_packages(_PROGRAMS):
+        requirements.install(requirements.missing_packages(_PROGRAMS))
+    if missing := requirements.missing_packages(_PROGRAMS):
+        return f"these packages are missing: {', '.join(missing)}"
     trial = ["unshare", "--mount", "--net", "--pid", "--fork", "--propagation", "private", "sh", "-ec", _TRIAL]
     with tempfile.TemporaryDirectory(prefix="state-") as work:
         done = subprocess.run(trial, env={**os.environ, "work": work}, check=False, capture_output=True, text=True)
