@@ -234,7 +234,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner
     RunTarget,
     ServerRunner,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import current_run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_run_context
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import TaskSettings, find_settings, run_folder
 
 T = TypeVar("T")
@@ -303,7 +303,7 @@ class Connection(ConnectionBase):
         display.vvv(f"SERVER {target.server} AS {target.username or 'the account of the token'}", host=self._host_name)
         # Each worker may resolve a host at the same time.
         hosts = int(context.CLIARGS.get("forks") or 1)
-        runner = ServerRunner(target, settings, replace(current_run(), hosts=hosts, no_log=self._no_log))
+        runner = ServerRunner(target, settings, Run(get_run_context(), hosts=hosts, no_log=self._no_log))
         owner = None
         if self.get_option("module_cache"):
             owner = f"{self.become.name} {self._become_user}" if self.become else ""

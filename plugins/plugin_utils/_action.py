@@ -30,7 +30,7 @@ from ..module_utils._fleet.run import EarlierSubmit, HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
 from ..module_utils._options.secrets import collect_secrets, sanitize_result, without_value
 from ._arguments import check_arguments
-from ._run import current_run, first_in_run, prepare_workers
+from ._run import first_in_run, get_run_context, prepare_workers
 from ._settings import (
     TaskSettings,
     decrypt,
@@ -277,8 +277,8 @@ class AlpaconAction(ActionBase):
         return not once or (is_in_batches(self._task) and not isinstance(self._task, Handler))
 
     def _make_run(self, task_vars: Mapping[str, Any], warn: Callable[[str], None]) -> Run:
-        return replace(
-            current_run(),
+        return Run(
+            get_run_context(),
             warn=warn,
             check_mode=self._task.check_mode,
             diff_mode=self._task.diff,

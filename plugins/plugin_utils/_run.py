@@ -19,20 +19,20 @@ from ansible.utils.display import Display
 
 from ..module_utils._api.errors import clean_line
 from ..module_utils._api.session import preload
-from ..module_utils._fleet.run import Run
+from ..module_utils._fleet.run import RunContext
 from ._settings import run_folder
 
 #: The main process names the journal at its end. Workers inherit this, since they are forks.
 _is_named_at_end = False
 
 
-def current_run() -> Run:
-    """Return the run that this process belongs to."""
-    return Run(
+def get_run_context() -> RunContext:
+    """Return the context of the run that this process belongs to."""
+    return RunContext(
         # Some callbacks print one document to standard output.
         report=lambda text: Display().display(clean_line(text), stderr=True),
         alert=lambda text: Display().warning(clean_line(text)),
-        first=first_in_run,
+        is_first=first_in_run,
         folder=run_folder(),
         journal_file=_journal_file(),
         name_journal=_name_journal,

@@ -24,7 +24,7 @@ from system.plays import start_task
 from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, CommandOptions
 
@@ -182,7 +182,9 @@ class RoundRunner:
         folder = self._run_log.with_name(f"{self._run_log.name}-{threading.get_ident()}")
         folder.mkdir(exist_ok=True)
         try:
-            task.result = run_command(self._validate(options), Run(folder=folder, warn=task.warnings.append))
+            task.result = run_command(
+                self._validate(options), Run(RunContext(folder=folder), warn=task.warnings.append)
+            )
         except AlpaconError as error:
             task.refusal = str(error)
         except Exception:

@@ -29,7 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     submitting,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command as _command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_info as _command_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
@@ -108,7 +108,7 @@ class Judgement:
 
     def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
         """Run a task and return its result, or None after an error of ours."""
-        run = Run(hosts=hosts, folder=self._folder / "run", journal_file=self._folder / "run/journal")
+        run = Run(RunContext(folder=self._folder / "run", journal_file=self._folder / "run/journal"), hosts=hosts)
         options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
         result: Row | None = self.call(case, functools.partial(_command.run_command, options, run))
         return result

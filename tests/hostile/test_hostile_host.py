@@ -22,7 +22,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     HostConnection,
@@ -40,7 +40,7 @@ PIECE = 8_000_000
 class HostileHost(ServerRunner):
     def __init__(self, folder: Path, *answers: RunResult | Exception) -> None:
         access = RunTarget("web-01", "web-01", None, None, None, {}, Limits())
-        super().__init__(access, Settings("https://workspace.invalid", ""), Run(folder=folder))
+        super().__init__(access, Settings("https://workspace.invalid", ""), Run(RunContext(folder=folder)))
         self.bodies: list[str] = []
         self._give = Mock(side_effect=chain(answers, repeat(RunResult(0, b"", b""))))
 

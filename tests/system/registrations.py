@@ -15,7 +15,7 @@ from system.support import TaskResult
 from websockets.sync.client import ClientConnection, connect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_INFO_SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC as REGISTRATION_SPEC
@@ -102,7 +102,9 @@ def _carry_out(
     options.update({"url": workspace.url, **given})
     warnings: list[str] = []
     before = workspace.requests_made()
-    result = operation(options, Run(warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode, process=process))
+    result = operation(
+        options, Run(RunContext(process=process), warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode)
+    )
     assert result["requests"] == workspace.requests_made() - before
     # Secrets that were given must not be in it, whatever comes out.
     assert mask_secrets(result, collect_secrets(options)) == result

@@ -193,7 +193,7 @@ class Fleet:
         try:
             while self._waiting or self._under_way or self._awaited or self._lost.jobs:
                 self._run.check()
-                self._run.name_journal()
+                self._run.context.name_journal()
                 to_submit = len(self._waiting) + self._count(_Act.SUBMIT)
                 self._progress.report(to_submit, self._awaited, self._done, len(self._lost.jobs))
                 for job in self._next_to_submit():

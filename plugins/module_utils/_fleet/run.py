@@ -141,22 +141,6 @@ class HostLocks:
             os.symlink(self.host, file)
 
 
-def _silent(_text: str) -> None:
-    return None
-
-
-def _nothing() -> None:
-    return None
-
-
-def _goes_on() -> bool:
-    return False
-
-
-def _alone(_mark: str) -> bool:
-    return True
-
-
 @dataclass
 class EarlierSubmit:
     """A submit that an earlier attempt of the same task has made.
@@ -173,77 +157,86 @@ class EarlierSubmit:
     over: bool = False
 
 
+def _ignore(_text: str) -> None:
+    return None
+
+
 @dataclass(frozen=True)
-class Run:
-    """The surroundings of a task.
+class RunContext:
+    """The ansible-playbook that all workers of a run belong to; the default stands for a module on another host.
 
     Attributes:
-        report: takes a line about the progress of the task.
-        warn: takes a warning for the result of the task.
-        alert: takes a warning that the user is to see at once.
-        check_mode: whether nothing is to be changed.
-        diff_mode: whether the result is to show what changes.
-        no_log: whether no message may show what commands wrote or were given: Ansible prints those of failures anyway.
-        hosts: how many hosts the task runs for, each in a worker of its own.
-        first: whether no worker of the run has asked so for the same mark.
-        folder: temporary folder of the run, which its workers share; None where there is none.
-        journal_file: for the commands that are under way, which an interrupted run leaves behind; None for none.
-        name_journal: names the file of the journal to the user, once in a run that takes a while, unless its end will.
-        is_over: whether the run has ended without this worker, which then must not write to the workspace any more.
-        process: id of the process that the run is, on this machine; None where it is not known.
-        host_locks: which host of the task may submit what; None where there is but one host.
-        earlier_submits: submits of earlier attempts of this task, by the digest of each; None for a task that
-            is not repeated.
-        own_server: name of the server of the host that the task runs for, of a task that names none; else empty.
+        report: prints a line about the progress of a task.
+        alert: prints a warning at once.
+        is_first: returns True the first time any worker of the run passes this mark.
+        is_over: returns True if the run has ended without this worker.
+        name_journal: prints the path of the journal, once in a long run.
+        folder: temporary folder that the workers share.
+        journal_file: list of the commands that have not ended, which an interrupted run leaves behind.
+        process: id of the process on this machine.
     """
 
-    report: Callable[[str], None] = _silent
-    warn: Warn = _silent
-    alert: Warn = _silent
+    report: Callable[[str], None] = _ignore
+    alert: Warn = _ignore
+    is_first: Callable[[str], bool] = lambda _mark: True
+    is_over: Callable[[], bool] = lambda: False
+    name_journal: Callable[[], None] = lambda: None
+    folder: Path | None = None
+    journal_file: Path | None = None
+    process: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run of a task.
+
+    Attributes:
+        warn: adds a warning to the result of the task.
+        no_log: hides output and values in messages too, since Ansible prints those of failures.
+        hosts: number of hosts that the task runs for, each in a worker of its own.
+        host_locks: locks between these hosts; None if one host alone has the task.
+        earlier_submits: submits of earlier attempts of this task by digest; None if it is never retried.
+        own_server: server name of the host, in a task that names no servers.
+    """
+
+    context: RunContext = RunContext()
+    warn: Warn = _ignore
     check_mode: bool = False
     diff_mode: bool = False
     no_log: bool = False
     hosts: int = 1
-    first: Callable[[str], bool] = _alone
-    folder: Path | None = None
-    journal_file: Path | None = None
-    name_journal: Callable[[], None] = _nothing
-    is_over: Callable[[], bool] = _goes_on
-    process: int | None = None
     host_locks: HostLocks | None = None
     earlier_submits: dict[str, EarlierSubmit] | None = None
     own_server: str = ""
 
     @property
     def submitted(self) -> SubmittedCommands | None:
-        """The commands that this run has submitted."""
-        return SubmittedCommands(self.folder / "alpacon-submitted") if self.folder else None
+        folder = self.context.folder
+        return SubmittedCommands(folder / "alpacon-submitted") if folder else None
 
     def open_journal(self) -> Journal | None:
-        """A journal for one task, in the file of the run; None where there is none."""
-        return Journal(self.journal_file, self.alert) if self.journal_file else None
+        """Return a journal for one task, in the file of the run."""
+        return Journal(self.context.journal_file, self.context.alert) if self.context.journal_file else None
 
     def shared(self, settings: Settings) -> Shared | None:
-        """What its workers share about a workspace; None where they can share nothing."""
-        if self.folder is None:
-            return None
+        """Return the state that the workers share about a workspace, if they can share any."""
         try:
-            return Shared(self.folder, settings.url, settings.token)
+            return Shared(self.context.folder, settings.url, settings.token) if self.context.folder else None
         except OSError:
-            return None  # the disk is full, say: then each worker looks for itself
+            return None  # the disk is full, say: then each worker polls for itself
 
     def client(self, settings: Settings, shared: Shared | None = None) -> Client:
-        """A client that waits as all of its workers do, and writes nothing once it is over."""
+        """Return a client that pauses as all workers do, and writes nothing once the run is over."""
         return Client(
             settings,
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
-            report=self.report,
+            report=self.context.report,
             before_write=self.check,
             quoted=not self.no_log,
         )
 
     def check(self) -> None:
-        """Raise :class:`RunIsOver` where nothing must be written any more."""
-        if self.is_over():
+        """Raise :class:`RunIsOver` if nothing may be written any more."""
+        if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")

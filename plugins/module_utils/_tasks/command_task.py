@@ -73,8 +73,8 @@ class CommandTask:
         return Fleet(
             self.client,
             replace(self.options.limits, **limits),
-            report=self.run.report if self.options.progress else None,
-            report_offline=self.run.report if self.options.progress is not False else lambda _text: None,
+            report=self.run.context.report if self.options.progress else None,
+            report_offline=self.run.context.report if self.options.progress is not False else lambda _text: None,
             run=self.run,
             shared=self.shared,
             hide=lambda text: str(mask_secrets(text, self.hidden)),

@@ -133,7 +133,7 @@ def _register(task: RegistrationTask) -> None:
         answer = _send_registration(task)
         facts.update(id=parse_row_id(answer), key=parse_key(answer), name=to_text(answer.get("name")) or name)
         # It is not lost if the result or the host is.
-        task.run.report(f"alpacon: registered {facts['name']}, {facts['id']}")
+        task.run.context.report(f"alpacon: registered {facts['name']}, {facts['id']}")
         said = "Registered"
     if not task.run.check_mode or task.options.replace:
         facts.update(clean_up_records(task, facts["id"]))
@@ -226,7 +226,7 @@ def _has_version(stored: StoredCredentials, wanted: str) -> bool:
 def _warn_of_upgrades(task: RegistrationTask) -> None:
     """Warn once in a run if the workspace upgrades agents by itself."""
     user = task.user
-    if user is None or not task.run.first("agent-upgrades"):
+    if user is None or not task.run.context.is_first("agent-upgrades"):
         return
     try:
         row = user.get(_PREFERENCES)
@@ -234,7 +234,7 @@ def _warn_of_upgrades(task: RegistrationTask) -> None:
         return  # older workspaces have no such page, and not every token may read it
     policy = row.get("agent_rollout_policy") if isinstance(row, Mapping) else None
     if (policy.get("mode") if isinstance(policy, Mapping) else policy) == "latest":
-        task.run.alert(
+        task.run.context.alert(
             "The workspace upgrades agents to the latest version by itself (agent_rollout_policy), so"
             f" {task.options.version or 'their version'} will not stay. Hold the package (alpamon_hold), or change the"
             " policy."

@@ -200,7 +200,7 @@ class RegistrationTask:
             client = Client(
                 self.settings,
                 sleep=time.sleep,
-                report=self.run.report,
+                report=self.run.context.report,
                 authorization=authorization,
                 before_write=self.run.check,
             )

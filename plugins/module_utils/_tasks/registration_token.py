@@ -166,7 +166,7 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     """
     settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
-    with Client(settings, report=run.report, before_write=run.check) as client:
+    with Client(settings, report=run.context.report, before_write=run.check) as client:
         task = TokenTask(client, checked, run)
         _STATES[options["state"]](task)
         return task.result()
@@ -278,10 +278,10 @@ def rotated(task: TokenTask) -> None:
 
 def temporary(task: TokenTask) -> None:
     """Create a token with the key of this run of Ansible in its name, and delete those of runs that have ended."""
-    if task.run.process is None:
+    if task.run.context.process is None:
         raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
     prefix = f"{task.options.name}-"
-    name = prefix + get_process_key(task.run.process)
+    name = prefix + get_process_key(task.run.context.process)
     if len(name) > NAME_LENGTH:
         longest = NAME_LENGTH - len(name) + len(task.options.name)
         raise UsageError(

@@ -66,7 +66,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     wanted = ServerFilter.from_options(options.get("filters"))
     references = _check_references(split_list(options.get("servers") or ()))
     limit = check_limit(options["limit"], "servers")
-    with Client(settings, report=run.report) as client:
+    with Client(settings, report=run.context.report) as client:
         groups = GroupNames(client, run.warn)
         if references:
             servers = _list_referenced(client, references, groups, run.warn)

@@ -235,7 +235,7 @@ class WorkspaceCollector:
 
     def _create_fleet(self) -> Fleet:
         progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
-        report = self.run.report if progress else None
+        report = self.run.context.report if progress else None
         return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=AUDIT_PACING)
 
     def _build_batches(self, audited: AuditedHost, checks: Iterable[Check]) -> list[_CheckBatch]:

@@ -118,7 +118,7 @@ class ServerRunner:
         fleet = Fleet(
             self._client,
             self._target.limits,
-            report_offline=self._run.report,
+            report_offline=self._run.context.report,
             run=self._run,
             shared=self._shared,
             pacing=MODULE_PACING if stdin else SHELL_PACING,
@@ -136,13 +136,15 @@ class ServerRunner:
 
         An error of another type would let some actions try again.
         """
-        where = f"command {job.id} goes on" if job.id else f"the ID of its command is in {self._run.journal_file}"
+        where = (
+            f"command {job.id} goes on" if job.id else f"the ID of its command is in {self._run.context.journal_file}"
+        )
         said = f"{self._target.host}: {where}. Await it by alpacon_command with state=finished."
         # Before 2.19, ansible-core does not display the text of this error.
         if error.args:
             error.args = (f"{error} {said}",)
         else:
-            self._run.alert(said)
+            self._run.context.alert(said)
 
     def _get_result(self, job: Job) -> RunResult:
         outcome, output = job.outcome, job.output
@@ -197,7 +199,7 @@ class ServerRunner:
         server = None if about == MAX_PIECE else self._target.server
         username = None if about in (_ID, _HOMES, MAX_PIECE) else self._target.username
         key = [settings.url, settings.token, server, username, about]
-        folder = self._run.folder or Path("/nonexistent")
+        folder = self._run.context.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
 
     def _find_server(self) -> Server:

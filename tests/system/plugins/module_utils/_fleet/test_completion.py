@@ -16,7 +16,7 @@ from system.support import FakeClock, command_options, run
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
@@ -66,12 +66,12 @@ def test_waiting_is_told_at_once_and_when_the_time_is_over(dozen: Workspace, qui
     told: list[str] = []
     server = AWAY[0] if cancels else dozen.server_ids()[AWAY[0]]
     options = command_options(dozen, servers=[server], line="uptime", wait_timeout="20", cancel_on_timeout=cancels)
-    done = run_command(options, Run(warn=told.append, report=told.append))
+    done = run_command(options, Run(RunContext(report=told.append), warn=told.append))
     assert told == [f"alpacon: 1 waits for {OFFLINE} (command {done['id']})"]
     assert done["outcome"] == "timed_out"
     assert len(standing(dozen)) == (not cancels)
     assert cancels or f"It waits for {OFFLINE}." in done["msg"]
-    run_command({**options, "progress": False}, Run(warn=pytest.fail, report=pytest.fail))
+    run_command({**options, "progress": False}, Run(RunContext(report=pytest.fail), warn=pytest.fail))
 
 
 def test_a_server_that_comes_back_gets_its_command(current: Workspace) -> None:
@@ -83,7 +83,7 @@ def test_a_server_that_comes_back_gets_its_command(current: Workspace) -> None:
         current.connect("web-01")
 
     done = run_command(
-        command_options(current, servers=["web-01"], line="echo back"), Run(warn=told.append, report=tell)
+        command_options(current, servers=["web-01"], line="echo back"), Run(RunContext(report=tell), warn=told.append)
     )
     assert (done["outcome"], done["stdout"], len(told)) == ("success", "back", 1)
 

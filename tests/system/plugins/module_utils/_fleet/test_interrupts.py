@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import THREADS, Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, current_row
 
 #: More than are on their way and queued at once.
@@ -98,7 +98,7 @@ def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
         os.kill(os.getpid(), signal.SIGINT)
 
     journal = tmp_path / "run.ids"
-    fleet = Fleet(connect(hanging.server), Limits(), run=Run(journal_file=journal))
+    fleet = Fleet(connect(hanging.server), Limits(), run=Run(RunContext(journal_file=journal)))
     interrupts = beside(interrupt)
     with pytest.raises(KeyboardInterrupt):
         fleet.run(jobs())
@@ -126,7 +126,7 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
         threading.Timer(0.5, hanging.rest.set).start()
 
     journal = tmp_path / "run.ids"
-    fleet = Fleet(connect(hanging.server), Limits(), run=Run(journal_file=journal, is_over=over.is_set))
+    fleet = Fleet(connect(hanging.server), Limits(), run=Run(RunContext(journal_file=journal, is_over=over.is_set)))
     ends = beside(end)
     with pytest.raises(RunIsOver):
         fleet.run(jobs())
@@ -140,7 +140,7 @@ def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
 ) -> None:
     throttle = Response({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})
     server = serve([throttle, Response({}, 201)])
-    run = Run(is_over=lambda: bool(server.requests))
+    run = Run(RunContext(is_over=lambda: bool(server.requests)))
     with run.client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
         client.write("POST", LIST, {})
     assert len(server.requests) == 1

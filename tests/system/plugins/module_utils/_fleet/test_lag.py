@@ -14,7 +14,7 @@ import pytest
 from system.support import command_options, in_every_dialect
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
@@ -27,7 +27,7 @@ class Lagging:
 
     def __init__(self, workspace: Workspace, folder: Path) -> None:
         self.workspace = workspace
-        self.run = Run(folder=folder)
+        self.run = Run(RunContext(folder=folder))
 
     def __call__(self, **options: Any) -> Row:
         """Carry out a task."""

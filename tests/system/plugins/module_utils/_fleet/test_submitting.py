@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import SubmittedCommands
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, Run, RunContext
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     FAR,
     LIST,
@@ -168,7 +168,7 @@ def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
     client.get(LIST)
     ours, *made = [current.submit("web-01", LINE, scheduled_at=FAR) for _command in range(12)]
     SubmittedCommands(tmp_path / "alpacon-submitted").add({"id": ours})
-    run = Run(folder=tmp_path, earlier_submits=earlier_submits)
+    run = Run(RunContext(folder=tmp_path), earlier_submits=earlier_submits)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert "Any of these may be it: " in job.msg

@@ -25,7 +25,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, NO_COMMAND, Row
@@ -144,7 +144,7 @@ def test_hosts_of_one_task_read_the_list_of_servers_once(
 ) -> None:
     for name in ("web-01", "web-02"):
         options = command_options(current, servers=[name], line="true")
-        assert run_command(options, Run(hosts=hosts, folder=tmp_path, check_mode=True))["changed"]
+        assert run_command(options, Run(RunContext(folder=tmp_path), hosts=hosts, check_mode=True))["changed"]
     assert len(request_paths(current)) == lists
 
 
@@ -278,7 +278,7 @@ def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
 def test_a_parent_that_the_run_has_submitted_itself_may_show_late(
     current: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool, shows_at: int | None
 ) -> None:
-    clock, this = FakeClock(), Run(folder=tmp_path)
+    clock, this = FakeClock(), Run(RunContext(folder=tmp_path))
     monkeypatch.setattr(command_task, "time", clock)
     [parent] = current.add_commands([{"server": "web-01", "line": "true", "status": "success"}])
     assert this.submitted

@@ -17,7 +17,7 @@ from system.support import FakeClock, Request, Response, ScriptedServer, TaskRes
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, RunIsOver
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import SPEC, run_registration
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import MACHINE, MARKER
 
@@ -121,7 +121,7 @@ def test_with_an_api_token_orphans_and_offline_records_are_named(workspace: Work
 
 def test_a_run_that_is_over_registers_nothing(current: Workspace) -> None:
     with pytest.raises(RunIsOver):
-        scripted(current, Run(is_over=lambda: True), **NEW)
+        scripted(current, Run(RunContext(is_over=lambda: True)), **NEW)
     assert current.registered() == []
 
 
@@ -133,7 +133,7 @@ MACHINE_ID = "0123456789abcdef0123456789abcdef web-01"
 def test_the_tag_of_a_machine_does_not_say_which_one_it_is(current: Workspace) -> None:
     told: list[str] = []
     given = {**NEW, "registration_token": current.add_registration_token()["key"], "tags": {"env": "prod"}}
-    done = scripted(current, Run(report=told.append), machine=MACHINE_ID, **given)
+    done = scripted(current, Run(RunContext(report=told.append)), machine=MACHINE_ID, **given)
     record = only_record(current)
     assert re.fullmatch("[0-9a-f]{32}", record["tags"][MACHINE])
     assert (record["tags"]["env"], len(record["tags"])) == ("prod", 2)
@@ -382,7 +382,7 @@ def test_a_workspace_that_upgrades_what_is_pinned_is_told_of_once(
     server = serve(lambda request: Response(row) if "/servers/-/" in request.path else answer)
     alerts: list[str] = []
     marks = iter([True, False])
-    run = Run(alert=alerts.append, first=lambda _mark: next(marks))
+    run = Run(RunContext(alert=alerts.append, is_first=lambda _mark: next(marks)))
     for _worker in range(2):
         scripted(server, run, **{"token": "x", "state": "connected", "version": "2.5.0", **CREDENTIALS, **given})
     assert ["so 2.5.0 will not stay. Hold the package" in alert for alert in alerts] == [True] * tells

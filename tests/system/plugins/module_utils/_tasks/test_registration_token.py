@@ -16,7 +16,7 @@ from system.support import FakeClock, in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import LostResponse, RunIsOver, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, get_process_key
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext, get_process_key
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import registration_token as _registration_tokens
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
@@ -48,7 +48,7 @@ def test_a_run_that_is_over_changes_no_tokens(current: Workspace, state: str) ->
     options = {option: given.get("default") for option, given in _registration_tokens.SPEC.items()}
     options |= {"url": current.url, "token": current.token, "name": "fleet", "state": state}
     with pytest.raises(RunIsOver):
-        _registration_tokens.run_registration_token(options, Run(is_over=lambda: True, process=os.getpid()))
+        _registration_tokens.run_registration_token(options, Run(RunContext(is_over=lambda: True, process=os.getpid())))
     assert ids(current) == before
 
 

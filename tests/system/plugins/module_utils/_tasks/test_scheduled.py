@@ -31,7 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import to_iso
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import submitting
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
@@ -76,7 +76,7 @@ def test_what_waits_for_the_budget_until_its_time_has_passed_is_not_submitted(
     soon = str(to_iso(datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=20)))
     given = {"state": "scheduled", "line": "reboot", "scheduled_at": soon, "reschedule": True}
     journal = tmp_path / "run.ids"
-    result = run_command(command_options(current, servers=servers, **given), Run(journal_file=journal))
+    result = run_command(command_options(current, servers=servers, **given), Run(RunContext(journal_file=journal)))
     assert (result["failed"], result["summary"]) == (True, {"pending": 1, "not_tried": 1})
     [late] = [command for command in result["commands"] if command["outcome"] == "not_tried"]
     assert (late["id"], late["ran"], late["changed"]) == (None, False, False)

@@ -21,7 +21,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection
@@ -47,7 +47,7 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
             if isinstance(where, Workspace):
                 known = {"url": where.url, "token": where.token}
             known |= {name: more.pop(name) for name in ("url", "token") if name in more}
-            run = Run(folder=tmp_path, alert=more.pop("alert", None) or print)
+            run = Run(RunContext(folder=tmp_path, alert=more.pop("alert", None) or print))
             limits = Limits(wait_timeout=wait_timeout, cancel_on_timeout=True, offline="fail", wait_for_approval=False)
             fields: dict[str, Any] = {"connected": None, "username": None, "groupname": None, "extra": {}, **more}
             access = RunTarget(host="the-host", server=server, limits=limits, **fields)

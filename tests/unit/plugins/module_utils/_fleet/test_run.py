@@ -23,6 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
     EarlierSubmit,
     HostLocks,
     Run,
+    RunContext,
     get_process_key,
     has_process_ended,
 )
@@ -40,8 +41,8 @@ def test_a_run_that_has_no_folder_to_write_to_shares_nothing(tmp_path: Path) -> 
     (tmp_path / "file").write_text("in the way")
     settings = Settings(URL, TOKEN)
     assert Run().shared(settings) is None
-    assert Run(folder=tmp_path / "file").shared(settings) is None
-    assert Run(folder=tmp_path).shared(settings) is not None
+    assert Run(RunContext(folder=tmp_path / "file")).shared(settings) is None
+    assert Run(RunContext(folder=tmp_path)).shared(settings) is not None
 
 
 @pytest.mark.parametrize(
