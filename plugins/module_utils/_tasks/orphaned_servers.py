@@ -37,7 +37,7 @@ def delete_left_behind(task: RegistrationTask) -> None:
     msg = "Without an API token, records of the machine cannot be searched for."
     if task.user is not None:
         msg = "There is no record of the machine left."
-        found = [record for record in _list_unused(task.user, task.options.name) if task.made(record)]
+        found = [record for record in _list_named(task.user, task.options.name, unused=True) if task.made(record)]
         if not task.run.check_mode:
             orphans = [_reference(record) for record in found if not _delete_or_warn(task, task.user, record)]
         count = len(found) - len(orphans)
@@ -48,17 +48,12 @@ def delete_left_behind(task: RegistrationTask) -> None:
     task.facts = {"id": None, "name": None, "orphans": orphans, "msg": msg}
 
 
-def _list_named(user: Client, name: str) -> list[Server]:
-    """List the records that registrations of that name made."""
+def _list_named(user: Client, name: str, unused: bool = False) -> list[Server]:
+    """List the records that registrations of that name made; or only those whose agent has never connected."""
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
     found = parse_servers(user.rows(SERVERS_PATH, {"search": name}))
-    return [record for record in found if pattern.fullmatch(record.name or "")]
-
-
-def _list_unused(user: Client, name: str) -> list[Server]:
-    """List the records that registrations of that name made, and whose agent has never connected."""
-    found = _list_named(user, name)
-    return [record for record in found if record.is_connected is False and record.commissioned is False]
+    named = [record for record in found if pattern.fullmatch(record.name or "")]
+    return [one for one in named if not unused or (one.is_connected is False and one.commissioned is False)]
 
 
 def _reference(record: Server) -> dict[str, Any]:
@@ -108,7 +103,7 @@ def delete_lost_record(task: RegistrationTask, lost: LostResponse) -> None:
     for pause in _PAUSES:
         time.sleep(pause)
         try:
-            found = _select_made(task, user, _list_unused(user, name))
+            found = _select_made(task, user, _list_named(user, name, unused=True))
         except AlpaconError as error:
             raise RegistrationError(
                 f"{lost} It may have made a record named {name}-xxxxxx, which could not be searched for. {error} Delete"
@@ -197,8 +192,8 @@ def _classify(task: RegistrationTask, user: Client, record: Server) -> str:
     """Return what another record of the name is.
 
     Returns:
-        C(in use) if it is connected, or not known to be offline; C(offline) if it was connected before; C(left) if
-        this machine or task registered it; C(orphaned) if this machine may have; C(other) if it may be new.
+        C(in use) unless it is known to be offline; C(offline) if it was connected before; C(left) if this machine or
+        task registered it; C(orphaned) if this machine may have; C(other) if it may be another one's that is new.
     """
     if record.is_connected is not False or record.commissioned is None:
         return "in use"
@@ -228,11 +223,7 @@ def _find_old_record(task: RegistrationTask, records: Mapping[str, Sequence[Serv
 
 
 def _add_groups_of(task: RegistrationTask, user: Client, new_id: str | None, earlier: Sequence[Server]) -> bool:
-    """Add the groups of earlier records to those of the new one.
-
-    Returns:
-        False, with a warning, if it is not certain that the new record has them.
-    """
+    """Add the groups of earlier records to the new one; return False, with a warning, if that may have failed."""
     try:
         wanted = {group for record in earlier for group in _get_groups(record.fields)}
         if new_id and wanted:

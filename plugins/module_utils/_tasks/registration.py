@@ -28,11 +28,7 @@ from .registration_task import (
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
-    "state": {
-        "type": "str",
-        "default": "registered",
-        "choices": ["registered", "connected", "unregistered"],
-    },
+    "state": {"type": "str", "default": "registered", "choices": ["registered", "connected", "unregistered"]},
     "id": {"type": "str"},
     "key": {"type": "str", "no_log": True},
     "registration_token": {"type": "str", "no_log": True},
@@ -61,16 +57,10 @@ _ATTEMPTS = 3
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
 #: Agents reconnect within a minute after the workspace was away, in seconds.
 _RECONNECTS = 75.0
-#: Preferences with the policy for versions of agents, in workspaces that have one.
-_PREFERENCES = "/api/workspaces/preferences/-/"
 
 
 def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_registration).
-
-    Raises:
-        UsageError: a bad option, before any request.
-    """
+    """Run a task of M(herdops.alpacon.alpacon_registration)."""
     settings = parse_settings(options, run.warn, needs_token=False)
     with RegistrationTask(settings, RegistrationOptions.from_options(options), run) as task:
         try:
@@ -81,11 +71,7 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 
 def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_registration_info), which fails for no answer of the workspace.
-
-    Raises:
-        UsageError: a bad option, before any request.
-    """
+    """Run a task of M(herdops.alpacon.alpacon_registration_info)."""
     settings = parse_settings(options, run.warn, needs_token=False)
     checked = RegistrationOptions.from_options({**options, "state": "connected"})
     with RegistrationTask(settings, checked, run) as task:
@@ -93,7 +79,8 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
         msg = {
             "valid": "The stored credentials are valid.",
             "stale": "The workspace refuses the stored credentials.",
-        }.get(stored.credentials, "The workspace did not say whether the stored credentials are valid.")
+            "unreachable": "The workspace did not say whether the stored credentials are valid.",
+        }[stored.credentials]
         task.facts = {
             "id": checked.id,
             **stored.facts,
@@ -187,11 +174,7 @@ def _post(task: RegistrationTask) -> Mapping[str, Any]:
 
 
 def connected(task: RegistrationTask) -> None:
-    """Wait until the agent is connected.
-
-    Raises:
-        RegistrationError: it is not connected in time; ``connected`` in its details is False, or None if not known.
-    """
+    """Wait until the agent is connected."""
     options, pause = task.options, _FIRST_PAUSE
     unanswered_at: float | None = None
     while True:
@@ -229,7 +212,7 @@ def _warn_of_upgrades(task: RegistrationTask) -> None:
     if user is None or not task.run.context.is_first("agent-upgrades"):
         return
     try:
-        row = user.get(_PREFERENCES)
+        row = user.get("/api/workspaces/preferences/-/")
     except AlpaconError:
         return  # older workspaces have no such page, and not every token may read it
     policy = row.get("agent_rollout_policy") if isinstance(row, Mapping) else None
@@ -314,13 +297,12 @@ def _delete_by_agent(task: RegistrationTask) -> bool:
 
 def _delete_by_user(task: RegistrationTask) -> bool:
     """Delete the record with the API token; return False without a token or a record."""
-    user = task.user
-    if user is None:
+    if task.user is None:
         return False
     if not task.run.check_mode:
-        return delete_record(user, task.options.id)
+        return delete_record(task.user, task.options.id)
     try:
-        user.get(f"{SERVERS_PATH}{task.options.id}/")
+        task.user.get(f"{SERVERS_PATH}{task.options.id}/")
     except ApiError as error:
         if error.status != 404:
             raise

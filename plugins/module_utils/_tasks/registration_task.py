@@ -63,11 +63,6 @@ class RegistrationOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> RegistrationOptions:
-        """Check the options of a task.
-
-        Raises:
-            UsageError: one of them is wrong or missing.
-        """
         checked = cls(
             state=options["state"],
             id=values.parse_uuid("id", options["id"]) if options.get("id") else "",
@@ -76,7 +71,7 @@ class RegistrationOptions:
             name=to_server_name("name", options["name"]) if options.get("name") else "",
             platform=options.get("platform") or "",
             tags=_check_tags(options.get("tags") or {}),
-            machine=_hash_machine(options.get("machine") or ""),
+            machine=_hash_machine((options.get("machine") or "").strip()),
             replace_stale=bool(options.get("replace_stale")),
             replace=bool(options.get("replace")),
             clean_up=options.get("clean_up") is not False,
@@ -136,9 +131,8 @@ def _check_tags(tags: Mapping[str, Any]) -> dict[str, str]:
     return dict(tags)
 
 
-def _hash_machine(machine: str) -> str:
+def _hash_machine(text: str) -> str:
     """Return a digest that identifies a machine without naming it; empty for an empty text."""
-    text = machine.strip()
     return hashlib.sha256(f"alpacon {text}".encode(errors="replace")).hexdigest()[:32] if text else ""
 
 
@@ -229,10 +223,8 @@ class RegistrationTask:
         requests = sum(client.requests for client in self._clients.values())
         result = {"changed": self.changed, **self.facts, "requests": requests}
         if self.run.diff_mode and self.changed and not self.facts.get("failed"):
-            result["diff"] = {
-                name: f"{record}\n" if record else ""
-                for name, record in (("before", self.before), ("after", self.after))
-            }
+            names = {"before": self.before, "after": self.after}
+            result["diff"] = {key: f"{name}\n" if name else "" for key, name in names.items()}
         return result
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
@@ -24,8 +24,6 @@ from .server_info import GROUPS_PATH
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64
 
-#: By how much the clock of a controller may be wrong, so that only the workspace decides what is past.
-_CLOCK_DOUBT = timedelta(days=1)
 #: Pauses before each search for a token after a lost answer, in seconds.
 _PAUSES = (0.0, 2.0)
 #: Maximum number of requests that create a token.
@@ -49,7 +47,7 @@ class RegistrationToken:
     """A registration token as the API lists it.
 
     Attributes:
-        groups: UUIDs of the groups that its servers come into.
+        groups: UUIDs.
         expires_at: None if it never does.
         description: None if the row does not say.
         key: only if it has just been created.
@@ -66,14 +64,15 @@ class RegistrationToken:
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
         """Read a row of the list, or the answer to a create; :class:`UnreadableRow` if its id is not a UUID."""
-        groups = row.get("allowed_groups")
+        listed = row.get("allowed_groups")
+        ids = [
+            group.get("id") if isinstance(group, Mapping) else group
+            for group in (listed if isinstance(listed, list) else ())
+        ]
         return cls(
             id=normalize_uuid(row.get("id")),
             name=to_text(row.get("name")) or "",
-            groups=frozenset(
-                to_text(group.get("id") if isinstance(group, Mapping) else group) or ""
-                for group in (groups if isinstance(groups, list) else ())
-            ),
+            groups=frozenset(to_text(group) or "" for group in ids),
             expires_at=parse_time(row.get("expires_at")),
             enabled=row.get("enabled") is not False,
             description=to_text(row.get("description")),
@@ -81,7 +80,6 @@ class RegistrationToken:
         )
 
     def is_usable(self, now: datetime) -> bool:
-        """Return True if a server can still register with it."""
         return self.enabled and (self.expires_at is None or self.expires_at > now)
 
     def describe(self) -> str:
@@ -108,11 +106,6 @@ class TokenOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> TokenOptions:
-        """Check the options of a task.
-
-        Raises:
-            UsageError: one of them is wrong.
-        """
         name = options["name"].strip()
         if not name or len(name) > NAME_LENGTH:
             raise UsageError("name", f"it has {len(name)} characters", f"Give 1 to {NAME_LENGTH}.")
@@ -122,7 +115,8 @@ class TokenOptions:
             if any(text is not None and not str(text).strip() for text in texts):
                 raise UsageError(option, "it is empty", "Give a value, or leave it out.")
         expires_at = None if date is None else values.parse_timestamp("expires_at", date)
-        _check_future(expires_at, datetime.now(timezone.utc) - _CLOCK_DOUBT)
+        # Only the workspace decides exactly, since the clock of the controller may be wrong.
+        _check_future(expires_at, datetime.now(timezone.utc) - timedelta(days=1))
         seconds = None if lifetime is None else values.parse_duration("expires_in", lifetime)
         if seconds == 0:
             raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
@@ -158,9 +152,6 @@ def _check_future(date: datetime | None, now: datetime) -> None:
 def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Run a task of M(herdops.alpacon.alpacon_registration_token).
 
-    Returns:
-        The result of the task, with ``failed`` if tokens that were to be deleted are left.
-
     Raises:
         AlpaconError: nothing was written, or the message names what may be left.
     """
@@ -192,17 +183,17 @@ class TokenTask:
     failed: bool = False
     msg: str = ""
 
-    def list_named(self) -> list[RegistrationToken]:
-        """List the tokens of that name."""
-        return [token for token in self.list_similar() if token.name == self.options.name]
-
-    def list_similar(self) -> list[RegistrationToken]:
-        """List the tokens that the search for the name finds; some workspaces list all."""
+    def list_tokens(self, prefix: str = "") -> list[RegistrationToken]:
+        """List the tokens of the name, or with the prefix."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.options.name}))
         except UnknownEndpoint:
             raise AlpaconError(NO_REGISTRATION) from None
-        return [RegistrationToken.from_row(row) for row in rows if parse_row_id(row)]
+        # Some workspaces ignore the search.
+        tokens = [RegistrationToken.from_row(row) for row in rows if parse_row_id(row)]
+        return [
+            token for token in tokens if (token.name.startswith(prefix) if prefix else token.name == self.options.name)
+        ]
 
     def resolve_groups(self) -> frozenset[str] | None:
         """Resolve the groups to UUIDs, with one read of the list if there are names."""
@@ -231,8 +222,10 @@ class TokenTask:
         if self.failed:
             result["failed"] = True
         if self.run.diff_mode and result["changed"]:
-            created = [token] if token and self.created else []
-            result["diff"] = {"before": _describe_all(self.deleted), "after": _describe_all(created)}
+            result["diff"] = {
+                "before": "".join(f"{old.describe()}\n" for old in self.deleted),
+                "after": f"{token.describe()}\n" if token and self.created else "",
+            }
         return result
 
 
@@ -246,13 +239,9 @@ def _find_group(name: str, known: Mapping[str, Sequence[str]]) -> str:
     raise UsageError("groups", f"no group is named {name}", remedy)
 
 
-def _describe_all(tokens: Iterable[RegistrationToken]) -> str:
-    return "".join(f"{token.describe()}\n" for token in tokens)
-
-
 def present(task: TokenTask) -> None:
     groups = task.resolve_groups()
-    existing = task.list_named()
+    existing = task.list_tokens()
     now = task.client.clock.now()
     usable = [token for token in existing if token.is_usable(now)]
     differences = [task.options.find_difference(token, groups) for token in usable]
@@ -273,7 +262,7 @@ def present(task: TokenTask) -> None:
 
 
 def rotated(task: TokenTask) -> None:
-    _replace_tokens(task, task.resolve_groups(), task.list_named())
+    _replace_tokens(task, task.resolve_groups(), task.list_tokens())
 
 
 def temporary(task: TokenTask) -> None:
@@ -284,31 +273,24 @@ def temporary(task: TokenTask) -> None:
     name = prefix + get_process_key(task.run.context.process)
     if len(name) > NAME_LENGTH:
         longest = NAME_LENGTH - len(name) + len(task.options.name)
-        raise UsageError(
-            "name", "there is no room behind it for the name of the run", f"Give 1 to {longest} characters."
-        )
-    similar = [token for token in task.list_similar() if token.name.startswith(prefix)]
+        raise UsageError("name", "it is too long for the suffix of the run", f"Give 1 to {longest} characters.")
+    old = [token for token in task.list_tokens(prefix) if has_process_ended(token.name[len(prefix) :])]
     task.options, task.is_temporary = replace(task.options, name=name), True
-    old = [token for token in similar if has_process_ended(token.name[len(prefix) :])]
     _replace_tokens(task, task.resolve_groups(), old)
 
 
 def absent(task: TokenTask) -> None:
     left = []
-    for token in task.list_named():
+    for token in task.list_tokens():
         try:
             if not task.run.check_mode:
                 _delete_token(task.client, token)
             task.deleted.append(token)
         except AlpaconError as error:
             left.append(f"{token.id} could not be deleted: {error}")
+    done = "Would be deleted." if task.run.check_mode else "Deleted."
     task.failed = bool(left)
-    if left:
-        task.msg = " ".join(left)
-    elif task.deleted:
-        task.msg = "Would be deleted." if task.run.check_mode else "Deleted."
-    else:
-        task.msg = "There is no such token."
+    task.msg = " ".join(left) or (done if task.deleted else "There is no such token.")
 
 
 def _replace_tokens(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> None:
@@ -347,7 +329,11 @@ def _create_token(
     attempt = 1
     while True:
         try:
-            return _post_token(task.client, body)
+            answer = task.client.write("POST", PATH, body).body
+            token = RegistrationToken.from_row(answer) if parse_row_id(answer) else None
+            if token is None or not token.key:
+                raise LostResponse(f"POST {PATH}: the answer has no id and key in it.")
+            return token
         except LostResponse as error:
             lost = _find_lost_token(task, body, known, error)
             if attempt == _ATTEMPTS:
@@ -358,14 +344,6 @@ def _create_token(
         attempt += 1
 
 
-def _post_token(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
-    answer = client.write("POST", PATH, body).body
-    token = RegistrationToken.from_row(answer) if parse_row_id(answer) else None
-    if token is None or not token.key:
-        raise LostResponse(f"POST {PATH}: the answer has no id and key in it.")
-    return token
-
-
 def _find_lost_token(
     task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostResponse
 ) -> list[RegistrationToken]:
@@ -373,17 +351,12 @@ def _find_lost_token(
     for pause in _PAUSES:
         time.sleep(pause)
         try:
-            new = [token for token in task.list_named() if token.id not in known]
+            new = [token for token in task.list_tokens() if token.id not in known]
         except AlpaconError as error:
-            raise LostResponse(
-                f"{lost} A token may have been created, and the tokens could not be listed. {error}"
-            ) from None
+            raise LostResponse(f"{lost} {_describe_left(task, [])} The tokens could not be listed: {error}") from None
         # Not every workspace lists descriptions.
-        candidates = [
-            token
-            for token in new
-            if token.groups == frozenset(body["allowed_groups"]) and token.description in (None, body["description"])
-        ]
+        new = [token for token in new if token.groups == frozenset(body["allowed_groups"])]
+        candidates = [token for token in new if token.description in (None, body["description"])]
         marked = [token for token in candidates if task.options.description is None and token.description]
         own = candidates if task.is_temporary else marked
         if len(candidates) > 1 or len(own) < len(candidates):
