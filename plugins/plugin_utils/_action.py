@@ -152,7 +152,9 @@ class AlpaconAction(ActionBase):
         """
         # The remedy names env, which would send a token to the servers.
         environment = "environment" if self._environment and self._environment.isdisjoint(_SETTING_VARIABLES) else ""
-        become = self._become(variables)
+        become = "become" if self._task.become else ""
+        if not become and boolean(self._templar.template(variables.get("ansible_become", False)), strict=False):
+            become = "ansible_become"
         account = self._template_text(variables, "ansible_become_user") or str(self._task.become_user or "root")
         given = {
             "become": (become, account),
@@ -210,13 +212,6 @@ class AlpaconAction(ActionBase):
         """Return True if the module runs on another host than the controller."""
         elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
         return bool(elsewhere) and not self._only_predicted_ids
-
-    def _become(self, variables: Mapping[str, Any]) -> str:
-        """Return the keyword or variable that asks for another user."""
-        if self._task.become:
-            return "become"
-        variable = variables.get("ansible_become", False)
-        return "ansible_become" if boolean(self._templar.template(variable), strict=False) else ""
 
     def _remote_user(self, variables: Mapping[str, Any]) -> tuple[str, str]:
         """Return the variable or keyword that names a remote user, also by C(-u), and the user."""
@@ -293,17 +288,24 @@ class AlpaconAction(ActionBase):
         """Return the remedy if another host of the task does the same, and a name for unnamed servers."""
         task = self._task
         serial = is_in_batches(task) and not isinstance(task, Handler)
-        leave_out = "or leave servers out to run it on the server of each host."
         if not _is_linear(task):
-            ignored, needed = (_RUN_ONCE_IGNORED, "") if task.run_once else ("", " and run_once: true")
-            without_serial = " and without serial" if serial else ""
-            return f"{ignored}Play it with strategy: linear{needed}{without_serial}, {leave_out}", ""
-        if task.run_once:
-            return _RUN_ONCE_WITH_SERIAL, ""
-        add = f"Add run_once: true to the {'handler' if isinstance(task, Handler) else 'task'}"
-        if serial:
-            add = "Move the task into a play of its own without serial, and add run_once: true to it"
-        return f"{add}, {leave_out}", ""
+            advice = "Play it with strategy: linear"
+            if task.run_once:
+                advice = f"The task has run_once, which the strategy of the play takes no notice of. {advice}"
+            else:
+                advice += " and run_once: true"
+            advice += " and without serial" if serial else ""
+        elif task.run_once:
+            return (
+                "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If"
+                ' each batch is to run it, give the task loop: "{{ ansible_play_batch[:1] }}".',
+                "",
+            )
+        elif serial:
+            advice = "Move the task into a play of its own without serial, and add run_once: true to it"
+        else:
+            advice = f"Add run_once: true to the {'handler' if isinstance(task, Handler) else 'task'}"
+        return f"{advice}, or leave servers out to run it on the server of each host.", ""
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """Return the result of the task as Ansible shall see it."""
@@ -323,11 +325,6 @@ class AlpaconAction(ActionBase):
 
 
 _SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]
-_RUN_ONCE_WITH_SERIAL = (
-    "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If each batch is"
-    ' to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
-)
-_RUN_ONCE_IGNORED = "The task has run_once, which the strategy of the play takes no notice of. "
 #: Outcomes of commands that have ended, or never ran. With any other, also an unknown word, the command may go on.
 _CLOSED = frozenset(Outcome) - {
     Outcome.PENDING,

@@ -76,8 +76,8 @@ def sanitize_result(result: Mapping[str, Any], hidden: set[str]) -> dict[str, An
     commands = result.get("commands")
     if not isinstance(commands, list):
         return _sanitize_row(result, hidden)
-    for place, command in enumerate(commands):
-        commands[place] = _sanitize_row(command, hidden)
+    for number, command in enumerate(commands):
+        commands[number] = _sanitize_row(command, hidden)
     return {**_sanitize_row({**result, "commands": None}, hidden), "commands": commands}
 
 
@@ -86,8 +86,7 @@ def _sanitize_row(row: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
     shown.update({key: row[key] for key in _UNMASKED_KEYS if key in row})
     if row.get("status") in STATUSES:
         shown["status"] = row["status"]
-    cleaned: dict[str, Any] = _clean_messages(shown)
-    return cleaned
+    return dict(_clean_messages(shown))
 
 
 def _clean_messages(value: Any) -> Any:
@@ -104,8 +103,7 @@ def _clean_messages(value: Any) -> Any:
         cleaned["server"] = {**server, "name": clean_line(server["name"])}
     if isinstance(cleaned.get("warnings"), list):
         # A module on another host returns objects of ansible-core.
-        texts = cleaned["warnings"]
-        cleaned["warnings"] = [clean_line(text) if isinstance(text, str) else text for text in texts]
+        cleaned["warnings"] = [clean_line(text) if isinstance(text, str) else text for text in cleaned["warnings"]]
     return cleaned
 
 

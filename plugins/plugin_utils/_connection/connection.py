@@ -119,8 +119,8 @@ class HostConnection:
 
     def _submit(self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
         try:
-            label = make_label("module" if stdin else "command", self._action)
-            return self._runner.run_body(label, shell_body(command, steps), stdin, [file.content for file in files])
+            kind = "module" if stdin else "command"
+            return self._run_body(kind, shell_body(command, steps), stdin, [file.content for file in files])
         except (TooLarge, RequestTooLarge):
             if files:
                 ready = self._submit(_NO_COMMAND, b"", steps, files) if stdin else self._prepare_in_pieces(steps, files)
@@ -132,9 +132,7 @@ class HostConnection:
 
     def _prepare_in_pieces(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
         """Run steps whose files do not fit into one submit, with empty files, and write these in pieces."""
-        made = self._runner.run_body(
-            make_label("file", self._action), shell_body(_NO_COMMAND, steps), b"", [b""] * len(files)
-        )
+        made = self._run_body("file", shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
         if made.mark != UNDONE:
             for file in files:
                 self._put_in_pieces(file.content, file.path)
@@ -142,7 +140,7 @@ class HostConnection:
 
     def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> RunResult:
         """Run a command whose standard input does not fit into one submit from a file."""
-        made = self._runner.run_body(make_label("file", self._action), shell_body(_MAKE_MODULE_FILE, steps))
+        made = self._run_body("file", shell_body(_MAKE_MODULE_FILE, steps))
         if made.mark == UNDONE:
             return made
         if made.rc:
@@ -155,9 +153,7 @@ class HostConnection:
             with contextlib.suppress(AlpaconError):
                 self._run_step(f"rm -f {quoted}")
             raise
-        return self._runner.run_body(
-            make_label("module", self._action), shell_body(f"exec < {quoted}; rm -f {quoted}; {command}")
-        )
+        return self._run_body("module", shell_body(f"exec < {quoted}; rm -f {quoted}; {command}"))
 
     def finish(self) -> None:
         """Run the deferred steps."""
@@ -245,9 +241,12 @@ class HostConnection:
             into.unlink(missing_ok=True)
             raise
 
+    def _run_body(self, kind: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+        return self._runner.run_body(make_label(kind, self._action), body, stdin, files)
+
     def _run_step(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
         self.finish()
-        result = self._runner.run_body(make_label("file", self._action), shell_body(text), b"", files)
+        result = self._run_body("file", shell_body(text), files=files)
         if result.rc:
             raise HostStepFailed(_error_text(result))
         return result
