@@ -31,7 +31,6 @@ from .command_query import (
     find_latest,
     parse_statuses,
     sort_commands,
-    warn_of_unknown_statuses,
 )
 from .command_results import describe
 
@@ -74,8 +73,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             found = _read_by_ids(client, ids, run.warn)
             found = (sort_commands(found, ordering) if ordering else found)[: limit or None]
         else:
-            query = Query.from_options(client, options)
-            warn_of_unknown_statuses(query.statuses, run.warn)
+            query = Query.from_options(client, options, run.warn)
             found = find_commands(client, query, limit)
             ordering = query.ordering
         doubt = check_order(found, ordering) if ordering else ""
@@ -138,8 +136,7 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
     settings = parse_settings(options, warn)
     within = options.get("within")
     since = timedelta(seconds=values.parse_duration("within", within)) if within else None
-    query = Query(line=options.get("line"), statuses=parse_statuses(options), since=since)
-    warn_of_unknown_statuses(query.statuses, warn)
+    query = Query(line=options.get("line"), statuses=parse_statuses(options, warn), since=since)
     with Client(settings) as client:
         servers = find_servers(client, terms, "_terms")
         found, of_other_status = find_latest(client, query, servers)

@@ -24,6 +24,7 @@ from .._fleet.sharing import resolve_servers
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
+_API_FILTERS = ("shell", "requested_by", "requested_by_isnull", "is_scheduled", "search")
 #: The resolution of the workspace's clock.
 _CLOCK_STEP = timedelta(seconds=1)
 #: Consecutive failures after which the rest is not read.
@@ -59,7 +60,7 @@ class Query:
     now: datetime | None = None
 
     @classmethod
-    def from_options(cls, client: Client, options: Mapping[str, Any]) -> Query:
+    def from_options(cls, client: Client, options: Mapping[str, Any], warn: Warn) -> Query:
         """Check the options of M(herdops.alpacon.alpacon_command_info) and resolve the server's name."""
         since, until = (
             values.parse_timestamp_or_age(name, options[name]) if options.get(name) else None
@@ -68,34 +69,19 @@ class Query:
         _check_span(since, until)
         named = options.get("server")
         [server] = resolve_servers(client, [named], "server") if named else [Server(None)]
-        names = (
-            "shell",
-            "requested_by",
-            "requested_by_isnull",
-            "is_scheduled",
-            "search",
-            "ordering",
-            "success",
-            "line",
-        )
+        names = (*_API_FILTERS, "ordering", "success", "line")
         given = {name: options[name] for name in names if options.get(name) not in (None, "")}
-        return cls(server.id, server.name, statuses=parse_statuses(options), since=since, until=until, **given)
+        return cls(server.id, server.name, statuses=parse_statuses(options, warn), since=since, until=until, **given)
 
     def at(self, now: datetime) -> Query:
-        """Return this query with times in place of ages.
-
-        Args:
-            now: the time by the workspace's clock.
-        """
+        """Return this query with times in place of ages, by the workspace's clock."""
         since, until = (now - when if isinstance(when, timedelta) else when for when in (self.since, self.until))
         _check_span(since, until)
         return replace(self, since=since, until=until, now=now)
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return the query parameters of the filters that the API has."""
-        names = ("shell", "requested_by", "requested_by_isnull", "is_scheduled", "search")
-        filters = {"server": self.server_id, **{name: getattr(self, name) for name in names}}
+        filters = {"server": self.server_id, **{name: getattr(self, name) for name in _API_FILTERS}}
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value)
             for name, value in filters.items()
@@ -165,15 +151,13 @@ def _may_match(search: str, command: Command) -> bool:
     return hidden or all(word in text for word in words)
 
 
-def parse_statuses(options: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(parse_status(str(status)) for status in options.get("status") or ())
-
-
-def warn_of_unknown_statuses(statuses: frozenset[str], warn: Warn) -> None:
-    """Warn of statuses that no workspace is known to have; a newer API may have them."""
+def parse_statuses(options: Mapping[str, Any], warn: Warn) -> frozenset[str]:
+    """Return the statuses, and warn of unknown ones; a newer API may have them."""
+    statuses = frozenset(parse_status(str(status)) for status in options.get("status") or ())
     for status in sorted(statuses - STATUSES - {"unknown"}):
         known = did_you_mean(status, STATUSES, f"Those that are known are {', '.join(sorted(STATUSES))}.")
         warn(f"status: no command is known to have the status {status}. {known}")
+    return statuses
 
 
 def find_commands(client: Client, query: Query, limit: int) -> list[Command]:

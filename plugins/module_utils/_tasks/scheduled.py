@@ -104,18 +104,17 @@ def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Map
 
 def _existing_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
     """Return a finished job for the command that the server has already, or one without a command."""
-    job = Job(server)
     if schedule.pending:
-        job.command = min(schedule.pending, key=_age)
-        job.finish(Outcome.PENDING, "Already scheduled.")
-    elif schedule.ran:
-        job.command = fetch_rc(task.client, min(schedule.ran, key=_age))
-        outcome = get_outcome(job.command, task.options.limits.success_codes) or Outcome.PENDING
-        job.finish(outcome, "It already ran at that time.")
-    elif schedule.refused:
-        job.command = max(schedule.refused, key=_age)
-        job.finish(Outcome(job.command.status))
-    return job
+        command = min(schedule.pending, key=_age)
+        return Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.")
+    if schedule.ran:
+        command = fetch_rc(task.client, min(schedule.ran, key=_age))
+        outcome = get_outcome(command, task.options.limits.success_codes) or Outcome.PENDING
+        return Job(server, command=command, outcome=outcome, msg="It already ran at that time.")
+    if schedule.refused:
+        command = max(schedule.refused, key=_age)
+        return Job(server, command=command, outcome=Outcome(command.status))
+    return Job(server)
 
 
 def _age(command: Command) -> tuple[datetime, str]:
@@ -179,9 +178,7 @@ def _cancel_late(task: CommandTask, job: Job) -> None:
 
 def _cancel_old(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
     """Cancel the commands for other times and return them; if one cannot be cancelled, cancel the new one instead."""
-    if not old:
-        return []
-    if job.outcome in _NOT_SCHEDULED:
+    if old and job.outcome in _NOT_SCHEDULED:
         job.msg = f"{job.msg} {_still_scheduled(old)}"
         return []
     new, is_own = job.known, job.changed
@@ -277,11 +274,10 @@ class _ScheduleReader:
         client, options, cancelled_ids = self._task.client, self._task.options, self._task.cancelled_ids()
         schedules = {str(server.id): ServerSchedule() for server in servers}
         # A time in the past may lie behind everything that is pending.
-        rows = (
-            list_pending(client, list(schedules))
-            if options.reschedule and options.time > client.clock.now()
-            else list_scheduled_for(client, list(schedules), options.time)
-        )
+        if options.reschedule and options.time > client.clock.now():
+            rows = list_pending(client, list(schedules))
+        else:
+            rows = list_scheduled_for(client, list(schedules), options.time)
         for row in filter(options.match().matches, rows):
             schedule = schedules[str(row.server.id)]
             schedule.listed_ids.add(row.id)
@@ -311,10 +307,9 @@ class _ScheduleReader:
             schedule = schedules.get(str(command.server.id))
             if schedule is None or command.id in schedule.listed_ids:
                 continue
-            if not options.reschedule and not is_same_time(command.scheduled_at, options.scheduled_at):
-                continue
+            is_relevant = options.reschedule or is_same_time(command.scheduled_at, options.scheduled_at)
             # An earlier one decides, whether this one stays or was cancelled by the other run already.
-            if not any(_age(other) < _age(command) for other in schedule.pending):
+            if is_relevant and not any(_age(other) < _age(command) for other in schedule.pending):
                 unlisted.add(command.id)
         return unlisted
 
