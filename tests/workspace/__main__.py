@@ -114,14 +114,19 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     if arguments.exit_with_parent:
-        loop.add_reader(sys.stdin.fileno(), _stop_at_end, stop)
+
+        def stop_at_end() -> None:
+            if not os.read(sys.stdin.fileno(), 4096):
+                stop()
+
+        loop.add_reader(sys.stdin.fileno(), stop_at_end)
 
     # Every task shares the connections that are there before it begins, and would else open its own.
     connections.all()
-    _fill(arguments)
+    _create_initial_data(arguments)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
     ticking = asyncio.ensure_future(_tick())
-    announcing = asyncio.ensure_future(_announce(arguments, url))
+    announcing = asyncio.ensure_future(_print_ready(arguments, url))
     try:
         await serving
     finally:
@@ -130,12 +135,7 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
         await loop.run_in_executor(None, agents.stop)
 
 
-def _stop_at_end(stop: t.Callable[[], None]) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        stop()
-
-
-def _fill(arguments: argparse.Namespace) -> None:
+def _create_initial_data(arguments: argparse.Namespace) -> None:
     import dataclasses
 
     from workspace import seeding, state
@@ -159,7 +159,7 @@ async def _tick() -> None:
         lifecycle.tick()
 
 
-async def _announce(arguments: argparse.Namespace, url: str) -> None:
+async def _print_ready(arguments: argparse.Namespace, url: str) -> None:
     """Print the URL and a token once all agents are connected."""
     from workspace.models import Server, Token
 
@@ -170,15 +170,11 @@ async def _announce(arguments: argparse.Namespace, url: str) -> None:
     print(json.dumps({"url": url, "token": token, "dialect": arguments.dialect}), flush=True)
 
 
-def raise_file_limit() -> None:
-    """Allow enough open files for a thousand agents."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def main() -> None:
     arguments = parse_arguments()
-    raise_file_limit()
+    # A thousand agents need many open files.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     folder = Path(tempfile.mkdtemp(prefix="workspace-"))
     try:
         configure(folder / "workspace.sqlite3")

@@ -73,7 +73,7 @@ def reject(command: Command, body: dict[str, t.Any]) -> None:
 
 
 @agent_only
-def myself(request: HttpRequest, server: Server) -> JsonResponse:
+def own_server(request: HttpRequest, server: Server) -> JsonResponse:
     row = state.current.dialect.server_row(server, detail=True)
     return JsonResponse(row | {"version": server.version})
 
@@ -129,7 +129,7 @@ def no_metrics(request: HttpRequest, server: Server) -> JsonResponse:
     return JsonResponse([], safe=False)
 
 
-def anything(request: HttpRequest, rest: str) -> HttpResponse:
+def accept_any(request: HttpRequest, rest: str) -> HttpResponse:
     """Accept and drop all other reports of the genuine agent."""
     if auth.is_agent(request.META.get("HTTP_AUTHORIZATION", "")):
         return agent_only(lambda request, server: JsonResponse({}))(request)
@@ -149,9 +149,9 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
             return
         self.server_id = server.id
         await self.accept()
-        await self.connected()
+        await self.on_connect()
 
-    async def connected(self) -> None:
+    async def on_connect(self) -> None:
         pass
 
     async def frame(self, event: dict[str, t.Any]) -> None:
@@ -164,7 +164,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
 class Control(Socket):
     """The control websocket, which stays silent."""
 
-    async def connected(self) -> None:
+    async def on_connect(self) -> None:
         state.current.hub.attach_silent(str(self.server_id), self.channel_name)
 
     async def disconnect(self, code: int) -> None:
@@ -173,7 +173,7 @@ class Control(Socket):
 
 
 class Backhaul(Socket):
-    async def connected(self) -> None:
+    async def on_connect(self) -> None:
         assert self.server_id is not None
         hub = state.current.hub
         previous = hub.attach(str(self.server_id), self.channel_name)

@@ -43,49 +43,47 @@ Order = dict[str, t.Any]
 class FleetAgent(Agent):
     """The agent of a made-up server: a folder as home, and one account by default."""
 
-    def __init__(self, office: Office, server: Order) -> None:
-        super().__init__(
-            office.url, server["id"], server["key"], office.poster, office.tls, Options(**server["options"])
-        )
+    def __init__(self, fleet: AgentFleet, server: Order) -> None:
+        super().__init__(fleet.url, server["id"], server["key"], fleet.poster, fleet.tls, Options(**server["options"]))
         self.name: str = server["name"]
         self.accounts: str = server.get("accounts") or "own"
-        self._office = office
-        self._home = office.scratch / self.name
+        self._fleet = fleet
+        self._home = fleet.scratch / self.name
 
     def pauses(self) -> t.Iterator[float]:
         return itertools.chain((0.0, 0.2, 0.4, 0.8, 1.6), itertools.repeat(5.0))
 
-    def takes(self, command_id: str) -> bool:
+    def accepts(self, command_id: str) -> bool:
         """Ignore a command that was cancelled on its way."""
-        return not any(command_id in ids for ids in self._office.forgotten)
+        return not any(command_id in ids for ids in self._fleet.forgotten)
 
-    def faults_of(self, line: str) -> list[Fault]:
-        return self._office.faults_for(self.name, line)
+    def get_faults(self, line: str) -> list[Fault]:
+        return self._fleet.faults_for(self.name, line)
 
-    def account_of(self, user: str, group: str) -> Account:
+    def find_account(self, user: str, group: str) -> Account:
         """Return the host's account if `accounts` is `host`, else the current user under any name."""
         if self.accounts == "host":
-            return lines.account_of(user, group)
+            return lines.find_account(user, group)
         self._home.mkdir(parents=True, exist_ok=True)
         return Account(user or "root", str(self._home))
 
-    def environment_of(self, account: Account, own: dict[str, str]) -> dict[str, str]:
+    def make_environment(self, account: Account, own: dict[str, str]) -> dict[str, str]:
         """Add the name of the server to the variables of a line."""
-        return super().environment_of(account, {"HOSTNAME": self.name, **own})
+        return super().make_environment(account, {"HOSTNAME": self.name, **own})
 
     async def dial(self, name: str) -> ClientConnection:
         """Open a websocket, a few of the fleet at a time."""
-        async with self._office.dialling:
+        async with self._fleet.dialling:
             return await super().dial(name)
 
-    async def die(self, away: float) -> None:
+    async def simulate_kill(self, away: float) -> None:
         """Leave running lines behind; they end with the workspace."""
-        self._office.strays |= self.abandon(kill=False)
+        self._fleet.leftover_groups |= self.drop_all(kill=False)
         self.away = away
-        await self.begin_again()
+        await self.reconnect()
 
 
-class Office:
+class AgentFleet:
     def __init__(self, url: str, scratch: Path) -> None:
         self.url, self.scratch = url, scratch
         # These agents belong to the workspace itself and take whatever certificate it shows.
@@ -93,25 +91,25 @@ class Office:
         self.poster = Poster(url, self.tls)
         self.dialling = asyncio.Semaphore(20)
         #: Process groups that outlived their agent.
-        self.strays: set[int] = set()
+        self.leftover_groups: set[int] = set()
         #: What the workspace has forgotten of late; some of it may still be on its way.
         self.forgotten: collections.deque[set[str]] = collections.deque(maxlen=4)
         self._agents: dict[str, tuple[FleetAgent, asyncio.Task[None]]] = {}
         self._faults: list[Fault] = []
 
-    def obey(self, order: Order) -> None:
+    def handle(self, order: Order) -> None:
         getattr(self, f"_{order.pop('order')}")(**order)
 
     def _start(self, servers: list[Order]) -> None:
         for server in servers:
-            self._leave(server["id"])
+            self._stop(server["id"])
             agent = FleetAgent(self, server)
             self._agents[server["id"]] = agent, asyncio.ensure_future(agent.run())
 
-    def _leave(self, id: str) -> None:
+    def _stop(self, id: str) -> None:
         agent, task = self._agents.pop(id, (None, None))
         if agent is not None and task is not None:
-            agent.abandon(kill=True)
+            agent.drop_all(kill=True)
             task.cancel()
 
     def _options(self, options: dict[str, t.Any], id: str | None = None) -> None:
@@ -126,12 +124,12 @@ class Office:
         """Drop deleted commands."""
         self.forgotten.append(set(ids))
         for agent, _task in self._agents.values():
-            agent.forget(self.forgotten[-1])
+            agent.drop_commands(self.forgotten[-1])
 
-    def _faults_are(self, faults: list[Fault]) -> None:
+    def _set_faults(self, faults: list[Fault]) -> None:
         self._faults = faults
 
-    def _faults_too(self, faults: list[Fault]) -> None:
+    def _add_faults(self, faults: list[Fault]) -> None:
         self._faults += faults
 
     def _chosen(self, server_id: str | None) -> list[tuple[FleetAgent, asyncio.Task[None]]]:
@@ -141,8 +139,8 @@ class Office:
 
     def end(self) -> None:
         for server_id in list(self._agents):
-            self._leave(server_id)
-        for group in self.strays:
+            self._stop(server_id)
+        for group in self.leftover_groups:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
 
@@ -160,22 +158,17 @@ class Office:
         return taken
 
 
-async def _orders() -> asyncio.StreamReader:
-    reader = asyncio.StreamReader(limit=2**26)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    return reader
-
-
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
     parser.add_argument("--scratch", required=True, type=Path)
     arguments = parser.parse_args()
-    office = Office(arguments.url, arguments.scratch)
-    orders = await _orders()
+    fleet = AgentFleet(arguments.url, arguments.scratch)
+    orders = asyncio.StreamReader(limit=2**26)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():
-        office.obey(json.loads(line))
-    office.end()
+        fleet.handle(json.loads(line))
+    fleet.end()
     await asyncio.sleep(0.05)
     shutil.rmtree(arguments.scratch, ignore_errors=True)
 

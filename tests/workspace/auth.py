@@ -83,7 +83,7 @@ class HeaderAuthentication(BaseAuthentication):  # type: ignore[misc]
         return state.current.dialect.challenge
 
 
-class _Store(dict[str, t.Any]):
+class _Cache(dict[str, t.Any]):
     """The part of Django's cache that a throttle needs, without pickling."""
 
     def set(self, key: str, value: t.Any, timeout: float | None = None) -> None:
@@ -93,7 +93,7 @@ class _Store(dict[str, t.Any]):
 class TokenThrottle(SimpleRateThrottle):  # type: ignore[misc]
     """Limit the requests per token and period, except those of agents."""
 
-    cache = _Store()
+    cache = _Cache()
 
     def get_rate(self) -> str | None:
         return state.current.switches.throttle

@@ -70,15 +70,15 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
     for server in Server.objects.filter(agent=True).exclude(accounts=""):
-        current.fleet.tell("change", id=str(server.id), accounts="")
-    # A test may have put another user of that name into the place of their owner.
+        current.fleet.send("change", id=str(server.id), accounts="")
+    # A test may have replaced the owner by another user of that name.
     owner = User.objects.filter(username="admin").first()
     Server.objects.update(enabled=True, commissioned=True, output="", allow_sh=True, accounts="", owner=owner)
     RegistrationToken.objects.all().delete()
     current.faults.http.clear()
     current.faults.agent.clear()
     if current.fleet.started:
-        current.fleet.tell("faults_are", faults=[])
+        current.fleet.send("set_faults", faults=[])
     current.switches.change(current.initial["switches"])
     _agents_follow_switches()
     current.replica.follow(current.switches.read_lag)
@@ -100,7 +100,7 @@ def _forget_commands() -> None:
     under_way = Command.objects.filter(server__agent=True, delivered_at__isnull=False)
     ids = [str(key) for key in under_way.order_by("-number").values_list("id", flat=True)[:1000]]
     if ids and state.current.fleet.started:
-        state.current.fleet.tell("forget", ids=ids)
+        state.current.fleet.send("forget", ids=ids)
 
 
 def settings(request: HttpRequest, body: Body) -> Answer:
@@ -120,7 +120,7 @@ def settings(request: HttpRequest, body: Body) -> Answer:
 
 def _agents_follow_switches() -> None:
     if Server.objects.filter(agent=True).exists():
-        state.current.fleet.tell("options", options=seeding.agent_options())
+        state.current.fleet.send("options", options=seeding.agent_options())
 
 
 def counters(request: HttpRequest, body: Body) -> Answer:
@@ -146,10 +146,10 @@ def get_commands(request: HttpRequest, body: Body) -> Answer:
         commands = commands.filter(line=query["line"])
     if "id" in query:
         commands = commands.filter(id=query["id"])
-    return [_truth(command) for command in commands]
+    return [_describe_command(command) for command in commands]
 
 
-def _truth(command: Command) -> dict[str, t.Any]:
+def _describe_command(command: Command) -> dict[str, t.Any]:
     times = {name: getattr(command, name) for name in ("added_at", "scheduled_at", "delivered_at", "handled_at")}
     return {
         **{name: getattr(command, name) for name in (*_COMMAND, "fin_count", "purpose")},
@@ -189,7 +189,7 @@ def _from_template(count: int, template: dict[str, t.Any]) -> t.Iterator[dict[st
 
 
 def patch_command(request: HttpRequest, body: Body, key: str) -> Answer:
-    return _truth(seeding.change_command(Command.objects.get(id=key), body))
+    return _describe_command(seeding.change_command(Command.objects.get(id=key), body))
 
 
 def delete_command(request: HttpRequest, body: Body, key: str) -> Answer:
@@ -216,9 +216,9 @@ def patch_server(request: HttpRequest, body: Body, name: str) -> Answer:
     server.save()
     if "output" in body and server.agent:
         options = {"output": server.output or state.current.switches.output}
-        state.current.fleet.tell("options", id=str(server.id), options=options)
+        state.current.fleet.send("options", id=str(server.id), options=options)
     if "accounts" in body and server.agent:
-        state.current.fleet.tell("change", id=str(server.id), accounts=server.accounts)
+        state.current.fleet.send("change", id=str(server.id), accounts=server.accounts)
     return {"id": str(server.id), "name": server.name}
 
 
@@ -248,8 +248,8 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
 
 def _disconnect(server: Server) -> None:
     if server.agent:
-        state.current.fleet.tell("leave", id=str(server.id))
-    state.current.hub.hang_up(str(server.id))
+        state.current.fleet.send("stop", id=str(server.id))
+    state.current.hub.disconnect_server(str(server.id))
     lifecycle.agent_disconnected(server.id)
 
 
@@ -284,11 +284,6 @@ def post_registration_tokens(request: HttpRequest, body: Body) -> Answer:
     return registration.token_row(token) | {"key": token.key}
 
 
-def delete_registration_token(request: HttpRequest, body: Body, key: str) -> Answer:
-    RegistrationToken.objects.filter(id=key).delete()
-    return {}
-
-
 def get_faults(request: HttpRequest, body: Body) -> Answer:
     faults = state.current.faults
     return [fault.describe() for fault in faults.http] + faults.agent
@@ -301,7 +296,7 @@ def post_faults(request: HttpRequest, body: Body) -> Answer:
     faults.http += [Fault(**fault) for fault in wanted if fault not in agent]
     if agent:
         faults.agent += agent
-        state.current.fleet.tell("faults_too", faults=agent)
+        state.current.fleet.send("add_faults", faults=agent)
     return get_faults(request, None)
 
 
@@ -310,7 +305,7 @@ def delete_faults(request: HttpRequest, body: Body) -> Answer:
     faults.http.clear()
     if faults.agent:
         faults.agent.clear()
-        state.current.fleet.tell("faults_are", faults=[])
+        state.current.fleet.send("set_faults", faults=[])
     return {}
 
 
@@ -335,7 +330,6 @@ ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("POST", "groups", 1): post_groups,
     ("GET", "registration-tokens", 1): get_registration_tokens,
     ("POST", "registration-tokens", 1): post_registration_tokens,
-    ("DELETE", "registration-tokens", 2): delete_registration_token,
     ("GET", "faults", 1): get_faults,
     ("POST", "faults", 1): post_faults,
     ("DELETE", "faults", 1): delete_faults,

@@ -333,18 +333,14 @@ class Current(Dialect):
 
     def _row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())
+        phase = ("agent_timeout" if command.acked_at else "agent_disconnected") if status == "stuck" else None
         return fields(command, *_COMMAND, *_PROGRESS, "exit_code", "scheduled_at", "username", "groupname") | {
-            "error_phase": command.error_phase or self._derived_phase(command, status),
+            "error_phase": command.error_phase or phase,
             "status": status,
             "cancellable": is_cancellable(command, status),
             "server": self.server_reference(command),
             "requested_by": self.requester(command.requested_by),
         }
-
-    def _derived_phase(self, command: Command, status: str) -> str | None:
-        if status != "stuck":
-            return None
-        return "agent_timeout" if command.acked_at else "agent_disconnected"
 
     def detail_row(self, command: Command) -> Row:
         return self._row(command) | fields(command, "data", "run_after", "purpose")

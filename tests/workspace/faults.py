@@ -62,7 +62,7 @@ class Fault:
         self._random = random.Random(self.seed)
         self._until = math.inf
 
-    def strikes(self, method: str, path: str, agent: bool) -> bool:
+    def matches(self, method: str, path: str, agent: bool) -> bool:
         if self.agents != agent or self.method not in (None, "*", method) or not self._pattern.search(path):
             return False
         if self.after > 0:
@@ -103,8 +103,10 @@ class Faults:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _is_too_large(scope):
-            await _swallow(receive)
-            await _stated(Fault("status", status=413, body=TOO_LARGE, headers={"connection": "close"})).deliver(send)
+            await _read_body(receive)
+            await _make_response(Fault("status", status=413, body=TOO_LARGE, headers={"connection": "close"})).deliver(
+                send
+            )
             return
         fault = self._choose(scope)
         if fault is None:
@@ -119,7 +121,7 @@ class Faults:
             return None
         query = scope["query_string"].decode("latin-1")
         path = scope["path"] + (f"?{query}" if query else "")
-        return next((fault for fault in self.http if fault.strikes(scope["method"], path, agent)), None)
+        return next((fault for fault in self.http if fault.matches(scope["method"], path, agent)), None)
 
     async def _handle(self, scope: Scope, receive: Receive) -> Answer:
         """Handle the request completely and return the response."""
@@ -135,7 +137,7 @@ class Faults:
         return answer
 
     async def lose_before(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        await _swallow(receive)
+        await _read_body(receive)
         await asyncio.sleep(fault.delay)
         await _reset(scope, receive)
 
@@ -153,20 +155,20 @@ class Faults:
         await _reset(scope, receive)
 
     async def status(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
-        await _swallow(receive)
+        await _read_body(receive)
         await asyncio.sleep(fault.delay)
-        await _stated(fault).deliver(send)
+        await _make_response(fault).deliver(send)
 
     async def status_after(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         await self._handle(scope, receive)
         await asyncio.sleep(fault.delay)
-        await _stated(fault).deliver(send)
+        await _make_response(fault).deliver(send)
 
     async def html(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         await self._handle(scope, receive)
         await asyncio.sleep(fault.delay)
         page = dataclasses.replace(fault, status=fault.status or 200, body=fault.body or HTML)
-        await _stated(page).deliver(send)
+        await _make_response(page).deliver(send)
 
     async def truncate(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         answer = await self._handle(scope, receive)
@@ -213,7 +215,7 @@ def _is_too_large(scope: Scope) -> bool:
     return int(dict(scope["headers"]).get(b"content-length", 0)) > most
 
 
-def _stated(fault: Fault) -> Answer:
+def _make_response(fault: Fault) -> Answer:
     status = fault.status or 502
     body = fault.body if fault.body is not None else f"<html><body><h1>{status}</h1></body></html>\n"
     kind = "application/json" if body[:1] in ("{", "[") else "text/html"
@@ -231,7 +233,7 @@ def _write_raw(scope: Scope, answer: Answer, length: int, body: bytes) -> None:
     scope["workspace.transport"].write(head.encode() + body)
 
 
-async def _swallow(receive: Receive) -> None:
+async def _read_body(receive: Receive) -> None:
     while True:
         message = await receive()
         if message["type"] != "http.request" or not message.get("more_body"):

@@ -108,7 +108,7 @@ class Ordering(filters.OrderingFilter):  # type: ignore[misc]
         names = self.get_ordering(request, queryset, view) or []
         terms: list[t.Any] = [self._term(name) for name in names]
         if names and state.current.switches.ties == "shuffled":
-            terms.append(_shuffled(queryset.model._meta.db_table))
+            terms.append(_random_order(queryset.model._meta.db_table))
         elif names and getattr(view, "tie", None):
             terms.append(("-" if names[0].startswith("-") else "") + view.tie)
         return queryset.order_by(*terms) if terms else queryset
@@ -124,7 +124,7 @@ _PRIME = 2**31 - 1
 _requests = itertools.count()
 
 
-def _shuffled(table: str) -> RawSQL:
+def _random_order(table: str) -> RawSQL:
     """Return an order of a table's rows that differs at each request."""
     draw = random.Random(next(_requests))
     factor = draw.randrange(_PRIME // 1000, _PRIME)

@@ -32,7 +32,7 @@ class Fleet:
             start_new_session=True,
         )
 
-    def tell(self, order: str, **details: t.Any) -> None:
+    def send(self, order: str, **details: t.Any) -> None:
         """Send an order as a JSON line; the first one starts the process."""
         if self._child is None:
             self.start()

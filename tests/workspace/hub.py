@@ -52,7 +52,7 @@ class Hub:
     def quit(self, channel: str, reason: str) -> None:
         self._post(channel, {"type": "frame", "text": json.dumps({"query": "quit", "reason": reason})})
 
-    def hang_up(self, server_id: str) -> None:
+    def disconnect_server(self, server_id: str) -> None:
         for channel in (self._channels.pop(server_id, None), *self._silent.pop(server_id, ())):
             self._post(channel, {"type": "hangup"})
 

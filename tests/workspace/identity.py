@@ -24,20 +24,14 @@ def resolve(principal: t.Any, username: str, groupname: str) -> tuple[str, str]:
     """Fill in blank names, and refuse names that are not registered or not allowed."""
     username = username or principal.username
     own = username == principal.username
-    if not own and (username not in SYSTEM_ACCOUNTS or not _may_use_system_accounts(principal)):
+    may_use_system_accounts = principal.is_staff or not isinstance(principal, User)
+    if not own and (username not in SYSTEM_ACCOUNTS or not may_use_system_accounts):
         raise Refusal("identity")
     groupname = groupname or SYSTEM_ACCOUNTS.get(username, DEFAULT_GROUP)
-    if groupname not in SYSTEM_ACCOUNTS.values() and not _is_group(groupname):
+    is_group = groupname == DEFAULT_GROUP or Group.objects.filter(groupname=groupname).exists()
+    if groupname not in SYSTEM_ACCOUNTS.values() and not is_group:
         raise Refusal("identity")
     return username, groupname
-
-
-def _may_use_system_accounts(principal: t.Any) -> bool:
-    return principal.is_staff or not isinstance(principal, User)
-
-
-def _is_group(groupname: str) -> bool:
-    return groupname == DEFAULT_GROUP or Group.objects.filter(groupname=groupname).exists()
 
 
 def acl_allows(patterns: list[str], line: str) -> bool:

@@ -20,7 +20,7 @@ from workspace.models import Chunk, Command, Server
 CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real server spells it
 NEVER_RAN = ("cancelled", "denied", "rejected", "expired")
 _CARRIED = re.compile(r"/bin/sh -c \$RUN \S+ sha256:([0-9a-f]{64})")
-# What a delivery changes, where an instant answer comes with it.
+# The fields that a delivery changes; with `instant`, all of them.
 _DELIVERY = ["delivered_at", "delivered_count", "acked_at", "handled_at", "ack_count", "fin_count"]
 _DELIVERY += ["success", "exit_code", "elapsed_time", "result"]
 
@@ -39,7 +39,9 @@ def submit(command: Command) -> None:
     command.hidden = is_hidden(command.shell, command.line, command.requested_by_id is not None)
     _hold(command, now)
     if not command.forced_status and not state.current.dialect.ignores_run_after and command.run_after:
-        _cascade_at_birth(command, now)
+        parents = Command.objects.filter(id__in=command.run_after)
+        if any(p.forced_status in NEVER_RAN or (p.handled_at is not None and not p.success) for p in parents):
+            _fail_unrun(command, now)
     waits = not state.current.dialect.ignores_run_after
     due = command.scheduled_at <= now and _is_deliverable(command, waits)
     if due:
@@ -58,16 +60,6 @@ def _hold(command: Command, now: datetime.datetime) -> None:
                 command.release_at = now + datetime.timedelta(seconds=rule["seconds"])
                 command.release_to = rule.get("then", "")
             return
-
-
-def _cascade_at_birth(command: Command, now: datetime.datetime) -> None:
-    parents = Command.objects.filter(id__in=command.run_after)
-    if any(_has_failed(parent) for parent in parents):
-        _fail_unrun(command, now)
-
-
-def _has_failed(command: Command) -> bool:
-    return command.forced_status in NEVER_RAN or (command.handled_at is not None and not command.success)
 
 
 def _is_deliverable(command: Command, waits: bool = True) -> bool:
@@ -125,13 +117,10 @@ def tick() -> int:
     if connection.connection.total_changes == state.current.idle_since:
         return 0
     delivered = deliver_due()
-    state.current.idle_since = None if _is_anything_waiting() else connection.connection.total_changes
-    return delivered
-
-
-def _is_anything_waiting() -> bool:
     undelivered = Q(delivered_at__isnull=True, handled_at__isnull=True, forced_status="")
-    return Command.objects.filter(undelivered | Q(release_at__isnull=False) | _silent()).exists()
+    is_waiting = Command.objects.filter(undelivered | Q(release_at__isnull=False) | _silent()).exists()
+    state.current.idle_since = None if is_waiting else connection.connection.total_changes
+    return delivered
 
 
 def deliver_due(server_id: uuid.UUID | None = None) -> int:
@@ -139,7 +128,7 @@ def deliver_due(server_id: uuid.UUID | None = None) -> int:
     now = timezone.now()
     if server_id is None:
         _release_held(now)
-        _give_up_silent(now)
+        _fail_silent(now)
     waiting = Command.objects.filter(
         delivered_at__isnull=True,
         handled_at__isnull=True,
@@ -174,12 +163,12 @@ def _silent() -> Q:
     return Q(delivered_at__isnull=False, handled_at__isnull=True)
 
 
-def _give_up_silent(now: datetime.datetime) -> None:
+def _fail_silent(now: datetime.datetime) -> None:
     """Fail commands that their agent did not acknowledge or finish in time."""
-    patience = state.current.switches.gives_up_after or 0.0
+    timeout = state.current.switches.gives_up_after or 0.0
     for command in Command.objects.filter(_silent()):
         since = command.acked_at or command.delivered_at
-        if since and (now - since).total_seconds() >= patience:
+        if since and (now - since).total_seconds() >= timeout:
             command.error_phase = "agent_timeout" if command.acked_at else "agent_disconnected"
             command.success, command.handled_at, command.forced_status = False, now, ""
             command.save()
@@ -217,16 +206,12 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
 def cascade(parent: Command) -> None:
     """Fail commands that wait for one that failed or never ran."""
     now = timezone.now()
-    for child in _dependents(parent):
+    waiting = Command.objects.filter(~Q(run_after=[]), handled_at__isnull=True)
+    for child in [child for child in waiting if str(parent.id) in child.run_after]:
         _fail_unrun(child, now)
         child.save()
         if state.current.dialect.cascades_deep:
             cascade(child)
-
-
-def _dependents(parent: Command) -> list[Command]:
-    waiting = Command.objects.filter(~Q(run_after=[]), handled_at__isnull=True)
-    return [child for child in waiting if str(parent.id) in child.run_after]
 
 
 def _fail_unrun(command: Command, now: datetime.datetime) -> None:
@@ -256,7 +241,7 @@ def agent_disconnected(server_id: uuid.UUID) -> None:
 
 def remove_server(server: Server) -> None:
     """Delete a server and disconnect its agent."""
-    state.current.hub.hang_up(str(server.id))
+    state.current.hub.disconnect_server(str(server.id))
     server.delete()
 
 

@@ -66,13 +66,10 @@ class Replica:
     def _schedule(self) -> None:
         if self._renewing is not None:
             self._renewing.cancel()
-        self._renewing = self._loop.call_later(self._lag / 2, self._renew_soon) if self._lag else None
-
-    def _renew_soon(self) -> None:
-        self._schedule()
-        self._renew()
+        self._renewing = self._loop.call_later(self._lag / 2, self._renew) if self._lag else None
 
     def _renew(self) -> None:
+        self._schedule()
         if self._lag:
             _end(REPLICAS[self._older])
             _begin(REPLICAS[self._older])

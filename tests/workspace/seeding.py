@@ -179,7 +179,7 @@ def start_agents(servers: list[Server]) -> None:
     ]
     if orders:
         Server.objects.filter(id__in=[server.id for server in servers]).update(started_at=timezone.now())
-        state.current.fleet.tell("start", servers=orders)
+        state.current.fleet.send("start", servers=orders)
 
 
 @transaction.atomic

@@ -21,7 +21,7 @@ Send = t.Callable[[Message], t.Awaitable[None]]
 App = t.Callable[[Scope, Receive, Send], t.Awaitable[None]]
 
 _ID = re.compile(r"(?<=/)[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}(?=/|$)")
-_KEPT_BODY = 65536
+_MAX_BODY = 65536
 
 
 class Traffic:
@@ -50,7 +50,7 @@ class Traffic:
         if scope["type"] == "http":
             # The faults below need the connection itself, which the wrapped send would hide.
             scope["workspace.transport"] = getattr(getattr(send, "__self__", None), "transport", None)
-            send = _dated(send)
+            send = _add_date(send)
         if scope["type"] != "http" or not scope["path"].startswith("/api/"):
             await self._app(scope, receive, send)
             return
@@ -60,28 +60,28 @@ class Traffic:
             scope["workspace.agent"] = True
             await self._app(scope, receive, send)
             return
-        await self._recorded(scope, receive, send, headers)
+        await self._record(scope, receive, send, headers)
 
-    async def _recorded(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
+    async def _record(self, scope: Scope, receive: Receive, send: Send, headers: dict[str, str]) -> None:
         entry = self._entry(scope, headers)
         scope["workspace.request"] = entry["number"]
         body = bytearray()
 
-        async def listening() -> Message:
+        async def record_body() -> Message:
             message = await receive()
-            if message["type"] == "http.request" and len(body) < _KEPT_BODY:
+            if message["type"] == "http.request" and len(body) < _MAX_BODY:
                 body.extend(message.get("body", b""))
-                entry["body"] = body[:_KEPT_BODY].decode(errors="replace")
+                entry["body"] = body[:_MAX_BODY].decode(errors="replace")
             return message
 
-        async def noting(message: Message) -> None:
+        async def record_response(message: Message) -> None:
             if message["type"] == "http.response.start":
                 entry["status"], entry["answered"] = message["status"], time.monotonic()
-                entry["retry_after"] = _stated(message, b"retry-after")
+                entry["retry_after"] = _get_header(message, b"retry-after")
             await send(message)
 
         try:
-            await self._app(scope, listening, noting)
+            await self._app(scope, record_body, record_response)
         finally:
             entry["fault"] = scope.get("workspace.fault")
             status = str(entry["status"] or "lost")
@@ -112,12 +112,12 @@ class Traffic:
         return entry
 
 
-def _dated(send: Send) -> Send:
+def _add_date(send: Send) -> Send:
     """Add a Date header by the workspace's clock, or by that of a proxy."""
 
     async def dated(message: Message) -> None:
         switches = state.current.switches
-        if message["type"] == "http.response.start" and switches.date_header and _stated(message, b"date") is None:
+        if message["type"] == "http.response.start" and switches.date_header and _get_header(message, b"date") is None:
             date = formatdate(time.time() + switches.clock_skew + switches.date_skew, usegmt=True)
             message = {**message, "headers": [*message["headers"], (b"date", date.encode())]}
         await send(message)
@@ -125,6 +125,6 @@ def _dated(send: Send) -> Send:
     return dated
 
 
-def _stated(start: Message, name: bytes) -> str | None:
+def _get_header(start: Message, name: bytes) -> str | None:
     value = {key.lower(): value for key, value in start.get("headers", ())}.get(name)
     return None if value is None else value.decode("latin-1")

@@ -26,7 +26,7 @@ urlpatterns = [
     path("api/servers/servers/register/", registration.RegisterView.as_view()),
     path("api/servers/servers/-/unregister/", registration.unregister),
     path("api/servers/servers/<uuid:pk>/unregister/", registration.unregister),
-    path("api/servers/servers/-/", agent_api.myself),
+    path("api/servers/servers/-/", agent_api.own_server),
     path("api/servers/servers/-/commit/", agent_api.commit),
     path("api/servers/servers/-/sync/", agent_api.sync),
     path("api/servers/servers/-/access-policy/", agent_api.access_policy),
@@ -36,5 +36,5 @@ urlpatterns = [
     path("api/iam/users/-/", views.SelfView.as_view()),
     path("api/auth/whoami/", views.WhoamiView.as_view()),
     *router.urls,
-    re_path(r"^api/(?P<rest>.*)/$", agent_api.anything),
+    re_path(r"^api/(?P<rest>.*)/$", agent_api.accept_any),
 ]

@@ -21,14 +21,13 @@ from workspace import filters, identity, lifecycle, serializers, state
 from workspace.dialects import Refusal, clock_skew
 from workspace.models import Chunk, Command, Group, Server, User
 
-# A password option, a secret's assignment, or credentials inside a URL; a variable's expansion is none of them.
+# A password option, an assigned secret, or credentials in a URL, but no expanded variable.
 _INLINE_CREDENTIAL = re.compile(
     r"\b(?:mysql\w*|mariadb\S*|mongo\w*|sshpass|smbclient|docker login)\b.*\s-p\s*(?![\"']?\$)[^\s-]"
     r"|--password(?:\s+|=)(?![\"']?\$)\S"
     r"|\b[A-Z0-9_]*(?:PASSWORD|PASSWD|SECRET|TOKEN|API_KEY)=(?![\"']?\$)\S"
     r"|\w+://[^/\s:@]+:[^/\s@]+@"
 )
-_GIVEN = ("server", "shell", "line", "data", "env", "purpose", "work_session")
 _REGISTRATION = re.compile(r"/api/servers/(registration-tokens/|registration-methods/|servers/register/)")
 
 

@@ -22,19 +22,19 @@ from websockets.exceptions import WebSocketException
 from . import lines
 from .faults import CommandFaults, Fault
 from .lines import Account, AccountRefusedError, Line, NotStartedError
-from .output import CommandOutput, Kept
+from .output import CommandOutput, OutputMode
 from .reports import EVENT, THEN, Poster, Reports
 from .version import VERSION
 
 #: How long the reports of a stop are waited for.
-FAREWELL_SECONDS = 5.0
+STOP_SECONDS = 5.0
 
 Command = dict[str, t.Any]
 
 
 @dataclasses.dataclass
 class Options:
-    output: Kept = "both"
+    output: OutputMode = "both"
     ack_delay: float = 0.0
     #: What a line may take, in seconds.
     line_seconds: float = 1800.0
@@ -48,7 +48,7 @@ class Pool:
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
         self._closed = False
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Wait for a free worker; raise NotStartedError if the queue is full or the agent stops."""
         if self._closed:
             raise NotStartedError(lines.CANCELLED)
@@ -98,22 +98,22 @@ class Agent:
     def pauses(self) -> t.Iterator[float]:
         raise NotImplementedError
 
-    def takes(self, command_id: str) -> bool:
+    def accepts(self, command_id: str) -> bool:
         return True
 
-    def faults_of(self, line: str) -> list[Fault]:
+    def get_faults(self, line: str) -> list[Fault]:
         return []
 
-    def account_of(self, user: str, group: str) -> Account:
-        return lines.account_of(user, group)
+    def find_account(self, user: str, group: str) -> Account:
+        return lines.find_account(user, group)
 
-    def environment_of(self, account: Account, own: dict[str, str]) -> dict[str, str]:
-        return lines.environment_of(account, own)
+    def make_environment(self, account: Account, own: dict[str, str]) -> dict[str, str]:
+        return lines.make_environment(account, own)
 
-    def lost(self, error: Exception) -> None:
+    def on_disconnect(self, error: Exception) -> None:
         """Handle a lost or refused websocket."""
 
-    def connected(self) -> None:
+    def on_connect(self) -> None:
         """Handle a new websocket."""
 
     # The backhaul
@@ -127,11 +127,11 @@ class Agent:
                 socket = await self.dial("backhaul")
                 attempts = self.pauses()
                 async with socket:
-                    self.connected()
+                    self.on_connect()
                     if await self._serve(socket) == "quit":
                         return
             except (OSError, WebSocketException, TimeoutError) as error:
-                self.lost(error)
+                self.on_disconnect(error)
 
     def address(self, name: str) -> str:
         """Return the address of a websocket by the genuine agent's rule for ports."""
@@ -163,7 +163,7 @@ class Agent:
         query = str(frame.get("query"))
         if query == "command":
             command = frame["command"]
-            if not self.takes(command["id"]):
+            if not self.accepts(command["id"]):
                 return query
             task = self._commands[command["id"]] = self.start(self._execute(command))
             task.add_done_callback(lambda _: self._commands.pop(command["id"], None))
@@ -182,16 +182,16 @@ class Agent:
     async def stop(self, results: bool = True) -> None:
         """End all commands as the service manager does, and report them if `results` is true."""
         if not results:
-            self.abandon(kill=True)
+            self.drop_all(kill=True)
             return
         self._pool.close()
         for line in list(self._lines):
             line.stop()
         own = asyncio.current_task()
         if others := {task for task in self._tasks if task is not own}:
-            await asyncio.wait(others, timeout=FAREWELL_SECONDS)
+            await asyncio.wait(others, timeout=STOP_SECONDS)
 
-    def abandon(self, kill: bool) -> set[int]:
+    def drop_all(self, kill: bool) -> set[int]:
         """Forget all commands, as after a kill, and return the process groups that live on."""
         left = {line.process_group for line in self._lines} if not kill else set()
         for line in self._lines:
@@ -203,7 +203,7 @@ class Agent:
         self.reports.drop(lambda path: True)
         return {group for group in left if group is not None}
 
-    def forget(self, ids: set[str]) -> None:
+    def drop_commands(self, ids: set[str]) -> None:
         for command_id in ids & self._commands.keys():
             self._commands[command_id].cancel()
         self.reports.drop(lambda path: path.rsplit("/", 3)[1] in ids)
@@ -213,9 +213,9 @@ class Agent:
 
     async def restart(self, results: bool = True) -> None:
         await self.stop(results)
-        await self.begin_again()
+        await self.reconnect()
 
-    async def begin_again(self) -> None:
+    async def reconnect(self) -> None:
         self._pool = Pool()
         if self._socket is not None:
             await self._socket.close()
@@ -233,7 +233,7 @@ class Agent:
     # Commands
 
     async def _execute(self, command: Command) -> None:
-        faults = CommandFaults(self.faults_of(command["line"]))
+        faults = CommandFaults(self.get_faults(command["line"]))
         if faults.get("disconnect"):
             await self.drop(faults.seconds("disconnect", 1.0))
             return
@@ -267,7 +267,7 @@ class Agent:
     async def _perform(self, command: Command, faults: CommandFaults, output: CommandOutput) -> tuple[int, str]:
         pool = self._pool
         try:
-            await pool.turn()
+            await pool.acquire()
         except NotStartedError as error:
             return 1, str(error)
         try:
@@ -287,15 +287,15 @@ class Agent:
             if failure := faults.failure(user, group):
                 refused = faults.get("fail_start")["reason"] in ("user", "group", "membership")
                 raise (AccountRefusedError if refused else NotStartedError)(failure)
-            account = self.account_of(user, group)
-            environment = self.environment_of(account, command.get("env") or {})
+            account = self.find_account(user, group)
+            environment = self.make_environment(account, command.get("env") or {})
             line = Line(account, environment, output, seconds)
             self._lines.add(line)
-            self._meanwhile(faults)
+            self._schedule_faults(faults)
             code = await line.run(command["line"], bool(command.get("allow_sh", True)))
         except NotStartedError as error:
             if isinstance(error, AccountRefusedError):
-                output.complain(str(error))
+                output.add_message(str(error))
             return 1, str(error)
         except asyncio.CancelledError:
             if line is not None:
@@ -308,20 +308,20 @@ class Agent:
             return 124, f"{output.text()}Command timed out after {duration(seconds)}"
         return code, output.text()
 
-    def _meanwhile(self, faults: CommandFaults) -> None:
+    def _schedule_faults(self, faults: CommandFaults) -> None:
         loop = asyncio.get_running_loop()
         if restart := faults.get("restart"):
             results = bool(restart.get("results", True))
             loop.call_later(faults.seconds("restart"), lambda: self.start(self.restart(results)))
         if kill := faults.get("kill"):
             away = float(kill.get("away", 0))
-            loop.call_later(faults.seconds("kill"), lambda: self.start(self.die(away)))
+            loop.call_later(faults.seconds("kill"), lambda: self.start(self.simulate_kill(away)))
 
-    async def die(self, away: float) -> None:
+    async def simulate_kill(self, away: float) -> None:
         """Stop as if killed: lose all results, leave lines running, and reconnect after `away` seconds."""
-        self.abandon(kill=False)
+        self.drop_all(kill=False)
         self.away = away
-        await self.begin_again()
+        await self.reconnect()
 
 
 def duration(seconds: float) -> str:

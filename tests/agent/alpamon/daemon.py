@@ -25,7 +25,7 @@ from .reports import Poster
 from .version import CONNECTS, VERSION
 
 PID_FILE = Path("/run/alpamon.pid")
-MYSELF = "/api/servers/servers/-/"
+SERVER_PATH = "/api/servers/servers/-/"
 #: Only the tests' hosts set it: a fraction of every pause between two attempts.
 PACE = float(os.environ.get("ALPAMON_PACE", "1"))
 SESSION_PAUSES = (10, 20, 40, 80, 160, 300)
@@ -39,7 +39,7 @@ def main() -> int:
     log.info(f"Starting alpamon... (version: {VERSION})")
     try:
         settings = config.load()
-        take_pid_file()
+        write_pid_file()
     except (config.ConfigError, FileExistsError) as error:
         log.error(f"{error}")
         log.error("Aborting...")
@@ -60,7 +60,7 @@ def _stop(number: int, frame: object) -> t.NoReturn:
     raise KeyboardInterrupt
 
 
-def take_pid_file() -> None:
+def write_pid_file() -> None:
     with contextlib.suppress(FileNotFoundError, ValueError):
         if Path(f"/proc/{int(PID_FILE.read_text())}").exists():
             raise FileExistsError("pidfile already exists")
@@ -74,9 +74,9 @@ class Daemon:
 
     def run(self) -> int:
         log.info("Initialized global worker pool with 20 workers and queue capacity 200")
-        myself = self.check_session()
+        server = self.check_session()
         log.info("alpamon initialized and running.")
-        threading.Thread(target=self.report_start, args=[myself["commissioned"]], daemon=True).start()
+        threading.Thread(target=self.report_start, args=[server["commissioned"]], daemon=True).start()
         asyncio.run(self.serve())
         return 0
 
@@ -95,14 +95,14 @@ class Daemon:
 
     def check_session(self) -> dict[str, t.Any]:
         attempts = pauses(SESSION_PAUSES)
-        while (answer := self.ask_myself() if CONNECTS else None) is None:
+        while (answer := self.read_own_server() if CONNECTS else None) is None:
             time.sleep(next(attempts))
         return answer
 
-    def ask_myself(self) -> dict[str, t.Any] | None:
+    def read_own_server(self) -> dict[str, t.Any] | None:
         """Return the row of this server; None, with a debug message, if there is none."""
         try:
-            status, text = self.api.send("GET", MYSELF)
+            status, text = self.api.send("GET", SERVER_PATH)
             answer = json.loads(text) if status == 200 else None
         except (ApiError, ValueError) as error:
             log.debug(f"Failed to check the session: {error}")
@@ -116,12 +116,12 @@ class Daemon:
         self.report_event("started", f"alpamon {VERSION} started running.")
         if not commissioned:
             log.info("Committing essential system information (lightweight).")
-            self.api.report("PUT", f"{MYSELF}commit/", system_information())
+            self.api.report("PUT", f"{SERVER_PATH}commit/", system_information())
             self.report_event("committed", f"Committed system information. version: {VERSION}")
             log.info("Essential system information committed.")
         self.api.report("GET", "/api/metrics/config/")
-        self.api.report("PATCH", f"{MYSELF}sync/", {"version": VERSION, "load": os.getloadavg()[0]})
-        self.api.report("POST", f"{MYSELF}sync-check/", {"hashes": {}})
+        self.api.report("PATCH", f"{SERVER_PATH}sync/", {"version": VERSION, "load": os.getloadavg()[0]})
+        self.api.report("POST", f"{SERVER_PATH}sync-check/", {"hashes": {}})
 
     def report_event(self, record: str, description: str) -> None:
         body = {"reporter": "alpamon", "record": record, "description": description}
@@ -142,10 +142,10 @@ class HostAgent(Agent):
     def pauses(self) -> t.Iterator[float]:
         return pauses(SOCKET_PAUSES)
 
-    def connected(self) -> None:
+    def on_connect(self) -> None:
         log.debug("Backhaul connection established.")
 
-    def lost(self, error: Exception) -> None:
+    def on_disconnect(self, error: Exception) -> None:
         log.debug(f"Backhaul connection lost: {error}")
 
 

@@ -23,9 +23,9 @@ SHELL = "/bin/sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LS_COLORS = "rs=0:di=01;34:ln=01;36:ex=01;32"
 #: What a child that holds the output is given after the end of its line.
-HELD_SECONDS = 2.0
+OUTPUT_GRACE_SECONDS = 2.0
 #: The group of those that the workspace itself makes accounts for.
-MEMBERS = "alpacon"
+MEMBER_GROUP = "alpacon"
 NO_USER = "there is no corresponding {user} username in this server"
 NO_GROUP = "there is no corresponding {group} groupname in this server"
 NOT_A_MEMBER = "groupname {group} is not in user {user}'s group list"
@@ -36,7 +36,7 @@ QUEUE_FULL = "Failed to submit command: job queue is full"
 CANCELLED = "Command cancelled before execution: context canceled"
 
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})")
-_JOINTS = ("&&", "||", ";")
+_OPERATORS = ("&&", "||", ";")
 
 
 class NotStartedError(Exception):
@@ -48,7 +48,7 @@ class AccountRefusedError(NotStartedError):
 
 
 class Output(t.Protocol):
-    def patience(self) -> float | None:
+    def flush_timeout(self) -> float | None:
         """Return how many seconds to wait for more output before `flush`; None for ever."""
 
     def flush(self) -> None:
@@ -57,7 +57,7 @@ class Output(t.Protocol):
     async def add(self, data: bytes) -> None:
         """Add output."""
 
-    def complain(self, text: str) -> None:
+    def add_message(self, text: str) -> None:
         """Add an error message of the agent itself."""
 
 
@@ -77,7 +77,7 @@ class Account:
         return {"user": self.uid, "group": self.gid, "extra_groups": list(self.groups)}
 
 
-def account_of(user: str, group: str) -> Account:
+def find_account(user: str, group: str) -> Account:
     """Find an account on this host, in one of its groups. An empty name is root.
 
     The workspace makes accounts for its members before it sends their commands; this agent lets root stand in for
@@ -87,7 +87,7 @@ def account_of(user: str, group: str) -> Account:
     try:
         entry = pwd.getpwnam(user)
     except KeyError:
-        if group == MEMBERS:
+        if group == MEMBER_GROUP:
             return Account("root", "/root")
         raise AccountRefusedError(NO_USER.format(user=user)) from None
     groups = os.getgrouplist(user, entry.pw_gid)
@@ -100,17 +100,17 @@ def account_of(user: str, group: str) -> Account:
         raise AccountRefusedError(NOT_A_MEMBER.format(user=user, group=group))
     account = Account(user, entry.pw_dir, entry.pw_uid, gid, tuple(groups))
     # Python enters the folder before it takes the account, the genuine agent after that.
-    if account.options() and os.path.isdir(entry.pw_dir) and not may_enter(account):
+    if account.options() and os.path.isdir(entry.pw_dir) and not can_enter(account):
         raise NotStartedError(CLOSED_HOME)
     return account
 
 
-def may_enter(account: Account) -> bool:
+def can_enter(account: Account) -> bool:
     home = Path(account.home).resolve()
-    return account.uid == 0 or all(_may_pass(place.stat(), account) for place in (home, *home.parents))
+    return account.uid == 0 or all(_can_traverse(place.stat(), account) for place in (home, *home.parents))
 
 
-def _may_pass(status: os.stat_result, account: Account) -> bool:
+def _can_traverse(status: os.stat_result, account: Account) -> bool:
     if status.st_uid == account.uid:
         return bool(status.st_mode & 0o100)
     return bool(status.st_mode & (0o010 if status.st_gid in (account.gid, *account.groups) else 0o001))
@@ -127,14 +127,14 @@ def host_environment() -> dict[str, str]:
     return found
 
 
-def environment_of(account: Account, own: dict[str, str]) -> dict[str, str]:
+def make_environment(account: Account, own: dict[str, str]) -> dict[str, str]:
     base = {"PATH": PATH, "TERM": "xterm-256color", "LANG": "en_US.UTF-8", "LS_COLORS": LS_COLORS}
     name, home = account.name, account.home
     identity = {"HOME": home, "PWD": home, "USER": name, "LOGNAME": name, "MAIL": f"/var/mail/{name}"}
     return base | host_environment() | identity | {"SHELL": "/bin/bash"} | own
 
 
-def expanded(word: str, environment: dict[str, str]) -> str:
+def expand(word: str, environment: dict[str, str]) -> str:
     """Return the value of a variable if the word is only its name, else the word."""
     match = _VARIABLE.fullmatch(word)
     return environment.get(match[1] or match[2], word) if match else word
@@ -156,7 +156,7 @@ class Line:
         timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
         try:
             if allow_sh:
-                return await self._run([SHELL, "-c", expanded(line, self._environment)])
+                return await self._run([SHELL, "-c", expand(line, self._environment)])
             return await self._run_words(line.split())
         finally:
             timer.cancel()
@@ -181,14 +181,14 @@ class Line:
     async def _run_words(self, words: list[str]) -> int:
         """Run programs without a shell, joined by `&&`, `||` and `;` as words of their own."""
         code, start = 0, 0
-        ends = [number for number, word in enumerate(words) if word in _JOINTS]
+        ends = [number for number, word in enumerate(words) if word in _OPERATORS]
         for end in (*ends, len(words)):
-            arguments = [expanded(word, self._environment) for word in words[start:end]]
+            arguments = [expand(word, self._environment) for word in words[start:end]]
             start = end + 1
             if arguments:
                 code = await self._run_program(arguments, alone=not ends)
-            joint = words[end] if end < len(words) else ";"
-            if (joint == "&&" and code != 0) or (joint == "||" and code == 0) or self.timed_out or self.stopped:
+            operator = words[end] if end < len(words) else ";"
+            if (operator == "&&" and code != 0) or (operator == "||" and code == 0) or self.timed_out or self.stopped:
                 break
         return code
 
@@ -201,7 +201,7 @@ class Line:
         except NotStartedError as error:
             if alone:
                 raise
-            self._output.complain(str(error))
+            self._output.add_message(str(error))
             return 1
 
     async def _run(self, arguments: list[str]) -> int:
@@ -229,7 +229,7 @@ class Line:
         transport, _protocol = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), pipe
         )
-        cutting = asyncio.ensure_future(_cut_off(process, transport))
+        cutting = asyncio.ensure_future(_close_after_exit(process, transport))
         try:
             await self._read_all(reader)
             code = await process.wait()
@@ -242,7 +242,7 @@ class Line:
     async def _read_all(self, reader: asyncio.StreamReader) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._output.patience()):
+                async with asyncio.timeout(self._output.flush_timeout()):
                     data = await reader.read(2**16)
             except TimeoutError:
                 self._output.flush()
@@ -252,8 +252,8 @@ class Line:
             await self._output.add(data)
 
 
-async def _cut_off(process: asyncio.subprocess.Process, transport: asyncio.ReadTransport) -> None:
+async def _close_after_exit(process: asyncio.subprocess.Process, transport: asyncio.ReadTransport) -> None:
     """Stop reading from children that hold the output after the end of their line."""
     await process.wait()
-    await asyncio.sleep(HELD_SECONDS)
+    await asyncio.sleep(OUTPUT_GRACE_SECONDS)
     transport.close()

@@ -27,7 +27,7 @@ def _replace_bytes(error: UnicodeError) -> tuple[str, int]:
 
 codecs.register_error("replace-bytes", _replace_bytes)
 
-Kept = t.Literal["both", "result", "chunks"]
+OutputMode = t.Literal["both", "result", "chunks"]
 
 
 class Copy:
@@ -60,7 +60,7 @@ class Copy:
 class CommandOutput:
     """The output of one command, sent in chunks of 4 KiB or after 100 ms."""
 
-    def __init__(self, reports: Reports, place: str, faults: CommandFaults, kept: Kept) -> None:
+    def __init__(self, reports: Reports, place: str, faults: CommandFaults, kept: OutputMode) -> None:
         self._reports, self._place, self._faults, self._kept = reports, place, faults, kept
         self._copy = Copy()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace-bytes")
@@ -68,7 +68,7 @@ class CommandOutput:
         self._reversed: list[tuple[int, str]] = []
         self._sent: list[asyncio.Future[bool]] = []
 
-    def patience(self) -> float | None:
+    def flush_timeout(self) -> float | None:
         """Return the seconds until pending output must be sent; None if nothing is pending."""
         return max(0.0, self._since + CHUNK_SECONDS - time.monotonic()) if self._pending else None
 
@@ -87,7 +87,7 @@ class CommandOutput:
     def flush(self) -> None:
         self._send(len(self._pending), final=True)
 
-    def complain(self, text: str) -> None:
+    def add_message(self, text: str) -> None:
         """Add an error message of the agent: the stream names its author, the result does not."""
         self._copy.add(text.encode())
         if self._kept != "result":

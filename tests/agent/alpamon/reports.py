@@ -27,7 +27,7 @@ SENDERS = 4
 REPEATS = 5
 ANSWER_SECONDS = 5.0
 #: With so many reports waiting, output is read no further.
-CROWD = 1000
+QUEUE_LIMIT = 1000
 
 
 class Poster:
@@ -99,9 +99,9 @@ class Reports:
         self._heap: list[Report] = []
         self._numbers = itertools.count()
         self._senders: set[asyncio.Task[None]] = set()
-        self._under_way: list[Report] = []
+        self._sending: list[Report] = []
         self._later: dict[str, asyncio.TimerHandle] = {}
-        self._holder: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._room: collections.deque[asyncio.Future[None]] = collections.deque()
 
     def put(self, path: str, body: t.Any = None, priority: int = SOON) -> asyncio.Future[bool]:
@@ -121,46 +121,46 @@ class Reports:
             sender.add_done_callback(self._senders.discard)
 
     async def room(self) -> None:
-        while len(self._heap) >= CROWD:
+        while len(self._heap) >= QUEUE_LIMIT:
             free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._room.append(free)
             await free
 
-    def drop(self, doomed: t.Callable[[str], bool]) -> None:
+    def drop(self, matches: t.Callable[[str], bool]) -> None:
         """Drop queued reports by path; do not repeat those being sent."""
-        for report in (*self._heap, *self._under_way):
-            if doomed(report.path):
+        for report in (*self._heap, *self._sending):
+            if matches(report.path):
                 report.delivered.cancel()
-        for path in [path for path in self._later if doomed(path)]:
+        for path in [path for path in self._later if matches(path)]:
             self._later.pop(path).cancel()
         self._heap = [report for report in self._heap if not report.delivered.cancelled()]
         heapq.heapify(self._heap)
-        if self._holder is not None:
-            self._holder.cancel()
-            self._senders.discard(self._holder)
-            self._holder = None
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._senders.discard(self._waiting)
+            self._waiting = None
             self._start_sender()
 
     async def _send_all(self) -> None:
         while self._heap:
             pause = self._heap[0].due - time.monotonic()
             if pause > 0:
-                if self._holder is not None:
+                if self._waiting is not None:
                     return
-                self._holder = asyncio.current_task()
+                self._waiting = asyncio.current_task()
                 await asyncio.sleep(pause)
-                self._holder = None
+                self._waiting = None
                 continue
             report = heapq.heappop(self._heap)
-            self._under_way.append(report)
+            self._sending.append(report)
             status = await self._poster.send("POST", report.path, self._authorization, report.body)
-            self._under_way.remove(report)
-            self._settle(report, 200 <= status < 300)
-            if self._room and len(self._heap) < CROWD:
+            self._sending.remove(report)
+            self._finish(report, 200 <= status < 300)
+            if self._room and len(self._heap) < QUEUE_LIMIT:
                 with contextlib.suppress(asyncio.InvalidStateError):
                     self._room.popleft().set_result(None)
 
-    def _settle(self, report: Report, accepted: bool) -> None:
+    def _finish(self, report: Report, accepted: bool) -> None:
         if report.delivered.cancelled():
             return
         if not accepted and report.failures < REPEATS:

@@ -56,11 +56,6 @@ def _recorded_rows() -> dict[str, Row]:
     return rows
 
 
-def seconds_before(moment: str) -> float:
-    """Return the seconds between a time and the recording."""
-    return (EPOCH - datetime.datetime.fromisoformat(moment)).total_seconds()
-
-
 def commands() -> list[Row]:
     """Return the rows to create with their recorded times, oldest tie last."""
     recorded = _recorded_rows()

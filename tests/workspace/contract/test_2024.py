@@ -71,11 +71,12 @@ class Replay:
 
     def _shifted(self, row: Row) -> Row:
         """Return the times of a row, moved from the recording to now."""
-        moments = {key: value for key, value in row.items() if key.endswith(("_at", "_time")) and _is_moment(value)}
+        moments = {
+            key: value for key, value in row.items() if key.endswith(("_at", "_time")) and _MOMENT.fullmatch(str(value))
+        }
         shifted = {}
         for key, value in moments.items():
-            moment = self._now - datetime.timedelta(seconds=recordings.seconds_before(value))
-            shifted[key] = moment.isoformat()
+            shifted[key] = (self._now - (recordings.EPOCH - datetime.datetime.fromisoformat(value))).isoformat()
             self._moments[_canonical(shifted[key])] = _canonical(value)
         return shifted
 
@@ -182,10 +183,6 @@ class Replay:
             return self._moments[moment]
         known = moment in self._moments.values() or text.startswith(_DISTANT)
         return moment if known else "<moment>"
-
-
-def _is_moment(value: t.Any) -> bool:
-    return isinstance(value, str) and bool(_MOMENT.fullmatch(value))
 
 
 def _canonical(text: str) -> str:
