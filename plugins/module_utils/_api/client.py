@@ -434,6 +434,16 @@ class Client:
             raise
 
 
+def get_or_none(client: Client, path: str, params: Mapping[str, Any] | None = None) -> Any:
+    """Read a path; None if the workspace does not know the record or, as older ones, the address."""
+    try:
+        return client.get(path, params)
+    except (ApiError, UnknownEndpoint) as error:
+        if isinstance(error, ApiError) and error.status != 404:
+            raise
+        return None
+
+
 def _is_passing(error: Exception) -> bool:
     if isinstance(error, ApiError):
         return error.status in _PASSING and error.code != "server_not_connected"

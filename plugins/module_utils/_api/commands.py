@@ -31,6 +31,9 @@ from .servers import SERVERS_PATH, parse_servers
 
 COMMANDS_PATH = "/api/events/commands/"
 
+#: Returns True if nothing in a list is wanted from this command on.
+_Ends = Callable[[Command], bool]
+
 #: How :func:`cancel` ends: cancelled, gone (nothing is left that could run), or sent to the server already.
 CANCELLED, GONE, SENT = "cancelled", "gone", "sent"
 #: The workspace decides whether it cancels commands of these statuses.
@@ -102,9 +105,6 @@ def _read_first_page(client: Client, path: str, ordering: str) -> list[dict[str,
 
 def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ()) -> Command:
     """Submit a command to one server; other commands in the response are in its :attr:`Command.surplus`.
-
-    Args:
-        known: IDs of other commands.
 
     Raises:
         ApiError: refused.
@@ -251,14 +251,10 @@ def detect_env_by_servers(servers: Iterable[Server]) -> bool | None:
     return next((not isinstance(owner, str) for owner in owners if owner), None)
 
 
-def list_server_commands(
-    client: Client, server_ids: Sequence[str], ordering: str, ends: Callable[[Command], bool]
-) -> list[Command]:
+def list_server_commands(client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends) -> list[Command]:
     """List the commands of some servers, each once, with as few requests as possible; the order is undefined.
 
-    Args:
-        ordering: the order of reading; if rows tie in it over pages, one without ties replaces it.
-        ends: returns True if nothing is wanted from this command on.
+    If rows tie in the ordering over pages, the lists are read in one without ties instead.
     """
     commands = _walk_whole_list(client, server_ids, ordering, ends)
     if commands is not None:
@@ -271,11 +267,8 @@ def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
     commands = _walk_whole_list(client, server_ids, NEWEST_FIRST, None)
     if commands is not None:
         return commands
-    return [
-        command
-        for server_id in server_ids
-        for command in _walk_one(client, server_id, _LATEST_SCHEDULE_FIRST, _end_of_pending(client))
-    ]
+    ordering = _LATEST_SCHEDULE_FIRST
+    return [row for server_id in server_ids for row in _walk_one(client, server_id, ordering, _end_of_pending(client))]
 
 
 def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
@@ -298,10 +291,7 @@ def find_latest_ended(
 
     A command that waited or ran for more than half an hour must have been due no earlier than half an hour before
     that. In lists of 2024, which do not state when a command was due, that is when it was submitted.
-    None is found if the workspace's clock is not known.
-
-    Args:
-        accept: returns the command, perhaps with more of it known, or None to reject it.
+    Nothing is found if the workspace's clock is not known. ``accept`` may replace a command by one with more fields.
     """
 
     def is_older(command: Command) -> bool:
@@ -335,7 +325,7 @@ def end_sort_key(command: Command) -> datetime:
 
 
 def _walk_whole_list(
-    client: Client, server_ids: Sequence[str], ordering: str, ends: Callable[[Command], bool] | None
+    client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends | None
 ) -> list[Command] | None:
     """Read the commands of several servers from the list of all; None if a list for each server is better."""
     wanted = frozenset(server_ids)
@@ -348,9 +338,7 @@ def _walk_whole_list(
     return None
 
 
-def _walk_all(
-    client: Client, wanted: frozenset[str], ordering: str, ends: Callable[[Command], bool] | None
-) -> list[Command] | None:
+def _walk_all(client: Client, wanted: frozenset[str], ordering: str, ends: _Ends | None) -> list[Command] | None:
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
     for number, page in enumerate(pages, start=1):
@@ -396,7 +384,7 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     return None
 
 
-def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Command], bool]) -> list[Command]:
+def _walk_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> list[Command]:
     try:
         pages = client.pages(COMMANDS_PATH, {"ordering": ordering, "server": server_id}, whole=True)
         rows = (command for page in pages for command in _parse_page(client, page))
@@ -411,7 +399,7 @@ def _walk_one(client: Client, server_id: str, ordering: str, ends: Callable[[Com
     return [command for command in commands if command.server.id == server_id]
 
 
-def _end_of_pending(client: Client) -> Callable[[Command], bool]:
+def _end_of_pending(client: Client) -> _Ends:
     """Return a function that finds the end of what may be pending in a server's list, latest schedule first.
 
     Commands that are not sent yet are younger than those that are, except held ones and those that wait for another

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import Any, Callable, NamedTuple
 
-from .client import Client
+from .client import Client, get_or_none
 from .commands import COMMANDS_PATH, Match, find_command
-from .errors import AlpaconError, ApiError, LostResponse, UnknownEndpoint
+from .errors import AlpaconError, ApiError, LostResponse
 from .lists import NEWEST_FIRST, PAGE_SIZE
 from .records import Command, is_same_time, is_uuid, last_moment, parse_commands, parse_time
 
@@ -159,12 +159,12 @@ class Requester:
 
 
 def fetch_requester(client: Client) -> Requester:
-    who = _get_or_none(client, WHOAMI)
+    who = get_or_none(client, WHOAMI)
     if isinstance(who, Mapping) and who.get("principal_type") == "application":
         application = who.get("application")
         username = application.get("username") if isinstance(application, Mapping) else None
         return Requester(username=username if isinstance(username, str) else None)
-    user = _get_or_none(client, MYSELF)
+    user = get_or_none(client, MYSELF)
     if user is None:
         return Requester()
     if not isinstance(user, Mapping) or not isinstance(user.get("id"), str):
@@ -197,17 +197,6 @@ class OwnCommands:
             return fetch_requester(self._client)
         except AlpaconError:
             return None
-
-
-def _get_or_none(client: Client, path: str) -> Any:
-    try:
-        return client.get(path)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-    except UnknownEndpoint:
-        pass  # an older server
-    return None
 
 
 def _will_run_as_submitted(client: Client, command: Command, body: Mapping[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Callable
 
-from .client import Client
+from .client import Client, get_or_none
 from .commands import get_command_path
 from .errors import ApiError, LostResponse, UnknownEndpoint, clean_line
 from .records import Command, to_text
@@ -108,16 +108,8 @@ def fetch_output(
 
 def fetch_newest_chunk(client: Client, command: Command) -> Any:
     """Return a page with the newest chunk of a command, to compare with a later one; None without chunks."""
-    if not command.may_have_chunks:
-        return None
-    try:
-        return client.get(f"{get_command_path(command.id)}chunks/", {"ordering": "-seq", "page_size": 1})
-    except UnknownEndpoint:
-        return None
-    except ApiError as error:
-        if error.status != 404:
-            raise
-        return None
+    path, params = f"{get_command_path(command.id)}chunks/", {"ordering": "-seq", "page_size": 1}
+    return get_or_none(client, path, params) if command.may_have_chunks else None
 
 
 def limit_output(command: Command, output: Output, limit: int | None) -> Output:
@@ -159,10 +151,8 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
                 unplaced += 1
             if size > MAX_RESPONSE_BYTES:
                 raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
-    except UnknownEndpoint:
-        return None  # as 404 below, in servers of 2024
-    except ApiError as error:
-        if error.status != 404:
+    except (ApiError, UnknownEndpoint) as error:
+        if isinstance(error, ApiError) and error.status != 404:
             raise
         return None
     unknown = f"{_plural(unplaced, 'chunk')} came without a number that says where to put it" if unplaced else ""

@@ -102,7 +102,7 @@ def test_a_user_is_known_by_names_and_runs_commands_by_one(
     user: dict[str, Any], names: tuple[str, ...], username: str | None
 ) -> None:
     answers = {MYSELF: {"id": SERVER, **user}}
-    client: Any = SimpleNamespace(get=lambda path: answers.get(path, {}))
+    client: Any = SimpleNamespace(get=lambda path, _params: answers.get(path, {}))
     assert fetch_requester(client) == Requester(SERVER, names, username)
 
 
@@ -221,7 +221,7 @@ def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheap
     ],
 )
 def test_a_workspace_that_knows_no_such_question_has_no_users(error: Exception, is_anybodys: bool) -> None:
-    def get(_path: str) -> None:
+    def get(_path: str, _params: None) -> None:
         raise error
 
     client: Any = SimpleNamespace(get=get)
