@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(herdops.alpacon.alpacon_registration_info) in the controller's process."""
+"""Run M(herdops.alpacon.alpacon_registration_info) on the controller."""
 
 from __future__ import annotations
-
-from typing import Any, ClassVar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration import (
     INFO_SPEC,
@@ -16,8 +14,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import Alp
 
 
 class ActionModule(AlpaconAction):
-    """Ask whether the credentials of an agent are valid."""
-
     module_name = "herdops.alpacon.alpacon_registration_info"
-    spec: ClassVar[dict[str, dict[str, Any]]] = INFO_SPEC
+    spec = INFO_SPEC
     operation = staticmethod(run_registration_info)

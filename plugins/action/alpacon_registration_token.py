@@ -2,12 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(herdops.alpacon.alpacon_registration_token) in the controller's process."""
+"""Run M(herdops.alpacon.alpacon_registration_token) on the controller."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any, ClassVar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
     RULES,
@@ -18,9 +15,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import Alp
 
 
 class ActionModule(AlpaconAction):
-    """Manage registration tokens."""
-
     module_name = "herdops.alpacon.alpacon_registration_token"
-    spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
-    rules: ClassVar[Mapping[str, Any]] = RULES
+    spec = SPEC
+    rules = RULES
     operation = staticmethod(run_registration_token)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(herdops.alpacon.alpacon_server_info) in the controller's process."""
+"""Run M(herdops.alpacon.alpacon_server_info) on the controller."""
 
 from __future__ import annotations
 
@@ -15,17 +15,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 
 
 class ActionModule(AlpaconAction):
-    """List servers."""
-
     module_name = "herdops.alpacon.alpacon_server_info"
-    spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
+    spec = SPEC
     operation = staticmethod(run_server_info)
-    selections: ClassVar[Mapping[str, str]] = {
-        "servers": "Give names or UUIDs of servers, or leave it out to mean all of them."
-    }
+    selections: ClassVar[Mapping[str, str]] = {"servers": "Give names or UUIDs, or leave it out to select all servers."}
 
     def read_arguments(self) -> dict[str, Any]:
-        """The task's arguments as they are written."""
         arguments = super().read_arguments()
         check_filters(arguments)
         return arguments

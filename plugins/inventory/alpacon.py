@@ -146,6 +146,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     is_uuid,
+    is_windows,
     normalize_uuid,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
@@ -167,15 +168,15 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
     FILE_ENDINGS,
     GroupNaming,
     HostNaming,
-    OtherConnections,
+    find_shared_host,
     make_connection_variables,
     make_group_name,
     make_inert,
     make_undo,
     to_group_name,
+    to_host_name,
     trust_result,
     warn_of_servers,
-    warn_without_connection,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
@@ -233,7 +234,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 self.display.warning(clean_line(warning))
             chosen = [server for server in servers if wanted.accepts(server)]
             if self.get_option("connection"):
-                warn_without_connection(chosen, self.display.warning)
+                names = [to_host_name(str(one.get("name") or one["id"])) for one in chosen if is_windows(one)]
+                reason = "got no connection, since the agent for Windows has no POSIX shell:"
+                warn_of_servers(names, reason, self.display.warning)
                 prepare_workers()
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
             # Templates in compose may look up commands already.
@@ -338,13 +341,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         groups = [list(_list_groups(server, default_groups, group_naming)) for server in servers]
         for group in dict.fromkeys(chain.from_iterable(groups)):
             inventory.add_group(group)
-        naming, others = HostNaming(inventory, warn), OtherConnections()
+        naming = HostNaming(inventory, warn)
+        shared: dict[str, list[str]] = {"kept": [], "joined": []}
         failures: dict[str, tuple[str, list[str]]] = {}
         for name, own, own_groups in zip(naming.assign_names(wanted, workspace), variables, groups, strict=True):
-            keeps_connection = "ansible_connection" in own and others.check_host(inventory.hosts.get(name))
+            how = find_shared_host(inventory.hosts.get(name)) if "ansible_connection" in own else ""
+            if how:
+                shared[how].append(name)
             inventory.add_host(name)
             for variable, value in own.items():
-                if not (keeps_connection and variable == "ansible_connection"):
+                if how != "kept" or variable != "ansible_connection":
                     inventory.set_variable(name, variable, value)
             for group in own_groups:
                 inventory.add_host(name, group)
@@ -352,7 +358,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for key, reason in dict(self._add_to_keyed_groups(name, own)).items():
                 failures.setdefault(key, (reason, []))[1].append(name)
         naming.rename_hosts_like_groups()
-        others.warn_of_hosts(warn)
+        what = "had the name of a host"
+        warn_of_servers(shared["kept"], f"{what} that another inventory gives a connection, which stays:", warn)
+        joined = f"{what} of another inventory, which is reached through the workspace now:"
+        warn_of_servers(shared["joined"], joined, warn)
         for key, (reason, hosts) in failures.items():
             what = f"for which {key} in keyed_groups makes no valid group ({clean_line(reason)}):"
             warn_of_servers(hosts, what, warn)

@@ -303,41 +303,24 @@ def make_connection_variables(server: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that any module needs to reach a server through the workspace; none for Windows."""
     if is_windows(server):
         return {}
-    return {
-        "ansible_connection": make_inert(CONNECTION_PLUGIN),
-        "alpacon_is_connected": server.get("is_connected"),
-    }
+    return {"ansible_connection": make_inert(CONNECTION_PLUGIN), "alpacon_is_connected": server.get("is_connected")}
 
 
-def warn_without_connection(servers: Iterable[Mapping[str, Any]], warn: Warn) -> None:
-    """Warn of the servers that :func:`make_connection_variables` has nothing for."""
-    names = [to_host_name(str(server.get("name") or server.get("id"))) for server in servers if is_windows(server)]
-    warn_of_servers(names, "got no connection, since the agent for Windows has no POSIX shell:", warn)
+def find_shared_host(host: Host | None) -> str:
+    """Return how a server joins a host that exists already.
 
-
-class OtherConnections:
-    """Find the servers that have the name of another inventory's host, and warn of them."""
-
-    def __init__(self) -> None:
-        self._kept: list[str] = []
-        self._joined: list[str] = []
-
-    def check_host(self, host: Host | None) -> bool:
-        """Return True if the host exists already and another inventory gives it a connection, which it keeps."""
-        if host is None:
-            return False
-        variables = {**get_group_vars(host.get_groups()), **host.vars}
-        connection = variables.get("ansible_connection")
-        if connection == CONNECTION_PLUGIN or (connection is None and is_from_workspace(host)):
-            return False
-        keeps = any(name in _CONNECTION_VARIABLES or name.startswith("ansible_ssh_") for name in variables)
-        (self._kept if keeps else self._joined).append(host.name)
-        return keeps
-
-    def warn_of_hosts(self, warn: Warn) -> None:
-        what = "had the name of a host"
-        warn_of_servers(self._kept, f"{what} that another inventory gives a connection, which stays:", warn)
-        warn_of_servers(self._joined, f"{what} of another inventory, which is reached through the workspace now:", warn)
+    Returns:
+        C(kept) if another inventory gives the host a connection, which it keeps; C(joined) if it has none; empty for
+        hosts that are reached through a workspace, and without a host.
+    """
+    if host is None:
+        return ""
+    variables = {**get_group_vars(host.get_groups()), **host.vars}
+    connection = variables.get("ansible_connection")
+    if connection == CONNECTION_PLUGIN or (connection is None and is_from_workspace(host)):
+        return ""
+    keeps = any(name in _CONNECTION_VARIABLES or name.startswith("ansible_ssh_") for name in variables)
+    return "kept" if keeps else "joined"
 
 
 def make_undo(inventory: InventoryData) -> Callable[[], None]:
