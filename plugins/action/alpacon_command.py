@@ -29,9 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import W
 
 #: No script that fits into one submit has more bytes, however well it can be compressed.
 _MAX_SCRIPT_BYTES = 2**27
-_WHICH_FILE = (
-    "Give the path of a file on the controller; a relative one is looked for in files/ and beside the playbook."
-)
+_WHICH_FILE = "Give the path of a file on the controller; a relative one is searched in files/ and beside the playbook."
 _IN_QUOTES = "Give a list of texts, and put numbers with a point and words such as yes and null in quotes."
 
 #: The states that submit commands.

@@ -174,7 +174,7 @@ def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.
     if what is None:
         return None
     for name in filter(packing.is_reserved_variable, env):
-        raise UsageError("env", f"with {what}, {name} is the name of a variable that carries it", "Rename it.")
+        raise UsageError("env", f"with {what}, the name {name} is reserved", "Rename it.")
     if options["shell"] != "system":
         why = f"it is {options['shell']}, and {what} is run by a shell of the server"
         raise UsageError("shell", why, "Leave it out, or give line.")
@@ -188,8 +188,8 @@ def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""
         raise UsageError(
             "stdin" if len(stdin) > size else what,
-            f"{size} bytes of {what}{with_stdin} take {error.size} bytes, compressed and encoded, and one submit"
-            f" carries {packing.MAX_PAYLOAD_BYTES}",
+            f"{size} bytes of {what}{with_stdin} take {error.size} bytes, compressed and encoded, and a submit"
+            f" has room for {packing.MAX_PAYLOAD_BYTES}",
             "Make it smaller, split it into several tasks, or have the server fetch the large part from where it is.",
         ) from None
 

@@ -216,7 +216,7 @@ def _list_accepted(client: Client, query: Query, ordering: str) -> Iterator[Comm
 
 
 def _set_now(client: Client, query: Query) -> Query:
-    # Only an answer tells the offset between both clocks.
+    # Only a response states the time of the workspace.
     return query if query.now else query.at(client.clock.now())
 
 

@@ -77,7 +77,7 @@ def scheduled(task: CommandTask) -> None:
         _submit(task, fleet, missing, schedules)
         accepted = [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED]
         if accepted:
-            _settle_races(task, reader, accepted)
+            _resolve_races(task, reader, accepted)
     for job in missing:
         _add_to_diff(task, job, schedules[str(job.server.id)])
 
@@ -203,7 +203,7 @@ def _still_scheduled(commands: Sequence[Command]) -> str:
     return f"Scheduled now: {named or 'nothing'}."
 
 
-def _settle_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job]) -> None:
+def _resolve_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job]) -> None:
     """Where another run scheduled the same meanwhile, keep the earliest command and cancel the others."""
     own = {str(job.server.id): job.known for job in jobs}
     try:
@@ -220,12 +220,12 @@ def _settle_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job
             )
             continue
         try:
-            _settle_race(task, job, schedules[str(job.server.id)])
+            _resolve_race(task, job, schedules[str(job.server.id)])
         except AlpaconError as error:
             task.run.warn(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
 
 
-def _settle_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
+def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
     own = job.known
     is_cancelled = own.id in schedule.cancelled_ids
     others = [command for command in schedule.pending if command.id != own.id]

@@ -52,7 +52,7 @@ def add(workspace: Workspace, age: float, **fields: Any) -> str:
 def test_a_command_is_reused_and_listed_by_its_age(skewed: Workspace, age: float, reused: bool) -> None:
     older = add(skewed, age)
     assert [command["id"] for command in info(skewed, since="30m").commands] == ([older] if reused else [])
-    # The id of a server is taken as it is: no answer has told the time before.
+    # The id of a server is taken as it is: no response has stated the time before.
     task: Row = {"servers": [skewed.server_ids()["web-01"]], "line": LINE, "reuse_within": "30m"}
     assert (run(skewed, check_mode=True, **task)["id"] == older) is reused
 

@@ -98,7 +98,7 @@ def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Wo
 
 
 def test_env_is_refused_where_the_workspace_would_drop_it(old: Workspace, published: Workspace) -> None:
-    # In one of them a command tells; in the other one there is none, and a server tells.
+    # One has a command that shows it; the other has none, and a server shows it.
     run(old, servers=["web-01"], line="true")
     states: tuple[Row, ...] = ({}, {"state": "scheduled", "scheduled_at": FAR})
     for workspace, submitted in ((old, 1), (published, 0)):
@@ -160,7 +160,7 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
 
 
 @in_every_dialect
-def test_a_command_that_succeeded_lately_is_taken_as_done(workspace: Workspace) -> None:
+def test_a_command_that_succeeded_recently_is_reused(workspace: Workspace) -> None:
     workspace.settings(date_header=True)
     given: dict[str, Any] = {"servers": ["web-01"], "line": "echo hello", "reuse_within": "1h"}
     first, again, predicted = run(workspace, **given), run(workspace, **given), run(workspace, check_mode=True, **given)

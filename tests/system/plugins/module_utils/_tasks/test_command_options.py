@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scripts and programs that are carried to servers, in every state."""
+"""Scripts and programs, in every state."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> Non
 
 
 @pytest.mark.parametrize("by", ["bob", "service", "root"])
-def test_what_others_had_carried_is_not_reused(current: Workspace, by: str) -> None:
+def test_payloads_of_others_are_not_reused(current: Workspace, by: str) -> None:
     other: Row = {"username": by} if by == "root" else {"token": current.tokens()[by]}
     first = run_payload(current, argv=["echo", "a"], **other)
     again = run_payload(current, argv=["echo", "a"], reuse_within="1h")

@@ -197,10 +197,10 @@ def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, fault: 
     failing, left = tried[fault.get("after", 0)], pending(current)
     assert (ran.failed, ran.changed, len(left)) == (True, changed, stand)
     assert ran["id"] == (tried[-1] if stand == 3 else failing)
-    said, _colon, told = ran["msg"].partition("Scheduled now: ")
+    said, _colon, listed = ran["msg"].partition("Scheduled now: ")
     assert f"Not rescheduled: command {failing}" in said
     # What was delivered does not stand any more, whatever else this workspace says.
-    assert {command for command in left if command in told} == set(left) - ({failing} if "after" in fault else set())
+    assert {command for command in left if command in listed} == set(left) - ({failing} if "after" in fault else set())
 
 
 # Races
@@ -212,7 +212,7 @@ def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable
     moment = datetime.now(UTC).replace(microsecond=0)
 
     def together(*arguments: Any) -> Any:
-        barrier.wait(30)  # everybody has looked by now, and nobody has submitted
+        barrier.wait(30)  # everybody has read by now, and nobody has submitted
         command = submit(*arguments)
         if not tie:
             return command
@@ -240,7 +240,7 @@ def test_runs_that_race_leave_one_pending_command(
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "words"),
     [
         (FORBIDDEN, "web-01: another run scheduled the same, and one of both stays."),
         (SENT, "was scheduled twice and sent before it could be withdrawn."),
@@ -248,7 +248,7 @@ def test_runs_that_race_leave_one_pending_command(
     ids=["refused", "sent"],
 )
 def test_a_later_command_that_cannot_be_withdrawn_is_told_of(
-    current: Workspace, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], told: str
+    current: Workspace, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], words: str
 ) -> None:
     row = {"server": "web-01", "line": "reboot", "status": "scheduled", "scheduled_at": FAR, "added_at": -5}
     rival: list[str] = []
@@ -263,7 +263,7 @@ def test_a_later_command_that_cannot_be_withdrawn_is_told_of(
     assert (ran.changed, ran.failed) == (True, False)
     assert pending(current) == [*rival, ran["id"]]
     [warning] = ran.warnings
-    assert told in warning
+    assert words in warning
 
 
 def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
@@ -275,7 +275,7 @@ def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
     assert (ran.changed, ran.failed, ran["id"]) == (True, False, pending(current)[0])
     [warning] = ran.warnings
     assert warning.startswith(f"web-01: {ran['id']} was accepted, and the workspace does not list it; ")
-    assert moved.passed >= 30, "it has been looked for long enough"
+    assert moved.passed >= 30, "it was searched for long enough"
 
 
 # Refusals

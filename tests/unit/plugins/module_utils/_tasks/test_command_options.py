@@ -99,10 +99,10 @@ BAD: list[tuple[Row, str, str]] = [
     ({**ARGV, "argv": ["", "x"]}, "argv", "it names no program"),
     ({**ARGV, "argv": ["echo", "a\0b"]}, "argv", "one of its elements has a NUL character"),
     ({**SCRIPT, "creates": "/x\0"}, "creates", "it has a NUL character"),
-    ({**ARGV, "env": {"RUN": "hunter22"}}, "env", "with argv, RUN is the name of a variable that carries it"),
-    ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, alpacon_body is the name of a variable"),
+    ({**ARGV, "env": {"RUN": "hunter22"}}, "env", "with argv, the name RUN is reserved"),
+    ({**SCRIPT, "env": {"alpacon_body": "x"}}, "env", "with script, the name alpacon_body is reserved"),
     ({**SCRIPT, "_script_content": NOISE, "stdin": "x"}, "script", "bytes of script and 1 bytes of stdin take "),
-    ({**SCRIPT, "stdin": NOISE}, "stdin", "and one submit carries 1500000"),
+    ({**SCRIPT, "stdin": NOISE}, "stdin", "and a submit has room for 1500000"),
 ]
 
 
@@ -207,14 +207,14 @@ def test_a_url_in_the_clear_is_warned_about() -> None:
 # Scripts and programs
 
 
-def test_what_is_carried_takes_the_place_of_the_line() -> None:
-    carried = parse(**SCRIPT, env={"A": "b"})
-    assert carried.has_payload
-    assert carried.line.startswith("/bin/sh -c $RUN script:job.sh sha256:")
-    assert carried.extra["env"]["A"] == "b"
-    assert {"RUN", "BODY", "P0"} < set(carried.extra["env"])
-    body = carried.body(Server(SERVER, "web-01"))
-    assert (body["line"], body["env"]) == (carried.line, carried.extra["env"])
+def test_a_payload_takes_the_place_of_the_line() -> None:
+    packed = parse(**SCRIPT, env={"A": "b"})
+    assert packed.has_payload
+    assert packed.line.startswith("/bin/sh -c $RUN script:job.sh sha256:")
+    assert packed.extra["env"]["A"] == "b"
+    assert {"RUN", "BODY", "P0"} < set(packed.extra["env"])
+    body = packed.body(Server(SERVER, "web-01"))
+    assert (body["line"], body["env"]) == (packed.line, packed.extra["env"])
     assert parse(**ARGV).line.startswith("/bin/sh -c $RUN argv:id sha256:")
 
 
