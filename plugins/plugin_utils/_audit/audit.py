@@ -28,7 +28,7 @@ from .options import AuditOptions
 from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
 from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
-from .responses import Response, get_rule_results, missing_response
+from .responses import get_rule_results, missing_response
 from .results import (
     FAILED,
     FINDINGS,
@@ -105,15 +105,7 @@ def build_report(
         audit, audited = by_name[host.name]
         differs = {}
         for check in host.checks:
-            response = audited.responses.get(check.name)
-            if response is None and audited.obstacle:
-                response = missing_response(audited.obstacle)
-            named: Sequence[RuleResult] = ()
-            rows: list[_Row] = []
-            # A host that was not reached has no results, nor has a check that check mode did not run.
-            if response and audited.reached:
-                named = get_rule_results(check, response)
-                rows = _build_results(host.name, check, response, named)
+            named, rows = _evaluate_check(audited, check)
             for row in rows:
                 apply_waivers(options.waivers, row, host.groups)
             if difference := checks.add(check, named, len(rows)):
@@ -222,11 +214,16 @@ def _summarize(
     }
 
 
-def _build_results(host: str, check: Check, response: Response, named: Sequence[RuleResult]) -> list[_Row]:
-    """Return a row for each rule of another tool, or one for the check."""
+def _evaluate_check(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleResult], list[_Row]]:
+    """Return the rules of another tool and the rows of results; none if the host was not reached, or in check mode."""
+    response = audited.responses.get(check.name)
+    if response is None and audited.obstacle:
+        response = missing_response(audited.obstacle)
+    if response is None or not audited.reached:
+        return (), []
     evaluation, command = response.evaluation, response.command
     row = {
-        "host": host,
+        "host": audited.host.name,
         "check": check.name,
         "outcome": evaluation.outcome,
         "severity": check.severity,
@@ -241,11 +238,12 @@ def _build_results(host: str, check: Check, response: Response, named: Sequence[
         "reused": response.reused,
         "waiver": None,
     }
+    named = get_rule_results(check, response)
     if not named:
-        return [row]
+        return (), [row]
     # The rows are all that the report has of the tool's output.
     row.update(output="", output_truncated=True)
-    return [
+    rules = [
         {
             **row,
             "check": f"{check.name}/{result.name}",
@@ -255,6 +253,7 @@ def _build_results(host: str, check: Check, response: Response, named: Sequence[
         }
         for result in named
     ]
+    return named, rules
 
 
 def _build_server(audited: AuditedHost, workspace: str) -> _Row:
