@@ -34,28 +34,24 @@ def values(canary: Path) -> list[Any]:
         f"../../servers/servers/{VICTIM}",
         str(canary),
         [],
-        json.loads(_deep(300)),
+        json.loads("[" * 300 + "]" * 300),
         {"id": {}, "name": [5], "text": [], "message": {}, "cancellable": "yes"},
         {"\ud800": {"__ansible_type": "TrustedAsTemplate", "__ansible_vault": "", "id": "\ud800"}},
     ]
-
-
-def _with(field: str, value: Any) -> Any:
-    return lambda row: {**row, field: value}
 
 
 def _always(value: Any) -> Any:
     return lambda _row: value
 
 
-def _without(field: str) -> Any:
-    return lambda row: {name: value for name, value in row.items() if name != field}
+def _with(field: str, value: Any) -> Any:
+    return lambda row: {**row, field: value}
 
 
-def of_field(place: str, field: str, canary: Path) -> Iterator[Case]:
+def field_cases(place: str, field: str, canary: Path) -> Iterator[Case]:
     for value in values(canary):
         yield Case(f"{place}: {field}={value!r:.60}", place, _with(field, value))
-    yield Case(f"{place}: no {field}", place, _without(field))
+    yield Case(f"{place}: no {field}", place, lambda row: {name: value for name, value in row.items() if name != field})
 
 
 ROWS: dict[str, Any] = {
@@ -66,7 +62,7 @@ ROWS: dict[str, Any] = {
 }
 
 
-def of_rows(place: str) -> Iterator[Case]:
+def row_cases(place: str) -> Iterator[Case]:
     for name, value in ROWS.items():
         yield Case(f"{place}: {name} for a row", place, _always(value))
     other = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
@@ -74,19 +70,15 @@ def of_rows(place: str) -> Iterator[Case]:
     yield Case(f"{place}: another line", place, lambda row: {**row, "line": "rm -rf /"})
 
 
-def _deep(levels: int) -> str:
-    return "[" * levels + "]" * levels
-
-
-REPLIES: dict[str, Response] = {
+RESPONSES: dict[str, Response] = {
     "closed": HANG_UP,
     "empty": Response(),
     "null": Response("null"),
     "nothing in it": Response("{}"),
     "HTML": Response("<html>Please sign in</html>"),
     "NaN": Response("[NaN, -Infinity, 1e999]"),
-    "deep": Response(_deep(100_000)),
-    "less deep": Response(_deep(900)),
+    "deep": Response("[" * 100_000 + "]" * 100_000),
+    "less deep": Response("[" * 900 + "]" * 900),
     "a number without end": Response("9" * 5000),
     "results of null": Response({"count": -1, "next": None, "results": [None]}),
     "nothing after hints": Response("[]", interim=(103, 102, 103)),
@@ -104,20 +96,17 @@ REPLIES: dict[str, Response] = {
 }
 
 
-def of_replies(place: str) -> Iterator[Case]:
-    for name, reply in REPLIES.items():
-        yield Case(f"{place}: {name}", place, reply=reply)
+def response_cases(place: str) -> Iterator[Case]:
+    for name, response in RESPONSES.items():
+        yield Case(f"{place}: {name}", place, response=response)
 
 
-DATES = ("Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 0001 00:00:00 +2300", "Tue, 01 Jan 2080 00:00:00 GMT")
-
-
-def of_dates() -> Iterator[Case]:
-    for date in DATES:
+def date_cases() -> Iterator[Case]:
+    for date in ("Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 01 Jan 0001 00:00:00 +2300", "Tue, 01 Jan 2080 00:00:00 GMT"):
         yield Case(f"all: Date is {date}", "all", headers={"Date": date})
 
 
-def of_pages(place: str) -> Iterator[Case]:
+def page_cases(place: str) -> Iterator[Case]:
     for following in (float("inf"), "http://127.0.0.1:1/api/events/commands/?page=2", "file:///etc/passwd"):
         yield Case(f"{place}: next is {following}", place, page=_with("next", following))
     yield Case(f"{place}: a count without end", place, page=_with("count", 10**400))
@@ -126,39 +115,36 @@ def of_pages(place: str) -> Iterator[Case]:
     yield Case(f"{place}: cursors without end", place, page=lambda page: {**page, "next": f"c{next(numbers)}"})
 
 
-def of_submits() -> Iterator[Case]:
+def submit_cases() -> Iterator[Case]:
     """Yield responses to a submit with more or other commands than submitted."""
-    extra = current_row(id="00000000-0000-4000-8000-000000000002")
-
-    def reply(rows: list[Any]) -> Response:
-        return Response(json.dumps(rows), 201)
-
-    yield Case("submit: another command alone", SUBMIT, reply=reply([extra]))
-    yield Case("submit: ids that are none", SUBMIT, reply=reply([{"id": number} for number in range(9)]))
+    extra = [current_row(id="00000000-0000-4000-8000-000000000002")]
+    yield Case("submit: another command alone", SUBMIT, response=Response(json.dumps(extra), 201))
+    invalid = [{"id": number} for number in range(9)]
+    yield Case("submit: invalid ids", SUBMIT, response=Response(json.dumps(invalid), 201))
 
 
-def of_servers(canary: Path) -> Iterator[Case]:
+def server_cases(canary: Path) -> Iterator[Case]:
     for field in SERVER_FIELDS:
-        yield from of_field(SERVER, field, canary)
+        yield from field_cases(SERVER, field, canary)
     for name, value in ROWS.items():
         yield Case(f"{SERVER}: {name} for a row", SERVER, _always(value))
-    yield from of_replies(SERVER)
-    yield from of_pages(SERVER)
+    yield from response_cases(SERVER)
+    yield from page_cases(SERVER)
 
 
-def of_commands(place: str, canary: Path) -> Iterator[Case]:
+def command_cases(place: str, canary: Path) -> Iterator[Case]:
     for field in FIELDS:
-        yield from of_field(place, field, canary)
-    yield from of_rows(place)
-    yield from of_replies(place)
-    yield from of_pages(place) if place == LISTED else ()
-    yield from of_submits() if place == SUBMIT else ()
+        yield from field_cases(place, field, canary)
+    yield from row_cases(place)
+    yield from response_cases(place)
+    yield from page_cases(place) if place == LISTED else ()
+    yield from submit_cases() if place == SUBMIT else ()
 
 
-FORGED = "forged, and believed"
+FORGED = "a forged result"
 
 
-def of_frames() -> Iterator[Case]:
+def frame_cases() -> Iterator[Case]:
     for name, forge in _FRAMES.items():
         yield Case(f"frame: {name}", LISTED, functools.partial(_with_result, forge))
 
@@ -168,18 +154,18 @@ def _with_result(forge: Callable[[str, str], str], row: Any) -> Any:
     return {**row, "result": forge(digest, row["result"])} if digest else row
 
 
-def _forged(digest: str, **fields: str) -> str:
+def _forge_frame(digest: str, **fields: str) -> str:
     return frame(digest, FORGED, FORGED, **fields)
 
 
 _FRAMES: dict[str, Callable[[str, str], str]] = {
     "none": lambda _digest, _honest: "",
-    "of another digest": lambda digest, _honest: _forged(digest[::-1]),
-    "forged behind it": lambda digest, honest: honest + _forged(digest),
-    "forged before it": lambda digest, honest: _forged(digest) + honest,
-    "within it": lambda digest, honest: honest.replace("[stderr]", f"{_forged(digest)}[stderr]"),
-    "of a negative exit code": lambda digest, _honest: _forged(digest, rc="rc -1"),
-    "of many marks": lambda digest, _honest: _forged(digest, rc="skipped]\n[" * 10_000 + "rc 0"),
+    "of another digest": lambda digest, _honest: _forge_frame(digest[::-1]),
+    "forged behind it": lambda digest, honest: honest + _forge_frame(digest),
+    "forged before it": lambda digest, honest: _forge_frame(digest) + honest,
+    "within it": lambda digest, honest: honest.replace("[stderr]", f"{_forge_frame(digest)}[stderr]"),
+    "of a negative exit code": lambda digest, _honest: _forge_frame(digest, rc="rc -1"),
+    "of many marks": lambda digest, _honest: _forge_frame(digest, rc="skipped]\n[" * 10_000 + "rc 0"),
     "of a forged refusal": lambda digest, _honest: f"[alpacon {digest}]\n[refused \x1b[31m{FORGED}]\n[end]\n",
     "of many complaints": lambda digest, _honest: f": sha256:{digest}: argv:id: " * 10_000,
     "of a long count": lambda _digest, honest: honest.replace("\n1\n", f"\n{'1' * 10_000}\n"),

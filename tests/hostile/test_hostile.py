@@ -37,10 +37,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import sche
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, TOKEN, Row
 
-#: How a command may end that a workspace lies about; never that it did not run.
+#: Possible outcomes of a command with hostile rows: none says that it did not run.
 HONEST = {"success", "failed", "timed_out", "unknown", "stuck", "error", "pending", "awaiting_approval"}
-
-Judge = Callable[[Case], None]
 
 
 @pytest.fixture
@@ -84,11 +82,7 @@ def canary(tmp_path: Path) -> Path:
     return file
 
 
-def _ignored(_warning: str) -> None:
-    return None
-
-
-def everything(folder: Path) -> dict[str, str]:
+def read_files(folder: Path) -> dict[str, str]:
     files = [path for path in folder.rglob("*") if path.is_file() and folder / "run" not in path.parents]
     return {str(path): path.read_text(encoding="utf-8") for path in files}
 
@@ -98,13 +92,13 @@ def depth(result: Any) -> int:
     return 1 + max(map(depth, inner), default=0)
 
 
-class Judgement:
+class Checker:
     def __init__(self, workspace: HostileWorkspace, folder: Path) -> None:
         self.workspace = workspace
         self.wrong: list[str] = []
-        self.judged = 0
+        self.count = 0
         self._folder = folder
-        self._before = everything(folder)
+        self._before = read_files(folder)
 
     def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
         """Run a task and return its result, or None after an error of ours."""
@@ -114,21 +108,22 @@ class Judgement:
         return result
 
     def call(self, case: Case, task: Callable[[], Any]) -> Any:
-        self.judged += 1
+        self.count += 1
         result = None
         try:
             result = task()
-            said = json.dumps(result, allow_nan=False, ensure_ascii=False).encode("utf-8").decode("utf-8")
-            self.check(case, '"__ansible_' not in said, "ansible-core would make more than data of it")
+            text = json.dumps(result, allow_nan=False, ensure_ascii=False).encode("utf-8").decode("utf-8")
+            self.check(case, '"__ansible_' not in text, "ansible-core would evaluate it")
             self.check(case, depth(result) < 50, "nested deeper than Ansible can show")
         except AlpaconError as error:
-            said = str(error)
+            text = str(error)
         except Exception as error:
-            said = repr(error)
-            self.check(case, False, f"raw {said}")
-        self.check(case, TOKEN[:8] not in said, f"the token is shown: {said}")
-        self.check(case, not self.workspace.strays(), f"strays {self.workspace.strays()}")
-        self.check(case, everything(self._folder) == self._before, "files were touched")
+            text = repr(error)
+            self.check(case, False, f"raw {text}")
+        self.check(case, TOKEN[:8] not in text, f"the token is shown: {text}")
+        requests = self.workspace.unexpected_requests()
+        self.check(case, not requests, f"unexpected requests {requests}")
+        self.check(case, read_files(self._folder) == self._before, "files were touched")
         return result
 
     def check(self, case: Case, right: bool, complaint: str) -> None:
@@ -136,134 +131,135 @@ class Judgement:
             self.wrong.append(f"{case.name}: {complaint}")
 
     def end(self) -> None:
-        assert self.judged
-        assert not self.wrong, f"{len(self.wrong)} of {self.judged}:\n" + "\n".join(self.wrong[:40])
+        assert self.count
+        assert not self.wrong, f"{len(self.wrong)} of {self.count}:\n" + "\n".join(self.wrong[:40])
 
 
 @pytest.fixture
-def judgement(hostile: HostileWorkspace, canary: Path, tmp_path: Path) -> Iterator[Judgement]:
+def checker(hostile: HostileWorkspace, canary: Path, tmp_path: Path) -> Iterator[Checker]:
     assert canary.is_file()
     (tmp_path / "run").mkdir()
-    made = Judgement(hostile, tmp_path)
+    made = Checker(hostile, tmp_path)
     yield made
     made.end()
 
 
-def executed(judgement: Judgement, case: Case) -> None:
+def check_execution(checker: Checker, case: Case) -> None:
     """Run a command on three servers, one with hostile rows: the others succeed, its command is known or unknown."""
-    judgement.workspace.begin(case)
-    result = judgement.run(case, servers=list(NAMES.values()), line="uptime")
-    judgement.check(case, result is not None, "no result")
+    checker.workspace.start_case(case)
+    result = checker.run(case, servers=list(NAMES.values()), line="uptime")
+    checker.check(case, result is not None, "no result")
     if result is None:
         return
-    submits, ids = judgement.workspace.submits, judgement.workspace.ids
-    judgement.check(case, submits == dict.fromkeys(NAMES.values(), 1), f"submits {submits}")
-    whole_list = case.place == LISTED and case.reply
+    submits, ids = checker.workspace.submits, checker.workspace.ids
+    checker.check(case, submits == dict.fromkeys(NAMES.values(), 1), f"submits {submits}")
+    whole_list = case.place == LISTED and case.response
     for server_id, entry in zip(NAMES.values(), result["commands"], strict=True):
         if server_id == VICTIM:
             named = ids.get(server_id) in (entry["id"], *entry["msg"].replace(",", " ").replace(".", " ").split())
             unseen = entry["outcome"] == "unknown"
-            judgement.check(case, named or unseen, f"id of the victim is lost: {entry}")
-            judgement.check(case, entry["outcome"] in HONEST, f"victim {entry['outcome']} {entry['msg']}")
-            judgement.check(case, entry["id"] in (None, ids.get(server_id)), f"another id {entry['id']}")
+            checker.check(case, named or unseen, f"id of the victim is lost: {entry}")
+            checker.check(case, entry["outcome"] in HONEST, f"victim {entry['outcome']} {entry['msg']}")
+            checker.check(case, entry["id"] in (None, ids.get(server_id)), f"another id {entry['id']}")
         else:
-            judgement.check(case, entry["id"] == ids.get(server_id), f"id of another is lost: {entry['id']}")
-            fine = HONEST if whole_list else {"success"}
-            judgement.check(case, entry["outcome"] in fine, f"another {entry['outcome']} {entry['msg']}")
+            checker.check(case, entry["id"] == ids.get(server_id), f"id of another is lost: {entry['id']}")
+            expected = HONEST if whole_list else {"success"}
+            checker.check(case, entry["outcome"] in expected, f"another {entry['outcome']} {entry['msg']}")
 
 
 @pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
-def test_commands_are_submitted_once_and_reported_honestly(judgement: Judgement, canary: Path, place: str) -> None:
-    for case in cases.of_commands(place, canary):
-        executed(judgement, case)
-        requests = len(judgement.workspace.requests)
-        judgement.check(case, requests < 200, f"{requests} requests")
+def test_commands_are_submitted_once_and_reported_honestly(checker: Checker, canary: Path, place: str) -> None:
+    for case in cases.command_cases(place, canary):
+        check_execution(checker, case)
+        requests = len(checker.workspace.requests)
+        checker.check(case, requests < 200, f"{requests} requests")
 
 
-def test_the_id_of_another_command_is_not_taken_for_that_of_a_submit(judgement: Judgement) -> None:
-    ids = judgement.workspace
+def test_a_submit_does_not_adopt_the_id_of_another_command(checker: Checker) -> None:
+    ids = checker.workspace
     case = Case("submit: the id of another", SUBMIT, row=lambda row: {**row, "id": ids.ids[NAMES["a"]]})
-    judgement.workspace.begin(case)
-    result = judgement.run(case, servers=list(NAMES.values()), line="uptime", max_concurrency=1)
+    checker.workspace.start_case(case)
+    result = checker.run(case, servers=list(NAMES.values()), line="uptime", max_concurrency=1)
     assert result is not None
-    assert [entry["id"] for entry in result["commands"]] == list(judgement.workspace.ids.values())
+    assert [entry["id"] for entry in result["commands"]] == list(checker.workspace.ids.values())
     assert result["summary"] == {"success": 3}
 
 
 @pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])
-def test_workers_that_share_submit_once(judgement: Judgement, canary: Path, place: str) -> None:
-    for case in cases.of_field(place, "id", canary):
-        judgement.workspace.begin(case)
-        result = judgement.run(case, hosts=3, servers=[VICTIM], line="uptime")
-        judgement.check(case, result is not None and result["outcome"] in HONEST, f"ended as {result}")
-        judgement.check(case, judgement.workspace.submits == {VICTIM: 1}, f"submits {judgement.workspace.submits}")
+def test_workers_that_share_submit_once(checker: Checker, canary: Path, place: str) -> None:
+    for case in cases.field_cases(place, "id", canary):
+        checker.workspace.start_case(case)
+        result = checker.run(case, hosts=3, servers=[VICTIM], line="uptime")
+        checker.check(case, result is not None and result["outcome"] in HONEST, f"ended as {result}")
+        checker.check(case, checker.workspace.submits == {VICTIM: 1}, f"submits {checker.workspace.submits}")
 
 
 @pytest.mark.parametrize("field", ["id", "server", "status", "line", "scheduled_at"])
-def test_rows_of_others_are_cancelled_and_listed(judgement: Judgement, canary: Path, field: str) -> None:
-    for case in cases.of_field(LISTED, field, canary):
-        judgement.workspace.begin(case)
-        ids = judgement.workspace.stand()
-        result = judgement.run(case, state="cancelled", servers=list(NAMES.values()), line="uptime")
+def test_rows_of_others_are_cancelled_and_listed(checker: Checker, canary: Path, field: str) -> None:
+    for case in cases.field_cases(LISTED, field, canary):
+        checker.workspace.start_case(case)
+        ids = checker.workspace.add_commands()
+        result = checker.run(case, state="cancelled", servers=list(NAMES.values()), line="uptime")
         cancelled = {entry["id"] for entry in (result or {}).get("commands", []) if entry["outcome"] == "cancelled"}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
-        judgement.check(case, cancelled >= others, f"left standing: {result}")
-        judgement.workspace.begin(case)
-        ids = judgement.workspace.stand("queued")
-        options = info_options(url=judgement.workspace.server.url, token=TOKEN)
-        result = judgement.call(case, functools.partial(_command_info.run_info, options, Run()))
+        checker.check(case, cancelled >= others, f"left standing: {result}")
+        checker.workspace.start_case(case)
+        ids = checker.workspace.add_commands("queued")
+        options = info_options(url=checker.workspace.server.url, token=TOKEN)
+        result = checker.call(case, functools.partial(_command_info.run_info, options, Run()))
         listed = {entry["id"] for entry in (result or {}).get("commands", [])}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
-        judgement.check(case, listed >= others, f"not listed: {result}")
+        checker.check(case, listed >= others, f"not listed: {result}")
 
 
-def test_a_date(judgement: Judgement) -> None:
+def test_a_date(checker: Checker) -> None:
     names = list(NAMES.values())
     tasks: list[Row] = [{"reuse_within": "1h"}, {"state": "scheduled", "scheduled_at": FAR}, {"state": "cancelled"}]
-    for case in cases.of_dates():
-        executed(judgement, case)
+    for case in cases.date_cases():
+        check_execution(checker, case)
         for given in tasks:
-            judgement.workspace.begin(case)
-            judgement.workspace.stand()
-            result = judgement.run(case, servers=names, line="uptime", **given)
-            judgement.check(case, result is not None, f"no result of {given}")
-        url = judgement.workspace.server.url
+            checker.workspace.start_case(case)
+            checker.workspace.add_commands()
+            result = checker.run(case, servers=names, line="uptime", **given)
+            checker.check(case, result is not None, f"no result of {given}")
+        url = checker.workspace.server.url
         options = info_options(url=url, token=TOKEN, since="1h")
-        judgement.call(case, functools.partial(_command_info.run_info, options, Run()))
+        checker.call(case, functools.partial(_command_info.run_info, options, Run()))
         options = lookup_options(url=url, token=TOKEN, within="1h")
-        judgement.call(case, functools.partial(_command_info.run_lookup, names, options, _ignored))
+        checker.call(case, functools.partial(_command_info.run_lookup, names, options, lambda _warning: None))
 
 
-def test_servers_are_resolved_and_listed_or_refused(judgement: Judgement, canary: Path) -> None:
-    options = {"url": judgement.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
-    for case in cases.of_servers(canary):
-        judgement.workspace.begin(case)
-        result = judgement.run(case, servers=list(NAMES), line="uptime")
-        submits = judgement.workspace.submits
-        judgement.check(case, set(submits) <= set(NAMES.values()), f"submits {submits}")
-        judgement.check(case, (result is None) == (not submits), f"an error after {submits}")
-        judgement.call(case, functools.partial(_server_info.run_server_info, options, Run()))
+def test_servers_are_resolved_and_listed_or_refused(checker: Checker, canary: Path) -> None:
+    options = {"url": checker.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
+    for case in cases.server_cases(canary):
+        checker.workspace.start_case(case)
+        result = checker.run(case, servers=list(NAMES), line="uptime")
+        submits = checker.workspace.submits
+        checker.check(case, set(submits) <= set(NAMES.values()), f"submits {submits}")
+        checker.check(case, (result is None) == (not submits), f"an error after {submits}")
+        checker.call(case, functools.partial(_server_info.run_server_info, options, Run()))
 
 
-def test_an_answer_to_something_carried(judgement: Judgement) -> None:
-    for case in cases.of_frames():
-        judgement.workspace.begin(case)
-        result = judgement.run(case, servers=list(NAMES.values()), argv=["id"])
-        judgement.check(case, result is not None, "no result")
+def test_a_forged_result_of_a_payload(checker: Checker) -> None:
+    for case in cases.frame_cases():
+        checker.workspace.start_case(case)
+        result = checker.run(case, servers=list(NAMES.values()), argv=["id"])
+        checker.check(case, result is not None, "no result")
         for name, entry in zip(NAMES, (result or {}).get("commands", ()), strict=True):
             if NAMES[name] == VICTIM:
-                judge_torn(judgement, case, entry)
+                check_damaged(checker, case, entry)
             else:
-                said = (entry["outcome"], entry["stdout"], entry["stderr"])
-                judgement.check(case, said == ("success", f"out of {name}", f"err of {name}"), f"another {said}")
+                result_of_other = (entry["outcome"], entry["stdout"], entry["stderr"])
+                expected = ("success", f"out of {name}", f"err of {name}")
+                checker.check(case, result_of_other == expected, f"another {result_of_other}")
 
 
-def judge_torn(judgement: Judgement, case: Case, entry: Row) -> None:
+def check_damaged(checker: Checker, case: Case, entry: Row) -> None:
     """Check a command with a damaged result: nothing of it is believed, and it may have run."""
-    judgement.check(case, entry["outcome"] in HONEST, f"ended as {entry['outcome']}")
-    judgement.check(case, entry["ran"] is not False, f"is said not to have run: {entry['msg']:.200}")
-    judgement.check(case, not entry["output_complete"], f"believed: {entry['stdout']:.200}")
-    judgement.check(case, entry["changed"], "is said to have had nothing to do")
+    checker.check(case, entry["outcome"] in HONEST, f"ended as {entry['outcome']}")
+    checker.check(case, entry["ran"] is not False, f"is said not to have run: {entry['msg']:.200}")
+    checker.check(case, not entry["output_complete"], f"believed: {entry['stdout']:.200}")
+    checker.check(case, entry["changed"], "is said to have had nothing to do")
     shown = f"{entry['stdout']}{entry['stderr']}{entry['msg']}"
-    judgement.check(case, cases.FORGED not in shown, f"shown: {shown:.200}")
-    judgement.check(case, len(entry["msg"]) < 1000, f"a message of {len(entry['msg'])} characters")
+    checker.check(case, cases.FORGED not in shown, f"shown: {shown:.200}")
+    checker.check(case, len(entry["msg"]) < 1000, f"a message of {len(entry['msg'])} characters")

@@ -50,21 +50,24 @@ class HostileHost(ServerRunner):
         return ran
 
 
-def stated(content: bytes, size: int | None = None) -> bytes:
+def make_stat_output(content: bytes, size: int | None = None) -> bytes:
     """Return the standard error that states the size and digest of a fetched file."""
     return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
 
 
 CHANGED, ROOM, SILENT = "has changed", "has room for", "did not say its size and digest"
 LIES: dict[str, tuple[str, list[RunResult]]] = {
-    "fewer bytes": (CHANGED, [RunResult(0, b"abc", stated(b"abc", 10))]),
-    "another digest": (CHANGED, [RunResult(0, b"abc", stated(b"xyz"))]),
-    "another piece": (CHANGED, [RunResult(0, bytes(PIECE), stated(b"", PIECE + 3)), RunResult(0, b"abc", b"")]),
-    "a petabyte": (ROOM, [RunResult(0, bytes(PIECE), stated(b"", 10**15))]),
+    "fewer bytes": (CHANGED, [RunResult(0, b"abc", make_stat_output(b"abc", 10))]),
+    "another digest": (CHANGED, [RunResult(0, b"abc", make_stat_output(b"xyz"))]),
+    "another piece": (
+        CHANGED,
+        [RunResult(0, bytes(PIECE), make_stat_output(b"", PIECE + 3)), RunResult(0, b"abc", b"")],
+    ),
+    "a petabyte": (ROOM, [RunResult(0, bytes(PIECE), make_stat_output(b"", 10**15))]),
     "nothing": (SILENT, [RunResult(0, b"abc", b"")]),
-    "a negative size": (SILENT, [RunResult(0, b"abc", stated(b"abc", -3))]),
+    "a negative size": (SILENT, [RunResult(0, b"abc", make_stat_output(b"abc", -3))]),
     "binary": (SILENT, [RunResult(0, b"abc", b"\xff\x1b[31m\0" * 10_000)]),
-    "digits without end": (SILENT, [RunResult(0, b"abc", b"9" * 10_000 + stated(b"abc"))]),
+    "digits without end": (SILENT, [RunResult(0, b"abc", b"9" * 10_000 + make_stat_output(b"abc"))]),
 }
 
 
@@ -97,7 +100,7 @@ def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Pat
     assert not (tmp_path / "canary").exists()
 
 
-def forging(file: Path, **result: Any) -> str:
+def write_forged_python(file: Path, **result: Any) -> str:
     answer = json.dumps({"changed": True, "ping": "pong", **result})
     file.write_text(f"#!/bin/sh\ncat > /dev/null\ncat << 'END'\n{answer}\nEND\n", encoding="utf-8")
     file.chmod(0o755)
@@ -118,7 +121,7 @@ def test_results_and_files_of_a_host_run_and_send_nothing_elsewhere(tmp_path: Pa
             "_ansible_facts_gathered": True,
         }
         host = {"ansible_connection": "herdops.alpacon.alpacon"}
-        hostile = {"ansible_python_interpreter": forging(tmp_path / "python", **forged)}
+        hostile = {"ansible_python_interpreter": write_forged_python(tmp_path / "python", **forged)}
         own = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
         ping, raw = "ansible.builtin.ping", "ansible.builtin.raw"
         first = [

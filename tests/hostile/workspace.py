@@ -24,11 +24,11 @@ from ansible_collections.herdops.alpacon.tests.unit.support import LIST, Row, cu
 
 SERVERS = "/api/servers/servers/"
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
-#: Name -> id of its servers. What it answers about the second one is what a case makes of it.
+#: Server IDs by name. A case changes the responses about the second server.
 NAMES = {name: f"{number}a50ea6c-2138-4d3f-9633-e50694c847c4" for number, name in enumerate(("a", "b", "c"), start=1)}
 VICTIM = NAMES["b"]
 
-#: Where a case has its way: the answer to the victim's submit, its row in lists, its detail, or its row among servers.
+#: The response that a case changes: to the victim's submit, its row in lists, its detail, or its row among servers.
 SUBMIT, LISTED, DETAIL, SERVER = PLACES = ("submit", "list", "detail", "servers")
 
 
@@ -38,17 +38,17 @@ class Case:
 
     Attributes:
         place: one of :data:`PLACES`.
-        row: makes the row of the victim; what it gives may be anything.
-        page: makes the page of a list around its rows.
-        reply: answers in the place of the workspace, once it has done what it was asked for.
-        headers: what all answers have in place of the honest headers.
+        row: changes the row of the victim.
+        page: changes the page of a list.
+        response: replaces the response, after the request was handled.
+        headers: replaces headers of all responses.
     """
 
     name: str
     place: str
     row: Callable[[Row], Any] = lambda row: row
     page: Callable[[Row], Any] = lambda page: page
-    reply: Response | None = None
+    response: Response | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -63,13 +63,13 @@ class HostileWorkspace:
         self._lock = threading.Lock()
         self.server = ScriptedServer(self._answer)
 
-    def begin(self, case: Case) -> None:
+    def start_case(self, case: Case) -> None:
         self._case = case
         self._clock.rewind()
         self.requests.clear()
         self.commands.clear()
 
-    def stand(self, status: str = "scheduled") -> dict[str, str]:
+    def add_commands(self, status: str = "scheduled") -> dict[str, str]:
         """Create a command on each server and return their IDs by server ID."""
         for server_id in NAMES.values():
             self._make({"server": server_id, "line": "uptime"}, status)
@@ -84,7 +84,7 @@ class HostileWorkspace:
     def submits(self) -> Counter[str]:
         return Counter(request.body["server"] for request in self.requests if request.method == "POST")
 
-    def strays(self) -> list[str]:
+    def unexpected_requests(self) -> list[str]:
         known = "|".join(self.commands) or "none"
         expected = (
             ("GET", f"{LIST}(({known})/(chunks/)?)?"),
@@ -103,27 +103,31 @@ class HostileWorkspace:
     def _answer(self, request: Request) -> Response:
         with self._lock:
             self.requests.append(request)
-            reply = self._reply(request)
-        if reply is HANG_UP:
-            return reply
+            response = self._respond(request)
+        if response is HANG_UP:
+            return response
         date = formatdate(self._clock.time(), usegmt=True)
-        return replace(reply, headers={"Date": date, **self._case.headers, **reply.headers})
+        return replace(response, headers={"Date": date, **self._case.headers, **response.headers})
 
-    def _reply(self, request: Request) -> Response:
+    def _respond(self, request: Request) -> Response:
         case = self._case
         if request.path == LIST and request.method == "POST":
             row = self._make(request.body, None)
-            return self._twisted(row, Response([row], 201), SUBMIT, lambda changed: Response([changed], 201))
+            return self._apply_case(row, Response([row], 201), SUBMIT, lambda changed: Response([changed], 201))
         if request.path == LIST:
             for row in self.commands.values():
-                self._carry_out(row)
-            rows = [row for row in reversed(self.commands.values()) if self._is_asked_for(row, request)]
-            if case.place == LISTED and case.reply:
-                return case.reply
-            shown = page([self._shown(row) for row in rows if case.place != DETAIL or not _is_victim(row)])
+                self._execute(row)
+            rows = [
+                row
+                for row in reversed(self.commands.values())
+                if request.query.get("server") in (None, row["server"]["id"])
+            ]
+            if case.place == LISTED and case.response:
+                return case.response
+            shown = page([self._shown(row) for row in rows if case.place != DETAIL or row["server"]["id"] != VICTIM])
             return Response(case.page(shown) if case.place == LISTED else shown)
         if request.path.startswith(SERVERS):
-            return self._reply_about_servers(request)
+            return self._respond_about_servers(request)
         if request.path == WHOAMI:
             return Response({"principal_type": "user"})
         if request.path == MYSELF:
@@ -134,32 +138,28 @@ class HostileWorkspace:
         if request.method == "DELETE":
             row.update(status="cancelled")
             return Response(status=204)
-        self._carry_out(row)
-        return self._twisted(row, Response(row), DETAIL, Response)
+        self._execute(row)
+        return self._apply_case(row, Response(row), DETAIL, Response)
 
-    def _reply_about_servers(self, request: Request) -> Response:
+    def _respond_about_servers(self, request: Request) -> Response:
         rows = [{"id": own, "name": name, "is_connected": True, "groups": []} for name, own in NAMES.items()]
         if request.path != SERVERS:
             return Response(next((row for row in rows if str(row["id"]) in request.path), None))
-        if self._case.place == SERVER and self._case.reply:
-            return self._case.reply
+        if self._case.place == SERVER and self._case.response:
+            return self._case.response
         listed = page([self._case.row(row) if self._changes(row["id"], SERVER) else row for row in rows])
         return Response(self._case.page(listed) if self._case.place == SERVER else listed)
 
     def _changes(self, server_id: Any, place: str) -> bool:
         return server_id == VICTIM and self._case.place == place
 
-    def _twisted(self, row: Row, honest: Response, place: str, wrap: Callable[[Any], Response]) -> Response:
+    def _apply_case(self, row: Row, honest: Response, place: str, wrap: Callable[[Any], Response]) -> Response:
         if not self._changes(row["server"]["id"], place):
             return honest
-        return self._case.reply or wrap(self._case.row(row))
+        return self._case.response or wrap(self._case.row(row))
 
     def _shown(self, row: Row) -> Any:
         return self._case.row(row) if self._changes(row["server"]["id"], LISTED) else row
-
-    @staticmethod
-    def _is_asked_for(row: Row, request: Request) -> bool:
-        return request.query.get("server") in (None, row["server"]["id"])
 
     def _make(self, body: Row, status: str | None) -> Row:
         now = self._now()
@@ -171,7 +171,7 @@ class HostileWorkspace:
         self.commands[row["id"]] = row
         return row
 
-    def _carry_out(self, row: Row) -> None:
+    def _execute(self, row: Row) -> None:
         if row["status"] == "queued":
             now = self._now()
             row.update(status="success", success=True, exit_code=0, result=_result(row))
@@ -189,7 +189,3 @@ def frame(digest: str, stdout: str, stderr: str, rc: str = "rc 0") -> str:
 def _result(row: Row) -> str:
     name, digest = row["server"]["name"], parse_digest(row["line"])
     return frame(digest, f"out of {name}", f"err of {name}") if digest else f"out of {name}"
-
-
-def _is_victim(row: Row) -> bool:
-    return bool(row["server"]["id"] == VICTIM)
