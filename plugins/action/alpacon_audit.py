@@ -39,7 +39,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
-    drop_empty_settings,
+    drop_empty_options,
     find_settings,
     refuse_foreign_server,
     refuse_shared_name,
@@ -87,7 +87,7 @@ class ActionModule(AlpaconAction):
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments without settings of a host: each host has its own. Null counts as omitted."""
-        return {name: value for name, value in drop_empty_settings(self._task.args).items() if value is not None}
+        return drop_empty_options(self._task.args)
 
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warn of C(become) and C(environment), which the agent does not apply."""

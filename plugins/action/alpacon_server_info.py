@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC, run_server_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_filters
 
 
 class ActionModule(AlpaconAction):
@@ -19,8 +18,3 @@ class ActionModule(AlpaconAction):
     spec = SPEC
     operation = staticmethod(run_server_info)
     selections: ClassVar[Mapping[str, str]] = {"servers": "Give names or UUIDs, or leave it out to select all servers."}
-
-    def read_arguments(self) -> dict[str, Any]:
-        arguments = super().read_arguments()
-        check_filters(arguments)
-        return arguments

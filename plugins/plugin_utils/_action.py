@@ -34,7 +34,7 @@ from ._run import first_in_run, get_run_context, prepare_workers
 from ._settings import (
     TaskSettings,
     decrypt,
-    drop_empty_settings,
+    drop_empty_options,
     find_settings,
     refuse_facts_named_as_settings,
     refuse_shared_name,
@@ -319,9 +319,7 @@ class AlpaconAction(ActionBase):
         """Add connection settings from variables of the host and from the environment of the controller."""
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
         self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
-        # The rules of an argument spec count null as given.
-        given = {name: value for name, value in self._task.args.items() if value is not None}
-        return {**drop_empty_settings(given), **self._found.options}
+        return {**drop_empty_options(self._task.args), **self._found.options}
 
 
 _SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]

@@ -40,6 +40,8 @@ def check_arguments(
     for name, remedy in selections.items():
         if name in written:
             check_selection(name, given[written[name]], remedy, spec[name].get("type") == "list")
+    if "filters" in spec:
+        check_filters(given)
     for name, alias in written.items():
         # Ansible would convert these to Python code, such as ['echo', 'hi'].
         if spec[name].get("type", "str") == "str" and isinstance(given[alias], (bool, Mapping, list, tuple)):

@@ -187,9 +187,13 @@ def _get_common_values(names: Sequence[str], known: Sequence[Settings]) -> dict[
     return common
 
 
-def drop_empty_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove empty connection settings from the options of a task."""
-    return {name: value for name, value in given.items() if name not in CONNECTION or _is_given(value)}
+def drop_empty_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Remove null options and empty connection settings; rules of an argument spec count null as given."""
+    return {
+        name: value
+        for name, value in given.items()
+        if value is not None and (name not in CONNECTION or _is_given(value))
+    }
 
 
 def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:

@@ -143,13 +143,10 @@ def reduce_module(module: bytes, known: Collection[str]) -> ReducedModule | None
     digest = hashlib.sha256(module).hexdigest()
     about = json.dumps({"digest": digest, "ends": [len(head), len(tail)], "parts": items}, separators=(",", ":"))
     relies_on_host = any(isinstance(item, str) for item in items)
-    return ReducedModule(_program(about, b"".join(sent)), digest, frozenset(parts), relies_on_host)
-
-
-def _program(about: str, sent: bytes) -> bytes:
-    packed = base64.b64encode(zlib.compress(sent)).decode()
+    packed = base64.b64encode(zlib.compress(b"".join(sent))).decode()
     code = _CODE.replace("@ABOUT@", repr(about)).replace("@SENT@", packed)
-    return code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC)).encode()
+    code = code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC))
+    return ReducedModule(code.encode(), digest, frozenset(parts), relies_on_host)
 
 
 def _decode_archive(text: bytes) -> bytes | None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the guides say of commands of the connection plugin: how to find them, and which token may run them."""
+"""Check the guides on commands of the connection plugin: how to find them, and the token that may run them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""On which server a task runs, and as whom."""
+"""Run each task on the right server and as the right account."""
 
 from __future__ import annotations
 

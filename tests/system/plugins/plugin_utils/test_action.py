@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the workers of a play have from the process that has forked them, and where they tell of progress."""
+"""Share TLS contexts between the workers of a play, and report progress to standard error."""
 
 from __future__ import annotations
 

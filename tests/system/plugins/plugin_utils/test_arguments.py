@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What tasks are given, through ansible-core itself: selections that are empty, names that there are not, keywords."""
+"""Refuse empty selections and unknown names, and warn of keywords, through ansible-core itself."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A managed host returns settings as facts, which Ansible puts above the inventory: none is believed."""
+"""Refuse settings that a managed host returns as facts, which override the inventory."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Several workspaces in one inventory: each host's tasks go to its own, with the token that belongs there."""
+"""Send the tasks of each host to its own workspace with its token, with several workspaces in one inventory."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Values with the tag !vault, which are no texts before ansible-core 2.19, are taken for texts wherever texts are."""
+"""Read values with the tag !vault as texts, which they are not before ansible-core 2.19."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options as tasks give them: an empty selection selects nothing, and no name but a known one is taken."""
+"""Refuse empty selections and unknown names of options."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connection options: how they are read, and what is refused."""
+"""Parse connection options, and refuse wrong ones."""
 
 from __future__ import annotations
 

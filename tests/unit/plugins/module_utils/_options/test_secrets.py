@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""No value of env and no command to a terminal comes out of a run, on any ansible-core and in any shape."""
+"""Mask values of env in every form, and escape terminal controls."""
 
 from __future__ import annotations
 

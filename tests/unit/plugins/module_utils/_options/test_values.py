@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Values of options: what is read, and what is refused with the option's name."""
+"""Parse values of options, and refuse wrong ones with the name of the option."""
 
 from __future__ import annotations
 

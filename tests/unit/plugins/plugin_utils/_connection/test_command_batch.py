@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Commands as the shell plugin of the ansible-core at hand writes them are held back; all others are not."""
+"""Defer the commands that the shell plugin of the installed ansible-core writes, and no others."""
 
 from __future__ import annotations
 
