@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
@@ -292,6 +293,7 @@ class IncompleteList(AlpaconError):
         )
 
 
+@dataclass(eq=False, repr=False)
 class ApiError(AlpaconError):
     """Report an error that a response states.
 
@@ -306,40 +308,29 @@ class ApiError(AlpaconError):
         quoted: whether the error includes the text, which may repeat the line of a command.
     """
 
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        status: int,
-        code: str = "",
-        text: str = "",
-        retry_after: float | None = None,
-        stated: bool = False,
-        source: str = "",
-        quoted: bool = True,
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.status = status
-        self.code = code
-        self.text = text
-        self.retry_after = retry_after
-        self.stated = stated
-        self.source = source
-        self.details = {"error": {"status": status, "code": code or None, "message": text}}
-        self._quoted = quoted
-        self._account = ""
+    method: str
+    path: str
+    status: int
+    code: str = ""
+    text: str = ""
+    retry_after: float | None = None
+    stated: bool = False
+    source: str = ""
+    quoted: bool = True
+
+    def __post_init__(self) -> None:
+        self.details = {"error": {"status": self.status, "code": self.code or None, "message": self.text}}
         super().__init__(self._format())
 
-    def _format(self) -> str:
+    def _format(self, account: str = "") -> str:
         known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
         if not known and _GATE_PLAN.search(self.text):
             known = SENTENCES["workspace_extension_plan_required"]
-        text = self.text if self._quoted else ""
+        text = self.text if self.quoted else ""
         if self.status == 413:
             # A page of a proxy has no more to say than the status.
             known, text = known or _REQUEST_TOO_LARGE, text if self.stated else ""
-        parts = [known, text, self._account if self._quoted else ""]
+        parts = [known, text, account if self.quoted else ""]
         if not any(parts):
             default = "The workspace, or a proxy in front of it, failed." if self.status >= 500 else _REFUSED
             by_status = SENTENCES.get(_CODES_OF_STATUSES.get(self.status, ""), default)
@@ -352,8 +343,7 @@ class ApiError(AlpaconError):
         """Add the account of a refused command, given its body, if that may be the cause."""
         given = [f"{field} {names[field]}" for field in _ACCOUNT_FIELDS if names.get(field)]
         if given and (self.refuses_account or _ACCOUNT_WORDS.search(self.text)):
-            self._account = f"The command names {' and '.join(given)}."
-            self.args = (self._format(),)
+            self.args = (self._format(f"The command names {' and '.join(given)}."),)
 
     @property
     def refuses_account(self) -> bool:
