@@ -129,8 +129,8 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
     own = next((command for command in made if command.id not in known and _can_answer(command, body)), None)
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
-        said = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
-        error = LostResponse(f"POST {COMMANDS_PATH}: HTTP {response.status} {said}.")
+        problem = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
+        error = LostResponse(f"POST {COMMANDS_PATH}: HTTP {response.status} {problem}.")
         error.others = tuple(command.id for command in made)
         raise error
     if own.added_at:
@@ -256,24 +256,24 @@ def list_server_commands(client: Client, server_ids: Sequence[str], ordering: st
 
     If rows tie in the ordering over pages, the lists are read in one without ties instead.
     """
-    commands = _walk_whole_list(client, server_ids, ordering, ends)
+    commands = _read_whole_list(client, server_ids, ordering, ends)
     if commands is not None:
         return commands
-    return [command for server_id in server_ids for command in _walk_one(client, server_id, ordering, ends)]
+    return [command for server_id in server_ids for command in _read_one(client, server_id, ordering, ends)]
 
 
 def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
     """List the commands of some servers that may be pending, and others; see :func:`list_server_commands`."""
-    commands = _walk_whole_list(client, server_ids, NEWEST_FIRST, None)
+    commands = _read_whole_list(client, server_ids, NEWEST_FIRST, None)
     if commands is not None:
         return commands
     ordering = _LATEST_SCHEDULE_FIRST
-    return [row for server_id in server_ids for row in _walk_one(client, server_id, ordering, _end_of_pending(client))]
+    return [row for server_id in server_ids for row in _read_one(client, server_id, ordering, _end_of_pending(client))]
 
 
 def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
     """List the commands of some servers that are scheduled for a time, and others; see :func:`list_server_commands`."""
-    commands = _walk_future(client, frozenset(server_ids), time)
+    commands = _read_future(client, frozenset(server_ids), time)
     if commands is not None:
         return commands
     return list_server_commands(
@@ -324,7 +324,7 @@ def end_sort_key(command: Command) -> datetime:
     return command.end or datetime.min.replace(tzinfo=timezone.utc)
 
 
-def _walk_whole_list(
+def _read_whole_list(
     client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends | None
 ) -> list[Command] | None:
     """Read the commands of several servers from the list of all; None if a list for each server is better."""
@@ -334,11 +334,11 @@ def _walk_whole_list(
     # No rows tie in the order by age.
     for order, end in ((ordering, ends), (NEWEST_FIRST, None)):
         with contextlib.suppress(IncompleteList):
-            return _walk_all(client, wanted, order, end)
+            return _read_all(client, wanted, order, end)
     return None
 
 
-def _walk_all(client: Client, wanted: frozenset[str], ordering: str, ends: _Ends | None) -> list[Command] | None:
+def _read_all(client: Client, wanted: frozenset[str], ordering: str, ends: _Ends | None) -> list[Command] | None:
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
     for number, page in enumerate(pages, start=1):
@@ -362,7 +362,7 @@ def _parse_page(client: Client, page: Page) -> list[Command]:
     return commands
 
 
-def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
+def _read_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
     """Read the scheduled commands; None if the list is long, its filter ignored, or the time not surely to come."""
     if len(wanted) < 2 or time <= client.clock.now() + _CERTAIN_FUTURE:
         return None
@@ -384,7 +384,7 @@ def _walk_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     return None
 
 
-def _walk_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> list[Command]:
+def _read_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> list[Command]:
     try:
         pages = client.pages(COMMANDS_PATH, {"ordering": ordering, "server": server_id}, whole=True)
         rows = (command for page in pages for command in _parse_page(client, page))
@@ -392,7 +392,7 @@ def _walk_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> lis
     except IncompleteList:
         commands = list(list_commands(client, server=server_id))
     except ApiError as error:
-        # Workspaces of 2024 say so that there is no such server, others by an empty list.
+        # Workspaces of 2024 state so that there is no such server; others send an empty list.
         if error.status == 400 and error.text.startswith("server: "):
             return []
         raise

@@ -335,15 +335,15 @@ class ApiError(AlpaconError):
             default = "The workspace, or a proxy in front of it, failed." if self.status >= 500 else _REFUSED
             by_status = SENTENCES.get(_CODES_OF_STATUSES.get(self.status, ""), default)
             parts = [_CODE_ALONE if self.status == 401 and self.code else by_status]
-        said = " ".join(part for part in parts if part)
+        sentences = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
-        return f"{said} [{self.method} {self.path}: HTTP {self.status}{code}]"
+        return f"{sentences} [{self.method} {self.path}: HTTP {self.status}{code}]"
 
     def name_account(self, names: Mapping[str, Any]) -> None:
         """Add the account of a refused command, given its body, if that may be the cause."""
-        given = [f"{field} {names[field]}" for field in _ACCOUNT_FIELDS if names.get(field)]
-        if given and (self.refuses_account or _ACCOUNT_WORDS.search(self.text)):
-            self.args = (self._format(f"The command names {' and '.join(given)}."),)
+        accounts = [f"{field} {names[field]}" for field in _ACCOUNT_FIELDS if names.get(field)]
+        if accounts and (self.refuses_account or _ACCOUNT_WORDS.search(self.text)):
+            self.args = (self._format(f"The command names {' and '.join(accounts)}."),)
 
     @property
     def refuses_account(self) -> bool:
@@ -415,8 +415,8 @@ def _is_from_api(status: int, code: str, body: Mapping[str, Any]) -> bool:
     return (
         status == 400
         and bool(body)
-        and all(_FIELDS.fullmatch(field) and isinstance(said, list) for field, said in body.items())
-        and all(isinstance(item, str) for said in body.values() for item in said)
+        and all(_FIELDS.fullmatch(field) and isinstance(problems, list) for field, problems in body.items())
+        and all(isinstance(item, str) for problems in body.values() for item in problems)
     )
 
 
@@ -438,9 +438,9 @@ def _flatten(value: Any, depth: int = 0) -> str:
     if depth > _SHOWN_DEPTH:
         return "..."
     if isinstance(value, Mapping):
-        said = value.get("message") or value.get("code")
-        if said:
-            return _flatten(said, depth + 1)
+        message = value.get("message") or value.get("code")
+        if message:
+            return _flatten(message, depth + 1)
         return ", ".join(f"{key}: {_flatten(item, depth + 1)}" for key, item in islice(value.items(), _SHOWN_ITEMS))
     if isinstance(value, list):
         return " ".join(_flatten(item, depth + 1) for item in value[:_SHOWN_ITEMS])

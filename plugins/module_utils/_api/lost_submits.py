@@ -51,7 +51,7 @@ def find_submitted(
     client: Client,
     lost: Sequence[LostSubmit],
     known: frozenset[str],
-    whose: Callable[[], Requester] | None = None,
+    who: Callable[[], Requester] | None = None,
     knows_older: bool = False,
 ) -> list[FoundSubmit]:
     """Search once for the commands of lost submits, among the newest of their servers.
@@ -60,7 +60,7 @@ def find_submitted(
 
     Args:
         known: IDs of other commands.
-        whose: returns the requester, called only if something is found.
+        who: returns the requester, called only if something is found.
         knows_older: whether all commands from before the submits are known, so that no clock is needed.
 
     Raises:
@@ -71,8 +71,8 @@ def find_submitted(
     for command in _list_newest(client, servers, min(submit.sent_at for submit in lost)):
         if command.id not in known:
             newest.setdefault(command.server.id, []).append(command)
-    whose = whose or partial(fetch_requester, client)
-    return [_find_command(client, submit, newest.get(submit.body["server"], []), whose, knows_older) for submit in lost]
+    who = who or partial(fetch_requester, client)
+    return [_find_command(client, submit, newest.get(submit.body["server"], []), who, knows_older) for submit in lost]
 
 
 def _list_newest(client: Client, servers: Sequence[str], since: float) -> list[Command]:
@@ -100,7 +100,11 @@ def _named_since(client: Client, sent_at: float) -> datetime:
 
 
 def _find_command(
-    client: Client, submit: LostSubmit, newest: Sequence[Command], whose: Callable[[], Requester], knows_older: bool
+    client: Client,
+    submit: LostSubmit,
+    newest: Sequence[Command],
+    who: Callable[[], Requester],
+    knows_older: bool,
 ) -> FoundSubmit:
     wanted = Match.from_body(submit.body)
     found = [
@@ -112,7 +116,7 @@ def _find_command(
         and _will_run_as_submitted(client, command, submit.body)
     ]
     try:
-        requester = whose() if found else Requester()
+        requester = who() if found else Requester()
     except ApiError as error:
         if not error.stated:
             raise
