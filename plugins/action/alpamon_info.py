@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the module M(herdops.alpacon.alpamon_info) on the host and make the plan of the role on the controller."""
+"""Run M(herdops.alpacon.alpamon_info) on the host, and make the plan of the role alpamon on the controller."""
 
 from __future__ import annotations
 
@@ -41,13 +41,10 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """Run the module, and add the plan of the role alpamon to its result."""
-
     _supports_check_mode = True
     _supports_async = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task."""
         variables = task_vars or {}
         super().run(tmp, task_vars)
         arguments = dict(self._task.args)
@@ -64,20 +61,20 @@ class ActionModule(ActionBase):
             )
         except AnsibleConnectionFailure as error:
             if "censored due to no log" in str(error):
-                # With no_log, ssh hides why it fails. A command without a secret may show that.
+                # With no_log, ssh hides the cause. A command without a secret may show it.
                 self._connection._play_context.no_log = False
                 self._low_level_execute_command("exit 0")
             raise
         result.pop("plan", None)
         if with_plan and not result.get("failed"):
-            result["plan"] = self._plan(result, variables)
+            result["plan"] = self._make_plan(result, variables)
             for warning in result["plan"].get("warnings", ()):
                 display.warning(warning)
         return result
 
-    def _plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    def _make_plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
         extra = self._task.get_variable_manager().extra_vars
-        # The playbook would roll out to all hosts if alpamon_hosts is misspelt.
+        # With alpamon_hosts misspelt, the playbook would roll out to all hosts.
         selection = f"{_PREFIX}hosts" if "rollout_plan" in variables else ""
         misspelt = find_misspelt_names(variables, _KNOWN, selection, extra)
         if "_raw_params" in extra:
@@ -95,12 +92,12 @@ class ActionModule(ActionBase):
             returned = result.get("ansible_facts")
             if isinstance(returned, Mapping):
                 refuse_facts_named_as_settings({**variables, "ansible_facts": returned}, self._templar.template)
-            options = self._options(variables)
+            options = self._read_options(variables)
         except AlpaconError as error:
             return refuse([str(error)])
-        return make_plan(options, result, self._controller(options, variables))
+        return make_plan(options, result, self._describe_controller(options, variables))
 
-    def _options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Read the options of the role from its variables. Null becomes the empty value of the type."""
         values = {}
         for name, option in _SPEC.items():
@@ -111,9 +108,12 @@ class ActionModule(ActionBase):
             raise AlpaconError(" ".join(checked.error_messages))
         return {name.removeprefix(_PREFIX): value for name, value in checked.validated_parameters.items()}
 
-    def _controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
+    def _describe_controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
         tags = frozenset(variables.get("ansible_run_tags") or ())
-        paths = {name: self._find(options[name]) for name in _FILES if _is_path(options[name])}
+        given = {name: options[name] for name in _FILES if options[name]}
+        paths = {
+            name: self._find_file(path) for name, path in given.items() if not path.startswith(("http://", "https://"))
+        }
         readable = {name: path for name, path in paths.items() if os.access(path, os.R_OK)}
         return Controller(
             host=variables["inventory_hostname"],
@@ -122,13 +122,13 @@ class ActionModule(ActionBase):
             files=paths,
             missing=sorted(paths.keys() - readable.keys()),
             digests={
-                name: _digest(path, options["package_checksum"] if name == "package_file" else "")
+                name: _hash_file(path, options["package_checksum"] if name == "package_file" else "")
                 for name, path in readable.items()
                 if os.path.isfile(path) and (name != "package_file" or options["package_checksum"])
             },
         )
 
-    def _find(self, path: str) -> str:
+    def _find_file(self, path: str) -> str:
         """Search for a file as the module copy does, then in the current directory."""
         expanded = os.path.expanduser(path)
         if not os.path.isabs(expanded):
@@ -140,7 +140,7 @@ class ActionModule(ActionBase):
 
 
 def _tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
-    """Yield why these tags of a rollout would carry out nothing."""
+    """Yield the reasons why these tags of a rollout select nothing."""
     unknown = {*(variables.get("ansible_run_tags") or ())} - _TAGS - {"all", "always", "tagged", "untagged"}
     if unknown:
         yield (
@@ -156,7 +156,7 @@ def _tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
         )
 
 
-def _digest(path: str, checksum: str) -> str:
+def _hash_file(path: str, checksum: str) -> str:
     """Return the SHA-256 of a file; with a checksum such as V(sha512:0a1b), its digest in the same format."""
     algorithm, colon, _sum = checksum.lower().rpartition(":")
     try:
@@ -164,7 +164,3 @@ def _digest(path: str, checksum: str) -> str:
     except ValueError:
         return ""
     return f"{algorithm}{colon}{digest.hexdigest()}"
-
-
-def _is_path(text: str) -> bool:
-    return bool(text) and not text.startswith(("http://", "https://"))
