@@ -120,7 +120,7 @@ def read_agent(
     units = read_units(host) if first == "systemd" else {}
     return {
         "version": version,
-        "held": held or any(_has_line(host.read_text(path), line) for path, line in HOLDS.items()),
+        "held": held,
         "package_file_version": read_file_version(host, package_file) if package_file else None,
         "service_manager": first,
         "service": parse_unit(units.get(SERVICE, {})),
@@ -143,11 +143,14 @@ def read_agent(
 
 
 def read_package(host: System) -> Tuple[Optional[str], bool]:
-    """Return the installed version and whether dpkg holds it. A host may have both dpkg and rpm."""
+    """Return the installed version and whether it is held. A host may have both dpkg and rpm."""
     wanted, _space, found = host.get_output(_QUERY).partition(" ")
+    held = found.startswith("installed ") and wanted == "hold"
+    for path, pattern in HOLDS.items():
+        held = held or any(re.fullmatch(pattern, line.strip()) for line in host.read_text(path).splitlines())
     if found.startswith("installed "):
-        return to_agent_version(found[len("installed ") :]), wanted == "hold"
-    return to_agent_version(host.get_output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), False
+        return to_agent_version(found[len("installed ") :]), held
+    return to_agent_version(host.get_output(["rpm", "--query", "--queryformat", "%{VERSION}\n", "alpamon"])), held
 
 
 def read_file_version(host: System, path: str) -> Optional[str]:
@@ -161,10 +164,6 @@ def to_agent_version(version: str) -> Optional[str]:
     """Convert the version of a package to the agent's spelling, such as 2.6.0~rc1-1 to 2.6.0-rc1; None if invalid."""
     found = re.match(r"(?:\d+:)?(\d[^-~+\s]*(?:~[a-z]+[.0-9]*)?)", version)
     return found.group(1).replace("~", "-") if found else None
-
-
-def _has_line(text: str, line: str) -> bool:
-    return any(re.fullmatch(line, row.strip()) for row in text.splitlines())
 
 
 # The service and its process

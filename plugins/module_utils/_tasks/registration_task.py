@@ -63,6 +63,8 @@ class RegistrationOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> RegistrationOptions:
+        machine = (options.get("machine") or "").strip()
+        digest = hashlib.sha256(f"alpacon {machine}".encode(errors="replace")).hexdigest()[:32]
         checked = cls(
             state=options["state"],
             id=values.parse_uuid("id", options["id"]) if options.get("id") else "",
@@ -71,7 +73,7 @@ class RegistrationOptions:
             name=to_server_name("name", options["name"]) if options.get("name") else "",
             platform=options.get("platform") or "",
             tags=_check_tags(options.get("tags") or {}),
-            machine=_hash_machine((options.get("machine") or "").strip()),
+            machine=digest if machine else "",
             replace_stale=bool(options.get("replace_stale")),
             replace=bool(options.get("replace")),
             clean_up=options.get("clean_up") is not False,
@@ -129,11 +131,6 @@ def _check_tags(tags: Mapping[str, Any]) -> dict[str, str]:
         if not str(name).strip() or name in (MARKER, MACHINE):
             raise UsageError("tags", f"'{name}' is no name for a tag", "Choose another one.")
     return dict(tags)
-
-
-def _hash_machine(text: str) -> str:
-    """Return a digest that identifies a machine without naming it; empty for an empty text."""
-    return hashlib.sha256(f"alpacon {text}".encode(errors="replace")).hexdigest()[:32] if text else ""
 
 
 class RegistrationError(AlpaconError):

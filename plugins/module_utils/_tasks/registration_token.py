@@ -79,9 +79,6 @@ class RegistrationToken:
             key=parse_key(row),
         )
 
-    def is_usable(self, now: datetime) -> bool:
-        return self.enabled and (self.expires_at is None or self.expires_at > now)
-
     def describe(self) -> str:
         """Describe the token in one line, for a diff."""
         parts = [f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}"]
@@ -127,21 +124,6 @@ class TokenOptions:
             None if seconds is None else timedelta(seconds=seconds),
             options.get("description"),
         )
-
-    def get_expiry(self, now: datetime) -> datetime | None:
-        """Return when a token that is created now expires."""
-        if self.lifetime is not None:
-            return now.replace(microsecond=0) + self.lifetime
-        _check_future(self.expires_at, now)
-        return self.expires_at
-
-    def find_difference(self, token: RegistrationToken, groups: frozenset[str] | None) -> str:
-        """Return the first option that a token does not fulfil; empty if there is none."""
-        if groups is not None and token.groups != groups:
-            return "groups"
-        if self.expires_at and token.expires_at != self.expires_at:
-            return "expires_at"
-        return ""
 
 
 def _check_future(date: datetime | None, now: datetime) -> None:
@@ -243,8 +225,8 @@ def present(task: TokenTask) -> None:
     groups = task.resolve_groups()
     existing = task.list_tokens()
     now = task.client.clock.now()
-    usable = [token for token in existing if token.is_usable(now)]
-    differences = [task.options.find_difference(token, groups) for token in usable]
+    usable = [token for token in existing if token.enabled and (token.expires_at is None or token.expires_at > now)]
+    differences = [_find_difference(task.options, token, groups) for token in usable]
     if "" in differences:
         task.token = usable[differences.index("")]
         task.msg = (
@@ -259,6 +241,13 @@ def present(task: TokenTask) -> None:
         )
     else:
         _replace_tokens(task, groups, existing)
+
+
+def _find_difference(options: TokenOptions, token: RegistrationToken, groups: frozenset[str] | None) -> str:
+    """Return the first option that a token does not fulfil; empty if there is none."""
+    if groups is not None and token.groups != groups:
+        return "groups"
+    return "expires_at" if options.expires_at and token.expires_at != options.expires_at else ""
 
 
 def rotated(task: TokenTask) -> None:
@@ -295,7 +284,10 @@ def absent(task: TokenTask) -> None:
 
 def _replace_tokens(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> None:
     """Create a token, and only then delete the others of its name, so that there is one all the time."""
-    expires_at = task.options.get_expiry(task.client.clock.now())
+    now, expires_at = task.client.clock.now(), task.options.expires_at
+    _check_future(expires_at, now)
+    if task.options.lifetime is not None:
+        expires_at = now.replace(microsecond=0) + task.options.lifetime
     task.created = True
     if task.run.check_mode:
         task.token = RegistrationToken("", task.options.name, groups or frozenset(), expires_at)
