@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-# ansible-test does all of that by itself; it does not read pyproject.toml, and so finds no tests/tools.
+# ansible-test does this itself. It does not read pyproject.toml and finds no tests/tools.
 if importlib.util.find_spec("collection_tree"):
     import collection_tree
     from ansible.plugins.loader import init_plugin_loader
@@ -27,29 +27,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # What is named is wanted.
+    # Named tests always run.
     if config.getoption("--all") or config.getoption("-k") or any("::" in argument for argument in config.args):
         return
-    usual = {_function(item) for item in items if _is_usual(item)}
-    left_out = [item for item in items if _is_left_out(item) or not (_is_usual(item) or _function(item) not in usual)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+
+    def is_selected(item: pytest.Item) -> bool:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("promise"):
+            return False
+        return _is_default(item) or item.nodeid.partition("[")[0] not in default_functions
+
+    default_functions = {item.nodeid.partition("[")[0] for item in items if _is_default(item)}
+    config.hook.pytest_deselected(items=[item for item in items if not is_selected(item)])
+    items[:] = [item for item in items if is_selected(item)]
 
 
-def _function(item: pytest.Item) -> str:
-    return item.nodeid.partition("[")[0]
-
-
-def _is_usual(item: pytest.Item) -> bool:
+def _is_default(item: pytest.Item) -> bool:
     """Return True on the development core and in today's dialect."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return (
         parameters.get("core", "development") == "development" and parameters.get("workspace", "current") == "current"
     )
-
-
-def _is_left_out(item: pytest.Item) -> bool:
-    return bool(item.get_closest_marker("slow") and not item.get_closest_marker("promise"))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,8 +69,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if not file:
         return
     count = {word: len(terminalreporter.stats.get(word, ())) for word in ("passed", "failed", "error", "skipped")}
-    # What failed is run once more, and then counts by that run.
-    is_again = config.getoption("--last-failed") and Path(file).exists()
-    before = Path(file).read_text(encoding="utf-8").split() if is_again else ["0", "0", "0"]
+    # Failed tests run once more, and count by that run.
+    is_rerun = config.getoption("--last-failed") and Path(file).exists()
+    before = Path(file).read_text(encoding="utf-8").split() if is_rerun else ["0", "0", "0"]
     passed, skipped = int(before[0]) + count["passed"], int(before[2]) + count["skipped"]
     Path(file).write_text(f"{passed} {count['failed'] + count['error']} {skipped}\n", encoding="utf-8")

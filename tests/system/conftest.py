@@ -36,8 +36,8 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _quick_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Hundreds of tests run lines that print nothing.
+def _short_chunk_settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Hundreds of tests run commands without output.
     monkeypatch.setattr(_outputs, "_LINE_DELAY", 0.3)
 
 

@@ -23,20 +23,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: How many seconds a run has to end by itself.
-_LAST = 10.0
+#: Seconds after SIGTERM until SIGKILL.
+_STOP_SECONDS = 10.0
 PROGRAMS = {
     "ansible": "ansible.cli.adhoc",
     "ansible-playbook": "ansible.cli.playbook",
     "ansible-inventory": "ansible.cli.inventory",
 }
 _HERE = Path(__file__).resolve().parent
-#: What Ansible reads while it is imported, the same for all runs.
+#: Settings that Ansible reads at import, the same for all runs.
 _FOLDERS = {
     "ANSIBLE_CALLBACK_PLUGINS": str(_HERE / "callback_plugins"),
     "ANSIBLE_CONNECTION_PLUGINS": str(_HERE / "connection_plugins"),
 }
-#: Settings that Ansible reads anew for each run; with others, a run is a process of its own.
+#: Settings that Ansible reads for each run. With others, a run is not forked.
 _READ_LATE = {
     *_FOLDERS,
     "ANSIBLE_CACHE_PLUGIN",
@@ -53,16 +53,16 @@ _READ_LATE = {
 
 
 def run_program(
-    command: Sequence[str], environ: Mapping[str, str], folder: Path, out: Path, err: Path, patience: float
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, out: Path, err: Path, timeout: float
 ) -> tuple[int, int]:
     """Run a program to its end and return its process ID and exit code.
 
-    `environ` is all of its environment. After `patience` seconds it is killed, and TimeoutExpired is raised.
+    `environ` is all of its environment. After `timeout` seconds it is killed, and TimeoutExpired is raised.
     """
     for file in (out, err):
         file.write_bytes(b"")
     if _can_be_forked(command[0], environ):
-        return _fork(command, environ, folder, (out, err), patience)
+        return _fork(command, environ, folder, (out, err), timeout)
     with out.open("ab") as printed, err.open("ab") as complained:
         process = subprocess.Popen(
             command,
@@ -74,11 +74,11 @@ def run_program(
             start_new_session=True,
         )
         try:
-            return process.pid, process.wait(patience)
+            return process.pid, process.wait(timeout)
         except BaseException:
             process.terminate()
             try:
-                process.wait(_LAST)
+                process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -101,7 +101,7 @@ _prepared: dict[Path, subprocess.Popen[bytes]] = {}
 
 
 def _fork(
-    command: Sequence[str], environ: Mapping[str, str], folder: Path, files: tuple[Path, Path], patience: float
+    command: Sequence[str], environ: Mapping[str, str], folder: Path, files: tuple[Path, Path], timeout: float
 ) -> tuple[int, int]:
     programs = Path(command[0]).parent
     if programs not in _prepared:
@@ -109,12 +109,17 @@ def _fork(
     server = _prepared[programs]
     assert server.stdin
     assert server.stdout
-    order = {"command": list(command), "environ": dict(environ), "folder": str(folder), "files": list(map(str, files))}
-    server.stdin.write(json.dumps(order).encode() + b"\n")
+    request = {
+        "command": list(command),
+        "environ": dict(environ),
+        "folder": str(folder),
+        "files": list(map(str, files)),
+    }
+    server.stdin.write(json.dumps(request).encode() + b"\n")
     pid = int(server.stdout.readline())
     try:
-        if not select.select([server.stdout], [], [], patience)[0]:
-            raise subprocess.TimeoutExpired(command, patience)
+        if not select.select([server.stdout], [], [], timeout)[0]:
+            raise subprocess.TimeoutExpired(command, timeout)
     except BaseException:
         _end(pid, _prepared.pop(programs))
         raise
@@ -139,14 +144,14 @@ def _end(pid: int, server: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        # Ansible ends its workers first, which would else go on into the next test.
-        if select.select([server.stdout], [], [], _LAST)[0]:
+        # Ansible ends its workers first.
+        if select.select([server.stdout], [], [], _STOP_SECONDS)[0]:
             break
     server.kill()
     server.wait()
 
 
-# The process that forks
+# The fork server
 
 
 def serve() -> None:
@@ -161,19 +166,19 @@ def serve() -> None:
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
-def _run(order: dict[str, Any]) -> NoReturn:
+def _run(request: dict[str, Any]) -> NoReturn:
     os.setsid()
-    os.chdir(order["folder"])
-    for number, name in enumerate([os.devnull, *order["files"]]):
+    os.chdir(request["folder"])
+    for number, name in enumerate([os.devnull, *request["files"]]):
         file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()
-    os.environ.update(order["environ"])
-    sys.argv = order["command"]
+    os.environ.update(request["environ"])
+    sys.argv = request["command"]
     sys.path[0] = os.path.dirname(sys.argv[0])
     constants: Any = importlib.reload(importlib.import_module("ansible.constants"))
-    # A run that asks its workers a thousand times a second costs more than the workers.
+    # Polling workers a thousand times a second costs more than the workers.
     constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.01
     sys.exit(importlib.import_module(PROGRAMS[os.path.basename(sys.argv[0])]).main(sys.argv))
 

@@ -30,14 +30,14 @@ def read_journal_ids(journal: Path) -> list[str]:
 
 
 _CALLBACKS = Path(__file__).resolve().parent / "callback_plugins"
-#: Nothing takes so long unless it hangs, in seconds.
+#: Seconds after which a run hangs.
 TIMEOUT = 60.0
 
 
-def wait_until(what: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
+def wait_until(condition: Callable[[], Any], seconds: float = TIMEOUT) -> Any:
     deadline = time.monotonic() + seconds
-    while not (value := what()):
-        assert time.monotonic() < deadline, "it did not come true"
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "timeout"
         time.sleep(0.02)
     return value
 
@@ -110,8 +110,8 @@ class RunningPlay(Play):
     def code(self) -> int | None:
         return self.process.returncode
 
-    def end(self, patience: float = TIMEOUT) -> RunningPlay:
-        self.process.wait(patience)
+    def end(self, timeout: float = TIMEOUT) -> RunningPlay:
+        self.process.wait(timeout)
         assert "Traceback" not in self.log, self.log
         return self
 

@@ -30,7 +30,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registratio
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 REGISTER = "/register/$"
-#: The workspace's answers to credentials that are worth nothing.
+#: The status of responses to invalid credentials.
 REFUSED = {"current": 401, "published": 401, "2024": 403}
 
 
@@ -70,24 +70,24 @@ def new_agent(workspace: Workspace, name: str = "web") -> Agent:
 def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> TaskResult:
     """Run a task of alpacon_registration, without an API token unless one is given."""
     options = {"token": None, **given}
-    return _carry_out(run_registration, REGISTRATION_SPEC, workspace, check_mode, diff_mode, options)
+    return _run_task(run_registration, REGISTRATION_SPEC, workspace, check_mode, diff_mode, options)
 
 
 def read_registrations(workspace: Workspace, **given: Any) -> TaskResult:
     options = {"token": workspace.token, **given}
-    return _carry_out(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
+    return _run_task(run_registration_info, REGISTRATION_INFO_SPEC, workspace, False, False, options)
 
 
 def manage_token(
     workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, process: int | None = None, **given: Any
 ) -> TaskResult:
     options = {"token": workspace.token, "name": "fleet", **given}
-    return _carry_out(
+    return _run_task(
         run_registration_token, REGISTRATION_TOKEN_SPEC, workspace, check_mode, diff_mode, options, process
     )
 
 
-def _carry_out(
+def _run_task(
     operation: Callable[..., Row],
     spec: Mapping[str, Any],
     workspace: Workspace,
@@ -106,6 +106,6 @@ def _carry_out(
         options, Run(RunContext(process=process), warn=warnings.append, check_mode=check_mode, diff_mode=diff_mode)
     )
     assert result["requests"] == workspace.requests_made() - before
-    # Secrets that were given must not be in it, whatever comes out.
+    # The result never contains secrets of the options.
     assert mask_secrets(result, collect_secrets(options)) == result
     return TaskResult(result, warnings)

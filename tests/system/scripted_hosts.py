@@ -26,7 +26,7 @@ Row = dict[str, Any]
 Answer = tuple[str, Row]
 
 _PLUGINS = Path(__file__).resolve().parent / "connection_plugins"
-#: Distributions in os-release, by what Ansible calls them.
+#: IDs in os-release by Ansible's names of distributions.
 _IDS = {"Archlinux": "arch", "OracleLinux": "ol", "RedHat": "rhel", "Amazon": "amzn", "Linux Mint": "linuxmint"}
 KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n"
 MACHINE = "0123456789abcdef0123456789abcdef"

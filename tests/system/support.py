@@ -33,11 +33,11 @@ from ansible_collections.herdops.alpacon.tests.unit.support import DIALECTS, TOK
 
 #: Servers of every workspace that have an agent.
 AGENTS = ("web-01", "web-02", "web-03")
-#: For a test of something that the dialects of the API do each in their way; others run in today's.
+#: Run a test in every dialect; other tests use today's.
 in_every_dialect = pytest.mark.parametrize("workspace", DIALECTS, indirect=True)
 
 
-# A server that answers by script
+# A scripted server
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Response:
         return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
 
 
-#: Closes the connection without an answer.
+#: Close the connection without a response.
 HANG_UP = Response(status=0)
 
 Script = Callable[[Request], Response]
@@ -109,7 +109,7 @@ class ScriptedServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
-            # Headers and body leave in one packet, as those of real servers do.
+            # Send headers and body in one packet, as real servers do.
             wbufsize = -1
             disable_nagle_algorithm = True
 
@@ -126,21 +126,21 @@ class ScriptedServer:
                 outer.requests.append(request)
                 self._answer(outer._script(request))
 
-            def _answer(self, reply: Response) -> None:
-                if reply is HANG_UP:
+            def _answer(self, response: Response) -> None:
+                if response is HANG_UP:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.close_connection = True
                     return
-                for status in reply.interim:
+                for status in response.interim:
                     self.send_response_only(status)
                     self.end_headers()
-                (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
-                kind = "text/html" if isinstance(reply.body, str) else "application/json"
-                headers = {"Content-Type": kind, "Content-Length": str(len(reply.content)), **reply.headers}
+                (self.send_response_only if "Date" in response.headers else self.send_response)(response.status)
+                kind = "text/html" if isinstance(response.body, str) else "application/json"
+                headers = {"Content-Type": kind, "Content-Length": str(len(response.content)), **response.headers}
                 for name, value in headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(reply.content)
+                self.wfile.write(response.content)
 
             do_GET = do_POST = do_DELETE = handle_any
 
@@ -190,7 +190,7 @@ class FakeClock:
             self._alarms = [alarm for alarm in self._alarms if alarm not in due]
         for _when, action in due:
             action()
-        # What real threads are about must get its turn as well.
+        # Let other threads run.
         time.sleep(0.001)
 
     def rewind(self) -> None:
@@ -298,7 +298,7 @@ def info(workspace: Workspace, **given: Any) -> TaskResult:
     return TaskResult(run_info(info_options(workspace, **given), Run(warn=warnings.append)), warnings)
 
 
-# Peers that speak no HTTP
+# Servers without HTTP
 
 
 @contextmanager
@@ -333,7 +333,7 @@ def socket_servers(read: int) -> Iterator[Callable[[Callable[[socket.socket], ob
             listener.close()
 
 
-# What a workspace has seen
+# The requests of a workspace
 
 
 def count_methods(workspace: Workspace) -> Counter[str]:

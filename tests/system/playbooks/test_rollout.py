@@ -51,7 +51,7 @@ FRESH, CONVERGED = 45, 20
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 
 
-def rolled(
+def run_rollout(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
@@ -71,13 +71,13 @@ def outcomes(done: RoleRun) -> dict[str, str]:
     return {host: row["outcome"] for host, row in done.rows.items()}
 
 
-def slots(done: RoleRun) -> list[int]:
+def count_banners(done: RoleRun) -> list[int]:
     """Count the task banners of each wave and the play before."""
     first, *others = done.log.split("\nPLAY [")[1:]
     return [len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", first + wave)) for wave in others]
 
 
-def a_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
+def make_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
     return ScriptedHost(Distribution("Debian", "13.1", hostname=name), answers, variables)
 
 
@@ -90,12 +90,12 @@ def registered(workspace: Workspace) -> list[Answer]:
     return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0")]
 
 
-def ids_of(workspace: Workspace) -> dict[str, str]:
+def server_ids(workspace: Workspace) -> dict[str, str]:
     """Return the IDs of registered servers by host name."""
     return {record["name"][:-7]: record["id"] for record in workspace.registered()}
 
 
-def tokens_made(workspace: Workspace) -> int:
+def count_created_tokens(workspace: Workspace) -> int:
     rows = [row for row in workspace.log() if row["path"].endswith("/registration-tokens/")]
     return sum(row["method"] == "POST" for row in rows)
 
@@ -115,13 +115,13 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
         "alpamon_tags": "env=prod, team=a=b",
         "alpamon_settings": "max_workers=7",
     }
-    done = rolled(tmp_path / "fresh", current, {name: a_host(name, serves) for name in "abc"}, **given)
+    done = run_rollout(tmp_path / "fresh", current, {name: make_host(name, serves) for name in "abc"}, **given)
     assert done.code == 0, done.log
     assert "\nwave 2 of 2: 2 of 2 connected\n" in done.log
     assert summary_lines(done)[0] == "rollout: 3 of 3 connected"
     # The key of the repository is usually not checked, which takes three tasks.
-    assert max(slots(done)) - 3 <= FRESH
-    ids = ids_of(current)
+    assert max(count_banners(done)) - 3 <= FRESH
+    ids = server_ids(current)
     for name in "abc":
         row = done.rows[name]
         assert (row["server_id"], row["version"], row["cause"], row["notes"]) == (ids[name], "2.5.0", "", [])
@@ -133,16 +133,18 @@ def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp
     for record in current.registered():
         assert {("env", "prod"), ("team", "a=b")} <= record["tags"].items()
     assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
-    again = rolled(tmp_path / "again", current, {name: a_host(name, *done[name].left()) for name in "abc"}, **given)
+    again = run_rollout(
+        tmp_path / "again", current, {name: make_host(name, *done[name].left()) for name in "abc"}, **given
+    )
     assert again.code == 0, again.log
-    assert max(slots(again)) <= CONVERGED
-    assert ids_of(current) == ids
-    assert tokens_made(current) == 2
+    assert max(count_banners(again)) <= CONVERGED
+    assert server_ids(current) == ids
+    assert count_created_tokens(current) == 2
 
 
 @pytest.mark.parametrize("arguments", [["alpamon_hosts=db"], ["alpamon_hosts="], ["alpamon_hosts=b", "--limit", "a"]])
 def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, arguments: list[str]) -> None:
-    done = run_role(tmp_path, current, {"a": a_host("a"), "b": a_host("b")}, "-e", *arguments, playbook=PLAYBOOK)
+    done = run_role(tmp_path, current, {"a": make_host("a"), "b": make_host("b")}, "-e", *arguments, playbook=PLAYBOOK)
     assert done.code == 2, done.log
     assert "There are no hosts to roll out to." in done.log
     assert done["a"].calls == done["b"].calls == []
@@ -158,7 +160,7 @@ def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, argum
 def test_tags_that_carry_out_nothing_are_refused(
     current: Workspace, tmp_path: Path, arguments: list[str], told: str
 ) -> None:
-    done = run_role(tmp_path, current, {"a": a_host("a")}, *arguments, playbook=PLAYBOOK)
+    done = run_role(tmp_path, current, {"a": make_host("a")}, *arguments, playbook=PLAYBOOK)
     assert told in done.rows["a"]["cause"]
     assert done.code == 2, done.log
     assert {call.module for call in done["a"].calls} == {"alpamon_info"}
@@ -189,22 +191,22 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
     shared = registered(current)
     [by_hand] = current.registration_tokens()
     hosts = {
-        "cached": a_host("cached"),
+        "cached": make_host("cached"),
         # The first ones of the wave do not need it.
-        "own": a_host("own", alpamon_registration_token=by_hand["key"]),
-        "state": a_host("state", alpamon_state="installed"),
-        "option": a_host("option", alpamon_version="newest"),
-        "typo": a_host("typo", alpamon_verson="2.5.0"),
-        "lookup": a_host("lookup", alpamon_registration_token="{{ lookup('ansible.builtin.file', '/no/b.txt') }}"),
-        "empty": a_host("empty", alpamon_registration_token=""),
-        **{name: a_host(name, *shared) for name in ("original", "clone")},
+        "own": make_host("own", alpamon_registration_token=by_hand["key"]),
+        "state": make_host("state", alpamon_state="installed"),
+        "option": make_host("option", alpamon_version="newest"),
+        "typo": make_host("typo", alpamon_verson="2.5.0"),
+        "lookup": make_host("lookup", alpamon_registration_token="{{ lookup('ansible.builtin.file', '/no/b.txt') }}"),
+        "empty": make_host("empty", alpamon_registration_token=""),
+        **{name: make_host(name, *shared) for name in ("original", "clone")},
     }
     # A fact does not name a file of the controller.
     cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path)}
     facts = json.dumps({"alpamon_results": str(tmp_path / "elsewhere")})
     (tmp_path / "s1_cached").write_text(json.dumps({"__payload__": facts}), encoding="utf-8")
     every = {"alpamon_serial": "100%", "alpamon_max_fail_percentage": "100"}
-    done = rolled(tmp_path, current, hosts, "-e", json.dumps(every), environ=cache)
+    done = run_rollout(tmp_path, current, hosts, "-e", json.dumps(every), environ=cache)
     assert outcomes(done) == {
         **dict.fromkeys(("own", "empty"), "connected"),
         "state": "installed",
@@ -215,14 +217,14 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
     assert "alpamon_verson" in causes["typo"]
     assert "/no/b.txt" in causes["lookup"]
     assert causes["clone"].startswith("The host has the same credentials as original.")
-    assert tokens_made(current) == 1
+    assert count_created_tokens(current) == 1
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
 
 
 def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN, registered(current)), "b": ScriptedHost(DEBIAN)}
     current.fault(method="POST", path="registration-tokens/$", times=9, **FORBIDDEN)
-    done = rolled(tmp_path, current, hosts, alpamon_serial=2, alpamon_max_fail_percentage=50)
+    done = run_rollout(tmp_path, current, hosts, alpamon_serial=2, alpamon_max_fail_percentage=50)
     assert outcomes(done) == {"a": "connected", "b": "failed"}
     assert done.rows["b"]["cause"].startswith("No registration token could be created.")
     assert len(current.registered()) == 1
@@ -234,27 +236,27 @@ def test_each_workspace_gets_its_own_token_by_its_own_certificate(current: Works
         other.settings(instant=True)
         trusts = {"alpamon_ca_cert": str(ca.file)}
         theirs = {"alpacon_url": f"{other.url}/", "alpacon_token": other.token, **trusts}
-        hosts = {name: a_host(name, **({}, theirs)[index % 2]) for index, name in enumerate("abcd")}
+        hosts = {name: make_host(name, **({}, theirs)[index % 2]) for index, name in enumerate("abcd")}
         # Without an API token of its workspace, it gets no command.
         given = other.add_registration_token("by hand")
-        hosts["e"] = a_host("e", alpamon_url=other.url, alpamon_registration_token=given["key"], **trusts)
+        hosts["e"] = make_host("e", alpamon_url=other.url, alpamon_registration_token=given["key"], **trusts)
         with connect_agents(other):
-            done = rolled(tmp_path, current, hosts, alpamon_serial=5)
+            done = run_rollout(tmp_path, current, hosts, alpamon_serial=5)
         assert set(outcomes(done).values()) == {"connected"}, done.log
-        assert [sorted(ids_of(workspace)) for workspace in (current, other)] == [["a", "c"], ["b", "d", "e"]]
+        assert [sorted(server_ids(workspace)) for workspace in (current, other)] == [["a", "c"], ["b", "d", "e"]]
         assert [len(workspace.commands()) for workspace in (current, other)] == [2, 2]
         assert current.registration_tokens() == []
         assert [token["id"] for token in other.registration_tokens()] == [given["id"]]
         # None was sent where it does not belong, and each was made once.
         for workspace in (current, other):
             assert {row["status"] for row in workspace.log() if row["path"].endswith("/register/")} == {201}
-            assert tokens_made(workspace) == 1
+            assert count_created_tokens(workspace) == 1
 
 
 def test_check_mode(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": a_host("a"), "b": a_host("b", *registered(current), alpamon_state="absent")}
+    hosts = {"a": make_host("a"), "b": make_host("b", *registered(current), alpamon_state="absent")}
     current.reset_counters()
-    done = rolled(tmp_path, current, hosts, "--check", alpamon_results=str(tmp_path / "rollout-check.jsonl"))
+    done = run_rollout(tmp_path, current, hosts, "--check", alpamon_results=str(tmp_path / "rollout-check.jsonl"))
     assert done.code == 0, done.log
     assert outcomes(done) == {"a": "would be connected", "b": "would be removed"}
     assert current.counters()["writes"] == 0
@@ -265,8 +267,8 @@ def test_check_mode(current: Workspace, tmp_path: Path) -> None:
 
 @pytest.mark.promise
 def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": a_host("a", BROKEN, *agent_facts(clock_ahead=90000)), "b": a_host("b"), "c": a_host("c")}
-    done = rolled(tmp_path, current, hosts)
+    hosts = {"a": make_host("a", BROKEN, *agent_facts(clock_ahead=90000)), "b": make_host("b"), "c": make_host("c")}
+    done = run_rollout(tmp_path, current, hosts)
     assert done.code == 2, done.log
     assert outcomes(done) == {"a": "failed", "b": "not tried", "c": "not tried"}
     assert done.rows["a"]["cause"] == WHY
@@ -276,13 +278,13 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
 
 
 def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Workspace, tmp_path: Path) -> None:
-    hosts = {name: a_host(name, *([BROKEN] if name in "bde" else [])) for name in "abdefg"}
-    hosts["c"] = a_host("c", ("^apt ", GONE))
-    hosts["d"] = a_host("d", *agent_facts(**GONE))
+    hosts = {name: make_host(name, *([BROKEN] if name in "bde" else [])) for name in "abdefg"}
+    hosts["c"] = make_host("c", ("^apt ", GONE))
+    hosts["d"] = make_host("d", *agent_facts(**GONE))
     given: dict[str, Any] = {"alpamon_hosts": ["a", "b:c:d:e:f:g:!g"], "alpamon_serial": [3, 2]}
     set_to = {"ANSIBLE_ANY_ERRORS_FATAL": "1", "ANSIBLE_SHOW_CUSTOM_STATS": "1"}
     given.update(alpamon_max_fail_percentage=50, alpamon_state="installed")
-    done = rolled(tmp_path, current, hosts, environ=set_to, **given)
+    done = run_rollout(tmp_path, current, hosts, environ=set_to, **given)
     assert done.code != 0, done.log
     assert "\nwave 1 of 3: 1 of 3 installed, 1 failed, 1 unreachable\n" in done.log
     assert summary_lines(done)[:4] == [
@@ -300,25 +302,25 @@ def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Worksp
 def test_the_next_run_takes_up_what_lost_hosts_left(current: Workspace, tmp_path: Path) -> None:
     lost_at = {"before": "^apt ", "later": "^systemd_service "}
     names = ("before", "between", "later", "leaves", "stays")
-    hosts = {name: a_host(name, (lost_at.get(name, "^copy .*alpamon.conf"), GONE)) for name in names}
-    done = rolled(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial="100%")
+    hosts = {name: make_host(name, (lost_at.get(name, "^copy .*alpamon.conf"), GONE)) for name in names}
+    done = run_rollout(tmp_path / "lost", current, hosts, but=hosts, alpamon_serial="100%")
     assert done.code != 0, done.log
     assert outcomes(done) == dict.fromkeys(hosts, "unreachable")
-    ids = ids_of(current)
+    ids = server_ids(current)
     assert set(ids) == set(hosts) - {"before"}
     assert {host: row["server_id"] for host, row in done.rows.items() if row["server_id"]} == ids
     for host, record in ids.items():
         assert f"  {host}: its key may not be on the host: {record}" in summary_lines(done)
     assert all(record["key"] not in done.log for record in current.registered())
     left = {"later": done["later"].left()}
-    again = {name: a_host(name, *left.get(name, [])) for name in ("before", "between", "later")}
-    absent = {name: a_host(name, alpamon_state="absent") for name in ("leaves", "stays")}
+    again = {name: make_host(name, *left.get(name, [])) for name in ("before", "between", "later")}
+    absent = {name: make_host(name, alpamon_state="absent") for name in ("leaves", "stays")}
     current.fault(method="DELETE", path=f"servers/servers/{ids['stays']}", times=9, **FORBIDDEN)
     unused = [record["name"] for record in current.registered() if record["name"][:-7] != "later"]
-    done = rolled(tmp_path / "again", current, {**again, **absent}, but=unused, alpamon_serial="100%")
+    done = run_rollout(tmp_path / "again", current, {**again, **absent}, but=unused, alpamon_serial="100%")
     assert done.code == 0, done.log
     assert outcomes(done) == {**dict.fromkeys(again, "connected"), **dict.fromkeys(absent, "removed")}
-    now = ids_of(current)
+    now = server_ids(current)
     assert set(now) == {"before", "between", "later", "stays"}
     assert [now[name] == ids[name] for name in ("later", "between")] == [True, False]
     assert done.rows["stays"]["notes"] == [f"left behind in the workspace: {ids['stays']}"]
@@ -329,7 +331,7 @@ def test_the_next_run_takes_up_what_lost_hosts_left(current: Workspace, tmp_path
 # Runs that end early
 
 
-def stopped(
+def run_and_signal(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
@@ -359,30 +361,35 @@ def stopped(
 
 @pytest.mark.promise
 def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: Workspace, tmp_path: Path) -> None:
-    hosts = {"a": a_host("a"), "broken": a_host("broken", BROKEN), "waits": a_host("waits"), "next": a_host("next")}
+    hosts = {
+        "a": make_host("a"),
+        "broken": make_host("broken", BROKEN),
+        "waits": make_host("waits"),
+        "next": make_host("next"),
+    }
     moment = "wave 1 of .*Wait until the agent is connected"
-    done = stopped(tmp_path, current, hosts, signal.SIGINT, moment, but=["waits"])
+    done = run_and_signal(tmp_path, current, hosts, signal.SIGINT, moment, but=["waits"])
     assert done.code not in (0, 2), done.log
     assert outcomes(done) == {"a": "connected", "broken": "failed", "waits": "interrupted", "next": "not tried"}
     assert done.rows["broken"]["cause"] == WHY
-    assert done.rows["waits"]["server_id"] == ids_of(current)["waits"]
+    assert done.rows["waits"]["server_id"] == server_ids(current)["waits"]
     assert summary_lines(done)[0] == "rollout: 1 of 4 connected, 1 failed, 1 interrupted, 1 not tried"
     assert "The run was interrupted in wave 2 of 3." in summary_lines(done)
     # The token is left, and expires by itself.
     [token] = current.registration_tokens()
     expires = datetime.fromisoformat(token["expires_at"].replace("Z", "+00:00"))
     assert expires <= datetime.now(UTC) + timedelta(hours=1)
-    left = {name: a_host(name, *(done[name].left() if name == "waits" else [])) for name in hosts}
+    left = {name: make_host(name, *(done[name].left() if name == "waits" else [])) for name in hosts}
     limit = f"@{tmp_path}/rollout.retry"
-    again = rolled(tmp_path / "again", current, left, "--limit", limit, alpamon_serial="100%")
+    again = run_rollout(tmp_path / "again", current, left, "--limit", limit, alpamon_serial="100%")
     assert again.code == 0, again.log
     assert outcomes(again) == dict.fromkeys(("broken", "waits", "next"), "connected")
     assert current.registration_tokens() == []
 
 
 def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path: Path) -> None:
-    hosts = {name: a_host(name) for name in "ab"}
-    done = stopped(tmp_path, current, hosts, signal.SIGTERM, "wave 1 of .*Set up the source of the package")
+    hosts = {name: make_host(name) for name in "ab"}
+    done = run_and_signal(tmp_path, current, hosts, signal.SIGTERM, "wave 1 of .*Set up the source of the package")
     assert outcomes(done) == {"a": "connected", "b": "interrupted"}
     assert "The run was interrupted in wave 2 of 2." in summary_lines(done)
 
@@ -393,7 +400,7 @@ def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path
 @pytest.mark.promise
 def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_path: Path) -> None:
     forged = ("^file ", {"changed": False, "ansible_facts": {"alpamon_validate_certs": False}})
-    done = rolled(tmp_path, current, {"a": a_host("a", forged), "b": a_host("b")}, alpamon_serial=2)
+    done = run_rollout(tmp_path, current, {"a": make_host("a", forged), "b": make_host("b")}, alpamon_serial=2)
     assert outcomes(done) == {"a": "failed", "b": "connected"}
     assert "Host a returned settings as facts: alpamon_validate_certs." in done.rows["a"]["cause"]
     assert len(current.registration_tokens()) == 1
@@ -402,17 +409,17 @@ def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_pa
 @pytest.mark.promise
 def test_a_workspace_that_goes_away_makes_nothing_but_failures(current: Workspace, tmp_path: Path) -> None:
     hosts = {
-        "full": a_host("full", FULL),
-        "waits": a_host("waits"),
+        "full": make_host("full", FULL),
+        "waits": make_host("waits"),
         # It must not get its previous version back.
-        "old": a_host("old", *installed("2.4.0"), *registered(current), alpamon_version="2.5.0"),
+        "old": make_host("old", *installed("2.4.0"), *registered(current), alpamon_version="2.5.0"),
     }
     # The first answer says that the credentials of old are valid.
     current.fault(method="GET", path="servers/servers/", after=1, **OOPS)
     current.fault(method="DELETE", path="servers/servers/", **OOPS)
-    done = rolled(tmp_path, current, hosts, but=hosts, alpamon_serial="100%", alpamon_connect_timeout="1s")
+    done = run_rollout(tmp_path, current, hosts, but=hosts, alpamon_serial="100%", alpamon_connect_timeout="1s")
     assert done.code == 2, done.log
-    ids = ids_of(current)
+    ids = server_ids(current)
     assert outcomes(done) == {"full": "failed", "waits": "unknown", "old": "unknown"}
     assert "No space left on device" in done.rows["full"]["cause"]
     assert f"left behind in the workspace: {ids['full']}" in done.rows["full"]["notes"]
