@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test the architecture: layers, cycles, names of classes.
-
-No two classes have one name.
-"""
+"""Test the architecture: layers, cycles, import levels, names of classes, sizes of functions."""
 
 from __future__ import annotations
 
@@ -22,24 +19,25 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 PLUGINS = ROOT / "plugins"
 PACKAGE = "ansible_collections.herdops.alpacon.plugins."
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
-FLOORS = [re.findall(r"`([\w/]+)`", floor) for floor in re.findall(r"^\d+\. (`[\w/`, ]+`): ", GUIDE, re.MULTILINE)]
-FILES = sorted(path.relative_to(PLUGINS).as_posix() for path in PLUGINS.rglob("*.py") if path.name != "__init__.py")
-#: Names of classes that Ansible looks for, in each file of a kind.
+LAYERS = [re.findall(r"`([\w/]+)`", layer) for layer in re.findall(r"^\d+\. (`[\w/`, ]+`): ", GUIDE, re.MULTILINE)]
+TREES = {path.relative_to(PLUGINS).as_posix(): ast.parse(path.read_text()) for path in sorted(PLUGINS.rglob("*.py"))}
+FILES = [file for file in TREES if not file.endswith("__init__.py")]
+#: Classes that Ansible loads by name.
 NAMED_BY_ANSIBLE = {"ActionModule", "LookupModule", "ModuleDocFragment"}
 
 
-def floor_of(file: str) -> int:
+def get_layer(file: str) -> int:
     path = file.removesuffix(".py")
-    named = [(name, number) for number, names in enumerate(FLOORS) for name in names]
-    fitting = [(len(name), number) for name, number in named if f"{path}/".startswith(f"{name}/")]
-    assert fitting, f"CONTRIBUTING.md has no floor for {file}"
-    return max(fitting)[1]
+    named = [(name, number) for number, names in enumerate(LAYERS) for name in names]
+    matches = [(len(name), number) for name, number in named if f"{path}/".startswith(f"{name}/")]
+    assert matches, f"CONTRIBUTING.md has no layer for {file}"
+    return max(matches)[1]
 
 
-def imported(source: str, file: str) -> Iterator[str]:
-    """Yield the files of the plugins that a file imports."""
+def imported(file: str) -> Iterator[str]:
+    """Yield the paths of the plugins' files that a file imports."""
     package = file.split("/")[:-1]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(TREES[file]):
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names if alias.name.startswith(PACKAGE)]
             yield from (module.removeprefix(PACKAGE).replace(".", "/") for module in modules)
@@ -56,35 +54,45 @@ def imported(source: str, file: str) -> Iterator[str]:
                 yield path if (PLUGINS / f"{path}.py").exists() else "/".join(base)
 
 
+GRAPH = {file.removesuffix(".py"): set(imported(file)) for file in FILES}
+
+
 @pytest.mark.parametrize("file", FILES)
-def test_imports_only_what_stands_below(file: str) -> None:
-    own = floor_of(file)
-    for path in imported((PLUGINS / file).read_text(), file):
-        assert floor_of(path) <= own, f"{path} does not stand below {file}"
+def test_a_file_imports_no_higher_layer(file: str) -> None:
+    for path in imported(file):
+        assert get_layer(path) <= get_layer(file), f"{path} is in a higher layer than {file}"
 
 
-def test_what_needs_no_ansible_imports_none() -> None:
+def test_lower_layers_do_not_import_ansible() -> None:
     [sentence] = re.findall(r"Nothing in (.+?) imports Ansible\.", GUIDE, re.DOTALL)
     folders = tuple(f"module_utils/{name}/" for name in re.findall(r"`(\w+)`", sentence))
     assert len(folders) == 4
     for file in (file for file in FILES if file.startswith(folders)):
-        nodes = list(ast.walk(ast.parse((PLUGINS / file).read_text())))
+        nodes = list(ast.walk(TREES[file]))
         names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
         names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom) and not node.level]
         assert "ansible" not in {name.partition(".")[0] for name in names}, f"{file} imports Ansible"
 
 
-def test_nothing_goes_round_in_circles() -> None:
-    graph = {file.removesuffix(".py"): set(imported((PLUGINS / file).read_text(), file)) for file in FILES}
-    assert list(graphlib.TopologicalSorter(graph).static_order())
+def test_there_are_no_cycles_and_few_levels() -> None:
+    levels: Counter[str] = Counter()
+    for path in graphlib.TopologicalSorter(GRAPH).static_order():
+        if path.startswith("plugin_utils/"):
+            levels[path] = 1 + max((levels[other] for other in GRAPH.get(path, ())), default=0)
+    assert {path for path, level in levels.items() if level > 6} == set()
 
 
-def test_there_are_few_floors_and_each_has_something() -> None:
-    assert {floor_of(file) for file in FILES} == set(range(len(FLOORS)))
-    assert len(FLOORS) <= 7
+def test_there_are_few_layers_and_each_has_files() -> None:
+    assert {get_layer(file) for file in FILES} == set(range(len(LAYERS)))
+    assert len(LAYERS) <= 7
 
 
-def test_a_word_stands_for_one_class() -> None:
-    nodes = [node for file in PLUGINS.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
+def test_no_two_classes_have_the_same_name() -> None:
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
     names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
     assert {name for name, count in names.items() if count > 1} <= NAMED_BY_ANSIBLE
+
+
+def test_functions_are_short() -> None:
+    functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > 50] == []
