@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The inventory plugin: in this process, and by Ansible's programs where cores differ or plays matter."""
+"""Test the inventory plugin in this process, and through Ansible's programs if the core or a play matters."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BY_ROLE = "alpacon_tags.role | default('none')"
 
 @pytest.fixture(scope="module")
 def filled() -> Iterator[Callable[[str], Workspace]]:
-    """Gives the workspace of a dialect with servers that no test changes."""
+    """Provide the workspace of a dialect with servers that no test changes."""
     with ExitStack() as stack:
         started: dict[str, Workspace] = {}
 
@@ -54,29 +54,29 @@ def filled() -> Iterator[Callable[[str], Workspace]]:
 
 @pytest.fixture
 def source(filled: Callable[[str], Workspace], tmp_path: Path) -> Source:
-    """An inventory of a workspace of today."""
+    """Provide an inventory of a current workspace."""
     return Source(filled("current"), tmp_path)
 
 
 def requests_of(source: Source) -> list[str]:
-    """The requests of the last run, without what all of them have."""
+    """List the requests of the last run, without their common prefix."""
     made = source.workspace.requests_made()
     asked = request_paths(source.workspace)[-made:] if made else []
     return [path.replace("&page_size=100", "").replace("?page_size=100", "") for path in asked]
 
 
 def uuid(number: int) -> str:
-    """A UUID of its own for each number."""
+    """Return a different UUID for each number."""
     return f"{number:08x}-0000-4000-8000-000000000000"
 
 
 def web(*more: Row) -> list[Row]:
-    """The rows of web-1, web-2 and so on, each with more."""
+    """Return the rows of web-1, web-2 and so on, with these fields."""
     return [{"id": uuid(number), "name": f"web-{number}", **row} for number, row in enumerate(more, 1)]
 
 
 def served(source: Source, rows: list[Any], *before: Path, **options: Any) -> Parsed:
-    """Read the inventory of a workspace that has just these rows, after other inventories."""
+    """Read the inventory of a workspace with these rows, after other inventories."""
     with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **options)
         return parse_sources(*before, source.path)
@@ -85,7 +85,7 @@ def served(source: Source, rows: list[Any], *before: Path, **options: Any) -> Pa
 def printed(
     source: Source, rows: list[Any], *arguments: str, program: str = "ansible-inventory", **more: Any
 ) -> Listing:
-    """Run a program with the inventory of a workspace that has just these rows."""
+    """Run a program with the inventory of a workspace with these rows."""
     with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **more)
         return source.run(*(arguments or ("--list",)), program=program)
@@ -144,7 +144,7 @@ def test_only_files_of_that_name_are_ours(tmp_path: Path) -> None:
         ("owner.name", ["admin-11111111", "admin-22222222", "admin-33333333"]),
     ],
 )
-def test_what_hosts_are_called(source: Source, hostname: Any, names: list[str]) -> None:
+def test_names_of_hosts_by_option(source: Source, hostname: Any, names: list[str]) -> None:
     assert sorted(source.parse(hostname=hostname, filters=ONES).hosts) == sorted(names)
 
 
@@ -162,7 +162,7 @@ def test_what_hosts_are_called(source: Source, hostname: Any, names: list[str]) 
         ({"url": "http://127.0.0.1:9"}, "no connection to http://127.0.0.1:9"),
     ],
 )
-def test_what_fails_leaves_no_host(source: Source, options: Row, problem: str) -> None:
+def test_a_failed_inventory_leaves_no_host(source: Source, options: Row, problem: str) -> None:
     read = source.parse(filters=ONES, **options)
     assert problem in read.failure
     assert read.hosts == {}
@@ -292,7 +292,7 @@ def test_templates_vaults_and_extra_variables_on_every_core(source: Source, core
 
 
 def cached(source: Source, **more: Any) -> Row:
-    """Options for a cache in a file."""
+    """Return options for a cache in a file."""
     folder = str(source.folder / "cache")
     return {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": folder, **more}
 
@@ -373,7 +373,7 @@ def test_another_origin_is_not_read_from_the_cache(source: Source) -> None:
 # Tasks
 
 
-def test_tasks_need_not_look_up_servers_and_a_group_of_that_name_stops_them(current: Workspace, tmp_path: Path) -> None:
+def test_tasks_use_the_server_id_and_fail_if_a_group_has_that_name(current: Workspace, tmp_path: Path) -> None:
     source = Source(current, tmp_path)
     source.write(hostname=["{{ alpacon_name if alpacon_name == 'web-01' else alpacon_name ~ '.example.com' }}"])
     (tmp_path / "later.ini").write_text("[web-01]\nweb-01\nelsewhere\n", encoding="utf-8")
@@ -407,7 +407,7 @@ def test_no_server_takes_a_pattern_away(source: Source) -> None:
     assert f"web (web-{uuid(0)[:8]})" in read.warnings
 
 
-def test_names_that_are_not_safe_are_told_of_and_shown_without_what_terminals_obey(source: Source) -> None:
+def test_unsafe_names_are_warned_of_without_control_characters(source: Source) -> None:
     names = {"\x1b]0;owned\x07\x1b[2J": "__0_owned___2J", "fine_one": "fine_one", "fine one": f"fine_one-{uuid(3)[:8]}"}
     rows = web(*({"name": name} for name in names))
     read = served(source, rows)
@@ -461,7 +461,7 @@ def test_a_host_that_is_reached_in_another_way_stays_there(source: Source, hosts
     assert kept in read.warnings
 
 
-def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(source: Source) -> None:
+def test_a_host_of_another_inventory_that_gets_the_connection_is_warned_of(source: Source) -> None:
     other = source.folder / "a.ini"
     for variables, is_told in (("", True), (f"\n[web:vars]\nansible_connection={PLUGIN}", False)):
         other.write_text(f"[web]\nweb-1{variables}\n", encoding="utf-8")
@@ -471,7 +471,7 @@ def test_a_host_of_another_inventory_that_gets_the_connection_is_told_of(source:
         assert (told in read.warnings) is is_told
 
 
-def test_groups_that_would_be_one_are_kept_apart(source: Source) -> None:
+def test_groups_that_share_a_name_stay_apart(source: Source) -> None:
     groups = [{"id": uuid(number), "name": name} for number, name in enumerate(("Prod DB", "prod-db", "Web"), 10)]
     read = served(source, web(*({"groups": [group, groups[2]]} for group in groups[:2])), default_groups=["groups"])
     apart = sorted(name for name in read.groups if name.startswith("group_prod_db_"))
@@ -490,7 +490,7 @@ def test_no_tag_puts_every_host_into_a_group(source: Source) -> None:
     assert read.children("roles") == ["all_", "web"]
 
 
-def test_hosts_get_the_connection_only_where_that_is_asked_for(current: Workspace, tmp_path: Path) -> None:
+def test_hosts_get_the_connection_only_with_the_option(current: Workspace, tmp_path: Path) -> None:
     source = Source(current, tmp_path)
     current.add_servers("win-01", "win-02", connected=True, platform="Windows")
     settings: list[Row] = [{}, {"connection": False}]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a workspace sends is data: nothing of it runs on the controller, whatever a play makes of its variables."""
+"""Test that data of a workspace never runs on the controller, whatever a play does with it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ NAMES = (f"'~lipsum.__globals__.os.popen('id>{RUN}').read()~'", f"$(id>{RUN})", 
 
 
 def row(number: int, name: str, **more: Any) -> dict[str, Any]:
-    """A server."""
+    """Return the row of a server."""
     return {"id": f"{number:08x}-0000-4000-8000-000000000000", "name": name, **more}
 
 
 def played(source: Source, rows: list[Any], *plays: dict[str, Any], **options: Any) -> Listing:
-    """Run plays with the inventory of a workspace that has just these servers."""
+    """Run plays with the inventory of a workspace with these servers."""
     (source.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
     with ScriptedServer([Response(page(rows))]) as server:
         source.write(url=server.url, token=TOKEN, **options)
@@ -58,7 +58,7 @@ SHOW: dict[str, Any] = {"ansible.builtin.debug": {"msg": "x"}, "ignore_errors": 
 
 
 def tasks_with(conditions: Sequence[str]) -> list[dict[str, Any]]:
-    """A task for each condition, and for the first every other kind of task that works one out."""
+    """Return a task for each condition, and for the first one a task of every other keyword with conditions."""
     first = conditions[0]
     return [
         *({**SHOW, "when": condition} for condition in conditions),

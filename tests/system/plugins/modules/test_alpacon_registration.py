@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fifty hosts that register at once, through ansible-playbook, while answers are lost."""
+"""Test fifty hosts that register at once through ansible-playbook while responses are lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAULTS = [("lose_after", None, 8), ("lose_before", None, 6), ("status_after", 50
 
 
 def check(workspace: Workspace, results: dict[str, Any]) -> None:
-    """Each host has one record, and was told the credentials of that one."""
+    """Check that each host has one record and its credentials."""
     records = {record["name"].rpartition("-")[0]: record for record in workspace.registered()}
     assert len(workspace.registered()) == len(records) == len(HOSTS)
     assert len(results) == len(HOSTS)
@@ -30,7 +30,7 @@ def check(workspace: Workspace, results: dict[str, Any]) -> None:
 
 
 def options(key: str) -> dict[str, str]:
-    """The options of the task."""
+    """Return the options of the task."""
     return {"registration_token": key, "name": "{{ inventory_hostname }}", "platform": "debian"}
 
 

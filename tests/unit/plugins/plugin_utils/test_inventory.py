@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of hosts and groups, and text that is no template on an ansible-core that trusts all text."""
+"""Test names of hosts and groups, and text of a workspace that must not become a template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
 
 @pytest.fixture
 def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The function with marks that can be seen, as an older ansible-core sets them."""
+    """Return make_inert with visible marks, as an older ansible-core sets them."""
     monkeypatch.setattr(_inventory, "wrap_var", lambda text: f"!{text}")
     return lambda value: _inventory.make_inert(value, trusts_all_text=True)
 
@@ -55,7 +55,7 @@ def test_values_that_may_be_run_are_marked(inert: Any, value: Any, marked: Any) 
     assert inert(value) == marked
 
 
-def test_only_what_is_harmless_is_trusted_where_that_has_to_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_harmless_text_is_trusted_since_2_19(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible.template.trust_as_template", lambda text: f"+{text}", raising=False)
     texts = ["web-01", "lookup('pipe','x')", "{{ y }}", 3, True, None, []]
     assert _inventory.make_inert({"{{ x }}": texts, "a": {"b": "c d"}}, trusts_all_text=False) == {

@@ -28,7 +28,7 @@ WELL = {"outcome": "connected", "version": "2.5.0"}
 
 
 class Told:
-    """A rollout, its files, and the lines that it shows."""
+    """Record a rollout, its files and the lines that it shows."""
 
     def __init__(self, folder: Path, hosts: list[str], sizes: tuple[Any, ...] = ("100%",), limit: float = 10) -> None:
         self.file, self.hosts, self.sizes, self.limit = folder / "results.jsonl", hosts, sizes, limit
@@ -222,7 +222,7 @@ def test_the_summary_is_short_however_many_hosts_fail(tmp_path: Path) -> None:
     assert len(told.rows) == len(told.retried) == 1000
 
 
-def test_what_hosts_say_controls_no_terminal(tmp_path: Path) -> None:
+def test_messages_of_hosts_have_no_control_characters(tmp_path: Path) -> None:
     told = Told(tmp_path, ["a\x1b[2J", "b"])
     evil = "\x1b]0;evil\x07" + "x\n" * 1000
     rollout = told.wave()
@@ -385,7 +385,7 @@ def test_a_host_that_was_never_reached_is_unreachable() -> None:
     assert make_host_result(facts, False)["outcome"] == "unreachable"
 
 
-def test_a_host_tells_which_hosts_its_wave_lost() -> None:
+def test_a_host_reports_the_hosts_that_its_wave_lost() -> None:
     wave = compare_hosts("abc", {host: {} for host in "abc"})
     facts = {"inventory_hostname": "a", "rollout_compared": {"ansible_stats": {"data": {"wave": wave}}}}
     assert make_host_results(facts, False, ["a", "c"]) == {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables that are nearly those of a playbook or role."""
+"""Test suggestions for misspelt variables of playbooks and roles."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_misspelt_name_is_found(name: str, playbook: str, meant: str) -> None:
         ),
     ],
 )
-def test_a_short_form_is_found_where_it_was_given(name: str, playbook: str, meant: str) -> None:
+def test_abbreviations_of_extra_variables(name: str, playbook: str, meant: str) -> None:
     known, selection = KNOWN[playbook]
     assert find_misspelt_names([], known, selection, [name]) == [f"There is no variable {name}. Did you mean {meant}?"]
     assert find_misspelt_names([name], known, selection) == []

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tasks about registrations: every state, every answer to every question; no record too many."""
+"""Test registrations: every state, lost responses, and other records of the same name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ NEW: dict[str, Any] = {"registration_token": "x", "name": "web", "platform": "de
 
 @pytest.fixture
 def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The clock, for waits for a connection and looks at what became of a lost request as well."""
+    """Replace the clock of the tasks too, so that they do not wait."""
     tasks = "ansible_collections.herdops.alpacon.plugins.module_utils._tasks"
     for module in ("orphaned_servers", "registration", "registration_task"):
         monkeypatch.setattr(f"{tasks}.{module}.time", clock)
@@ -52,31 +52,31 @@ def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 def scripted(server: ScriptedServer | Workspace, run: Run | None = None, **given: Any) -> dict[str, Any]:
-    """Carry out a task against answers by script."""
+    """Run a task against scripted responses."""
     options = {name: option.get("default") for name, option in SPEC.items()}
     return run_registration({**options, "url": server.url, **given}, run or Run())
 
 
 def enrol(workspace: Workspace, name: str = "web", **given: Any) -> TaskResult:
-    """Register with a token that is good."""
+    """Register with a valid token."""
     made = [token["key"] for token in workspace.registration_tokens() if token["name"] == "fleet"]
     key = made[0] if made else workspace.add_registration_token(groups=["Operations"])["key"]
     return register(workspace, registration_token=key, name=name, platform="debian", **given)
 
 
 def only_record(workspace: Workspace) -> dict[str, Any]:
-    """The one record that registrations made."""
+    """Return the only registered record."""
     [record] = workspace.registered()
     return record
 
 
-def comes_up(workspace: Workspace, name: str, **fields: Any) -> None:
-    """Another host's record is made, and its agent is not there yet."""
+def add_starting_record(workspace: Workspace, name: str, **fields: Any) -> None:
+    """Add a record whose agent has not connected yet."""
     workspace.add_servers(name, commissioned=False, connected=False, version=None, **fields)
 
 
 def posts(workspace: Workspace) -> int:
-    """How many registrations were sent."""
+    """Count the registrations that were sent."""
     return sum(entry["method"] == "POST" and entry["path"].endswith("/register/") for entry in workspace.log())
 
 
@@ -157,7 +157,7 @@ def test_records_of_the_machine_whose_keys_were_lost_are_deleted(workspace: Work
     assert (done["orphans"], done.warnings) == ([], [])
 
 
-def test_a_look_for_orphans_that_fails_loses_no_key(workspace: Workspace, patient: FakeClock) -> None:
+def test_a_failed_search_for_orphans_loses_no_key(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("status", method="GET", status=500)
     done = enrol(workspace, token=workspace.token)
     assert not done.failed
@@ -219,8 +219,8 @@ def test_three_lost_answers(current: Workspace, patient: FakeClock) -> None:
 
 
 def test_records_of_other_hosts_stay(current: Workspace, patient: FakeClock) -> None:
-    """Another host of that name registers at the very same time."""
-    patient.at(0, lambda: comes_up(current, "web-abcdef", tags={"env": "test"}))
+    """Register another host of that name at the same time."""
+    patient.at(0, lambda: add_starting_record(current, "web-abcdef", tags={"env": "test"}))
     current.fault("lose_before", method="POST", path=REGISTER, times=1)
     done = enrol(current, token=current.token)
     assert only_record(current)["id"] == done["id"]
@@ -228,8 +228,8 @@ def test_records_of_other_hosts_stay(current: Workspace, patient: FakeClock) -> 
     assert done["orphans"] == []
 
 
-def test_where_no_tags_are_listed_nothing_is_deleted_on_a_guess(published: Workspace, patient: FakeClock) -> None:
-    patient.at(0, lambda: comes_up(published, "web-abcdef"))
+def test_without_tags_nothing_is_deleted_on_a_guess(published: Workspace, patient: FakeClock) -> None:
+    patient.at(0, lambda: add_starting_record(published, "web-abcdef"))
     published.fault("lose_after", method="POST", path=REGISTER, times=1)
     done = enrol(published, token=published.token)
     assert done.failed
@@ -265,9 +265,7 @@ def test_stale_credentials_are_replaced_only_where_allowed(workspace: Workspace)
 
 
 @pytest.mark.parametrize("fault", NO_WORD)
-def test_no_word_about_credentials_never_registers(
-    workspace: Workspace, patient: FakeClock, fault: dict[str, Any]
-) -> None:
+def test_unverified_credentials_never_register(workspace: Workspace, patient: FakeClock, fault: dict[str, Any]) -> None:
     workspace.fault(path=MYSELF, **fault)
     done = enrol(workspace, **CREDENTIALS, replace_stale=True)
     assert (done.failed, done.changed, done["credentials"]) == (True, False, "unreachable")
@@ -282,7 +280,7 @@ def test_no_word_about_credentials_never_registers(
 
 
 @in_every_dialect
-def test_credentials_are_asked_about(workspace: Workspace) -> None:
+def test_credentials_are_verified(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     agent.commit()
     done = read_registrations(workspace, token=None, **agent.options)
@@ -375,7 +373,7 @@ LATEST = Response({"agent_rollout_policy": "latest"})
         (Response({"code": "forbidden"}, 403), {"pinned": True}, 0),
     ],
 )
-def test_a_workspace_that_upgrades_what_is_pinned_is_told_of_once(
+def test_a_workspace_that_upgrades_pinned_agents_is_warned_of_once(
     serve: Serve, answer: Response, given: dict[str, Any], tells: int
 ) -> None:
     row = {"id": UUID, "commissioned": True, "is_connected": True, "version": "2.5.0"}
@@ -397,7 +395,7 @@ def test_a_workspace_that_upgrades_what_is_pinned_is_told_of_once(
     ],
     ids=["away", "refused", "away long ago"],
 )
-def test_a_workspace_that_cannot_be_asked_leaves_the_connection_unknown(
+def test_an_unreachable_workspace_leaves_the_connection_unknown(
     current: Workspace, patient: FakeClock, fault: dict[str, Any], seconds: float, connected: bool | None, text: str
 ) -> None:
     agent = new_agent(current)
@@ -481,7 +479,7 @@ def test_a_record_of_another_workspace_that_is_away_is_named(patient: FakeClock)
     assert f"the record {UUID} may be left behind. DELETE" in done["msg"]
 
 
-def test_unregistering_spares_what_is_connected_with_other_credentials(workspace: Workspace) -> None:
+def test_a_record_that_is_connected_with_other_credentials_is_not_deleted(workspace: Workspace) -> None:
     agent = new_agent(workspace)
     with agent.dial():
         workspace.wait_connected(only_record(workspace)["name"])
@@ -509,12 +507,12 @@ def test_an_orphan_is_named(workspace: Workspace, patient: FakeClock, check_mode
 
 
 def left_behind(workspace: Workspace, **given: Any) -> TaskResult:
-    """The task that ends what registrations of the machine have left."""
+    """Delete the records that registrations of the machine have left."""
     given = {"token": workspace.token, "name": "web", "machine": MACHINE_ID, **given}
     return register(workspace, state="unregistered", **given)
 
 
-def test_what_a_machine_left_behind_is_ended_without_an_id(current: Workspace) -> None:
+def test_records_left_by_a_machine_are_deleted_without_an_id(current: Workspace) -> None:
     used, other = enrol(current, machine=MACHINE_ID), enrol(current, machine="another")
     current.change_server(used["name"], commissioned=True)
     for _time in range(2):
@@ -532,7 +530,7 @@ def test_what_a_machine_left_behind_is_ended_without_an_id(current: Workspace) -
 # secrets
 
 
-def test_each_request_carries_the_one_credential_that_it_needs(serve: Serve) -> None:
+def test_each_request_has_the_one_credential_that_it_needs(serve: Serve) -> None:
     def answer(request: Request) -> Response:
         if request.method == "POST":
             return Response({"id": UUID, "key": "fresh", "name": "web-1a2b3c"}, status=201)
@@ -551,7 +549,7 @@ def test_each_request_carries_the_one_credential_that_it_needs(serve: Serve) -> 
     ]
 
 
-def test_older_records_are_not_taken_for_the_lost_one(published: Workspace, patient: FakeClock) -> None:
+def test_older_records_are_not_deleted_as_the_lost_one(published: Workspace, patient: FakeClock) -> None:
     published.settings(date_header=True)
     old = new_agent(published)
     published.change_server(only_record(published)["name"], added_at=-7200)
@@ -578,7 +576,7 @@ RECORD = "/servers/[0-9a-f-]{36}/$"
 def old_record(
     workspace: Workspace, name: str = "web", group_name: str = "Alpacon users", **fields: Any
 ) -> dict[str, Any]:
-    """Make the offline record of a host from before it was installed anew."""
+    """Add the offline record of a host from before it was reinstalled."""
     agent = new_agent(workspace, name)
     record = next(record for record in workspace.registered() if record["id"] == agent.id)
     ids = [group["id"] for group in workspace.state()["groups"] if group["name"] == group_name]
@@ -589,7 +587,7 @@ def old_record(
 
 
 def replace(workspace: Workspace, **given: Any) -> TaskResult:
-    """Register a host that is installed anew."""
+    """Register a reinstalled host."""
     return enrol(workspace, replace=True, token=workspace.token, **given)
 
 
@@ -617,7 +615,7 @@ def test_the_old_record_is_replaced(workspace: Workspace) -> None:
         ({"is_connected": True}, "another host has the name web: web-"),
     ],
 )
-def test_nothing_is_replaced_if_nobody_can_tell_which_record_is_old(
+def test_nothing_is_replaced_if_the_old_record_is_not_certain(
     current: Workspace, other: dict[str, Any], text: str
 ) -> None:
     records = [old_record(current), old_record(current, **other)]

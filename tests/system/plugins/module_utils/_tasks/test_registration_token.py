@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""alpacon_registration_token: present, rotated, absent, and what becomes of lost answers."""
+"""Test registration tokens: every state, and lost responses."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ TOKENS = "/registration-tokens/"
 
 @pytest.fixture
 def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """The clock, for looks at what became of a lost request as well."""
+    """Replace the clock of the task too, so that it does not wait."""
     monkeypatch.setattr(_registration_tokens, "time", clock)
     return clock
 
 
 def ids(workspace: Workspace) -> list[str]:
-    """The tokens that there are."""
+    """List the IDs of all tokens."""
     return [token["id"] for token in workspace.registration_tokens()]
 
 
 def group_id(workspace: Workspace, name: str) -> str:
-    """The UUID of a group."""
+    """Return the UUID of a group."""
     return str({group["name"]: group["id"] for group in workspace.state()["groups"]}[name])
 
 
@@ -57,7 +57,7 @@ def test_a_run_that_is_over_changes_no_tokens(current: Workspace, state: str) ->
 GONE = "4194305-0"
 
 
-def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -> None:
+def test_temporary_tokens_of_ended_runs_are_deleted(workspace: Workspace) -> None:
     mark = get_process_key(os.getpid())
     gone = mark.partition("-")[0] + "-4194305-7"
     stale = workspace.add_registration_token(f"fleet-{gone}")["id"]
@@ -78,7 +78,7 @@ def test_one_for_the_run_and_those_of_runs_that_are_gone(workspace: Workspace) -
 
 
 @in_every_dialect
-def test_made_once(workspace: Workspace) -> None:
+def test_created_once(workspace: Workspace) -> None:
     wanted: dict[str, Any] = {"groups": ["Operations"], "expires_at": FAR, "description": "For the fleet"}
     made = manage_token(workspace, **wanted)
     [token] = workspace.registration_tokens()
@@ -100,7 +100,7 @@ def test_made_once(workspace: Workspace) -> None:
         ({"expires_at": FAR}, {"expires_at": "2999-01-01T09:00:00+09:00"}),
     ],
 )
-def test_a_token_that_will_do_is_kept(workspace: Workspace, stands: dict[str, Any], wanted: dict[str, Any]) -> None:
+def test_a_matching_token_is_kept(workspace: Workspace, stands: dict[str, Any], wanted: dict[str, Any]) -> None:
     token = workspace.add_registration_token(**stands)
     kept = manage_token(workspace, **wanted)
     assert not kept.changed
@@ -125,7 +125,7 @@ def test_a_token_that_differs_cannot_be_changed(
 
 
 @pytest.mark.parametrize("stands", [{"enabled": False}, {"expires_at": -60}])
-def test_one_that_is_worth_nothing_is_replaced(workspace: Workspace, stands: dict[str, Any]) -> None:
+def test_an_unusable_token_is_replaced(workspace: Workspace, stands: dict[str, Any]) -> None:
     old = workspace.add_registration_token(**stands)
     made = manage_token(workspace, diff_mode=True)
     assert (made.changed, made["deleted"]) == (True, [old["id"]])
@@ -239,7 +239,7 @@ def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: FakeC
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
 
 
-def test_what_cannot_be_looked_for(workspace: Workspace, patient: FakeClock) -> None:
+def test_a_failed_search_for_a_lost_token(workspace: Workspace, patient: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
     with pytest.raises(LostResponse, match="could not be listed"):

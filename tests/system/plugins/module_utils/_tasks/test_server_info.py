@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Servers for playbooks: by name, by id and by filters."""
+"""Test alpacon_server_info: names, UUIDs, filters and fields."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ONLY_DETAIL = {"version", "osquery_version", "uptime", "last_connectivity", "sta
 
 
 def list_servers(target: Workspace | ScriptedServer, **given: Any) -> TaskResult:
-    """Carry out a task of alpacon_server_info."""
+    """Run a task of alpacon_server_info."""
     token = target.token if isinstance(target, Workspace) else "alpat-x"
     defaults = {name: option.get("default") for name, option in SERVER_INFO_SPEC.items()}
     warnings: list[str] = []
@@ -45,7 +45,7 @@ def names(outcome: TaskResult) -> list[str]:
 
 
 @in_every_dialect
-def test_all_servers_and_all_that_is_known_of_them(workspace: Workspace) -> None:
+def test_all_servers_with_all_fields(workspace: Workspace) -> None:
     workspace.add_servers("app-01", tags={"role": "app"}, os_name="Debian", boot_time=-60)
     outcome = list_servers(workspace)
     assert names(outcome) == ["app-01", "web-01", "web-02", "web-03"]
@@ -81,7 +81,7 @@ def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     assert len(request_paths(workspace)) == 2, "the names of groups are read besides"
 
 
-def test_what_is_not_there_is_told_of(workspace: Workspace) -> None:
+def test_unknown_servers_are_warned_of(workspace: Workspace) -> None:
     outcome = list_servers(workspace, servers=["web-1", "web-01", NO_COMMAND])
     assert names(outcome) == ["web-01"]
     assert outcome.warnings == [
@@ -110,13 +110,13 @@ def test_filters(workspace: Workspace, filters: Row, hosts: list[str], pushed: s
 
 
 @pytest.mark.parametrize(("limit", "count", "pages"), [(0, 253, 3), (101, 101, 2)])
-def test_as_many_as_the_limit_says(workspace: Workspace, limit: int, count: int, pages: int) -> None:
+def test_limit(workspace: Workspace, limit: int, count: int, pages: int) -> None:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(250)))
     assert len(list_servers(workspace, limit=limit)["servers"]) == count
     assert len([path for path in request_paths(workspace) if path.startswith(LIST)]) == pages
 
 
-def test_a_field_that_is_not_listed_is_told_of(published: Workspace) -> None:
+def test_a_filter_of_an_unlisted_field_is_warned_of(published: Workspace) -> None:
     outcome = list_servers(published, filters={"platform": ["debian"], "tags": {"role": None}})
     assert names(outcome) == []
     assert outcome.warnings == [

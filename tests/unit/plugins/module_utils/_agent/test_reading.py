@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host has of the agent, on hosts that are a folder with files, and programs that answer by a table."""
+"""Test reading a host's agent, on hosts that are a folder with files and a table of programs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MainPID=0
 
 @pytest.fixture
 def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
-    """What programs answer, by their names; what is not there is not installed."""
+    """Provide the output of the installed programs by their names."""
     table: dict[str, tuple[int, str]] = {}
     monkeypatch.setattr(shutil, "which", lambda name: name if name in table else None)
     return table
@@ -45,12 +45,12 @@ def programs(monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
 
 @pytest.fixture
 def host(tmp_path: Path, programs: dict[str, tuple[int, str]]) -> reading.System:
-    """A host with nothing on it."""
+    """Provide an empty host."""
     return reading.System(lambda command: programs[command[0]], str(tmp_path), {})
 
 
 def put(host: reading.System, path: str, content: str = "", age: float = 0) -> Path:
-    """A file on the host that is so many seconds old."""
+    """Write a file with an age in seconds."""
     file = Path(host.root + path)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(content, encoding="utf-8")
@@ -59,7 +59,7 @@ def put(host: reading.System, path: str, content: str = "", age: float = 0) -> P
 
 
 def run_agent(host: reading.System, program: str, age: float = 100) -> None:
-    """A process of the agent that was started so many seconds ago."""
+    """Start a process of the agent, with its age in seconds."""
     put(host, "/run/alpamon.pid", "4\n", age)
     put(host, "/proc/4/comm", "alpamon\n")
     Path(f"{host.root}/proc/4/exe").symlink_to(program)

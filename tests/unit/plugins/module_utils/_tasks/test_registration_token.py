@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Registration tokens: rows of the workspace, and options that are refused before any request."""
+"""Test rows of registration tokens, and options that are refused before any request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND
 @pytest.mark.parametrize(
     "key", [{"a": 1}, [1], 5, True, "", "abc\n[server]\nurl = http://evil", "\ud800", 'x", id="y', "ключ"], ids=ascii
 )
-def test_a_key_that_no_file_and_no_header_could_carry_is_none(key: Any) -> None:
+def test_an_invalid_key_is_none(key: Any) -> None:
     assert RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": key}).key is None
 
 
@@ -33,7 +33,7 @@ def test_a_row_of_other_types() -> None:
     assert token.groups == {"", COMMAND}, "what cannot be read is like nothing that is asked for"
 
 
-def test_the_key_is_not_in_what_a_token_is_shown_as() -> None:
+def test_the_key_is_not_in_the_repr() -> None:
     token = RegistrationToken.from_row({"id": COMMAND, "name": "fleet", "key": "s3cret-key"})
     assert token.key == "s3cret-key"
     assert "s3cret-key" not in repr(token)

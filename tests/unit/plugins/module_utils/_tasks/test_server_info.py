@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Servers for playbooks: by name, by id and by filters."""
+"""Test alpacon_server_info: names, UUIDs, filters and fields."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OF_THE_OTHERS = "filters: none of the servers that the other filters leave is in
         ({"name": "web-01", "groups": "a"}, []),
     ],
 )
-def test_a_group_is_said_to_have_no_server_where_all_were_listed(given: dict[str, Any], warnings: list[str]) -> None:
+def test_a_group_without_servers_is_warned_of_if_all_were_listed(given: dict[str, Any], warnings: list[str]) -> None:
     wanted = ServerFilter.from_options({"groups": "b", **given})
     server = {"name": "web-01", "os_name": "Debian", "groups": [A]}
     assert list(explain_filters(wanted, [server])) == warnings
@@ -70,20 +70,20 @@ def test_a_filter_may_be_one_text_with_commas() -> None:
         ({"tags": {"role": ["web"]}}, "tags: "),
     ],
 )
-def test_filters_that_make_no_sense(filters: Any, problem: str) -> None:
+def test_invalid_filters(filters: Any, problem: str) -> None:
     with pytest.raises(UsageError, match=re.escape(f"filters: {problem}")):
         ServerFilter.from_options(filters)
 
 
 class ClientOfGroups:
-    """Lists groups, and nothing else."""
+    """Stand in for a client that lists groups."""
 
     def rows(self, _path: str) -> Iterator[Any]:
         """The groups of the workspace."""
         yield {"id": "\ud800", "name": {"__ansible_vault": "named \ud800"}}
 
 
-def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() -> None:
+def test_a_described_server_is_only_data() -> None:
     trusted = {"__ansible_type": "TrustedAsTemplate"}
     template = {"__ansible_type": "_AnsibleTaggedStr", "value": "{{ 1 }}", "tags": [trusted]}
     odd = [template, {"__ansible_vault": "x"}, {"__ansible_unsafe": "x"}, [[template]], "\ud800", {"\udfff": 1}]
@@ -109,12 +109,12 @@ def test_ansible_core_makes_nothing_of_what_a_server_is_described_by_but_data() 
         ({"groups": None}, []),
     ],
 )
-def test_groups_have_the_names_that_the_row_tells(row: dict[str, Any], names: list[str]) -> None:
+def test_names_of_groups_come_from_the_row(row: dict[str, Any], names: list[str]) -> None:
     described = describe_server(row, GroupNames(ClientOfGroups(), print))  # type: ignore[arg-type]
     assert described["groups"] == [{"id": "gh"[number], "name": name} for number, name in enumerate(names)]
 
 
-def test_data_stays_as_it_is_and_no_other_field_comes_out() -> None:
+def test_only_known_fields_are_described_unchanged() -> None:
     tags = {"a": [1, 2.5, None, True, {"b": "안녕 😀"}], "_ansible_a": "", "ansible_b": {}, "": []}
     row = {"id": SERVER, "tags": tags, "token": "x", "url": "https://elsewhere"}
     described = describe_server(row, GroupNames(ClientOfGroups(), print))  # type: ignore[arg-type]
@@ -122,14 +122,14 @@ def test_data_stays_as_it_is_and_no_other_field_comes_out() -> None:
 
 
 def lists(levels: int) -> Any:
-    """A list in a list, so many of them."""
+    """Return nested lists."""
     return [lists(levels - 1)] if levels else "x"
 
 
 @pytest.mark.parametrize(
     ("largest", "larger"), [("x" * 100_000, "x" * 100_001), ([1] * 100_000, [1] * 100_001), (lists(19), lists(20))]
 )
-def test_a_field_counts_as_long_as_it_is_no_larger_than_one_may_be(largest: Any, larger: Any) -> None:
+def test_maximum_size_of_a_field(largest: Any, larger: Any) -> None:
     groups = GroupNames(ClientOfGroups(), print)  # type: ignore[arg-type]
     assert describe_server({"load": largest}, groups) == {"load": largest}
     assert describe_server({"load": larger}, groups) == {"load": None}

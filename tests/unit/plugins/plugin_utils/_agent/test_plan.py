@@ -416,7 +416,7 @@ def test_problems(row: str) -> None:
     assert told in problem
 
 
-def test_each_problem_is_told() -> None:
+def test_each_problem_is_reported() -> None:
     problems = plan(of(FRESH, pending=["/a"]), {"url": "", "version": "x", "connect_timeout": "y"})["problems"]
     assert len(problems) == 4
 

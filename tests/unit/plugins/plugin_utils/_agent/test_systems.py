@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The systems that the agent runs on, and the texts of its files there."""
+"""Test supported systems, and the files of the agent on them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of tasks about registrations: names, and what is refused before any request."""
+"""Test the options of registrations that are refused before any request."""
 
 from __future__ import annotations
 
