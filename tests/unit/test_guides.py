@@ -47,23 +47,21 @@ def _yaml(guide: str) -> list[Any]:
     return [yaml.safe_load(textwrap.dedent(block)) for block in blocks]
 
 
-def _literals(text: str) -> set[str]:
-    return set(re.findall(r"``(\w+)``", text))
+def _literals(text: str) -> list[str]:
+    return re.findall(r"``(\w+)``", text)
 
 
 @pytest.mark.parametrize("module", ["command", "shell"])
 def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> None:
     documented = yaml.safe_load(importlib.import_module(f"ansible.modules.{module}").DOCUMENTATION)
-    told = [name for row in _rows("from_ssh", "What each option is here") for name in _literals(row[0])]
-    assert set(documented["options"]) <= set(told)
-    assert len(told) == len(set(told))
+    listed = [name for row in _rows("from_ssh", "What each option is here") for name in _literals(row[0])]
+    assert set(documented["options"]) <= set(listed)
+    assert len(listed) == len(set(listed))
 
 
 def test_every_status_has_its_meaning() -> None:
-    told = [
-        word for row in _rows("fleet_commands", "What each status means") for word in re.findall(r"``(\w+)``", row[0])
-    ]
-    assert sorted(told) == sorted(STATUSES)
+    listed = [word for row in _rows("fleet_commands", "What each status means") for word in _literals(row[0])]
+    assert sorted(listed) == sorted(STATUSES)
 
 
 @pytest.mark.parametrize("playbook", ["run", "schedule", "cancel"])
@@ -72,7 +70,7 @@ def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
     listed: set[str] = set()
     for variables, playbooks in _rows("fleet_commands", "From the command line"):
         if playbook in _literals(playbooks) or playbooks.strip() == "all three":
-            listed |= _literals(variables)
+            listed |= set(_literals(variables))
     assert listed == set(play["vars"]["__playbook_arguments"])
 
 
@@ -84,9 +82,9 @@ def test_the_variables_of_the_rollout_are_listed() -> None:
 def test_the_variables_of_the_connection_are_listed() -> None:
     documented = read_docstring(str(ROOT / "plugins/connection/alpacon.py"))["doc"]["options"]
     every = {variable["name"] for option in documented.values() for variable in option.get("vars", ())}
-    told = {name for variables, _sets in _rows("any_module", "Settings") for name in _literals(variables)}
-    # What Ansible and the inventory set by themselves, and other names for the same.
-    unsaid = {
+    listed = {name for variables, _sets in _rows("any_module", "Settings") for name in _literals(variables)}
+    # Set by Ansible and the inventory, and synonyms.
+    unlisted = {
         "inventory_hostname",
         "ansible_facts",
         "ansible_play_name",
@@ -94,12 +92,12 @@ def test_the_variables_of_the_connection_are_listed() -> None:
         "tower_user_name",
         "alpacon_is_connected",
     }
-    unsaid |= {"alpacon_workspace", "alpacon_workspaces", "alpacon_tokens"}
-    assert {name for name in every - unsaid if not name.startswith("ansible_alpacon_")} <= told
+    unlisted |= {"alpacon_workspace", "alpacon_workspaces", "alpacon_tokens"}
+    assert {name for name in every - unlisted if not name.startswith("ansible_alpacon_")} <= listed
 
 
 def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_on_hosts() -> None:
-    told = [entry for block in _yaml("hardening") if isinstance(block, list) for entry in block]
+    listed = [entry for block in _yaml("hardening") if isinstance(block, list) for entry in block]
     scenario = ROOT / "extensions/molecule/scanners"
     if not scenario.exists():
         pytest.skip("this is the collection as it is installed")
@@ -107,10 +105,10 @@ def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_o
         play
         for name in ("converge", "verify")
         for play in yaml.safe_load((scenario / f"{name}.yml").read_text(encoding="utf-8"))
-        if play["name"] in {play["name"] for play in told}
+        if play["name"] in {play["name"] for play in listed}
     ]
-    assert [play["name"] for play in told] == [play["name"] for play in tried]
-    for ours, theirs in zip(told, tried, strict=True):
+    assert [play["name"] for play in listed] == [play["name"] for play in tried]
+    for ours, theirs in zip(listed, tried, strict=True):
         assert ours.get("tasks") == theirs.get("tasks")
         assert [role["role"] for role in ours.get("roles", ())] == [role["role"] for role in theirs.get("roles", ())]
         for one, other in zip(ours.get("roles", ()), theirs.get("roles", ()), strict=True):
@@ -152,8 +150,8 @@ def test_the_check_of_the_guide_reads_the_report_of_lynis(tmp_path: Path, end: s
 
 
 def test_the_formats_of_scanners_are_listed() -> None:
-    told = {name for row in _rows("audit_scanners", "Other scanners") for name in _literals(row[0])}
-    assert told == set(FORMATS)
+    listed = {name for row in _rows("audit_scanners", "Other scanners") for name in _literals(row[0])}
+    assert listed == set(FORMATS)
 
 
 def test_the_recipe_for_sarif_has_what_did_not_pass() -> None:

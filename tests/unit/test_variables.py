@@ -18,19 +18,19 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 FILES = [*(ROOT / "roles").glob("*/tasks/**/*.yml"), *(ROOT / "playbooks").rglob("*.yml")]
 
 
-def own(node: Any) -> Iterator[str]:
+def task_variables(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         yield from node.get("vars", {})
         for value in node.values():
-            yield from own(value)
+            yield from task_variables(value)
     elif isinstance(node, list):
         for value in node:
-            yield from own(value)
+            yield from task_variables(value)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_no_variable_of_a_task_has_a_name_that_a_play_may_have_too(file: Path) -> None:
+def test_variables_of_tasks_have_a_prefix(file: Path) -> None:
     folder, name = file.relative_to(ROOT).parts[:2]
     prefixes = f"__{name}_" if folder == "roles" else ("__", "rollout_")
-    names = set(own(yaml.safe_load(file.read_text(encoding="utf-8"))))
+    names = set(task_variables(yaml.safe_load(file.read_text(encoding="utf-8"))))
     assert [name for name in names if not name.startswith(prefixes)] == []

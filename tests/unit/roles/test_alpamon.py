@@ -50,9 +50,3 @@ def test_no_fact_of_a_host_is_taken_for_what_a_task_returns() -> None:
     registered -= {"apt_output", "cached_packages", "gpg", "journal", "key_download"}
     assert {f"__alpamon_{name}" for name in (*registered, "gathered")} <= set(load("vars/main.yml"))
     assert re.findall(r"__alpamon_\w+ (?:\| default\(|is (?:not )?defined)", text) == []
-
-
-def test_every_option_is_set_by_a_scenario_or_a_test_on_scripted_hosts() -> None:
-    paths = [*(ROOT / "extensions/molecule").rglob("*.yml"), *(ROOT / "tests/system").rglob("test_*.py")]
-    text = "".join(path.read_text(encoding="utf-8") for path in paths)
-    assert [name for name in OPTIONS if not re.search(rf"\b{name}\b[\"']?\s*[:=]", text)] == []
