@@ -42,7 +42,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_default(item: pytest.Item) -> bool:
-    """Return True on the development core and in today's dialect."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return (
         parameters.get("core", "development") == "development" and parameters.get("workspace", "current") == "current"

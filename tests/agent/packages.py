@@ -27,7 +27,7 @@ FILES = {
     "tmpfiles.conf": "usr/lib/tmpfiles.d/alpamon.conf",
     "alpamon.config.tmpl": "etc/alpamon/alpamon.config.tmpl",
 }
-#: Parts of the library that a client on another Python does without.
+#: Parts of the library that the agent does not need.
 UNWANTED = ("__pycache__", "*.so", "*.c", "*.pyi", "legacy", "trio", "server.py", "router.py")
 #: The maintainer scripts, and what rpm calls them.
 SCRIPTS = {"postinst": "post", "prerm": "preun", "postrm": "postun"}
@@ -57,7 +57,7 @@ cp -a {tree}/. %{{buildroot}}/
 {files}
 """
 RPM_RELATIONS = "Requires: zip, sqlite, nftables, python3\nRecommends: alpamon-pam\n"
-#: Nothing of the files is changed, and nothing but them is packed.
+#: Pack the files unchanged.
 RPM_SETTINGS = {
     "__os_install_post": "%{nil}",
     "_build_id_links": "none",
@@ -112,7 +112,6 @@ def build(release: Release, folder: Path, rpms: Path) -> None:
 
 
 def build_pam(folder: Path, rpms: Path) -> None:
-    """Build empty packages; they show whether recommended packages were installed."""
     with tempfile.TemporaryDirectory() as scratch:
         pack_rpm(Path(scratch), rpms, "alpamon-pam", "1.0.0", "", {})
         pack_deb(Path(scratch), folder, "alpamon-pam", "1.0.0", "", {})

@@ -74,13 +74,21 @@ class Repository:
     def _build_channel(self, channel: str, place: Path, signer: Signer) -> None:
         suite, rpms = place / "any", place / f"rpm_any/rpm_any/{os.uname().machine}"
         packages.build_pam(suite / "pool", rpms)
-        for release in packages.RELEASES:
-            if release.channel == channel:
-                packages.build(release, suite / "pool", rpms)
+        for built in packages.RELEASES:
+            if built.channel == channel:
+                packages.build(built, suite / "pool", rpms)
         settings = place / "release.conf"
         settings.write_text(RELEASE.format(channel=channel, architecture=packages.architecture()))
-        index_debs(suite, settings, signer)
-        index_rpms(rpms, signer)
+        index = suite / f"dists/any/main/binary-{packages.architecture()}"
+        index.mkdir(parents=True)
+        (index / "Packages").write_text(run_ftparchive(suite, "packages", "pool"))
+        release = suite / "dists/any/Release"
+        release.write_text(run_ftparchive(suite, "-c", str(settings), "release", "dists/any"))
+        signer.sign(release, suite / "dists/any/InRelease")
+        subprocess.run(["createrepo_c", "--quiet", str(rpms)], check=True, capture_output=True)
+        signer.sign(rpms / "repodata/repomd.xml", rpms / "repodata/repomd.xml.asc", detached=True)
+        # zypper looks for the key beside the index.
+        (rpms / "repodata/repomd.xml.key").write_text(signer.public_key())
         (place / "gpgkey").write_text(signer.public_key())
 
     def __enter__(self) -> t.Self:
@@ -133,22 +141,6 @@ class Signer:
         return {**os.environ, "GNUPGHOME": self._home.name}
 
 
-def index_debs(suite: Path, settings: Path, signer: Signer) -> None:
-    index = suite / f"dists/any/main/binary-{packages.architecture()}"
-    index.mkdir(parents=True)
-    (index / "Packages").write_text(archive(suite, "packages", "pool"))
-    listing = archive(suite, "-c", str(settings), "release", "dists/any")
-    (suite / "dists/any/Release").write_text(listing)
-    signer.sign(suite / "dists/any/Release", suite / "dists/any/InRelease")
-
-
-def archive(folder: Path, *arguments: str) -> str:
+def run_ftparchive(folder: Path, *arguments: str) -> str:
     command = ["apt-ftparchive", *arguments]
     return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
-
-
-def index_rpms(folder: Path, signer: Signer) -> None:
-    """Write the signed index of rpm packages, with the key beside it for zypper."""
-    subprocess.run(["createrepo_c", "--quiet", str(folder)], check=True, capture_output=True)
-    signer.sign(folder / "repodata/repomd.xml", folder / "repodata/repomd.xml.asc", detached=True)
-    (folder / "repodata/repomd.xml.key").write_text(signer.public_key())

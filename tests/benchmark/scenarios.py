@@ -43,7 +43,7 @@ TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
 
 
 class ScenarioFailed(Exception):
-    """The client failed, or the workspace did not record what it should have."""
+    """A client failed, or the workspace's record is wrong."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,6 @@ SCENARIOS = [
 
 @dataclass
 class Run:
-    """The cost of one run."""
-
     wall_s: float
     cpu_s: float
     peak_mb: float
@@ -169,7 +167,6 @@ class Figures:
         return cls(name, commands, *per_command, run.wall_s, run.peak_mb, run.cpu_s, **more)
 
     def as_row(self) -> dict[str, t.Any]:
-        """Return a rounded row for the JSON file, without empty figures."""
         row = {key: round(value, 4) if isinstance(value, float) else value for key, value in vars(self).items()}
         return {key: value for key, value in row.items() if value is not None}
 
@@ -319,7 +316,6 @@ def measured(command: list[str], report: Path, log: Path, environ: dict[str, str
 
 
 def _check(workspace: Workspace, expected: int) -> None:
-    """Check that each command was submitted once, ran once and succeeded."""
     commands = workspace.commands()
     wrong = [command["id"] for command in commands if (command["fin_count"], command["status"]) != (1, "success")]
     if len(commands) != expected or wrong:

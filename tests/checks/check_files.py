@@ -46,12 +46,10 @@ class State:
 
 
 def sets() -> dict[str, dict[str, Any]]:
-    """Return the shipped files by the name of their set."""
     return {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_LIBRARY.glob("*.yml"))}
 
 
 def state_rows() -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of the table of states by check."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(_STATES.glob("*.yml")):
         for entry in yaml.safe_load(path.read_text(encoding="utf-8")):
@@ -62,7 +60,6 @@ def state_rows() -> dict[str, list[dict[str, Any]]]:
 
 
 def states() -> list[State]:
-    """Return every state on each of its systems."""
     return [
         State(
             check,

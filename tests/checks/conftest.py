@@ -10,6 +10,5 @@ from checks import sandbox
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Install the programs that disposable systems need, once for all workers."""
     if not hasattr(config, "workerinput"):
         sandbox.missing_requirements(install=True)

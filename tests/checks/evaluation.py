@@ -24,7 +24,6 @@ _CHECKS = {
 
 
 def evaluate_state(state: State) -> tuple[Evaluation, str]:
-    """Return the outcome of a check in a state, and its output."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = payloads.build_script([check], sandbox.SHELLS[state.system])
     output = sandbox.run(state.system, state.prepare, f"{PART_WRITER}{body}", state.user, state.booted)
@@ -54,6 +53,5 @@ def evaluate_all(system: str, user: str) -> dict[str, Evaluation]:
 
 
 def list_leftover_files(system: str, user: str) -> str:
-    """Return the temporary files that all checks leave, one per line."""
     _label, body = payloads.build_script(list(_CHECKS.values()), sandbox.SHELLS[system])
     return sandbox.run(system, "", f"(\n{PART_WRITER}{body}\n) >/dev/null\nfind /tmp -mindepth 1", user).decode()

@@ -116,7 +116,6 @@ def page_cases(place: str) -> Iterator[Case]:
 
 
 def submit_cases() -> Iterator[Case]:
-    """Yield responses to a submit with more or other commands than submitted."""
     extra = [current_row(id="00000000-0000-4000-8000-000000000002")]
     yield Case("submit: another command alone", SUBMIT, response=Response(json.dumps(extra), 201))
     invalid = [{"id": number} for number in range(9)]

@@ -51,7 +51,6 @@ class HostileHost(ServerRunner):
 
 
 def make_stat_output(content: bytes, size: int | None = None) -> bytes:
-    """Return the standard error that states the size and digest of a fetched file."""
     return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
 
 

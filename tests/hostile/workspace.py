@@ -77,7 +77,6 @@ class HostileWorkspace:
 
     @property
     def ids(self) -> dict[str, str]:
-        """Return the command IDs by server ID."""
         return {row["server"]["id"]: command_id for command_id, row in self.commands.items()}
 
     @property

@@ -63,7 +63,6 @@ class HostSpec:
 
     @classmethod
     def parse(cls, text: str) -> HostSpec:
-        """Parse NAME[:RELEASE[:KIND]]."""
         name, release, kind = [*text.split(":"), *("", "")][:3]
         spec = cls(name, release or "trixie", t.cast(Kind, kind or "systemd"))
         if not name or spec.release not in RELEASES or spec.kind not in t.get_args(Kind):

@@ -48,7 +48,6 @@ def main() -> int:
 
 
 def try_all(drawn: list[Mutation], workers: int) -> list[Trial]:
-    """Try each mutation in a copy of the collection."""
     copies = [Copy(collection_tree.BUILD / "mutants" / str(number)) for number in range(workers)]
     lines = measure(copies[0].place, workers)
     free: queue.SimpleQueue[Copy] = queue.SimpleQueue()
@@ -68,7 +67,6 @@ def try_all(drawn: list[Mutation], workers: int) -> list[Trial]:
 
 
 def report(trials: list[Trial]) -> bool:
-    """Print the unnoticed mutations, and return True if enough were noticed."""
     for trial in trials:
         if trial.verdict is not Verdict.NOTICED:
             print(f"\n{trial.verdict.value}: {trial.mutation.title}\n{trial.mutation.diff}")

@@ -47,7 +47,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the durations in the process that receives all reports."""
     if not hasattr(session.config, "workerinput"):
         took = {test: None if test in _failed else seconds for test, seconds in _seconds.items()}
         Path(os.environ[SECONDS]).write_text(json.dumps(took))

@@ -70,7 +70,6 @@ def _get_tests(contexts: Iterable[list[str]]) -> set[str]:
 
 
 def _is_cached(tree: ast.AST, line: int) -> bool:
-    """Return True for lines in cached functions: only the first call runs them."""
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     around = [node for node in functions if node.lineno <= line <= (node.end_lineno or node.lineno)]
     return any(ast.unparse(decorator).endswith("cache") for node in around for decorator in node.decorator_list)
@@ -112,7 +111,6 @@ def _digest(place: Path) -> str:
 
 
 def _run_all(place: Path, folder: Path, workers: int) -> None:
-    """Run all tests with coverage, and write lines and durations to a folder."""
     folder.mkdir(parents=True)
     options = ["--quiet", "-p", "mutants.contexts", "-n", str(workers)]
     done = _coverage(place, folder, "run", "-m", "pytest", *options, *TESTS)

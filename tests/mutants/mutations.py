@@ -82,7 +82,6 @@ def _get_operators() -> dict[str, Any]:
 
 
 def _find_hints(source: str) -> Iterator[Span]:
-    """Yield the type hints, which are not evaluated."""
     for node in ast.walk(ast.parse(source)):
         for name in ("annotation", "returns"):
             hint = getattr(node, name, None)
@@ -102,7 +101,6 @@ def _make_mutation(root: Path, file: Path, span: Span, choices: list[Choice]) ->
 
 
 def _mutate(source: str, choice: Choice) -> str:
-    """Return the mutated code; empty if the operator fails."""
     name, occurrence = choice
     try:
         code: str = mutate_code(source, _get_operators()[name], occurrence)

@@ -42,8 +42,6 @@ class Trial:
 
 
 class Copy:
-    """A copy of the collection with its tests."""
-
     def __init__(self, folder: Path) -> None:
         self.place = collection_tree.copy(folder)
         cores = collection_tree.BUILD / "cores"
@@ -56,7 +54,6 @@ class Copy:
         subprocess.run(_pytest(self.place, ["--collect-only", *TESTS]), capture_output=True, check=True)
 
     def try_mutation(self, mutation: Mutation, tests: list[str]) -> Trial:
-        """Run tests in this order until one fails."""
         if not tests:
             return Trial(mutation, Verdict.SURVIVED, "no test runs it")
         file = self.place / mutation.file

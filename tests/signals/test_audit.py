@@ -41,7 +41,6 @@ def audit(workspace: Workspace, folder: Path) -> RunningPlay:
 
 
 def answer(workspace: Workspace, most: int = len(SERVERS)) -> None:
-    """Finish waiting commands with a passing response."""
     row = answered_command(HELLO)
     waiting = [made for made in workspace.commands() if made["status"] != "success"]
     for made in waiting[:most]:

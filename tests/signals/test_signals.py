@@ -127,7 +127,6 @@ class CaseRun:
         return kept_running
 
     def _has_processes(self) -> bool:
-        """Return True if any process of the run is left."""
         mark = f"{self.folder}/".encode()
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):

@@ -54,7 +54,6 @@ class AuditRun:
 
     @property
     def reasons(self) -> dict[str, str]:
-        """Return why servers were not reached or not asked."""
         return {server["host"]: server["reason"] for server in self.report["servers"] if not server["reached"]}
 
     @property
@@ -69,7 +68,6 @@ class AuditRun:
 
 
 def encode_part(answer: str) -> str:
-    """Encode a part of an output as a server does."""
     lines = base64.encodebytes(answer.encode()).decode().splitlines()
     return "\n".join([*lines, str(len(lines)), "[part]"])
 

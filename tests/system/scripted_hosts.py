@@ -149,7 +149,6 @@ class Host:
 
     @property
     def shown(self) -> Row:
-        """Return the variables that the last task shows."""
         found: Row = self.results[-1]["msg"]
         return found
 
@@ -296,7 +295,6 @@ def _prepare(
     environ: Mapping[str, str],
     core: str = "development",
 ) -> tuple[list[str], dict[str, str]]:
-    """Write the inventory of a run, and return its command line and environment."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ansible.cfg").touch()
     entries = {name: host.entry(folder / f"{name}.calls") for name, host in hosts.items()}
@@ -321,7 +319,6 @@ def _read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
 
 
 def summary_lines(done: RoleRun) -> list[str]:
-    """Return the summary of a rollout."""
     _before, found, summary = done.log.rpartition("\nrollout: ")
     assert found, done.log
     return f"rollout: {summary}".splitlines()

@@ -51,12 +51,6 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """A response: JSON unless the body is a text.
-
-    Attributes:
-        interim: the statuses of answers that come before it.
-    """
-
     body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)

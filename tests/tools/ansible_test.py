@@ -47,7 +47,6 @@ def units(core: str, programs: Path) -> list[str]:
 
 
 def integration(core: str, collection: Path, targets: list[str]) -> int:
-    """Run targets, by default all, against a workspace."""
     with Workspace("current") as workspace:
         known = {"workspaces": {"current": {"url": workspace.url, "token": workspace.token}}}
         (collection / "tests/integration/integration_config.yml").write_text(json.dumps(known))
@@ -55,7 +54,6 @@ def integration(core: str, collection: Path, targets: list[str]) -> int:
 
 
 def plays(programs: Path, targets: list[str]) -> int:
-    """Run targets, by default all, as plays of one ansible-playbook."""
     names = targets or sorted(path.parent.parent.name for path in TARGETS.glob("*/tasks/dialect.yml"))
     with Workspace("current") as workspace, tempfile.TemporaryDirectory() as folder:
         known = {"current": {"url": workspace.url, "token": workspace.token}}

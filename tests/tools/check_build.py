@@ -17,7 +17,7 @@ import collection_tree
 
 DIST = collection_tree.BUILD / "dist"
 INSTALLED = collection_tree.BUILD / "installed"
-#: What users get: files, and folders that end in a slash. Of tests, ansible-test reads one file wherever it checks.
+#: Files and folders for users; ansible-test reads tests/config.yml in every collection.
 CONTENTS = (
     *("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"),
     *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "changelogs/config.yaml", "tests/config.yml"),
@@ -29,7 +29,7 @@ KINDS = ("module", "lookup", "inventory", "connection", "become", "role")
 def main() -> int:
     for folder in (DIST, INSTALLED):
         shutil.rmtree(folder, ignore_errors=True)
-    # From what git knows, so that nothing else that lies in the checkout gets in.
+    # Build from a copy of the files in git.
     run(
         "ansible-galaxy", "collection", "build", str(collection_tree.copy(DIST / "sources")), "--output-path", str(DIST)
     )
@@ -50,7 +50,6 @@ def main() -> int:
 
 
 def strays(files: list[str]) -> list[str]:
-    """Return the files that are not meant for users."""
     return [name for name in files if not name.startswith(CONTENTS) or "__pycache__" in name]
 
 

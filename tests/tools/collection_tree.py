@@ -21,7 +21,6 @@ TOOLS = Path(sys.executable).parent
 
 
 def link() -> Path:
-    """Link the checkout into a collections path, and return that path."""
     place = COLLECTIONS / NAME
     place.parent.mkdir(parents=True, exist_ok=True)
     if not (place.is_symlink() and place.resolve() == ROOT):
@@ -45,7 +44,9 @@ def copy(destination: Path) -> Path:
     """Copy the files that git knows or would add, for tools that follow links."""
     shutil.rmtree(destination, ignore_errors=True)
     place = destination / NAME
-    for name in _files():
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in filter(None, listed.stdout.split("\0")):
         source = ROOT / name
         if not source.exists():
             continue
@@ -62,12 +63,6 @@ def skip(reason: str) -> int:
     if counts:
         Path(counts).write_text("0 0 1\n", encoding="utf-8")
     return 0 if counts else 1
-
-
-def _files() -> list[str]:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    return [name for name in listed.stdout.split("\0") if name]
 
 
 if __name__ == "__main__":

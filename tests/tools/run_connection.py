@@ -57,7 +57,6 @@ def main(core: str) -> int:
 
 
 def unpack(sdist: Path, place: Path) -> Path:
-    """Unpack the integration targets of a source distribution, and return their folder."""
     shutil.rmtree(place, ignore_errors=True)
     with tarfile.open(sdist) as archive:
         inside = f"{archive.getnames()[0].split('/')[0]}/test/integration/targets"

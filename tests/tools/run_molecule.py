@@ -29,10 +29,10 @@ from workspace.client import Workspace
 SCENARIOS = collection_tree.ROOT / "extensions/molecule"
 RUNS = collection_tree.BUILD / "molecule"
 IMAGES = collection_tree.BUILD / "hosts/images"
-LANES = 2
+WORKERS = 2
 SCENARIO_SECONDS = 900
-#: Runs in containers of Docker, with the packages of the vendor: .github/workflows/molecule.yml.
-ELSEWHERE = "containers"
+#: Runs in Docker with the vendor's packages: .github/workflows/molecule.yml.
+IN_DOCKER = "containers"
 #: The scenarios that CI has time for, the longest first.
 CI = ("any_module", "upgrade", "default", "records", "absent", "package_failures")
 #: Scenarios whose workspace speaks TLS with a certificate of a private authority.
@@ -50,13 +50,12 @@ def main() -> int:
     missing = requirements.find_missing(PROGRAMS) or trial()
     if missing:
         return collection_tree.skip(f"no host with systemd can be made here: {'; '.join(missing)}")
-    every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {ELSEWHERE})
+    every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {IN_DOCKER})
     passed = run_all(arguments.scenarios or (list(CI) if arguments.set == "ci" else every))
     return 0 if all(passed) else 1
 
 
 def trial() -> list[str]:
-    """Start a host of each release, and return the reason if that fails."""
     specs = [hosts.HostSpec(f"trial-{release}", release) for release in images.RELEASES]
     try:
         with tempfile.TemporaryDirectory(prefix="trial-") as folder, hosts.Hosts(Path(folder), IMAGES) as made:
@@ -72,15 +71,14 @@ def run_all(names: list[str]) -> list[bool]:
     with (
         network.bridge() as address,
         agent.repository.Repository(collection_tree.BUILD / "agent", address) as repository,
-        ThreadPoolExecutor(LANES) as pool,
+        ThreadPoolExecutor(WORKERS) as pool,
     ):
         return list(pool.map(lambda name: run(name, repository), names))
 
 
 def run(name: str, repository: agent.repository.Repository) -> bool:
-    """Run one scenario, and print its output if it failed."""
     started = time.monotonic()
-    # Short, since the path of a socket has to fit in.
+    # A short name, because the paths of sockets are limited.
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="molecule-")))
         stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))

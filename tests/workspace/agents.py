@@ -121,7 +121,6 @@ class AgentFleet:
             agent.accounts = accounts or "own"
 
     def _forget(self, ids: list[str]) -> None:
-        """Drop deleted commands."""
         self.forgotten.append(set(ids))
         for agent, _task in self._agents.values():
             agent.drop_commands(self.forgotten[-1])

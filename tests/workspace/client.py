@@ -113,7 +113,6 @@ class Control:
         self.call("POST", f"servers/{name}/disconnect/")
 
     def connect(self, name: str, timeout: float = 20) -> None:
-        """Connect a server and wait for its agent."""
         self.call("POST", f"servers/{name}/connect/")
         self.wait_connected(name, timeout=timeout)
 
@@ -141,7 +140,6 @@ class Control:
         return t.cast(Row, self.call("POST", "registration-tokens/", {"name": name, **fields}))
 
     def registration_tokens(self) -> list[Row]:
-        """Return all registration tokens with their keys."""
         return t.cast("list[Row]", self.call("GET", "registration-tokens/"))
 
     def registered(self, name: str = "") -> list[Row]:
@@ -254,7 +252,6 @@ class Workspace(Control):
         return self._session.request(method, address, headers=headers, timeout=options.pop("timeout", 30), **options)
 
     def submit(self, server: str, line: str, **fields: t.Any) -> str:
-        """Submit a command and return its ID."""
         server_id = self.server_ids().get(server, server)
         response = self.api("POST", "events/commands/", json={"server": server_id, "line": line, **fields})
         response.raise_for_status()

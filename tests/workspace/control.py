@@ -269,7 +269,6 @@ def post_groups(request: HttpRequest, body: Body) -> Answer:
 
 
 def get_registration_tokens(request: HttpRequest, body: Body) -> Answer:
-    """Return registration tokens with their keys, unlike the API's own list."""
     tokens = RegistrationToken.objects.prefetch_related("allowed_groups")
     return [registration.token_row(token) | {"key": token.key} for token in tokens]
 

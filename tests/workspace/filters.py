@@ -72,8 +72,6 @@ class ServerFilter(django_filters.FilterSet):  # type: ignore[misc]
 
 
 class CurrentServerFilter(ServerFilter):
-    """Filters that older servers ignore."""
-
     is_connected = django_filters.BooleanFilter()
     tag = django_filters.CharFilter(method="by_tag")
 

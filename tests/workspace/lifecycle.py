@@ -34,7 +34,6 @@ def is_hidden(shell: str, line: str, requested: bool) -> bool:
 
 
 def submit(command: Command) -> None:
-    """Store a new command, and hold or deliver it."""
     now = timezone.now()
     command.hidden = is_hidden(command.shell, command.line, command.requested_by_id is not None)
     _hold(command, now)
@@ -240,7 +239,6 @@ def agent_disconnected(server_id: uuid.UUID) -> None:
 
 
 def remove_server(server: Server) -> None:
-    """Delete a server and disconnect its agent."""
     state.current.hub.disconnect_server(str(server.id))
     server.delete()
 

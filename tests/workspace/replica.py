@@ -36,15 +36,12 @@ class Router:
 
 
 class Replica:
-    """The replicas that clients read from."""
-
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._lag, self._older = 0.0, 0
         self._renewing: asyncio.TimerHandle | None = None
 
     def follow(self, lag: float) -> None:
-        """Lag by so many seconds from now on."""
         if lag == self._lag:
             return
         self._lag = lag

@@ -35,7 +35,6 @@ def create_tables() -> None:
 
 
 def moment(value: t.Any) -> datetime.datetime | None:
-    """Parse a time: ISO 8601, or seconds from now."""
     if value is None or isinstance(value, datetime.datetime):
         return value
     if isinstance(value, (int, float)):

@@ -42,8 +42,6 @@ class CurrentCommandSerializer(CommandSerializer):
 
 
 class ServerSerializer(serializers.Serializer):  # type: ignore[misc]
-    """The fields of a server that a client may change."""
-
     name = serializers.SlugField(max_length=64)
     description = serializers.CharField(allow_blank=True, max_length=255)
     groups = serializers.PrimaryKeyRelatedField(queryset=Group.objects.all(), many=True)

@@ -237,7 +237,6 @@ class ServerViewSet(Base):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _own_object(self) -> Server:
-        """Return the server if the requester may change it."""
         server: Server = self.get_object()
         if isinstance(self.request.user, Server) or not (
             self.request.user.is_staff or server.owner == self.request.user

@@ -111,10 +111,10 @@ class Agent:
         return lines.make_environment(account, own)
 
     def on_disconnect(self, error: Exception) -> None:
-        """Handle a lost or refused websocket."""
+        """Do nothing by default."""
 
     def on_connect(self) -> None:
-        """Handle a new websocket."""
+        """Do nothing by default."""
 
     # The backhaul
 
@@ -344,7 +344,6 @@ def _own_task() -> asyncio.Task[t.Any] | None:
 
 
 def _is_json(text: str | None) -> bool:
-    """Return False for data that makes the agent drop an acknowledged command."""
     try:
         json.loads(text or "{}")
     except ValueError:

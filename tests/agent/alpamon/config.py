@@ -51,7 +51,6 @@ def read(path: Path) -> Config:
 
 
 def load() -> Config:
-    """Read the first configuration file that is not empty."""
     found = [path for path in (FILE, Path("~/.alpamon.conf").expanduser()) if path.exists() and path.stat().st_size]
     if not found:
         raise ConfigError("No valid config file found.")

@@ -253,7 +253,6 @@ class Line:
 
 
 async def _close_after_exit(process: asyncio.subprocess.Process, transport: asyncio.ReadTransport) -> None:
-    """Stop reading from children that hold the output after the end of their line."""
     await process.wait()
     await asyncio.sleep(OUTPUT_GRACE_SECONDS)
     transport.close()

@@ -73,7 +73,6 @@ class CommandOutput:
         return max(0.0, self._since + CHUNK_SECONDS - time.monotonic()) if self._pending else None
 
     async def add(self, data: bytes) -> None:
-        """Add output; wait while too many reports are queued."""
         self._copy.add(data)
         if self._kept == "result":
             return

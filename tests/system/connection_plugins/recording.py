@@ -104,7 +104,7 @@ class Connection(LocalConnection):
                 found = _shell(answer["shell"], arguments) if "shell" in answer else dict(answer)
                 if found:
                     return found
-        # What a host answers on which nothing of the agent is there.
+        # The defaults are those of a host without the agent.
         usual: dict[str, dict[str, Any]] = {
             "command": {"changed": True, "rc": 0, "stdout": "", "stderr": ""},
             "stat": {"changed": False, "stat": {"exists": False}},
@@ -117,12 +117,13 @@ class Connection(LocalConnection):
         for pattern, answer in reversed(self.get_option("recording_answers")):
             if pattern == "agent":
                 answer = _shell(answer["shell"], arguments) if "shell" in answer else answer
-                found |= {name: _joined(found.get(name), value) for name, value in answer.items()}
+                for name, value in answer.items():
+                    old = found.get(name)
+                    found[name] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
         version = self._installed()
         return {"changed": False, **found, **({"version": version} if version else {})}
 
     def _installed(self) -> str:
-        """Return the version installed last, or an empty text."""
         lines = Path(self.get_option("recording_file")).read_text(encoding="utf-8").splitlines()
         came = [_installs(call["module"], call["arguments"]) for call in map(json.loads, lines)]
         brings = self.get_option("recording_brings")
@@ -130,15 +131,10 @@ class Connection(LocalConnection):
 
 
 def _shell(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Run the command that makes the result of a module."""
     content = str(arguments.get("content") or "")
     done = subprocess.run(["/bin/sh", "-c", command], input=content, stdout=subprocess.PIPE, text=True, check=False)
     found: dict[str, Any] = json.loads(done.stdout or "{}")
     return found
-
-
-def _joined(one: Any, other: Any) -> Any:
-    return one | other if isinstance(one, dict) and isinstance(other, dict) else other
 
 
 def _installs(module: str, arguments: dict[str, Any]) -> str | None:
@@ -153,7 +149,6 @@ def _installs(module: str, arguments: dict[str, Any]) -> str | None:
 
 
 def _read(payload: bytes) -> tuple[str, dict[str, Any]]:
-    """Return the module in a payload, and its arguments."""
     found, name, parameters = _CALL.search(payload), _OLD_NAME.search(payload), _OLD_PARAMETERS.search(payload)
     if found is not None:
         call = ast.parse(b"f(\n" + found.group(1) + b"\n)", mode="eval").body
@@ -168,6 +163,5 @@ def _read(payload: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def _environment(command: str) -> dict[str, str]:
-    """Return the variables that a command line sets."""
     words = shlex.split(shlex.split(command)[-1])
     return dict(word.split("=", 1) for word in words if re.match(r"[A-Za-z_]+=", word))

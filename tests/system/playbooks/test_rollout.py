@@ -72,7 +72,6 @@ def outcomes(done: RoleRun) -> dict[str, str]:
 
 
 def count_banners(done: RoleRun) -> list[int]:
-    """Count the task banners of each wave and the play before."""
     first, *others = done.log.split("\nPLAY [")[1:]
     return [len(re.findall(r"(?m)^(?:TASK|RUNNING HANDLER) \[", first + wave)) for wave in others]
 
@@ -91,7 +90,6 @@ def registered(workspace: Workspace) -> list[Answer]:
 
 
 def server_ids(workspace: Workspace) -> dict[str, str]:
-    """Return the IDs of registered servers by host name."""
     return {record["name"][:-7]: record["id"] for record in workspace.registered()}
 
 

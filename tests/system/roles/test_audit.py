@@ -56,7 +56,6 @@ LIMITED = {
 
 
 def judged(folder: Path) -> dict[str, tuple[str, str, str]]:
-    """Return outcome, severity and output of each result in a report."""
     report = json.loads((folder / "report/audit.json").read_text(encoding="utf-8"))
     return {
         f"{row['host']} {row['check']}": (row["outcome"], row["severity"], row["output"]) for row in report["results"]

@@ -38,7 +38,6 @@ _ENDED = re.compile(r"(?:Finished|Failed) at (\S+) (\S+)\.$")
 
 
 def exchanges() -> list[Exchange]:
-    """Return all exchanges in the order of the recording."""
     found = [exchange for path in FOLDER.glob("*.json") for exchange in json.loads(path.read_text(encoding="utf-8"))]
     return sorted(found, key=lambda exchange: exchange["name"])
 

@@ -190,7 +190,6 @@ def _canonical(text: str) -> str:
 
 
 def shown(exchange: Exchange, answer: Answer) -> Answer:
-    """Keep the rows that the recording was trimmed to."""
     if "shown" not in exchange or not isinstance(answer.body, dict):
         return answer
     results = answer.body["results"]
