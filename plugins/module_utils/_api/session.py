@@ -182,6 +182,7 @@ class Session:
 
 
 def preload(ca_path: str | None) -> None:
+    """Load CA certificates before processes are forked."""
     if HAS_REQUESTS:
         with contextlib.suppress(UsageError):
             _Adapter(_get_context(Settings("https://workspace.invalid", "", ca_path=ca_path)), 1).close()
