@@ -32,7 +32,7 @@ from .errors import (
 )
 from .lists import Page, read_pages
 from .response import ApiResponse, WorkspaceClock, parse_http_date, parse_response
-from .session import Session, UnreadableBody, close_response, get_origin, read_body
+from .session import Session, close_response, get_origin, read_body
 from .settings import Settings
 
 #: The most times that a call is sent.
@@ -413,11 +413,11 @@ class Client:
 
     def _parse(self, method: str, path: str, response: Any) -> Any:
         try:
-            content = read_body(response)
-        except UnreadableBody as error:
+            content = read_body(f"{method} {path}", response)
+        except LostResponse:
             # An error is stated by the status alone.
             if response.status < 400:
-                raise LostResponse(f"{method} {path}: HTTP {response.status}, {error}.") from None
+                raise
             content = b""
         redaction = self._session.redaction
         try:

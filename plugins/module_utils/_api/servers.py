@@ -117,12 +117,11 @@ def suggest_server(client: Client, reference: str, seen: Sequence[str]) -> str:
     known = seen or ([] if is_uuid(reference) else _list_similar_names(client, reference))
     if reference in known:
         return "It was added while the servers were listed. Run the task again."
-    return f"{_suggest_name(reference, known)} The token may also not see that server."
+    remedy = "Check the UUID." if is_uuid(reference) else _suggest_name(reference, known)
+    return f"{remedy} The token may also not see that server."
 
 
 def _suggest_name(reference: str, known: Sequence[str]) -> str:
-    if is_uuid(reference):
-        return "Check the UUID."
     for normalize in (_fold, lambda name: _fold(name).partition(".")[0]):
         same = normalize(reference)
         meant = [name for name in known if normalize(name) == same and not same.isdigit()]

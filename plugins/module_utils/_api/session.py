@@ -54,10 +54,6 @@ _FRAMING = 16 * 2**20
 _CONNECTION = re.compile(r"^(?:<[^<>]*>|\w+\(host=[^()]*\)): ")
 
 
-class UnreadableBody(Exception):
-    """Report that the body of a response cannot be read; the text ends a sentence."""
-
-
 class Session:
     """Keep connections to one workspace open; threads may share them.
 
@@ -232,12 +228,12 @@ def close_response(response: Any) -> None:
     response.release_conn()
 
 
-def read_body(response: Any) -> bytes:
-    """Read and unpack the body of a response; :class:`UnreadableBody` if that is impossible."""
+def read_body(request: str, response: Any) -> bytes:
+    """Read and unpack the body of a response; :class:`LostResponse` if that is impossible."""
     try:
         return unpack_body(response)
     except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
-        raise UnreadableBody(_describe_failure(error)) from None
+        raise LostResponse(f"{request}: HTTP {response.status}, {_describe_failure(error)}.") from None
     finally:
         close_response(response)
 
