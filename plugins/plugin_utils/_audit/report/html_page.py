@@ -295,9 +295,9 @@ def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
     bar = [(name, count) for name, count in parts.items() if count]
     start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
-    tone = {FAIL: "bad", INCONCLUSIVE: "open"}.get(report["verdict"], "fair")
+    tone = {FAIL: "high", INCONCLUSIVE: "medium"}.get(report["verdict"], UNKNOWN)
     if report["verdict"] == PASS and report["fail_on"] and not summary[FAILED] and not summary[UNKNOWN]:
-        tone = "good"
+        tone = PASSED
     return {
         "results": sum(summary[name] for name in OUTCOMES),
         "share": compute_passed_share(summary),

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 
-// The part of the URL after the # says what the page shows: filters, and a server or a check.
+// Shows what the part of the URL after the # names: filters, and a server or a check.
 (() => {
   "use strict";
 
@@ -12,35 +12,34 @@
   const [, FAILED, UNKNOWN, , WAIVED] = OUTCOMES.keys();
   const SEVERITIES = ["info", "low", "medium", "high", "critical"];
   const FILTERS = ["q", "outcome", "severity", "group", "set"];
-  // The places in an answer.
+  // Indexes of an answer.
   const [OUTCOME, SEVERITY, OUTPUT, MESSAGE, WHOLE, NOTE, WAIVER] = Array(7).keys();
 
   const SHOWN_ANSWERS = 12;
   const SHOWN_SERVERS = 60;
   const ROW = 28;
-  // Up to so many rows the grid has all of them, and not only those in sight.
+  // Larger grids have only the rows in sight.
   const ALL_ROWS = 150;
   const FEW_CHECKS = 40;
 
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
   const title = () => document.querySelector("h1").textContent;
-  const number = (value) => value.toLocaleString("en");
-  const counted = (value, noun) => `${number(value)} ${noun}${value === 1 ? "" : "s"}`;
+  const formatNumber = (value) => value.toLocaleString("en");
+  const pluralize = (value, noun) => `${formatNumber(value)} ${noun}${value === 1 ? "" : "s"}`;
   let report;
-  let kept;
-  let cameFrom = null;
+  let filtered;
+  let lastLink = null;
 
-  // An element with its children; texts stay texts.
-  function make(name, attributes, ...children) {
+  // Create an element. Children that are strings become text.
+  function create(name, attributes, ...children) {
     const element = document.createElement(name);
     for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
     element.append(...children.filter((child) => child !== null && child !== ""));
     return element;
   }
 
-  // The data: columns of numbers, and each text once.
-
+  // The data of the page: columns of numbers, with each text once.
   class Report {
     constructor(data) {
       const text = (place) => data.texts[place];
@@ -53,12 +52,12 @@
       this.hosts = host.map(text);
       this.groups = groups.map((places) => places.map(text));
       this.reasons = reason.map(text);
-      this.more = others;
+      this.details = others;
       this.size = this.hosts.length;
       this.total = this.columns.reduce((sum, column) => sum + column.filter((answer) => answer >= 0).length, 0);
       this.hasResults = this.columns.map((column) => column.some((answer) => answer >= 0));
       this.hasFindings = this.columns.map((column) => column.some((answer) => answer >= 0 && this.isFinding(answer)));
-      this.order = this.ranked();
+      this.order = this.rankServers();
     }
 
     isFinding(answer) {
@@ -66,12 +65,12 @@
       return outcome === FAILED || outcome === UNKNOWN || outcome === WAIVED;
     }
 
-    about(name, server) {
-      return this.texts[this.more[name][server]];
+    getDetail(name, server) {
+      return this.texts[this.details[name][server]];
     }
 
-    // The servers, the worst first; those without results before those that are in order.
-    ranked() {
+    // Sort the servers: the worst first, those without results before those without findings.
+    rankServers() {
       const weight = new Float64Array(this.size);
       for (const column of this.columns)
         column.forEach((answer, server) => {
@@ -86,8 +85,8 @@
       return [...weight.keys()].sort((one, other) => weight[other] - weight[one] || one - other);
     }
 
-    // The answers to a check of some servers, those that are the same in one; the worst first.
-    grouped(check, servers, fits) {
+    // Return answers to a check with their servers, the worst first.
+    groupAnswers(check, servers, fits) {
       const found = new Map();
       const column = this.columns[check];
       for (const server of servers) {
@@ -103,9 +102,9 @@
     }
   }
 
-  // Where we are
+  // Navigation
 
-  function state() {
+  function readHash() {
     const hash = location.hash.slice(1);
     const [, kind, place] = /^([sc])(\d+)$/.exec(hash) ?? [];
     if (kind === "s" && place < report.size) return { server: report.hosts[place] };
@@ -113,20 +112,20 @@
     return Object.fromEntries(new URLSearchParams(hash));
   }
 
-  function hashOf(wanted) {
+  function toHash(wanted) {
     const filled = Object.entries(wanted).filter(([, value]) => value);
     return `#${new URLSearchParams(filled)}`;
   }
 
   const filters = () => Object.fromEntries(FILTERS.map((name) => [name, byId("filters").elements[name]?.value ?? ""]));
 
-  function go(place) {
-    location.hash = hashOf({ ...filters(), ...place });
+  function navigate(place) {
+    location.hash = toHash({ ...filters(), ...place });
   }
 
-  function show() {
+  function render() {
     if (/^#(main|findings)$/.test(location.hash)) return;
-    const wanted = state();
+    const wanted = readHash();
     for (const name of FILTERS) {
       const control = byId("filters").elements[name];
       if (control && control.value !== (wanted[name] ?? "")) control.value = wanted[name] ?? "";
@@ -135,52 +134,52 @@
     const wasView = !byId("view").hidden;
     byId("overview").hidden = server >= 0;
     byId("view").hidden = server < 0;
-    byId("view").replaceChildren(...(server < 0 ? [] : serverView(server, wanted.result)));
+    byId("view").replaceChildren(...(server < 0 ? [] : createServerView(server, wanted.result)));
     document.title = server < 0 ? title() : `${report.hosts[server]}: ${title()}`;
     if (server >= 0) {
       scrollTo(0, 0);
-      const opened = byId("view").querySelector("details.wanted");
+      const opened = byId("view").querySelector("details.finding[open]");
       if (opened) opened.scrollIntoView({ block: "center" });
       (opened?.querySelector("summary") ?? byId("view").querySelector("h2")).focus({ preventScroll: true });
       return;
     }
-    filter();
+    updateFilter();
     const section = byId(`c${report.checks.findIndex(({ name }) => name === wanted.check)}`);
-    if (section) goTo(section);
-    else if (wasView) focusAgain();
+    if (section) revealCheck(section);
+    else if (wasView) restoreFocus();
   }
 
-  // A check, even one that the filter leaves out.
-  function goTo(section) {
+  // Show a check, even if the filters hide it.
+  function revealCheck(section) {
     section.hidden = false;
     if (section.matches("details")) section.open = true;
     section.scrollIntoView();
     section.querySelector("h3 a, summary").focus({ preventScroll: true });
   }
 
-  // Where the reader was before a view: the grid may have been drawn anew since.
-  function focusAgain() {
-    const again = cameFrom?.isConnected ? cameFrom : cameFrom?.id && byId(cameFrom.id);
+  // Focus the link that led to a server. The grid may have been drawn again since.
+  function restoreFocus() {
+    const again = lastLink?.isConnected ? lastLink : lastLink?.id && byId(lastLink.id);
     (again || byId("main")).focus();
   }
 
-  const back = () => go({});
+  const showOverview = () => navigate({});
 
-  // The filter
+  // Filters
 
-  function filter() {
+  function updateFilter() {
     const wanted = filters();
-    kept = keep(wanted, Object.values(wanted).some(Boolean));
-    narrow();
+    filtered = applyFilters(wanted, Object.values(wanted).some(Boolean));
+    showFindings();
     grid.draw();
-    byId("shown").textContent = sentence();
+    byId("shown").textContent = describeFiltered();
   }
 
   let haystacks;
 
-  function keep({ q, outcome, severity, group, set }, isActive) {
+  function applyFilters({ q, outcome, severity, group, set }, isActive) {
     haystacks ??= report.hosts.map((host, server) =>
-      [host, ...["name", "os", "ip", "owner", "agent"].map((name) => report.about(name, server)), ...report.groups[server]]
+      [host, ...["name", "os", "ip", "owner", "agent"].map((name) => report.getDetail(name, server)), ...report.groups[server]]
         .join("\n")
         .toLowerCase(),
     );
@@ -188,10 +187,10 @@
     const code = OUTCOMES.indexOf(outcome);
     const least = SEVERITIES.indexOf(severity);
     const fits = (answer) => (code < 0 || answer[OUTCOME] === code) && answer[SEVERITY] >= least;
-    // A word is in the server or in the check: the bits of those that the server does not have.
+    // Each word must be in the server or in the check. These are the words that a server lacks.
     const missing = haystacks.map((text) => words.filter((word) => !text.includes(word)));
     const found = { isActive, checks: new Set(), ofCheck: [], counts: [0, 0, 0, 0, 0], results: 0 };
-    const isKept = new Uint8Array(report.size);
+    const isMatching = new Uint8Array(report.size);
     const inGroup = report.groups.map((groups) => !group || groups.includes(group));
     const fitting = report.answers.map(fits);
     report.checks.forEach((check, place) => {
@@ -204,7 +203,7 @@
         const answer = column[server];
         if (answer < 0 || !fitting[answer] || !inGroup[server]) continue;
         if (unknown.length && missing[server].some((word) => unknown.includes(word))) continue;
-        isKept[server] = 1;
+        isMatching[server] = 1;
         found.ofCheck[place].push(server);
         found.counts[report.answers[answer][OUTCOME]] += 1;
         found.results += 1;
@@ -215,37 +214,36 @@
     const ofResults = outcome || severity || set;
     found.servers = report.order.filter(
       (server) =>
-        isKept[server] || !isActive || (!ofResults && report.reasons[server] && inGroup[server] && !missing[server].length),
+        isMatching[server] || !isActive || (!ofResults && report.reasons[server] && inGroup[server] && !missing[server].length),
     );
     return found;
   }
 
-  function sentence() {
-    const of = kept.isActive ? ` of ${number(report.total)}` : "";
-    const where = `on ${counted(kept.servers.length, "server")} and ${counted(kept.checks.size, "check")}`;
-    const numbers = `${number(kept.counts[FAILED])} failed, ${number(kept.counts[UNKNOWN])} unknown`;
-    return `${kept.isActive ? "Showing " : ""}${number(kept.results)}${of} results: ${numbers}, ${where}`;
+  function describeFiltered() {
+    const of = filtered.isActive ? ` of ${formatNumber(report.total)}` : "";
+    const where = `on ${pluralize(filtered.servers.length, "server")} and ${pluralize(filtered.checks.size, "check")}`;
+    const numbers = `${formatNumber(filtered.counts[FAILED])} failed, ${formatNumber(filtered.counts[UNKNOWN])} unknown`;
+    return `${filtered.isActive ? "Showing " : ""}${formatNumber(filtered.results)}${of} results: ${numbers}, ${where}`;
   }
 
-  // The findings that the filter lets through.
-  function narrow() {
+  function showFindings() {
     for (const section of document.querySelectorAll("#findings > .check")) {
       const check = Number(section.dataset.check);
-      const answers = report.grouped(check, kept.ofCheck[check], ([outcome]) => outcome === FAILED || outcome === UNKNOWN);
+      const answers = report.groupAnswers(check, filtered.ofCheck[check], ([outcome]) => outcome === FAILED || outcome === UNKNOWN);
       section.hidden = answers.length === 0;
-      fill(section.querySelector(".answers"), check, answers);
+      fillAnswers(section.querySelector(".answers"), check, answers);
     }
     for (const section of document.querySelectorAll("#clean > .check"))
-      section.hidden = !kept.checks.has(Number(section.dataset.check));
+      section.hidden = !filtered.checks.has(Number(section.dataset.check));
     byId("none").hidden = Boolean(document.querySelector("#findings > .check:not([hidden])"));
   }
 
-  function fill(place, check, answers, most = SHOWN_ANSWERS) {
-    const shown = answers.slice(0, most).map(([answer, servers]) => finding(check, answer, servers));
+  function fillAnswers(place, check, answers, most = SHOWN_ANSWERS) {
+    const shown = answers.slice(0, most).map(([answer, servers]) => createFinding(check, answer, servers));
     if (answers.length > most) {
-      const more = make("button", { type: "button", class: "rest" }, `Show all ${number(answers.length)} answers`);
+      const more = create("button", { type: "button", class: "rest" }, `Show all ${formatNumber(answers.length)} answers`);
       more.addEventListener("click", () => {
-        fill(place, check, answers, Infinity);
+        fillAnswers(place, check, answers, Infinity);
         place.children[most].querySelector("summary").focus();
       });
       shown.push(more);
@@ -253,55 +251,52 @@
     place.replaceChildren(...shown);
   }
 
-  const kindOf = ([outcome, severity]) => (outcome === FAILED ? SEVERITIES[severity] : OUTCOMES[outcome]);
-  const badge = (kind) => make("span", { class: `badge ${kind}` }, kind.replace("_", " "));
-  const note = (words) => make("p", { class: "muted" }, words);
+  const getKind = ([outcome, severity]) => (outcome === FAILED ? SEVERITIES[severity] : OUTCOMES[outcome]);
+  const createBadge = (kind) => create("span", { class: `badge ${kind}` }, kind.replace("_", " "));
+  const createNote = (words) => create("p", { class: "muted" }, words);
 
-  // An answer of one or several servers: a line that opens to what is behind it.
-  function finding(check, answer, servers, who = null, link = null) {
+  function createFinding(check, answer, servers, who = null, link = null) {
     const row = report.answers[answer];
-    const name = who ?? (servers.length === 1 ? report.hosts[servers[0]] : counted(servers.length, "server"));
-    const what = make("span", { class: "what" }, report.texts[row[MESSAGE]]);
-    const summary = make("summary", {}, badge(kindOf(row)), what, make("span", { class: "who" }, name));
-    const element = make("details", { class: "finding" }, summary);
-    // Few are opened of many.
-    element.reveal = () => element.children.length > 1 || element.append(evidence(check, row, servers, link));
+    const name = who ?? (servers.length === 1 ? report.hosts[servers[0]] : pluralize(servers.length, "server"));
+    const what = create("span", { class: "what" }, report.texts[row[MESSAGE]]);
+    const summary = create("summary", {}, createBadge(getKind(row)), what, create("span", { class: "who" }, name));
+    const element = create("details", { class: "finding" }, summary);
+    // Only what is opened is filled.
+    element.reveal = () => element.children.length > 1 || element.append(createEvidence(check, row, servers, link));
     element.addEventListener("toggle", element.reveal);
     return element;
   }
 
-  function evidence(check, row, servers, link) {
+  function createEvidence(check, row, servers, link) {
     const output = report.texts[row[OUTPUT]];
-    return make(
+    return create(
       "div",
       { class: "evidence" },
-      report.texts[row[WHOLE]] ? make("p", {}, report.texts[row[WHOLE]]) : null,
-      output ? make("pre", { role: "group", tabindex: "0", "aria-label": "Output" }, output) : note("There is no output."),
-      ...[NOTE, WAIVER].map((place) => (report.texts[row[place]] ? note(report.texts[row[place]]) : null)),
-      hostsOf(check, servers, link),
+      report.texts[row[WHOLE]] ? create("p", {}, report.texts[row[WHOLE]]) : null,
+      output ? create("pre", { role: "group", tabindex: "0", "aria-label": "Output" }, output) : createNote("There is no output."),
+      ...[NOTE, WAIVER].map((place) => (report.texts[row[place]] ? createNote(report.texts[row[place]]) : null)),
+      createHosts(check, servers, link),
     );
   }
 
-  function hostsOf(check, servers, link, most = SHOWN_SERVERS) {
-    const list = make("ul", { class: "hosts" });
+  function createHosts(check, servers, link, most = SHOWN_SERVERS) {
+    const list = create("ul", { class: "hosts" });
     const items = servers.slice(0, most).map((server) => {
       const ran = report.texts[report.commands[check][server]] ?? "";
       const to = link ?? { href: `#s${server}`, name: report.hosts[server] };
-      const words = make("span", {}, servers.length === 1 ? ran : ran.split(",")[0]);
-      return make("li", {}, make("a", { href: to.href }, to.name), words);
+      const words = create("span", {}, servers.length === 1 ? ran : ran.split(",")[0]);
+      return create("li", {}, create("a", { href: to.href }, to.name), words);
     });
     list.append(...items);
     if (servers.length > most) {
-      const more = make("button", { type: "button" }, `Show all ${number(servers.length)} servers`);
-      more.addEventListener("click", () => list.replaceWith(hostsOf(check, servers, link, Infinity)));
-      list.append(make("li", {}, more));
+      const more = create("button", { type: "button" }, `Show all ${formatNumber(servers.length)} servers`);
+      more.addEventListener("click", () => list.replaceWith(createHosts(check, servers, link, Infinity)));
+      list.append(create("li", {}, more));
     }
     return list;
   }
 
-  // The grid draws the rows that are in sight.
-
-  const signOf = ([outcome, severity]) =>
+  const getSign = ([outcome, severity]) =>
     outcome === FAILED ? SEVERITIES[severity][0].toUpperCase() : ["\u2713", "", "?", "\u2013", "W"][outcome];
 
   const grid = {
@@ -319,20 +314,20 @@
     columns() {
       const few = report.checks.length > FEW_CHECKS && !this.all.checked;
       const has = few ? report.hasFindings : report.hasResults;
-      return [...report.checks.keys()].filter((check) => kept.checks.has(check) && has[check]);
+      return [...report.checks.keys()].filter((check) => filtered.checks.has(check) && has[check]);
     },
 
     draw() {
       this.shown = this.columns();
-      this.rows = kept.servers;
-      this.body = make("tbody", {});
+      this.rows = filtered.servers;
+      this.body = create("tbody", {});
       this.drawn = [-1, -1];
-      const table = make("table", { "aria-rowcount": this.rows.length + 1 }, head(this.shown), this.body);
+      const table = create("table", { "aria-rowcount": this.rows.length + 1 }, createHead(this.shown), this.body);
       this.box.replaceChildren(table);
       this.fill();
     },
 
-    // The rows in sight, and some around them.
+    // Draw the rows in sight, and some around them.
     fill() {
       let [first, last] = [0, this.rows.length];
       if (last > ALL_ROWS) {
@@ -345,7 +340,7 @@
       this.drawn = [first, last];
       const focused = document.activeElement?.closest?.("#grid tbody") && document.activeElement.id;
       const rows = this.rows.slice(first, last).map((server, place) => {
-        const row = rowOf(server, this.shown);
+        const row = createRow(server, this.shown);
         row.setAttribute("aria-rowindex", first + place + 2);
         return row;
       });
@@ -355,12 +350,12 @@
 
     space(rows) {
       if (!rows) return [];
-      const row = make("tr", { class: "space", "aria-hidden": "true" }, make("td", { colspan: this.shown.length + 1 }));
+      const row = create("tr", { class: "space", "aria-hidden": "true" }, create("td", { colspan: this.shown.length + 1 }));
       row.style.height = `${rows * ROW}px`;
       return [row];
     },
 
-    // Arrow keys move between the cells that lead somewhere, wherever these are.
+    // Focus the next cell with a link in the direction of an arrow key.
     move(from, [down, right]) {
       let row = this.rows.indexOf(Number(from.dataset.server));
       let column = this.shown.indexOf(Number(from.dataset.check));
@@ -382,30 +377,30 @@
     },
   };
 
-  function head(checks) {
+  function createHead(checks) {
     const heads = checks.map((check) => {
       const { name } = report.checks[check];
-      return make("th", { scope: "col" }, make("a", { href: `#c${check}`, title: name }, name));
+      return create("th", { scope: "col" }, create("a", { href: `#c${check}`, title: name }, name));
     });
-    return make("thead", {}, make("tr", {}, make("th", { scope: "col", class: "corner" }, "Server"), ...heads));
+    return create("thead", {}, create("tr", {}, create("th", { scope: "col", class: "corner" }, "Server"), ...heads));
   }
 
-  function rowOf(server, checks) {
-    const link = make("a", { href: `#s${server}`, id: `r${server}` }, report.hosts[server]);
-    const row = make("tr", {}, make("th", { scope: "row" }, link));
+  function createRow(server, checks) {
+    const link = create("a", { href: `#s${server}`, id: `r${server}` }, report.hosts[server]);
+    const row = create("tr", {}, create("th", { scope: "row" }, link));
     if (report.reasons[server])
-      row.append(make("td", { class: "reason", colspan: Math.max(1, checks.length) }, report.reasons[server]));
-    else for (const check of checks) row.append(cellOf(server, check));
+      row.append(create("td", { class: "reason", colspan: Math.max(1, checks.length) }, report.reasons[server]));
+    else for (const check of checks) row.append(createCell(server, check));
     return row;
   }
 
-  function cellOf(server, check) {
+  function createCell(server, check) {
     const place = report.columns[check][server];
     const cell = document.createElement("td");
     if (place < 0) return cell;
     const answer = report.answers[place];
-    const kind = kindOf(answer);
-    const sign = signOf(answer);
+    const kind = getKind(answer);
+    const sign = getSign(answer);
     cell.className = kind;
     if (!report.isFinding(place)) {
       cell.textContent = sign;
@@ -414,65 +409,59 @@
     const to = { href: `#s${server}`, id: `x${server}-${check}`, "data-server": server, "data-check": check };
     const words = answer[OUTCOME] === FAILED ? `failed, ${kind}` : kind;
     const texts = { "aria-label": `${sign}: ${words}`, title: report.texts[answer[MESSAGE]] };
-    cell.append(make("a", { ...to, ...texts }, sign));
+    cell.append(create("a", { ...to, ...texts }, sign));
     return cell;
   }
 
-  // A server by itself
-
-  function facts(pairs) {
-    const rows = pairs.filter(([, value]) => value).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
-    return make("dl", { class: "facts" }, ...rows);
+  function createFact([name, value]) {
+    return value ? create("div", {}, create("dt", {}, name), create("dd", {}, value)) : null;
   }
 
-  function panel(heading, ...children) {
-    return make("section", { class: "panel", "aria-label": heading }, make("h3", {}, heading), ...children);
+  function createPanel(heading, ...children) {
+    return create("section", { class: "panel", "aria-label": heading }, create("h3", {}, heading), ...children);
   }
 
-  function serverView(server, wanted) {
+  function createServerView(server, wanted) {
     const rankOf = ({ answer: [outcome, severity] }) => [0, 20, 10, -10, 5][outcome] + severity;
     const results = report.columns
       .map((column, check) => ({ check, place: column[server], answer: report.answers[column[server]] }))
       .filter(({ answer }) => answer)
       .sort((one, other) => rankOf(other) - rankOf(one) || one.check - other.check);
-    const groups = report.groups[server].map((name) => make("a", { href: hashOf({ group: name }) }, name));
-    const name = report.about("name", server);
-    const about = facts([
+    const groups = report.groups[server].map((name) => create("a", { href: toHash({ group: name }) }, name));
+    const name = report.getDetail("name", server);
+    const facts = [
       ["Name", name === report.hosts[server] ? "" : name],
-      ["System", report.about("os", server)],
-      ["Agent", report.about("agent", server)],
-      ["IP address", report.about("ip", server)],
-      ["Owner", report.about("owner", server)],
-      ["Groups", groups.length ? make("span", { class: "list" }, ...groups) : ""],
-      ["Id", report.about("id", server)],
-      ["Workspace", report.about("workspace", server)],
-      ["Answers", report.about("earlier", server)],
-    ]);
+      ["System", report.getDetail("os", server)],
+      ["Agent", report.getDetail("agent", server)],
+      ["IP address", report.getDetail("ip", server)],
+      ["Owner", report.getDetail("owner", server)],
+      ["Groups", groups.length ? create("span", { class: "list" }, ...groups) : ""],
+      ["Id", report.getDetail("id", server)],
+      ["Workspace", report.getDetail("workspace", server)],
+      ["Answers", report.getDetail("earlier", server)],
+    ];
     const items = results.map(({ check, place }) => {
       const link = { href: `#c${check}`, name: report.checks[check].name };
-      const item = finding(check, place, [server], link.name, link);
-      if (wanted === link.name) {
-        item.classList.add("wanted");
-        item.open = true;
-      }
+      const item = createFinding(check, place, [server], link.name, link);
+      item.open = wanted === link.name;
       return item;
     });
     const failed = results.filter(({ answer }) => answer[OUTCOME] === FAILED).length;
-    const button = make("button", { type: "button", class: "back" }, "\u2190 Back to the overview");
-    button.addEventListener("click", back);
+    const button = create("button", { type: "button", class: "back" }, "\u2190 Back to the overview");
+    button.addEventListener("click", showOverview);
     const reason = report.reasons[server];
     return [
       button,
-      make("div", {}, make("p", { class: "muted" }, "Server"), make("h2", { tabindex: "-1" }, report.hosts[server])),
-      panel("About", about),
-      ...(reason ? [panel("No results", make("p", {}, reason))] : []),
-      ...(items.length ? [panel(`${counted(items.length, "check")}, ${number(failed)} failed`, ...items)] : []),
+      create("div", {}, create("p", { class: "muted" }, "Server"), create("h2", { tabindex: "-1" }, report.hosts[server])),
+      createPanel("About", create("dl", { class: "facts" }, ...facts.map(createFact))),
+      ...(reason ? [createPanel("No results", create("p", {}, reason))] : []),
+      ...(items.length ? [createPanel(`${pluralize(items.length, "check")}, ${formatNumber(failed)} failed`, ...items)] : []),
     ];
   }
 
-  // What people do
+  // Events
 
-  function follow(event) {
+  function onClick(event) {
     const link = event.target.closest("a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
     const href = link.getAttribute("href") ?? "";
@@ -480,19 +469,16 @@
     const [, kind, place] = /^#([sc])(\d+)$/.exec(href) ?? [];
     if (!kind) return;
     event.preventDefault();
-    if (!byId("overview").hidden) cameFrom = link;
-    if (kind === "c") go({ check: report.checks[place].name });
+    if (!byId("overview").hidden) lastLink = link;
+    if (kind === "c") navigate({ check: report.checks[place].name });
     else {
       const result = link.dataset.check === undefined ? "" : report.checks[link.dataset.check].name;
-      go({ server: report.hosts[place], result });
+      navigate({ server: report.hosts[place], result });
     }
   }
 
-  function press(event) {
-    if (event.key === "Escape" && !byId("view").hidden) {
-      back();
-      return;
-    }
+  function onKeydown(event) {
+    if (event.key === "Escape" && !byId("view").hidden) return showOverview();
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
     const cell = event.target.closest("#grid td a");
     if (!cell || !step) return;
@@ -504,7 +490,7 @@
     return root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   }
 
-  function paint(theme) {
+  function setTheme(theme) {
     if (theme) root.dataset.theme = theme;
     const button = byId("theme");
     if (!button) return;
@@ -512,8 +498,8 @@
     button.setAttribute("aria-label", `Show in ${button.textContent.toLowerCase()} colours`);
   }
 
-  // A browser may refuse to keep anything for a file.
-  function remembered(theme) {
+  // Return the stored theme, after storing another one. A browser may refuse to store anything for a file.
+  function storedTheme(theme) {
     try {
       if (theme) localStorage.setItem("theme", theme);
       return localStorage.getItem("theme");
@@ -522,7 +508,7 @@
     }
   }
 
-  // On paper each finding is open.
+  // Findings that are open on paper only.
   let opened = [];
 
   function beforePrint() {
@@ -541,29 +527,28 @@
   function start() {
     report = new Report(JSON.parse(byId("data").textContent));
     for (const element of document.querySelectorAll(".actions, #filters")) element.hidden = false;
-    paint();
+    setTheme();
     grid.start();
     byId("theme").addEventListener("click", () => {
       const theme = isDark() ? "light" : "dark";
-      remembered(theme);
-      paint(theme);
+      storedTheme(theme);
+      setTheme(theme);
     });
     const change = () => {
-      history.replaceState(null, "", hashOf(filters()));
-      filter();
+      history.replaceState(null, "", toHash(filters()));
+      updateFilter();
     };
     byId("filters").addEventListener("input", change);
     byId("filters").addEventListener("reset", () => setTimeout(change));
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
-    document.addEventListener("click", follow);
-    document.addEventListener("keydown", press);
-    addEventListener("hashchange", show);
+    document.addEventListener("click", onClick);
+    document.addEventListener("keydown", onKeydown);
+    addEventListener("hashchange", render);
     addEventListener("beforeprint", beforePrint);
     addEventListener("afterprint", afterPrint);
-    show();
+    render();
   }
 
-  root.classList.add("js");
-  paint(["light", "dark"].find((theme) => theme === remembered()));
+  setTheme(["light", "dark"].find((theme) => theme === storedTheme()));
   document.addEventListener("DOMContentLoaded", start);
 })();
