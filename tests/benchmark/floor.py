@@ -17,7 +17,7 @@ from pathlib import Path
 
 import requests
 
-# So few requests read the list that quick commands have ended before the first one.
+# Long enough that quick commands end before the first poll.
 PAUSE = 1.0
 
 
@@ -29,7 +29,7 @@ def main(servers: list[str], line: str) -> None:
         unfinished = {submit(session, url, server, line) for server in servers}
         while unfinished:
             time.sleep(PAUSE)
-            look(session, url, unfinished)
+            poll(session, url, unfinished)
 
 
 def submit(session: requests.Session, url: str, server: str, line: str) -> str:
@@ -38,7 +38,7 @@ def submit(session: requests.Session, url: str, server: str, line: str) -> str:
     return str(response.json()[0]["id"])
 
 
-def look(session: requests.Session, url: str, unfinished: set[str]) -> None:
+def poll(session: requests.Session, url: str, unfinished: set[str]) -> None:
     page: int | None = 1
     while page and unfinished:
         response = session.get(f"{url}?ordering=-added_at&page_size=100&page={page}")

@@ -318,7 +318,7 @@ class RoundChecker:
             and task.state == "cancelled"
             and not self._was_cancelled(task, entry["id"])
         ):
-            yield "nobody cancelled it"
+            yield "no request cancelled it"
 
     def _check_unsent(self, task: Task, entry: Entry, row: Row | None) -> Iterator[str]:
         if entry["id"]:
@@ -360,7 +360,7 @@ class RoundChecker:
                 yield "there is no such command"
             return
         if outcome == "awaiting_approval" and not self.drawn.holds(server):
-            yield "nobody held it"
+            yield "the workspace did not hold it"
         if outcome in ("pending", "awaiting_approval") or not row["handled_at"]:
             return
         early = task.ended - datetime.fromisoformat(row["handled_at"]).timestamp()
@@ -401,19 +401,19 @@ class RoundChecker:
             doubtful = any(entry["outcome"] in _NOT_SUBMITTED for entry in entries)
             label = f"{[row['id'] for row in rows]}: {[_describe_entry(entry) for entry in entries]}"
             if len(rows) > 1 and not doubtful and not (self.drawn.scenario == "race" and uncertain):
-                self.verdict.twice.append(f"{server}: {len(rows)} commands stand, {label}")
+                self.verdict.twice.append(f"{server}: {len(rows)} commands exist, {label}")
             if not known and not doubtful and not uncertain:
-                self.verdict.lost.append(f"{server}: no command stands, {label}")
-            self._check_standing(server, known)
+                self.verdict.lost.append(f"{server}: no command exists, {label}")
+            self._check_existing(server, known)
 
-    def _check_standing(self, server: str, rows: list[Row]) -> None:
-        standing = {row["id"] for row in rows}
+    def _check_existing(self, server: str, rows: list[Row]) -> None:
+        existing = {row["id"] for row in rows}
         for task in self.record.tasks:
             for entry in task.entries:
                 named = self._server(entry) == server and entry["id"] and entry["outcome"] != "cancelled"
                 # A run that could not check after its submit does not know what another run cancelled.
-                if named and entry["id"] not in standing and not task.warnings:
-                    self._add_wrong(f"{server}: {_describe_entry(entry)} was cancelled, {sorted(standing)} stands")
+                if named and entry["id"] not in existing and not task.warnings:
+                    self._add_wrong(f"{server}: {_describe_entry(entry)} was cancelled, {sorted(existing)} exists")
 
     def _check_reuse(self) -> None:
         first, second = self.record.tasks[:2]

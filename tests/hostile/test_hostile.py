@@ -202,7 +202,7 @@ def test_rows_of_others_are_cancelled_and_listed(checker: Checker, canary: Path,
         result = checker.run(case, state="cancelled", servers=list(NAMES.values()), line="uptime")
         cancelled = {entry["id"] for entry in (result or {}).get("commands", []) if entry["outcome"] == "cancelled"}
         others = {command_id for server_id, command_id in ids.items() if server_id != VICTIM}
-        checker.check(case, cancelled >= others, f"left standing: {result}")
+        checker.check(case, cancelled >= others, f"not cancelled: {result}")
         checker.workspace.start_case(case)
         ids = checker.workspace.add_commands("queued")
         options = info_options(url=checker.workspace.server.url, token=TOKEN)
@@ -255,10 +255,10 @@ def test_a_forged_result_of_a_payload(checker: Checker) -> None:
 
 
 def check_damaged(checker: Checker, case: Case, entry: Row) -> None:
-    """Check a command with a damaged result: nothing of it is believed, and it may have run."""
+    """Check a command with a damaged result: it is incomplete, and it may have run."""
     checker.check(case, entry["outcome"] in HONEST, f"ended as {entry['outcome']}")
     checker.check(case, entry["ran"] is not False, f"is said not to have run: {entry['msg']:.200}")
-    checker.check(case, not entry["output_complete"], f"believed: {entry['stdout']:.200}")
+    checker.check(case, not entry["output_complete"], f"complete: {entry['stdout']:.200}")
     checker.check(case, entry["changed"], "is said to have had nothing to do")
     shown = f"{entry['stdout']}{entry['stderr']}{entry['msg']}"
     checker.check(case, cases.FORGED not in shown, f"shown: {shown:.200}")

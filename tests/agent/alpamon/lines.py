@@ -80,8 +80,7 @@ class Account:
 def find_account(user: str, group: str) -> Account:
     """Find an account on this host, in one of its groups. An empty name is root.
 
-    The workspace makes accounts for its members before it sends their commands; this agent lets root stand in for
-    those that were never made.
+    A workspace creates the accounts of its members before it sends their commands. Here root replaces missing ones.
     """
     user = user or "root"
     try:
@@ -92,7 +91,7 @@ def find_account(user: str, group: str) -> Account:
         raise AccountRefusedError(NO_USER.format(user=user)) from None
     groups = os.getgrouplist(user, entry.pw_gid)
     try:
-        # Nobody looks at the group of root.
+        # The group of root is ignored.
         gid = grp.getgrnam(group).gr_gid if group and entry.pw_uid else entry.pw_gid
     except KeyError:
         raise AccountRefusedError(NO_GROUP.format(group=group)) from None
