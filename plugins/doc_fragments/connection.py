@@ -6,18 +6,18 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # What modules and plugins have in common: descriptions and types.
+    # For modules and plugins.
     DOCUMENTATION = r"""
 options:
   url:
     description:
       - Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io).
-      - Required, unless it comes from one of the other places in the notes.
+      - Required, unless it is set in one of the other places in the notes.
     type: str
   token:
     description:
       - API token or service token.
-      - Required, unless it comes from one of the other places in the notes.
+      - Required, unless it is set in one of the other places in the notes.
     type: str
   validate_certs:
     description:
@@ -41,8 +41,8 @@ requirements:
   - The Python library C(requests), wherever the work is done
 notes:
   - >-
-    The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are looked for in
-    this order. First, as options of the task or lookup or, for modules, in C(module_defaults) under
+    The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are searched in this
+    order. First, as options of the task or lookup or, for modules, in C(module_defaults) under
     C(group/herdops.alpacon.alpacon). Second, as the host variables C(alpacon_url), C(alpacon_token),
     C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout). Third, in the environment as
     E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
@@ -62,7 +62,7 @@ notes:
     V(http://localhost:8000).
 """
 
-    # What plugins need besides: where each option comes from.
+    # For plugins: the sources of each option.
     PLUGINS = r"""
 requirements:
   - Python 3.10 or newer

@@ -6,17 +6,16 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # Which servers are wanted: the same for the module and the inventory.
+    # For the module and the inventory.
     DOCUMENTATION = r"""
 options:
   filters:
     description:
-      - Which servers to select. A server must match all given filters.
-      - If omitted, all servers. Null and empty filters are refused.
+      - Conditions that a server must meet, all of them. By default, all servers are selected. Null and empty filters
+        are refused.
       - A list of names, operating systems or platforms may be one text with commas, such as V(web-01, web-02). Write a
         value that contains a comma as an element of a list.
-      - The workspace applies the filters that it can; every server is checked against all of them, since workspaces
-        silently ignore filters that they do not know.
+      - Every server is checked, since workspaces ignore filters that they do not know.
     type: dict
     suboptions:
       connected:

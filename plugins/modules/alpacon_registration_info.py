@@ -12,8 +12,8 @@ short_description: Ask an Alpacon workspace about the registration of a server
 version_added: 1.0.0
 description:
   - Asks the workspace, with the credentials of a server's agent, whether they are valid and whether the agent is
-    connected. It takes one request.
-  - It does not fail if they are not valid, nor if the workspace does not say. RV(credentials) has the answer.
+    connected. It sends one request.
+  - It does not fail if they are not valid, or if the workspace cannot be reached. RV(credentials) is the answer.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -34,7 +34,7 @@ options:
     default: 2m
   token:
     description:
-      - It is neither required nor sent; the workspace is asked with O(id) and O(key).
+      - It is neither required nor sent; the request is sent with O(id) and O(key).
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -54,7 +54,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Ask whether the credentials of a host are valid, from that host
+- name: Verify the credentials of a host, from that host
   herdops.alpacon.alpacon_registration_info:
     url: https://my-workspace.us1.alpacon.io
     id: "{{ alpamon_id }}"

@@ -11,23 +11,22 @@ module: alpacon_server_info
 short_description: List servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Lists servers by name, by id or by filters, over all pages, with everything that the workspace lists about them.
-  - It makes one request for every hundred servers, and one more for the names of IAM groups if the workspace lists only
-    their ids.
+  - Lists servers by name, by UUID or by filters, with all fields that the workspace lists about them.
+  - It sends one request per hundred servers, and one more for the names of IAM groups if the workspace lists only their
+    ids.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   servers:
     description:
-      - Names or UUIDs of servers. If omitted, all servers.
+      - Names or UUIDs of servers. By default, all servers. With O(filters), a server must match both.
       - A warning names those that do not exist.
-      - With O(filters), a server must match both.
     type: list
     elements: str
     aliases: [server]
   limit:
     description:
-      - How many servers to return at most; V(0) for all of them.
+      - Maximum number of servers to return; V(0) for all.
     type: int
     default: 0
 extends_documentation_fragment:
@@ -124,7 +123,7 @@ servers:
       description: Name in the workspace.
       type: str
     description:
-      description: Description that somebody gave it.
+      description: Description of the server.
       type: str
     remote_ip:
       description: Address that its agent connects from; not an address for SSH.
