@@ -143,7 +143,11 @@ def executed(task: CommandTask) -> None:
     task.lock_servers([job.server for job in fresh])
     if await_parents(task, fresh):
         fleet.run(fresh)
-    _warn_of_ignored(task, fresh)
+    # Workspaces of 2024 ignore fields that they do not know. A payload without its variables runs nothing, and says so.
+    names = ("work_session", "purpose") if options.has_payload else ("env", "work_session", "purpose")
+    newer = [name for name in names if name in options.extra]
+    if newer and any(job.command and job.output and not job.command.may_have_chunks for job in fresh):
+        task.run.warn(f"{', '.join(newer)}: this workspace may not know it, and may have ignored it.")
 
 
 def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Job]:
@@ -171,15 +175,6 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
         )
         for match, command in latest.items()
     }
-
-
-def _warn_of_ignored(task: CommandTask, jobs: Sequence[Job]) -> None:
-    """Warn of fields that the workspace may have ignored, as servers of 2024 do."""
-    # Without its variables, a payload runs nothing and says so.
-    names = ("work_session", "purpose") if task.options.has_payload else ("env", "work_session", "purpose")
-    newer = [name for name in names if name in task.options.extra]
-    if newer and any(job.command and job.output and not job.command.may_have_chunks for job in jobs):
-        task.run.warn(f"{', '.join(newer)}: this workspace may not know it, and may have ignored it.")
 
 
 def finished(task: CommandTask) -> None:

@@ -190,7 +190,7 @@ def find_latest(
     found: dict[str, Command] = {}
     of_other_status: dict[str, Command] = {}
     for command in list_commands(client, NEWEST_FIRST, **parameters):
-        query = _set_now(client, query)
+        query = query if query.now else query.at(client.clock.now())
         if query.is_past(command):
             break
         server_id = command.server.id
@@ -208,16 +208,12 @@ def find_latest(
 
 def _list_accepted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
     for command in list_commands(client, ordering, **query.parameters):
-        query = _set_now(client, query)
+        # Only a response states the time of the workspace.
+        query = query if query.now else query.at(client.clock.now())
         if query.is_past(command):
             return
         if query.accepts(command):
             yield _add_name(command, query.server_name)
-
-
-def _set_now(client: Client, query: Query) -> Query:
-    # Only a response states the time of the workspace.
-    return query if query.now else query.at(client.clock.now())
 
 
 def _add_name(command: Command, name: str | None) -> Command:

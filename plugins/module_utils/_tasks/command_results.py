@@ -154,7 +154,11 @@ def _make_message(job: Job, no_log: bool) -> str:
     if no_log:
         # The server names a path where it skips a command.
         msg = "Skipped, as creates or removes says." if output.mark == SKIPPED else msg
-        output = replace(output, text="", stderr="", refused=_remove_account(job, output))
+        refused = output.refused
+        if refused and job.command:
+            unnamed = replace(job.command, username=None, groupname=None)
+            refused = explain_never_began(unnamed, output.text) or refused
+        output = replace(output, text="", stderr="", refused=refused)
     parts = [msg or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
         parts = [_explain_failure(job.command, output), msg]
@@ -167,13 +171,6 @@ def _make_message(job: Job, no_log: bool) -> str:
     if words and job.command and job.outcome == Outcome.FAILED:
         parts.append(f"Its output ends with: {words[-_SHOWN_OUTPUT:]}")
     return _to_printable(" ".join(part for part in parts if part))
-
-
-def _remove_account(job: Job, output: Output) -> str:
-    """Return why nothing ran, without the account that the command was given."""
-    if not job.command or not output.refused:
-        return output.refused
-    return explain_never_began(replace(job.command, username=None, groupname=None), output.text) or output.refused
 
 
 def _explain_failure(command: Command, output: Output) -> str:

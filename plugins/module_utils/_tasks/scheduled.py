@@ -88,8 +88,7 @@ def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Map
     def cancel_old(job: Job) -> None:
         schedule = schedules[str(job.server.id)]
         schedule.new = job.known
-        if _is_too_late(job.known, task.options.time):
-            _cancel_late(task, job)
+        _cancel_late(task, job)
         schedule.replaced = _cancel_old(task, job, schedule.other_times)
 
     for job in jobs:
@@ -100,6 +99,14 @@ def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Map
         old = schedules[str(job.server.id)].other_times
         if old and job.command is None:
             job.msg = f"{job.msg} {_still_scheduled(old)}"
+
+
+def _add_to_diff(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
+    line = task.options.line
+    task.before += [task.diff_line(job.server, line, command.scheduled_at) for command in schedule.replaced]
+    if job.changed and job.command is schedule.new:
+        task.after.append(task.diff_line(job.server, line, task.options.scheduled_at))
+    job.changed = job.changed or bool(schedule.replaced)
 
 
 def _existing_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
@@ -133,20 +140,6 @@ def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
         )
 
 
-def _add_to_diff(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
-    line = task.options.line
-    task.before += [task.diff_line(job.server, line, command.scheduled_at) for command in schedule.replaced]
-    if job.changed and job.command is schedule.new:
-        task.after.append(task.diff_line(job.server, line, task.options.scheduled_at))
-    job.changed = job.changed or bool(schedule.replaced)
-
-
-def _is_too_late(command: Command, time: datetime) -> bool:
-    """Return True if the time had passed by the workspace's clock when it took the command, which then runs at once."""
-    due = time if is_same_time(command.scheduled_at, time) else command.scheduled_at or time
-    return command.added_at is not None and command.added_at >= due
-
-
 def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError | None]:
     """Return True if the command will not run, and the error if that is not known."""
     try:
@@ -156,7 +149,12 @@ def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError
 
 
 def _cancel_late(task: CommandTask, job: Job) -> None:
-    late = job.known
+    """Cancel the command if its time had passed by the workspace's clock when it took it, so that it runs at once."""
+    late, due = job.known, task.options.time
+    if late.scheduled_at and not is_same_time(late.scheduled_at, due):
+        due = late.scheduled_at
+    if late.added_at is None or late.added_at < due:
+        return
     done, error = _try_cancel(task, late)
     why = (
         f"{to_iso(task.options.scheduled_at)} had passed by the workspace's clock when it took the command, at"
@@ -204,7 +202,7 @@ def _still_scheduled(commands: Sequence[Command]) -> str:
 
 
 def _resolve_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job]) -> None:
-    """Where another run scheduled the same meanwhile, keep the earliest command and cancel the others."""
+    """Keep the earliest command if another run scheduled the same meanwhile, and cancel the others."""
     own = {str(job.server.id): job.known for job in jobs}
     try:
         schedules, unlisted = reader.read_visible([job.server for job in jobs], own)
