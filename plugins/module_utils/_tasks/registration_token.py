@@ -39,7 +39,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "expires_in": {"type": "str"},
     "description": {"type": "str"},
 }
-RULES = {"mutually_exclusive": [("expires_at", "expires_in")]}
+RULES: dict[str, Any] = {"mutually_exclusive": [("expires_at", "expires_in")]}
 
 
 @dataclass(frozen=True)

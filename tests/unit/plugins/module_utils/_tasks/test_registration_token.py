@@ -10,13 +10,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_token import (
+    RULES,
+    SPEC,
     RegistrationToken,
     TokenOptions,
 )
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, FAR
 
 
 @pytest.mark.parametrize(
@@ -53,3 +56,9 @@ def test_the_key_is_not_in_the_repr() -> None:
 def test_options_that_are_refused(given: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         TokenOptions.from_options({"name": "fleet", **given})
+
+
+def test_a_date_and_a_lifetime_exclude_each_other() -> None:
+    options = {"name": "fleet", "expires_in": "1h", "expires_at": FAR}
+    result = ArgumentSpecValidator(SPEC, **RULES).validate(options)
+    assert result.error_messages == ["parameters are mutually exclusive: expires_at|expires_in"]
