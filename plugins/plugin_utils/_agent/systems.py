@@ -60,13 +60,7 @@ DEBIAN = Family(
     "update-ca-certificates --fresh",
 )
 REDHAT = Family(
-    "rhel",
-    "dnf",
-    REPOSITORIES[2],
-    KEYS[1],
-    CERTIFICATES[1],
-    "update-ca-trust extract",
-    "update-ca-trust extract",
+    "rhel", "dnf", REPOSITORIES[2], KEYS[1], CERTIFICATES[1], "update-ca-trust extract", "update-ca-trust extract"
 )
 SUSE = Family(
     "rhel", "zypper", REPOSITORIES[3], KEYS[1], CERTIFICATES[2], "update-ca-certificates", "update-ca-certificates"
