@@ -64,12 +64,6 @@ EXAMPLES = r"""
       ansible.builtin.command: id -un
       become: true
       changed_when: false
-
-    - name: Work as the user of the database
-      ansible.builtin.command: id -un
-      become: true
-      become_user: postgres
-      changed_when: false
 """
 
 from ansible.errors import AnsibleError

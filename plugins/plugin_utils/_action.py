@@ -291,7 +291,7 @@ class AlpaconAction(ActionBase):
         if not _is_linear(task):
             advice = "Play it with strategy: linear"
             if task.run_once:
-                advice = f"The task has run_once, which the strategy of the play takes no notice of. {advice}"
+                advice = f"The strategy of the play ignores run_once of the task. {advice}"
             else:
                 advice += " and run_once: true"
             advice += " and without serial" if serial else ""
@@ -349,7 +349,7 @@ class _Item:
     """State of a task, or of one item of its loop, through all attempts.
 
     Attributes:
-        task: Keeps its C(id) in use.
+        task: Referenced here so that no other task gets its C(id).
         name: The same for every host, different from other tasks and items.
         open_result: Of a delegated module whose commands must not be submitted again.
     """

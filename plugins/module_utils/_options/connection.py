@@ -88,7 +88,7 @@ def _parse_url(url: str) -> str:
         shown = f"'{url}'" if "@" not in url else "what is given"
         raise UsageError("url", f"{shown} is not an http or https URL", URL_EXAMPLE)
     if parts.username or parts.password:
-        raise UsageError("url", "it carries a user name or password", "Give the credential in token instead.")
+        raise UsageError("url", "it contains a user name or password", "Give the credential in token instead.")
     if parts.query or parts.fragment:
         raise UsageError("url", f"'{url}' has a query or fragment", URL_EXAMPLE)
     return f"{parts.scheme}://{parts.netloc}{re.sub('/api$', '', parts.path.rstrip('/'))}"

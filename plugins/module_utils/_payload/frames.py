@@ -46,7 +46,7 @@ class Frame:
 
 
 class FrameError(Exception):
-    """An output is not one complete frame; C(stdout) has the complete parts, or the beginning, of standard output."""
+    """Output without exactly one complete frame; C(stdout) has the complete parts, or the beginning, of the stream."""
 
     def __init__(self, why: str, stdout: bytes = b"") -> None:
         self.stdout = stdout
@@ -162,7 +162,7 @@ def unpack_output(command: Command, output: Output, line: str | None = None) -> 
 
 
 def make_end_check(command: Command, line: str | None = None) -> Callable[[str], bool] | None:
-    """Return a function that tells if an output is complete; None for a line without a payload."""
+    """Return a function that checks if an output is complete; None for a line without a payload."""
     digest = parse_digest(line or command.line)
     return partial(_has_end, digest) if digest else None
 

@@ -81,7 +81,9 @@ class TooLarge(Exception):
 
     def __init__(self, size: int) -> None:
         self.size = size
-        super().__init__(f"it takes {size} bytes, compressed and encoded, and one submit carries {MAX_PAYLOAD_BYTES}")
+        super().__init__(
+            f"it takes {size} bytes, compressed and encoded, and the limit of one submit is {MAX_PAYLOAD_BYTES}"
+        )
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,8 @@ def pack(
         .replace("@CLOSED@", "" if in_parts else "3>&- ")
     )
     # One word with a shell and without one: only eval splits it.
-    carriers = {"RUN": 'eval${IFS}"$BODY"', "BODY": code.strip(), **variables}
-    return Payload(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **carriers}, digest)
+    own = {"RUN": 'eval${IFS}"$BODY"', "BODY": code.strip(), **variables}
+    return Payload(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **own}, digest)
 
 
 def is_trimmed(value: str) -> bool:

@@ -66,7 +66,7 @@ class HostConnection:
     def __init__(self, runner: ServerRunner, action: str, cache_owner: str | None, parent: str | None = None) -> None:
         self._runner = runner
         self._action = action
-        self._cache_note = None if cache_owner is None else f"kept by {cache_owner}"
+        self._cache_note = None if cache_owner is None else f"cached by {cache_owner}"
         self._batch = CommandBatch(parent)
 
     def run_command(self, command: str, stdin: bytes = b"") -> RunResult:
@@ -103,7 +103,7 @@ class HostConnection:
         reduced = None if cached is None else reduce_module(stdin, cached)
         result = self._submit(command, reduced.program if reduced else stdin, steps, files)
         if result.mark == UNDONE:
-            raise HostStepFailed(f"The host could not be made ready: {_error_text(result)}")
+            raise HostStepFailed(f"The host could not be prepared: {_error_text(result)}")
         if reduced and cached is not None and self._cache_note:
             if reduced.is_missed(result):
                 self._runner.write_note(self._cache_note, b"nothing")

@@ -28,7 +28,7 @@ from .runner import RunResult
 _MIN_PART = 400
 #: Archive in the wrapper of ansible-core. Arguments cannot match, since their quotes are escaped.
 _ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={0,2}(?=')")
-_MISSING = "alpacon: what is kept for this module is not complete"
+_MISSING = "alpacon: cached parts of this module are missing"
 _MISSING_RC = 125
 
 # Runs on every Python that modules run on, in the home of the account, from which nothing must be imported. A part is
@@ -46,13 +46,13 @@ def trusted():
     state = os.lstat(folder)
     own = state.st_uid == os.getuid() and not state.st_mode & 0o077
     return own and os.path.isdir(folder) and not os.path.islink(folder)
-def kept(name):
+def load(name):
     with open(os.path.join(folder, name), "rb") as file:
         part = file.read()
     if hashlib.sha256(part).hexdigest() != name:
         raise IOError(name)
     return part
-def keep(part):
+def store(part):
     name = os.path.join(folder, hashlib.sha256(part).hexdigest())
     fresh = "%s.%d" % (name, os.getpid())
     with open(fresh, "wb") as file:
@@ -67,7 +67,7 @@ def assembled():
             if item < 0:
                 new.append(parts[-1])
         else:
-            parts.append(kept(item))
+            parts.append(load(item))
     first, last = about["ends"]
     whole = b"".join(parts)
     code = whole[:first] + base64.b64encode(whole[first:len(whole) - last]) + whole[len(whole) - last:]
@@ -91,7 +91,7 @@ def found():
             if os.stat(path).st_mtime < time.time() - 30 * 86400:
                 os.unlink(path)
         for part in new if safe else ():
-            keep(part)
+            store(part)
     except (IOError, OSError):
         pass
     return code

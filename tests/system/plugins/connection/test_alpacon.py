@@ -99,7 +99,7 @@ def test_what_tasks_are_given_stays_with_them(current: Workspace, tmp_path: Path
     assert SECRET not in before
     [failed] = run.tasks["Copy"]
     assert failed.get("unreachable", False) is False
-    assert "The host could not be made ready: mkdir: cannot create directory " in failed["msg"]
+    assert "The host could not be prepared: mkdir: cannot create directory " in failed["msg"]
     left = [path for path in Path(run.tasks["Home"][0]["stdout"]).rglob("*") if path.is_file()]
     left += [path for path in Path("/tmp").glob("a[ln][ps]*/**/*") if path.is_file()]
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []

@@ -52,7 +52,7 @@ def test_bad_options_are_refused_before_anything_is_sent(current: Workspace, tmp
         ),
         ("servers: it is left out, and the inventory host localhost is no server", LINE, COMMAND_MODULE, "no host"),
         (
-            "url: it carries a user name or",
+            "url: it contains a user name or",
             {**LINE, "url": "https://me:hunter22@x.example"},
             COMMAND_MODULE,
             "a secret",

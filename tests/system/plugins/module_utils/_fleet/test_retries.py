@@ -72,7 +72,11 @@ FORGOTTEN: dict[str, tuple[Row, Row, str]] = {
     "in one batch": ({}, {"serial": [0]}, ADD),
     "in a batch of all": ({}, {"serial": "{{ '100%' }}"}, ADD),
     "free": ({}, {"strategy": "free"}, LINEAR),
-    "free, once": ({"run_once": True}, {"strategy": "free"}, "takes no notice of. Play it with strategy: linear"),
+    "free, once": (
+        {"run_once": True},
+        {"strategy": "free"},
+        "ignores run_once of the task. Play it with strategy: linear",
+    ),
     "pinned": (
         {},
         {"strategy": "host_pinned", "serial": 2},
