@@ -107,7 +107,7 @@ version:
   type: str
   sample: 2.5.0
 msg:
-  description: What the workspace said, or why it said nothing.
+  description: Summary of the result.
   returned: always
   type: str
   sample: The stored credentials are valid.

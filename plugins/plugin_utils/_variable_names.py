@@ -54,9 +54,9 @@ def find_misspelt_names(
     # Compare beginnings first: it is faster, since most variables belong to something else.
     beginnings = {name[: _LONG + 1] for name in unknown}
     near = {
-        begun
-        for begun in beginnings
-        if any(_count_typos(begun.lower().replace("-", "_").partition("_")[0], each) <= 2 for each in prefixes)
+        start
+        for start in beginnings
+        if any(_count_typos(start.lower().replace("-", "_").partition("_")[0], each) <= 2 for each in prefixes)
     }
     sentences = []
     for name in sorted(name for name in unknown if name[: _LONG + 1] in near):

@@ -114,14 +114,14 @@ def registered(task: RegistrationTask) -> None:
 
 
 def _register(task: RegistrationTask) -> None:
-    name, said = task.options.name, "Would be registered"
+    name, text = task.options.name, "Would be registered"
     facts = {"id": None, "key": None, "name": name, "version": None, **NO_OTHERS}
     if not task.run.check_mode:
         answer = _send_registration(task)
         facts.update(id=parse_row_id(answer), key=parse_key(answer), name=to_text(answer.get("name")) or name)
         # It is not lost if the result or the host is.
         task.run.context.report(f"alpacon: registered {facts['name']}, {facts['id']}")
-        said = "Registered"
+        text = "Registered"
     if not task.run.check_mode or task.options.replace:
         facts.update(clean_up_records(task, facts["id"]))
     task.changed, task.after = True, facts["name"]
@@ -133,7 +133,7 @@ def _register(task: RegistrationTask) -> None:
         "credentials": "valid",
         "commissioned": False,
         "is_connected": False,
-        "msg": f"{said} as {task.after}.{replaces}",
+        "msg": f"{text} as {task.after}.{replaces}",
     }
 
 
@@ -191,8 +191,8 @@ def connected(task: RegistrationTask) -> None:
         if now + pause > task.deadline:
             # Agents need time to come back to a workspace that was away.
             known = unanswered_at is None or now - unanswered_at > _RECONNECTS
-            said = _explain_disconnected(stored, options) if known else _explain_unknown(stored)
-            raise RegistrationError(said, **facts, connected=False if known else None)
+            text = _explain_disconnected(stored, options) if known else _explain_unknown(stored)
+            raise RegistrationError(text, **facts, connected=False if known else None)
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
@@ -239,12 +239,12 @@ def _explain_disconnected(stored: StoredCredentials, options: RegistrationOption
 
 
 def _explain_unknown(stored: StoredCredentials) -> str:
-    said = {
+    text = {
         "valid": "The agent is not connected yet, and takes a minute after the workspace was away.",
         "stale": "The workspace refuses the stored credentials, so it does not say whether the agent is connected.",
     }.get(stored.credentials, "The workspace could not be asked whether the agent is connected.")
     why = f" {stored.why.rstrip('.')}." if stored.why else ""
-    return f"{said}{why} Check that the workspace answers, then run the task again."
+    return f"{text}{why} Check that the workspace answers, then run the task again."
 
 
 def unregistered(task: RegistrationTask) -> None:

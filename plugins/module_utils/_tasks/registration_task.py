@@ -96,13 +96,13 @@ class RegistrationOptions:
         if self.replace and not (has_token and self.clean_up):
             raise UsageError(
                 "replace",
-                "it takes an API token, which changes and deletes records",
+                "it needs an API token, which changes and deletes records",
                 "Give one in token and leave clean_up at true, or leave replace out.",
             )
         if not self.id or self.replace_stale:
             for name in ("registration_token", "name", "platform"):
                 if not getattr(self, name):
-                    raise UsageError(name, "it is missing", "Registering a server takes it.")
+                    raise UsageError(name, "it is missing", "It is required to register a server.")
 
     @property
     def is_about_machine(self) -> bool:

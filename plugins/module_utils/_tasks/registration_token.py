@@ -314,7 +314,7 @@ def _create_token(
     body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
         body["expires_at"] = to_iso(expires_at)
-    # It tells the own token from one that another run creates meanwhile. A description of the user is not changed.
+    # It identifies the own token, if another run creates one meanwhile. A description of the user is not changed.
     description = task.options.description
     body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if description is None else description
     known = {token.id for token in old}
