@@ -11,12 +11,12 @@ MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-# Tests play with real clocks and processes: what fails beside others is run once more, by itself, before it counts.
+# Tests use real clocks and processes, so a test that fails beside others runs once more by itself.
 pytest = $(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(2) \
-	|| { echo "$@: what failed is run once more, by itself"; \
+	|| { echo "$@: running the failed tests once more"; \
 	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --all --last-failed --last-failed-no-failures none $(2); }
 
-# What the development tools find: each other, the linked collection, and no folder of the user's own Ansible.
+# The environment of the development tools: each other, the linked collection, and nothing of the user's Ansible.
 COLLECTIONS := $(CURDIR)/build/collections
 LINKED := $(COLLECTIONS)/ansible_collections/herdops/alpacon
 environ = export PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH="$(COLLECTIONS)" \
@@ -61,7 +61,7 @@ build: $(READY) ## build the tarball into build/ and check that it installs
 	@$(PYTHON) tests/tools/check_build.py
 
 .PHONY: clean
-clean: ## remove everything that make made
+clean: ## remove all files that make created
 	@rm -rf build .venv .ansible .nox .mypy_cache .pytest_cache .ruff_cache tests/output changelogs/.plugin-cache.yaml
 
 #: Develop
@@ -83,7 +83,7 @@ prove: $(READY) ## run the tests that prove a promise, on the development ansibl
 integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
 	@$(PYTHON) tests/tools/ansible_test.py plays development
 
-# Workers that a test kills leave files without data, which coverage warns of.
+# Killed workers leave empty files, about which coverage warns.
 .PHONY: coverage
 coverage: $(READY) ## measure which lines of plugins/ the tests of make test run
 	@mkdir -p build/coverage
@@ -104,7 +104,7 @@ lint: style ## check style, types, documentation, changelog and metadata
 	@$(environ) GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false; nox --no-venv --no-color --envdir build/nox
 
 .PHONY: format
-format: $(READY) ## put the Python code in order
+format: $(READY) ## format the Python code
 	@.venv/bin/ruff check --fix-only --quiet .
 	@.venv/bin/ruff format .
 
@@ -144,7 +144,7 @@ sanity-oldest sanity-newest: $(READY) ## run ansible-test sanity on that ansible
 	@$(PYTHON) tests/tools/ansible_test.py sanity $(@:sanity-%=%)
 
 .PHONY: signals
-signals: $(READY) ## interrupt, kill and hang up on runs, on the oldest and the newest ansible-core
+signals: $(READY) ## interrupt and kill runs, on the oldest and the newest ansible-core
 	@$(call pytest,,tests/signals)
 
 .PHONY: browser
@@ -176,10 +176,10 @@ faults: $(READY) ## run thousands of commands and hundreds of modules under rand
 	@$(PYTHON) tests/faults $(SEED:%=--seed=%) $(COMMANDS:%=--commands=%) $(TASKS:%=--tasks=%) $(ONLY:%=--only=%)
 
 .PHONY: mutants
-mutants: $(READY) ## break the core on a sample and name what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)
+mutants: $(READY) ## break the core on a sample and list what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)
 	@$(PYTHON) tests/mutants $(SEED:%=--seed=%) $(SAMPLE:%=--sample=%) $(ONLY:%=--only=%) $(WORKERS:%=--workers=%)
 
-# A step that fails holds up no other. In the end come a line for each, and the numbers of tests; a step without tests
+# A failing step stops no other. The end shows a line for each step, and the numbers of tests; a step without tests
 # counts as one.
 .PHONY: steps
 steps:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks that antsibull-nox brings for collections; `make lint` runs them, antsibull-nox.toml says which."""
+"""The checks of antsibull-nox that antsibull-nox.toml lists; `make lint` runs them."""
 
 from __future__ import annotations
 
