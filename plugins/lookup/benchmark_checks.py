@@ -10,39 +10,35 @@ short_description: Make audit checks of benchmarks on the controller
 version_added: 1.0.0
 description:
   - Reads a benchmark on the controller, and returns the check that evaluates it on servers. The benchmark is an XCCDF
-    data stream, such as those of the SCAP Security Guide, or the description of an InSpec profile, which C(inspec json)
-    writes.
-  - The check has one result for each rule of the profile. Titles, severities, rationale, references and remedies are
-    those of the benchmark.
-  - A rule of the profile that the scanner says nothing about is unknown, and never passed.
-  - If the content of the SCAP Security Guide is installed on the servers, you do not need this lookup. Use the option
-    O(herdops.alpacon.alpacon_audit#module:benchmarks).
+    data stream, such as those of the SCAP Security Guide, or the output of C(inspec json).
+  - The check has one result for each rule, with the texts of the benchmark. A rule that the scanner says nothing about is
+    unknown.
+  - If the servers have the content of the SCAP Security Guide, use the option
+    O(herdops.alpacon.alpacon_audit#module:benchmarks) instead.
 requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer
 notes:
   - For XCCDF, the servers need C(oscap) and the same data stream as the controller. If a server has another one, all
     rules are unknown.
-  - For InSpec, the servers need InSpec, or a program that works like it, such as CINC Auditor, and the profile.
+  - For InSpec, the servers need the profile and InSpec, or a program that works like it, such as CINC Auditor.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   _terms:
     description:
-      - Paths of XCCDF data streams, or of files that C(inspec json) wrote, on the controller. Relative ones are looked
-        for in the directory C(files) of the role or the play, and beside it.
+      - Paths of XCCDF data streams, or of files that C(inspec json) wrote, on the controller. Relative ones are in the
+        directory C(files) of the role or the play, or beside it.
     required: true
     type: list
     elements: str
   profile:
     description:
-      - The id of the profile of a data stream, such as V(xccdf_org.ssgproject.content_profile_standard), or its end,
-        V(standard). A data stream needs one.
-      - C(oscap info) lists those of a file.
+      - The ID of the profile of a data stream, such as V(xccdf_org.ssgproject.content_profile_standard), or its end,
+        V(standard). C(oscap info) lists them.
     type: str
   path:
-    description:
-      - Where the data stream or the InSpec profile is on the servers. If omitted, where the file is on the controller.
+    description: The path of the data stream or the InSpec profile on the servers. If omitted, the path of the file.
     type: str
   command:
     description: InSpec on the servers, such as V(cinc-auditor) or V(sudo inspec).
@@ -50,21 +46,18 @@ options:
     default: inspec
   reporter:
     description:
-      - What InSpec prints. V(json-min) has the results alone.
-      - V(json) repeats all about the controls, several kilobytes for each, and has their impacts on the server.
-        Profiles of MITRE and DISA need it, since they say by the impact 0 that a control does not apply. With
-        V(json-min), such a control is unknown. The output of a check may have 4 MiB.
+      - The reporter of InSpec. Profiles of MITRE and DISA need V(json), which has the impact 0 of a control that does not
+        apply; it prints several kilobytes for each control, and the output of a check may have 4 MiB.
     type: str
     default: json-min
     choices: [json-min, json]
   name:
     description:
-      - The name of the check. Names of results begin with it, as in C(NAME/sshd_disable_root_login).
-      - If omitted, the id of the XCCDF profile without C(xccdf_..._profile_), or the name of the InSpec profile.
+      - The name of the check, with which names of results begin, as in C(NAME/sshd_disable_root_login). If omitted, the
+        end of the ID of the XCCDF profile, or the name of the InSpec profile.
     type: str
   username:
-    description:
-      - The account on the servers that runs it. OpenSCAP must run as V(root). If omitted, that of the audit.
+    description: The account that runs the check. OpenSCAP must run as V(root). If omitted, that of the audit.
     type: str
   timeout:
     description: How many seconds a server may take.
@@ -94,8 +87,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _list:
   description:
-    - One check for each term, as the option O(herdops.alpacon.alpacon_audit#module:checks) takes them. Its kind is
-      V(results), and its rules have what the benchmark says about them.
+    - One check for each term, for the option O(herdops.alpacon.alpacon_audit#module:checks). Its rules have the texts of
+      the benchmark.
   type: list
   elements: dict
   sample:
@@ -127,7 +120,6 @@ class LookupModule(LookupBase):
     """Make checks of benchmarks."""
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
-        """Return one check for each term."""
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         try:
             # Ansible ignores unknown options.
@@ -136,10 +128,10 @@ class LookupModule(LookupBase):
             )
             self.set_options(var_options=variables, direct=kwargs)
             options = {option: self.get_option(option) for option in _OPTIONS}
-            return [make_check(self._found(str(term), variables), options) for term in self._flatten(terms)]
+            checks = []
+            for term in map(str, self._flatten(terms)):
+                path = self.find_file_in_search_path(variables or {}, "files", term, ignore_missing=True)
+                checks.append(make_check(str(path or term), options))
+            return checks
         except AlpaconError as error:
             raise AnsibleError(clean(error)) from None
-
-    def _found(self, term: str, variables: dict[str, Any] | None) -> str:
-        """Return the file of a term, found as ansible.builtin.copy finds its source."""
-        return str(self.find_file_in_search_path(variables or {}, "files", term, ignore_missing=True) or term)

@@ -17,8 +17,6 @@ from typing import Any
 from unicodedata import category
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
-
 from ..results import (
     FAIL,
     FAILED,
@@ -29,27 +27,7 @@ from ..results import (
     compute_passed_share,
     list_failing,
 )
-from .text import (
-    CHANGES,
-    COUNTS,
-    clean_text,
-    describe_cost,
-    describe_coverage,
-    describe_outcomes,
-    describe_remediations,
-    describe_result,
-    describe_unreached,
-    describe_verdict,
-    describe_waiver,
-    fold_text,
-    format_time,
-    get_differences,
-    get_remedy,
-    group_unreached,
-    join_first,
-    pluralize,
-    to_line,
-)
+from . import text
 
 _Row = Mapping[str, Any]
 
@@ -76,10 +54,12 @@ def render_junit(report: _Row) -> Iterator[str]:
         by_host[result["host"]].append(result)
     sets = {check["name"]: check["set"] for check in report["checks"]}
     unreached = sum(not server["reached"] for server in report["servers"])
-    suites = Element("testsuites", {"name": to_line(report["title"]), **_count_cases(report["results"], unreached)})
-    start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
-    if start and end:
-        suites.set("time", f"{(end - start).total_seconds():.3f}")
+    suites = Element(
+        "testsuites", {"name": text.to_line(report["title"]), **_count_cases(report["results"], unreached)}
+    )
+    seconds = text.count_seconds(report)
+    if seconds is not None:
+        suites.set("time", f"{seconds:.3f}")
     yield '<?xml version="1.0" encoding="UTF-8"?>\n'
     yield f"{tostring(suites, encoding='unicode').removesuffix(' />')}>\n"
     for server in report["servers"]:
@@ -102,28 +82,28 @@ def _count_cases(results: Sequence[_Row], unreached: int) -> dict[str, str]:
 
 
 def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> Element:
-    host, reason = clean_text(server["host"]), describe_unreached(server)
+    host, reason = text.clean_text(server["host"]), text.describe_unreached(server)
     suite = Element("testsuite", {"name": host, **_count_cases(results, int(not server["reached"]))})
-    suite.set("timestamp", clean_text(report["started_at"]).removesuffix("Z"))
+    suite.set("timestamp", text.clean_text(report["started_at"]).removesuffix("Z"))
     properties = SubElement(suite, "properties")
     # Readers of JUnit know properties of a suite only, not of all suites.
     for name, row in (("workspace", server), ("verdict", report), ("coverage", report), ("min_coverage", report)):
-        SubElement(properties, "property", name=name, value=clean_text(row[name]))
+        SubElement(properties, "property", name=name, value=text.clean_text(row[name]))
     if reason:
         case = SubElement(suite, "testcase", name="server", classname=host)
         SubElement(case, "error", type="unanswered", message=reason).text = reason
     for result in results:
         outcome, set_name = result["outcome"], sets[result["check"]]
-        classname = f"{clean_text(set_name)}.{host}" if set_name else host
-        case = SubElement(suite, "testcase", name=clean_text(result["check"]), classname=classname)
+        classname = f"{text.clean_text(set_name)}.{host}" if set_name else host
+        case = SubElement(suite, "testcase", name=text.clean_text(result["check"]), classname=classname)
         if outcome in (FAILED, UNKNOWN):
-            message = to_line(result["message"])
+            message = text.to_line(result["message"])
             tag = "failure" if outcome == FAILED else "error"
             # GitLab shows the text alone.
             problem = SubElement(case, tag, type=result["severity"], message=message)
-            problem.text = "\n\n".join(filter(None, (message, clean_text(result["output"]).strip("\n"))))
+            problem.text = "\n\n".join(filter(None, (message, text.clean_text(result["output"]).strip("\n"))))
         elif outcome in (NOT_APPLICABLE, WAIVED):
-            words = describe_result(result)
+            words = text.describe_result(result)
             SubElement(case, "skipped", message=words).text = words
     return suite
 
@@ -139,46 +119,49 @@ _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 
 def escape_markdown(value: Any, limit: int = 200) -> str:
     """Return text on one line without any meaning in Markdown."""
-    text = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", to_line(value, limit)).translate(_ENTITIES))
-    return _LINKS.sub(lambda match: f"&#{ord(match[0])};", text)
+    escaped = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", text.to_line(value, limit)).translate(_ENTITIES))
+    return _LINKS.sub(lambda match: f"&#{ord(match[0])};", escaped)
 
 
 def render_markdown(report: _Row) -> Iterator[str]:
     """Render audit.md block by block."""
-    for block in _render_blocks(report):
-        yield f"{block}\n\n"
+    return (f"{block}\n\n" for block in _render_blocks(report))
 
 
 def _render_blocks(report: _Row) -> Iterator[str]:
     summary = report["summary"]
     yield f"# {escape_markdown(report['title'])}"
-    started, finished = (escape_markdown(format_time(report[key])) for key in ("started_at", "finished_at"))
+    started, finished = (escape_markdown(text.format_time(report[key])) for key in ("started_at", "finished_at"))
     yield f"Workspace {escape_markdown(report['workspace'])}, {started} to {finished}"
-    verdict = [f"**Verdict: {describe_verdict(report)}.** {escape_markdown(describe_coverage(report), 2000)}"]
+    verdict = [f"**Verdict: {text.describe_verdict(report)}.** {escape_markdown(text.describe_coverage(report), 2000)}"]
     if report["verdict"] == FAIL:
-        verdict.append(f"{pluralize(len(list_failing(report)), 'finding')} of severity {report['fail_on']} or worse.")
+        verdict.append(
+            f"{text.pluralize(len(list_failing(report)), 'finding')} of severity {report['fail_on']} or worse."
+        )
     if report["refusal"]:
         verdict.append(escape_markdown(report["refusal"], 400))
     yield "\n".join(verdict)
-    size = f"{pluralize(summary['servers'], 'server')}, {pluralize(summary['checks'], 'check')}"
+    size = f"{text.pluralize(summary['servers'], 'server')}, {text.pluralize(summary['checks'], 'check')}"
     score = f"**{compute_passed_share(summary):g}% passed**, score {summary['score']:g}%"
-    yield f"{score}: {size}; {describe_outcomes(summary)}."
-    remediations = describe_remediations(report, 400)
+    yield f"{score}: {size}; {text.describe_outcomes(summary)}."
+    remediations = text.describe_remediations(report, 400)
     if remediations:
         yield "## Fix these first"
         yield "\n".join(f"{number}. {escape_markdown(one, 1000)}" for number, one in enumerate(remediations, 1))
-    reasons = [(escape_markdown(why), join_first(hosts, _ROWS)) for why, hosts in group_unreached(report)[:_ROWS]]
+    reasons = [
+        (escape_markdown(why), text.join_first(hosts, _ROWS)) for why, hosts in text.group_unreached(report)[:_ROWS]
+    ]
     if reasons:
         yield "## Servers without new answers"
         yield "\n".join(f"- {why}: {escape_markdown(hosts, 5000)}" for why, hosts in reasons)
     trend = report.get("trend")
     if trend:
-        yield f"## Since {escape_markdown(format_time(trend['since']))}"
+        yield f"## Since {escape_markdown(text.format_time(trend['since']))}"
         rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
         for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
             rows.append(f"{title}: {trend['change'][key]:+} points")
-        rows += [f"{title}: {len(trend[key])}" for key, title in CHANGES.items() if trend[key]]
-        rows += [f"{title}: {trend[key]}" for key, title in COUNTS.items() if trend[key]]
+        rows += [f"{title}: {len(trend[key])}" for key, title in text.CHANGES.items() if trend[key]]
+        rows += [f"{title}: {trend[key]}" for key, title in text.COUNTS.items() if trend[key]]
         yield "\n".join(f"- {words}" for words in rows)
     for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED)):
         results = [result for result in report["results"] if result["outcome"] == outcome]
@@ -187,13 +170,13 @@ def _render_blocks(report: _Row) -> Iterator[str]:
             yield _render_table(results) if results else "Nothing."
         if len(results) > _ROWS:
             yield f"{len(results) - _ROWS} more are in the other files of this report."
-    yield f"{describe_cost(summary)}, with {pluralize(summary['requests'], 'request')}."
+    yield f"{text.describe_cost(summary)}, with {text.pluralize(summary['requests'], 'request')}."
 
 
 def _render_table(results: Sequence[_Row]) -> str:
     rows = ["| severity | check | host | what was found |", "| --- | --- | --- | --- |"]
     for result in sorted(results, key=lambda result: -SEVERITIES.index(result["severity"]))[:_ROWS]:
-        cells = (result["severity"], result["check"], result["host"], describe_result(result))
+        cells = (result["severity"], result["check"], result["host"], text.describe_result(result))
         rows.append(f"| {' | '.join(map(escape_markdown, cells))} |")
     return "\n".join(rows)
 
@@ -215,36 +198,36 @@ def render_csv(report: _Row) -> Iterator[str]:
         server["host"]: {**server, "server": server["name"], "groups": ", ".join(server["groups"])}
         for server in report["servers"]
     }
-    differences = get_differences(report)
+    differences = text.get_differences(report)
     checks = {check["name"]: check for check in report["checks"]}
     for server in servers.values():
         if not server["reached"]:
-            yield _render_row({**server, "outcome": "not_reached", "message": to_line(server["reason"])})
+            yield _render_row({**server, "outcome": "not_reached", "message": text.to_line(server["reason"])})
     for result in report["results"]:
         check = checks[result["check"]]
         cells = {
             "set": check["set"],
             "title": check["title"],
-            "remedy": get_remedy(differences, result["host"], check),
+            "remedy": text.get_remedy(differences, result["host"], check),
             "references": "; ".join(check["references"]),
-            "waiver": describe_waiver(result["waiver"]),
+            "waiver": text.describe_waiver(result["waiver"]),
             "reused": "yes" if result["reused"] else "no",
         }
         yield _render_row({**servers[result["host"]], **result, **cells})
 
 
 def _render_row(cells: _Row) -> str:
-    text = io.StringIO()
+    buffer = io.StringIO()
     values = [cells.get(name) for name in _COLUMNS]
-    csv.writer(text).writerow(["" if value is None else escape_cell(str(value)) for value in values])
-    return text.getvalue()
+    csv.writer(buffer).writerow(["" if value is None else escape_cell(str(value)) for value in values])
+    return buffer.getvalue()
 
 
 # Most cells are those of the row before.
 @functools.lru_cache(maxsize=4096)
-def escape_cell(text: str) -> str:
+def escape_cell(value: str) -> str:
     """Return visible text on one line that no spreadsheet takes for a formula."""
-    shown = "".join(character for character in clean_text(text) if category(character) != "Cf")
+    shown = "".join(character for character in text.clean_text(value) if category(character) != "Cf")
     line = " ".join(shown.split())
     return line if _NUMBER.fullmatch(line) else _FORMULA.sub("'", line)
 
@@ -256,30 +239,30 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
         to_submit: the number of commands that check mode left out.
     """
     summary = report["summary"]
-    asked = f"{pluralize(summary['servers'], 'server')}, {pluralize(summary['checks'], 'check')}"
-    yield f"{report['title']}: {asked}; {describe_cost(summary)}"
+    asked = f"{text.pluralize(summary['servers'], 'server')}, {text.pluralize(summary['checks'], 'check')}"
+    yield f"{report['title']}: {asked}; {text.describe_cost(summary)}"
     if to_submit:
-        yield f"{pluralize(to_submit, 'command')} would be submitted"
+        yield f"{text.pluralize(to_submit, 'command')} would be submitted"
     if report["verdict"]:
-        yield f"Verdict: {describe_verdict(report)}. {to_line(describe_coverage(report), 2000)}"
-    remediations = describe_remediations(report, 160)
+        yield f"Verdict: {text.describe_verdict(report)}. {text.to_line(text.describe_coverage(report), 2000)}"
+    remediations = text.describe_remediations(report, 160)
     if remediations:
         yield "Fix these first:"
     yield from (f"  {words}" for words in remediations)
-    reasons = group_unreached(report)
-    yield from (f"{words}: {join_first(hosts, 5)}" for words, hosts in reasons[:5])
+    reasons = text.group_unreached(report)
+    yield from (f"{words}: {text.join_first(hosts, 5)}" for words, hosts in reasons[:5])
     if len(reasons) > 5:
-        yield f"{pluralize(sum(len(hosts) for _words, hosts in reasons[5:]), 'server')} more without results"
+        yield f"{text.pluralize(sum(len(hosts) for _words, hosts in reasons[5:]), 'server')} more without results"
     unknown = Counter(
-        to_line(result["message"], 160).removesuffix(".")
+        text.to_line(result["message"], 160).removesuffix(".")
         for result in report["results"]
         if result["outcome"] == UNKNOWN
     )
     for message, count in unknown.most_common(5):
-        yield f"Unknown, {pluralize(count, 'time')}: {message}"
+        yield f"Unknown, {text.pluralize(count, 'time')}: {message}"
     if len(unknown) > 5:
-        yield f"Unknown for {pluralize(len(unknown) - 5, 'other reason')}"
-    yield describe_outcomes(summary)
+        yield f"Unknown for {text.pluralize(len(unknown) - 5, 'other reason')}"
+    yield text.describe_outcomes(summary)
     pages = [name for name in files if name.endswith(".html")] or list(files)
     yield from (f"Report: {name}" for name in pages[:1])
 
@@ -289,9 +272,9 @@ def describe_findings(findings: Sequence[_Row]) -> list[str]:
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
-        message = fold_text(finding["message"], 200).removesuffix(".")
+        message = text.fold_text(finding["message"], 200).removesuffix(".")
         alike.setdefault((finding["host"], finding["severity"], message, check), []).append(finding["check"])
     return [
-        f"{host}: {names[0] if len(names) == 1 else pluralize(len(names), 'check')} ({severity}): {message}"
+        f"{host}: {names[0] if len(names) == 1 else text.pluralize(len(names), 'check')} ({severity}): {message}"
         for (host, severity, message, _check), names in alike.items()
     ]

@@ -16,8 +16,6 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
-
 from ..results import (
     FAIL,
     FAILED,
@@ -34,25 +32,7 @@ from ..results import (
     compute_score,
     list_failing,
 )
-from .text import (
-    CHANGES,
-    COUNTS,
-    clean_text,
-    describe_coverage,
-    describe_reuse,
-    describe_unreached,
-    describe_verdict,
-    describe_waiver,
-    fold_text,
-    format_age,
-    format_duration,
-    format_time,
-    get_differences,
-    group_unreached,
-    list_remediations,
-    to_line,
-    to_script_json,
-)
+from . import text
 
 _PAGE = Path(__file__).parent / "page"
 #: After so many characters of outputs, only the beginning of each further one is shown.
@@ -69,32 +49,32 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     template, style, script = (
         (_PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("html.j2", "css", "js")
     )
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script))
+    hashes = (base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() for source in (style, script))
     style_hash, script_hash = (f"'sha256-{digest}'" for digest in hashes)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
-        line=to_line,
-        plain=clean_text,
-        time=format_time,
+        line=text.to_line,
+        plain=text.clean_text,
+        time=text.format_time,
         shell=_format_shell,
         figure="{:,}".format,
         change=lambda number: f"{number:+,}".replace("-", "\N{MINUS SIGN}"),
     )
     yield from environment.from_string(template).generate(
         report=report,
-        verdict=describe_verdict(report),
+        verdict=text.describe_verdict(report),
         trend=report.get("trend"),
-        trend_lists=CHANGES,
-        trend_counts=COUNTS,
+        trend_lists=text.CHANGES,
+        trend_counts=text.COUNTS,
         content=content,
         checks=sorted(content.checks, key=_rank_check),
         numbers={check["name"]: check["number"] for check in content.checks},
-        remediations=list_remediations(report),
-        unreached=group_unreached(report),
+        remediations=text.list_remediations(report),
+        unreached=text.group_unreached(report),
         figures=_collect_figures(report),
         filters=_list_filters(report),
         severities=SEVERITIES[::-1],
-        data=Markup(to_script_json(content.data())),
+        data=Markup(text.to_script_json(content.data())),
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {style_hash}; script-src {script_hash};"
@@ -104,8 +84,8 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _format_shell(code: str) -> str:
     """Return the first line of shell code, and the number of lines."""
-    lines = clean_text(code).splitlines() or [""]
-    return to_line(lines[0], 80) if len(lines) == 1 else f"{to_line(lines[0], 80)} ({len(lines)} lines)"
+    lines = text.clean_text(code).splitlines() or [""]
+    return text.to_line(lines[0], 80) if len(lines) == 1 else f"{text.to_line(lines[0], 80)} ({len(lines)} lines)"
 
 
 def _rank_answer(answer: _Row) -> tuple[int, int, int]:
@@ -121,17 +101,14 @@ def _rank_check(check: _Row) -> tuple[int, int, int]:
 
 
 class PageData:
-    """The servers, checks and answers of a report as the page shows them.
+    """The servers, checks and answers of a report as the page shows them, each by its number.
 
-    Attributes:
-        hosts: names of the servers, by their numbers.
-        checks: those of the report, each with its number, answers, findings and counts of outcomes. Its severity is the
-            worst that a server or a scanner named.
+    A check has its answers, findings and counts of outcomes, and the worst severity that a server or a scanner named.
     """
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._servers = report["servers"]
-        self.hosts = [to_line(server["host"]) for server in self._servers]
+        self.hosts = [text.to_line(server["host"]) for server in self._servers]
         self.checks: list[_Row] = [
             {**check, "number": number, "answers": [], "counts": Counter()}
             for number, check in enumerate(report["checks"])
@@ -143,7 +120,7 @@ class PageData:
         self._columns, self._commands = ([[-1] * len(self.hosts) for _check in self.checks] for _table in range(2))
         servers = {server["host"]: number for number, server in enumerate(self._servers)}
         checks = {check["name"]: check for check in self.checks}
-        differences = get_differences(report)
+        differences = text.get_differences(report)
         known: dict[tuple[Any, ...], _Row] = {}
         for result in report["results"]:
             server, check = servers[result["host"]], checks[result["check"]]
@@ -156,8 +133,8 @@ class PageData:
             check["counts"][result["outcome"]] += 1
             self._columns[check["number"]][server] = known[key]["number"]
             if result["ended_at"]:
-                ran = f"{'reused from' if result['reused'] else 'ran'} {format_time(result['ended_at'])}"
-                command = f"{ran}, command {to_line(result['command'] or '', 40)}"
+                ran = f"{'reused from' if result['reused'] else 'ran'} {text.format_time(result['ended_at'])}"
+                command = f"{ran}, command {text.to_line(result['command'] or '', 40)}"
                 self._commands[check["number"]][server] = self._add_text(command)
         for check in self.checks:
             findings = (answer for answer in check["answers"] if answer["outcome"] in FINDINGS)
@@ -165,9 +142,9 @@ class PageData:
             failed = [answer["severity"] for answer in check["answers"] if answer["outcome"] in (FAILED, WAIVED)]
             check["severity"] = max(failed, key=SEVERITIES.index, default=check["severity"])
 
-    def _add_text(self, text: str) -> int:
+    def _add_text(self, value: str) -> int:
         """Return the number of a text. Each text is in the data once."""
-        return self._texts.setdefault(text, len(self._texts))
+        return self._texts.setdefault(value, len(self._texts))
 
     def _add_answer(self, result: Mapping[str, Any], difference: str) -> _Row:
         output = result["output"] if self._outputs_left > 0 else result["output"][:_SHORT_OUTPUT]
@@ -179,16 +156,16 @@ class PageData:
             "Only a part of the output is shown." if is_cut else "",
             "The output that the workspace has is not complete." if is_damaged else "",
             f"Exit code {result['rc']}." if result["rc"] else "",
-            f"Here the check has: {to_line(difference, 600)}." if difference else "",
+            f"Here the check has: {text.to_line(difference, 600)}." if difference else "",
         )
         outcome, severity = result["outcome"], result["severity"]
-        message, whole = fold_text(result["message"]), to_line(result["message"], 5000)
+        message, whole = text.fold_text(result["message"]), text.to_line(result["message"], 5000)
         texts = {
-            "output": clean_text(output).strip("\n"),
+            "output": text.clean_text(output).strip("\n"),
             "message": message,
             "whole": "" if whole == message else whole,
             "note": " ".join(filter(None, notes)),
-            "waiver": describe_waiver(result["waiver"]),
+            "waiver": text.describe_waiver(result["waiver"]),
         }
         number = len(self._answers)
         self._answers.append(
@@ -212,12 +189,14 @@ class PageData:
         add = self._add_text
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
         columns: dict[str, list[Any]] = {
-            name: [add(to_line(server[name] or "", 200)) for server in self._servers] for name in names
+            name: [add(text.to_line(server[name] or "", 200)) for server in self._servers] for name in names
         }
-        columns["groups"] = [[add(to_line(group)) for group in server["groups"]] for server in self._servers]
-        columns["reason"] = [add(describe_unreached(server)) for server in self._servers]
-        columns["earlier"] = [add(f"{describe_reuse(server)}{format_age(server)}") for server in self._servers]
-        checks = [{name: to_line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
+        columns["groups"] = [[add(text.to_line(group)) for group in server["groups"]] for server in self._servers]
+        columns["reason"] = [add(text.describe_unreached(server)) for server in self._servers]
+        columns["earlier"] = [
+            add(f"{text.describe_reuse(server)}{text.format_age(server)}") for server in self._servers
+        ]
+        checks = [{name: text.to_line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
         return {
             "servers": columns,
             "checks": checks,
@@ -229,13 +208,13 @@ class PageData:
 
     def by_set(self) -> list[_Row]:
         """Return the score and the failures of each set of checks, the worst first."""
-        checks = [(to_line(check["set"]), check) for check in self.checks if check["set"]]
+        checks = [(text.to_line(check["set"]), check) for check in self.checks if check["set"]]
         rows = ((name, answer, len(answer["servers"])) for name, check in checks for answer in check["answers"])
         return _rank_members(Counter(name for name, _check in checks), rows, Counter())
 
     def by_group(self) -> list[_Row]:
         """Return the score and the failures of each group of hosts, the worst first."""
-        groups = [list(map(to_line, server["groups"])) for server in self._servers]
+        groups = [list(map(text.to_line, server["groups"])) for server in self._servers]
         answers = (answer for check in self.checks for answer in check["answers"])
         rows = ((name, answer, 1) for answer in answers for server in answer["servers"] for name in groups[server])
         members, unreached = Counter[str](), Counter[str]()
@@ -246,12 +225,7 @@ class PageData:
 
 
 def _rank_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
-    """Return the score and the failures of sets or groups, the worst first.
-
-    Args:
-        rows: names of sets or groups, answers, and their numbers.
-        unreached: the number of members without results.
-    """
+    """Return the score and the failures of sets or groups, the worst first; rows are names, answers and numbers."""
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in members}
     for name, answer, number in rows:
         counts[name][answer["outcome"], answer["severity"]] += number
@@ -272,13 +246,13 @@ def _describe_difference(difference: Mapping[str, Any], check: Mapping[str, Any]
     words = [f"{key} {difference[key] or 'none'}" for key in keys if key in difference]
     parameters = difference.get("parameters", {}).items()
     words += [f"{key} {value}" for key, value in parameters if value != check["parameters"].get(key)]
-    return "; ".join([*words, *(text for text in difference.get("expected", ()) if text not in check["expected"])])
+    return "; ".join([*words, *(one for one in difference.get("expected", ()) if one not in check["expected"])])
 
 
 def _list_filters(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
     """Return the values of each filter, with their labels."""
-    groups = {to_line(group) for server in report["servers"] for group in server["groups"]}
-    sets = {to_line(check["set"]) for check in report["checks"] if check["set"]}
+    groups = {text.to_line(group) for server in report["servers"] for group in server["groups"]}
+    sets = {text.to_line(check["set"]) for check in report["checks"] if check["set"]}
     worst, *others = SEVERITIES[:0:-1]
     filters = {
         "outcome": [(name, name.replace("_", " ")) for name in (FAILED, UNKNOWN, WAIVED, PASSED, NOT_APPLICABLE)],
@@ -294,7 +268,7 @@ def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
     summary = report["summary"]
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
     bar = [(name, count) for name, count in parts.items() if count]
-    start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
+    seconds = text.count_seconds(report)
     tone = {FAIL: "high", INCONCLUSIVE: "medium"}.get(report["verdict"], UNKNOWN)
     if report["verdict"] == PASS and report["fail_on"] and not summary[FAILED] and not summary[UNKNOWN]:
         tone = PASSED
@@ -304,8 +278,8 @@ def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
         "bar": bar,
         "spoken": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
         "failing": len(list_failing(report)),
-        "answered": clean_text(describe_coverage(report)),
+        "answered": text.clean_text(text.describe_coverage(report)),
         "tone": tone,
-        "took": format_duration((end - start).total_seconds()) if start and end else "",
-        "window": format_duration(report["reuse_within"]) if report["reuse_within"] else "",
+        "took": "" if seconds is None else text.format_duration(seconds),
+        "window": text.format_duration(report["reuse_within"]) if report["reuse_within"] else "",
     }

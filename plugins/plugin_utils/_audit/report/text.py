@@ -99,9 +99,14 @@ def to_script_json(data: Any) -> str:
 
 
 def format_time(value: str | None) -> str:
-    """Return a time of the report to the minute."""
     time = parse_time(value)
     return f"{time:%Y-%m-%d %H:%M} UTC" if time else to_line(value or "", 40)
+
+
+def count_seconds(report: Mapping[str, Any]) -> float | None:
+    """Return the duration of an audit."""
+    start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
+    return (end - start).total_seconds() if start and end else None
 
 
 def format_duration(seconds: float) -> str:
@@ -183,7 +188,6 @@ def group_unreached(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
 
 
 def describe_outcomes(summary: Mapping[str, Any]) -> str:
-    """Count the results by outcome, and the failed ones by severity."""
     by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
     failed = f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")
     others = [name for name in OUTCOMES if name != FAILED and summary[name]]
@@ -191,7 +195,6 @@ def describe_outcomes(summary: Mapping[str, Any]) -> str:
 
 
 def describe_cost(summary: Mapping[str, Any]) -> str:
-    """Count the commands and the reused answers."""
     return f"{pluralize(summary['commands'], 'command')} run, {pluralize(summary['reused'], 'answer')} reused"
 
 
@@ -204,11 +207,10 @@ def describe_result(result: Mapping[str, Any]) -> str:
 
 
 def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
-    """Return the reason and the end of a waiver; empty for none."""
     if not waiver:
         return ""
-    until = f" until {to_line(waiver['until'], 40)}" if waiver["until"] else ""
-    return f"{to_line(waiver['reason'])}: waived{until}{' (expired)' if waiver['expired'] else ''}"
+    words = f"{to_line(waiver['reason'])}: waived until {to_line(waiver['until'], 40)}"
+    return f"{words} (expired)" if waiver["expired"] else words
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,7 @@ def describe_remediations(report: Mapping[str, Any], limit: int) -> list[str]:
 
 
 def list_remediations(report: Mapping[str, Any]) -> list[Remediation]:
-    """Return a remediation for each check that failed, the most important first."""
+    """Return the checks that failed, the most important first."""
     asked = Counter(result["check"] for result in report["results"] if result["outcome"] != NOT_APPLICABLE)
     failed: dict[str, list[Mapping[str, Any]]] = {}
     for result in report["results"]:
@@ -275,5 +277,4 @@ def get_differences(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def get_remedy(differences: Mapping[str, Mapping[str, Any]], host: str, check: Mapping[str, Any]) -> str:
-    """Return the remedy of a check on a host."""
     return str(differences.get(host, {}).get(check["name"], check).get("remedy", check["remedy"]))

@@ -55,24 +55,22 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "format": {"type": "str", "required": True, "choices": list(FORMATS)},
     "rules": {"type": "list", "elements": "dict", "default": [], "options": _RULE},
 }
-_OUTCOME_WORDS = {
-    key: {"type": "list", "elements": "str", "default": []} for key in (PASSED, FAILED, UNKNOWN, NOT_APPLICABLE)
-}
+_WORDS = {"type": "list", "elements": "str", "default": []}
 #: Further options of the format json: paths, and the words for outcomes.
 _JSON_OPTIONS: dict[str, dict[str, Any]] = {
     **_TEXTS,
     **{key: {"type": "str"} for key in ("list", "name", "severity", "references", "message")},
     "outcome": {"type": "str", "required": True},
-    "words": {"type": "dict", "required": True, "options": _OUTCOME_WORDS},
+    "words": {
+        "type": "dict",
+        "required": True,
+        "options": dict.fromkeys((PASSED, FAILED, UNKNOWN, NOT_APPLICABLE), _WORDS),
+    },
 }
 
 
 def read_results_options(option: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate the key C(results) of a check.
-
-    Args:
-        option: its name in an error, such as ``checks, check 2 (scap): results``.
-    """
+    """Validate the key C(results) of a check."""
     if value.get("format") != "json":
         return validate_dictionary(option, _OPTIONS, value)
     options = validate_dictionary(option, _OPTIONS | _JSON_OPTIONS, value)
@@ -91,9 +89,6 @@ def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list
     Args:
         results: the key C(results) of the check.
         cut: why the end of the output is missing, as a sentence. A further result then says so.
-
-    Raises:
-        ScannerError: there is no result, and why.
     """
     if len(output) > MAX_OUTPUT_CHARACTERS:
         raise ScannerError(f"The output has more than {MAX_OUTPUT_CHARACTERS:,} characters.")
@@ -131,11 +126,7 @@ def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[
 
 
 def _add_rules(results: Mapping[str, Any], found: Sequence[RuleResult], why: str) -> list[RuleResult]:
-    """Return results with the texts of their rules, and an unknown result for each rule without one.
-
-    Args:
-        why: the message of unknown results.
-    """
+    """Return results with the texts of their rules, and an unknown result for each rule without one."""
     rules = {shorten(rule["name"]): rule for rule in results.get("rules") or ()}
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
     for name, severity in results.get("severities", {}).items():

@@ -30,12 +30,7 @@ _FIX_SYSTEMS = ("urn:xccdf:fix:script:sh", None)
 
 
 def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the check that evaluates a benchmark on servers.
-
-    Args:
-        path: file on the controller.
-        options: those of the lookup.
-    """
+    """Return the check that evaluates a file of the controller on servers."""
     try:
         status = Path(path).stat()
         digest, content = _read_content(path, status.st_mtime_ns, status.st_size)
