@@ -110,18 +110,12 @@ def describe(command: Command, output: Output | None) -> dict[str, Any]:
     """Describe a command, without its output if there is none yet."""
     described = {
         **_EMPTY,
-        "id": command.id,
+        **{name: getattr(command, name) for name in ("id", "line", "status", "rc", "success", "ran", "error_phase")},
         "server": {"id": command.server.id, "name": command.server.name},
-        "line": command.line,
-        "status": command.status,
         "outcome": (get_outcome(command) or Outcome.PENDING).value,
-        "rc": command.rc,
         "start": to_iso(command.start),
         "end": to_iso(command.end) if command.finished else None,
         "delta": _get_delta(command),
-        "success": command.success,
-        "ran": command.ran,
-        "error_phase": command.error_phase,
     }
     if command.rc is not None and command.exit_code is None:
         described["rc_assumed"] = True
