@@ -11,8 +11,8 @@ version_added: 1.0.0
 description:
   - Reads a benchmark on the controller, and returns the check that evaluates it on servers. The benchmark is an XCCDF
     data stream, such as those of the SCAP Security Guide, or the output of C(inspec json).
-  - The check has one result for each rule, with the texts of the benchmark. A rule that the scanner says nothing about is
-    unknown.
+  - The check has one result for each rule, with the texts of the benchmark. A rule that the scanner says nothing about
+    is unknown.
   - If the servers have the content of the SCAP Security Guide, use the option
     O(herdops.alpacon.alpacon_audit#module:benchmarks) instead.
 requirements:
@@ -46,8 +46,8 @@ options:
     default: inspec
   reporter:
     description:
-      - The reporter of InSpec. Profiles of MITRE and DISA need V(json), which has the impact 0 of a control that does not
-        apply; it prints several kilobytes for each control, and the output of a check may have 4 MiB.
+      - The reporter of InSpec. Profiles of MITRE and DISA need V(json), which has the impact 0 of a control that does
+        not apply. It prints several kilobytes for each control, and the output of a check may have 4 MiB.
     type: str
     default: json-min
     choices: [json-min, json]
@@ -87,8 +87,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _list:
   description:
-    - One check for each term, for the option O(herdops.alpacon.alpacon_audit#module:checks). Its rules have the texts of
-      the benchmark.
+    - One check for each term, for the option O(herdops.alpacon.alpacon_audit#module:checks). Its rules have the texts
+      of the benchmark.
   type: list
   elements: dict
   sample:
