@@ -48,7 +48,7 @@ EXAMPLES = r"""
 #
 #   ansible_become_method: herdops.alpacon.account
 
-- name: Work as deploy, and become root or another account where that is needed
+- name: Work as deploy, and become root for one task
   hosts: web
   connection: herdops.alpacon.alpacon
   gather_facts: false

@@ -23,7 +23,7 @@ from ansible import constants as C
 from ..module_utils._api.errors import AlpaconError, UsageError
 from ..module_utils._api.records import is_uuid, normalize_uuid
 from ..module_utils._api.settings import Settings
-from ..module_utils._options.connection import CONNECTION, parse_settings
+from ..module_utils._options.connection import CONNECTION, is_given, parse_settings
 
 #: Host variables: the UUID of the server, and the URL of its workspace.
 SERVER_ID, WORKSPACE = "alpacon_server_id", "alpacon_workspace"
@@ -127,11 +127,11 @@ def find_settings(
     """
     refuse_facts_named_as_settings(variables, template)
     sources = _SettingSources(variables, environ, lambda value: decrypt(template(value)), folder)
-    options = {name: sources.setting(name) for name in CONNECTION if not _is_given(given.get(name))}
+    options = {name: sources.setting(name) for name in CONNECTION if not is_given(given.get(name))}
     if "url" in options:
         options["url"] = _find_url(sources, options["url"])
     url, hint = options.get("url", given.get("url")), ""
-    if _is_given(url):
+    if is_given(url):
         workspace = normalize_url(url)
         if "token" in options:
             options["token"], hint = _find_token(sources, workspace)
@@ -165,10 +165,10 @@ def refuse_facts_named_as_settings(variables: Mapping[str, Any], template: Calla
 def _find_url(sources: _SettingSources, stated: Any) -> Any:
     """Return the workspace of the host, or else the one for all hosts."""
     own = sources.variable(WORKSPACE)
-    if not _is_given(own):
+    if not is_given(own):
         return stated
     named = sources.variable("alpacon_url")
-    if _is_given(named) and normalize_url(named) != normalize_url(own):
+    if is_given(named) and normalize_url(named) != normalize_url(own):
         raise UsageError(
             "alpacon_url",
             f"it names {named}, and the host is a server of {own}",
@@ -192,14 +192,14 @@ def drop_empty_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in given.items()
-        if value is not None and (name not in CONNECTION or _is_given(value))
+        if value is not None and (name not in CONNECTION or is_given(value))
     }
 
 
 def refuse_foreign_server(given: Mapping[str, Any], own: Any) -> None:
     """Refuse another workspace in a task for the server of its host."""
     url = given.get("url")
-    if _is_given(url) and _is_given(own) and normalize_url(url) != normalize_url(own):
+    if is_given(url) and is_given(own) and normalize_url(url) != normalize_url(own):
         raise UsageError(
             "url", f"it names {url}, and the host is a server of {own}", "Leave it out, or name servers, too."
         )
@@ -228,7 +228,7 @@ class _SettingSources:
     def setting(self, name: str) -> Any:
         variable = f"alpacon_{name}"
         value = self.variable(variable) if variable in self.variables else self.environ.get(variable.upper())
-        return value if _is_given(value) else None
+        return value if is_given(value) else None
 
 
 def _find_inventory_settings(workspace: str, server: Any) -> list[Settings]:
@@ -251,7 +251,7 @@ def _find_token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     tokens, urls = _get_tokens(sources)
     if workspace in urls:
         named = sources.template(tokens[urls[workspace]])
-        return (named, "") if _is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
+        return (named, "") if is_given(named) else (None, f"{TOKENS} has an empty one for {workspace}.")
     default_url = sources.environ.get("ALPACON_URL")
     defaults = [
         ("alpacon_token", sources.variable("alpacon_token"), sources.variable("alpacon_url") or default_url),
@@ -259,22 +259,22 @@ def _find_token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
     ]
     hints = []
     for name, token, url in defaults:
-        if not _is_given(token):
+        if not is_given(token):
             continue
-        if not _is_given(url):
+        if not is_given(url):
             listed = sources.variable(WORKSPACES)
             workspaces = {normalize_if_url(each) for each in listed} if isinstance(listed, (list, tuple)) else set()
             if not workspaces <= {workspace}:
                 why = "there are several workspaces, and nothing says which one it is for"
                 hints.append(f"{name} is not sent to {workspace}: {why}.")
                 continue
-        elsewhere = _is_given(url) and normalize_if_url(url) != workspace
+        elsewhere = is_given(url) and normalize_if_url(url) != workspace
         owner = url if elsewhere else _claim_token(sources, name, token, workspace)
         if owner == workspace:
             return token, ""
         hints.append(f"{name} is the token of {owner}, and is not sent to {workspace}.")
     own = sources.variable(WORKSPACE)
-    return None, " ".join([*hints[:1], remedy]) if hints or _is_given(own) else ""
+    return None, " ".join([*hints[:1], remedy]) if hints or is_given(own) else ""
 
 
 def _claim_token(sources: _SettingSources, name: str, token: Any, workspace: str) -> str:
@@ -316,7 +316,3 @@ def _get_tokens(sources: _SettingSources) -> tuple[Mapping[Any, Any], dict[str, 
         return given, {normalize_url(sources.template(url)): url for url in given}
     except UsageError as error:
         raise UsageError(TOKENS, str(error).removeprefix("url: ")) from None
-
-
-def _is_given(value: Any) -> bool:
-    return value is not None and bool(str(value).strip())

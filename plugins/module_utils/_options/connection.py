@@ -26,6 +26,11 @@ CONNECTION: dict[str, dict[str, Any]] = {
 }
 
 
+def is_given(value: Any) -> bool:
+    """Return False for null and empty text."""
+    return value is not None and bool(str(value).strip())
+
+
 def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True) -> Settings:
     """Check connection options; :class:`UsageError` names the wrong one.
 
@@ -35,7 +40,7 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
         warn: Receives each of :attr:`.Settings.warnings`.
     """
     for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
-        if not str(options.get(name) or "").strip() and (name == "url" or needs_token):
+        if not is_given(options.get(name)) and (name == "url" or needs_token):
             raise UsageError(
                 name,
                 f"{meaning} is missing",
@@ -43,7 +48,7 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
                 f" group/herdops.alpacon.alpacon, as the variable alpacon_{name}"
                 f" or in the environment of ansible-playbook as ALPACON_{name.upper()}.",
             )
-    given = {name: value for name, value in options.items() if str(value).strip() and value is not None}
+    given = {name: value for name, value in options.items() if is_given(value)}
     settings = Settings(
         url=_parse_url(str(options["url"])),
         token=check_credential("token", str(options.get("token") or "")),
