@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How the wait for a command ends: by what the workspace says of it, by its time, or since it is taken back."""
+"""Finish jobs: by the status of their command, by their time, by the state of their server, or by a cancel."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -25,11 +25,12 @@ from .poller import poll_job
 
 @dataclass
 class _Restart:
-    """A restart of an agent that may have lost a command, and the progress of the command when that was seen first.
+    """A restart of an agent that may have lost a command.
 
     Attributes:
         seen_at: monotonic seconds.
-        survived: the command went on since, so that the new agent has it.
+        progress: of the command when the restart was seen first.
+        survived: True if the command went on since, so that the new agent has it.
     """
 
     started_at: datetime | None
@@ -39,60 +40,57 @@ class _Restart:
 
 
 class ServerStates:
-    """Asks after the servers of commands that stay where they are, and seldom, since each answer is a request.
+    """Reads the servers of commands that make no progress, and seldom, since each server may cost a request.
 
     Args:
-        queued: a command that was not handed over for so long makes its server be asked, in seconds.
+        queued: seconds that a command is queued before its server is read.
     """
 
     def __init__(self, client: Client, queued: float) -> None:
         self._client = client
         self._queued = queued
-        #: Id of a command -> when its server is asked for next, in monotonic seconds, and the pause before that.
-        self._asked: dict[str, tuple[float, float]] = {}
-        #: Id of a command -> the restart of its server's agent.
+        #: By the ID of a command: when its server is read next, in monotonic seconds, and the pause before that.
+        self._next_reads: dict[str, tuple[float, float]] = {}
+        #: By the ID of a command.
         self._restarts: dict[str, _Restart] = {}
-
-    def _is_due(self, command: Command, since: float, now: float) -> bool:
-        """Whether the server of a command that is awaited since then is to be asked for now."""
-        if command.id in self._asked:
-            return now >= self._asked[command.id][0]
-        if command.status == "queued":
-            return now >= since + self._queued
-        return command.status in IN_PROGRESS and now >= since + PACING.running
+        #: IDs of the commands whose time is up.
+        self._expired: set[str] = set()
 
     def refresh(self, jobs: Sequence[Job]) -> None:
-        """Ask how the servers of these jobs are."""
-        states = self._states(str(job.server.id) for job in jobs)
+        """Read the servers of these jobs; a server that cannot be read stays as it is."""
+        ids = list(dict.fromkeys(job.server.id for job in jobs if job.server.id))
+        try:
+            found = query_servers(self._client, ids)[0] if ids else {}
+        except AlpaconError:
+            return
         for job in jobs:
-            job.server = merge_servers(states.get(str(job.server.id), job.server), job.server)
+            for server in found.get(str(job.server.id), ())[:1]:
+                job.server = merge_servers(server, job.server)
 
     def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
-        """Ask how the servers of those jobs are whose commands stay where they are, and the first time their wait ends.
-
-        Args:
-            now: monotonic seconds.
-            wait_timeout: seconds from the submit of a command until its wait ends.
-
-        Returns:
-            The jobs for which that was asked.
-        """
-        last = [job for job in jobs if now >= job.awaited_since + wait_timeout and not job.asked_last]
-        for job in last:
-            job.asked_last = True
-        to_ask = {id(job) for job in last if _can_tell(job.known)}
-        due = [job for job in jobs if id(job) in to_ask or self._is_due(job.known, job.awaited_since, now)]
-        states = self._ask([job.known for job in due], now)
-        for job in due:
-            job.server = merge_servers(states.get(str(job.known.server.id), job.server), job.server)
+        """Read the servers of commands that make no progress, once more when their time is up. Return these jobs."""
+        due = []
+        for job in jobs:
+            command = job.known
+            is_last = now >= job.awaited_since + wait_timeout and command.id not in self._expired
+            if is_last:
+                self._expired.add(command.id)
+            if (is_last and _may_be_offline(command)) or self._is_due(command, job.awaited_since, now):
+                due.append(job)
+                _next, pause = self._next_reads.get(command.id, (now, PACING.ask_again / 2))
+                pause = min(2 * pause, PACING.ask_again_longest)
+                self._next_reads[command.id] = now + pause, pause
+        self.refresh(due)
         return due
 
-    def is_lost_by_restart(self, job: Job, now: float) -> bool:
-        """Look twice at a command whose agent was restarted; return True if it made no progress between both.
+    def _is_due(self, command: Command, awaited_since: float, now: float) -> bool:
+        if command.id in self._next_reads:
+            return now >= self._next_reads[command.id][0]
+        wait = self._queued if command.status == "queued" else PACING.running
+        return _may_be_offline(command) and now >= awaited_since + wait
 
-        Args:
-            now: monotonic seconds.
-        """
+    def is_lost_by_restart(self, job: Job, now: float) -> bool:
+        """Return True if a command made no progress between two calls after a restart of its agent."""
         try:
             poll_job(self._client, job)
             command = job.known
@@ -104,35 +102,19 @@ class ServerStates:
         restart = self._restarts.get(command.id)
         if restart is None or restart.started_at != job.server.started_at:
             self._restarts[command.id] = _Restart(job.server.started_at, now, progress)
-            self._asked[command.id] = now + PACING.patience, PACING.ask_again
+            self._next_reads[command.id] = now + PACING.patience, PACING.ask_again
             return False
         restart.survived = restart.survived or restart.progress != progress
         return not restart.survived and now >= restart.seen_at + PACING.patience
 
-    def _ask(self, commands: Sequence[Command], now: float) -> dict[str, Server]:
-        for command in commands:
-            _due, pause = self._asked.get(command.id, (now, PACING.ask_again / 2))
-            pause = min(2 * pause, PACING.ask_again_longest)
-            self._asked[command.id] = now + pause, pause
-        return self._states(command.server.id for command in commands if command.server.id)
 
-    def _states(self, ids: Iterable[str]) -> dict[str, Server]:
-        """Servers as they are now, by id; those that cannot be read are left out."""
-        wanted = list(dict.fromkeys(ids))
-        try:
-            found = query_servers(self._client, wanted)[0] if wanted else {}
-        except AlpaconError:
-            return {}  # what is awaited goes on without
-        return {server_id: servers[0] for server_id, servers in found.items() if servers}
-
-
-def _can_tell(command: Command) -> bool:
-    """Whether the server may say why a command stays where it is."""
+def _may_be_offline(command: Command) -> bool:
+    """Return True if the state of the server may explain why a command makes no progress."""
     return command.status == "queued" or command.status in IN_PROGRESS
 
 
 def waits_for(command: Command, server: Server) -> bool:
-    """Whether a command waits for a server whose agent is not connected."""
+    """Return True if a command waits for a server whose agent is not connected."""
     return command.status == "queued" and server.is_connected is False
 
 
@@ -142,31 +124,31 @@ def is_cut_off(command: Command, server: Server) -> bool:
 
 
 def may_be_restarted(command: Command, server: Server) -> bool:
-    """Return True if the agent started after a command that is under way was added: reason for a closer look."""
-    if command.status not in IN_PROGRESS or not command.added_at or not server.started_at:
-        return False
-    return server.started_at > command.added_at
+    """Return True if the agent started after a command that is in progress was added."""
+    return _has_started_after(server, command, command.added_at)
 
 
 def was_restarted(command: Command, server: Server) -> bool:
-    """Return True if the agent reported its start after the command was acknowledged, or delivered and no more.
+    """Return True if the agent reported its start after it took the command.
 
     The report may be late, so this is no proof; see :meth:`ServerStates.is_lost_by_restart`.
     """
-    taken_at = command.acked_at or command.delivered_at
-    if command.status not in IN_PROGRESS or not taken_at or not server.started_at:
+    return _has_started_after(server, command, command.acked_at or command.delivered_at)
+
+
+def _has_started_after(server: Server, command: Command, moment: datetime | None) -> bool:
+    if command.status not in IN_PROGRESS or not moment or not server.started_at:
         return False
-    return server.started_at > taken_at
+    return server.started_at > moment
 
 
 def describe_offline(server: Server) -> str:
-    """A server that is offline, and when it was not, in words."""
     last_seen = to_iso(server.last_connectivity)
     return f"{server}, offline, last connected at {last_seen}" if last_seen else f"{server}, which is offline"
 
 
 def complete(job: Job, limits: Limits) -> bool:
-    """Give a job its outcome if its command allows one; whether its output is still to be fetched."""
+    """Give a job its outcome if its command has one. Return True if the command ended, so that it has an output."""
     command = job.known
     if command.status == "awaiting_purpose":
         job.add_note("The workspace asked what it is for, and goes on only when told so: give the option purpose.")
@@ -180,27 +162,24 @@ def complete(job: Job, limits: Limits) -> bool:
 
 
 def _may_pass(job: Job, limits: Limits) -> bool:
-    """Whether an error is perhaps what the API shows after an approval, until the command is delivered."""
+    """Return True if an error may be the moment between an approval and the delivery."""
     command = job.known
     if limits.wait_for_approval:
         return command.handled_at is None
-    # Who awaits a command by its id may have been told to, once it is approved.
-    job.error_since = job.error_since or time.monotonic()
-    is_waiting = not (job.body or command.handled_at or command.delivered_at)
-    return is_waiting and time.monotonic() - job.error_since < PACING.patience
+    # A command is often awaited by its ID as soon as it is approved.
+    is_undelivered = not (job.body or command.handled_at or command.delivered_at)
+    return is_undelivered and time.monotonic() - job.awaited_since < PACING.patience
 
 
 def is_missing_too_long(job: Job, now: float) -> bool:
-    """Whether the workspace has not shown a command for so long, by monotonic seconds, that it never will."""
+    """Return True if the workspace has not shown a command for so long that it never will."""
     return bool(job.missing_since) and now - job.missing_since >= PACING.patience
 
 
 def time_out(job: Job, limits: Limits) -> bool:
-    """End the wait of a job; whether its command is to be withdrawn."""
+    """Finish a job whose time is up. Return True if its command is to be cancelled."""
     if job.missing_since:
-        withdraws = limits.cancel_on_timeout and bool(job.body) and job.known.pending
-        _time_out_missing(job, withdraws)
-        return withdraws
+        return _time_out_missing(job, limits)
     status = job.known.status
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
     last = (job.error and f" The last poll failed: {job.error}") or ""
@@ -211,28 +190,27 @@ def time_out(job: Job, limits: Limits) -> bool:
     return limits.cancel_on_timeout and job.known.pending
 
 
-def _time_out_missing(job: Job, withdraws: bool) -> None:
+def _time_out_missing(job: Job, limits: Limits) -> bool:
     job.error = None
-    if withdraws:
-        # More is known once it is cancelled.
-        job.finish(Outcome.UNKNOWN, f"It was accepted as {job.id}, and the workspace does not show it.")
-        return
-    job.finish(
-        Outcome.UNKNOWN,
-        f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
-        if job.body or job.known.line
-        else "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it.",
-    )
+    cancels = limits.cancel_on_timeout and bool(job.body) and job.known.pending
+    if cancels:
+        msg = f"It was accepted as {job.id}, and the workspace does not show it."  # the cancel tells more
+    elif job.body or job.known.line:
+        msg = f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
+    else:
+        msg = "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it."
+    job.finish(Outcome.UNKNOWN, msg)
+    return cancels
 
 
 def mark_unknown(job: Job, error: AlpaconError) -> None:
-    """End the wait of a job whose command cannot be read."""
-    way_on = f"Once that is mended, await it with state=finished and id={job.id}."
-    job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {way_on}", error)
+    """Finish a job whose command cannot be read."""
+    remedy = f"Once that is mended, await it with state=finished and id={job.id}."
+    job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {remedy}", error)
 
 
 def mark_restarted(job: Job) -> None:
-    """End the wait for a command that a restart of its agent has most likely ended."""
+    """Finish a job whose command was most likely lost by a restart of its agent."""
     taken = "the agent had taken it" if job.known.acked_at else "it was delivered and before the agent took it"
     job.finish(
         Outcome.UNKNOWN,
@@ -243,7 +221,7 @@ def mark_restarted(job: Job) -> None:
 
 
 def skip_offline(job: Job, limits: Limits) -> bool:
-    """Whether nothing is to be submitted since the server is known to be offline; the outcome is then that."""
+    """Finish a job whose server is offline, if nothing is to be submitted then. Return True if so."""
     if limits.offline == "wait" or job.server.is_connected is not False:
         return False
     job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {describe_offline(job.server)}.")
@@ -251,7 +229,7 @@ def skip_offline(job: Job, limits: Limits) -> bool:
 
 
 def cancel_offline(client: Client, job: Job) -> None:
-    """Take back a command that waits for a server that is offline; where it is too late, it is awaited on."""
+    """Cancel a command that waits for a server that is offline. If it was delivered, the job goes on."""
     try:
         done = cancel(client, job.known.id)
     except AlpaconError as error:
@@ -264,7 +242,7 @@ def cancel_offline(client: Client, job: Job) -> None:
 
 
 def cancel_expired(client: Client, job: Job) -> None:
-    """Take back a command whose time is up."""
+    """Cancel a command whose time is up."""
     try:
         done = cancel(client, job.known.id)
     except LostResponse as error:

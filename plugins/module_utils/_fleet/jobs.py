@@ -2,14 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs: commands on their way to their outcome."""
+"""Jobs, each of which brings one command to its outcome, and the limits of a task."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -17,15 +17,14 @@ from .._api.errors import AlpaconError
 from .._api.lost_submits import FoundSubmit, LostSubmit
 from .._api.outputs import Output
 from .._api.records import NEVER_RAN, Command, Server
-from .journal import Position
 
 
 class Outcome(str, Enum):
-    """How a command ended; the value is the word that results have for it.
+    """End of a command as the task sees it; the value is the word in results.
 
     Attributes:
-        sentence: what it tells a user.
-        is_ok: whether it is no failure, unless a task says otherwise.
+        sentence: explanation for users.
+        is_ok: True if it is no failure, unless a task says otherwise.
     """
 
     sentence: str
@@ -59,7 +58,6 @@ class Outcome(str, Enum):
     NOT_TRIED = "not_tried", "Not tried."
 
     def __new__(cls, word: str, sentence: str = "", is_ok: bool = False) -> Outcome:
-        """Make one whose value is its word alone."""
         outcome = str.__new__(cls, word)
         outcome._value_ = word
         outcome.sentence = sentence
@@ -74,42 +72,42 @@ class Outcome(str, Enum):
 #: Outcomes that are no failure.
 OK_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_ok)
 
-#: Outcomes of what the workspace has not accepted.
+#: Outcomes of commands that the workspace has not accepted.
 NOT_ACCEPTED = frozenset((Outcome.REFUSED, Outcome.NOT_TRIED, Outcome.OFFLINE))
 
-#: Outcomes, and statuses, of what somebody or something has said no to.
+#: Outcomes, and statuses, of commands that a person or a policy declined.
 DECLINED = frozenset((Outcome.DENIED, Outcome.REJECTED))
 
 
 def get_outcome(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
-    """How a command ended, or None if it has not."""
+    """Return how a command ended, or None if it has not."""
     if not command.finished:
         return None
     if command.parent_failed:
         return Outcome.PARENT_FAILED
     if command.status in NEVER_RAN or command.status in ("error", "stuck"):
         return Outcome(command.status)
-    is_bad = command.status == "failed" or (command.success is False and command.status != "success")
-    if is_bad and (command.error_phase or not command.exit_code):
-        return Outcome.FAILED  # a code that speaks against it is not that of the line
+    is_failed = command.status == "failed" or (command.success is False and command.status != "success")
+    if is_failed and (command.error_phase or not command.exit_code):
+        return Outcome.FAILED  # a code that contradicts the status is not that of the line
     rc = 0 if command.rc is None and command.succeeded else command.rc
     return Outcome.SUCCESS if rc in set(success_codes) else Outcome.FAILED
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long to wait, and how much may go on or go wrong at once.
+    """Limits of waiting, of concurrency and of failures.
 
     Attributes:
-        wait: whether to await what was submitted.
+        wait: await the commands.
         wait_timeout: seconds from the submit of a command until its wait ends.
-        wait_for_approval: whether to go on waiting for a command that is held for a human.
-        cancel_on_timeout: whether to withdraw what has not been delivered by then.
-        max_concurrency: how many commands may be unfinished at once; None for no limit.
-        max_errors: how many may end badly before no more are submitted; None for no limit.
+        wait_for_approval: go on waiting for a command that is held for a human.
+        cancel_on_timeout: cancel commands that are not delivered by then.
+        max_concurrency: most commands that are unfinished at once; None for no limit.
+        max_errors: most failures before no more commands are submitted; None for no limit.
         success_codes: exit codes that count as success.
-        offline: what a server whose agent is not connected means: V(wait), V(fail) or V(skip).
-        output_limit: how many characters of the end of each output are kept; None for all of it.
+        offline: meaning of a server whose agent is not connected: C(wait), C(fail) or C(skip).
+        output_limit: characters to keep of the end of each output; None for all.
     """
 
     wait: bool = True
@@ -124,19 +122,23 @@ class Limits:
 
     @property
     def ok_outcomes(self) -> frozenset[Outcome]:
-        """Outcomes that are no failure."""
         return OK_OUTCOMES | {Outcome.OFFLINE} if self.offline == "skip" else OK_OUTCOMES
 
 
 @dataclass
 class Job:
-    """One command on its way: what to submit, or which command to await, and what came of it.
+    """One command: its submit, or the command to await, and what is known of it so far.
 
     Attributes:
-        body: what to submit; empty for a command that exists already.
-        outcome: how it ended; None while it goes on.
-        msg: what a user should know beside the outcome.
-        note: what a user should know however it ends.
+        body: fields of the submit; empty for a command that exists already.
+        outcome: None until the job is finished.
+        msg: explanation of the outcome.
+        note: remarks that hold for any outcome.
+        lost: its submit if the answer was lost.
+        found: commands that may be this submit; None if the last search failed.
+        awaited_since, next_poll: monotonic seconds.
+        listed: False once the list no longer shows it, so that it is polled by its ID.
+        missing_since: monotonic seconds of the first poll that did not show it; 0 if the last one did.
     """
 
     server: Server
@@ -148,29 +150,15 @@ class Job:
     error: AlpaconError | None = None
     output: Output | None = None
     changed: bool = False
-    #: What tells its submit from others, and its line in the journal of the run.
-    digest: str = ""
-    position: Position | None = None
-    #: The submit whose answer was lost, and what was found of it when the workspace could last be asked.
     lost: LostSubmit | None = None
     found: FoundSubmit | None = None
-    #: Since when it is awaited and when it is to be looked at, in monotonic seconds.
     awaited_since: float = 0.0
     next_poll: float = 0.0
-    #: When it was looked at last, and whether the list is worth reading for it.
-    polled_at: float = 0.0
     listed: bool = True
-    #: Since when the workspace does not show it; 0 while it does.
     missing_since: float = 0.0
-    #: Since when the workspace reports an error with it; 0 while it never did.
-    error_since: float = 0.0
-    #: Whether the user was told that it waits for a server that is offline.
-    offline_reported: bool = False
-    #: Whether its server was asked for a last time, when its time was up.
-    asked_last: bool = False
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
-        """Say how it ended; what is not given here stays as it is."""
+        """Set the outcome; a message or error that is not given stays."""
         self.outcome = outcome
         if msg is not None:
             self.msg = msg
@@ -178,60 +166,46 @@ class Job:
             self.error = error
 
     def add_note(self, note: str) -> None:
-        """Add what a user should know however it ends, once."""
+        """Add a remark once."""
         if note not in self.note:
             self.note = f"{self.note} {note}".lstrip()
 
     def update(self, command: Command) -> None:
-        """Note how the workspace shows its command."""
+        """Set the command as the workspace shows it now."""
         self.command, self.error, self.missing_since = command, None, 0.0
-        self.update_server(command.server)
-
-    def update_server(self, server: Server) -> None:
-        """Add what a record says of its server to what is known of that."""
-        self.server = merge_servers(self.server, server)
+        self.server = merge_servers(self.server, command.server)
 
     @property
     def never_seen(self) -> bool:
-        """Return whether the workspace was asked for a lost submit, and has nothing that may be it."""
+        """Return True if the workspace has no command that may be a lost submit."""
         return self.found is not None and not any(self.found)
 
     @property
     def id(self) -> str | None:
-        """Id of the command, as soon as there is one."""
         return self.command.id if self.command else None
 
     @property
     def ran(self) -> bool | None:
-        """Whether its command has run: True, False, or None where nobody can know."""
+        """Return True if the command has run, False if not, None if that is not known."""
         if self.command is None:
             return None if self.outcome == Outcome.UNKNOWN else False
         if self.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and self.command.status != "cancelled":
-            return self.command.ran or None  # it may have run since the last look
+            return self.command.ran or None  # it may have run since the last poll
         return self.command.ran
 
     @property
     def known(self) -> Command:
-        """The command, of a job that has one."""
+        """Return the command of a job that has one."""
         if self.command is None:
             raise ValueError("this job has no command yet")
         return self.command
 
 
 def get_digest(body: Mapping[str, Any]) -> str:
-    """What tells a submit from all that are not the same."""
+    """Return a digest that only equal submits have in common."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def merge_servers(first: Server, second: Server) -> Server:
-    """What two records say of a server together; where they differ, the first one counts."""
-    if first.id and first.name:
-        return first
-    return Server(
-        first.id or second.id,
-        first.name or second.name,
-        first.is_connected,
-        first.commissioned,
-        first.started_at,
-        first.last_connectivity,
-    )
+    """Add the ID or name that the first record lacks."""
+    return replace(first, id=first.id or second.id, name=first.name or second.name)

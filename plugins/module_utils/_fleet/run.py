@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run of ansible-playbook that a task is part of: how it speaks to the user, and what its workers know of it."""
+"""The run of a task: its messages, the files that its workers share, and locks between the hosts of the task."""
 
 from __future__ import annotations
 
@@ -24,25 +24,33 @@ from .journal import Journal, SubmittedCommands
 from .sharing import Shared
 
 _PROC = Path("/proc")
-_MARK = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
+_PROCESS_KEY = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
 
 
 def get_process_key(pid: int) -> str:
-    """What tells a process from all others, of other machines and of earlier times as well."""
-    return f"{_machine()}-{pid}-{_started(pid)}"
+    """Return a text that no other process has, also on other machines and at other times."""
+    return f"{_digest_machine()}-{pid}-{_get_start(pid)}"
 
 
-def has_process_ended(mark: str) -> bool:
-    """Whether a text is the mark of a process of this machine that is gone; one of another machine may go on."""
-    found = _MARK.fullmatch(mark)
-    if found is None or found[1] != _machine():
+def has_process_ended(key: str) -> bool:
+    """Return True if this is the key of a process of this machine that is gone."""
+    found = _PROCESS_KEY.fullmatch(key)
+    if found is None or found[1] != _digest_machine():
         return False
-    pid, started = int(found[2]), int(found[3])
-    return _started(pid) != started if started else not _is_there(pid)
+    pid, start = int(found[2]), int(found[3])
+    if start:
+        return _get_start(pid) != start
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
-def _machine() -> str:
-    """A digest of this machine since it was started, and of what of it this process sees: container and user."""
+def _digest_machine() -> str:
+    """Return a digest of the machine since its boot, of the container, and of the user."""
     try:
         parts = [(_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii"), os.readlink(_PROC / "self/ns/pid")]
     except OSError:
@@ -50,8 +58,8 @@ def _machine() -> str:
     return hashlib.sha256(" ".join([platform.node(), str(os.getuid()), *parts]).encode()).hexdigest()[:8]
 
 
-def _started(pid: int) -> int:
-    """When a process was started, in ticks since the machine was; 0 where there is none, or the system does not say."""
+def _get_start(pid: int) -> int:
+    """Return the start of a process in ticks since the boot; 0 if there is none, or the system does not say."""
     try:
         status = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -60,26 +68,15 @@ def _started(pid: int) -> int:
     return int(status.rpartition(b")")[2].split()[19])
 
 
-def _is_there(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
 @dataclass(frozen=True)
 class HostLocks:
-    """Who of the hosts of a task may submit what: whoever asks first.
+    """Locks that decide which host of a task submits a command to a server: the first one.
 
     Args:
         folder: temporary folder of the run.
-        task: what tells the task and its loop item from all others.
-        host: the host that asks.
-        remedy: what to do where another host has it.
-        own: what to call the server, of a task that names none; else an empty string.
+        task: identity of the task and its loop item.
+        remedy: advice if another host has the lock.
+        own: name of the server in a task that names none.
     """
 
     folder: Path
@@ -89,16 +86,16 @@ class HostLocks:
     own: str = ""
 
     def acquire(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
-        """Take all of these or none.
+        """Acquire all of these locks or none.
 
         Args:
-            wanted: server and digest of what is to be submitted to it.
+            wanted: servers, and the digests of their submits.
 
         Returns:
-            The server that another host has, and that host; None where all are this host's now.
+            A server that another host has, and that host; None if this host has all.
 
         Raises:
-            AlpaconError: it could not be found out.
+            AlpaconError: the locks cannot be written.
         """
         try:
             return self._acquire_all(wanted)
@@ -108,37 +105,32 @@ class HostLocks:
             ) from None
 
     def _acquire_all(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
-        taken: list[Path] = []
+        acquired: list[Path] = []
         # In one order for all: so one of the hosts that want some of the same gets all of its own.
         for server, digest in sorted(wanted):
             name = hashlib.sha256(f"{self.task}\0{server}\0{digest}".encode("utf-8", "surrogatepass")).hexdigest()
             file = self.folder / "alpacon-host-locks" / name
-            owner = self._acquire(file, taken)
+            if self._link(file):
+                acquired.append(file)
+                continue
+            owner = "?"  # released at this moment
+            with contextlib.suppress(FileNotFoundError):
+                owner = os.readlink(file)
             if owner != self.host:
-                for own in taken:
+                for own in acquired:
                     with contextlib.suppress(OSError):
                         own.unlink()
                 return server, owner
         return None
 
-    def _acquire(self, file: Path, taken: list[Path]) -> str:
-        """The host that has it, which is this one if nobody has had it."""
+    def _link(self, file: Path) -> bool:
+        """Write the host's name unless the file exists. Return True if so: a link has its text at once."""
+        file.parent.mkdir(mode=0o700, exist_ok=True)
         try:
-            self._link(file)
+            os.symlink(self.host, file)
         except FileExistsError:
-            with contextlib.suppress(FileNotFoundError):
-                return os.readlink(file)
-            return "?"  # given up at this moment
-        taken.append(file)
-        return self.host
-
-    def _link(self, file: Path) -> None:
-        """Write the host's name into a file that is not there yet: a link is there with its text at once."""
-        try:
-            os.symlink(self.host, file)
-        except FileNotFoundError:
-            file.parent.mkdir(mode=0o700, exist_ok=True)
-            os.symlink(self.host, file)
+            return False
+        return True
 
 
 @dataclass
@@ -147,18 +139,12 @@ class EarlierSubmit:
 
     Attributes:
         sent_at: local time of the submit, in seconds since the epoch.
-        command_id: id of the command, as soon as it is known.
-        over: whether its end is known and was no refusal, or that it was never accepted: only then it may be submitted
-            again.
+        over: True if it may be submitted again: it has ended and was not declined, or was never accepted.
     """
 
     sent_at: float
     command_id: str | None = None
     over: bool = False
-
-
-def _ignore(_text: str) -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -176,8 +162,8 @@ class RunContext:
         process: id of the process on this machine.
     """
 
-    report: Callable[[str], None] = _ignore
-    alert: Warn = _ignore
+    report: Callable[[str], None] = lambda _text: None
+    alert: Warn = lambda _text: None
     is_first: Callable[[str], bool] = lambda _mark: True
     is_over: Callable[[], bool] = lambda: False
     name_journal: Callable[[], None] = lambda: None
@@ -200,7 +186,7 @@ class Run:
     """
 
     context: RunContext = RunContext()
-    warn: Warn = _ignore
+    warn: Warn = lambda _text: None
     check_mode: bool = False
     diff_mode: bool = False
     no_log: bool = False

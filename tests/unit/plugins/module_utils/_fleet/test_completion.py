@@ -50,7 +50,7 @@ def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    job = Job(Server(SERVER), body, Command.from_row(current_row(status="error", **fields)))
+    job = Job(Server(SERVER), body, Command.from_row(current_row(status="error", **fields)), awaited_since=1000.0)
     for clock.now in (1000.0, 1000.0 + seconds):
         completion.complete(job, limits)
     assert job.outcome == outcome

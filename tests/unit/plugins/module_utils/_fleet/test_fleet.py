@@ -17,13 +17,13 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import flee
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import ProgressReporter
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
 
 
 def waiting(*names: str) -> list[Job]:
     """Jobs whose commands wait for servers that are offline."""
     servers = [Server(SERVER, name, is_connected=False) for name in names]
-    return [Job(server, command=Command(COMMAND, server, "uptime", "system", "queued")) for server in servers]
+    return [Job(one, command=Command(f"id-{one.name}", one, "uptime", "system", "queued")) for one in servers]
 
 
 def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,6 +40,9 @@ def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatc
     assert told == [f"{so_far} 5 s", where, f"{so_far} 10 s"]
 
 
+GROUPS = ("a", "bcdef", "ghijk")
+
+
 def test_five_servers_that_are_offline_are_named_and_the_others_counted() -> None:
     said: list[str] = []
     reporter = ProgressReporter(None, said.append, None)
@@ -47,8 +50,7 @@ def test_five_servers_that_are_offline_are_named_and_the_others_counted() -> Non
     for some in (jobs[:1], jobs[:1], jobs[1:], jobs):
         reporter.report_offline(some)
     reporter.report_offline(waiting("g", "h", "i", "j", "k", "l"))
-    away = f", which is offline (command {COMMAND})"
-    named = [f"{away}; ".join(names) + away for names in ("a", "bcdef", "ghijk")]
+    named = ["; ".join(f"{name}, which is offline (command id-{name})" for name in names) for names in GROUPS]
     assert said == [
         f"alpacon: 1 waits for {named[0]}",
         f"alpacon: 5 wait for {named[1]}",

@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
     Limits,
     Outcome,
     get_outcome,
+    merge_servers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row
 
@@ -49,9 +50,7 @@ def test_whether_a_command_has_run(status: str | None, outcome: Outcome | None, 
     ],
 )
 def test_what_is_known_of_a_server_is_completed(known: Server, read: Server, together: Server) -> None:
-    job = Job(known)
-    job.update_server(read)
-    assert job.server == together
+    assert merge_servers(known, read) == together
 
 
 def test_a_remark_is_made_once() -> None:

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import (
     EarlierSubmit,
     HostLocks,
@@ -83,12 +83,12 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     ],
 )
 def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, over: bool) -> None:
-    earlier_submits = {"digest": EarlierSubmit(0.0, COMMAND)}
-    job = Job(Server(SERVER), command=Command(COMMAND, Server(SERVER), "reboot", "system", status), digest="digest")
-    job.finish(outcome)
+    body = {"line": "reboot"}
+    earlier_submits = {get_digest(body): EarlierSubmit(0.0, COMMAND)}
+    job = Job(Server(SERVER), body, Command(COMMAND, Server(SERVER), "reboot", "system", status), outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitter(client, Run(earlier_submits=earlier_submits)).finish([job])
-    assert earlier_submits["digest"].over is over
+    assert earlier_submits[get_digest(body)].over is over
 
 
 def test_what_cannot_be_agreed_on_is_submitted_by_nobody(tmp_path: Path) -> None:
