@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 import operator
 import re
 import subprocess
@@ -123,7 +122,6 @@ CHECK_SPEC: dict[str, dict[str, Any]] = {
 
 #: Lists whose single text is not split at its commas.
 _TEXT_LISTS = ("matches", "absent", "references")
-_OUTPUT_KEYS = ("matches", "absent", "number")
 _MAX_TIMEOUT = 3600
 #: The code of a check is one argument of a program, in characters.
 _MAX_CODE = 100_000
@@ -202,19 +200,16 @@ class _CheckParser:
     def parse(self, functions: str, check_set: str | None) -> Check:
         options = self._validate()
         kind = RESULTS if options["results"] else options["kind"] or OUTPUT
-        refused = {OUTPUT: (), PROBLEMS: _OUTPUT_KEYS, RESULTS: (*_OUTPUT_KEYS, "kind")}[kind]
-        for key in refused:
-            if self._given.get(key) not in (None, "", [], {}):
-                other = "results" if kind == RESULTS else f"kind {kind}"
-                raise UsageError(self._of(key), f"it does not go with {other}", "Leave it out.")
+        for key in ("matches", "absent", "number"):
+            if kind != OUTPUT and options[key]:
+                raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
         if not 1 <= options["timeout"] <= _MAX_TIMEOUT:
             remedy = f"Give seconds from 1 to {_MAX_TIMEOUT}."
             raise UsageError(self._of("timeout"), f"it is {options['timeout']}", remedy)
         self._check_code(options["line"], options["applies_if"] or "", functions)
         parameters = self._parse_parameters(options["parameters"])
-        copied = ("line", "title", "rationale", "remedy", "severity", "timeout")
         return Check(
-            **{key: options[key] for key in copied},
+            **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout")},
             name=self._check_not_blank("name", options["name"]),
             references=tuple(self._check_not_blank("references", text) for text in options["references"]),
             username=options["username"] or None,
@@ -240,16 +235,12 @@ class _CheckParser:
             if kind in ("str", "int") and any(isinstance(one, bool) for one in listed):
                 problem = "it is true or false, as which YAML reads yes, no, on and off as well"
                 raise UsageError(self._of(key), problem, "Put the word in quotes.")
-            if kind == "int" and any(isinstance(one, float) and math.isinf(one) for one in listed):
-                raise UsageError(self._of(key), "it is infinite", "Give a whole number.")
         given = {
             key: [value] if key in _TEXT_LISTS and isinstance(value, str) else value
             for key, value in self._given.items()
+            if value is not None
         }
-        options = validate_dictionary(self._option, CHECK_SPEC, given)
-        return {
-            key: spec.get("default") if options.get(key) is None else options[key] for key, spec in CHECK_SPEC.items()
-        }
+        return validate_dictionary(self._option, CHECK_SPEC, given, mutually_exclusive=[("results", "kind")])
 
     def _check_code(self, line: str, applies_if: str, functions: str) -> None:
         size = len(line) + len(applies_if) + len(functions)
@@ -265,9 +256,8 @@ class _CheckParser:
         for name, value in given.items():
             option = self._of(f"parameters.{name}")
             if not re.fullmatch(r"(?!alpacon_)[a-z][a-z0-9_]*", str(name)):
-                raise UsageError(
-                    option, "it is not a name for a parameter", "Use small letters, digits and underscores."
-                )
+                remedy = "Use small letters, digits and underscores."
+                raise UsageError(option, "it is not a name for a parameter", remedy)
             if value is None or isinstance(value, Mapping):
                 remedy = "Give a text, a number, true or false, or a list of these."
                 raise UsageError(option, "it has no default", remedy)

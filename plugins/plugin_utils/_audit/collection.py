@@ -11,8 +11,6 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cached_property
-from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
@@ -103,19 +101,11 @@ class AuditedHost:
 
 
 def _describe_server(server: Server) -> dict[str, str | None]:
-    row, owner = server.fields, parse_owner(server.fields)
-    name, version = _shorten(row.get("os_name")), _shorten(row.get("os_version"))
-    return {
-        "os": " ".join(filter(None, (name, version))) or None,
-        "agent": _shorten(server.version),
-        "ip": _shorten(row.get("remote_ip")),
-        "owner": _shorten(owner["name"]) if owner else None,
-    }
-
-
-def _shorten(value: Any) -> str | None:
-    text = to_text(value)
-    return text[:_MAX_TEXT] if text else None
+    row, owner = server.fields, parse_owner(server.fields) or {}
+    values = {"os": row.get("os_name"), "agent": server.version, "ip": row.get("remote_ip"), "owner": owner.get("name")}
+    texts = {key: to_text(value) or "" for key, value in values.items()}
+    texts["os"] = f"{texts['os']} {to_text(row.get('os_version')) or ''}".strip()
+    return {key: text[:_MAX_TEXT] or None for key, text in texts.items()}
 
 
 def _resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
@@ -191,6 +181,10 @@ class WorkspaceCollector:
     _payloads: dict[tuple[int, ...], Payload] = field(default_factory=dict)
     #: The longest line of a workspace that supports no env; None if it does.
     _max_line: int | None = None
+
+    def __post_init__(self) -> None:
+        # The answers to commands of other requesters are not trusted.
+        self._own_commands = OwnCommands(self.client)
 
     def collect(self) -> None:
         """Find the servers, reuse recent answers, and run the other checks."""
@@ -328,11 +322,6 @@ class WorkspaceCollector:
                 return None
         return None
 
-    @cached_property
-    def _own_commands(self) -> OwnCommands:
-        # The answers to commands of other requesters are not trusted.
-        return OwnCommands(self.client)
-
     def _submit(self, batches: Iterable[_CheckBatch], recent: _Recent) -> list[_CheckBatch]:
         """Run the batches and store their responses. Return the ones that reached a server without their env."""
         by_match: dict[Match, list[_CheckBatch]] = {}
@@ -348,13 +337,14 @@ class WorkspaceCollector:
             changed = [job for job, _alike in jobs if job.changed]
             self.submitted += len(changed)
             self.submitted_to |= {str(job.server.id) for job in changed}
-            _store_responses((job, alike) for job, alike in jobs if job.id)
+            for job, alike in jobs:
+                for batch in alike if job.id or job.outcome else ():
+                    batch.store_responses(job)
         refusals = [job.error for job, _alike in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
         if refusals and not self.submitted:
             raise refusals[0]
         if refusals:
             self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
-        _store_responses((job, alike) for job, alike in jobs if not job.id)
         without_env = [(job, alike) for job, alike in jobs if job.output and job.output.refused == NO_VARIABLES]
         if without_env:
             rows = [job.known for job, _alike in without_env]
@@ -370,12 +360,6 @@ class WorkspaceCollector:
         ]
         body = {**batch.match.to_body(), **({"env": batch.payload.env} if batch.payload else {})}
         return Job(batch.audited.server, body=body, command=waiting[-1] if waiting else None)
-
-
-def _store_responses(jobs: Iterable[tuple[Job, Sequence[_CheckBatch]]]) -> None:
-    for job, alike in jobs:
-        for batch in alike:
-            batch.store_responses(job)
 
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:

@@ -2,12 +2,127 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The result of the task of an audit."""
+"""Test the report of an audit, and the result of the task."""
 
 from __future__ import annotations
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import AuditResult, build_result
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import ANY
+
+import jsonschema
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import (
+    AuditResult,
+    build_report,
+    build_result,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check, parse_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.collection import AuditedHost, WorkspaceCollector
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC, AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import list_remediations
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Response, evaluate
+from ansible_collections.herdops.alpacon.tests.browser import reports
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
+SETTINGS = Settings("https://my-workspace.example", "secret")
+LOAD: Row = {"name": "load", "line": "echo 50", "number": "<= load_max", "parameters": {"load_max": 10}}
+
+
+def report_of(**plans: Sequence[Check]) -> Row:
+    """The report of an audit of hosts, given with their checks, each of which answered 50 to all of them."""
+    hosts = [Host(name, name, frozenset(), checks, SETTINGS) for name, checks in plans.items()]
+    audited = [AuditedHost(host, Server(f"id of {host.name}")) for host in hosts]
+    for one in audited:
+        answer = CheckAnswer(0, "50")
+        one.responses = {
+            check.name: Response(evaluate(check, answer), 0, "50", complete=True) for check in one.host.checks
+        }
+    client = SimpleNamespace(settings=SETTINGS, requests=0)
+    audit: Any = SimpleNamespace(hosts=audited, client=client, refusal="", submitted=0)
+    given = {name: spec.get("default") for name, spec in SPEC.items()}
+    options = AuditOptions.from_options(given, list(plans.values()))
+    audits: list[WorkspaceCollector] = [audit]
+    report = build_report(options, hosts, audits, datetime.now(timezone.utc))
+    jsonschema.validate(report, SCHEMA)
+    return report
+
+
+def test_what_a_host_has_differently_is_in_the_report() -> None:
+    weak = {**LOAD, "parameters": {"load_max": 1000}, "severity": "low", "remedy": "Call the web team."}
+    alike = {"name": "alike", "line": "echo 50"}
+    report = report_of(db=parse_checks("checks", [LOAD, alike], ""), web=parse_checks("checks", [weak, alike], ""))
+    assert [check["parameters"] for check in report["checks"]] == [{"load_max": 10}, {}]
+    own = {**{key: weak[key] for key in ("severity", "remedy", "parameters")}, "expected": ANY}
+    assert [server["differs"] for server in report["servers"]] == [{}, {"load": own}]
+    assert [row["outcome"] for row in report["results"]] == ["failed", "passed", "passed", "passed"]
+
+
+def where_hosts_differ() -> reports.Report:
+    """A report of two servers, on the second of which a check is worse, has another remedy, and fails."""
+    report = reports.summed(reports.report(servers=2, checks=1, offline=0))
+    [check], [first, second], [row, _other] = report["checks"], report["servers"], report["results"]
+    own = {"severity": "critical", "remedy": "Call the web team.", "line": "echo 50", "parameters": {"load_max": 40}}
+    common = {"severity": "low", "remedy": "Call the dba.", "line": "echo 5", "parameters": {"load_max": 10}}
+    rows = {
+        "checks": [{**check, **common}],
+        "servers": [
+            {**first, "host": "db-01", "differs": {}},
+            {**second, "host": "web-01", "differs": {check["name"]: own}},
+        ],
+        "results": [
+            {**row, "host": "db-01", "outcome": "passed", "severity": "low"},
+            {**row, "host": "web-01", "outcome": "failed", "severity": "critical", "message": "It is 50."},
+        ],
+    }
+    return reports.summed({**report, **rows})
+
+
+DIFFERENT = where_hosts_differ()
+
+
+def test_people_are_told_the_remedy_of_the_host() -> None:
+    rows = list(csv.DictReader(io.StringIO("".join(render_csv(DIFFERENT)), newline="")))
+    assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
+    [remediation] = list_remediations(DIFFERENT)
+    assert remediation.remedy == "Call the web team."
+    failed = [{**row, "outcome": "failed"} for row in DIFFERENT["results"]]
+    [remediation] = list_remediations({**DIFFERENT, "results": failed})
+    assert remediation.remedy == "Call the dba. On other servers: Call the web team."
+
+
+def test_the_page_says_what_is_different_on_a_host() -> None:
+    page = "".join(render_html(DIFFERENT))
+    own = "severity critical; remedy Call the web team.; line echo 50; load_max 40"
+    assert f"Here the check has: {own}." in page
+    assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
+
+
+def test_a_check_is_as_bad_as_its_worst_result() -> None:
+    [parent], [passed, failed] = DIFFERENT["checks"], DIFFERENT["results"]
+    part = {**parent, "name": "scan/rule", "of": parent["name"]}
+    # A result that is unknown has the severity of having no answer.
+    rows = [{**passed, "check": "scan/rule", "severity": "high"}, {**failed, "check": "scan/rule", "severity": "low"}]
+    unknown = [{**row, "outcome": "unknown", "severity": "high"} for row in DIFFERENT["results"]]
+    for checks, results, severity in (
+        ([parent], DIFFERENT["results"], "critical"),
+        ([parent, part], rows, "low"),
+        ([parent], unknown, "low"),
+    ):
+        content = PageData({**DIFFERENT, "checks": checks, "results": results})
+        assert content.checks[-1]["severity"] == severity
 
 
 def test_messages_name_so_many_findings_and_no_more() -> None:
