@@ -463,12 +463,14 @@ def test_a_host_that_is_reached_in_another_way_stays_there(source: Source, hosts
 
 def test_a_host_of_another_inventory_that_gets_the_connection_is_warned_of(source: Source) -> None:
     other = source.folder / "a.ini"
-    for variables, is_told in (("", True), (f"\n[web:vars]\nansible_connection={PLUGIN}", False)):
+    for variables, is_warned in (("", True), (f"\n[web:vars]\nansible_connection={PLUGIN}", False)):
         other.write_text(f"[web]\nweb-1{variables}\n", encoding="utf-8")
         read = served(source, web({}), other, connection=True)
         assert read.hosts["web-1"]["ansible_connection"] == PLUGIN
-        told = "1 server had the name of a host of another inventory, which is reached through the workspace now: web-1"
-        assert (told in read.warnings) is is_told
+        warning = (
+            "1 server had the name of a host of another inventory, which is reached through the workspace now: web-1"
+        )
+        assert (warning in read.warnings) is is_warned
 
 
 def test_groups_that_share_a_name_stay_apart(source: Source) -> None:
@@ -505,5 +507,5 @@ def test_hosts_get_the_connection_only_with_the_option(current: Workspace, tmp_p
     )
     assert read.hosts["web-02"]["ansible_connection"] == "ssh"
     assert "ansible_connection" not in read.hosts["win-01"]
-    told = "2 servers got no connection, since the agent for Windows has no POSIX shell: win-01, win-02."
-    assert told in read.warnings
+    warning = "2 servers got no connection, since the agent for Windows has no POSIX shell: win-01, win-02."
+    assert warning in read.warnings

@@ -27,7 +27,7 @@ FULL = {"outcome": "failed", "cause": "No space left on device"}
 WELL = {"outcome": "connected", "version": "2.5.0"}
 
 
-class Told:
+class RolloutRecorder:
     """Record a rollout, its files and the lines that it shows."""
 
     def __init__(self, folder: Path, hosts: list[str], sizes: tuple[Any, ...] = ("100%",), limit: float = 10) -> None:
@@ -80,11 +80,11 @@ def test_waves_are_counted_as_ansible_makes_them(hosts: int, sizes: list[Any]) -
 
 
 def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b", "c"], (1, 2))
-    rollout = told.wave("a")
-    told.now += 7.25
+    recorder = RolloutRecorder(tmp_path, ["a", "b", "c"], (1, 2))
+    rollout = recorder.wave("a")
+    recorder.now += 7.25
     rollout.add_results({"a": {**WELL, "server_id": UUIDS[0], "server_name": "a-1", "notes": ["its clock is ahead"]}})
-    assert told.rows == {
+    assert recorder.rows == {
         "a": {
             "host": "a",
             "outcome": "connected",
@@ -96,67 +96,67 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
             "notes": ["its clock is ahead"],
         }
     }
-    assert stat.S_IMODE(told.file.stat().st_mode) == 0o600
-    rollout = told.wave("b", "c")
+    assert stat.S_IMODE(recorder.file.stat().st_mode) == 0o600
+    rollout = recorder.wave("b", "c")
     rollout.add_results({"b": FULL})
-    assert told.lines == ["wave 1 of 2: 1 of 1 connected"]
+    assert recorder.lines == ["wave 1 of 2: 1 of 1 connected"]
     rollout.add_results({"c": WELL})
     rollout.end_rollout()
-    assert told.lines[1:] == [
+    assert recorder.lines[1:] == [
         "wave 2 of 2: 1 of 2 connected, 1 failed",
         "rollout: 2 of 3 connected, 1 failed",
         "  1 x No space left on device (b)",
         "  a: its clock is ahead",
-        f"Results: {told.file}",
+        f"Results: {recorder.file}",
         f"To go on with the hosts that are left, add: --limit @{tmp_path}/rollout.retry",
     ]
-    assert told.retried == ["b"]
+    assert recorder.retried == ["b"]
 
 
 def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b"])
-    told.wave().add_results({"a": {"outcome": "removed"}, "b": {"outcome": "installed"}})
-    told.rollout.end_rollout()
-    assert told.lines == [
+    recorder = RolloutRecorder(tmp_path, ["a", "b"])
+    recorder.wave().add_results({"a": {"outcome": "removed"}, "b": {"outcome": "installed"}})
+    recorder.rollout.end_rollout()
+    assert recorder.lines == [
         "wave 1 of 1: 1 of 2 removed, 1 installed",
         "rollout: 1 of 2 removed, 1 installed",
-        f"Results: {told.file}",
+        f"Results: {recorder.file}",
     ]
-    assert list(tmp_path.iterdir()) == [told.file]
+    assert list(tmp_path.iterdir()) == [recorder.file]
 
 
 def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
-    told.wave("a", "b").add_results({"a": FULL, "b": WELL})
-    told.rollout.end_rollout()
-    assert told.lines[1] == "rollout: 1 of 4 connected, 1 failed, 2 not tried"
+    recorder = RolloutRecorder(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
+    recorder.wave("a", "b").add_results({"a": FULL, "b": WELL})
+    recorder.rollout.end_rollout()
+    assert recorder.lines[1] == "rollout: 1 of 4 connected, 1 failed, 2 not tried"
     why = "The rollout stopped after wave 1 of 2: 1 of 2 connected, 1 failed. alpamon_max_fail_percentage is 12.5."
-    assert why in told.lines
-    assert told.outcomes == {"a": "failed", "b": "connected", "c": "not tried", "d": "not tried"}
-    assert told.retried == ["a", "c", "d"]
+    assert why in recorder.lines
+    assert recorder.outcomes == {"a": "failed", "b": "connected", "c": "not tried", "d": "not tried"}
+    assert recorder.retried == ["a", "c", "d"]
 
 
 def test_a_host_that_is_lost_is_written_at_once_with_its_record(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b"])
+    recorder = RolloutRecorder(tmp_path, ["a", "b"])
     registration = {"id": UUIDS[0], "key": "secret"}
-    told.facts["a"] = {"__alpamon_registration": registration, "__alpamon_host_after": {"version": "2.5.0"}}
-    rollout = told.wave()
+    recorder.facts["a"] = {"__alpamon_registration": registration, "__alpamon_host_after": {"version": "2.5.0"}}
+    rollout = recorder.wave()
     rollout.host_unreachable("a", {"msg": "No route to host.", "unreachable": True})
-    row = told.rows["a"]
+    row = recorder.rows["a"]
     assert (row["outcome"], row["cause"], row["server_id"]) == ("unreachable", "No route to host.", UUIDS[0])
     assert row["version"] == "2.5.0"
     assert row["notes"] == [f"its key may not be on the host: {UUIDS[0]}"]
     assert "secret" not in str(row)
     # What comes later of it changes nothing.
     rollout.add_results({"a": WELL, "b": WELL, "stranger": WELL})
-    assert told.outcomes == {"a": "unreachable", "b": "connected"}
-    assert told.lines == ["wave 1 of 1: 1 of 2 connected, 1 unreachable"]
+    assert recorder.outcomes == {"a": "unreachable", "b": "connected"}
+    assert recorder.lines == ["wave 1 of 1: 1 of 2 connected, 1 unreachable"]
 
 
 @pytest.mark.parametrize(("interrupted", "outcome"), [(True, "interrupted"), (False, "unknown")])
 def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrupted: bool, outcome: str) -> None:
-    told = Told(tmp_path, ["done", "full", "idle", "late", "next"], (4,))
-    rollout = told.rollout
+    recorder = RolloutRecorder(tmp_path, ["done", "full", "idle", "late", "next"], (4,))
+    rollout = recorder.rollout
     rollout.start_wave(["done", "full", "idle", "late"], (4,), 10)
     for host in ("done", "full", "late"):
         rollout.host_started(host)
@@ -164,16 +164,16 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
     rollout.host_failed("full", {"msg": "It failed.", "stderr": "One.\nNo space left on device"})
     rollout.host_failed("done", {"msg": "Too late."})
     rollout.end_rollout(interrupted)
-    assert told.outcomes == {
+    assert recorder.outcomes == {
         "done": "connected",
         "full": "failed",
         "late": outcome,
         "idle": "not tried",
         "next": "not tried",
     }
-    assert told.rows["full"]["cause"] == "It failed. No space left on device"
-    assert told.retried == ["full", "idle", "late", "next"]
-    assert ("The run was interrupted in wave 1 of 2." in told.lines) is interrupted
+    assert recorder.rows["full"]["cause"] == "It failed. No space left on device"
+    assert recorder.retried == ["full", "idle", "late", "next"]
+    assert ("The run was interrupted in wave 1 of 2." in recorder.lines) is interrupted
 
 
 @pytest.mark.parametrize(
@@ -192,54 +192,54 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
     ],
 )
 def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], said: str) -> None:
-    told = Told(tmp_path, list(causes))
-    told.wave().add_results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
-    told.rollout.end_rollout()
-    assert told.lines[2] == f"  {said}"
+    recorder = RolloutRecorder(tmp_path, list(causes))
+    recorder.wave().add_results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
+    recorder.rollout.end_rollout()
+    assert recorder.lines[2] == f"  {said}"
 
 
 def test_the_name_of_the_server_is_not_part_of_a_cause(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b"])
+    recorder = RolloutRecorder(tmp_path, ["a", "b"])
     rows = {host: {**FULL, "server_name": f"{host}-123", "cause": f"{host}-123 is offline."} for host in "ab"}
-    told.wave().add_results(rows)
-    told.rollout.end_rollout()
-    assert told.lines[2] == "  2 x <host> is offline. (a, b)"
+    recorder.wave().add_results(rows)
+    recorder.rollout.end_rollout()
+    assert recorder.lines[2] == "  2 x <host> is offline. (a, b)"
 
 
 def test_the_summary_is_short_however_many_hosts_fail(tmp_path: Path) -> None:
     hosts = [f"web-{number:04}" for number in range(1000)]
-    told = Told(tmp_path, hosts)
+    recorder = RolloutRecorder(tmp_path, hosts)
     rows = {
         host: {"outcome": "failed", "cause": "full" if number % 2 else f"{number * 'x'}", "notes": ["left behind"]}
         for number, host in enumerate(hosts)
     }
-    told.wave().add_results(rows)
-    told.rollout.end_rollout()
-    assert len(told.lines) < 50
-    assert told.lines[2].startswith("  500 x full (web-0001, ")
-    assert "  and 980 more notes" in told.lines
-    assert max(map(len, told.lines)) < 500
-    assert len(told.rows) == len(told.retried) == 1000
+    recorder.wave().add_results(rows)
+    recorder.rollout.end_rollout()
+    assert len(recorder.lines) < 50
+    assert recorder.lines[2].startswith("  500 x full (web-0001, ")
+    assert "  and 980 more notes" in recorder.lines
+    assert max(map(len, recorder.lines)) < 500
+    assert len(recorder.rows) == len(recorder.retried) == 1000
 
 
 def test_messages_of_hosts_have_no_control_characters(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a\x1b[2J", "b"])
+    recorder = RolloutRecorder(tmp_path, ["a\x1b[2J", "b"])
     evil = "\x1b]0;evil\x07" + "x\n" * 1000
-    rollout = told.wave()
-    told.facts["a\x1b[2J"] = {"alpamon_server_id": evil, "alpamon_orphans": [evil]}
+    rollout = recorder.wave()
+    recorder.facts["a\x1b[2J"] = {"alpamon_server_id": evil, "alpamon_orphans": [evil]}
     rollout.host_unreachable("a\x1b[2J", {"msg": evil})
     rollout.add_results({"b": {"outcome": evil, "version": evil, "cause": evil, "notes": [evil, None], "server_id": 7}})
     rollout.end_rollout()
-    said = "\n".join(told.lines)
+    said = "\n".join(recorder.lines)
     assert "\x1b" not in said
     assert "\x07" not in said
     assert "\\x1b]0;evil" in said
-    assert max(map(len, told.lines)) < 1000
-    assert told.rows["b"]["server_id"] == "7"
+    assert max(map(len, recorder.lines)) < 1000
+    assert recorder.rows["b"]["server_id"] == "7"
 
 
 def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
-    one = Told(tmp_path, ["a", "b"])
+    one = RolloutRecorder(tmp_path, ["a", "b"])
     retry: list[str] = []
     for hosts in (["a", "b"], ["b", "c"]):
         rollout = Rollout(hosts, str(one.file), one.lines.append, one.warnings.append, lambda host: {}, retry)
@@ -251,11 +251,11 @@ def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
-    told = Told(tmp_path / "none", ["a", "b"])
-    told.wave().add_results({"a": FULL, "b": FULL})
-    told.rollout.end_rollout()
-    assert told.warnings == [f"The results cannot be written to {told.file}: No such file or directory."]
-    assert told.lines[1:] == ["rollout: 2 of 2 failed", "  2 x No space left on device (a, b)"]
+    recorder = RolloutRecorder(tmp_path / "none", ["a", "b"])
+    recorder.wave().add_results({"a": FULL, "b": FULL})
+    recorder.rollout.end_rollout()
+    assert recorder.warnings == [f"The results cannot be written to {recorder.file}: No such file or directory."]
+    assert recorder.lines[1:] == ["rollout: 2 of 2 failed", "  2 x No space left on device (a, b)"]
 
 
 @pytest.mark.parametrize(("given", "name"), [("~/done.jsonl", "done.jsonl"), (7, "7")])
@@ -275,18 +275,18 @@ def test_the_files_are_named_as_limit_needs_them(
 
 
 def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b"])
-    told.wave("b").add_results({"b": WELL})
-    told.rollout.end_rollout()
-    assert told.retried == ["a"]
-    assert not any(line.startswith("The rollout stopped") for line in told.lines)
+    recorder = RolloutRecorder(tmp_path, ["a", "b"])
+    recorder.wave("b").add_results({"b": WELL})
+    recorder.rollout.end_rollout()
+    assert recorder.retried == ["a"]
+    assert not any(line.startswith("The rollout stopped") for line in recorder.lines)
 
 
 def test_a_failed_wave_ends_the_rollout_whatever_the_limit_is(tmp_path: Path) -> None:
-    told = Told(tmp_path, ["a", "b"], (1,), limit=100)
-    told.wave("a").add_results({"a": FULL})
-    told.rollout.end_rollout()
-    assert any(line.endswith("1 of 1 failed. Ansible stops if all hosts of a wave fail.") for line in told.lines)
+    recorder = RolloutRecorder(tmp_path, ["a", "b"], (1,), limit=100)
+    recorder.wave("a").add_results({"a": FULL})
+    recorder.rollout.end_rollout()
+    assert any(line.endswith("1 of 1 failed. Ansible stops if all hosts of a wave fail.") for line in recorder.lines)
 
 
 def test_many_clones_name_only_a_few() -> None:

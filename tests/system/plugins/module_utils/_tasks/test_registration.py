@@ -131,15 +131,15 @@ MACHINE_ID = "0123456789abcdef0123456789abcdef web-01"
 
 
 def test_the_tag_of_a_machine_does_not_say_which_one_it_is(current: Workspace) -> None:
-    told: list[str] = []
+    reported: list[str] = []
     given = {**NEW, "registration_token": current.add_registration_token()["key"], "tags": {"env": "prod"}}
-    done = scripted(current, Run(RunContext(report=told.append)), machine=MACHINE_ID, **given)
+    done = scripted(current, Run(RunContext(report=reported.append)), machine=MACHINE_ID, **given)
     record = only_record(current)
     assert re.fullmatch("[0-9a-f]{32}", record["tags"][MACHINE])
     assert (record["tags"]["env"], len(record["tags"])) == ("prod", 2)
     assert "0123456789abcdef" not in str(current.log())
     # It is known before anybody has written the key.
-    assert told == [f"alpacon: registered {record['name']}, {done['id']}"]
+    assert reported == [f"alpacon: registered {record['name']}, {done['id']}"]
 
 
 @in_every_dialect

@@ -85,8 +85,8 @@ def test_unknown_servers_are_warned_of(workspace: Workspace) -> None:
     outcome = list_servers(workspace, servers=["web-1", "web-01", NO_COMMAND])
     assert names(outcome) == ["web-01"]
     assert outcome.warnings == [
-        f"servers: there is no server {told} The token may also not see that server."
-        for told in ("web-1. Did you mean web-01?", f"{NO_COMMAND}. Check the UUID.")
+        f"servers: there is no server {text} The token may also not see that server."
+        for text in ("web-1. Did you mean web-01?", f"{NO_COMMAND}. Check the UUID.")
     ]
 
 

@@ -411,9 +411,9 @@ REFUSED: dict[str, tuple[Row, Row, str]] = {
 
 @pytest.mark.parametrize("row", REFUSED)
 def test_problems(row: str) -> None:
-    agent, options, told = REFUSED[row]
+    agent, options, message = REFUSED[row]
     [problem] = plan(agent, options)["problems"]
-    assert told in problem
+    assert message in problem
 
 
 def test_each_problem_is_reported() -> None:
@@ -439,16 +439,16 @@ WARNED: dict[str, tuple[Row, Row, list[str]]] = {
 
 @pytest.mark.parametrize("row", WARNED)
 def test_warnings(row: str) -> None:
-    agent, options, told = WARNED[row]
+    agent, options, message = WARNED[row]
     warnings = plan(agent, options)["warnings"]
-    assert [warning[: len(text)] for warning, text in zip(warnings, told, strict=True)] == told
+    assert [warning[: len(text)] for warning, text in zip(warnings, message, strict=True)] == message
 
 
 # After the package manager
 
 
 @pytest.mark.parametrize(
-    ("version", "options", "told"),
+    ("version", "options", "message"),
     [
         ("2.5.0", {}, ""),
         ("2.5.0", {"version": "2.5.0"}, ""),
@@ -465,9 +465,9 @@ def test_warnings(row: str) -> None:
         (None, {}, "alpamon is to be installed, and nothing is installed"),
     ],
 )
-def test_version_that_the_package_manager_has_not_installed(version: Any, options: Row, told: str) -> None:
+def test_version_that_the_package_manager_has_not_installed(version: Any, options: Row, message: str) -> None:
     problems = plan(of(READY, version=version), options)["installed_problems"]
-    assert [problem[: len(told)] for problem in problems] == ([told] if told else [])
+    assert [problem[: len(message)] for problem in problems] == ([message] if message else [])
 
 
 # Parts
@@ -551,7 +551,7 @@ def test_file_of_the_vendor_goes_as_apt_refuses_two_keys_of_one_repository() -> 
 
 
 @pytest.mark.parametrize(
-    ("options", "missing", "told"),
+    ("options", "missing", "message"),
     [
         ({}, ("ca_cert", "package_file"), "alpamon_ca_cert and alpamon_package_file: there is no such file on the"),
         ({"manage_repository": False}, ("repository_key",), ""),
@@ -559,9 +559,9 @@ def test_file_of_the_vendor_goes_as_apt_refuses_two_keys_of_one_repository() -> 
         ({"state": "absent"}, ("ca_cert", "package_file", "repository_key"), ""),
     ],
 )
-def test_missing_files(options: Row, missing: tuple[str, ...], told: str) -> None:
+def test_missing_files(options: Row, missing: tuple[str, ...], message: str) -> None:
     problems = plan(FRESH, options, missing=missing)["problems"]
-    assert [problem[: len(told)] for problem in problems] == ([told] if told else [])
+    assert [problem[: len(message)] for problem in problems] == ([message] if message else [])
 
 
 def test_checksum_of_a_file_of_the_controller() -> None:
