@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import (
@@ -68,12 +68,8 @@ SPEC: dict[str, dict[str, Any]] = {
 }
 #: Keeps package files on the host, for a later rollback.
 PACKAGES = "/var/cache/alpamon"
-_UNIT_FOLDERS = ("/lib/systemd/system", "/etc/systemd/system")
-_UNITS = (SERVICE, TIMER, "alpamon-restart.service")
 #: The setup script of the vendor creates it.
 _VENDOR_KEY = "/etc/apt/keyrings/alpacax_alpamon-archive-keyring.gpg"
-#: Lock file of the run that registers the host.
-LOCK = "/run/alpamon-registering"
 _HOLD_COMMANDS = {
     "apt": {"add": ["apt-mark", "hold", "alpamon"], "delete": ["apt-mark", "unhold", "alpamon"]},
     "dnf": {"add": ["dnf", "versionlock", "add", "alpamon"], "delete": ["dnf", "versionlock", "delete", "alpamon"]},
@@ -131,7 +127,7 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         # Only a run that has to install and to restart judges a version.
         "rollback": options["rollback"] and {"install", "configure"} <= state.parts,
         "clock": state.clock,
-        "lock": LOCK,
+        "lock": "/run/alpamon-registering",
         "paths_to_remove": _list_paths_to_remove(state),
     }
 
@@ -223,10 +219,11 @@ def _plan_registration(state: AgentState) -> dict[str, Any]:
 
 def _list_paths_to_remove(state: AgentState) -> list[str]:
     """Return the paths that remain after the package was removed."""
-    units = [f"{folder}/{unit}" for folder in _UNIT_FOLDERS for unit in _UNITS]
+    units = (SERVICE, TIMER, "alpamon-restart.service")
+    unit_files = [f"{folder}/{unit}" for folder in ("/lib/systemd/system", "/etc/systemd/system") for unit in units]
     files = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
     repository = [*REPOSITORIES, state.family.key, _VENDOR_KEY] if state.options["manage_repository"] else []
-    return [*files, *units, state.family.certificate, *repository]
+    return [*files, *unit_files, state.family.certificate, *repository]
 
 
 def _is_url(text: str) -> bool:
@@ -267,30 +264,20 @@ _CREDENTIALS = {"url": _LINE, "id": re.compile(r"[0-9A-Fa-f-]{32,36}"), "key": r
 
 
 def _find_unexpected(agent: Mapping[str, Any]) -> list[str]:
-    """Return the names of unexpected values in the result of the module: the host may be hostile."""
-    unexpected = list(_compare(agent, _EXPECTED, ""))
-    if not unexpected and agent["configuration"]["complete"]:
-        unexpected = list(_compare(agent["configuration"], _CREDENTIALS, "configuration"))
+    """Return the keys of the result with unexpected values: the host may be hostile."""
+    unexpected = [name for name, expected in _EXPECTED.items() if not _is_expected(agent.get(name), expected)]
+    if not unexpected and agent["configuration"]["complete"] and not _is_expected(agent["configuration"], _CREDENTIALS):
+        return ["configuration"]
     return unexpected
 
 
-def _compare(value: Any, expected: Any, name: str) -> Iterator[str]:
+def _is_expected(value: Any, expected: Any) -> bool:
     if isinstance(expected, Mapping):
-        if not isinstance(value, Mapping):
-            yield name
-            return
-        for key, inner in expected.items():
-            yield from _compare(value.get(key), inner, f"{name}.{key}" if name else key)
-    elif isinstance(expected, list):
-        if not isinstance(value, list) or any(not _matches(item, expected[0]) for item in value):
-            yield name
-    elif not _matches(value, expected):
-        yield name
-
-
-def _matches(value: Any, expected: Any) -> bool:
+        return isinstance(value, Mapping) and all(_is_expected(value.get(key), one) for key, one in expected.items())
+    if isinstance(expected, list):
+        return isinstance(value, list) and all(_is_expected(item, expected[0]) for item in value)
     if isinstance(expected, tuple):
-        return any(_matches(value, choice) for choice in expected)
+        return any(_is_expected(value, choice) for choice in expected)
     if isinstance(expected, re.Pattern):
         return isinstance(value, str) and expected.fullmatch(value) is not None
     if expected is None:

@@ -87,17 +87,13 @@ class AgentState:
     @cached_property
     def pinned(self) -> str:
         """Return the requested version in the agent's spelling; empty for any or the latest."""
-        version: str = self.options["version"]
-        return "" if version == "latest" else version.replace("~", "-")
+        return "" if self.options["version"] == "latest" else str(self.options["version"]).replace("~", "-")
 
     @property
     def needs_other_version(self) -> bool:
         """Return True if the repository may have to provide a version that is not installed."""
-        return (
-            not self.version
-            or self.options["version"] == "latest"
-            or (bool(self.pinned) and self.pinned != self.version)
-        )
+        other = bool(self.pinned) and self.pinned != self.version
+        return other or not self.version or self.options["version"] == "latest"
 
     @property
     def from_repository(self) -> bool:
@@ -114,13 +110,9 @@ class AgentState:
         files, digest = self.agent["files"], self.controller.digests.get("repository_key")
         file, key = files[self.family.repository], files[self.family.key]
         content = sha256(self.repository.render_file(self.family).encode()).hexdigest()
-        return (
-            file.get("sha256") != content
-            or files[VENDOR_REPOSITORY]["exists"]
-            or (self.repository.has_secret(self.family) and file.get("mode") != "0600")
-            or not key["exists"]
-            or (digest is not None and key.get("sha256") != digest)
-        )
+        exposed = self.repository.has_secret(self.family) and file.get("mode") != "0600"
+        other_key = not key["exists"] or (digest is not None and key.get("sha256") != digest)
+        return exposed or other_key or file.get("sha256") != content or files[VENDOR_REPOSITORY]["exists"]
 
     @property
     def target_version(self) -> str:
@@ -186,8 +178,7 @@ class AgentState:
 
     @property
     def name(self) -> str:
-        name: str = self.options["name"] or self.agent["hostname"] or self.controller.host
-        return name
+        return str(self.options["name"] or self.agent["hostname"] or self.controller.host)
 
     @property
     def write_configuration(self) -> bool:
@@ -244,17 +235,10 @@ class AgentState:
         """Return True if the host has to be changed; a missing connection is no change."""
         if self.options["state"] != "present":
             return bool(self.parts)
-        return (
-            self.add_source
-            or self.install
-            or self.change_hold
-            or (self.register and self.selects("register"))
-            or self.write_configuration
-            or self.change_override
-            or self.change_certificate
-            or self.restart
-            or self.start
-        )
+        register = self.register and self.selects("register")
+        package = self.add_source or self.install or self.change_hold
+        files = self.write_configuration or self.change_override or self.change_certificate
+        return register or package or files or self.restart or self.start
 
     @property
     def clock(self) -> str:
