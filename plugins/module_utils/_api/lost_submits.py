@@ -100,11 +100,7 @@ def _named_since(client: Client, sent_at: float) -> datetime:
 
 
 def _find_command(
-    client: Client,
-    submit: LostSubmit,
-    newest: Sequence[Command],
-    who: Callable[[], Requester],
-    knows_older: bool,
+    client: Client, submit: LostSubmit, newest: Sequence[Command], who: Callable[[], Requester], knows_older: bool
 ) -> FoundSubmit:
     wanted = Match.from_body(submit.body)
     found = [

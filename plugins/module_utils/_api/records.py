@@ -9,6 +9,7 @@ Any row becomes a record or raises :class:`UnreadableRow`: a field of a wrong ty
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -482,8 +483,5 @@ def _derive_status(row: Mapping[str, Any]) -> str | None:
 def parse_commands(rows: Iterable[Any]) -> Iterator[Command]:
     """Yield the commands of rows, without unreadable ones."""
     for row in rows:
-        try:
-            command = Command.from_row(row)
-        except UnreadableRow:
-            continue
-        yield command
+        with contextlib.suppress(UnreadableRow):
+            yield Command.from_row(row)

@@ -57,13 +57,7 @@ class ApiResponse:
 
 
 def parse_response(
-    method: str,
-    path: str,
-    status: int,
-    headers: Mapping[str, str],
-    content: bytes,
-    redaction: Redaction,
-    quoted: bool,
+    method: str, path: str, status: int, headers: Mapping[str, str], content: bytes, redaction: Redaction, quoted: bool
 ) -> Any:
     """Return the JSON of a response, or None for an empty body.
 
