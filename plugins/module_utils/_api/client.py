@@ -309,14 +309,6 @@ class Client:
             until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
             self._report(f"alpacon: the request budget of the token is used up until {until}, for {seconds:.0f} s")
 
-    def _await_rate_limit(self, method: str, path: str) -> None:
-        deadline = self._get_deadline(method)
-        # The pause may have become longer meanwhile.
-        while (wait := self._pause.until() - time.monotonic()) > 0:
-            if time.monotonic() + wait > deadline:
-                raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
-            self.sleep(wait)
-
     def _await_workspace(self, method: str) -> None:
         """Wait for the end of an outage, and probe the workspace when it is this thread's turn.
 
@@ -368,7 +360,12 @@ class Client:
     def _send(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
     ) -> ApiResponse:
-        self._await_rate_limit(method, path)
+        deadline = self._get_deadline(method)
+        # The pause may become longer meanwhile.
+        while (wait := self._pause.until() - time.monotonic()) > 0:
+            if time.monotonic() + wait > deadline:
+                raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
+            self.sleep(wait)
         before_each()
         url = self.settings.url + path
         for _redirect in range(_MAX_REDIRECTS + 1):

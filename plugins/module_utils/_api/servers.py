@@ -96,9 +96,9 @@ def _query_by_id(client: Client, server_id: str) -> list[Server]:
     try:
         row = client.get(path)
     except ApiError as error:
-        if error.status != 404:
-            raise
-        return []
+        if error.status == 404:
+            return []
+        raise
     if parse_row_id(row) != normalize_uuid(server_id):
         raise LostResponse(f"GET {path}: the answer is not that server.")
     return [Server.from_row(row)]
