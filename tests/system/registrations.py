@@ -60,11 +60,9 @@ class Agent:
 
 def new_agent(workspace: Workspace, name: str = "web") -> Agent:
     """Register an agent by hand."""
-    key = workspace.add_registration_token("by hand")["key"]
-    body = {"name": name, "platform": "debian"}
-    answer = workspace.api("POST", "servers/servers/register/", token=key, json=body).json()
+    record = workspace.register(name)
     workspace.reset_counters()
-    return Agent(workspace, answer["id"], answer["key"])
+    return Agent(workspace, record["id"], record["key"])
 
 
 def register(workspace: Workspace, check_mode: bool = False, diff_mode: bool = False, **given: Any) -> TaskResult:

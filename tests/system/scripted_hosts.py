@@ -206,17 +206,9 @@ def configuration(url: str, server_id: str, key: str, more: str = "") -> list[An
     return agent_facts(configuration=row, registered_machine_id=MACHINE)
 
 
-def register(workspace: Workspace, name: str = "Web") -> Row:
-    """Register a server and return its record with the key."""
-    headers = {"Authorization": f'token="{workspace.add_registration_token()["key"]}"'}
-    body = {"name": name, "platform": "debian"}
-    record: Row = workspace.api("POST", "servers/servers/register/", headers=headers, json=body).json()
-    return record
-
-
 def upgraded(workspace: Workspace, process: str, runs: str) -> list[Answer]:
     """Return the facts of a registered host whose process is in this state and whose record has this version."""
-    record = register(workspace)
+    record = workspace.register()
     workspace.change_server(record["name"], commissioned=True, is_connected=True, version=runs)
     return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0", process)]
 

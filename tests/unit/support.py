@@ -23,16 +23,16 @@ SERVER = "7a50ea6c-2138-4d3f-9633-e50694c847c4"
 OTHER_SERVER = "a7282bea-31d7-4b55-a43e-97e1240c90ab"
 COMMAND = "550e8400-e29b-41d4-a716-446655440000"
 NO_COMMAND = "00000000-0000-4000-8000-000000000000"
-#: A time that no test lives to see.
+#: A time in the far future.
 FAR = "2999-01-01T00:00:00Z"
 
 #: The checkout, or the installed collection.
 ROOT = Path(__file__).resolve().parents[2]
-_RECORDINGS = ROOT / "tests/workspace/contract/2024"
+_CONTRACT = ROOT / "tests/workspace/contract"
 
 
 def recordings() -> list[Any]:
-    return [seen for path in _RECORDINGS.glob("*.json") for seen in json.loads(path.read_text(encoding="utf-8"))]
+    return [seen for path in _CONTRACT.glob("2024/*.json") for seen in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def recorded(name: str) -> Any:
@@ -40,27 +40,7 @@ def recorded(name: str) -> Any:
 
 
 #: The example of the published page.
-PUBLISHED_ROW: Row = {
-    "id": COMMAND,
-    "shell": "system",
-    "line": "df -h",
-    "success": True,
-    "result": "Filesystem  Size  Used Avail Use% Mounted on\n/dev/xvda1  20G  8.5G  11G  46% /",
-    "status": {
-        "text": "Success",
-        "color": "success",
-        "cancellable": False,
-        "message": "Finished at 2024-01-15 10:30:45",
-    },
-    "response_delay": 0.125,
-    "elapsed_time": 0.023,
-    "added_at": "2024-01-15T10:30:44Z",
-    "server": "7e3984de-49ab-4cc6-bcdf-21fbd35858b8",
-    "username": "ubuntu",
-    "groupname": "alpacon",
-    "requested_by": {"id": 1, "username": "admin", "email": "admin@example.com"},
-    "scheduled_at": "2024-01-15T10:30:44Z",
-}
+PUBLISHED_ROW: Row = json.loads((_CONTRACT / "published.json").read_text(encoding="utf-8"))
 
 
 def current_row(**fields: Any) -> Row:

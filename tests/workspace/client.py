@@ -251,6 +251,12 @@ class Workspace(Control):
         address = path if path.startswith("http") else f"{self.url}/api/{path}"
         return self._session.request(method, address, headers=headers, timeout=options.pop("timeout", 30), **options)
 
+    def register(self, name: str = "web") -> Row:
+        """Register a server as an agent does, and return its record with the key."""
+        body = {"name": name, "platform": "debian"}
+        token = self.add_registration_token()["key"]
+        return t.cast(Row, self.api("POST", "servers/servers/register/", token=token, json=body).json())
+
     def submit(self, server: str, line: str, **fields: t.Any) -> str:
         server_id = self.server_ids().get(server, server)
         response = self.api("POST", "events/commands/", json={"server": server_id, "line": line, **fields})

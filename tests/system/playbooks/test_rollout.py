@@ -82,10 +82,7 @@ def make_host(name: str, *answers: Answer, **variables: object) -> ScriptedHost:
 
 def registered(workspace: Workspace) -> list[Answer]:
     """Return the facts of a registered host with a current agent."""
-    token = workspace.add_registration_token("by hand")
-    headers = {"Authorization": f'token="{token["key"]}"'}
-    body = {"name": "Web", "platform": "debian"}
-    record = workspace.api("POST", "servers/servers/register/", headers=headers, json=body).json()
+    record = workspace.register()
     return [*configuration(workspace.url, record["id"], record["key"]), *installed("2.5.0")]
 
 

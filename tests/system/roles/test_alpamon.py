@@ -34,7 +34,6 @@ from system.scripted_hosts import (
     connect_agents,
     installed,
     make_signing_key,
-    register,
     run_role,
     upgraded,
 )
@@ -67,10 +66,10 @@ in_every_core = pytest.mark.parametrize("core", CORES)
 
 @in_every_core
 def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> None:
-    token, old = current.add_registration_token()["key"], register(current, "again")
+    token, old = current.add_registration_token()["key"], current.register("again")
     body = {"groups": [current.add_group("Production")]}
     current.api("PATCH", f"servers/servers/{old['id']}/", json=body).raise_for_status()
-    offline = register(current, "twice")
+    offline = current.register("twice")
     for record in (old, offline):
         current.change_server(record["name"], commissioned=True, is_connected=False)
     (tmp_path / "plays/files").mkdir(parents=True)
@@ -291,7 +290,7 @@ def test_failures_leave_no_record_and_show_no_secret(
 
 @in_every_core
 def test_check_mode_changes_nothing_and_shows_no_key(current: Workspace, tmp_path: Path, core: str) -> None:
-    record = register(current)
+    record = current.register()
     current.reset_counters()
     conf = configuration(current.url, record["id"], record["key"])
     # Ansible would resolve it in a variable of the host.
@@ -329,7 +328,7 @@ def test_absent_and_the_token_of_the_workspace(
 ) -> None:
     # It knows the agent, and then no longer: with an API token the record could still be looked for.
     gone = Response({"detail": "Authentication credentials were not provided."}, 403)
-    other, original, left = serve([gone]), register(current), register(current)
+    other, original, left = serve([gone]), current.register(), current.register()
     missing = {"failed": True, "msg": "Could not find the requested service a: host"}
     unable = {"failed": True, "msg": "Unable to stop"}
     there, absent = installed("2.5.0"), {"alpamon_state": "absent", "alpamon_token": current.token}

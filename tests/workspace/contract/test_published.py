@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+from pathlib import Path
 
 import pytest
 import requests
@@ -15,28 +17,8 @@ COMMANDS = "events/commands/"
 ID = "550e8400-e29b-41d4-a716-446655440000"
 SERVER = "7e3984de-49ab-4cc6-bcdf-21fbd35858b8"
 
-# The row of the page's example response.
-EXAMPLE = {
-    "id": ID,
-    "shell": "system",
-    "line": "df -h",
-    "success": True,
-    "result": "Filesystem  Size  Used Avail Use% Mounted on\n/dev/xvda1  20G  8.5G  11G  46% /",
-    "status": {
-        "text": "Success",
-        "color": "success",
-        "cancellable": False,
-        "message": "Finished at 2024-01-15 10:30:45",
-    },
-    "response_delay": 0.125,
-    "elapsed_time": 0.023,
-    "added_at": "2024-01-15T10:30:44Z",
-    "server": SERVER,
-    "username": "ubuntu",
-    "groupname": "alpacon",
-    "requested_by": {"id": 1, "username": "admin", "email": "admin@example.com"},
-    "scheduled_at": "2024-01-15T10:30:44Z",
-}
+#: The example of the published page.
+EXAMPLE = json.loads(Path(__file__).with_name("published.json").read_text(encoding="utf-8"))
 TIMES = {
     "delivered_at": "2024-01-15T10:30:44Z",
     "acked_at": "2024-01-15T10:30:44.125000Z",
