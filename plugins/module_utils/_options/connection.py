@@ -40,7 +40,7 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
         warn: Receives each of :attr:`.Settings.warnings`.
     """
     for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
-        if not is_given(options.get(name)) and (name == "url" or needs_token):
+        if not is_given(options.get(name) or "") and (name == "url" or needs_token):
             raise UsageError(
                 name,
                 f"{meaning} is missing",

@@ -53,6 +53,8 @@ def test_base_urls(url: str, base: str) -> None:
         ({"url": "https://one.example/?a=b"}, "url", "has a query or fragment"),
         ({"token": None}, "token", "ALPACON_TOKEN"),
         ({"token": ""}, "token", "alpacon_token"),
+        ({"token": False}, "token", "ALPACON_TOKEN"),
+        ({"token": {}}, "token", "ALPACON_TOKEN"),
         ({"token": 'token="abc"'}, "token", "without quotes"),
         ({"token": "a\nb"}, "token", "without quotes"),
         ({"request_timeout": 0}, "request_timeout", "is not a time"),
