@@ -68,6 +68,10 @@ def measure(chosen: list[Scenario]) -> tuple[dict[str, Figures], int]:
                     from benchmark import on_hosts
 
                     measured = on_hosts.run(scenario, Path(folder))
+                elif scenario.scripted:
+                    from benchmark import rollout
+
+                    measured = rollout.run(scenario, Path(folder))
                 else:
                     measured = [Runner(scenario, Path(folder)).run()]
             except (ScenarioFailed, WorkspaceError) as error:

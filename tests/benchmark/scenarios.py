@@ -66,6 +66,7 @@ class Scenario:
         runs: number of runs; the median counts.
         connection: the hosts are those of the workspace's inventory, with its connection.
         on_hosts: run on hosts of its own, see :mod:`.on_hosts`.
+        scripted: run a rollout on scripted hosts, see :mod:`.rollout`.
         checks: number of checks in a made-up audit report to write; no workspace is used.
     """
 
@@ -88,6 +89,7 @@ class Scenario:
     connection: bool = False
     checks: int = 0
     on_hosts: bool = False
+    scripted: bool = False
 
     @property
     def submitted(self) -> int:
@@ -126,6 +128,7 @@ SCENARIOS = [
     Scenario("audit_report_5000", 5000, checks=20, commands=0),
     Scenario("connection_100", 100, "modules", commands=500, connection=True),
     Scenario("connection_20", 20, "work", commands=400, on_hosts=True, asked=True),
+    Scenario("rollout_100", 100, commands=100, scripted=True, asked=True),
     Scenario("uri_300", 300, "by_hand"),
     Scenario("inventory_5000", 5000, inventory="workspace", commands=0, instant=True),
     Scenario("static_5000", 5000, inventory="static", commands=0, instant=True),
@@ -298,8 +301,10 @@ def environ_of(workspace: Workspace) -> dict[str, str]:
     return {**kept, **tools, **own}
 
 
-def measured(command: list[str], report: Path, log: Path, environ: dict[str, str]) -> Run:
-    """Run a program in the folder of its log and return the cost; raise ScenarioFailed if it fails."""
+def measured(
+    command: list[str], report: Path, log: Path, environ: dict[str, str], expected: t.Container[int] = (0,)
+) -> Run:
+    """Run a program in the folder of its log and return the cost; raise ScenarioFailed for other exit codes."""
     with log.open("w", encoding="utf-8") as out:
         code = subprocess.run(
             [sys.executable, str(HERE / "measure.py"), str(report), *command],
@@ -310,7 +315,7 @@ def measured(command: list[str], report: Path, log: Path, environ: dict[str, str
             stderr=subprocess.STDOUT,
             check=False,
         ).returncode
-    if code:
+    if code not in expected:
         raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
     return Run(**json.loads(report.read_text(encoding="utf-8")))
 

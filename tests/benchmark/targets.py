@@ -82,6 +82,7 @@ TARGETS = [
     _requests("perhost_300", 1.2),
     _requests("connection_100", 1.2),
     _wall("connection_20", "ssh_20", 1.5),
+    _figure("rollout_100_again", "CPU of the run", "s", 150, "cpu_s"),
     _cpu("fleet_1000", "floor_1000", 1.4),
     _cpu("fleet_1000_published", "floor_1000", 2),
     _cpu("fleet_10000", "fleet_1000", SAME),

@@ -56,7 +56,7 @@ class Opened:
 
     @property
     def hash(self) -> str:
-        """What stands after the # of the URL."""
+        """Return the fragment of the URL."""
         return self.page.url.partition("#")[2]
 
     def check(self) -> None:

@@ -26,7 +26,7 @@ NO_FINDING = ".*violates Content Security Policy.*"
 
 
 def violations(opened: Opened) -> list[Any]:
-    """What axe objects to: rule, and the elements."""
+    """Return the violations that axe finds: rule and elements."""
     if not opened.page.evaluate("'axe' in window"):
         opened.page.evaluate(AXE.read_text(encoding="utf-8"))
     found = opened.page.evaluate("axe.run({resultTypes: ['violations']}).then(results => results.violations)")

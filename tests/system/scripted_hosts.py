@@ -255,10 +255,10 @@ def run_role(
         Path(playbook).write_text(
             json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]), encoding="utf-8"
         )
-    command, environ = _prepare(folder, workspace, hosts, playbook, environ, core)
+    command, environ = prepare_run(folder, workspace, hosts, playbook, environ, core)
     log = folder / "log"
     _pid, code = run_program([*command, *arguments], environ, folder, log, log, TIMEOUT * 5)
-    return _read_run(folder, hosts, code)
+    return read_run(folder, hosts, code)
 
 
 @contextmanager
@@ -271,15 +271,15 @@ def start_role(
     **environ: str,
 ) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
     """Start a playbook, and yield its process and a function that waits for the result."""
-    command, environ = _prepare(folder, workspace, hosts, playbook, environ)
+    command, environ = prepare_run(folder, workspace, hosts, playbook, environ)
     run = start_process([*command, *arguments], folder, environ)
     try:
-        yield run.process, lambda: _read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
+        yield run.process, lambda: read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
     finally:
         run.stop()
 
 
-def _prepare(
+def prepare_run(
     folder: Path,
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
@@ -297,7 +297,7 @@ def _prepare(
     return command, environment(workspace, folder, **{**own, **environ})
 
 
-def _read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
+def read_run(folder: Path, hosts: Iterable[str], code: int) -> RoleRun:
     results = _lines(folder / "results")
     ended = {
         name: Host(
