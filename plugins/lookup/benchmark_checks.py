@@ -111,7 +111,7 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import make_check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.benchmarks import make_check
 
 _OPTIONS = ("profile", "path", "command", "reporter", "name", "username", "timeout")
 

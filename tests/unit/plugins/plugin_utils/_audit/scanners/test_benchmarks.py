@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output, read_results_options
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.content import make_check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.benchmarks import make_check
 
 FILES = Path(__file__).parent / "files"
 STREAM = str(FILES / "little-ds.xml")
