@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Gives the HTML of a report by the report's name."""
+    """Write the HTML of a report by the name of the report."""
     written: dict[str, Path] = {}
 
     def write(name: str) -> Path:
@@ -87,7 +87,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium: Browser, html: Callable[[str], Path]) -> Iterator[Callable[..., Opened]]:
-    """Opens a report, and sees at the end that no page asked the network, complained or opened a dialog."""
+    """Open a report, and check at the end that no page asked the network, had an error or opened a dialog."""
     contexts: list[BrowserContext] = []
     opened: list[Opened] = []
 

@@ -27,12 +27,12 @@ FINDINGS = {(row["check"], row["severity"], row["message"], row["output"]) for r
 
 
 def of(check: str, outcome: str = "failed") -> list[str]:
-    """The hosts with this outcome of a check."""
+    """Return the hosts with this outcome of a check."""
     return [row["host"] for row in EXAMPLE["results"] if row["check"] == check and row["outcome"] == outcome]
 
 
 def hosts_of(group: str) -> set[str]:
-    """The hosts of a group."""
+    """Return the hosts of a group."""
     return {server["host"] for server in EXAMPLE["servers"] if group in server["groups"]}
 
 
@@ -78,12 +78,12 @@ def test_filters(visit: Visit, name: str, value: str, kept: list[reports.Report]
 
 
 def shown(opened: Opened) -> set[tuple[str, str]]:
-    """The findings that the page shows, by host and check."""
+    """Return the findings on the page, by host and check."""
     page = opened.page
     # A wait for a function would be evaluated in the page, which its policy forbids. What is opened may be replaced
     # while the page filters.
     filled = "[...document.querySelectorAll('#findings .finding')].every(each => each.children.length > 1)"
-    for _look in range(200):
+    for _attempt in range(200):
         page.evaluate("document.querySelectorAll('#findings .finding').forEach(each => { each.open = true; })")
         if page.evaluate(filled):
             break

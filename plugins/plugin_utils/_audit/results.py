@@ -78,15 +78,14 @@ def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
     Args:
         results: outcomes, severities, and their numbers.
     """
-    weight = {PASSED: 0, FAILED: 0}
-    count = {PASSED: 0, FAILED: 0}
+    weight, count = {PASSED: 0, FAILED: 0}, {PASSED: 0, FAILED: 0}
     for outcome, severity, number in results:
         if outcome in count:
             weight[outcome] += WEIGHTS[severity] * number
             count[outcome] += number
     # If no result has a weight, all count the same.
     counted = weight if any(weight.values()) else count
-    return percent(counted[PASSED], counted[PASSED] + counted[FAILED])
+    return percent(counted[PASSED], sum(counted.values()))
 
 
 def percent(part: int, whole: int) -> float:

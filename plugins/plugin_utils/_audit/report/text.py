@@ -104,7 +104,6 @@ def format_time(value: str | None) -> str:
 
 
 def count_seconds(report: Mapping[str, Any]) -> float | None:
-    """Return the duration of an audit."""
     start, end = parse_time(report["started_at"]), parse_time(report["finished_at"])
     return (end - start).total_seconds() if start and end else None
 
@@ -124,7 +123,7 @@ def format_age(server: Mapping[str, Any]) -> str:
 
 def pluralize(number: int, noun: str) -> str:
     """Return "1 server" or "2,000 servers"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def join_first(names: Sequence[str], limit: int) -> str:
@@ -141,17 +140,15 @@ def describe_verdict(report: Mapping[str, Any]) -> str:
 
 def describe_coverage(report: Mapping[str, Any]) -> str:
     """Say how much was answered, the minimum if it is more, and name the servers with earlier answers only."""
-    return f"{_describe_answered(report)} {describe_reused_servers(report)}".rstrip()
-
-
-def _describe_answered(report: Mapping[str, Any]) -> str:
     number, asked = count_answered(report["summary"]), report["summary"]["questions"]
+    words = f"{number:,} of {pluralize(asked, 'question')} answered ({report['coverage']:g}%)."
     if not asked:
-        return "No check applied to any server."
-    if not number and not report["min_coverage"]:
-        return f"None of {pluralize(asked, 'question')} was answered."
-    words = f"{number:,} of {pluralize(asked, 'question')} answered ({report['coverage']:g}%)"
-    return f"{words}." if is_covered(report) else f"Only {words}; the minimum is {report['min_coverage']:g}%."
+        words = "No check applied to any server."
+    elif not number and not report["min_coverage"]:
+        words = f"None of {pluralize(asked, 'question')} was answered."
+    elif not is_covered(report):
+        words = f"Only {words[:-1]}; the minimum is {report['min_coverage']:g}%."
+    return f"{words} {describe_reused_servers(report)}".rstrip()
 
 
 def describe_reused_servers(report: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ def test_a_waiver_counts_on_its_last_day(today: date, expired: bool) -> None:
     assert waiver.expired is expired
 
 
-def test_names_that_do_not_exist_are_told() -> None:
+def test_names_that_do_not_exist_are_reported() -> None:
     given = {"check": "a", "reason": "It moves.", "until": "2027-01-31"}
     rows = [
         {**given, "hosts": ["web-1", "web-0*", "web-[01]", "db*"], "groups": ["all", "wbe"]},

@@ -154,7 +154,7 @@ def test_refuses_a_file_that_cannot_be_compared(change: dict[str, Any], tmp_path
         ("caf\u00e9 \uc11c\ubc84 \U0001f468\u200d\U0001f469", "caf\u00e9 \uc11c\ubc84 \U0001f468\u200d\U0001f469"),
     ],
 )
-def test_text_is_made_fit_to_be_shown(given: Any, shown: str) -> None:
+def test_text_is_cleaned(given: Any, shown: str) -> None:
     assert clean_text(given) == shown
 
 
@@ -227,7 +227,7 @@ def test_junit_says_what_was_found() -> None:
     assert errors.count(f"Not reached: {reports.OFFLINE}") == example["summary"]["not_reached"]
 
 
-def test_a_waiver_is_told_once() -> None:
+def test_a_waiver_is_described_once() -> None:
     waiver = {"reason": "old", "until": "2026-11-26", "expired": True}
     message = "It is 18. Its waiver expired on 2026-11-26: old"
     failed = next(row for row in CASES["example"]["results"] if row["outcome"] == "failed")
@@ -335,7 +335,7 @@ def test_the_worst_group_comes_first() -> None:
 
 
 def words(text: str) -> str:
-    """What a page or a Markdown file says, without its elements and in one line."""
+    """Return the text of a page or a Markdown file on one line."""
     return " ".join(re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>|\*\*", " ", text, flags=re.DOTALL).split())
 
 
@@ -381,7 +381,7 @@ def test_the_files_for_people_say_how_old_answers_are() -> None:
     assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
-def test_servers_without_answers_are_named_by_the_first_sentence_of_the_reason() -> None:
+def test_servers_without_answers_are_grouped_by_the_first_sentence_of_the_reason() -> None:
     no_agent, of_clean = "Its agent is not connected", CASES["clean"]["servers"]
     reasons = ("It is gone.", f"{no_agent}. Last seen on Monday.", f"{no_agent}. Last seen today.")
     servers = [{**one, "reached": False, "reason": why} for one, why in zip(of_clean, reasons, strict=False)]
