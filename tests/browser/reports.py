@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import (
     OUTCOMES,
     SEVERITIES,
     compute_coverage,

@@ -29,7 +29,8 @@ from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
 from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
 from .responses import get_rule_results, missing_response
-from .results import (
+from .scanners import unknown_results
+from .scanners.results import (
     FAILED,
     FINDINGS,
     INCONCLUSIVE,
@@ -44,7 +45,6 @@ from .results import (
     is_covered,
     is_failing,
 )
-from .scanners import unknown_results
 from .waivers import apply_waivers
 
 _Row = dict[str, Any]

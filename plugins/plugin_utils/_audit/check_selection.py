@@ -19,8 +19,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
 
 from .checks import RESULTS, Check, check_syntax, parse_checks, parse_parameter
-from .results import SEVERITIES
 from .scanners.openscap import read_benchmarks
+from .scanners.results import SEVERITIES
 
 VARIABLE_PREFIX = "audit_"
 #: Options that each host may set by a variable of its own.

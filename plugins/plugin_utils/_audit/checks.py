@@ -18,8 +18,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from .results import SEVERITIES
 from .scanners import read_results_options
+from .scanners.results import SEVERITIES
 
 #: The answer is an output to compare, a list of problems, or the results of another tool.
 OUTPUT, PROBLEMS, RESULTS = ("output", "problems", "results")

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 
 from .checks import Check
 from .report import DEFAULT_FORMATS, FORMATS
-from .results import SEVERITIES
+from .scanners.results import SEVERITIES
 from .waivers import Waiver, read_waivers
 
 SPEC: dict[str, dict[str, Any]] = {

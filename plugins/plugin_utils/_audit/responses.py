@@ -16,8 +16,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 
 from .checks import PROBLEMS, RESULTS, Check, format_number
 from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
-from .results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 from .scanners import LINE_FORMATS, parse_output, unknown_results
+from .scanners.results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 
 #: The part of an output that a report has, in characters.
 MAX_REPORTED = 2000
@@ -38,7 +38,7 @@ class Evaluation:
     """The outcome of a check.
 
     Attributes:
-        outcome: one of :data:`.results.OUTCOMES`.
+        outcome: one of :data:`.scanners.results.OUTCOMES`.
         value: the number in the output, if the check compares one.
         evidence: the position in the output that the outcome is based on.
         named: the results of another tool.

@@ -15,7 +15,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from .results import FAILED, WAIVED
+from .scanners.results import FAILED, WAIVED
 
 WAIVER: dict[str, dict[str, Any]] = {
     "check": {"type": "str", "required": True},

@@ -19,7 +19,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
 
-from ..results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_passed_share
+from ..scanners.results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_passed_share
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
 

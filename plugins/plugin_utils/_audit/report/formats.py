@@ -17,7 +17,7 @@ from typing import Any
 from unicodedata import category
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from ..results import (
+from ..scanners.results import (
     FAIL,
     FAILED,
     NOT_APPLICABLE,

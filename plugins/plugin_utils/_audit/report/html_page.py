@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from ..results import (
+from ..scanners.results import (
     FAIL,
     FAILED,
     FINDINGS,

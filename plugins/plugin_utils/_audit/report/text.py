@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
 
-from ..results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
+from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
 
 #: The lists of a trend, in words.
 CHANGES = {

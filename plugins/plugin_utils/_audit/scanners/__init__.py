@@ -14,7 +14,10 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from ..results import (
+from .json_results import read_inspec, read_json_results
+from .junit_tap import read_junit, read_tap
+from .openscap import read_xccdf
+from .results import (
     FAILED,
     MAX_OUTPUT_CHARACTERS,
     MAX_RESULTS,
@@ -30,9 +33,6 @@ from ..results import (
     missing_result,
     shorten,
 )
-from .json_results import read_inspec, read_json_results
-from .junit_tap import read_junit, read_tap
-from .openscap import read_xccdf
 
 #: The reader of each format. It gets the output and the key C(results) of the check.
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {

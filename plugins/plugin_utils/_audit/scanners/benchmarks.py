@@ -18,10 +18,10 @@ from xml.etree.ElementTree import Element
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from ..results import MAX_RESULTS, MAX_TEXT, UNKNOWN, RuleResult, ScannerError, clean_result, parse_severity
 from .json_results import describe_control, get_objects, json_text, read_json
 from .junit_tap import get_text, read_xml
 from .openscap import evaluation_script, shorten_id
+from .results import MAX_RESULTS, MAX_TEXT, UNKNOWN, RuleResult, ScannerError, clean_result, parse_severity
 
 #: The benchmarks in a data stream, most of which is OVAL.
 _BENCHMARK = re.compile(r"<((?:[\w.-]+:)?Benchmark)[\s>].*?</\1>", re.DOTALL)

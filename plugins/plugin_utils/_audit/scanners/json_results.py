@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from ..results import (
+from .results import (
     FAILED,
     MAX_RESULTS,
     NOT_APPLICABLE,

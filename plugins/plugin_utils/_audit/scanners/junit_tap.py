@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from ..results import (
+from .results import (
     FAILED,
     MAX_RESULTS,
     MAX_TEXT,

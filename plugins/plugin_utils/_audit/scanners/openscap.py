@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from ..results import (
+from .results import (
     FAILED,
     MISSING,
     NOT_APPLICABLE,

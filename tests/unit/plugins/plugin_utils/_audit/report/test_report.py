@@ -54,7 +54,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     rank,
     to_line,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import OUTCOMES, percent
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import OUTCOMES, percent
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 

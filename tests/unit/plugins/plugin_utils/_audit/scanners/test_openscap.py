@@ -17,9 +17,9 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import RuleResult, ScannerError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult, ScannerError
 
 STREAM = str(Path(__file__).parent / "files/little-ds.xml")
 TAILORING = """<Tailoring xmlns="http://checklists.nist.gov/xccdf/1.2" id="xccdf_org.example_tailoring_ours">

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.results import RuleResult, ScannerError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
     FORMATS,
     parse_output,
     read_results_options,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult, ScannerError
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 CUT = "Its end is missing."
