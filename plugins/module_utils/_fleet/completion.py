@@ -94,7 +94,7 @@ class ServerStates:
         try:
             poll_job(self._client, job)
             command = job.known
-            if job.missing_since or not was_restarted(command, job.server):
+            if job.missing_since or not was_restarted(job):
                 return False
             progress = command.status, fetch_newest_chunk(self._client, command)
         except AlpaconError:
@@ -113,33 +113,25 @@ def _may_be_offline(command: Command) -> bool:
     return command.status == "queued" or command.status in IN_PROGRESS
 
 
-def waits_for(command: Command, server: Server) -> bool:
+def waits_for_server(job: Job) -> bool:
     """Return True if a command waits for a server whose agent is not connected."""
-    return command.status == "queued" and server.is_connected is False
+    return job.known.status == "queued" and job.server.is_connected is False
 
 
-def is_cut_off(command: Command, server: Server) -> bool:
+def is_cut_off(job: Job) -> bool:
     """Return True if the agent that has taken a command is not connected, so that its result cannot come yet."""
-    return command.status in IN_PROGRESS and server.is_connected is False
+    return job.known.status in IN_PROGRESS and job.server.is_connected is False
 
 
-def may_be_restarted(command: Command, server: Server) -> bool:
-    """Return True if the agent started after a command that is in progress was added."""
-    return _has_started_after(server, command, command.added_at)
-
-
-def was_restarted(command: Command, server: Server) -> bool:
-    """Return True if the agent reported its start after it took the command.
+def was_restarted(job: Job, since: datetime | None = None) -> bool:
+    """Return True if the agent reported its start after it took the command, or after another time.
 
     The report may be late, so this is no proof; see :meth:`ServerStates.is_lost_by_restart`.
     """
-    return _has_started_after(server, command, command.acked_at or command.delivered_at)
-
-
-def _has_started_after(server: Server, command: Command, moment: datetime | None) -> bool:
-    if command.status not in IN_PROGRESS or not moment or not server.started_at:
+    since = since or job.known.acked_at or job.known.delivered_at
+    if job.known.status not in IN_PROGRESS or not since or not job.server.started_at:
         return False
-    return server.started_at > moment
+    return job.server.started_at > since
 
 
 def describe_offline(server: Server) -> str:
@@ -183,8 +175,8 @@ def time_out(job: Job, limits: Limits) -> bool:
     status = job.known.status
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
     last = (job.error and f" The last poll failed: {job.error}") or ""
-    waits = f" It waits for {describe_offline(job.server)}." if waits_for(job.known, job.server) else ""
-    if was_restarted(job.known, job.server):
+    waits = f" It waits for {describe_offline(job.server)}." if waits_for_server(job) else ""
+    if was_restarted(job):
         waits = f" The agent of {job.server} was restarted at {to_iso(job.server.started_at)}; a result may never come."
     job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
     return limits.cancel_on_timeout and job.known.pending

@@ -22,7 +22,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, wrap_unexpected
 from .._api.lists import PAGE_SIZE
 from . import completion
-from .completion import ServerStates, describe_offline, is_cut_off, may_be_restarted, waits_for
+from .completion import ServerStates, describe_offline, is_cut_off, waits_for_server, was_restarted
 from .jobs import Job, Limits, Outcome
 from .journal import Journal
 from .pacing import PACING, Pacing
@@ -64,7 +64,6 @@ class ProgressReporter:
         self._waiting: set[str | None] = set()
 
     def begin(self, began: float) -> None:
-        """Count the time from there, in monotonic seconds."""
         self._began = self._reported_at = began
 
     def report(self, to_submit: int, awaited: Sequence[Job], done: Counter[bool], lost: int = 0) -> None:
@@ -81,7 +80,7 @@ class ProgressReporter:
         self._reported_at = now
         left = f"{to_submit} to submit, " if to_submit else ""
         left += f"{lost} looked for since their answers were lost, " if lost else ""
-        offline = sum(waits_for(job.known, job.server) for job in awaited)
+        offline = sum(map(waits_for_server, awaited))
         waiting = f", {offline} of them waiting for a server that is offline" if offline else ""
         self._report(
             f"alpacon: {left}{len(awaited)} running{waiting}, {done[True]} done, {done[False]} failed"
@@ -335,7 +334,7 @@ class Fleet:
         job.next_poll = now + self._pacing.first_poll
         self._poller.add_awaited(job)
         self._add_awaited(job)
-        if waits_for(job.known, job.server):
+        if waits_for_server(job):
             self._progress.report_offline([job])
 
     def _add_awaited(self, job: Job) -> None:
@@ -450,14 +449,14 @@ class Fleet:
     def _check_servers(self, now: float) -> None:
         """Read the servers of commands that make no progress, and finish the jobs that they explain."""
         due = self._server_states.refresh_due(self._awaited, now, self._limits.wait_timeout)
-        suspects = [job for job in due if may_be_restarted(job.known, job.server)]
+        suspects = [job for job in due if was_restarted(job, job.known.added_at)]
         is_lost = partial(self._server_states.is_lost_by_restart, now=now)
         restarted = [job for job, lost in zip(suspects, self._pool.map(is_lost, suspects)) if lost]
         for job in restarted:
             completion.mark_restarted(job)
             self._count_finished(job)
-        offline = [job for job in due if waits_for(job.known, job.server)]
-        cut_off = [job for job in due if not job.outcome and is_cut_off(job.known, job.server)]
+        offline = [job for job in due if waits_for_server(job)]
+        cut_off = [job for job in due if not job.outcome and is_cut_off(job)]
         if self._limits.offline == "wait":
             cut_off, offline = [*offline, *cut_off], []
         self._progress.report_offline(cut_off)

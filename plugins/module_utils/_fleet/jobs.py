@@ -176,11 +176,6 @@ class Job:
         self.server = merge_servers(self.server, command.server)
 
     @property
-    def never_seen(self) -> bool:
-        """Return True if the workspace has no command that may be a lost submit."""
-        return self.found is not None and not any(self.found)
-
-    @property
     def id(self) -> str | None:
         return self.command.id if self.command else None
 

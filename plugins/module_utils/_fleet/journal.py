@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run has submitted, and what it has not seen the end of."""
+"""Files that workers write together: the commands of a run, and a journal of those that have not ended."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 from .._api.settings import Warn
 
-#: For how long a lock on a file that workers share is waited for, in seconds.
-_LOCK_PATIENCE = 5.0
+#: Longest wait for a lock, in seconds.
+_LOCK_WAIT = 5.0
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Be the only one who changes a file in there; the folder is locked, since the file itself is replaced."""
+    """Lock a folder while a file in it is replaced."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         lock_file(descriptor, fcntl.LOCK_EX)
@@ -37,22 +37,20 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def lock_file(descriptor: int, kind: int) -> None:
-    """Wait for a lock for a bounded time; :class:`TimeoutError` where somebody holds on to it."""
-    deadline = 0.0
+    """Wait for a lock; raise :class:`TimeoutError` if another process holds it for too long."""
+    deadline = time.monotonic() + _LOCK_WAIT
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            now = time.monotonic()
-            deadline = deadline or now + _LOCK_PATIENCE
-            if now >= deadline:
+            if time.monotonic() >= deadline:
                 raise TimeoutError("a lock is held for too long") from None
             time.sleep(0.002)
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Replace a file at once, so that nobody ever reads half of it."""
+    """Replace a file, so that nobody ever reads half of it."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
     fresh.replace(file)
@@ -66,31 +64,31 @@ def read_number(file: Path) -> float:
 
 
 def hash_line(line: str) -> str:
-    """Return what stands for the line of a task with C(no_log) in files."""
+    """Return a digest that replaces the line of a task with C(no_log) in files."""
     return f"sha256:{hashlib.sha256(line.strip().encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 class SubmittedCommands:
-    """The commands that the workers of a run have submitted: a file with a row of each a line.
+    """The commands that the workers of a run have submitted: a file with a JSON row in each line.
 
-    A file that cannot be written must not stop the commands, so errors of the file system are passed over.
+    Errors of the file system are ignored: they must not stop the commands.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Note a command as soon as its id is known; nothing of the row may be secret."""
+        """Add the row of a command. Nothing in it may be secret."""
         with contextlib.suppress(OSError):
             descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                # After a line that was cut on a full disk, this one is a line of its own all the same.
+                # The line before may have been cut on a full disk.
                 os.write(descriptor, f"\n{json.dumps(row)}\n".encode())
             finally:
                 os.close(descriptor)
 
     def read_rows(self) -> dict[str, dict[str, Any]]:
-        """The row of each of them by its id, in their order."""
+        """Return the rows by ID, in their order."""
         rows: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
             for line in self.file.read_text(encoding="utf-8").splitlines():
@@ -101,37 +99,37 @@ class SubmittedCommands:
 
 
 class Position(NamedTuple):
-    """Where in a journal a command has its line: offset and length in bytes."""
+    """Offset and length of a line in bytes."""
 
     offset: int
     length: int
 
 
 class Journal:
-    """A file with a line for each command that the workers of a run are about to submit or have under way.
+    """A file with a line for each command that the workers of a run are about to submit, or that has not ended.
 
-    A line has the id of the command (blanks as long as it is not known), the id of its server, the time before its
-    submit and the SHA-256 of the command line. Whoever knows the end of a command, or has returned it, blanks its
-    line; the file is gone when nothing else is left.
+    A line has the ID of the command (blanks until it is known), the ID of its server, the time before the submit and
+    the SHA-256 of the command line. The worker of a command blanks its line; the last one removes the file.
 
-    A file that cannot be written must not stop the commands, so that is told, once. Threads may share a journal.
+    A file that cannot be written must not stop the commands: one warning says so. Threads may share a journal.
     """
 
+    #: Length of an ID.
     _ID = 36
 
     def __init__(self, file: Path, warn: Warn) -> None:
         self.file = file
         self._warn = warn
-        #: Whether it could be written so far.
+        #: False once it could not be written.
         self.works = True
         self._lock = threading.Lock()
-        #: To append, and to read and write anywhere: opened once, since that costs more than all the rest.
+        #: One to append, one to read and write anywhere. Opening costs more than all the rest.
         self._descriptors: list[int] = []
-        #: How many lines are this worker's own.
+        #: Number of lines of this worker.
         self._lines = 0
 
     def add_submit(self, server_id: str, line: str) -> Position | None:
-        """Note what is about to be submitted; None where that was not possible."""
+        """Add a command that is about to be submitted; return None if that fails."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
         text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
@@ -145,11 +143,11 @@ class Journal:
             return None
 
     def add_id(self, position: Position, command_id: str) -> None:
-        """Add the id of a command as soon as it is known."""
+        """Add the ID of a command that was accepted."""
         self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
     def remove(self, positions: Sequence[Position]) -> None:
-        """Blank lines of this worker; the file is gone when nothing else is left."""
+        """Blank lines of this worker, and remove the file if no line is left."""
         if not positions:
             return
         self._overwrite([(position.offset, b" " * (position.length - 1)) for position in positions])
@@ -157,11 +155,11 @@ class Journal:
             self._lines -= len(positions)
             if not self._lines:
                 with contextlib.suppress(OSError):
-                    self._take_away()
+                    self._remove_empty_file()
                 self._close()
 
     def _append(self, text: bytes) -> int:
-        """Add a line, and give the place where it begins."""
+        """Append a line and return its offset."""
         while True:
             descriptor, anywhere = self._open()
             with contextlib.suppress(TimeoutError):
@@ -171,13 +169,13 @@ class Journal:
                     written = os.write(descriptor, text)
                     begin = os.lseek(descriptor, 0, os.SEEK_CUR) - written
                     if written < len(text):
-                        # Another worker may have added a line behind the piece, so it is blanked and stays.
+                        # Another worker may have appended a line since, so the piece stays, blank.
                         os.pwrite(anywhere, b"\n".rjust(written)[:written], begin)
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     return begin
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-            self._close()  # another worker has taken the file away since
+            self._close()  # another worker has removed the file since
 
     def _open(self) -> list[int]:
         while len(self._descriptors) < 2:
@@ -186,15 +184,14 @@ class Journal:
             for flags in (os.O_WRONLY | os.O_APPEND, os.O_RDWR):
                 self._descriptors.append(os.open(self.file, flags | os.O_CREAT, 0o600))
             if not os.path.sameopenfile(*self._descriptors):
-                self._close()  # another worker has taken the file away between both
+                self._close()  # another worker has removed the file between both
         return self._descriptors
 
     def _close(self) -> None:
         while self._descriptors:
             os.close(self._descriptors.pop())
 
-    def _take_away(self) -> None:
-        """Remove the file if no worker has a line in it."""
+    def _remove_empty_file(self) -> None:
         _appending, descriptor = self._open()
         lock_file(descriptor, fcntl.LOCK_EX)
         if os.fstat(descriptor).st_nlink and not self.file.read_bytes().strip():
@@ -202,7 +199,7 @@ class Journal:
 
     def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> None:
         try:
-            # The lines are this worker's own, so that others need no lock.
+            # These lines are this worker's own, so that other workers need no lock.
             with self._lock:
                 _appending, descriptor = self._open()
                 for offset, text in changes:

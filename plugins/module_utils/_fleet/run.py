@@ -97,25 +97,12 @@ class HostLocks:
         Raises:
             AlpaconError: the locks cannot be written.
         """
-        try:
-            return self._acquire_all(wanted)
-        except OSError as error:
-            raise AlpaconError(
-                f"Which host of the task submits what cannot be agreed on in {self.folder}: {error}"
-            ) from None
-
-    def _acquire_all(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         acquired: list[Path] = []
         # In one order for all: so one of the hosts that want some of the same gets all of its own.
         for server, digest in sorted(wanted):
             name = hashlib.sha256(f"{self.task}\0{server}\0{digest}".encode("utf-8", "surrogatepass")).hexdigest()
             file = self.folder / "alpacon-host-locks" / name
-            if self._link(file):
-                acquired.append(file)
-                continue
-            owner = "?"  # released at this moment
-            with contextlib.suppress(FileNotFoundError):
-                owner = os.readlink(file)
+            owner = self._acquire_file(file, acquired)
             if owner != self.host:
                 for own in acquired:
                     with contextlib.suppress(OSError):
@@ -123,14 +110,19 @@ class HostLocks:
                 return server, owner
         return None
 
-    def _link(self, file: Path) -> bool:
-        """Write the host's name unless the file exists. Return True if so: a link has its text at once."""
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+    def _acquire_file(self, file: Path, acquired: list[Path]) -> str:
+        """Return the host that has a lock, which is this one if nobody had it."""
         try:
-            os.symlink(self.host, file)
+            file.parent.mkdir(mode=0o700, exist_ok=True)
+            os.symlink(self.host, file)  # a link has its text at once
         except FileExistsError:
-            return False
-        return True
+            with contextlib.suppress(OSError):
+                return os.readlink(file)
+            return "?"  # released at this moment
+        except OSError as error:
+            raise AlpaconError(f"Hosts of the task cannot be locked in {self.folder}: {error}") from None
+        acquired.append(file)
+        return self.host
 
 
 @dataclass

@@ -243,29 +243,13 @@ def _load(file: Path, valid: float) -> list[Any]:
     return []
 
 
-def resolve_servers(
-    client: Client,
-    references: Sequence[str],
-    option: str = "servers",
-    shared: Shared | None = None,
-    hosts: int = 1,
-) -> list[Server]:
-    """Find the server of each reference, see :func:`find_servers`. A server that is named twice is a UsageError."""
-    servers = find_servers(client, references, option, shared, hosts)
-    seen: dict[str | None, str] = {}
-    for reference, server in zip(references, servers):
-        if server.id in seen:
-            raise UsageError(option, f"{seen[server.id]} and {reference} are the same server", "Name each server once.")
-        seen[server.id] = reference
-    return servers
-
-
 def find_servers(
     client: Client,
     references: Sequence[str],
     option: str = "servers",
     shared: Shared | None = None,
     hosts: int = 1,
+    unique: bool = True,
 ) -> list[Server]:
     """Find the server of each reference, in order, with as few requests as possible.
 
@@ -274,6 +258,7 @@ def find_servers(
     Args:
         shared: state of the workers, by which they read the list once for all hosts.
         hosts: number of hosts that the task runs for.
+        unique: refuse a server that is named twice.
 
     Raises:
         UsageError: a name is unknown or stands for several servers.
@@ -286,7 +271,15 @@ def find_servers(
         queried, similar = query_servers(client, missing)
         found.update(queried)
     by_name = {name: _get_only_server(client, name, found[name], similar, option) for name in names}
-    return [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
+    servers = [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
+    first: dict[str | None, str] = {}
+    for reference, server in zip(references, servers):
+        if unique and server.id in first:
+            raise UsageError(
+                option, f"{first[server.id]} and {reference} are the same server", "Name each server once."
+            )
+        first[server.id] = reference
+    return servers
 
 
 def _read_shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:

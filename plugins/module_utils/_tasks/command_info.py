@@ -138,7 +138,7 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
     since = timedelta(seconds=values.parse_duration("within", within)) if within else None
     query = Query(line=options.get("line"), statuses=parse_statuses(options, warn), since=since)
     with Client(settings) as client:
-        servers = find_servers(client, terms, "_terms")
+        servers = find_servers(client, terms, "_terms", unique=False)
         found, of_other_status = find_latest(client, query, servers)
         for term, server in zip(terms, servers):
             if str(server.id) not in found and "default" not in options:

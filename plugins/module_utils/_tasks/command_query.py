@@ -20,7 +20,7 @@ from .._api.errors import AlpaconError, ApiError, IncompleteList, UsageError, di
 from .._api.lists import NEWEST_FIRST
 from .._api.records import STATUSES, Command, Server, parse_status
 from .._api.settings import Warn
-from .._fleet.sharing import resolve_servers
+from .._fleet.sharing import find_servers
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
@@ -68,7 +68,7 @@ class Query:
         )
         _check_span(since, until)
         named = options.get("server")
-        [server] = resolve_servers(client, [named], "server") if named else [Server(None)]
+        [server] = find_servers(client, [named], "server") if named else [Server(None)]
         names = (*_API_FILTERS, "ordering", "success", "line")
         given = {name: options[name] for name in names if options.get(name) not in (None, "")}
         return cls(server.id, server.name, statuses=parse_statuses(options, warn), since=since, until=until, **given)

@@ -21,7 +21,7 @@ from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
 from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
-from .._fleet.sharing import Shared, resolve_servers
+from .._fleet.sharing import Shared, find_servers
 from .._options.connection import parse_settings
 from .._options.secrets import mask_secrets
 from .command_options import CommandOptions
@@ -66,7 +66,7 @@ class CommandTask:
         return f"{name}: {line} at {to_iso(scheduled_at)}" if scheduled_at else f"{name}: {line}"
 
     def resolve_servers(self) -> list[Server]:
-        return resolve_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
+        return find_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
     def fleet(self, **limits: Any) -> Fleet:
         """Make a fleet with the limits of the task, except for those that are given."""

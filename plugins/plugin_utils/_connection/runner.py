@@ -26,7 +26,7 @@ from ...module_utils._fleet.jobs import Job, Limits, Outcome
 from ...module_utils._fleet.journal import replace_file
 from ...module_utils._fleet.pacing import MODULE_PACING, SHELL_PACING
 from ...module_utils._fleet.run import Run
-from ...module_utils._fleet.sharing import resolve_servers
+from ...module_utils._fleet.sharing import find_servers
 from ...module_utils._payload.packing import pack
 
 #: Notes of a run: the ID of the server (empty: query it again), a random text that changes when homes may have moved,
@@ -150,7 +150,8 @@ class ServerRunner:
         outcome, output = job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
             raise AccountRefused(f"{self._target.host}: {job.error}")
-        if job.never_seen and isinstance(job.error, LostResponse) and job.error.status == 413:
+        is_missing = job.found is not None and not any(job.found)
+        if is_missing and isinstance(job.error, LostResponse) and job.error.status == 413:
             raise RequestTooLarge(f"{self._target.host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{self._target.host}: {self._cancel_held_command(job)}")
@@ -225,6 +226,6 @@ class ServerRunner:
             return Server(known.decode(), reference)
         # Results of other workers may be older than the note that is empty.
         shared = self._shared if known is None else None
-        [server] = resolve_servers(self._client, [reference], "server", shared, self._run.hosts)
+        [server] = find_servers(self._client, [reference], "server", shared, self._run.hosts)
         self.write_note(_ID, str(server.id).encode())
         return server

@@ -27,7 +27,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
     Shared,
     find_servers,
-    resolve_servers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
     URL,
@@ -229,7 +228,7 @@ def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Con
 def test_each_server_may_be_named_once(current: Workspace, connect: Connect, references: list[str]) -> None:
     named = [reference.format(id=current.server_ids()["web-01"]) for reference in references]
     with pytest.raises(UsageError, match=r"are the same server\. Name each server once") as caught:
-        resolve_servers(connect(current), named)
+        find_servers(connect(current), named)
     assert caught.value.option == "servers"
 
 

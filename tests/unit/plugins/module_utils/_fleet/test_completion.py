@@ -19,7 +19,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.completion import (
     ServerStates,
-    may_be_restarted,
     was_restarted,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
@@ -183,5 +182,6 @@ def test_only_an_agent_that_was_started_later_may_have_lost_a_command(
 ) -> None:
     command = Command.from_row(current_row(status=status, added_at=added_at, **{taken: added_at}))
     server = Server.from_row({"id": SERVER, "started_at": started_at})
-    assert may_be_restarted(command, server) is expected
-    assert was_restarted(command, server) is expected
+    job = Job(server, command=command)
+    assert was_restarted(job) is expected
+    assert was_restarted(job, command.added_at) is expected

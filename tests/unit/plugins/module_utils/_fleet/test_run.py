@@ -93,7 +93,7 @@ def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, 
 
 def test_what_cannot_be_agreed_on_is_submitted_by_nobody(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(AlpaconError, match=f"cannot be agreed on in {tmp_path}/file: .*Not a directory"):
+    with pytest.raises(AlpaconError, match=f"cannot be locked in {tmp_path}/file: .*Not a directory"):
         HostLocks(tmp_path / "file", "task", "first").acquire([(SERVER, "digest")])
 
 
