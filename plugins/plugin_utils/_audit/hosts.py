@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The hosts of an audit, and the variables that they set for it."""
+"""Describe the hosts of an audit, and read their variables."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def judged(folder: Path) -> dict[str, tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_each_host_is_judged_by_its_own_variables(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_each_host_is_audited_by_its_own_variables(current: Workspace, tmp_path: Path, core: str) -> None:
     roomy = {"web-02": {"base": 2}, "web-03": {"audit_names": "third,more"}}
     weaker = {"audit_used_max": 99, "audit_skip": ["plain"], "audit_severities": {"limited": "low"}}
     everybody = {"audit_checks": [LIMITED, PLAIN], "audit_check_sets": [], "audit_used_max": "{{ 90 + base }}"}
@@ -95,7 +95,7 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
     assert [outcome for outcome, _severity, _output in judged(tmp_path).values()] == ["passed", "failed"]
 
 
-def test_wrong_variables_of_a_host_are_told_before_anything_is_asked(current: Workspace, tmp_path: Path) -> None:
+def test_wrong_variables_of_a_host_are_refused_before_any_command(current: Workspace, tmp_path: Path) -> None:
     cases: tuple[tuple[str, Row, Row], ...] = (
         ("audit_used_max: 'much' is not a number. Give one, such as 90. Host: web-02.", {}, {"audit_used_max": "much"}),
         ("there is no check set sshh. Did you mean ssh? Host: web-02.", {}, {"audit_check_sets": ["sshh"]}),
@@ -127,7 +127,7 @@ def of_hosts(*given: Row, **everybody: Any) -> Row:
     return {"all": {"vars": common, "children": groups}}
 
 
-def test_what_hosts_say_of_the_play_may_be_the_same_or_be_overruled(current: Workspace, tmp_path: Path) -> None:
+def test_play_variables_of_hosts_may_be_equal_or_overruled(current: Workspace, tmp_path: Path) -> None:
     same = of_hosts({"audit_fail_on": "{{ level }}", "level": "never"}, {"audit_fail_on": "never"})
     different = of_hosts({"audit_fail_on": "high"}, {"audit_fail_on": "low"}, audit_compare_to="{{ now() }}")
     for name, inventory, arguments in (("same", same, []), ("line", different, ["-e", "audit_fail_on=never"])):

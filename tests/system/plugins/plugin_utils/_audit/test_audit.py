@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Audits: what is asked of whom, what recent commands answer, what becomes of servers that do not answer."""
+"""Test audits of a workspace: commands, reused answers, and servers without an answer."""
 
 from __future__ import annotations
 
@@ -34,8 +34,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit impor
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
 FOUND = {"hello": "passed", "space": "failed"}
-
-# Asking and judging
 
 
 def test_checks_on_a_fleet(workspace: Workspace) -> None:
@@ -70,7 +68,7 @@ def test_a_result_has_all_that_a_reader_needs(workspace: Workspace) -> None:
     assert result["ended_at"].endswith("Z")
 
 
-def test_one_command_asks_everything_of_a_server_and_account(current: Workspace) -> None:
+def test_one_command_runs_all_checks_of_a_server_and_account(current: Workspace) -> None:
     done = audit(
         current,
         {"name": "one", "line": "echo a b", "matches": "a"},
@@ -129,7 +127,7 @@ def test_each_rule_of_a_scanner_that_did_not_run_is_open(current: Workspace) -> 
     assert titles == [("Rule 0", "low"), ("Rule 1", "high")]
 
 
-def test_no_server_says_how_bad_a_result_is_on_the_others(current: Workspace) -> None:
+def test_severities_of_one_server_do_not_count_for_others(current: Workspace) -> None:
     of_json: Row = {"format": "json", "list": "r", "name": "id", "outcome": "ok", "title": "title", "severity": "sev"}
     of_json |= {"words": {"passed": [True], "failed": [False]}, "remedy": "fix"}
     low = {"id": "a", "title": "Trust me", "sev": "info", "fix": "Do nothing.", "ok": True}
@@ -178,7 +176,7 @@ def test_long_outputs_are_cut_in_the_report_only(current: Workspace) -> None:
 # Reuse
 
 
-def test_only_what_passed_is_not_asked_again(current: Workspace) -> None:
+def test_only_passed_checks_are_reused(current: Workspace) -> None:
     checks = [
         HELLO,
         {"name": "fails", "line": "echo no; exit 1", "severity": "high"},
@@ -269,7 +267,7 @@ def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) 
 
 
 def waiver(**given: Any) -> Row:
-    """A waiver of everything that begins with b."""
+    """Return a waiver of all checks that begin with b."""
     return {"check": "b*", "groups": ["all"], "reason": "it is old", "until": "2999-12-31", **given}
 
 
@@ -305,7 +303,7 @@ def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
         (None, "The workspace has no such server, or the token may not see it."),
     ],
 )
-def test_servers_that_cannot_be_asked(current: Workspace, server: Row | None, says: str) -> None:
+def test_servers_without_a_command(current: Workspace, server: Row | None, says: str) -> None:
     if server:
         current.add_servers("odd-01", **server)
     by_id = AuditedHost("id", current.server_ids().get("odd-01", NO_COMMAND))
@@ -435,7 +433,7 @@ def test_check_mode_writes_nothing(current: Workspace) -> None:
     assert done.summary["not_reached"] == 1
 
 
-# What it costs
+# Costs
 
 #: What all of fifteen checks are content with.
 IDLE = [f"idle-{number:03}" for number in range(200)]
@@ -443,7 +441,7 @@ IDLE = [f"idle-{number:03}" for number in range(200)]
 
 @pytest.fixture
 def idle(running: Callable[[str], Workspace]) -> Workspace:
-    """A workspace whose 200 servers answer at once."""
+    """Start a workspace whose 200 servers answer at once."""
     workspace = running("current")
     workspace.reset()
     workspace.settings(instant=True)
@@ -488,7 +486,7 @@ def test_slow_servers_are_polled_seldom(
     assert clock.passed < 2 * 120
 
 
-# What the task returns
+# Results
 
 
 def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None:
@@ -502,7 +500,7 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
     assert [(one["check"], one["fails"], "output" not in one) for one in result["findings"]] == found
 
 
-# Workspaces that hand no variables to servers
+# Workspaces without env
 
 
 def test_that_no_variables_come_is_learnt_before_anything_is_submitted(running: Callable[[str], Workspace]) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The verdict on an audit: what was not answered never passes, and every form of the report says so."""
+"""Test the verdict of audits: checks without an answer never pass, and every report says so."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def test_findings_are_there_before_the_play_fails(current: Workspace, tmp_path: 
     assert [result["msg"] for result in done.tasks["Look"]] == ["inconclusive"] * 2
 
 
-# What selects nothing
+# Empty selections
 
 
-def test_a_role_that_would_ask_nothing_is_refused(current: Workspace, tmp_path: Path) -> None:
+def test_a_role_without_checks_is_refused(current: Workspace, tmp_path: Path) -> None:
     cases: dict[str, tuple[Row, str]] = {
         "none": ({"audit_check_sets": []}, "checks: there is no check. Name check sets,"),
         "null": ({"audit_check_sets": None}, "value of audit_check_sets must be one of"),

@@ -41,9 +41,9 @@ SETTINGS = Settings("https://my-workspace.example", "secret")
 LOAD: Row = {"name": "load", "line": "echo 50", "number": "<= load_max", "parameters": {"load_max": 10}}
 
 
-def report_of(**plans: Sequence[Check]) -> Row:
-    """The report of an audit of hosts, given with their checks, each of which answered 50 to all of them."""
-    hosts = [Host(name, name, frozenset(), checks, SETTINGS) for name, checks in plans.items()]
+def report_of(**checks_of: Sequence[Check]) -> Row:
+    """Return the report of hosts with these checks, each of which answered 50."""
+    hosts = [Host(name, name, frozenset(), checks, SETTINGS) for name, checks in checks_of.items()]
     audited = [AuditedHost(host, Server(f"id of {host.name}")) for host in hosts]
     for one in audited:
         answer = CheckAnswer(0, "50")
@@ -53,7 +53,7 @@ def report_of(**plans: Sequence[Check]) -> Row:
     client = SimpleNamespace(settings=SETTINGS, requests=0)
     audit: Any = SimpleNamespace(hosts=audited, client=client, refusal="", submitted=0)
     given = {name: spec.get("default") for name, spec in SPEC.items()}
-    options = AuditOptions.from_options(given, list(plans.values()))
+    options = AuditOptions.from_options(given, list(checks_of.values()))
     audits: list[WorkspaceCollector] = [audit]
     report = build_report(options, hosts, audits, datetime.now(timezone.utc))
     jsonschema.validate(report, SCHEMA)
@@ -71,7 +71,7 @@ def test_what_a_host_has_differently_is_in_the_report() -> None:
 
 
 def where_hosts_differ() -> reports.Report:
-    """A report of two servers, on the second of which a check is worse, has another remedy, and fails."""
+    """Return a report of two servers. On the second, a check is worse, has another remedy, and fails."""
     report = reports.summed(reports.report(servers=2, checks=1, offline=0))
     [check], [first, second], [row, _other] = report["checks"], report["servers"], report["results"]
     own = {"severity": "critical", "remedy": "Call the web team.", "line": "echo 50", "parameters": {"load_max": 40}}
@@ -93,7 +93,7 @@ def where_hosts_differ() -> reports.Report:
 DIFFERENT = where_hosts_differ()
 
 
-def test_people_are_told_the_remedy_of_the_host() -> None:
+def test_reports_have_the_remedy_of_the_host() -> None:
     rows = list(csv.DictReader(io.StringIO("".join(render_csv(DIFFERENT)), newline="")))
     assert {row["host"]: row["remedy"] for row in rows} == {"db-01": "Call the dba.", "web-01": "Call the web team."}
     [remediation] = list_remediations(DIFFERENT)
@@ -103,7 +103,7 @@ def test_people_are_told_the_remedy_of_the_host() -> None:
     assert remediation.remedy == "Call the dba. On other servers: Call the web team."
 
 
-def test_the_page_says_what_is_different_on_a_host() -> None:
+def test_the_page_has_the_differences_of_a_host() -> None:
     page = "".join(render_html(DIFFERENT))
     own = "severity critical; remedy Call the web team.; line echo 50; load_max 40"
     assert f"Here the check has: {own}." in page

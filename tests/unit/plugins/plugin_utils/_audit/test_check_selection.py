@@ -22,14 +22,14 @@ CHECK = "{name: NAME, line: 'true'}"
 
 
 def folder_of(tmp_path: Path, **files: str) -> Path:
-    """A folder with these files: their names have two underscores in place of the dot."""
+    """Write these files into a folder. Their names have two underscores instead of the dot."""
     for name, text in files.items():
         (tmp_path / name.replace("__", ".")).write_text(text, encoding="utf-8")
     return tmp_path
 
 
 def names_in(folder: Path) -> dict[str, list[str]]:
-    """The names of the checks in each set of a folder."""
+    """Return the names of the checks in each set of a folder."""
     return {name: [check.name for check in checks] for name, checks in load_check_sets(folder).items()}
 
 
@@ -55,7 +55,7 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
         ({"a__yml": "checks: [{name: a, line: x, absent: yes}]"}, "library, a.yml, check 1 (a): absent: it is true or"),
     ],
 )
-def test_mistakes_in_check_sets_are_told(tmp_path: Path, files: dict[str, str], message: str) -> None:
+def test_mistakes_in_check_sets_are_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as raised:
         load_check_sets(folder_of(tmp_path, **files))
     assert str(raised.value).startswith(message)
@@ -80,11 +80,8 @@ checks:
     assert (b.parameters, c.name, c.line) == ({"deep": 1, "most": 2, "least": 1}, "c", "x")
 
 
-# Choosing
-
-
 def named(name: str) -> Check:
-    """A check with this name."""
+    """Return a check with this name."""
     [check] = parse_checks("checks", [{"name": name, "line": "true"}])
     return check
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checks of an audit: how they are read, and of whom they ask."""
+"""Test the parser of checks."""
 
 from __future__ import annotations
 
@@ -22,18 +22,15 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 
 def check(**given: Any) -> Check:
-    """A check with these keys."""
-    [read] = parse_checks("checks", [{"name": "it", "line": "true", **given}])
-    return read
+    """Return a check with these keys."""
+    [parsed] = parse_checks("checks", [{"name": "it", "line": "true", **given}])
+    return parsed
 
 
 def test_what_is_expected_in_words() -> None:
-    read = check(matches="b", absent="c", number="<= 9")
+    parsed = check(matches="b", absent="c", number="<= 9")
     words = ["exit code 0", "output matches b", "output does not match c", "first number is at most 9"]
-    assert read.expected == words
-
-
-# Reading
+    assert parsed.expected == words
 
 
 @pytest.mark.parametrize(
@@ -101,15 +98,12 @@ def test_code_is_read_and_not_run(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-# Parameters
-
-
 def test_values_of_parameters() -> None:
-    read = check(parameters={"most": 4, "names": ["a"]}, number="<=most")
-    assert [read.is_within_limit(value) for value in (4, 4.5)] == [True, False]
-    other = read.with_parameters({"most": 9.5, "others": "x"})
+    parsed = check(parameters={"most": 4, "names": ["a"]}, number="<=most")
+    assert [parsed.is_within_limit(value) for value in (4, 4.5)] == [True, False]
+    other = parsed.with_parameters({"most": 9.5, "others": "x"})
     assert (other.limit, other.parameters) == ("at most 9.5", {"most": 9.5, "names": ["a"]})
-    assert read.with_parameters({"others": 1}) is read
+    assert parsed.with_parameters({"others": 1}) is parsed
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All questions to a server in one body, run by the shells that servers have, and the answers in what it prints."""
+"""Test payloads of checks in the shells of servers, and the parser of their output."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ SHELLS = [
 ]
 
 
-def ask(
+def run_checks(
     shell: str, *given: Row, functions: str = "", path: str = "/usr/bin:/bin", seconds: int = 100, **parameters: Any
 ) -> dict[str, CheckAnswer]:
-    """The answers of this machine to checks with these keys."""
+    """Run checks with these keys on this machine, and return the answers."""
     checks = parse_checks("checks", [{"name": f"c{n}", **one} for n, one in enumerate(given)], functions)
     _label, body = build_script([check.with_parameters(parameters) for check in checks], shell)
     argv = [*shlex.split(shell), "-c", f"{PART_WRITER}{body}"]
@@ -50,12 +50,11 @@ def ask(
 
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest) -> str:
-    """A shell of servers."""
     return str(request.param)
 
 
 def test_each_check_has_its_answer(shell: str) -> None:
-    answers = ask(
+    answers = run_checks(
         shell,
         {"line": "echo one; echo two >&2; exit 3"},
         {"name": "a name/with [all] kinds of $characters", "line": "printf 'no line end'"},
@@ -75,7 +74,7 @@ def test_each_check_has_its_answer(shell: str) -> None:
 
 
 def test_no_check_can_spoil_another(shell: str) -> None:
-    answers = ask(
+    answers = run_checks(
         shell,
         {"line": "exec 1>&-; exit"},
         {"line": "eval if"},
@@ -93,7 +92,7 @@ def test_no_check_can_spoil_another(shell: str) -> None:
 
 def test_parameters_and_functions(shell: str) -> None:
     words = {"most": 4, "names": ["a b", "c'd"], "strict": True, "text": "$HOME 'x' \"y\"\nz"}
-    answers = ask(
+    answers = run_checks(
         shell,
         {"line": 'tell "$most" "$names" "$strict" "$text"', "parameters": words},
         {"line": "tell ${most-unset}", "parameters": {"own": ""}},
@@ -111,7 +110,7 @@ def test_a_line_begins_behind_its_functions() -> None:
 
 
 def test_a_check_that_does_not_apply(shell: str) -> None:
-    answers = ask(
+    answers = run_checks(
         shell,
         {"line": "echo asked", "applies_if": "echo no such thing; exit 127"},
         {"line": "echo asked", "applies_if": "[ $most = 4 ]", "parameters": {"most": 4}},
@@ -121,7 +120,7 @@ def test_a_check_that_does_not_apply(shell: str) -> None:
 
 
 def test_each_check_has_its_time(shell: str) -> None:
-    answers = ask(
+    answers = run_checks(
         shell,
         {"line": "echo begun; sleep 60", "timeout": 1},
         {"line": "echo begun; sleep 61 & sleep 62; echo over", "timeout": 1},
@@ -144,7 +143,7 @@ def test_each_check_has_its_time(shell: str) -> None:
 
 
 def test_all_checks_have_their_time_together(shell: str) -> None:
-    answers = ask(
+    answers = run_checks(
         shell, {"line": "sleep 60", "timeout": 50}, {"line": "sleep 60", "timeout": 51}, {"line": "id"}, seconds=3
     )
     assert answers["c2"].rc == 0
@@ -155,12 +154,12 @@ def test_all_checks_have_their_time_together(shell: str) -> None:
 def test_a_server_without_timeout(shell: str, tmp_path: Path) -> None:
     for name in ("base64", "head", "cat", "sh", "wc"):
         (tmp_path / name).symlink_to(str(shutil.which(name)))
-    answers = ask(shell, {"line": "echo fine", "applies_if": "true"}, {"line": "exit 124"}, path=str(tmp_path))
+    answers = run_checks(shell, {"line": "echo fine", "applies_if": "true"}, {"line": "exit 124"}, path=str(tmp_path))
     assert answers == {"c0": CheckAnswer(0, "fine\n"), "c1": CheckAnswer(124, "")}
 
 
 def test_checks_leave_cpu_and_disk_to_others() -> None:
-    assert ask("/bin/sh", {"line": "nice; ionice -p $$"})["c0"].output == "19\nidle\n"
+    assert run_checks("/bin/sh", {"line": "nice; ionice -p $$"})["c0"].output == "19\nidle\n"
 
 
 @pytest.mark.parametrize(("wait_timeout", "seconds"), [(300.0, "240"), (0.5, "1"), (7200.0, "1500")])
@@ -185,8 +184,8 @@ def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
     assert parse_answers(raised.value.stdout, checks) == {"a": CheckAnswer(0, "a\n")}
 
 
-def test_no_more_is_kept_than_fits(shell: str) -> None:
-    answers = ask(
+def test_long_outputs_are_cut(shell: str) -> None:
+    answers = run_checks(
         shell,
         {"line": "yes | head -c 300000; exit 7"},
         {"line": "yes | head -c 60000"},

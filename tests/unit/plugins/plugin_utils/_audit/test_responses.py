@@ -160,7 +160,7 @@ CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
 
 
 def response(output: Output, rc: int = 0, packed: bool = True, given: Check | None = None) -> Response:
-    """What came back for a check, which is that of a scanner unless another one is given."""
+    """Return the response to a check, by default the one of a scanner."""
     check = given or parse_checks("checks", [CHECK])[0]
     command = Command(
         id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
@@ -170,7 +170,7 @@ def response(output: Output, rc: int = 0, packed: bool = True, given: Check | No
 
 
 def part(said: str, output: str = ROWS, name: str = "it") -> Output:
-    """The output of a body with one answer."""
+    """Return the output of a payload with one answer."""
     last = f"{name}\n{output}\n{name} {said}"
     return Output(f"[part {len(last)}]\n{last}\n")
 
