@@ -496,7 +496,7 @@ def many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 
 
 def looks(stage: Stage) -> list[int]:
-    """How many pages of the list each look has read."""
+    """Return the number of pages of the list that each poll has read."""
     numbers = [int(parse_qs(path).get("page", ["1"])[0]) for path in request_paths(stage.workspace)]
     return [number for number, following in zip(numbers, [*numbers[1:], 1], strict=True) if following == 1]
 

@@ -38,7 +38,7 @@ def jobs() -> list[Job]:
 
 
 def accepted(request: Request) -> Response:
-    """How a workspace answers a submit; the command has the id of its server."""
+    """Answer a submit as a workspace does; the command has the ID of its server."""
     server = {"id": request.body["server"], "name": "web"}
     return Response([current_row(id=request.body["server"], server=server, line=request.body["line"])], 201)
 
@@ -59,7 +59,7 @@ class Hanging:
         return accepted(request)
 
     def is_busy(self) -> bool:
-        """Whether every thread has sent a submit."""
+        """Return True if every thread has sent a submit."""
         return len(self.server.requests) >= THREADS
 
 

@@ -48,7 +48,7 @@ PATIENCE = 30.0
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What a piece of work returns in each of so many processes that begin it together."""
+    """Run a function in so many processes at once and return their results."""
     start = FORK.Barrier(count)
     answers = FORK.SimpleQueue()
 
@@ -67,7 +67,7 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Shared:
-    """What the workers of a run share, still empty."""
+    """Return the state of workers, still empty."""
     return Shared(tmp_path, URL, TOKEN)
 
 

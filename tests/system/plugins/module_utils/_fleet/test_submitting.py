@@ -35,7 +35,7 @@ LINE = "echo once"
 
 
 def later(workspace: Workspace, server: str = "web-01") -> Row:
-    """What a submit sends that nothing delivers during a test."""
+    """Return fields of a submit that nothing delivers during a test."""
     return make_body(workspace, server, line=LINE, scheduled_at=FAR)
 
 

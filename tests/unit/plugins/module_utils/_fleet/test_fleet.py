@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What users are told while a task awaits commands."""
+"""Messages to users while a task awaits commands."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def mode(path: Path) -> int:
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Shared:
-    """What the workers of a run share, still empty."""
+    """Return the state of workers, still empty."""
     return Shared(tmp_path, URL, TOKEN)
 
 
