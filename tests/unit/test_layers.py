@@ -96,3 +96,10 @@ def test_no_two_classes_have_the_same_name() -> None:
 def test_functions_are_short() -> None:
     functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > 50] == []
+
+
+def test_docstrings_do_not_begin_with_a_question_word() -> None:
+    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
+    documented = [node for node in nodes if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+    question = re.compile(r"(What|Whether|Which|How|Those|Where)\b")
+    assert [text for node in documented if question.match(text := ast.get_docstring(node) or "")] == []
