@@ -17,8 +17,10 @@ class Pacing:
 
     #: Pause from a submit to the first poll: a short command is over by then.
     first_poll: float = 0.12
-    #: Shortest pause between two polls, which young commands add to their age.
+    #: Shortest pause between two polls.
     shortest: float = 0.2
+    #: Share of a young command's age that is added to this.
+    young_growth: float = 1.0
     #: Pause while a command runs for seconds, when users watch.
     steady: float = 1.0
     #: Share of a command's age that the pause is later, so that a result is at most so much late.
@@ -63,7 +65,8 @@ class Pacing:
             pages: requests that a poll takes.
             shared: other workers poll as well, so that most polls only read what they saw.
         """
-        pause = min(self.shortest + age, max(self.steady, age * self.growth * (1 + math.log2(pages))), self.longest)
+        young = self.shortest + age * self.young_growth
+        pause = min(young, max(self.steady, age * self.growth * (1 + math.log2(pages))), self.longest)
         if shared:
             pause = min(pause, age * self.growth)
         return max(pause, self.shortest, (pages - 1) * self.per_page)
@@ -81,5 +84,5 @@ PACING = Pacing()
 SHELL_PACING = Pacing(queued=5.0, queued_each=0.2)
 #: Python takes a while to start.
 MODULE_PACING = replace(SHELL_PACING, first_poll=0.3)
-#: Nobody watches an audit: 2 polls in the first 2 seconds, 8 in the first 2 minutes.
-AUDIT_PACING = Pacing(first_poll=0.3, shortest=0.5, steady=60.0, longest=60.0)
+#: Nobody watches an audit: 2 polls in the first 2 seconds, 7 in the first 2 minutes.
+AUDIT_PACING = Pacing(first_poll=0.3, shortest=0.5, young_growth=1.5, steady=60.0, longest=60.0)
