@@ -41,9 +41,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     WORKSPACE,
     drop_empty_options,
     find_settings,
+    get_run_folder,
     refuse_foreign_server,
     refuse_shared_name,
-    run_folder,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
@@ -92,7 +92,7 @@ class ActionModule(AlpaconAction):
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warn of C(become) and C(environment), which the agent does not apply."""
         by_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
-        become = {} if by_checks else self.account_remedies("become", options["username"], _USERNAME)
+        become = {} if by_checks else self.get_account_remedies("become", options["username"], _USERNAME)
         return self.warn_ignored_keywords(variables, {**become, "environment": _ENV})
 
     def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class _Workspaces:
 
     def get_settings(self, host: str, variables: Mapping[str, Any]) -> Settings:
         refuse_foreign_server(self._arguments, variables.get(WORKSPACE))
-        found = find_settings(self._arguments, variables, os.environ, folder=run_folder())
+        found = find_settings(self._arguments, variables, os.environ, folder=get_run_folder())
         key = tuple(str(found.options.get(name)) for name in CONNECTION)
         if key not in self._known:
             try:

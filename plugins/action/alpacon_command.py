@@ -129,20 +129,20 @@ class ActionModule(AlpaconAction):
         finally:
             self._loader.cleanup_tmp_file(file)
 
-    def module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
-        return {**super().module_arguments(options), **content}
+        return {**super().get_module_arguments(options), **content}
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
         """Lock the servers as the task names them, since only the module resolves their names."""
         if options["state"] in _SUBMIT:
             lock_named_servers(host_locks, options)
 
-    def lock_advice(self, host: str) -> tuple[str, str]:
+    def get_lock_remedy(self, host: str) -> tuple[str, str]:
         if self._means_its_host:
             advice = "Where the inventory has one server under two names, play on one of them."
             return advice, f"the server of host {host}"
-        return super().lock_advice(host)
+        return super().get_lock_remedy(host)
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """With O(offline=fail), an inventory host whose agent is not connected is unreachable."""
@@ -167,8 +167,8 @@ class ActionModule(AlpaconAction):
         named = [name for name in conditions if re.search(r"\bstderr", str(getattr(self._task, name)))]
         if options["line"] is not None and named and first_in_run("alpacon_command-stderr"):
             warnings.append(f"{' and '.join(named)}: {_EMPTY_STDERR}")
-        become = self.account_remedies("become", options["username"], _USERNAME)
-        remote_user = self.account_remedies("remote_user", options["username"], _USERNAME)
+        become = self.get_account_remedies("become", options["username"], _USERNAME)
+        remote_user = self.get_account_remedies("remote_user", options["username"], _USERNAME)
         return [
             *warnings,
             *self.warn_ignored_keywords(variables, {**become, **remote_user, "environment": _ENV}),

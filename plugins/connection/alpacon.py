@@ -222,7 +222,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import PayloadTooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     HostConnection,
     HostStepFailed,
@@ -235,7 +235,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner
     ServerRunner,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_run_context
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import TaskSettings, find_settings, run_folder
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
+    TaskSettings,
+    find_settings,
+    get_run_folder,
+)
 
 T = TypeVar("T")
 
@@ -295,7 +299,7 @@ class Connection(ConnectionBase):
     def _host(self) -> HostConnection:
         found = TaskSettings({})
         try:
-            found = find_settings({}, self._variables, os.environ, folder=run_folder())
+            found = find_settings({}, self._variables, os.environ, folder=get_run_folder())
             settings = parse_settings(found.options, lambda text: display.warning(clean_line(text)))
             target = self._target()
         except AlpaconError as error:
@@ -397,7 +401,7 @@ class Connection(ConnectionBase):
         except HostStepFailed as error:
             said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._no_log else str(error)
             raise AnsibleError(said) from None
-        except (RequestTooLarge, TooLarge) as error:
+        except (RequestTooLarge, PayloadTooLarge) as error:
             # Another task may be small enough.
             raise AnsibleError(str(error)) from None
         except AlpaconError as error:

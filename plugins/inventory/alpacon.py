@@ -184,10 +184,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     WORKSPACE,
     WORKSPACES,
     find_settings,
-    forget_inventory,
+    get_run_folder,
     normalize_url,
-    remember_inventory,
-    run_folder,
+    register_inventory,
+    unregister_inventory,
 )
 
 if TYPE_CHECKING:
@@ -240,12 +240,12 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 prepare_workers()
                 importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
             # Templates in compose may look up commands already.
-            remember_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
+            register_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
             self._add_hosts(inventory, normalize_url(settings.url), chosen)
         except Exception as error:
             # Ansible continues without this inventory, and plays would run on some of the servers.
             undo()
-            forget_inventory(path)
+            unregister_inventory(path)
             if isinstance(error, AlpaconError):
                 raise AnsibleParserError(str(error)) from None
             raise
@@ -285,7 +285,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         given = {name: self._render(name, value) for name, value in self._file_options.items() if name in CONNECTION}
         variables = {**(self._vars or {}), WORKSPACES: _get_workspaces(inventory)}
         variables.pop(WORKSPACE, None)
-        found = find_settings(given, variables, os.environ, self.templar.template, run_folder())
+        found = find_settings(given, variables, os.environ, self.templar.template, get_run_folder())
         try:
             return parse_settings({**given, **found.options}, self.display.warning)
         except UsageError as error:

@@ -92,7 +92,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names, check_selection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import TaskSettings, find_settings, run_folder
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
+    TaskSettings,
+    find_settings,
+    get_run_folder,
+)
 
 display = Display()
 
@@ -118,7 +122,7 @@ class LookupModule(LookupBase):
                     check_selection(name, kwargs[name], "Give what the command must have, or leave it out.", several)
             servers = self._split_terms(terms)
             # Lookups get variables as they are written, templates and all.
-            found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, run_folder())  # type: ignore[union-attr]
+            found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, get_run_folder())  # type: ignore[union-attr]
             self.set_options(direct=kwargs)
             # Not by get_option: it would read a token of another workspace, and make false of any word.
             settings = {name: found.options.get(name, kwargs.get(name)) for name in CONNECTION}

@@ -36,9 +36,9 @@ from ._settings import (
     decrypt,
     drop_empty_options,
     find_settings,
+    get_run_folder,
     refuse_facts_named_as_settings,
     refuse_shared_name,
-    run_folder,
 )
 
 #: ansible-core 2.22 and later hide what is registered here in all output.
@@ -171,7 +171,7 @@ class AlpaconAction(ActionBase):
                 warnings.append(f"{named} has no effect on {self.module_name}: {why}")
         return warnings
 
-    def account_remedies(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
+    def get_account_remedies(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
         """Return the remedy of C(become) or C(remote_user) for :meth:`warn_ignored_keywords`.
 
         Args:
@@ -242,7 +242,7 @@ class AlpaconAction(ActionBase):
             except AlpaconError as error:
                 return self._failure_result(error)
         # Older cores change these arguments, which the next attempt must not see.
-        arguments = self.module_arguments(options)
+        arguments = self.get_module_arguments(options)
         result: dict[str, Any] = self._execute_module(
             module_name=self.module_name, module_args=arguments, task_vars=task_vars
         )
@@ -250,7 +250,7 @@ class AlpaconAction(ActionBase):
             item.open_result = result
         return result
 
-    def module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a delegated module, a copy."""
         return dict(self._task.args)
 
@@ -262,7 +262,7 @@ class AlpaconAction(ActionBase):
         if not self._runs_on_several_hosts(task_vars):
             return None
         host = str(task_vars.get("inventory_hostname"))
-        return HostLocks(run_folder(), _get_item(self._task, task_vars).name, host, *self.lock_advice(host))
+        return HostLocks(get_run_folder(), _get_item(self._task, task_vars).name, host, *self.get_lock_remedy(host))
 
     def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         if len(task_vars.get("ansible_play_hosts_all") or ()) <= 1:
@@ -284,7 +284,7 @@ class AlpaconAction(ActionBase):
             own_server=self._own_name,
         )
 
-    def lock_advice(self, host: str) -> tuple[str, str]:
+    def get_lock_remedy(self, host: str) -> tuple[str, str]:
         """Return the remedy if another host of the task does the same, and a name for unnamed servers."""
         task = self._task
         serial = is_in_batches(task) and not isinstance(task, Handler)
@@ -318,7 +318,7 @@ class AlpaconAction(ActionBase):
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Add connection settings from variables of the host and from the environment of the controller."""
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
-        self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, run_folder())
+        self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, get_run_folder())
         return {**drop_empty_options(self._task.args), **self._found.options}
 
 

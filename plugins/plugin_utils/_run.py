@@ -20,7 +20,7 @@ from ansible.utils.display import Display
 from ..module_utils._api.errors import clean_line
 from ..module_utils._api.session import preload
 from ..module_utils._fleet.run import RunContext
-from ._settings import run_folder
+from ._settings import get_run_folder
 
 #: The main process names the journal at its end. Workers inherit this, since they are forks.
 _is_named_at_end = False
@@ -33,7 +33,7 @@ def get_run_context() -> RunContext:
         report=lambda text: Display().display(clean_line(text), stderr=True),
         alert=lambda text: Display().warning(clean_line(text)),
         is_first=first_in_run,
-        folder=run_folder(),
+        folder=get_run_folder(),
         journal_file=_journal_file(),
         name_journal=_name_journal,
         is_over=_is_orphan,
@@ -42,7 +42,7 @@ def get_run_context() -> RunContext:
 
 
 def _journal_file() -> Path:
-    return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon" / f"{run_folder().name}.ids"
+    return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon" / f"{get_run_folder().name}.ids"
 
 
 def _is_orphan() -> bool:
@@ -60,7 +60,7 @@ def _name_journal() -> None:
     if _is_named_at_end or first_in_run("began"):
         return
     with contextlib.suppress(OSError):
-        is_long = time.time() - (run_folder() / "alpacon-began").stat().st_mtime >= 2
+        is_long = time.time() - (get_run_folder() / "alpacon-began").stat().st_mtime >= 2
         if is_long and _journal_file().exists() and first_in_run("journal-named"):
             Display().display(f"alpacon: if this run is interrupted, the IDs are in {_journal_file()}", stderr=True)
 
@@ -90,7 +90,7 @@ def prepare_workers() -> None:
 def first_in_run(mark: str) -> bool:
     """Return True the first time any worker of the run passes this mark."""
     try:
-        os.close(os.open(run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
+        os.close(os.open(get_run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
         return False
     except OSError:

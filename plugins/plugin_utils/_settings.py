@@ -89,18 +89,18 @@ def normalize_if_url(url: Any) -> str:
         return str(url)
 
 
-def run_folder() -> Path:
+def get_run_folder() -> Path:
     """Return the temporary folder that the workers of this run share."""
     return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
 
 
-def remember_inventory(path: str, settings: Settings, servers: Iterable[str]) -> None:
+def register_inventory(path: str, settings: Settings, servers: Iterable[str]) -> None:
     """Use the settings of an inventory file for its servers, given by their UUIDs, in this run."""
     # With meta: refresh_inventory, a file keeps its place.
     _inventories[path] = _Inventory(normalize_url(settings.url), settings, frozenset(servers))
 
 
-def forget_inventory(path: str) -> None:
+def unregister_inventory(path: str) -> None:
     """Do not use the settings of an inventory file that failed."""
     _inventories.pop(path, None)
 

@@ -23,7 +23,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import PayloadTooLarge
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     HostConnection,
     HostStepFailed,
@@ -90,7 +90,7 @@ def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
 
 @pytest.mark.parametrize("name", [b"", b"a; touch canary", b"$(touch canary)", b"a\ntouch canary"])
 def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Path, name: bytes) -> None:
-    host = HostileHost(tmp_path, TooLarge(2_000_000), RunResult(0, name + b"\n", b""))
+    host = HostileHost(tmp_path, PayloadTooLarge(2_000_000), RunResult(0, name + b"\n", b""))
     HostConnection(host, "copy", None).run_command("true", b"a module")
     assert len(host.bodies) == 5
     for body in host.bodies[2:]:

@@ -23,7 +23,7 @@ from typing import Callable
 
 from .._api.outputs import Output, explain_ended_early, explain_never_began
 from .._api.records import Command
-from .packing import REFUSED, parse_digest
+from .packing import REFUSED_RC, parse_digest
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc ([0-9]{1,3})")
@@ -184,7 +184,7 @@ def _explain_frame_error(command: Command, output: Output, line: str, error: Fra
     if isinstance(error, IncompleteFrame):
         why = explain_ended_early(command, output.text) or why
     elif isinstance(error, PayloadRefused):
-        if _may_have_failed_with(command, REFUSED):
+        if _may_have_failed_with(command, REFUSED_RC):
             return Output("", refused=f"the server refused to run it: {why}")
         why = doubt = "the server says that nothing of it ran"
     elif isinstance(error, MissingFrame):

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: Exit code of a server that refuses to run a payload.
-REFUSED = 126
+REFUSED_RC = 126
 
 # Descriptors: 3 is the output that the agent reads, 5 the standard error of the body, 7 what follows its output, and 9
 # marks a skip. Only 9 stays open for the body, so that its background processes hold none of the others. A body that
@@ -76,7 +76,7 @@ _LINE = re.compile(r"/bin/sh -c \$RUN (\S+) sha256:([0-9a-f]{64})")
 _COMPRESSION = 1
 
 
-class TooLarge(Exception):
+class PayloadTooLarge(Exception):
     """A payload does not fit into one submit; C(size) is in bytes, compressed and encoded."""
 
     def __init__(self, size: int) -> None:
@@ -114,7 +114,7 @@ def pack(
             descriptor 3, and nothing to standard output. Parts that were written count even if the command is ended.
 
     Raises:
-        TooLarge: It does not fit.
+        PayloadTooLarge: It does not fit.
     """
     parts = [body.encode("utf-8", "surrogateescape"), stdin, *files]
     lengths = " ".join(str(len(part)) for part in parts)
@@ -122,7 +122,7 @@ def pack(
     digest = hashlib.sha256(content).hexdigest()
     payload = base64.b64encode(gzip.compress(content, _COMPRESSION, mtime=0)).decode()
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise TooLarge(len(payload))
+        raise PayloadTooLarge(len(payload))
     room = MAX_VARIABLE_BYTES - len("P00=")
     variables = {
         f"P{number}": payload[start : start + room] for number, start in enumerate(range(0, len(payload), room))
@@ -133,7 +133,7 @@ def pack(
         _CODE.replace("@PAYLOAD@", "".join(f"${name}" for name in variables))
         .replace("@NAMES@", " ".join(variables))
         .replace("@RESTORED@", "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in guarded))
-        .replace("@REFUSED@", str(REFUSED))
+        .replace("@REFUSED@", str(REFUSED_RC))
         .replace("@CLOSED@", "" if in_parts else "3>&- ")
     )
     # One word with a shell and without one: only eval splits it.

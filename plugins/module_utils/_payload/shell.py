@@ -35,7 +35,7 @@ class WorkingDirectory:
     creates: str | None = None
     removes: str | None = None
 
-    def preamble(self) -> str:
+    def build_preamble(self) -> str:
         """Return code that changes to the folder or skips the run."""
         code = f"cd {_quote_path(self.chdir)} || exit\n" if self.chdir else ""
         if self.creates:
@@ -48,7 +48,7 @@ class WorkingDirectory:
         return f"{code}{_CLOSE_MARK}"
 
 
-def shell_body(text: str, first: Sequence[str] = ()) -> str:
+def build_shell_body(text: str, first: Sequence[str] = ()) -> str:
     """Return a body of shell code.
 
     Args:
@@ -60,17 +60,17 @@ def shell_body(text: str, first: Sequence[str] = ()) -> str:
     return "".join([*steps, _CLOSE_MARK, f"{text}\n"])
 
 
-def write_step(number: int, path: str, append: bool = False) -> str:
+def build_write_step(number: int, path: str, append: bool = False) -> str:
     """Return code that writes a part of the payload to a path."""
     return f"alpacon_part {number} >{'>' if append else ''} {shlex.quote(path)}"
 
 
-def program_body(argv: Sequence[str], place: WorkingDirectory) -> str:
+def build_program_body(argv: Sequence[str], place: WorkingDirectory) -> str:
     """Return a body that runs a program with its arguments as they are."""
-    return f"{place.preamble()}exec {shlex.join(argv)}\n"
+    return f"{place.build_preamble()}exec {shlex.join(argv)}\n"
 
 
-def script_body(name: str, arguments: Sequence[str], executable: str | None, place: WorkingDirectory) -> str:
+def build_script_body(name: str, arguments: Sequence[str], executable: str | None, place: WorkingDirectory) -> str:
     """Return a body that runs the first file of the payload in a temporary folder.
 
     Args:
@@ -81,7 +81,8 @@ def script_body(name: str, arguments: Sequence[str], executable: str | None, pla
     command = " ".join([*([_quote_path(executable)] if executable else []), file, *map(shlex.quote, arguments)])
     move = "" if executable else _MOVE_FROM_NOEXEC.format(name=shlex.quote(name))
     # A trap of a signal lets the one of the end remove the folder.
-    return f"""{place.preamble()}alpacon_folder=$(umask 077; mktemp -d "${{TMPDIR:-/tmp}}/alpacon-XXXXXXXX") || exit
+    before = place.build_preamble()
+    return f"""{before}alpacon_folder=$(umask 077; mktemp -d "${{TMPDIR:-/tmp}}/alpacon-XXXXXXXX") || exit
 trap 'rm -rf "$alpacon_folder"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT

@@ -183,7 +183,7 @@ def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
         return packing.pack(label, body, stdin, files, env)
-    except packing.TooLarge as error:
+    except packing.PayloadTooLarge as error:
         size = sum(map(len, (body, *files)))
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""
         raise UsageError(
@@ -212,7 +212,7 @@ def _build_script(options: Mapping[str, Any], place: shell.WorkingDirectory) -> 
     if options.get(CONTENT) is None:
         raise UsageError("script", "its file was not read", "Run it as a task, which reads it on the controller.")
     name = path.rstrip("/").rpartition("/")[2]
-    body = shell.script_body(name, arguments, _parse_path("executable", options), place)
+    body = shell.build_script_body(name, arguments, _parse_path("executable", options), place)
     return packing.make_label("script", name), body, [base64.b64decode(options[CONTENT])]
 
 
@@ -224,7 +224,7 @@ def _build_program(argv: list[str], place: shell.WorkingDirectory) -> tuple[str,
     if argv[0].startswith("-"):
         raise UsageError("argv", f"no program is called {argv[0]:.40}", "Begin with the program.")
     name = argv[0].rstrip("/").rpartition("/")[2]
-    return packing.make_label("argv", name), shell.program_body(argv, place), []
+    return packing.make_label("argv", name), shell.build_program_body(argv, place), []
 
 
 def _parse_path(name: str, options: Mapping[str, Any]) -> str | None:

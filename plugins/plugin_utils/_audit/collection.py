@@ -51,7 +51,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload, TooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload, PayloadTooLarge, pack
 
 from .checks import Check
 from .hosts import Host
@@ -260,7 +260,7 @@ class WorkspaceCollector:
             env = build_env(self.options.limits.wait_timeout)
             try:
                 self._payloads[key] = pack(*build_script(checks), env=env, in_parts=True)
-            except TooLarge as error:
+            except PayloadTooLarge as error:
                 raise UsageError("checks", str(error), "Audit with fewer checks at once.") from None
         return self._payloads[key]
 

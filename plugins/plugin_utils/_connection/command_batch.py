@@ -15,7 +15,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 
-from ...module_utils._payload.shell import write_step
+from ...module_utils._payload.shell import build_write_step
 
 #: Commands of ansible-core's shell plugins, with absolute paths that need no quotes.
 _PATH = r"/[\w.@+/-]+"
@@ -55,7 +55,7 @@ class CommandBatch:
         """Write a file before the next command."""
         self.files.append(File(path, content))
         # Parts 0 and 1 of a payload are the body and its input.
-        self.steps.append(write_step(len(self.files) + 1, path))
+        self.steps.append(build_write_step(len(self.files) + 1, path))
 
     def defer(self, command: str) -> bytes | None:
         """Defer a command if it may wait, and return its output; None for other commands."""

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ...module_utils._api.errors import AlpaconError
 from ...module_utils._payload.frames import UNDONE
-from ...module_utils._payload.packing import TooLarge, make_label
-from ...module_utils._payload.shell import shell_body, write_step
+from ...module_utils._payload.packing import PayloadTooLarge, make_label
+from ...module_utils._payload.shell import build_shell_body, build_write_step
 from .command_batch import CommandBatch, File, is_home_query
 from .module_cache import reduce_module
 from .runner import MAX_PIECE, RequestTooLarge, RunResult, ServerRunner
@@ -82,9 +82,9 @@ class HostConnection:
         if not is_home_query(command):
             result = self._run_now(command, stdin)
             if stdin and self._action.rpartition(".")[2] == "user":
-                self._runner.forget_home_folders()
+                self._runner.invalidate_home_folders()
             return result
-        note = self._runner.home_note(command)
+        note = self._runner.get_home_note(command)
         known = self._runner.read_note(note)
         if known is not None:
             return RunResult(0, known, b"")
@@ -120,8 +120,8 @@ class HostConnection:
     def _submit(self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
         try:
             kind = "module" if stdin else "command"
-            return self._run_body(kind, shell_body(command, steps), stdin, [file.content for file in files])
-        except (TooLarge, RequestTooLarge):
+            return self._run_body(kind, build_shell_body(command, steps), stdin, [file.content for file in files])
+        except (PayloadTooLarge, RequestTooLarge):
             if files:
                 ready = self._submit(_NO_COMMAND, b"", steps, files) if stdin else self._prepare_in_pieces(steps, files)
                 done = ready.mark == UNDONE or command == _NO_COMMAND
@@ -132,7 +132,7 @@ class HostConnection:
 
     def _prepare_in_pieces(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
         """Run steps whose files do not fit into one submit, with empty files, and write these in pieces."""
-        made = self._run_body("file", shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
+        made = self._run_body("file", build_shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
         if made.mark != UNDONE:
             for file in files:
                 self._put_in_pieces(file.content, file.path)
@@ -140,7 +140,7 @@ class HostConnection:
 
     def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> RunResult:
         """Run a command whose standard input does not fit into one submit from a file."""
-        made = self._run_body("file", shell_body(_MAKE_MODULE_FILE, steps))
+        made = self._run_body("file", build_shell_body(_MAKE_MODULE_FILE, steps))
         if made.mark == UNDONE:
             return made
         if made.rc:
@@ -153,7 +153,7 @@ class HostConnection:
             with contextlib.suppress(AlpaconError):
                 self._run_step(f"rm -f {quoted}")
             raise
-        return self._run_body("module", shell_body(f"exec < {quoted}; rm -f {quoted}; {command}"))
+        return self._run_body("module", build_shell_body(f"exec < {quoted}; rm -f {quoted}; {command}"))
 
     def finish(self) -> None:
         """Run the deferred steps."""
@@ -166,7 +166,7 @@ class HostConnection:
             self.finish()
         finally:
             if forget:
-                self._runner.forget_server()
+                self._runner.invalidate_server()
             self._runner.close()
 
     def put(self, content: bytes, path: str) -> None:
@@ -193,7 +193,7 @@ class HostConnection:
         while start < len(content):
             piece = content[start : start + size]
             there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
-            step = f"{there} && {write_step(2, path, append=start > 0)}"
+            step = f"{there} && {build_write_step(2, path, append=start > 0)}"
             try:
                 self._run_step(step, [piece])
                 start += len(piece)
@@ -246,7 +246,7 @@ class HostConnection:
 
     def _run_step(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
         self.finish()
-        result = self._run_body("file", shell_body(text), files=files)
+        result = self._run_body("file", build_shell_body(text), files=files)
         if result.rc:
             raise HostStepFailed(_error_text(result))
         return result

@@ -88,17 +88,17 @@ class ServerRunner:
     def close(self) -> None:
         self._client.__exit__()
 
-    def forget_server(self) -> None:
+    def invalidate_server(self) -> None:
         """Query the server again before the next run, in every process."""
         self._server = None
         self.write_note(_ID, b"")
-        self.forget_home_folders()
+        self.invalidate_home_folders()
 
-    def forget_home_folders(self) -> None:
+    def invalidate_home_folders(self) -> None:
         """Query homes again, since a task may have moved them."""
         self.write_note(_HOMES, secrets.token_hex(4).encode())
 
-    def home_note(self, command: str) -> str:
+    def get_home_note(self, command: str) -> str:
         """Return the name of the note for the output of a command that prints a home."""
         return f"{(self.read_note(_HOMES) or b'').decode()} {command}"
 
@@ -106,7 +106,7 @@ class ServerRunner:
         """Run a body once, see :func:`.packing.pack`.
 
         Raises:
-            TooLarge: It does not fit into one submit.
+            PayloadTooLarge: It does not fit into one submit.
             RequestTooLarge: The workspace, or a proxy in front of it, accepts smaller submits only.
             AccountRefused: The workspace, or the server, refuses the account.
             AlpaconError: It did not run, or may have run; the text says which.

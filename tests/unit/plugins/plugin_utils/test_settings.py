@@ -19,11 +19,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     find_settings,
-    forget_inventory,
     normalize_url,
     refuse_foreign_server,
     refuse_shared_name,
-    remember_inventory,
+    register_inventory,
+    unregister_inventory,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -93,7 +93,7 @@ def test_where_a_task_goes_and_with_which_token(
 
 def test_what_the_inventory_was_inventories_is_the_last_resort() -> None:
     settings = Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0)
-    remember_inventory("b.alpacon.yml", settings, [ONE])
+    register_inventory("b.alpacon.yml", settings, [ONE])
     assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
         "url": B,
         "token": "remembered",
@@ -113,11 +113,11 @@ def test_the_first_file_that_lists_a_server_says_how_it_is_reached() -> None:
         variables = {"alpacon_workspace": A, "alpacon_server_id": server_id, **more}
         return find_settings({}, variables, {}).options
 
-    remember_inventory("1.alpacon.yml", Settings(A, "one", validate_certs=False, ca_path="/ca.pem"), [ONE])
+    register_inventory("1.alpacon.yml", Settings(A, "one", validate_certs=False, ca_path="/ca.pem"), [ONE])
     assert options(TWO)["token"] == "one"
-    remember_inventory("2.alpacon.yml", Settings(f"{A}/", "two", ca_path="/ca.pem"), [ONE, TWO])
+    register_inventory("2.alpacon.yml", Settings(f"{A}/", "two", ca_path="/ca.pem"), [ONE, TWO])
     # Read again, with meta: refresh_inventory.
-    remember_inventory("1.alpacon.yml", Settings(A, "anew", validate_certs=False, ca_path="/ca.pem"), [ONE])
+    register_inventory("1.alpacon.yml", Settings(A, "anew", validate_certs=False, ca_path="/ca.pem"), [ONE])
     assert [options(ONE)[name] for name in ("token", "validate_certs")] == ["anew", False]
     assert [options(TWO.upper())[name] for name in ("token", "validate_certs")] == ["two", True]
     # What no file lists has what all of them say.
@@ -127,7 +127,7 @@ def test_the_first_file_that_lists_a_server_says_how_it_is_reached() -> None:
     found = find_settings({"url": A}, {}, {})
     said = found.explain(UsageError("token", "it is missing"))
     assert f"The inventory was read with several tokens of {A}, and nothing says which of them is meant. Name" in said
-    forget_inventory("2.alpacon.yml")
+    unregister_inventory("2.alpacon.yml")
     assert options(TWO)["token"] == "anew"
 
 

@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import build_shell_body
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
     AccountRefused,
@@ -59,7 +59,7 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
 
 
 def ping(remote: ServerRunner, text: str = "echo pong") -> RunResult:
-    return remote.run_body("module:ansible.builtin.ping", shell_body(text), b"code")
+    return remote.run_body("module:ansible.builtin.ping", build_shell_body(text), b"code")
 
 
 def why_not(remote: ServerRunner, text: str = "echo pong") -> str:
@@ -215,9 +215,9 @@ def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_rese
     def remote(username: str | None = None) -> ServerRunner:
         return reach("https://workspace.example", SERVER, username=username)
 
-    homes = [remote(account).home_note("echo ~app") for account in (None, "deploy")]
+    homes = [remote(account).get_home_note("echo ~app") for account in (None, "deploy")]
     assert homes[0] == homes[1], "each account notes the answer for itself"
     remote("deploy").write_note(homes[0], b"/home/app")
-    assert remote("deploy").read_note(remote("deploy").home_note("echo ~app")) == b"/home/app"
-    remote().forget_server()
-    assert remote("deploy").read_note(remote("deploy").home_note("echo ~app")) is None
+    assert remote("deploy").read_note(remote("deploy").get_home_note("echo ~app")) == b"/home/app"
+    remote().invalidate_server()
+    assert remote("deploy").read_note(remote("deploy").get_home_note("echo ~app")) is None

@@ -16,7 +16,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import (
     MAX_PAYLOAD_BYTES,
     MAX_VARIABLE_BYTES,
-    TooLarge,
+    PayloadTooLarge,
     is_reserved_variable,
     make_label,
     pack,
@@ -104,7 +104,7 @@ def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
     payload = pack("script:x", "", ANY_BYTES)
     assert all(len(f"{name}={value}".encode()) <= MAX_VARIABLE_BYTES for name, value in payload.env.items())
     assert all(value == value.strip() and value.isascii() for value in payload.env.values())
-    with pytest.raises(TooLarge, match=f"the limit of one submit is {MAX_PAYLOAD_BYTES}") as caught:
+    with pytest.raises(PayloadTooLarge, match=f"the limit of one submit is {MAX_PAYLOAD_BYTES}") as caught:
         pack("script:x", "", random.Random(1).randbytes(1_200_000))
     assert caught.value.size > MAX_PAYLOAD_BYTES
 

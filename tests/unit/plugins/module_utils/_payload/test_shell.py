@@ -17,9 +17,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames im
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import (
     WorkingDirectory,
-    program_body,
-    script_body,
-    shell_body,
+    build_program_body,
+    build_script_body,
+    build_shell_body,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import SHELLS, run_and_read_frame
 
@@ -35,13 +35,15 @@ def run(body: str, stdin: bytes = b"", content: bytes = b"", way: str = "none", 
 
 @pytest.mark.parametrize("way", SHELLS)
 def test_a_program_gets_its_arguments_as_they_are(way: str) -> None:
-    frame = run(program_body(["printf", "%s|", *ODD], WorkingDirectory()), way=way)
+    frame = run(build_program_body(["printf", "%s|", *ODD], WorkingDirectory()), way=way)
     assert frame.stdout.decode() == "".join(f"{word}|" for word in ODD)
 
 
 @pytest.mark.parametrize("way", SHELLS)
 def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path: Path) -> None:
-    frame = run(script_body("it's mine.sh", ODD, None, WorkingDirectory()), b"input", SCRIPT, way, TMPDIR=str(tmp_path))
+    frame = run(
+        build_script_body("it's mine.sh", ODD, None, WorkingDirectory()), b"input", SCRIPT, way, TMPDIR=str(tmp_path)
+    )
     assert (frame.stdout.decode(), frame.rc) == ("".join(f"{word}|" for word in ODD) + "input", 4)
     assert not list(tmp_path.iterdir())
 
@@ -49,7 +51,7 @@ def test_a_script_gets_arguments_and_input_and_leaves_nothing(way: str, tmp_path
 @pytest.mark.skipif(subprocess.run(["unshare", *APART, "true"], check=False).returncode != 0, reason="no namespaces")
 @pytest.mark.parametrize("way", [way for way in SHELLS if way != "none"])
 def test_a_script_runs_where_temporary_folders_let_nothing_run(way: str, tmp_path: Path) -> None:
-    payload = pack("script:x", script_body("it's mine.sh", ["1"], None, WorkingDirectory()), b"input", [SCRIPT])
+    payload = pack("script:x", build_script_body("it's mine.sh", ["1"], None, WorkingDirectory()), b"input", [SCRIPT])
     (tmp_path / "tmp").mkdir()
     mounted = f'mount -t tmpfs -o noexec none {tmp_path}/tmp && {way} -c "$0"; ls -A {tmp_path} {tmp_path}/tmp'
     line = payload.line.replace("/bin/sh", way)
@@ -80,27 +82,27 @@ def test_a_script_that_a_signal_ends_leaves_nothing(
     process: str, name: str, number: int, way: str, tmp_path: Path
 ) -> None:
     ended = f"kill -{name} {process}; sleep 0.1".encode()
-    frame = run(script_body("x", [], None, WorkingDirectory()), b"", ended, way, TMPDIR=str(tmp_path))
+    frame = run(build_script_body("x", [], None, WorkingDirectory()), b"", ended, way, TMPDIR=str(tmp_path))
     assert frame.rc == 128 + number
     assert not list(tmp_path.iterdir())
 
 
 def test_a_script_is_for_nobody_else_while_it_runs(tmp_path: Path) -> None:
     look = b'ls -ld "$0" "$(dirname "$0")" | cut -c1-10'
-    frame = run(script_body("x", [], None, WorkingDirectory()), b"", look, TMPDIR=str(tmp_path))
+    frame = run(build_script_body("x", [], None, WorkingDirectory()), b"", look, TMPDIR=str(tmp_path))
     assert frame.stdout.split() == [b"drwx------", b"-rwx------"]
 
 
 def test_a_script_runs_by_what_is_told(tmp_path: Path) -> None:
-    frame = run(script_body("x", ["1"], "/usr/bin/env", WorkingDirectory()), b"", b"#!/bin/sh\necho $1\n")
+    frame = run(build_script_body("x", ["1"], "/usr/bin/env", WorkingDirectory()), b"", b"#!/bin/sh\necho $1\n")
     assert frame.stdout == b"1\n"
 
 
 def test_it_runs_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
-    frame = run(program_body(["pwd"], WorkingDirectory(chdir="~/a b")), HOME=str(tmp_path))
+    frame = run(build_program_body(["pwd"], WorkingDirectory(chdir="~/a b")), HOME=str(tmp_path))
     assert frame.stdout.decode() == f"{tmp_path}/a b\n"
-    assert run(program_body(["pwd"], WorkingDirectory(chdir=str(tmp_path / "none")))).rc != 0
+    assert run(build_program_body(["pwd"], WorkingDirectory(chdir=str(tmp_path / "none")))).rc != 0
 
 
 @pytest.mark.parametrize("way", SHELLS)
@@ -109,21 +111,21 @@ def test_what_is_there_already_is_not_made(pattern: str, way: str, tmp_path: Pat
     (tmp_path / "a b").touch()
     (tmp_path / "link").symlink_to("nowhere")
     place, missing = WorkingDirectory(str(tmp_path), creates=pattern), WorkingDirectory(str(tmp_path), creates="a c*")
-    frame = run(program_body(["false"], place), way=way, HOME=str(tmp_path))
+    frame = run(build_program_body(["false"], place), way=way, HOME=str(tmp_path))
     assert frame == Frame(f"skipped, since {pattern} exists".encode(), b"", 0, "skipped")
-    assert run(program_body(["false"], missing), way=way).rc == 1
+    assert run(build_program_body(["false"], missing), way=way).rc == 1
 
 
 @pytest.mark.parametrize("way", SHELLS)
 def test_what_is_gone_already_is_not_removed(way: str, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
-    frame = run(program_body(["false"], WorkingDirectory(str(tmp_path), removes="a'b*")), way=way)
+    frame = run(build_program_body(["false"], WorkingDirectory(str(tmp_path), removes="a'b*")), way=way)
     assert frame == Frame(b"skipped, since a'b* does not exist", b"", 0, "skipped")
-    assert run(program_body(["false"], WorkingDirectory(str(tmp_path), removes="the*")), way=way).rc == 1
+    assert run(build_program_body(["false"], WorkingDirectory(str(tmp_path), removes="the*")), way=way).rc == 1
 
 
 def test_what_runs_on_in_the_background_with_output_of_its_own_is_not_awaited() -> None:
     began = time.monotonic()
-    frame = run(shell_body("setsid sleep 30 >/dev/null 2>&1 </dev/null & echo started"))
+    frame = run(build_shell_body("setsid sleep 30 >/dev/null 2>&1 </dev/null & echo started"))
     assert frame.stdout == b"started\n"
     assert time.monotonic() - began < 25

@@ -13,7 +13,7 @@ import pytest
 from ansible.plugins.loader import shell_loader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import shell_body
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import build_shell_body
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
     CommandBatch,
     is_home_query,
@@ -86,7 +86,7 @@ def test_deferred_steps_run_first_and_a_failed_one_stops_all(tmp_path: Any, shel
     made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
     assert batch.defer(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
     batch.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
-    body = shell_body(f"cat {tmp_path}/ansible-tmp-1/source", batch.steps)
+    body = build_shell_body(f"cat {tmp_path}/ansible-tmp-1/source", batch.steps)
     frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
     again = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))

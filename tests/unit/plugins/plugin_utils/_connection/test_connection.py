@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import UNDONE
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import TooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import PayloadTooLarge, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection import connection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     HostConnection,
@@ -58,10 +58,10 @@ class Remote:
     def write_note(self, about: str, text: bytes) -> None:
         self.notes[about] = text
 
-    def forget_home_folders(self) -> None:
+    def invalidate_home_folders(self) -> None:
         self.homes += 1
 
-    def home_note(self, command: str) -> str:
+    def get_home_note(self, command: str) -> str:
         return f"{self.homes} {command}"
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.Monk
         host.fetch(f"{tmp_path}/there", tmp_path / "back")
 
 
-@pytest.mark.parametrize("refusal", [TooLarge(2_000_000), RequestTooLarge("web-01: it is too large")])
+@pytest.mark.parametrize("refusal", [PayloadTooLarge(2_000_000), RequestTooLarge("web-01: it is too large")])
 def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(refusal: Exception) -> None:
     remote = Remote(answers=[refusal])
     host = connected(remote)
