@@ -12,47 +12,48 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ._api.errors import AlpaconError
 from ._fleet.run import Run
-from ._options.secrets import collect_secrets, sanitize_result, without_value
+from ._options.secrets import collect_secrets, redact_error, sanitize_result
 
-_UNSHOWN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+#: Shown by ansible-core in place of a secret argument.
+_MASK = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 class _Module(AnsibleModule):
     """Do not log the values of O(env).
 
-    They are not no_log in the argument spec, since ansible-core 2.22 would then hide each value, even C(0), everywhere.
+    With no_log in the argument spec, ansible-core 2.22 would hide each value, even C(0), everywhere in the result.
     """
 
     def _log_invocation(self) -> None:
-        given = self.params
-        self.params = _without_env(given, "NOT_LOGGING_PARAMETER")
+        params = self.params
+        self.params = _mask_env(params, "NOT_LOGGING_PARAMETER")
         try:
             super()._log_invocation()
         finally:
-            self.params = given
+            self.params = params
 
 
 def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]], **rules: Any) -> None:
-    """Validate the arguments of the module, carry out the operation and exit.
+    """Validate the arguments of the module, run the operation and exit.
 
     Args:
         rules: Rules of Ansible's argument spec, such as C(mutually_exclusive).
     """
     module = _Module(argument_spec=spec, supports_check_mode=True, **rules)
-    hidden = collect_secrets(module.params)
+    secrets = collect_secrets(module.params)
     # ansible-core would hide values of env in IDs and outcomes as well.
     module.no_log_values = collect_secrets({**module.params, "env": None})
-    unshown = {name: _UNSHOWN for name in spec if spec[name].get("no_log")}
-    invocation = {"module_args": _without_env({**module.params, **unshown}, _UNSHOWN)}
+    masked = {name: _MASK for name in spec if spec[name].get("no_log")}
+    invocation = {"module_args": _mask_env({**module.params, **masked}, _MASK)}
     warnings: list[str] = []
     run = Run(warn=warnings.append, check_mode=module.check_mode, diff_mode=module._diff, no_log=module.no_log)
     try:
         result = operation(module.params, run)
     except AlpaconError as error:
-        shown = without_value(error) if module.no_log else error
+        shown = redact_error(error) if module.no_log else error
         result = {"failed": True, "msg": str(shown), **error.details}
     # ansible-core 2.22 and later hide secrets only when they are displayed.
-    result = sanitize_result({**result, "warnings": warnings}, hidden)
+    result = sanitize_result({**result, "warnings": warnings}, secrets)
     for warning in result.pop("warnings"):
         module.warn(warning)
     if result.get("failed"):
@@ -60,5 +61,5 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     module.exit_json(invocation=invocation, **result)
 
 
-def _without_env(params: dict[str, Any], instead: str) -> dict[str, Any]:
-    return {**params, "env": instead} if params.get("env") else params
+def _mask_env(params: dict[str, Any], mask: str) -> dict[str, Any]:
+    return {**params, "env": mask} if params.get("env") else params

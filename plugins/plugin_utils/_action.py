@@ -28,7 +28,7 @@ from ..module_utils._api.errors import AlpaconError, RunIsOver, UsageError
 from ..module_utils._fleet.jobs import DECLINED, Outcome
 from ..module_utils._fleet.run import EarlierSubmit, HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
-from ..module_utils._options.secrets import collect_secrets, sanitize_result, without_value
+from ..module_utils._options.secrets import collect_secrets, redact_error, sanitize_result
 from ._arguments import check_arguments
 from ._run import first_in_run, get_run_context, prepare_workers
 from ._settings import (
@@ -127,7 +127,7 @@ class AlpaconAction(ActionBase):
         return sanitize_result({**result, "warnings": list(warnings)}, hidden)
 
     def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
-        shown = without_value(error) if self._task.no_log else error
+        shown = redact_error(error) if self._task.no_log else error
         return {"failed": True, "msg": self._found.explain(shown), **error.details}
 
     @property

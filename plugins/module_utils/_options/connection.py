@@ -16,7 +16,7 @@ from .._api.errors import UsageError
 from .._api.settings import URL_EXAMPLE, Settings, Warn, check_host
 from .values import check_credential, parse_boolean, parse_number
 
-#: No defaults from variables or the environment: the controller reads those, and knows the workspace of each token.
+#: The controller adds values of variables and of the environment, since it knows the workspace of each token.
 CONNECTION: dict[str, dict[str, Any]] = {
     "url": {"type": "str"},
     "token": {"type": "str", "no_log": True},
@@ -32,21 +32,18 @@ def is_given(value: Any) -> bool:
 
 
 def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, needs_token: bool = True) -> Settings:
-    """Check connection options; :class:`UsageError` names the wrong one.
+    """Check connection options and warn of unsafe ones; :class:`UsageError` names the wrong one.
 
-    Values may be texts, as in variables and the environment. An empty one counts as left out.
-
-    Args:
-        warn: Receives each of :attr:`.Settings.warnings`.
+    Values may be texts, as in variables and the environment. An empty value counts as left out.
     """
     for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
         if not is_given(options.get(name) or "") and (name == "url" or needs_token):
             raise UsageError(
                 name,
                 f"{meaning} is missing",
-                f"Give it as the option {name}, for modules also in module_defaults under"
-                f" group/herdops.alpacon.alpacon, as the variable alpacon_{name}"
-                f" or in the environment of ansible-playbook as ALPACON_{name.upper()}.",
+                f"Give it as the option {name} (for modules also in module_defaults under"
+                f" group/herdops.alpacon.alpacon), as the variable alpacon_{name}, or as ALPACON_{name.upper()} in the"
+                " environment of ansible-playbook.",
             )
     given = {name: value for name, value in options.items() if is_given(value)}
     settings = Settings(
@@ -75,7 +72,7 @@ def _parse_request_timeout(value: Any) -> float:
     if seconds is None or not 0 < seconds <= 7 * 86400:
         shown = f"'{value}'" if isinstance(value, str) else value
         raise UsageError(
-            "request_timeout", f"{shown} is not a time", "Give a positive number of seconds, a week at the most."
+            "request_timeout", f"{shown} is not a time", "Give a positive number of seconds, at most a week."
         )
     return float(seconds)
 
@@ -85,15 +82,15 @@ def _parse_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         check_host(parts.hostname)
-        sound = parts.scheme in ("http", "https") and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and parts.port != 0
     except ValueError:
-        sound = False
-    if not sound:
+        is_valid = False
+    if not is_valid:
         # The text before an @ may be a password.
-        shown = f"'{url}'" if "@" not in url else "what is given"
+        shown = f"'{url}'" if "@" not in url else "the given text"
         raise UsageError("url", f"{shown} is not an http or https URL", URL_EXAMPLE)
     if parts.username or parts.password:
-        raise UsageError("url", "it contains a user name or password", "Give the credential in token instead.")
+        raise UsageError("url", "it contains a user name or password", "Remove them, and give a token as token.")
     if parts.query or parts.fragment:
         raise UsageError("url", f"'{url}' has a query or fragment", URL_EXAMPLE)
     return f"{parts.scheme}://{parts.netloc}{re.sub('/api$', '', parts.path.rstrip('/'))}"

@@ -16,36 +16,35 @@ from .._api.records import STATUSES
 from .._api.settings import MIN_SECRET_LENGTH, REDACTED
 from .connection import CONNECTION
 
-#: Options whose values may be shown with no_log: they name the target of a task.
+#: Options that name the target of a task. Errors show their values despite no_log.
 _TARGET_OPTIONS = frozenset((*CONNECTION, "servers", "server", "hosts", "ids", "run_after"))
-#: Keys of results that have words and forms of our own, which may equal a value of O(env) by chance.
+#: Keys of results whose values the collection makes; one may equal a value of O(env) by chance.
 _UNMASKED_KEYS = ("id", "server", "outcome", "start", "end", "delta")
 
 
 def collect_secrets(options: Mapping[str, Any]) -> set[str]:
     """Return the texts that no result and no log may show.
 
-    The values of O(env) count whole and by line, with blanks around them and without, and as JSON, Python and shells
-    write them.
+    Each value of O(env) is a secret, and so is each of its lines: as given, stripped, and as JSON, Python and shells
+    write it.
     """
     hidden = {text for name in ("token", "key", "registration_token") for text in _texts(options.get(name))}
-    env = options.get("env")
-    for value in _texts(env.values() if isinstance(env, Mapping) else env):
-        for text in (value, *value.splitlines()):
-            for form in (text, text.strip()):
-                hidden |= {form, *_escaped(form)}
+    for value in _texts(options.get("env")):
+        for line in (value, *value.splitlines()):
+            for text in (line, line.strip()):
+                hidden |= {text, *_escape(text)}
     return {text for text in hidden if len(text.strip()) >= MIN_SECRET_LENGTH}
 
 
-def without_value(error: AlpaconError) -> AlpaconError:
-    """Return the error of a task with C(no_log) without the value of its option."""
+def redact_error(error: AlpaconError) -> AlpaconError:
+    """Return the error of a task with C(no_log) without the value of the wrong option."""
     if isinstance(error, UsageError) and error.option not in _TARGET_OPTIONS:
-        return UsageError(error.option, "what is wrong with it is not shown, since the task has no_log.", error.remedy)
+        return UsageError(error.option, "the problem is not shown, since the task has no_log.", error.remedy)
     return error
 
 
 def mask_secrets(value: Any, hidden: set[str]) -> Any:
-    """Replace these texts by asterisks wherever they occur in a result, also if they overlap."""
+    """Replace secrets by asterisks wherever they occur in a result, also if they overlap."""
     if isinstance(value, Mapping):
         return {key: mask_secrets(item, hidden) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -71,7 +70,7 @@ def _find_all(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
 def sanitize_result(result: Mapping[str, Any], hidden: set[str]) -> dict[str, Any]:
     """Mask secrets in a result and escape terminal controls in its messages, but not in outputs.
 
-    The list of its commands is changed in place, so that memory never has two copies of all outputs.
+    The list C(commands) is changed in place, so that all outputs are never in memory twice.
     """
     commands = result.get("commands")
     if not isinstance(commands, list):
@@ -118,12 +117,12 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-#: Some shells expand these in echo.
+#: Sequences that echo of some shells expands.
 _ECHO_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
 
-def _escaped(text: str) -> Iterator[str]:
-    """Yield the text as languages and shells write and show it."""
+def _escape(text: str) -> Iterator[str]:
+    """Yield the text as JSON, Python, Go and shells write it."""
     yield ascii(text)[1:-1]
     yield repr(text)[1:-1]
     for written in (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]):

@@ -19,7 +19,7 @@ from .._api.records import is_uuid, is_valid_key, normalize_uuid, parse_time
 
 LINE_LENGTH = 2048
 _PURPOSE_LENGTH = 2000
-#: In seconds. Dates can still be computed with it.
+#: In seconds. A date this far away can still be computed.
 _LONGEST_DURATION = 100 * 366 * 86400
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)([wdhms])")
 _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -41,11 +41,11 @@ def parse_duration(option: str, text: Any) -> float:
     return seconds
 
 
-def parse_timeout(option: str, text: Any, instead: str = "") -> float:
-    """Parse a duration that is not zero; ``instead`` is the remedy for zero."""
+def parse_timeout(option: str, text: Any, hint: str = "") -> float:
+    """Parse a duration that is not zero; ``hint`` is a second remedy for zero."""
     seconds = parse_duration(option, text)
     if not seconds:
-        raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {instead}".rstrip())
+        raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {hint}".rstrip())
     return seconds
 
 
@@ -63,7 +63,7 @@ def parse_timestamp(option: str, text: Any) -> datetime:
 
 
 def parse_timestamp_or_age(option: str, text: Any) -> datetime | timedelta:
-    """Parse a time, or a duration before now."""
+    """Parse a time, or an age into the time since then."""
     if re.match(r"\d{4}-", str(text).strip()):
         return parse_timestamp(option, text)
     return timedelta(seconds=parse_duration(option, text))
@@ -78,12 +78,13 @@ def parse_uuid(option: str, text: Any) -> str:
 
 
 def split_list(value: Any) -> list[Any]:
-    """Return a list, also of one text with commas, with its elements stripped."""
-    listed = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
-    return [item.strip() if isinstance(item, str) else item for item in listed]
+    """Split a text at its commas, make a list of any other single value, and strip the elements."""
+    items = value.split(",") if isinstance(value, str) else value if isinstance(value, (list, tuple)) else [value]
+    return [item.strip() if isinstance(item, str) else item for item in items]
 
 
 def parse_uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
+    """Parse UUIDs, and drop those that repeat."""
     return list(dict.fromkeys(parse_uuid(option, text) for text in texts or ()))
 
 
@@ -109,16 +110,16 @@ def check_line(option: str, text: Any) -> str:
         raise UsageError(
             option,
             f"the command line has {len(value)} characters, and the API takes {LINE_LENGTH}",
-            "Put it into a file, and give that as script.",
+            "Put the line into a file, and give the file as script.",
         )
     return value
 
 
 def check_code(option: str, text: Any) -> str:
-    """Check shell code of any length and return it unchanged."""
+    """Check a command line of any length and return it unchanged."""
     value = str(text)
     if not value.strip():
-        raise UsageError(option, "the command line is empty", "Give the line that is to run.")
+        raise UsageError(option, "the command line is empty", "Give the line to run.")
     return check_no_nul(option, value, "the command line")
 
 
@@ -126,26 +127,22 @@ def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str
     """Check environment variables; no message contains a value."""
     for number, (name, value) in enumerate((values or {}).items(), 1):
         if "=" in str(name):
-            # The text after it may be a secret.
+            # The text after the = may be a secret.
             raise UsageError(option, f"the name of entry {number} has an =", "Give a dictionary, such as NAME: value.")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
             raise UsageError(
                 option, f"'{name}' is not a name of an environment variable", "Use letters, digits and underscores."
             )
         if not isinstance(value, str):
-            raise UsageError(
-                option,
-                f"the value of {name} is not a string",
-                "Put it in quotes: what the server gets must be unambiguous.",
-            )
+            raise UsageError(option, f"the value of {name} is not a string", "Put the value in quotes.")
         check_no_nul(option, value, f"the value of {name}")
     return dict(values or {})
 
 
-def check_limit(limit: int, what: str) -> int:
-    """Check a number of ``what``, where 0 means all of them."""
+def check_limit(limit: int, objects: str) -> int:
+    """Check the number of objects to list; 0 means all of them."""
     if limit < 0:
-        raise UsageError("limit", f"{limit} is negative", f"Give a number of {what}, or 0 for all of them.")
+        raise UsageError("limit", f"{limit} is negative", f"Give a number of {objects}, or 0 for all of them.")
     return min(limit, sys.maxsize)
 
 
@@ -165,12 +162,12 @@ def check_purpose(option: str, text: str | None) -> str | None:
     return text
 
 
-def parse_boolean(option: str, value: Any, problem: str = "", remedy: str = "Give one of the two.") -> bool:
-    """Parse a word for true or false; ``problem`` and ``remedy`` replace the usual words of the error."""
+def parse_boolean(option: str, value: Any, prefix: str = "") -> bool:
+    """Parse a boolean as Ansible does; ``prefix`` begins the problem in the error."""
     try:
         return bool(boolean(value))
     except TypeError:
-        raise UsageError(option, problem or f"'{value}' is neither true nor false", remedy) from None
+        raise UsageError(option, f"{prefix}'{value}' is not a boolean", "Give true or false.") from None
 
 
 def parse_number(value: Any) -> int | float | None:
@@ -182,10 +179,10 @@ def parse_number(value: Any) -> int | float | None:
         return None
 
 
-def check_no_nul(option: str, text: str, what: str = "it") -> str:
-    """Check that a text has no NUL character and return it unchanged."""
+def check_no_nul(option: str, text: str, subject: str = "it") -> str:
+    """Check that a text has no NUL character and return it unchanged; ``subject`` names the text in the error."""
     if "\0" in text:
-        raise UsageError(option, f"{what} has a NUL character", "Take it out.")
+        raise UsageError(option, f"{subject} has a NUL character", "Remove that character.")
     return text
 
 
@@ -194,6 +191,8 @@ def check_credential(option: str, text: str) -> str:
     text = text.strip()
     if not is_valid_key(text):
         raise UsageError(
-            option, f"it has a character that no {option} has", "Give the key alone, without quotes or 'token='."
+            option,
+            f"it has a character that no {option} has",
+            f"Give the {option} alone, without quotes or '{option}='.",
         )
     return text

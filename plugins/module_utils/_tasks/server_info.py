@@ -177,7 +177,7 @@ def _matches(patterns: Sequence[str], value: Any) -> bool:
 def _parse_flag(name: str, value: Any) -> bool | None:
     if value is None:
         return None
-    return parse_boolean("filters", value, f"{name}: '{value}' is not a boolean", "Give true or false.")
+    return parse_boolean("filters", value, f"{name}: ")
 
 
 def _parse_texts(name: str, value: Any, may_have_commas: bool = False) -> tuple[str, ...]:

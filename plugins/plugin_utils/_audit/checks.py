@@ -174,7 +174,7 @@ def parse_parameter(option: str, default: Any, value: Any) -> Any:
         words = [str(word).strip() for word in values.split_list(value)]
         return [values.check_no_nul(option, word) for word in words if word]
     if isinstance(default, bool):
-        return values.parse_boolean(option, value, remedy="Give one of them.")
+        return values.parse_boolean(option, value)
     if isinstance(default, (int, float)):
         number = values.parse_number(value)
         if number is None:

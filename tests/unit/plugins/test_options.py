@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What holds for the options of every module."""
+"""Options of every module: documentation, use and secrets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SPECS = {
     "alpacon_registration_token": registration_token.SPEC,
     "alpacon_server_info": server_info.SPEC,
 }
-#: The same as documentation has it, and those of the other modules.
+#: The options in the documentation of every module.
 DOCUMENTED: dict[str, Mapping[str, Any]] = {
     **SPECS,
     "alpacon_audit": {
@@ -56,7 +56,7 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
 
 
 def parts(kind: str, name: str) -> list[Row]:
-    """The documentation of a plugin: the fragments that it names, and its own."""
+    """Return the documentation fragments of a plugin, then its own documentation."""
     documented = yaml.safe_load(import_module(f"{PLUGINS}.{kind}.{name}").DOCUMENTATION)
     fragments = []
     named = [each for each in documented.get("extends_documentation_fragment", ()) if each.startswith("herdops.")]
@@ -68,12 +68,12 @@ def parts(kind: str, name: str) -> list[Row]:
 
 
 def documentation(module: str) -> Row:
-    """The options in the documentation of a module, those of the fragments that it names among them."""
+    """Return the documented options of a module, including its fragments."""
     return {name: option for part in parts("modules", module) for name, option in part.get("options", {}).items()}
 
 
 def facts(table: Mapping[str, Any]) -> Row:
-    """What documentation and a spec both say of options."""
+    """Return the facts about options that a documentation and a spec share."""
     keys = ("type", "elements", "required", "choices", "default", "aliases")
     return {
         name: {
@@ -85,7 +85,7 @@ def facts(table: Mapping[str, Any]) -> Row:
 
 
 @pytest.mark.parametrize("kind", ["modules", "lookup", "inventory", "connection", "become"])
-def test_every_documentation_says_what_is_required(kind: str) -> None:
+def test_every_documentation_has_requirements(kind: str) -> None:
     for file in (ROOT / "plugins" / kind).glob("*.py"):
         required = " ".join(text for part in parts(kind, file.stem) for text in part.get("requirements", ()))
         assert "ansible-core 2.16 or newer" in required, file.stem
@@ -98,17 +98,17 @@ def test_every_module_has_its_attributes(module: str) -> None:
     assert attributes >= {"check_mode", "diff_mode", "idempotent", "async", "facts", "platform"}
 
 
-def test_every_module_is_looked_at() -> None:
+def test_every_module_is_covered() -> None:
     assert set(DOCUMENTED) == {file.stem for file in (ROOT / "plugins/modules").glob("*.py")}
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
-def test_the_documentation_has_the_options_that_there_are(module: str) -> None:
+def test_the_documentation_matches_the_spec(module: str) -> None:
     assert facts(documentation(module)) == facts(DOCUMENTED[module])
 
 
 def _texts_beside_specs() -> set[str]:
-    """All texts in the code of plugins that are no name of an option in a spec."""
+    """Return all texts in the code of plugins except the names of options in specs."""
     files = [
         file
         for folder in ("action", "modules", "module_utils", "plugin_utils")
@@ -135,6 +135,6 @@ def test_options_that_hold_secrets_are_never_logged(spec: Mapping[str, Mapping[s
     assert {name for name in spec if spec[name].get("no_log")} == secrets
 
 
-def test_what_a_script_holds_is_never_logged_and_no_option_of_users() -> None:
+def test_the_content_of_a_script_is_internal_and_never_logged() -> None:
     assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {command_options.CONTENT}
     assert command.SHIPPED_SPEC[command_options.CONTENT]["no_log"]

@@ -61,4 +61,4 @@ def test_no_log_keeps_answers_out_of_the_message(current: Workspace, tmp_path: P
     assert "hunter2hunter2" in (tmp_path / "report/audit.json").read_text(encoding="utf-8")
     if no_log:
         assert "1 finding of severity high or worse: web-01: password (high).\n" in done.log
-        assert "matches: what is wrong with it is not shown, since the task has no_log. Write a" in done.log
+        assert "matches: the problem is not shown, since the task has no_log. Write a" in done.log

@@ -183,7 +183,7 @@ def test_a_failed_inventory_leaves_no_host(source: Source, options: Row, problem
         ({"filters": {"name": "{{ pattern }}"}}, "filters: its template cannot be rendered:"),
         ({"filters": {"name": "{{ [] }}"}}, "filters: name is an empty list."),
         ({"filter": {"connected": True}}, "filter: the inventory herdops.alpacon.alpacon has no such option. Did you"),
-        ({"connection": "maybe"}, "connection: 'maybe' is neither true nor false. Give one of the two."),
+        ({"connection": "maybe"}, "connection: 'maybe' is not a boolean. Give true or false."),
         ({"token": "{{ nothing }}"}, "token: its template cannot be rendered:"),
         ({"token": ""}, "token: an API or service token is missing. Give it as the option token"),
     ],

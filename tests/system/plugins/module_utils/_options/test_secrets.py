@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""No value of env and no command to a terminal comes out of a run, on any ansible-core and in any shape."""
+"""Values of env and terminal controls are shown nowhere, with any ansible-core."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR
 
-#: What belongs to no output; each form of each value is looked for by these.
+#: Parts of the values of env; no output may have one of them in any form.
 PARTS = ("first-of-two", "second-of-two", "block-line", "long-long", 'quo"ted', "padded-in", "grüße-an")
 ENV = {
     "LINES": "first-of-two\nsecond-of-two",
@@ -38,7 +38,7 @@ ECHO = {
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_values_of_env_come_out_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_values_of_env_are_shown_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
     tasks: list[Row] = []
     for name, line in ECHO.items():
         for code in (0, 1):
@@ -69,9 +69,7 @@ def test_values_of_env_come_out_nowhere(current: Workspace, tmp_path: Path, core
 
 
 @pytest.mark.parametrize("where", [{}, {"delegate_to": "there"}], ids=["here", "shipped"])
-def test_a_value_that_equals_a_word_of_the_api_changes_no_result(
-    current: Workspace, tmp_path: Path, where: Row
-) -> None:
+def test_a_value_of_env_that_is_an_api_word_changes_no_result(current: Workspace, tmp_path: Path, where: Row) -> None:
     current.settings(offline_mode="queue")
     words = {"A": "timed_out", "B": "queued", "C": "2026", "D": "web-01"}
     current.disconnect("web-01")
@@ -86,7 +84,7 @@ def test_a_value_that_equals_a_word_of_the_api_changes_no_result(
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_no_run_prints_what_a_terminal_obeys(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_no_run_prints_terminal_controls(current: Workspace, tmp_path: Path, core: str) -> None:
     name = "evil\x1b[31m\x9b\nmore"
     current.add_servers(name, agent=False, connected=True)
     spit = {"server": "web-01", "line": r"printf '\033[2Jgone\rback'; exit 1"}

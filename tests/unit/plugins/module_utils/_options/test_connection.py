@@ -46,10 +46,10 @@ def test_base_urls(url: str, base: str) -> None:
         ({"url": "https://one..example"}, "url", "is not an http or https URL"),
         ({"url": "https://one.example:port"}, "url", "is not an http or https URL"),
         ({"url": "https://[::1"}, "url", "is not an http or https URL"),
-        ({"url": "bob:pw@one.example"}, "url", "what is given is not an http or https URL"),
-        ({"url": "https://bob:pw@one.example:99999999"}, "url", "what is given is not an http or https URL"),
+        ({"url": "bob:pw@one.example"}, "url", "the given text is not an http or https URL"),
+        ({"url": "https://bob:pw@one.example:99999999"}, "url", "the given text is not an http or https URL"),
         ({"url": "https://one.example:0"}, "url", "is not an http or https URL"),
-        ({"url": "https://bob:pw@one.example"}, "url", "Give the credential in token instead"),
+        ({"url": "https://bob:pw@one.example"}, "url", "Remove them, and give a token as token"),
         ({"url": "https://one.example/?a=b"}, "url", "has a query or fragment"),
         ({"token": None}, "token", "ALPACON_TOKEN"),
         ({"token": ""}, "token", "alpacon_token"),
@@ -62,19 +62,19 @@ def test_base_urls(url: str, base: str) -> None:
         ({"request_timeout": 10**400}, "request_timeout", "is not a time"),
         ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a time"),
         ({"request_timeout": True}, "request_timeout", "True is not a time"),
-        ({"validate_certs": "ture"}, "validate_certs", "'ture' is neither true nor false"),
-        ({"validate_certs": 2}, "validate_certs", "'2' is neither true nor false"),
+        ({"validate_certs": "ture"}, "validate_certs", "'ture' is not a boolean"),
+        ({"validate_certs": 2}, "validate_certs", "'2' is not a boolean"),
         ({"ca_path": "/no/such/ca.pem"}, "ca_path", "does not exist"),
     ],
 )
-def test_settings_that_are_refused(given: dict[str, Any], option: str, words: str) -> None:
+def test_refused_settings(given: dict[str, Any], option: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         settings(**given)
     assert caught.value.option == option
     assert words in str(caught.value)
 
 
-def test_settings_that_are_left_out() -> None:
+def test_default_settings() -> None:
     assert settings(validate_certs=None, ca_path="", request_timeout=None) == settings()
     assert settings(validate_certs=" ", ca_path=" ", request_timeout="") == settings()
     assert settings(request_timeout=7 * 86400).request_timeout == 7 * 86400
@@ -86,11 +86,11 @@ def test_settings_that_are_left_out() -> None:
     ("word", "meant"),
     [("false", False), ("no", False), (" False ", False), ("0", False), (0, False), ("yes", True), ("True", True)],
 )
-def test_words_say_whether_certificates_are_verified(word: Any, meant: bool) -> None:
+def test_words_for_validate_certs(word: Any, meant: bool) -> None:
     assert settings(validate_certs=word).validate_certs is meant
 
 
-def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "ca.pem").touch()
     for path in ("~/ca.pem", "$HOME/ca.pem", f" {tmp_path}/ca.pem "):
@@ -98,5 +98,5 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7), ("0.5", 0.5), (" 1.5 ", 1.5)])
-def test_a_text_is_a_time_as_well(text: str, seconds: float) -> None:
+def test_a_timeout_may_be_a_text(text: str, seconds: float) -> None:
     assert settings(request_timeout=text).request_timeout == seconds

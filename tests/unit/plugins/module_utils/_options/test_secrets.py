@@ -18,8 +18,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
     collect_secrets,
     mask_secrets,
+    redact_error,
     sanitize_result,
-    without_value,
 )
 
 
@@ -47,7 +47,7 @@ def test_forms_of_a_secret(value: str, output: str) -> None:
     assert mask_secrets(f"<{output}>", collect_secrets({"env": {"A": value}})) == "<********>"
 
 
-def test_values_that_overlap_are_hidden_to_their_ends() -> None:
+def test_overlapping_secrets_are_masked() -> None:
     hidden = collect_secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy", "D": "zzzz"}})
     assert mask_secrets("1abcdefghijkl2xyxyxy3zzzzz4", hidden) == "1********2********3********4"
 
@@ -57,28 +57,28 @@ def test_short_values_are_no_secrets() -> None:
     assert mask_secrets("0 abc a b c", hidden) == "0 abc a b c"
 
 
-def test_values_that_are_read_as_numbers_are_secrets() -> None:
+def test_numbers_are_secrets() -> None:
     assert {"12345678", "0.12345"} <= collect_secrets({"token": 12345678, "env": {"A": 0.12345}})
 
 
-def test_values_are_secrets_in_whatever_shape_they_are_given() -> None:
+def test_values_of_any_type_are_secrets() -> None:
     assert collect_secrets({"token": {"a": ["s3cret"]}, "key": None}) == {"s3cret"}
 
 
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (UsageError("line", "'s3cret' is wrong", "Mend it."), "line: what is wrong with it is not shown"),
+        (UsageError("line", "'s3cret' is wrong", "Mend it."), "line: the problem is not shown"),
         (UsageError("servers", "there is no web-1", "Mend it."), "servers: there is no web-1"),
         (AlpaconError("no connection"), "no connection"),
     ],
 )
-def test_no_log_hides_the_value_of_what_is_to_run_alone(error: AlpaconError, shown: str) -> None:
-    assert str(without_value(error)).startswith(shown)
-    assert "s3cret" not in str(without_value(error))
+def test_no_log_hides_the_value_in_an_error(error: AlpaconError, shown: str) -> None:
+    assert str(redact_error(error)).startswith(shown)
+    assert "s3cret" not in str(redact_error(error))
 
 
-def test_a_result_without_commands_is_presented_as_well() -> None:
+def test_a_result_without_commands_is_sanitized() -> None:
     row = {"servers": [{"name": "s3cret"}], "msg": "s3cret\x1b[2J", "id": "s3cret", "status": "s3cret"}
     shown = sanitize_result(row, {"s3cret"})
     assert shown == {"servers": [{"name": "********"}], "msg": r"********\x1b[2J", "id": "s3cret", "status": "********"}
@@ -87,7 +87,7 @@ def test_a_result_without_commands_is_presented_as_well() -> None:
 ESCAPES = "\x1b[2J\x9b31m\x07\rgone\u202e\x00\x7f"
 
 
-def test_no_message_commands_a_terminal() -> None:
+def test_messages_have_no_terminal_controls() -> None:
     assert clean("a\tb\r\nc") == "a\tb\nc"
     assert clean("\x1b[2J\rx\x9b\u202e") == "\\x1b[2J\\x0dx\\x9b\\u202e"
     assert clean_line("a\nb") == "a\\nb"

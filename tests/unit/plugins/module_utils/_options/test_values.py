@@ -20,10 +20,10 @@ SECRET = "s3cret-value"
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
 
-def refused(read: Callable[..., Any], value: Any, *more: Any) -> str:
-    """The message with which an option is refused."""
+def refusal(parse: Callable[..., Any], value: Any, *more: Any) -> str:
+    """Return the message with which an option is refused."""
     with pytest.raises(UsageError) as caught:
-        read("some_option", value, *more)
+        parse("some_option", value, *more)
     assert caught.value.option == "some_option"
     assert caught.value.details == {"option": "some_option"}
     assert str(caught.value).startswith("some_option: ")
@@ -41,7 +41,7 @@ def refused(read: Callable[..., Any], value: Any, *more: Any) -> str:
         ([], []),
     ],
 )
-def test_a_list_may_be_one_text_with_commas(value: Any, elements: list[Any]) -> None:
+def test_lists(value: Any, elements: list[Any]) -> None:
     assert _values.split_list(value) == elements
 
 
@@ -74,7 +74,7 @@ def test_durations(text: Any, seconds: float) -> None:
         "2030-12-31T22:00:00.000-05:00",
     ],
 )
-def test_moments(text: str) -> None:
+def test_timestamps(text: str) -> None:
     assert _values.parse_timestamp("some_option", text) == datetime(2031, 1, 1, 3, tzinfo=timezone.utc)
 
 
@@ -82,11 +82,11 @@ def test_moments(text: str) -> None:
     ("text", "expected"),
     [("2h", timedelta(hours=2)), ("90", timedelta(seconds=90)), ("2026-11-24T11:00:00Z", NOW - timedelta(hours=1))],
 )
-def test_moments_and_ages(text: str, expected: datetime | timedelta) -> None:
+def test_timestamps_and_ages(text: str, expected: datetime | timedelta) -> None:
     assert _values.parse_timestamp_or_age("some_option", text) == expected
 
 
-def test_uuids_are_canonical_and_count_once() -> None:
+def test_uuids_are_normalized_and_unique() -> None:
     assert _values.parse_uuid("some_option", SERVER.upper()) == SERVER
     assert _values.parse_uuids("some_option", [SERVER, SERVER.upper(), SERVER.replace("-", "")]) == [SERVER]
     assert _values.parse_uuids("some_option", None) == []
@@ -112,7 +112,7 @@ def test_shares(text: Any, least: int, expected: int | None) -> None:
 
 
 @pytest.mark.parametrize("line", ["df -h", "  leading", "echo 안녕 $HOME | wc -c\n", "x" * 2048, "한" * 2048])
-def test_lines_come_back_as_given(line: str) -> None:
+def test_lines_are_returned_unchanged(line: str) -> None:
     assert _values.check_line("some_option", line) == line
 
 
@@ -152,13 +152,13 @@ REFUSED: list[tuple[Callable[..., Any], Any, str]] = [
         (_values.check_environment, {"P": value}, "the value of P is not a string")
         for value in (31337, True, None, [SECRET])
     ),
-    (_values.check_environment, {"P": f"{SECRET}\0"}, "the value of P has a NUL character. Take it out."),
+    (_values.check_environment, {"P": f"{SECRET}\0"}, "the value of P has a NUL character. Remove that character."),
 ]
 
 
-@pytest.mark.parametrize(("read", "value", "words"), REFUSED)
-def test_values_that_are_refused(read: Callable[..., Any], value: Any, words: str) -> None:
-    message = refused(read, value)
+@pytest.mark.parametrize(("parse", "value", "words"), REFUSED)
+def test_refused_values(parse: Callable[..., Any], value: Any, words: str) -> None:
+    message = refusal(parse, value)
     assert words in message
     assert SECRET not in message
     assert "31337" not in message
@@ -166,5 +166,5 @@ def test_values_that_are_refused(read: Callable[..., Any], value: Any, words: st
 
 
 @pytest.mark.parametrize("text", ["-1", "1.5", "101%", "%", "5 %", "9" * 5000])
-def test_what_is_no_share(text: str) -> None:
-    assert "neither a number nor a percentage" in refused(_values.parse_share, text, 20, 0)
+def test_refused_shares(text: str) -> None:
+    assert "neither a number nor a percentage" in refusal(_values.parse_share, text, 20, 0)

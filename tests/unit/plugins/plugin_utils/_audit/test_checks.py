@@ -37,7 +37,7 @@ def test_what_is_expected_in_words() -> None:
     ("given", "message"),
     [
         ({"name": None}, "checks, check 1: missing required arguments: name"),
-        ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line that is to run."),
+        ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: there is no such key. Did you mean line?"),
         (
             {"matches": "(a"},
@@ -124,9 +124,9 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
     [
         (1, "many", "audit_x: 'many' is not a number. Give one, such as 1."),
         (1, 10**400, "audit_x: '1000"),
-        (True, "maybe", "audit_x: 'maybe' is neither true nor false. Give one of them."),
+        (True, "maybe", "audit_x: 'maybe' is not a boolean. Give true or false."),
         ("x", ["a"], "audit_x: it is not a text. Give a text."),
-        ("x", "a\0b", "audit_x: it has a NUL character. Take it out."),
+        ("x", "a\0b", "audit_x: it has a NUL character. Remove that character."),
     ],
 )
 def test_values_of_other_kinds(default: Any, given: Any, message: str) -> None:
