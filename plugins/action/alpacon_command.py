@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Action plugin of M(herdops.alpacon.alpacon_command): finds scripts and the server of the inventory host."""
+"""Action plugin of M(herdops.alpacon.alpacon_command): reads scripts and finds the server of the inventory host."""
 
 from __future__ import annotations
 
@@ -27,23 +27,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import WORKSPACE, refuse_foreign_server
 
-#: No script that fits into one submit has more bytes, however well it can be compressed.
+#: A larger script does not fit into one submit even if compressed well.
 _MAX_SCRIPT_BYTES = 2**27
-_WHICH_FILE = "Give the path of a file on the controller; a relative one is searched in files/ and beside the playbook."
-_IN_QUOTES = "Give a list of texts, and put numbers with a point and words such as yes and null in quotes."
-
+_SCRIPT_REMEDY = "Give a file on the controller; a relative path is searched in files/ and beside the playbook."
+_ARGV_REMEDY = "Give a list of texts, with quotes around decimal numbers and words such as yes and null."
 #: The states that submit commands.
-_SUBMIT = ("executed", "scheduled")
-_USERNAME = "the agent runs the line as the user that the option username names. Give username in its place."
-_ENV = "the agent runs the line with the variables that the option env names. Give env in its place."
-_ONE_SERVER = (
-    "no effect, since each host has a task of its own here, for one server. Give the task servers and run_once: true,"
-    " or limit the play with throttle, serial and max_fail_percentage."
-)
-_EMPTY_STDERR = (
-    "stderr is always empty with line, since Alpacon merges both streams into stdout. Use script or argv, which return"
-    " them apart, or look for the words in stdout."
-)
+_SUBMITTING = ("executed", "scheduled")
 
 
 class ActionModule(AlpaconAction):
@@ -57,11 +46,11 @@ class ActionModule(AlpaconAction):
     operation = staticmethod(run_command)
     selections: ClassVar[Mapping[str, str]] = {
         "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",
-        "ids": "Give UUIDs of commands; where there are none, skip the task with when.",
+        "ids": "Give UUIDs of commands; if there are none, skip the task with when.",
         "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z, or leave it out.",
         "run_after": "Give UUIDs of commands, or leave it out to wait for none.",
-        "username": "Give the user to run as, or leave it out to mean the one of the token.",
-        "groupname": "Give the group to run as, or leave it out to mean the one that the workspace decides on.",
+        "username": "Give a user to run as, or leave it out to run as the user of the token.",
+        "groupname": "Give a group to run as, or leave it out to run as the default group of the workspace.",
     }
     async_remedy = "Submit with wait set to false, and await the commands later with state set to finished."
 
@@ -74,7 +63,7 @@ class ActionModule(AlpaconAction):
         return {**describe_jobs([]), "requests": 0}
 
     def read_arguments(self) -> dict[str, Any]:
-        """Read the arguments as they are written; one without a name is O(line) if it is the only one."""
+        """Read the arguments as written; a text without a name is O(line)."""
         arguments = super().read_arguments()
         if self._task.check_mode:
             drop_predicted_ids(arguments, "run_after")
@@ -85,15 +74,15 @@ class ActionModule(AlpaconAction):
             return arguments
         line = arguments.pop("_raw_params")
         if not set(arguments) <= set(CONNECTION) | set(WAIT):
-            raise UsageError("line", "it was given without a name next to other options", "Give it as line='...'.")
+            raise UsageError("line", "it has no name, and there are other options", "Give it as line='...'.")
         return {**arguments, "line": line}
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Add the server of the inventory host if the task names neither servers nor commands."""
         arguments = super().complete_arguments(task_vars)
-        named = any(name in arguments for name in ("servers", "server", "ids", "id"))
-        self._means_its_host = not (named or arguments.get("state") == "finished" or self._only_predicted_ids)
-        if self._means_its_host:
+        has_target = any(name in arguments for name in ("servers", "server", "ids", "id"))
+        self._is_for_host = not (has_target or arguments.get("state") == "finished" or self._only_predicted_ids)
+        if self._is_for_host:
             refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
             host = str(task_vars["inventory_hostname"])
             server_id = self._templar.template(task_vars.get("alpacon_server_id"))
@@ -101,7 +90,7 @@ class ActionModule(AlpaconAction):
                 raise UsageError(
                     "servers",
                     f"it is left out, and the inventory host {host} is no server of the workspace",
-                    "Give names or UUIDs of servers, or play on hosts that are servers.",
+                    "Give names or UUIDs of servers, or run the play on hosts that are servers.",
                 )
             arguments["servers"] = [str(server_id or host)]
             self._own_name = str(self._templar.template(task_vars.get("alpacon_name")) or host)
@@ -115,17 +104,17 @@ class ActionModule(AlpaconAction):
         return options
 
     def _read_script(self, path: str) -> bytes:
-        """Find, decrypt and read a file of the controller as M(ansible.builtin.script) does."""
+        """Find, decrypt and read a file on the controller as M(ansible.builtin.script) does."""
         try:
             file = self._loader.get_real_file(self._find_needle("files", path))
         except AnsibleError as error:
-            raise UsageError("script", f"{path} cannot be read. {error}".rstrip("."), _WHICH_FILE) from None
+            raise UsageError("script", f"{path} cannot be read. {error}", _SCRIPT_REMEDY) from None
         try:
             if Path(file).stat().st_size > _MAX_SCRIPT_BYTES:
                 raise UsageError("script", f"{path} has more than {_MAX_SCRIPT_BYTES} bytes", "Give a smaller file.")
             return Path(file).read_bytes()
         except OSError as error:
-            raise UsageError("script", f"{path} cannot be read: {error.strerror}", _WHICH_FILE) from None
+            raise UsageError("script", f"{path} cannot be read: {error.strerror}", _SCRIPT_REMEDY) from None
         finally:
             self._loader.cleanup_tmp_file(file)
 
@@ -134,51 +123,57 @@ class ActionModule(AlpaconAction):
         return {**super().get_module_arguments(options), **content}
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-        """Lock the servers as the task names them, since only the module resolves their names."""
-        if options["state"] in _SUBMIT:
+        """Lock the servers by the names in the task, which only the module resolves."""
+        if options["state"] in _SUBMITTING:
             lock_named_servers(host_locks, options)
 
     def get_lock_remedy(self, host: str) -> tuple[str, str]:
-        if self._means_its_host:
-            advice = "Where the inventory has one server under two names, play on one of them."
+        if self._is_for_host:
+            advice = "If two hosts of the inventory are the same server, limit the play to one of them."
             return advice, f"the server of host {host}"
         return super().get_lock_remedy(host)
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """With O(offline=fail), an inventory host whose agent is not connected is unreachable."""
-        if self._means_its_host and options["offline"] == "fail" and result.get("outcome") == "offline":
+        """Report a host as unreachable with O(offline=fail), and predict the exit code in check mode."""
+        if self._is_for_host and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)
         is_predicted = self._task.check_mode and options["state"] == "executed" and result.get("changed")
         if is_predicted and options["wait"] and len(result["commands"]) == 1:
-            # As in ansible.builtin.command, for conditions such as failed_when: r.rc not in [0, 1].
+            # As ansible.builtin.command does, for conditions such as failed_when: r.rc not in [0, 1].
             result.update(rc=0, rc_assumed=True)
         return result
 
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Warn, once in a run, of limits that count one server, of conditions on stderr, and of keywords."""
-        if options["state"] not in _SUBMIT:
+        """Warn once in a run of limits for a single server, of conditions on stderr, and of ignored keywords."""
+        if options["state"] not in _SUBMITTING:
             return []
         warnings = []
         limits = [name for name in ("max_concurrency", "max_errors") if options[name]]
-        one_server = self._means_its_host and self._runs_on_several_hosts(variables)
+        one_server = self._is_for_host and self._runs_on_several_hosts(variables)
         if limits and one_server and first_in_run("alpacon_command-limits"):
-            warnings.append(f"{' and '.join(limits)}: {_ONE_SERVER}")
-        conditions = ("failed_when", "changed_when", "until")
-        named = [name for name in conditions if re.search(r"\bstderr", str(getattr(self._task, name)))]
-        if options["line"] is not None and named and first_in_run("alpacon_command-stderr"):
-            warnings.append(f"{' and '.join(named)}: {_EMPTY_STDERR}")
-        become = self.get_account_remedies("become", options["username"], _USERNAME)
-        remote_user = self.get_account_remedies("remote_user", options["username"], _USERNAME)
-        return [
-            *warnings,
-            *self.warn_ignored_keywords(variables, {**become, **remote_user, "environment": _ENV}),
-        ]
+            warnings.append(
+                f"{' and '.join(limits)}: no effect, since the task runs for each host, with one server. Give servers"
+                " and run_once: true, or limit the play with throttle, serial and max_fail_percentage."
+            )
+        keywords = ("failed_when", "changed_when", "until")
+        conditions = [name for name in keywords if re.search(r"\bstderr", str(getattr(self._task, name)))]
+        if options["line"] is not None and conditions and first_in_run("alpacon_command-stderr"):
+            warnings.append(
+                f"{' and '.join(conditions)}: stderr is always empty with line, since Alpacon merges both streams into"
+                " stdout. Search stdout, or use script or argv, which return stderr."
+            )
+        set_username = "the agent runs the line as the user in the option username. Set username instead."
+        remedies: dict[str, str] = {}
+        for keyword in ("become", "remote_user"):
+            remedies |= self.get_account_remedies(keyword, options["username"], set_username)
+        remedies["environment"] = "the agent runs the line with the variables in the option env. Set env instead."
+        return [*warnings, *self.warn_ignored_keywords(variables, remedies)]
 
 
 def _check_argv(argv: Any) -> None:
-    """Refuse words that Ansible would change on their way to the program."""
+    """Refuse elements that Ansible would convert to other texts."""
     if not isinstance(argv, (list, tuple)):
-        raise UsageError("argv", "it is no list", _IN_QUOTES)
+        raise UsageError("argv", "it is no list", _ARGV_REMEDY)
     for number, word in enumerate(argv, 1):
         if not isinstance(word, (str, int)) or isinstance(word, bool):
-            raise UsageError("argv", f"element {number} is no text", _IN_QUOTES)
+            raise UsageError("argv", f"element {number} is no text", _ARGV_REMEDY)

@@ -24,15 +24,15 @@ class ActionModule(AlpaconAction):
     selections: ClassVar[Mapping[str, str]] = {
         "ids": "Give UUIDs of commands, or leave it out.",
         "server": "Give a name or UUID, or leave it out to mean all servers.",
-        "status": "Give words that a status can be, or leave it out to mean all of them.",
+        "status": "Give statuses, or leave it out to mean all of them.",
         **dict.fromkeys(
             ("shell", "requested_by", "search", "line", "since", "until"),
-            "Give what the commands must have, or leave it out.",
+            "Give a value, or leave it out to mean all commands.",
         ),
     }
 
     def read_arguments(self) -> dict[str, Any]:
-        """Read the arguments as they are written, in check mode without the null ids of predicted commands."""
+        """Read the arguments as written, in check mode without the null IDs of predicted commands."""
         arguments = super().read_arguments()
         if self._task.check_mode:
             self._only_predicted_ids = drop_predicted_ids(arguments, "ids", "id")

@@ -10,27 +10,26 @@ short_description: Look up the latest command of servers in an Alpacon workspace
 version_added: 1.0.0
 description:
   - Returns, for each server, the output, the id or the whole record of the latest matching command.
-  - It only reads. However many servers there are, the list of commands is read once.
+  - It only reads, and reads the list of commands once for all servers.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   _terms:
-    description: Names or UUIDs of servers; a term may be several with commas between them.
+    description: Names or UUIDs of servers. A term may be several, separated by commas.
     required: true
     type: list
     elements: str
   line:
-    description: The exact command line, except for blanks at its ends.
+    description: The exact command line. Blanks at both ends are ignored.
     type: str
   status:
-    description: One or more of the values that the status of a command can have.
+    description: One or more statuses of commands.
     type: list
     elements: str
     default: [success]
   within:
     description:
-      - How long ago, at most, the command was added, by the clock of the workspace, as a duration such as V(90s),
-        V(10m) or V(1h30m).
+      - The maximum age of the command by the clock of the workspace, as a duration such as V(90s), V(10m) or V(1h30m).
       - If omitted, the whole list is read if necessary.
     type: str
   want:
@@ -43,7 +42,7 @@ options:
     choices: [output, id, record]
   default:
     description:
-      - What to return for a server that has no such command. If omitted, that is an error.
+      - The value for a server without such a command. If omitted, such a server is an error.
     type: raw
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -70,7 +69,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _list:
-  description: One element for each server, in the same order.
+  description: One element for each server, in the order of the terms.
   type: list
   elements: raw
   sample: [" 10:30:44 up 12 days,  3:04,  1 user,  load average: 0.00, 0.01, 0.05"]
@@ -83,11 +82,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    AlpaconError,
-    clean,
-    clean_line,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
@@ -101,8 +96,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
 display = Display()
 
 _QUERY = ("line", "status", "within", "want")
-#: Options that select commands, and whether each is a list.
-_SELECTIONS = {"line": False, "status": True, "within": False}
 _OPTIONS = (*_QUERY, "default", *CONNECTION)
 
 
@@ -110,21 +103,21 @@ class LookupModule(LookupBase):
     """Look up the latest command of servers."""
 
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
-        kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
+        kwargs.pop("wantlist", None)  # from loops with_ before ansible-core 2.19
         found = TaskSettings({})
         try:
             # Ansible ignores unknown options.
             check_option_names(
                 "the lookup herdops.alpacon.alpacon_command", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
             )
-            for name, several in _SELECTIONS.items():
+            for name, is_list in (("line", False), ("status", True), ("within", False)):
                 if name in kwargs:
-                    check_selection(name, kwargs[name], "Give what the command must have, or leave it out.", several)
+                    check_selection(name, kwargs[name], "Give a value, or leave it out to mean all commands.", is_list)
             servers = self._split_terms(terms)
-            # Lookups get variables as they are written, templates and all.
+            # Ansible does not template the variables of a lookup.
             found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, get_run_folder())  # type: ignore[union-attr]
             self.set_options(direct=kwargs)
-            # Not by get_option: it would read a token of another workspace, and make false of any word.
+            # get_option would read a token of another workspace, and convert any word to false.
             settings = {name: found.options.get(name, kwargs.get(name)) for name in CONNECTION}
             default = {"default": kwargs["default"]} if "default" in kwargs else {}
             options = {**{name: self.get_option(name) for name in _QUERY}, **settings, **default}

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The argument spec and the states of M(herdops.alpacon.alpacon_command); state=scheduled has a module of its own."""
+"""Argument spec and states of M(herdops.alpacon.alpacon_command), except V(state=scheduled)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .._options.secrets import collect_secrets
 from .command_options import CONTENT, CommandOptions
 from .command_query import find_by_ids
 from .command_task import CommandTask, await_parents
-from .scheduled import recently_submitted, scheduled, with_schedule
+from .scheduled import read_schedule, recently_submitted, scheduled
 
 WAIT: dict[str, dict[str, Any]] = {
     "wait": {"type": "bool", "default": True},
@@ -64,106 +64,104 @@ SPEC: dict[str, dict[str, Any]] = {
     "output_limit": {"type": "int"},
     **WAIT,
 }
-#: The module's spec where it runs on another host, which has no file of the controller.
+#: The spec of the module on another host, which cannot read the script on the controller.
 SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, CONTENT: {"type": "str", "no_log": True}}
 
-_WHAT = ("line", "script", "argv")
+_TO_RUN = ("line", "script", "argv")
 RULES: dict[str, Any] = {
     "mutually_exclusive": [
-        ("ids", *_WHAT),
+        ("ids", *_TO_RUN),
         ("ids", "servers"),
         ("ids", "scheduled_at"),
         *(("ids", "line", name) for name in ("stdin", "chdir", "executable", "creates", "removes")),
     ],
     "required_one_of": [("servers", "ids")],
     "required_if": [
-        ("state", "executed", _WHAT, True),
-        ("state", "scheduled", _WHAT, True),
+        ("state", "executed", _TO_RUN, True),
+        ("state", "scheduled", _TO_RUN, True),
         ("state", "scheduled", ("scheduled_at",)),
         ("state", "finished", ("ids",)),
-        ("state", "cancelled", ("ids", *_WHAT), True),
+        ("state", "cancelled", ("ids", *_TO_RUN), True),
     ],
     "required_by": {"executable": "script"},
 }
 
-#: The number of servers that the warning about skipped ones names.
-_NAMED_SKIPPED = 10
-_TRIMMED = (
-    "env: workspaces may take off blanks and line breaks at both ends of a value, and these have some: {names}."
-    " Use script or argv, with which each value arrives as it is."
-)
+#: The number of skipped servers that a warning names.
+_MAX_SKIPPED = 10
 
 
 def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Run a task; nothing was written if it raises :class:`AlpaconError`."""
     settings = parse_settings(options, run.warn)
-    checked = CommandOptions.from_options(options)
-    if checked.trimmed:
-        names = f"{len(checked.trimmed)} of them" if run.no_log else ", ".join(checked.trimmed)
-        run.warn(_TRIMMED.format(names=names))
+    parsed = CommandOptions.from_options(options)
+    if parsed.padded_variables:
+        count = len(parsed.padded_variables)
+        names = f"{count} of them" if run.no_log else ", ".join(parsed.padded_variables)
+        run.warn(
+            f"env: workspaces may strip blanks and line breaks at both ends of a value, and these have some: {names}."
+            " Use script or argv, which pass each value on unchanged."
+        )
     shared = run.shared(settings) if run.hosts > 1 else None
     with run.client(settings, shared) as client:
-        client.deadline = time.monotonic() + checked.limits.wait_timeout
-        task = CommandTask(client, checked, run, shared, collect_secrets(options))
-        _STATES[checked.state](task)
-        if checked.limits.offline == "skip":
+        client.deadline = time.monotonic() + parsed.limits.wait_timeout
+        task = CommandTask(client, parsed, run, shared, collect_secrets(options))
+        _STATES[parsed.state](task)
+        if parsed.limits.offline == "skip":
             _warn_of_skipped(task)
         return task.result()
 
 
 def _warn_of_skipped(task: CommandTask) -> None:
-    # A server that is given by its UUID has no name.
+    # A server given by its UUID has no name.
     own = task.run.own_server
     names = [str(job.server.name or own or job.server) for job in task.jobs if job.outcome == Outcome.OFFLINE]
     if names:
-        more = f" and {len(names) - _NAMED_SKIPPED} more" if len(names) > _NAMED_SKIPPED else ""
+        more = f" and {len(names) - _MAX_SKIPPED} more" if len(names) > _MAX_SKIPPED else ""
         count = "1 server is" if len(names) == 1 else f"{len(names)} servers are"
-        task.run.warn(f"offline: {count} offline and skipped: {', '.join(names[:_NAMED_SKIPPED])}{more}.")
+        task.run.warn(f"offline: {count} offline and skipped: {', '.join(names[:_MAX_SKIPPED])}{more}.")
 
 
 def executed(task: CommandTask) -> None:
-    """Submit the command and await it, except on servers where it succeeded recently enough."""
+    """Submit the command and await it, except on servers where O(reuse_within) finds one that succeeded."""
     options, servers = task.options, task.resolve_servers()
-    # The workspace's clock is known to a second only, and zero must not become a second.
+    # The workspace's clock has whole seconds, so that zero could reuse a command.
     reused = _find_reusable(task, servers, options.reuse_within) if options.reuse_within else {}
-    task.jobs = [reused.get(server.id) or Job(server) for server in servers]
-    task.ok = options.limits.ok_outcomes
-    fresh = [job for job in task.jobs if not job.outcome]
-    if fresh:
+    task.jobs = [reused.get(server.id) or Job(server, options.make_body(server)) for server in servers]
+    task.ok_outcomes = options.limits.ok_outcomes
+    to_submit = [job for job in task.jobs if not job.outcome]
+    if to_submit:
         task.check_env()
-    for job in fresh:
-        job.body = options.body(job.server)
-    fleet = task.fleet()
+    fleet = task.make_fleet()
     for job in reused.values():
         fleet.fetch_output(job)
     if task.run.check_mode:
-        for job in fleet.skip_offline(fresh):
+        for job in fleet.skip_offline(to_submit):
             job.changed, job.msg = True, "Would be submitted."
         return
-    task.lock_servers([job.server for job in fresh])
-    if await_parents(task, fresh):
-        fleet.run(fresh)
-    # Workspaces of 2024 ignore fields that they do not know. A payload without its variables runs nothing, and says so.
+    task.lock_servers([job.server for job in to_submit])
+    if await_parents(task, to_submit):
+        fleet.run(to_submit)
+    # Workspaces of 2024 ignore unknown fields. A payload without its variables runs nothing, and reports that.
     names = ("work_session", "purpose") if options.has_payload else ("env", "work_session", "purpose")
-    newer = [name for name in names if name in options.extra]
-    if newer and any(job.command and job.output and not job.command.may_have_chunks for job in fresh):
-        task.run.warn(f"{', '.join(newer)}: this workspace may not know it, and may have ignored it.")
+    ignored = [name for name in names if name in options.extra]
+    if ignored and any(job.command and job.output and not job.command.may_have_chunks for job in to_submit):
+        task.run.warn(f"{', '.join(ignored)}: this workspace may not support it, and may have ignored it.")
 
 
 def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Job]:
-    """Return a finished job for each server that has a matching command which succeeded recently enough."""
+    """Return a finished job for each server where a matching command succeeded within so many seconds."""
     client, options = task.client, task.options
     codes, own = options.limits.success_codes, OwnCommands(client)
 
-    def succeeded(command: Command) -> Command | None:
-        # Somebody else may have submitted anything as a payload with this digest.
+    def accept(command: Command) -> Command | None:
+        # A payload of another user with the same digest may run anything.
         if options.has_payload and not own.include(command, options.match(command.server.id)):
             return None
-        known = commands.fetch_rc(client, command) if codes - {0} else command
-        return known if get_outcome(known, codes) == Outcome.SUCCESS else None
+        command = commands.fetch_rc(client, command) if codes - {0} else command
+        return command if get_outcome(command, codes) == Outcome.SUCCESS else None
 
     matches = {options.match(server.id): server for server in servers}
-    latest = commands.find_latest_ended(client, list(matches), seconds, succeeded)
+    latest = commands.find_latest_ended(client, list(matches), seconds, accept)
     if not client.clock.is_known:
         task.run.warn(commands.CLOCK_UNKNOWN)
     return {
@@ -171,7 +169,7 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
             matches[match],
             command=command,
             outcome=get_outcome(command, codes),
-            msg=f"Taken from a command that ended at {to_iso(command.end)}, within reuse_within.",
+            msg=f"Reused: this command ended at {to_iso(command.end)}, within reuse_within.",
         )
         for match, command in latest.items()
     }
@@ -179,12 +177,12 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
 
 def finished(task: CommandTask) -> None:
     """Await commands by their IDs."""
-    task.jobs = [_unread_job(command_id) for command_id in task.options.ids]
+    task.jobs = [_make_job(command_id) for command_id in task.options.ids]
     cancels = task.options.limits.cancel_on_timeout and not task.run.check_mode
-    task.fleet(cancel_on_timeout=cancels).run(task.jobs)
+    task.make_fleet(cancel_on_timeout=cancels).run(task.jobs)
 
 
-def _unread_job(command_id: str) -> Job:
+def _make_job(command_id: str) -> Job:
     return Job(Server(None), command=Command(command_id, Server(None), line="", shell="", status="unknown"))
 
 
@@ -192,7 +190,7 @@ def cancelled(task: CommandTask) -> None:
     """Cancel commands by their IDs, or all that match."""
     options = task.options
     task.jobs = _jobs_by_id(task.client, options.ids) if options.ids else _jobs_by_match(task)
-    task.ok = frozenset((Outcome.CANCELLED,) if options.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT))
+    task.ok_outcomes = frozenset((Outcome.CANCELLED,) if options.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT))
     for job in task.jobs:
         command = job.command
         if command is None or job.outcome:
@@ -208,54 +206,51 @@ def cancelled(task: CommandTask) -> None:
 
 
 def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
-    jobs = [_unread_job(command_id) for command_id in ids]
+    jobs = [_make_job(command_id) for command_id in ids]
+    # Keep commands that are not found: reads may lag, and cancels do not.
     for job, found in zip(jobs, find_by_ids(client, ids)):
         if isinstance(found, AlpaconError):
             job.finish(Outcome.UNKNOWN, f"It could not be read, and was not cancelled. {found}", found)
         elif found:
-            # Another one may not be visible yet; a request to cancel does not lag.
             job.update(found)
     return jobs
 
 
 def _jobs_by_match(task: CommandTask) -> list[Job]:
-    """Return a job for each matching command, and a finished one for each server that has none."""
+    """Return a job for each matching command, and a finished job for each server without one."""
     client, options = task.client, task.options
     servers = {str(server.id): server for server in task.resolve_servers()}
-    found: dict[str, list[Job]] = {server_id: [] for server_id in servers}
+    jobs: dict[str, list[Job]] = {server_id: [] for server_id in servers}
     rows = (
         commands.list_pending(client, list(servers))
         if options.scheduled_at is None
         else commands.list_scheduled_for(client, list(servers), options.scheduled_at)
     )
-    # Lists may lag behind what this run has submitted and cancelled.
+    # Lists may lag behind the submits and cancels of this run.
     seen = task.cancelled_ids()
     recent = [row for row in recently_submitted(task) if str(row.server.id) in servers]
     for row in filter(options.match().matches, (*rows, *recent)):
-        command = None if row.id in seen else _to_cancel(task, row)
+        command = None if row.id in seen else _find_cancellable(task, row)
         seen.add(row.id)
         if command:
-            found[str(row.server.id)].append(Job(servers[str(row.server.id)], command=command))
-    nothing = "Nothing waits to be cancelled."
-    return [
-        job
-        for server_id, server in servers.items()
-        for job in found[server_id] or [Job(server, outcome=Outcome.CANCELLED, msg=nothing)]
-    ]
+            jobs[str(row.server.id)].append(Job(servers[str(row.server.id)], command=command))
+    for server_id, server in servers.items():
+        if not jobs[server_id]:
+            jobs[server_id] = [Job(server, outcome=Outcome.CANCELLED, msg="There is nothing to cancel.")]
+    return [job for of_server in jobs.values() for job in of_server]
 
 
-def _to_cancel(task: CommandTask, row: Command) -> Command | None:
-    """Return the command if it is under way, or scheduled for exactly the time that is given."""
+def _find_cancellable(task: CommandTask, row: Command) -> Command | None:
+    """Return the command of a row if it is to be cancelled: with O(scheduled_at), only if it is due at that time."""
     due = task.options.scheduled_at
     if due is None:
         return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None
-    command = with_schedule(task.client, row)
+    command = read_schedule(task.client, row)
     is_due = command is not None and is_same_time(command.scheduled_at, due) and command.status != "cancelled"
     return command if is_due else None
 
 
 def _cancel_job(task: CommandTask, job: Job) -> None:
-    gone = "Gone already." if job.known.line else "There is no such command (any more)."
     if task.run.check_mode and job.known.line:
         job.changed = True
         job.finish(Outcome.CANCELLED, "Would be cancelled.")
@@ -264,13 +259,14 @@ def _cancel_job(task: CommandTask, job: Job) -> None:
         done = GONE if task.run.check_mode else task.cancel(job.known.id)
     except AlpaconError as error:
         if isinstance(error, LostResponse):
-            job.finish(Outcome.UNKNOWN, f"Not known to be cancelled. {error}", error)
+            job.finish(Outcome.UNKNOWN, f"Possibly not cancelled. {error}", error)
         else:
             job.finish(Outcome.REFUSED, f"Not cancelled. {error}", error)
         return
     if done == SENT:
         job.finish(Outcome.SENT, Outcome.SENT.sentence)
         return
+    gone = "Gone already." if job.known.line else "There is no such command (any more)."
     job.command, job.changed = job.known.with_status("cancelled"), done == CANCELLED
     job.finish(Outcome.CANCELLED, "Cancelled." if job.changed else gone)
 

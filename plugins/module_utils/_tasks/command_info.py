@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(herdops.alpacon.alpacon_command_info), and the lookup of the latest command of each server; both only read."""
+"""The task of M(herdops.alpacon.alpacon_command_info), and the lookup of the latest command of each server."""
 
 from __future__ import annotations
 
@@ -34,8 +34,6 @@ from .command_query import (
 )
 from .command_results import describe
 
-_DEFAULT_LIMIT = 100
-
 _FILTERS: dict[str, dict[str, Any]] = {
     "server": {"type": "str"},
     "shell": {"type": "str"},
@@ -62,12 +60,12 @@ RULES: dict[str, Any] = {"mutually_exclusive": [("ids", name) for name in _FILTE
 
 
 def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_command_info)."""
+    """List commands by their IDs or by filters."""
     settings = parse_settings(options, run.warn)
     ids = values.parse_uuids("ids", options.get("ids"))
     output_limit = values.check_output_limit(options.get("output_limit"))
     limit, ordering = options.get("limit"), options.get("ordering") or ""
-    limit = values.check_limit((0 if ids else _DEFAULT_LIMIT) if limit is None else limit, "commands")
+    limit = values.check_limit((0 if ids else 100) if limit is None else limit, "commands")
     with run.client(settings) as client:
         if ids:
             found = _read_by_ids(client, ids, run.warn)
@@ -76,9 +74,9 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             query = Query.from_options(client, options, run.warn)
             found = find_commands(client, query, limit)
             ordering = query.ordering
-        doubt = check_order(found, ordering) if ordering else ""
-        if doubt:
-            run.warn(f"ordering: {doubt}.")
+        problem = check_order(found, ordering) if ordering else ""
+        if problem:
+            run.warn(f"ordering: {problem}.")
         read = partial(_read_output, client, CircuitBreaker(), run.warn) if options["with_output"] else None
         commands = [_describe_listed(command, read, output_limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
@@ -88,7 +86,7 @@ def _read_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command
     commands = []
     for command_id, found in zip(ids, find_by_ids(client, ids)):
         if isinstance(found, AlpaconError):
-            warn(f"ids: command {command_id} could not be read, and is left out. {found}")
+            warn(f"ids: command {command_id} could not be read, and is missing from the result. {found}")
         elif found:
             commands.append(found)
         else:
@@ -97,7 +95,7 @@ def _read_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command
 
 
 def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: Command) -> Output:
-    """Return the output, or the part of it that the row has if it cannot be read."""
+    """Return the output; if it cannot be read, warn and return the part in the row."""
     try:
         return breaker.call(partial(fetch_output, client, command, is_whole=make_end_check(command)))
     except AlpaconError as error:
@@ -108,7 +106,7 @@ def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: C
 def _describe_listed(
     command: Command, read: Callable[[Command], Output] | None, output_limit: int | None = None
 ) -> dict[str, Any]:
-    """Return a command as M(herdops.alpacon.alpacon_command_info) does, without its output if ``read`` is None."""
+    """Describe a command with all its times and accounts; without its output if ``read`` is None."""
     output = None
     if read and command.finished:
         command, output = unpack_output(command, read(command))
@@ -117,49 +115,42 @@ def _describe_listed(
     if not read:
         for key in ("stdout", "stdout_lines", "stderr", "stderr_lines", "output_complete"):
             described.pop(key)
-    is_requested = command.requested_by is not None or command.requested_by_name is not None
+    requester = {"id": command.requested_by, "name": command.requested_by_name}
     return {
         **described,
         **{name: getattr(command, name) for name in ("shell", "username", "groupname", "cancellable")},
         **{name: to_iso(getattr(command, name)) for name in ORDERINGS},
-        "requested_by": {"id": command.requested_by, "name": command.requested_by_name} if is_requested else None,
+        "requested_by": None if requester == {"id": None, "name": None} else requester,
         "run_after": list(command.run_after),
     }
 
 
 def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
-    """Look up the latest command of each server.
-
-    Raises:
-        AlpaconError: a server has no such command, and there is no ``default`` among the options.
-    """
+    """Return a value of the latest command of each server, or O(default) for a server without one."""
     settings = parse_settings(options, warn)
     within = options.get("within")
     since = timedelta(seconds=values.parse_duration("within", within)) if within else None
     query = Query(line=options.get("line"), statuses=parse_statuses(options, warn), since=since)
     with Client(settings) as client:
         servers = find_servers(client, terms, "_terms", unique=False)
-        found, of_other_status = find_latest(client, query, servers)
+        found, other_status = find_latest(client, query, servers)
         for term, server in zip(terms, servers):
             if str(server.id) not in found and "default" not in options:
-                raise AlpaconError(_no_command(term, query, of_other_status.get(str(server.id))))
+                raise AlpaconError(_explain_missing(term, query, other_status.get(str(server.id))))
+        commands = [found.get(str(server.id)) for server in servers]
         return [
-            _get_wanted(client, found[str(server.id)], options["want"])
-            if str(server.id) in found
-            else options["default"]
-            for server in servers
+            _get_wanted(client, command, options["want"]) if command else options["default"] for command in commands
         ]
 
 
-def _no_command(term: str, query: Query, of_other_status: Command | None) -> str:
-    other = ""
-    if of_other_status:
-        since = of_other_status.end or of_other_status.added_at
-        other = (
-            f" The latest one with another status is {of_other_status.status}{f', {to_iso(since)}' if since else ''}."
-        )
+def _explain_missing(term: str, query: Query, other: Command | None) -> str:
+    """Explain that a server has no such command, and name the latest with another status."""
+    latest = ""
+    if other:
+        time = other.end or other.added_at
+        latest = f" The latest one with another status is {other.status}{f', {to_iso(time)}' if time else ''}."
     return (
-        f"{term} has no such command with status {' or '.join(sorted(query.statuses)) or 'of any kind'}.{other}"
+        f"{term} has no such command with status {' or '.join(sorted(query.statuses)) or 'of any kind'}.{latest}"
         " Give default to get a value of your own instead of this error."
     )
 

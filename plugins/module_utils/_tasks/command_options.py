@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The checked options of M(herdops.alpacon.alpacon_command), with scripts and programs packed for one submit."""
+"""Check the options of M(herdops.alpacon.alpacon_command), and pack O(script) and O(argv) for one submit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .._fleet.jobs import Limits
 from .._options import values
 from .._payload import packing, shell
 
-#: The content of the script's file in Base64, which the action plugin adds; it is no option of a task.
+#: Internal option: the content of the script's file in Base64, from the action plugin.
 CONTENT = "_script_content"
 
-#: Options that some states refuse, and the states that take them.
+#: The states in which these options can be used.
 _ALLOWED_STATES = {
     "ids": ("finished", "cancelled"),
     "scheduled_at": ("scheduled", "cancelled"),
@@ -33,28 +33,28 @@ _ALLOWED_STATES = {
     "max_concurrency": ("executed",),
     "max_errors": ("executed", "scheduled"),
 }
-_NOT_SET: tuple[Any, ...] = (None, "", [], False, "wait")
+#: Options with these values have no effect, so each state accepts them.
+_NO_EFFECT: tuple[Any, ...] = (None, "", [], False, "wait")
 
 
 def _check_combination(options: Mapping[str, Any]) -> None:
-    """Refuse the combinations that Ansible's argument spec cannot name."""
+    """Refuse combinations that the rules of Ansible's argument spec cannot express."""
     for name, states in _ALLOWED_STATES.items():
-        if options["state"] not in states and options.get(name) not in _NOT_SET:
+        if options["state"] not in states and options.get(name) not in _NO_EFFECT:
             remedy = f"Use it with {' or '.join(f'state={state}' for state in states)}, or leave it out."
             raise UsageError(name, f"it does not go with state={options['state']}", remedy)
     if options.get("max_concurrency") and not options["wait"]:
-        remedy = "Leave it out, or wait: only a task that waits counts."
-        raise UsageError("max_concurrency", "it does not go with wait=false", remedy)
+        raise UsageError("max_concurrency", "it does not go with wait=false", "Leave it out, or set wait to true.")
 
 
 @dataclass(frozen=True)
 class CommandOptions:
-    """The checked options of a task, but for its connection.
+    """The checked options of a task, except for its connection.
 
     Attributes:
-        line: the command line; of a script or a program, the line that unpacks it.
-        extra: the fields of a submit that only newer workspaces know.
-        progress: report progress; None to report only servers that are offline.
+        line: The command line. For O(script) and O(argv), it unpacks the payload in C(env).
+        extra: Fields of a submit that only newer workspaces know.
+        progress: Report progress; None to report only servers that are offline, False for neither.
     """
 
     state: str
@@ -74,14 +74,14 @@ class CommandOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
-        """Check all that can be checked without a request."""
+        """Check the options without a request."""
         _check_combination(options)
         ids = values.parse_uuids("ids", options.get("ids"))
         servers = [str(server) for server in values.split_list(options.get("servers") or ())]
         if not all(servers) or not (servers or ids):
             raise UsageError("servers", "one of them is empty" if servers else "it is empty", "Give names or UUIDs.")
         env = values.check_environment("env", options.get("env"))
-        payload = pack_options(options, env)
+        payload = _pack_payload(options, env)
         extra = {
             "env": payload.env if payload else env,
             "run_after": values.parse_uuids("run_after", options.get("run_after")),
@@ -109,28 +109,28 @@ class CommandOptions:
 
     @property
     def has_payload(self) -> bool:
-        """Return True for a script or a program, which the line only unpacks."""
+        """Return True with O(script) and O(argv)."""
         return packing.parse_digest(self.line) is not None
 
     @property
-    def trimmed(self) -> list[str]:
-        """Name the variables from whose values workspaces may strip blanks."""
+    def padded_variables(self) -> list[str]:
+        """Return the names of the variables whose values workspaces may strip."""
         submits = self.state in ("executed", "scheduled")
         return [name for name, value in self.extra.get("env", {}).items() if submits and packing.is_trimmed(value)]
 
     @property
     def time(self) -> datetime:
-        """Return the time to schedule for; only with state=scheduled."""
+        """Return O(scheduled_at), which V(state=scheduled) requires."""
         if self.scheduled_at is None:
-            raise ValueError("these options have no time")
+            raise ValueError("scheduled_at is missing")
         return self.scheduled_at
 
     def match(self, server_id: str | None = None) -> Match:
-        """Describe the same command, on one server or on any."""
+        """Return the fields of the command to compare others with, on one server or on any."""
         return Match(server_id, self.line, self.shell, self.username, self.groupname)
 
-    def body(self, server: Server) -> dict[str, Any]:
-        """Build a submit: the published fields, and of the newer ones only those that are used."""
+    def make_body(self, server: Server) -> dict[str, Any]:
+        """Return the body of a submit: the published fields, and the newer fields that are used."""
         return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
 
 
@@ -141,18 +141,18 @@ def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], An
 def _parse_account(name: str, options: Mapping[str, Any]) -> str | None:
     if options.get(name) is None:
         return None
-    # Workspaces strip it, and would list another account than was asked for.
+    # Workspaces strip it, so that their lists would show another account.
     account = str(options[name]).strip()
     if not account:
-        # Not compared, it would match the commands of every account.
+        # An empty account would match the commands of every account.
         raise UsageError(name, "it is empty", "Give a name, or leave it out.")
     return account
 
 
 def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
     if not options["success_codes"]:
-        why = "it is empty, so that every command would count as failed"
-        raise UsageError("success_codes", why, "Name codes, or leave it out to mean 0.")
+        why = "it is empty, so every command would count as failed"
+        raise UsageError("success_codes", why, "Give exit codes, or leave it out to mean 0.")
     return Limits(
         wait=options["wait"],
         wait_timeout=values.parse_timeout(
@@ -168,18 +168,19 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
     )
 
 
-def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.Payload | None:
-    """Pack a script or a program, with checked variables, for one submit; return None if the task has neither."""
-    what = next((name for name in ("script", "argv") if options.get(name) is not None), None)
-    if what is None:
+def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.Payload | None:
+    """Pack O(script) or O(argv) with checked variables for one submit; return None for O(line)."""
+    kind = next((name for name in ("script", "argv") if options.get(name) is not None), None)
+    if kind is None:
         return None
     for name in filter(packing.is_reserved_variable, env):
-        raise UsageError("env", f"with {what}, the name {name} is reserved", "Rename it.")
+        raise UsageError("env", f"with {kind}, the name {name} is reserved", "Rename the variable.")
     if options["shell"] != "system":
-        why = f"it is {options['shell']}, and {what} is run by a shell of the server"
+        why = f"it is {options['shell']}, and a shell of the server runs {kind}"
         raise UsageError("shell", why, "Leave it out, or give line.")
-    place = shell.WorkingDirectory(*(_parse_path(name, options) for name in ("chdir", "creates", "removes")))
-    label, body, files = _build_script(options, place) if what == "script" else _build_program(options["argv"], place)
+    folder = shell.WorkingDirectory(*(_parse_path(name, options) for name in ("chdir", "creates", "removes")))
+    build = _build_script if kind == "script" else _build_program
+    label, body, files = build(options, folder)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
         return packing.pack(label, body, stdin, files, env)
@@ -187,15 +188,15 @@ def pack_options(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.
         size = sum(map(len, (body, *files)))
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""
         raise UsageError(
-            "stdin" if len(stdin) > size else what,
-            f"{size} bytes of {what}{with_stdin} take {error.size} bytes, compressed and encoded, and a submit"
+            "stdin" if len(stdin) > size else kind,
+            f"{size} bytes of {kind}{with_stdin} take {error.size} bytes, compressed and encoded, and a submit"
             f" has room for {packing.MAX_PAYLOAD_BYTES}",
-            "Make it smaller, split it into several tasks, or have the server fetch the large part from where it is.",
+            "Shorten it, split it into several tasks, or have the script download the large part.",
         ) from None
 
 
 def split_script(text: str) -> list[str]:
-    """Split O(script) as a shell does: the path on the controller, and the arguments."""
+    """Split O(script) as a shell does into the path on the controller and the arguments."""
     values.check_no_nul("script", text)
     try:
         words = shlex.split(text)
@@ -203,28 +204,30 @@ def split_script(text: str) -> list[str]:
         why = str(error).rstrip(".").lower()
         raise UsageError("script", f"it cannot be split: {why}", "Close its quotes, as for a shell.") from None
     if not words or not words[0]:
-        raise UsageError("script", "it is empty", "Give the path of a file, and arguments behind it.")
+        raise UsageError("script", "it is empty", "Give the path of a file, then its arguments.")
     return words
 
 
-def _build_script(options: Mapping[str, Any], place: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
+def _build_script(options: Mapping[str, Any], folder: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
+    """Return the label, the shell code and the files of a payload."""
     path, *arguments = split_script(options["script"])
     if options.get(CONTENT) is None:
-        raise UsageError("script", "its file was not read", "Run it as a task, which reads it on the controller.")
+        raise UsageError("script", "its file was not read", "Run the module as a task, which reads the file.")
     name = path.rstrip("/").rpartition("/")[2]
-    body = shell.build_script_body(name, arguments, _parse_path("executable", options), place)
+    body = shell.build_script_body(name, arguments, _parse_path("executable", options), folder)
     return packing.make_label("script", name), body, [base64.b64decode(options[CONTENT])]
 
 
-def _build_program(argv: list[str], place: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
+def _build_program(options: Mapping[str, Any], folder: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
+    argv = options["argv"]
     for word in argv:
         values.check_no_nul("argv", word, "one of its elements")
     if not argv or not argv[0].strip():
-        raise UsageError("argv", "it names no program", "Give a list: the program, and its arguments behind it.")
+        raise UsageError("argv", "it names no program", "Give a list of the program and its arguments.")
     if argv[0].startswith("-"):
         raise UsageError("argv", f"no program is called {argv[0]:.40}", "Begin with the program.")
     name = argv[0].rstrip("/").rpartition("/")[2]
-    return packing.make_label("argv", name), shell.build_program_body(argv, place), []
+    return packing.make_label("argv", name), shell.build_program_body(argv, folder), []
 
 
 def _parse_path(name: str, options: Mapping[str, Any]) -> str | None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Filters for listing commands, each checked again on every row, and a circuit breaker for reading them by ID."""
+"""List commands by filters, or read them by ID, with a circuit breaker."""
 
 from __future__ import annotations
 
@@ -25,23 +25,19 @@ from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
 _API_FILTERS = ("shell", "requested_by", "requested_by_isnull", "is_scheduled", "search")
-#: The resolution of the workspace's clock.
-_CLOCK_STEP = timedelta(seconds=1)
-#: Consecutive failures after which the rest is not read.
-_MAX_FAILURES = 2
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Query:
-    """Filters; those that are None match every command.
+    """Filters for commands; None matches every command.
 
-    Servers ignore filters that they do not know, so :meth:`accepts` decides over every row.
+    A workspace ignores filters that it does not know, so :meth:`accepts` decides about every command.
 
     Attributes:
-        since, until: when commands were submitted: a time, or an age that :meth:`at` makes a time of.
-        now: the time by the workspace's clock, once it is known.
+        since, until: When commands were submitted: a time, or an age before :meth:`at`.
+        now: The time by the workspace's clock; None before the first response.
     """
 
     server_id: str | None = None
@@ -67,20 +63,21 @@ class Query:
             for name in ("since", "until")
         )
         _check_span(since, until)
-        named = options.get("server")
-        [server] = find_servers(client, [named], "server") if named else [Server(None)]
-        names = (*_API_FILTERS, "ordering", "success", "line")
-        given = {name: options[name] for name in names if options.get(name) not in (None, "")}
-        return cls(server.id, server.name, statuses=parse_statuses(options, warn), since=since, until=until, **given)
+        server_name = options.get("server")
+        [server] = find_servers(client, [server_name], "server") if server_name else [Server(None)]
+        others = (*_API_FILTERS, "ordering", "success", "line")
+        filters = {name: options[name] for name in others if options.get(name) not in (None, "")}
+        return cls(server.id, server.name, statuses=parse_statuses(options, warn), since=since, until=until, **filters)
 
     def at(self, now: datetime) -> Query:
-        """Return this query with times in place of ages, by the workspace's clock."""
+        """Return this query with its ages converted to times."""
         since, until = (now - when if isinstance(when, timedelta) else when for when in (self.since, self.until))
         _check_span(since, until)
         return replace(self, since=since, until=until, now=now)
 
     @property
     def parameters(self) -> dict[str, str]:
+        """Return the filters that the API has."""
         filters = {"server": self.server_id, **{name: getattr(self, name) for name in _API_FILTERS}}
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value)
@@ -94,20 +91,18 @@ class Query:
             and self.shell in (None, command.shell)
             and (self.line is None or self.line.strip() == command.line.strip())
             and (not self.statuses or command.status in self.statuses)
-            and (self.success is None or self._accepts_success(command))
+            and (self.success is None or (command.is_handled and command.ran is not False))
+            and self.success in (None, command.succeeded)
             and self._accepts_requester(command)
             and self._accepts_time(command)
             and self._accepts_schedule(command)
             and (self.search is None or _may_match(self.search, command))
         )
 
-    def is_past(self, command: Command) -> bool:
-        """Return True if, in this order, no command after this one is accepted."""
+    def ends_at(self, command: Command) -> bool:
+        """Return True if the list has nothing to accept from this command on, by its order."""
         since, added = self.since, command.added_at
         return self.ordering == NEWEST_FIRST and added is not None and isinstance(since, datetime) and added < since
-
-    def _accepts_success(self, command: Command) -> bool:
-        return command.is_handled and command.ran is not False and self.success == command.succeeded
 
     def _accepts_requester(self, command: Command) -> bool:
         if not command.states_requester:
@@ -129,8 +124,8 @@ class Query:
         if command.scheduled_at is None:
             return self.is_scheduled == (command.status == "scheduled")
         now = self.now or datetime.now(timezone.utc)
-        # The workspace's clock is somewhat later: a command that may be due is only left out of those to come.
-        due = now if self.is_scheduled else now + _CLOCK_STEP
+        # The workspace's clock has whole seconds: a command due within the next second is accepted both ways.
+        due = now if self.is_scheduled else now + timedelta(seconds=1)
         return self.is_scheduled == (command.was_scheduled and command.scheduled_at > due)
 
 
@@ -142,28 +137,28 @@ def _check_span(since: datetime | timedelta | None, until: datetime | timedelta 
 
 
 def _may_match(search: str, command: Command) -> bool:
-    """Return False if the row shows all fields that the API searches, and a word stands in none of them."""
+    """Return False if no field of a row has one of the words, unless the API searches a field that rows hide."""
     fields = (command.server.name, command.server.id, command.line, command.result, command.requested_by_name)
     text = "\n".join(field for field in fields if field).lower()
     words = [word.strip("\"'") for word in re.split(r"[\s,]+", search.lower())]
-    # The user name of the requester may have matched, and rows only show the full name.
-    hidden = command.server.name is None or command.requested_by is not None
-    return hidden or all(word in text for word in words)
+    # The API searches the user name of the requester, and rows show the full name.
+    is_hidden = command.server.name is None or command.requested_by is not None
+    return is_hidden or all(word in text for word in words)
 
 
 def parse_statuses(options: Mapping[str, Any], warn: Warn) -> frozenset[str]:
-    """Return the statuses, and warn of unknown ones; a newer API may have them."""
+    """Return the statuses, and warn of unknown ones, which a newer API may have."""
     statuses = frozenset(parse_status(str(status)) for status in options.get("status") or ())
     for status in sorted(statuses - STATUSES - {"unknown"}):
-        known = did_you_mean(status, STATUSES, f"Those that are known are {', '.join(sorted(STATUSES))}.")
-        warn(f"status: no command is known to have the status {status}. {known}")
+        remedy = did_you_mean(status, STATUSES, f"Known statuses are {', '.join(sorted(STATUSES))}.")
+        warn(f"status: {status} is not a known status. {remedy}")
     return statuses
 
 
 def find_commands(client: Client, query: Query, limit: int) -> list[Command]:
-    """List the commands that a query accepts, in its order; at most ``limit`` of them unless that is 0.
+    """List the commands that a query accepts, in its order; ``limit`` 0 is no limit.
 
-    If rows tie in that order across pages, they are read in an order without ties and sorted here.
+    If rows tie in this order across pages, they are read in an order without ties and sorted here.
     """
     by_age = query.ordering.lstrip("-") == "added_at"
     try:
@@ -172,7 +167,7 @@ def find_commands(client: Client, query: Query, limit: int) -> list[Command]:
         if by_age:
             raise
         return sort_commands(_list_accepted(client, query, NEWEST_FIRST), query.ordering)[: limit or None]
-    # Rows of pages that had to be read again come late.
+    # Rows of pages that were read again come late.
     return sort_commands(found, query.ordering) if by_age else found
 
 
@@ -182,16 +177,16 @@ def find_latest(
     """Find the newest command of each server in one pass over the list.
 
     Returns:
-        By the IDs of servers, those that the query accepts, and those that only differ in their status.
+        By server ID, the commands that the query accepts, and those that differ only in their status.
     """
     unseen = {str(server.id) for server in servers}
     names = {server.id: server.name for server in servers if server.name}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
     found: dict[str, Command] = {}
-    of_other_status: dict[str, Command] = {}
+    other_status: dict[str, Command] = {}
     for command in list_commands(client, NEWEST_FIRST, **parameters):
         query = query if query.now else query.at(client.clock.now())
-        if query.is_past(command):
+        if query.ends_at(command):
             break
         server_id = command.server.id
         if server_id not in unseen:
@@ -202,27 +197,27 @@ def find_latest(
             if not unseen:
                 break
         elif replace(query, statuses=frozenset()).accepts(command):
-            of_other_status.setdefault(server_id, command)
-    return found, of_other_status
+            other_status.setdefault(server_id, command)
+    return found, other_status
 
 
 def _list_accepted(client: Client, query: Query, ordering: str) -> Iterator[Command]:
     for command in list_commands(client, ordering, **query.parameters):
-        # Only a response states the time of the workspace.
+        # The first response states the time of the workspace.
         query = query if query.now else query.at(client.clock.now())
-        if query.is_past(command):
+        if query.ends_at(command):
             return
         if query.accepts(command):
             yield _add_name(command, query.server_name)
 
 
 def _add_name(command: Command, name: str | None) -> Command:
-    """Add the name of the server, which rows of some workspaces leave out."""
+    """Add the name of the server if the row has none."""
     return command if command.server.name or not name else replace(command, server=replace(command.server, name=name))
 
 
 def sort_commands(commands: Iterable[Command], ordering: str) -> list[Command]:
-    """Sort as the workspace's database does: what is not stated counts as the largest."""
+    """Sort as the workspace's database does: a missing time counts as the latest."""
 
     def key(command: Command) -> tuple[bool, Any]:
         value = getattr(command, ordering.lstrip("-"))
@@ -233,51 +228,47 @@ def sort_commands(commands: Iterable[Command], ordering: str) -> list[Command]:
 
 
 def check_order(commands: Sequence[Command], ordering: str) -> str:
-    """Return why the commands are not, or may not be, in this order; an empty text if they are."""
+    """Return the reason why commands are not, or may not be, in this order; an empty text if they are."""
     times = [getattr(command, ordering.lstrip("-")) for command in commands]
     stated = [time for time in times if time is not None]
     if stated != sorted(stated, reverse=ordering.startswith("-")):
-        return f"this workspace ignores {ordering}; the commands come in an order of its own"
-    # Every command has a schedule; the other times are missing until it gets there.
-    must_be_stated = ordering.lstrip("-") == "scheduled_at" or any(command.finished for command in commands)
-    if len(commands) > 1 and not stated and must_be_stated:
-        return f"whether the commands come by {ordering} cannot be checked, since this workspace's list does not say it"
+        return f"this workspace ignores {ordering}, and sorts the commands in its own way"
+    # Commands that have not ended may lack the other times.
+    has_time = ordering.lstrip("-") == "scheduled_at" or any(command.finished for command in commands)
+    if len(commands) > 1 and not stated and has_time:
+        return f"the commands may not be sorted by {ordering}, since this workspace's list does not state these times"
     return ""
 
 
 def find_by_ids(client: Client, ids: Sequence[str]) -> list[Command | AlpaconError | None]:
-    """Return for each ID the command, None if there is none, or the error; raise it if all have one."""
-    found: list[Command | AlpaconError | None] = []
+    """Return the command for each ID, None if there is none, or its error; raise the error if all have one."""
+    results: list[Command | AlpaconError | None] = []
     breaker = CircuitBreaker()
     for command_id in ids:
         try:
-            found.append(breaker.call(partial(find_command, client, command_id)))
+            results.append(breaker.call(partial(find_command, client, command_id)))
         except AlpaconError as error:
-            found.append(error)
-    errors = [each for each in found if isinstance(each, AlpaconError)]
+            results.append(error)
+    errors = [result for result in results if isinstance(result, AlpaconError)]
     if len(errors) == len(ids):
         raise errors[0]
-    return found
+    return results
 
 
 class CircuitBreaker:
-    """Stop after consecutive failures: each of the rest would wait as long as those did."""
+    """Stop after two consecutive failures, since each may take as long as a timeout."""
 
     def __init__(self) -> None:
         self._errors: list[AlpaconError] = []
 
     def call(self, read: Callable[[], T]) -> T:
-        """Return what is read.
-
-        Raises:
-            AlpaconError: it cannot be read, or the last ones could not, so that it was not tried.
-        """
-        if len(self._errors) >= _MAX_FAILURES:
+        """Return the result of a read, or raise the last error without one."""
+        if len(self._errors) >= 2:
             raise self._errors[-1]
         try:
             result = read()
         except AlpaconError as error:
-            # A refusal says nothing of the others.
+            # A refusal concerns one command alone.
             refused = isinstance(error, ApiError) and error.status < 500 and error.status not in (401, 408, 429)
             self._errors = [] if refused else [*self._errors, error]
             raise

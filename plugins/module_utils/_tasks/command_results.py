@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results of M(herdops.alpacon.alpacon_command): a dict for each command, counts, and a message."""
+"""Build the results of M(herdops.alpacon.alpacon_command): a dict for each command, counts, and a message."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ from .._api.records import STATUSES, Command, to_iso
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
 from .._payload.frames import SKIPPED
 
-_NAMED_FAILURES = 5
-#: The number of characters of a failed command's output in a message.
-_SHOWN_OUTPUT = 300
+#: The number of failures that the message of a task has, and the characters of output that the message of one has.
+_MAX_FAILURES, _MAX_OUTPUT = 5, 300
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("id", "status", "rc", "start", "end", "delta", "success", "error_phase", "output_complete")),
     "stdout": "",
@@ -31,16 +30,16 @@ _EMPTY: dict[str, Any] = {
 
 
 def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_log: bool = False) -> dict[str, Any]:
-    """Build the result of a task; with one command, its keys are at the top level as well.
+    """Build the result of a task; the keys of a single command are at the top level as well.
 
-    The jobs lose their commands on the way, so that no output is in memory twice.
+    Each job loses its command and output, so that no output is in memory twice.
 
     Args:
-        ok: the outcomes that are no failure.
-        no_log: leave out of messages what commands wrote or were given.
+        ok: Outcomes that are no failure.
+        no_log: Omit outputs and option values from messages.
     """
     commands = [_describe_and_release(job, no_log) for job in jobs]
-    failed = [
+    failures = [
         f"{job.server if job.server.id or job.server.name else described['id']}: {described['msg']}"
         for job, described in zip(jobs, commands)
         if job.outcome and job.outcome not in ok
@@ -49,12 +48,12 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
         "commands": commands,
         "summary": dict(Counter(job.outcome.value for job in jobs if job.outcome)),
         "changed": any(job.changed for job in jobs),
-        # Without it, Ansible takes every rc but 0 for a failure.
-        "failed": bool(failed),
+        # Without this key, Ansible fails a task with any rc but 0.
+        "failed": bool(failures),
     }
     if len(commands) == 1:
         return {**commands[0], **result}
-    result["msg"] = _summarize(len(jobs), sum(not job.outcome for job in jobs), failed)
+    result["msg"] = _summarize(len(jobs), sum(not job.outcome for job in jobs), failures)
     return result
 
 
@@ -62,23 +61,23 @@ def _describe_and_release(job: Job, no_log: bool) -> dict[str, Any]:
     try:
         described = describe_job(job, no_log)
     except Exception as error:
-        # A bug here must not hide the IDs of the others.
-        msg = f"{job.msg} It cannot be described: {type(error).__name__ if no_log else repr(error):.200}".strip()
+        # A bug here must not hide the IDs of other commands.
+        bug = type(error).__name__ if no_log else repr(error)
+        msg = f"{job.msg} Its details are missing because of a bug: {bug:.200}".strip()
         described = {**_EMPTY, "id": job.id, **_describe_outcome(job, msg), "line": job.body.get("line"), "ran": None}
     job.output, job.command, job.body = None, None, {}
     return described
 
 
-def _summarize(total: int, predicted: int, failed: Sequence[str]) -> str:
+def _summarize(total: int, predicted: int, failures: Sequence[str]) -> str:
     if not total:
         return "No commands."
-    if predicted and not failed:
+    if failures:
+        more = f"; and {len(failures) - _MAX_FAILURES} more" if len(failures) > _MAX_FAILURES else ""
+        return f"{len(failures)} of {total} commands failed: {'; '.join(failures[:_MAX_FAILURES])}{more}"
+    if predicted:
         return f"{'' if predicted == total else f'{predicted} of '}{total} commands would be submitted."
-    if not failed:
-        return f"{total} commands, none of them failed."
-    named = "; ".join(failed[:_NAMED_FAILURES])
-    more = f"; and {len(failed) - _NAMED_FAILURES} more" if len(failed) > _NAMED_FAILURES else ""
-    return f"{len(failed)} of {total} commands failed: {named}{more}"
+    return f"{total} commands, none of them failed."
 
 
 def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:
@@ -99,7 +98,7 @@ def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:
 def _describe_outcome(job: Job, msg: str) -> dict[str, Any]:
     return {
         "server": {"id": job.server.id, "name": job.server.name},
-        # A plain text, which Ansible can write as JSON.
+        # Ansible cannot write the enum as JSON.
         "outcome": job.outcome.value if job.outcome else None,
         "changed": job.changed,
         "msg": msg,
@@ -107,7 +106,6 @@ def _describe_outcome(job: Job, msg: str) -> dict[str, Any]:
 
 
 def describe(command: Command, output: Output | None) -> dict[str, Any]:
-    """Describe a command, without its output if there is none yet."""
     described = {
         **_EMPTY,
         **{name: getattr(command, name) for name in ("id", "line", "status", "rc", "success", "ran", "error_phase")},
@@ -120,13 +118,13 @@ def describe(command: Command, output: Output | None) -> dict[str, Any]:
     if command.rc is not None and command.exit_code is None:
         described["rc_assumed"] = True
     if output is not None:
-        # As ansible.builtin.command does; some workspaces cut line breaks at the end, others keep them.
+        # As ansible.builtin.command does. Only some workspaces strip line breaks at the end.
         for stream, text in (("stdout", output.text), ("stderr", output.stderr)):
-            shown = _to_printable(text.rstrip("\r\n"))
-            described.update({stream: shown, f"{stream}_lines": shown.splitlines()})
+            printable = _to_printable(text.rstrip("\r\n"))
+            described.update({stream: printable, f"{stream}_lines": printable.splitlines()})
         described["output_complete"] = output.complete
         if output.refused or output.doubt:
-            # The agent states an exit code of its own for what it could not begin.
+            # The exit code is the agent's, which could not start the command.
             described.update(ran=False, rc=None)
             described.pop("rc_assumed", None)
         if output.doubt:
@@ -146,12 +144,12 @@ def _get_delta(command: Command) -> str | None:
 def _make_message(job: Job, no_log: bool) -> str:
     output, msg = job.output or Output(""), job.msg
     if no_log:
-        # The server names a path where it skips a command.
-        msg = "Skipped, as creates or removes says." if output.mark == SKIPPED else msg
+        # The message of a skipped command names a path.
+        msg = "Skipped, because of creates or removes." if output.mark == SKIPPED else msg
         refused = output.refused
         if refused and job.command:
-            unnamed = replace(job.command, username=None, groupname=None)
-            refused = explain_never_began(unnamed, output.text) or refused
+            without_account = replace(job.command, username=None, groupname=None)
+            refused = explain_never_began(without_account, output.text) or refused
         output = replace(output, text="", stderr="", refused=refused)
     parts = [msg or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
@@ -159,11 +157,11 @@ def _make_message(job: Job, no_log: bool) -> str:
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.command and job.command.finished and job.command.status not in STATUSES:
-        parts.append(f"The workspace calls it {job.command.status}.")
+        parts.append(f"The workspace states the status {job.command.status}.")
     parts += [output.note, job.note]
-    words = output.stderr.strip() or output.text.strip()
-    if words and job.command and job.outcome == Outcome.FAILED:
-        parts.append(f"Its output ends with: {words[-_SHOWN_OUTPUT:]}")
+    text = output.stderr.strip() or output.text.strip()
+    if text and job.command and job.outcome == Outcome.FAILED:
+        parts.append(f"Its output ends with: {text[-_MAX_OUTPUT:]}")
     return _to_printable(" ".join(part for part in parts if part))
 
 
@@ -173,7 +171,7 @@ def _explain_failure(command: Command, output: Output) -> str:
     why = command.error_phase or explain_ended_early(command, output.text)
     because = f" ({why})" if why else ""
     if command.rc is None:
-        return f"It failed, and no exit code came{because}. Whether it ran is not known."
+        return f"It failed without an exit code{because}. It may have run."
     stated = "none" if command.may_have_chunks else "no exit codes"
     assumed = f" (assumed: the workspace states {stated}, so success_codes has no effect)"
     ended = f"The command ended with rc {command.rc}{because}{'' if command.exit_code is not None else assumed}."
@@ -182,5 +180,5 @@ def _explain_failure(command: Command, output: Output) -> str:
 
 
 def _to_printable(text: str) -> str:
-    """Replace surrogates, which stand for bytes of outputs that are no UTF-8."""
+    """Replace surrogates, which stand for bytes that are no UTF-8."""
     return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The running task of M(herdops.alpacon.alpacon_command), its checks before a submit, and the commands to run after."""
+"""State of a task of M(herdops.alpacon.alpacon_command), with its locks, its cancels and the checks of O(run_after)."""
 
 from __future__ import annotations
 
@@ -28,31 +28,31 @@ from .command_options import CommandOptions
 from .command_results import describe_jobs
 
 #: The number of servers that a message names.
-NAMED_SERVERS = 5
+MAX_NAMED = 5
 
 
 @dataclass
 class CommandTask:
-    """A running task: its options, its client, and what happened so far.
+    """A task and its jobs.
 
     Attributes:
-        hidden: the texts that no result may show.
-        ok: the outcomes that are no failure.
-        before, after: the lines of the diff.
+        secrets: Texts that no result may show.
+        ok_outcomes: Outcomes that are no failure.
+        before, after: Lines of the diff.
     """
 
     client: Client
     options: CommandOptions
     run: Run
     shared: Shared | None
-    hidden: set[str] = field(default_factory=set)
+    secrets: set[str] = field(default_factory=set)
     jobs: list[Job] = field(default_factory=list)
-    ok: frozenset[Outcome] = OK_OUTCOMES
+    ok_outcomes: frozenset[Outcome] = OK_OUTCOMES
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
 
     def result(self) -> dict[str, Any]:
-        result = describe_jobs(self.jobs, self.ok, self.run.no_log)
+        result = describe_jobs(self.jobs, self.ok_outcomes, self.run.no_log)
         result["requests"] = self.client.requests
         if self.run.diff_mode and (self.before or self.after):
             diff = {"before": self.before, "after": self.after}
@@ -60,16 +60,16 @@ class CommandTask:
         return result
 
     def diff_line(self, server: Server, line: str, scheduled_at: datetime | None) -> str:
-        # By its UUID alone, a server has no name until something was submitted to it.
+        # A server given by its UUID has no name before a submit.
         name = server.name or self.run.own_server or server.id
-        # Rows of 2024 do not state the time.
+        # Lists of 2024 do not state the time.
         return f"{name}: {line} at {to_iso(scheduled_at)}" if scheduled_at else f"{name}: {line}"
 
     def resolve_servers(self) -> list[Server]:
         return find_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
-    def fleet(self, **limits: Any) -> Fleet:
-        """Make a fleet with the limits of the task, except for those that are given."""
+    def make_fleet(self, **limits: Any) -> Fleet:
+        """Return a fleet with the limits of the task, some of them replaced."""
         return Fleet(
             self.client,
             replace(self.options.limits, **limits),
@@ -77,21 +77,21 @@ class CommandTask:
             report_offline=self.run.context.report if self.options.progress is not False else lambda _text: None,
             run=self.run,
             shared=self.shared,
-            hide=lambda text: str(mask_secrets(text, self.hidden)),
+            hide=lambda text: str(mask_secrets(text, self.secrets)),
         )
 
     def check_env(self) -> None:
-        """Refuse O(env) on a workspace that would drop it."""
-        # A payload without its variables runs nothing, and says so.
+        """Refuse O(env) with O(line) on a workspace that ignores O(env)."""
+        # A payload without its variables runs nothing, and reports that.
         if self.options.has_payload or "env" not in self.options.extra:
             return
-        ask = partial(supports_env, self.client)
+        detect = partial(supports_env, self.client)
         shared = self.run.shared(self.client.settings)
-        if (shared.find_once("supports_env", ask) if shared else ask()) is False:
+        if (shared.find_once("supports_env", detect) if shared else detect()) is False:
             raise UsageError(
                 "env",
                 "this workspace does not pass variables on to servers, so the line would run without them",
-                "Set what is no secret in the line, such as LANG=C ls.",
+                "Set variables that are no secrets in the line, such as LANG=C ls.",
             )
 
     def lock_servers(self, servers: Sequence[Server]) -> None:
@@ -99,58 +99,58 @@ class CommandTask:
             lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
 
     def cancel(self, command_id: str) -> str:
-        """Cancel a command, see :func:`cancel`, and note it for other workers of the run."""
+        """Cancel a command, see :func:`cancel`, and share that with the other workers of the run."""
         done = cancel(self.client, command_id)
         if done != SENT and self.run.submitted:
             self.run.submitted.add({"id": command_id, "gone": True})
         return done
 
     def read_submitted(self) -> dict[str, dict[str, Any]]:
-        """Read the rows of commands that this run has submitted or cancelled, by their IDs."""
+        """Read the rows of the commands that this run submitted or cancelled, by their IDs."""
         return self.run.submitted.read_rows() if self.run.submitted else {}
 
     def cancelled_ids(self) -> set[str]:
-        """Return the IDs of commands that this run has cancelled, which lists may still show."""
+        """Return the IDs of the commands that this run cancelled; lists may still show them."""
         return {command_id for command_id, row in self.read_submitted().items() if row.get("gone")}
 
 
 def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-    """Lock servers by the names that the task gives them, without a request."""
-    checked = CommandOptions.from_options(options)
-    servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in checked.servers]
-    # A file of certificates is on the host that the module is sent to.
+    """Lock the servers of a delegated task by their names, without a request."""
+    parsed = CommandOptions.from_options(options)
+    servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in parsed.servers]
+    # The file of certificates is on the other host.
     settings = parse_settings({**options, "ca_path": None})
-    lock_servers(host_locks, checked, settings.url, servers)
+    lock_servers(host_locks, parsed, settings.url, servers)
 
 
 def lock_servers(host_locks: HostLocks, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
-    """Refuse servers that another host of the task submits the same command to."""
+    """Lock servers, or refuse one to which another host of the task submits the same command."""
     # Another workspace may have a server of the same name or UUID.
-    what = f"{url} {get_digest(options.body(Server(None)))}"
-    # The module on another host may know only one of the two.
-    known = {key: server for server in servers for key in (server.id, server.name) if key}
-    taken = host_locks.acquire([(key, what) for key in known])
-    if taken:
-        key, host = taken
+    command = f"{url} {get_digest(options.make_body(Server(None)))}"
+    # A delegated task locks either the name or the UUID.
+    by_key = {key: server for server in servers for key in (server.id, server.name) if key}
+    conflict = host_locks.acquire([(key, command) for key in by_key])
+    if conflict:
+        key, host = conflict
         raise UsageError(
             "servers",
-            f"{host_locks.own or known[key]} gets this command for host {host} of the task",
+            f"{host_locks.own or by_key[key]} gets this command for host {host} of the task",
             f"A server gets the command of a task once, so nothing was submitted for this host. {host_locks.remedy}",
         )
 
 
 def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
-    """Await the commands of O(run_after) if the workspace may not, and return True if the jobs may be submitted.
+    """Await the commands of O(run_after), or finish the jobs and return False if one of these commands fails.
 
-    Workspaces that state the status as an object deliver a command at once, whatever it is to run after.
+    Newer workspaces (:attr:`.Command.may_have_chunks`) do that themselves.
     """
     ids = task.options.extra.get("run_after") if jobs else None
     parents = [_find_parent(task, command_id) for command_id in ids or ()]
     if all(parent.may_have_chunks for parent in parents):
         return True
     awaited = [Job(parent.server, command=parent) for parent in parents]
-    # They are not this task's own: none is cancelled, and its codes are not theirs.
-    task.fleet(cancel_on_timeout=False, offline="wait", success_codes=frozenset((0,))).run(awaited)
+    # Options of this task do not hold for its parents.
+    task.make_fleet(cancel_on_timeout=False, offline="wait", success_codes=frozenset((0,))).run(awaited)
     failed = next((job for job in awaited if job.outcome != Outcome.SUCCESS), None)
     if failed is None:
         return True
@@ -161,32 +161,30 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
 
 
 def check_parents(task: CommandTask) -> None:
-    """Refuse to schedule after a command that failed, or that the workspace may not wait for."""
+    """Refuse to schedule after a command that failed, or that the workspace does not await itself."""
     for command_id in task.options.extra.get("run_after") or ():
         parent = _find_parent(task, command_id)
         if get_outcome(parent) == Outcome.SUCCESS:
             continue
-        # One in error may have run, and may yet be delivered.
+        # A command in error may yet run.
         if parent.finished and parent.ran is not None:
-            raise UsageError(
-                "run_after",
-                f"{command_id} is {parent.status}, and what is scheduled after it never runs",
-                "Give the id of a command that succeeded or is to come, or leave it out.",
-            )
-        if not parent.may_have_chunks:
-            raise UsageError(
-                "run_after",
-                f"{command_id} is {parent.status}, and this workspace does not hold what is scheduled back for it",
-                "Await it with state=finished first, then schedule.",
-            )
+            why = "a command scheduled after it never runs"
+            remedy = "Give the id of a command that succeeded or has not ended, or leave it out."
+        elif not parent.may_have_chunks:
+            why = "this workspace does not wait for it before it runs a scheduled command"
+            remedy = "Await it with state=finished first, then schedule."
+        else:
+            continue
+        raise UsageError("run_after", f"{command_id} is {parent.status}, and {why}", remedy)
 
 
 def _find_parent(task: CommandTask, command_id: str) -> Command:
-    # The run's own may not be visible yet.
-    for pause in (0.0, *PACING.get_read_pauses()) if command_id in task.read_submitted() else (0.0,):
+    # A command that this run submitted may not be visible yet.
+    pauses = PACING.get_read_pauses() if command_id in task.read_submitted() else ()
+    for pause in (0.0, *pauses):
         time.sleep(pause)
         command = find_command(task.client, command_id)
         if command:
             return command
     why = f"there is no command {command_id}, or the token may not see it"
-    raise UsageError("run_after", why, "Give ids of commands there are.")
+    raise UsageError("run_after", why, "Give ids of existing commands.")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""V(state=scheduled) of M(herdops.alpacon.alpacon_command): each server gets the command once, whoever schedules it."""
+"""V(state=scheduled) of M(herdops.alpacon.alpacon_command): one command per server, however many runs schedule it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,21 @@ from .._fleet.fleet import Fleet
 from .._fleet.jobs import DECLINED, NOT_ACCEPTED, Job, Outcome, get_outcome
 from .._fleet.journal import hash_line
 from .._fleet.pacing import PACING
-from .command_task import NAMED_SERVERS, CommandTask, check_parents
+from .command_task import MAX_NAMED, CommandTask, check_parents
 
-#: Lists show what was submitted longer ago than this.
-_RECENT = timedelta(seconds=30)
 _NOT_SCHEDULED = frozenset((*NOT_ACCEPTED, *DECLINED, Outcome.UNKNOWN, Outcome.SENT))
 
 
 @dataclass
 class ServerSchedule:
-    """The matching commands of one server, and what the task did about them.
+    """The matching commands of one server.
 
     Attributes:
-        other_times: pending commands to cancel, with O(reschedule).
-        cancelled_ids: commands that lists show as cancelled, or that this run has cancelled.
-        listed_ids: all commands that lists show.
-        new: the command that the task submitted.
-        replaced: those of ``other_times`` that the task cancelled.
+        other_times: With O(reschedule), pending commands to cancel.
+        cancelled_ids: Cancelled commands, according to lists or this run.
+        listed_ids: All commands in lists.
+        new: The command that the task submitted.
+        replaced: The commands among ``other_times`` that the task cancelled.
     """
 
     pending: list[Command] = field(default_factory=list)
@@ -55,23 +53,21 @@ def scheduled(task: CommandTask) -> None:
     if not check_mode:
         task.lock_servers(servers)
     reader = _ScheduleReader(task)
-    schedules, _unlisted = reader.read_visible(servers, {})
-    task.jobs = [_existing_job(task, server, schedules[str(server.id)]) for server in servers]
-    task.ok = (frozenset(Outcome) - _NOT_SCHEDULED) | options.limits.ok_outcomes
+    schedules, _unlisted = reader.read_schedules(servers, {})
+    task.jobs = [_make_job(task, server, schedules[str(server.id)]) for server in servers]
+    task.ok_outcomes = (frozenset(Outcome) - _NOT_SCHEDULED) | options.limits.ok_outcomes
     missing = [job for job in task.jobs if job.command is None]
     if missing:
         _check_time(task, missing)
         task.check_env()
         check_parents(task)
-    fleet = task.fleet(wait=False)
+    fleet = task.make_fleet(wait=False)
     for job in task.jobs:
         if job.command and job.command.finished:
             fleet.fetch_output(job)
-    for job in missing:
-        job.body = options.body(job.server)
     if check_mode:
         for job in fleet.skip_offline(missing):
-            job.changed, job.msg = True, f"Would be scheduled for {to_iso(options.scheduled_at)}."
+            job.changed, job.msg = True, f"Would be scheduled for {to_iso(options.time)}."
             schedules[str(job.server.id)].replaced = schedules[str(job.server.id)].other_times
     else:
         _submit(task, fleet, missing, schedules)
@@ -79,38 +75,34 @@ def scheduled(task: CommandTask) -> None:
         if accepted:
             _resolve_races(task, reader, accepted)
     for job in missing:
-        _add_to_diff(task, job, schedules[str(job.server.id)])
+        schedule = schedules[str(job.server.id)]
+        task.before += [task.diff_line(job.server, options.line, old.scheduled_at) for old in schedule.replaced]
+        if job.changed and job.command is schedule.new:
+            task.after.append(task.diff_line(job.server, options.line, options.time))
+        job.changed = job.changed or bool(schedule.replaced)
 
 
 def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Mapping[str, ServerSchedule]) -> None:
-    """Submit the new commands, and cancel the old one of each server as soon as its new one is accepted."""
+    """Submit the new commands. Once a server's is accepted, cancel its commands for other times."""
 
-    def cancel_old(job: Job) -> None:
+    def follow_up(job: Job) -> None:
         schedule = schedules[str(job.server.id)]
         schedule.new = job.known
         _cancel_late(task, job)
-        schedule.replaced = _cancel_old(task, job, schedule.other_times)
+        schedule.replaced = _cancel_other_times(task, job, schedule.other_times)
 
     for job in jobs:
-        job.msg = f"Scheduled for {to_iso(task.options.scheduled_at)}."
+        job.msg = f"Scheduled for {to_iso(task.options.time)}."
     listed = [command_id for schedule in schedules.values() for command_id in schedule.listed_ids]
-    fleet.run(jobs, listed, cancel_old)
+    fleet.run(jobs, listed, follow_up)
     for job in jobs:
         old = schedules[str(job.server.id)].other_times
         if old and job.command is None:
-            job.msg = f"{job.msg} {_still_scheduled(old)}"
+            job.msg = f"{job.msg} {_describe_schedule(old)}"
 
 
-def _add_to_diff(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
-    line = task.options.line
-    task.before += [task.diff_line(job.server, line, command.scheduled_at) for command in schedule.replaced]
-    if job.changed and job.command is schedule.new:
-        task.after.append(task.diff_line(job.server, line, task.options.scheduled_at))
-    job.changed = job.changed or bool(schedule.replaced)
-
-
-def _existing_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
-    """Return a finished job for the command that the server has already, or one without a command."""
+def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
+    """Return a finished job for the existing command of a server, or a job to submit one."""
     if schedule.pending:
         command = min(schedule.pending, key=_age)
         return Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.")
@@ -121,27 +113,27 @@ def _existing_job(task: CommandTask, server: Server, schedule: ServerSchedule) -
     if schedule.refused:
         command = max(schedule.refused, key=_age)
         return Job(server, command=command, outcome=Outcome(command.status))
-    return Job(server)
+    return Job(server, task.options.make_body(server))
 
 
 def _age(command: Command) -> tuple[datetime, str]:
-    """Sort key: the oldest first."""
+    """Sort key: oldest first."""
     return command.added_at or datetime.max.replace(tzinfo=timezone.utc), command.id
 
 
 def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
     if task.options.time <= task.client.clock.now():
-        names = ", ".join(str(job.server) for job in missing[:NAMED_SERVERS])
-        by = "" if task.client.clock.is_known else " by this machine's clock, since the workspace tells no time"
+        names = ", ".join(str(job.server) for job in missing[:MAX_NAMED])
+        by = "" if task.client.clock.is_known else " by this machine's clock, since the workspace states no time"
         raise UsageError(
             "scheduled_at",
-            f"{to_iso(task.options.scheduled_at)} is in the past{by}, and no such command ran then on {names}",
-            "Give a time to come, or use state=executed to run it now.",
+            f"{to_iso(task.options.time)} is in the past{by}, and no such command ran then on {names}",
+            "Give a time in the future, or use state=executed to run it now.",
         )
 
 
 def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError | None]:
-    """Return True if the command will not run, and the error if that is not known."""
+    """Return True if the command will not run; if the cancel failed, return the error too."""
     try:
         return task.cancel(command.id) in (CANCELLED, GONE), None
     except AlpaconError as error:
@@ -149,7 +141,7 @@ def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError
 
 
 def _cancel_late(task: CommandTask, job: Job) -> None:
-    """Cancel the command if its time had passed by the workspace's clock when it took it, so that it runs at once."""
+    """Cancel a new command whose time had passed by the workspace's clock, so that it would run at once."""
     late, due = job.known, task.options.time
     if late.scheduled_at and not is_same_time(late.scheduled_at, due):
         due = late.scheduled_at
@@ -157,27 +149,31 @@ def _cancel_late(task: CommandTask, job: Job) -> None:
         return
     done, error = _try_cancel(task, late)
     why = (
-        f"{to_iso(task.options.scheduled_at)} had passed by the workspace's clock when it took the command, at"
+        f"{to_iso(task.options.time)} had passed by the workspace's clock when the workspace accepted the command, at"
         f" {to_iso(late.added_at)}."
     )
     if done:
         job.command, job.changed = late.with_status("cancelled"), False
-        job.finish(Outcome.REFUSED, f"Not scheduled: {why} The command was withdrawn before it ran.")
+        job.finish(Outcome.REFUSED, f"Not scheduled: {why} The command was cancelled before it ran.")
         return
     job.command = late.with_status("unknown")
     with contextlib.suppress(AlpaconError):
-        seen = find_command(task.client, late.id)
-        # A list may lag behind, and show as waiting what was delivered.
-        job.command = seen if seen and not seen.pending else job.command
+        found = find_command(task.client, late.id)
+        # A read may lag, and show a delivered command as pending.
+        job.command = found if found and not found.pending else job.command
     job.finish(
         Outcome.SENT, f"Not scheduled: {why} So it runs at once, or has run.{f' {error}' if error else ''}", error
     )
 
 
-def _cancel_old(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
-    """Cancel the commands for other times and return them; if one cannot be cancelled, cancel the new one instead."""
+def _cancel_other_times(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
+    """Cancel the commands for other times, or the new command if one of them cannot be cancelled.
+
+    Returns:
+        The cancelled commands for other times.
+    """
     if old and job.outcome in _NOT_SCHEDULED:
-        job.msg = f"{job.msg} {_still_scheduled(old)}"
+        job.msg = f"{job.msg} {_describe_schedule(old)}"
         return []
     new, is_own = job.known, job.changed
     for number, command in enumerate(old):
@@ -191,39 +187,40 @@ def _cancel_old(task: CommandTask, job: Job, old: list[Command]) -> list[Command
         job.command = command if reverted else new
         job.changed = number > 0 or (is_own and not reverted)
         outcome = Outcome.REFUSED if error else Outcome.SENT
-        job.finish(outcome, f"Not rescheduled: command {command.id} {why} {_still_scheduled(left)}", error)
+        job.finish(outcome, f"Not rescheduled: command {command.id} {why} {_describe_schedule(left)}", error)
         return old[:number]
     return old
 
 
-def _still_scheduled(commands: Sequence[Command]) -> str:
+def _describe_schedule(commands: Sequence[Command]) -> str:
     named = ", ".join(f"{command.id} at {to_iso(command.scheduled_at) or 'its time'}" for command in commands)
     return f"Scheduled now: {named or 'nothing'}."
 
 
 def _resolve_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job]) -> None:
-    """Keep the earliest command if another run scheduled the same meanwhile, and cancel the others."""
+    """Keep only the earliest command on servers where another run scheduled the same meanwhile."""
     own = {str(job.server.id): job.known for job in jobs}
     try:
-        schedules, unlisted = reader.read_visible([job.server for job in jobs], own)
+        schedules, unlisted = reader.read_schedules([job.server for job in jobs], own)
     except AlpaconError as error:
-        names = ", ".join(str(job.server) for job in jobs[:NAMED_SERVERS])
-        task.run.warn(f"Whether another run scheduled the same on {names} could not be seen: {error}")
+        names = ", ".join(str(job.server) for job in jobs[:MAX_NAMED])
+        task.run.warn(f"Another run may have scheduled the same command on {names}. {error}")
         return
     for job in jobs:
         if job.id in unlisted:
             task.run.warn(
-                f"{job.server}: {job.id} was accepted, and the workspace does not list it; whether another run"
-                " scheduled the same could not be seen."
+                f"{job.server}: another run may have scheduled the same command, since the workspace accepted {job.id}"
+                " and does not list it."
             )
             continue
         try:
             _resolve_race(task, job, schedules[str(job.server.id)])
         except AlpaconError as error:
-            task.run.warn(f"{job.server}: another run scheduled the same, and one of both stays. {error}")
+            task.run.warn(f"{job.server}: another run scheduled the same command, and both may remain. {error}")
 
 
 def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
+    """Cancel all pending commands of a server except the earliest."""
     own = job.known
     is_cancelled = own.id in schedule.cancelled_ids
     others = [command for command in schedule.pending if command.id != own.id]
@@ -232,46 +229,46 @@ def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None
     first, *later = sorted(others if is_cancelled else [*others, own], key=_age)
     for command in later:
         if task.cancel(command.id) == SENT:
-            task.run.warn(f"{job.server}: {command.id} was scheduled twice and sent before it could be withdrawn.")
+            task.run.warn(f"{job.server}: {command.id} was scheduled twice and sent before it could be cancelled.")
         else:
             is_cancelled = is_cancelled or command.id == own.id
     if is_cancelled:
         job.command, job.changed = first, False
-        job.msg = "Another run scheduled it first; the later command was withdrawn."
+        job.msg = "Another run scheduled it first; the later command was cancelled."
 
 
 class _ScheduleReader:
-    """Reads the matching commands of servers from lists that may lag behind the writes of this run."""
+    """Read the matching commands of servers from lists that may lag behind the submits and cancels of this run."""
 
     def __init__(self, task: CommandTask) -> None:
         self._task = task
-        #: The times of commands by ID, since rows of 2024 leave them out.
+        #: Times of commands by ID, since lists of 2024 do not state them.
         self._times: dict[str, datetime] = {}
 
-    def read_visible(
+    def read_schedules(
         self, servers: Sequence[Server], own: Mapping[str, Command]
     ) -> tuple[dict[str, ServerSchedule], set[str]]:
-        """Read until the workspace lists what this run has submitted, or patience ends.
+        """Read lists until they have the commands that this run submitted, or time is up.
 
         Args:
-            own: the commands that this task has just submitted, by the ID of their server.
+            own: New commands of this task by the ID of their server.
 
         Returns:
-            The commands by the ID of their server, and the IDs that were submitted and are still not listed.
+            The commands by the ID of their server, and the IDs of submitted commands that lists do not have.
         """
         self._times.update({command.id: command.scheduled_at for command in own.values() if command.scheduled_at})
         for pause in (0.0, *PACING.get_read_pauses()):
             time.sleep(pause)
-            schedules = self._read_listed(servers)
-            unlisted = self._unlisted(schedules, own)
+            schedules = self._read_lists(servers)
+            unlisted = self._find_unlisted(schedules, own)
             if not unlisted:
                 break
         return schedules, unlisted
 
-    def _read_listed(self, servers: Sequence[Server]) -> dict[str, ServerSchedule]:
+    def _read_lists(self, servers: Sequence[Server]) -> dict[str, ServerSchedule]:
         client, options, cancelled_ids = self._task.client, self._task.options, self._task.cancelled_ids()
         schedules = {str(server.id): ServerSchedule() for server in servers}
-        # A time in the past may lie behind everything that is pending.
+        # The list of pending commands may end before a time in the past.
         if options.reschedule and options.time > client.clock.now():
             rows = list_pending(client, list(schedules))
         else:
@@ -283,10 +280,10 @@ class _ScheduleReader:
                 schedule.cancelled_ids.add(row.id)
                 continue
             known = self._times.get(row.id)
-            command = replace(row, scheduled_at=known) if known else with_schedule(client, row)
+            command = replace(row, scheduled_at=known) if known else read_schedule(client, row)
             if command is None or command.scheduled_at is None:
                 continue
-            if not is_same_time(command.scheduled_at, options.scheduled_at):
+            if not is_same_time(command.scheduled_at, options.time):
                 self._times[command.id] = command.scheduled_at
                 if options.reschedule and command.pending and command.was_scheduled:
                     schedule.other_times.append(command)
@@ -298,28 +295,28 @@ class _ScheduleReader:
                 schedule.refused.append(command)
         return schedules
 
-    def _unlisted(self, schedules: Mapping[str, ServerSchedule], own: Mapping[str, Command]) -> set[str]:
-        unlisted = set()
-        options = self._task.options
+    def _find_unlisted(self, schedules: Mapping[str, ServerSchedule], own: Mapping[str, Command]) -> set[str]:
+        unlisted, options = set(), self._task.options
         for command in [*own.values(), *recently_submitted(self._task)]:
             schedule = schedules.get(str(command.server.id))
             if schedule is None or command.id in schedule.listed_ids:
                 continue
-            is_relevant = options.reschedule or is_same_time(command.scheduled_at, options.scheduled_at)
-            # An earlier one decides, whether this one stays or was cancelled by the other run already.
+            is_relevant = options.reschedule or is_same_time(command.scheduled_at, options.time)
+            # An earlier command wins, and its run may have cancelled this one already.
             if is_relevant and not any(_age(other) < _age(command) for other in schedule.pending):
                 unlisted.add(command.id)
         return unlisted
 
 
-def with_schedule(client: Client, command: Command) -> Command | None:
-    """Return the command with its time, which rows of 2024 leave out; None if it is gone."""
+def read_schedule(client: Client, command: Command) -> Command | None:
+    """Return a command with its time, which lists of 2024 do not state; None if it is gone."""
     return command if command.scheduled_at else find_command(client, command.id)
 
 
 def recently_submitted(task: CommandTask) -> list[Command]:
-    """Return matching commands that this run has scheduled so recently that lists may not show them yet."""
-    since = task.client.clock.now() - _RECENT
+    """Return matching commands that this run scheduled, and that lists may not have yet."""
+    # Lists have all older commands.
+    since = task.client.clock.now() - timedelta(seconds=30)
     line = task.options.line
     rows = [
         {**row, "line": line} if line and row.get("line") == hash_line(line) else row

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scripts of the controller, as plays find them and hand them on; what check mode predicts, and awaits."""
+"""alpacon_command in plays: scripts, delegation, no_log and check mode."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write(folder: Path, name: str, text: str | bytes) -> None:
 
 
 def role(folder: Path, tasks: list[Row]) -> list[Row]:
-    """A play with a role that has these tasks."""
+    """Return a play with a role of these tasks."""
 
     write(folder, "roles/app/tasks/main.yml", json.dumps(tasks))
     return [{"hosts": "all", "gather_facts": False, "roles": ["app"]}]
@@ -68,7 +68,7 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
     assert len(current.commands()) == 8
 
 
-def test_what_has_no_effect_is_told_once(current: Workspace, tmp_path: Path) -> None:
+def test_options_without_effect_are_warned_about_once(current: Workspace, tmp_path: Path) -> None:
     limits: Row = {"line": "true", "max_concurrency": 1, "max_errors": 0}
     on_stderr: Row = {"register": "r", "failed_when": "r.stderr != ''"}
     tasks = [
@@ -83,13 +83,13 @@ def test_what_has_no_effect_is_told_once(current: Workspace, tmp_path: Path) -> 
     assert done.code == 0, done.log
     warned = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
     [of_limits], [of_line] = warned.pop("per host"), warned.pop("line")
-    assert of_limits.startswith("max_concurrency and max_errors: no effect, since each host has a task of its own here")
+    assert of_limits.startswith("max_concurrency and max_errors: no effect, since the task runs for each host")
     assert of_line.startswith("failed_when and until: stderr is always empty with line, since Alpacon merges both")
     assert not any(warned.values())
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_an_option_that_is_null_counts_as_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_a_null_option_counts_as_left_out(current: Workspace, tmp_path: Path, core: str) -> None:
     tasks = [task("argv", {"argv": ["echo", "a"], "line": None}), task("line", {"argv": ["echo"], "line": "echo"})]
     done = run_playbook(current, tmp_path, play(*tasks), HOSTS[:1], core=core)
     assert done.tasks["argv"][0]["stdout"] == "a", done.log
@@ -97,7 +97,7 @@ def test_an_option_that_is_null_counts_as_left_out(current: Workspace, tmp_path:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_an_encrypted_script_is_shown_nowhere(current: Workspace, tmp_path: Path, core: str) -> None:
     write(tmp_path, "password", "open sesame")
     # ansible-core removes what it has decrypted in the end, and it must be gone before the script runs.
     looks = f"grep -rl hunter2 {tmp_path}/home"
@@ -120,7 +120,7 @@ def test_an_encrypted_script_is_decrypted_and_shown_nowhere(current: Workspace, 
     assert all(row["msg"].startswith("script: ") for row in locked.tasks["run"])
 
 
-def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path) -> None:
+def test_a_delegated_task_submits_the_same(current: Workspace, tmp_path: Path) -> None:
     noise = random.Random(7).randbytes(100_000)
     write(tmp_path, "files/big", b'#!/bin/sh\nsha256sum < "$0"; cat >&2; exit 3\n' + noise)
     script = {"script": "big a", "stdin": "to read\n", "success_codes": [3]}
@@ -142,10 +142,10 @@ def test_another_host_hands_on_the_same(current: Workspace, tmp_path: Path) -> N
     assert len({row["line"] for row in current.commands()}) == 2
 
 
-def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current: Workspace, tmp_path: Path) -> None:
+def test_the_playbook_runs_a_script_of_the_current_folder(current: Workspace, tmp_path: Path) -> None:
     start = tmp_path / "a folder"
     write(start, "a job.sh", SAYS_WHO)
-    # Whatever changes the folder without a shell leaves this as it was.
+    # A program that changes the folder without a shell leaves PWD stale.
     write(tmp_path, "stale/a job.sh", "echo wrong")
     stale = {"PWD": str(tmp_path / "stale")}
     servers = ("-e", "alpacon_servers=web-01,web-02")
@@ -161,9 +161,7 @@ def test_the_playbook_runs_a_script_of_the_folder_that_it_is_started_in(current:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_a_host_that_is_offline_is_unreachable_wherever_the_module_runs(
-    current: Workspace, tmp_path: Path, core: str
-) -> None:
+def test_an_offline_host_is_unreachable_also_if_delegated(current: Workspace, tmp_path: Path, core: str) -> None:
     current.disconnect("web-01")
     offline = {"line": "echo hello", "offline": "fail"}
     tasks = [
@@ -181,7 +179,7 @@ def test_a_host_that_is_offline_is_unreachable_wherever_the_module_runs(
 
 
 SILENT = "hunter2hunter2"
-#: Each as a play has it, with a secret in what is run, in what it writes, or in what is wrong.
+#: Tasks with a secret in the command, in its output, or in the error.
 SILENT_TASKS: dict[str, Row] = {
     "refused": {"line": "refuse {{ word }}"},
     "line": {"line": "echo {{ word }}; exit 1"},
@@ -195,7 +193,7 @@ SILENT_TASKS: dict[str, Row] = {
 
 
 @pytest.mark.parametrize(("core", "delegated"), [*((core, False) for core in CORES), ("newest", True)])
-def test_no_log_keeps_what_commands_write_and_are_given_out_of_messages(
+def test_no_log_keeps_outputs_and_values_out_of_messages(
     current: Workspace, tmp_path: Path, core: str, delegated: bool
 ) -> None:
     quoting = json.dumps({"code": "invalid_command", "line": [f"refuse {SILENT} is not allowed."]})
@@ -211,13 +209,13 @@ def test_no_log_keeps_what_commands_write_and_are_given_out_of_messages(
     if core != "oldest":
         assert "The command ended with rc 1." in done.log
         assert "The workspace does not accept this command." in done.log
-        assert "env: what is wrong with it is not shown, since the task has no_log." in done.log, done.log
+        assert "env: the problem is not shown, since the task has no_log." in done.log, done.log
 
 
 # Check mode
 
 
-def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, tmp_path: Path) -> None:
+def test_check_mode_ignores_predicted_commands(current: Workspace, tmp_path: Path) -> None:
     [old] = current.add_commands([{"server": "web-01", "line": "old", "status": "success", "result": "done"}])
     started = {"name": "start", COMMAND_MODULE: {"server": "web-01", "line": "echo hi", "wait": False}}
     tasks: list[Row] = [
@@ -250,7 +248,7 @@ def test_check_mode_awaits_nothing_that_was_only_predicted(current: Workspace, t
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_conditions_on_rc_hold_of_what_is_only_predicted(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_conditions_on_rc_hold_for_predicted_commands(current: Workspace, tmp_path: Path, core: str) -> None:
     grep: Row = {"line": "grep -q nosuch /etc/passwd", "success_codes": [0, 1]}
     conditions: Row = {"failed_when": "one.rc not in [0, 1]", "changed_when": "one.rc == 0", "register": "one"}
     tasks = [
@@ -264,7 +262,7 @@ def test_conditions_on_rc_hold_of_what_is_only_predicted(current: Workspace, tmp
     assert current.commands() == []
 
 
-def test_diffs_name_a_server_of_the_inventory_in_one_way(current: Workspace, tmp_path: Path) -> None:
+def test_diffs_name_the_server_of_the_inventory_host(current: Workspace, tmp_path: Path) -> None:
     known = {"alpacon_server_id": current.server_ids()["web-01"], "alpacon_name": "web-01"}
     inventory = {"all": {"hosts": {"a-host": known}}}
     at = "2999-01-01T00:00:00Z"

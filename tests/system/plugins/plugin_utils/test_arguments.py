@@ -103,7 +103,7 @@ def test_what_is_omitted_is_left_out_and_texts_are_taken(current: Workspace, tmp
     assert [result[name]["stdout"] for name in ("number", "json")] == ["5", '["a", 1]']
     if free:
         assert result["free"]["stdout"] == "hello"
-        assert result["beside"]["msg"].startswith("line: it was given without a name next to other options.")
+        assert result["beside"]["msg"].startswith("line: it has no name, and there are other options.")
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -130,7 +130,7 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
     ]
     first = run_playbook(current, tmp_path / "told", play(*quiet, *told), ["web-01"], core=core)
     on_host = f"on web-01) has no effect on {COMMAND_MODULE}"
-    is_user = "the agent runs the line as the user that the option username names. Give username in its place."
+    is_user = "the agent runs the line as the user in the option username. Set username instead."
     warnings = warnings_of(first)
     audited = sorted(warnings.pop("audit"))
     assert warnings == {
@@ -138,8 +138,8 @@ def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: 
         "become_user": [f"become_user (nobody {on_host}: username names root. Leave one of the two out."],
         "remote_user": [f"remote_user (deploy {on_host}: {is_user}"],
         "environment": [
-            f"environment has no effect on {COMMAND_MODULE}: the agent runs the line with the variables that the option"
-            " env names. Give env in its place."
+            f"environment has no effect on {COMMAND_MODULE}: the agent runs the line with the variables in the option"
+            " env. Set env instead."
         ],
     }
     assert [text.partition(":")[0] for text in audited] == [

@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import comm
 
 @pytest.fixture
 def moved(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
-    """A clock that moves on when a task of alpacon_command sleeps."""
+    """Return a clock that moves on when a task of alpacon_command sleeps."""
     monkeypatch.setattr(command_task, "Fleet", partial(Fleet, sleep=clock.sleep))
     monkeypatch.setattr(run, "Client", partial(Client, sleep=clock.sleep))
     return clock

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Workspaces whose clock differs from this machine's, with and without a Date in their answers."""
+"""Workspaces whose clock differs from this machine's, with and without a Date header."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def schedule(workspace: Workspace, **given: Any) -> TaskResult:
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["ahead", "behind"])
 def skewed(request: pytest.FixtureRequest, current: Workspace) -> Workspace:
-    """A workspace whose clock is an hour ahead, and one whose clock is an hour behind."""
+    """Set the clock of the workspace an hour ahead, or behind."""
     current.settings(clock_skew=request.param)
     return current
 
@@ -73,7 +73,7 @@ def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
         manage_token(skewed, name="other", expires_at=by_its_clock(skewed, -1800))
 
 
-def test_what_is_past_by_a_clock_that_only_its_own_row_tells_is_not_told_as_scheduled(workspace: Workspace) -> None:
+def test_a_command_late_by_the_clock_of_its_own_row_is_not_reported_as_scheduled(workspace: Workspace) -> None:
     workspace.settings(date_header=False, clock_skew=HOURS)
     ran = schedule(workspace, scheduled_at=by_this_clock(3600), diff_mode=True)
     [made] = workspace.commands(line=LINE)
@@ -86,17 +86,17 @@ def test_what_is_past_by_a_clock_that_only_its_own_row_tells_is_not_told_as_sche
     assert workspace.wait_for_command(made["id"])["run_count"] == 1
 
 
-@pytest.mark.parametrize("withdrawn", [True, False])
-def test_a_time_that_has_passed_is_withdrawn_where_that_is_possible(current: Workspace, withdrawn: bool) -> None:
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_late_command_is_cancelled_if_possible(current: Workspace, cancelled: bool) -> None:
     current.add_servers("off-01", connected=False)
     current.settings(date_header=False, clock_skew=HOURS)
-    if not withdrawn:
+    if not cancelled:
         current.fault("status", method="DELETE", status=403, body='{"code": "forbidden", "detail": "Not for you."}')
     ran = schedule(current, servers=["off-01"], scheduled_at=by_this_clock(3600))
     found = (ran.changed, ran["outcome"], ran["ran"], current.commands(line=LINE)[0]["status"] == "cancelled")
-    assert found == ((False, "refused", False, True) if withdrawn else (True, "sent", None, False))
+    assert found == ((False, "refused", False, True) if cancelled else (True, "sent", None, False))
     assert ran.failed
-    assert ("withdrawn before it ran." if withdrawn else "Not for you.") in ran["msg"]
+    assert ("cancelled before it ran." if cancelled else "Not for you.") in ran["msg"]
 
 
 def test_without_a_clock_nothing_is_reused_and_a_warning_says_so(old: Workspace) -> None:

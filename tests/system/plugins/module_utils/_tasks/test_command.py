@@ -66,7 +66,7 @@ def test_one_command_on_one_server(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("status", "says"), [("denied", "verification denied it"), ("expired", "nobody approved it")])
-def test_what_never_ran_is_said_as_such(workspace: Workspace, status: str, says: str) -> None:
+def test_a_command_that_never_ran_is_reported(workspace: Workspace, status: str, says: str) -> None:
     workspace.settings(holds=[{"line": "^echo", "status": status}])
     ran = run(workspace, servers=["web-01"], line="echo hello")
     assert (ran["outcome"], ran["status"], ran["ran"], ran["rc"], ran["stdout"]) == (status, status, False, None, "")
@@ -75,7 +75,7 @@ def test_what_never_ran_is_said_as_such(workspace: Workspace, status: str, says:
 
 
 @in_every_dialect
-def test_a_line_that_fails(workspace: Workspace) -> None:
+def test_a_failing_line(workspace: Workspace) -> None:
     ran = run(workspace, servers=["web-01"], line="echo out; echo err >&2; exit 3")
     assert (ran.changed, ran.failed, ran["outcome"]) == (True, True, "failed")
     assert ran["stdout_lines"] == ["out", "err"]
@@ -83,7 +83,7 @@ def test_a_line_that_fails(workspace: Workspace) -> None:
     assert (ran["rc"], ran.result.get("rc_assumed")) == ((3, None) if stated else (1, True))
 
 
-def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Workspace) -> None:
+def test_a_value_that_a_workspace_strips_is_warned_about(current: Workspace) -> None:
     env = {"PAD": "  s3cret-value  ", "NEXT": "fine", "KEY": "END\n"}
     ran = run(current, servers=["web-01"], line='printf "[%s]" "$PAD$KEY"', env=env)
     [warning] = ran.warnings
@@ -97,7 +97,7 @@ def test_a_value_that_a_workspace_trims_is_told_of_by_its_name_alone(current: Wo
     assert "these have some: 2 of them. Use" in warnings[0]
 
 
-def test_env_is_refused_where_the_workspace_would_drop_it(old: Workspace, published: Workspace) -> None:
+def test_env_is_refused_by_workspaces_without_it(old: Workspace, published: Workspace) -> None:
     # One has a command that shows it; the other has none, and a server shows it.
     run(old, servers=["web-01"], line="true")
     states: tuple[Row, ...] = ({}, {"state": "scheduled", "scheduled_at": FAR})
@@ -108,14 +108,14 @@ def test_env_is_refused_where_the_workspace_would_drop_it(old: Workspace, publis
         assert len(workspace.commands()) == submitted
 
 
-def test_a_workspace_that_may_have_ignored_a_purpose_is_warned_about(old: Workspace) -> None:
+def test_a_purpose_that_may_be_ignored_is_warned_about(old: Workspace) -> None:
     ran = run(old, servers=["web-01"], line="true", purpose="tests")
     assert ran["rc"] == 0
     [warning] = ran.warnings
     assert warning.startswith("purpose: ")
 
 
-# Less of each output
+# output_limit
 
 
 def test_the_end_of_an_output_is_kept(current: Workspace) -> None:
@@ -128,7 +128,7 @@ def test_the_end_of_an_output_is_kept(current: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("server", "reads"), [("", 1), ("web-01", 2)], ids=["id", "name"])
-def test_what_one_command_costs(workspace: Workspace, patient: Any, server: str, reads: int) -> None:
+def test_requests_of_one_command(workspace: Workspace, patient: Any, server: str, reads: int) -> None:
     patient(workspace)
     ran = run(workspace, servers=[server or workspace.server_ids()["web-01"]], line="echo hello")
     assert (ran["stdout"], ran["requests"]) == ("hello", 1 + reads)
@@ -178,7 +178,7 @@ def test_a_command_that_succeeded_recently_is_reused(workspace: Workspace) -> No
 @pytest.mark.parametrize(
     ("code", "success_codes", "reused"), [(3, [0, 3], True), (4, [0, 3], False), (1, [1], True), (1, [0], False)]
 )
-def test_exit_codes_that_count_as_success_are_taken_as_done(
+def test_success_codes_decide_about_reuse(
     current: Workspace, lean_rows: bool, code: int, success_codes: list[int], reused: bool
 ) -> None:
     current.settings(lean_rows=lean_rows)
@@ -209,7 +209,7 @@ def test_commands_of_an_earlier_task_are_awaited(workspace: Workspace) -> None:
     assert (ran.changed, ran.failed) == (False, False)
 
 
-def test_what_is_awaited_and_cancelled_in_the_end_counts_as_changed(workspace: Workspace) -> None:
+def test_a_cancel_on_timeout_is_a_change(workspace: Workspace) -> None:
     [waits] = run(workspace, state="scheduled", servers=["web-01"], line="echo late", scheduled_at=FAR).commands
     ran = run(workspace, state="finished", ids=[waits["id"]], wait_timeout="1s", cancel_on_timeout=True)
     assert (ran["outcome"], ran.changed, ran["commands"][0]["changed"]) == ("timed_out", True, True)
@@ -218,7 +218,7 @@ def test_what_is_awaited_and_cancelled_in_the_end_counts_as_changed(workspace: W
 
 @in_every_dialect
 @pytest.mark.parametrize("code", [0, 3])
-def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspace: Workspace, code: int) -> None:
+def test_a_command_runs_after_its_parent_or_never(workspace: Workspace, code: int) -> None:
     [parent] = run(workspace, servers=["web-01"], line=f"sleep 1; exit {code}", wait=False).commands
     child = run(workspace, servers=["web-02"], line="echo child", run_after=[parent["id"]])
     assert child["outcome"] == ("parent_failed" if code else "success")
@@ -227,7 +227,7 @@ def test_a_command_runs_after_its_parent_or_not_at_all_in_every_dialect(workspac
     assert sum(row["run_count"] for row in more) == (0 if code else 1)
 
 
-def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: Workspace) -> None:
+def test_a_parent_is_not_cancelled_when_its_child_times_out(published: Workspace) -> None:
     [parent] = run(published, state="scheduled", servers=["web-01"], line="echo parent", scheduled_at=FAR).commands
     limits: dict[str, Any] = {"wait_timeout": "1s", "cancel_on_timeout": True}
     child = run(published, servers=["web-02"], line="echo child", run_after=[parent["id"]], **limits)
@@ -236,7 +236,7 @@ def test_a_parent_is_not_withdrawn_where_its_child_has_no_time_left(published: W
 
 
 LATER: Row = {"servers": ["web-01"], "state": "scheduled", "scheduled_at": FAR}
-#: What a task is given, and how many lists, details, submits, cancels and lists of servers it takes.
+#: Options, and the number of command lists, command reads, submits, cancels and server lists.
 COSTS: list[tuple[Row, tuple[int, int, int, int, int]]] = [
     ({"state": "finished", "ids": ["{ran}"]}, (0, 1, 0, 0, 0)),
     ({"state": "finished", "ids": ["{ran}", "{other}"]}, (1, 0, 0, 0, 0)),
@@ -249,7 +249,7 @@ COSTS: list[tuple[Row, tuple[int, int, int, int, int]]] = [
 
 
 @pytest.mark.parametrize(("given", "counts"), COSTS)
-def test_what_other_tasks_cost(workspace: Workspace, given: Row, counts: tuple[int, ...]) -> None:
+def test_requests_of_other_tasks(workspace: Workspace, given: Row, counts: tuple[int, ...]) -> None:
     ran, other = workspace.add_commands([{"line": "uptime", "status": "success", "result": "up"}] * 2)
     workspace.submit("web-01", "y", scheduled_at=FAR)
     known = {"ran": ran, "other": other, "server": workspace.server_ids()["web-01"]}
@@ -275,7 +275,7 @@ def test_check_mode_awaits_and_writes_nothing(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize(("own", "shows_at"), [(True, 20), (True, None), (False, 20)])
-def test_a_parent_that_the_run_has_submitted_itself_may_show_late(
+def test_a_parent_of_the_same_run_may_show_late(
     current: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: bool, shows_at: int | None
 ) -> None:
     clock, this = FakeClock(), Run(RunContext(folder=tmp_path))
@@ -300,7 +300,7 @@ def test_a_parent_that_the_run_has_submitted_itself_may_show_late(
 
 @pytest.fixture(params=["mark", "delete"])
 def modal(request: pytest.FixtureRequest, workspace: Workspace) -> Workspace:
-    """A workspace that keeps what is cancelled, or deletes it."""
+    """Return a workspace that keeps cancelled commands, or deletes them."""
     workspace.settings(cancel_mode=request.param)
     return workspace
 
@@ -314,7 +314,7 @@ def waiting(workspace: Workspace, server: str = "web-01", line: str = "reboot", 
 
 
 def delivered(workspace: Workspace, status: str) -> str:
-    """Add a command that a server without an agent has been sent."""
+    """Add a command that was delivered to a server without an agent."""
     workspace.add_servers("bare-01", connected=True)
     [command_id] = workspace.add_commands([{"server": "bare-01", "line": "reboot", "status": status}])
     return command_id
@@ -334,13 +334,13 @@ def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
     assert statuses(modal) == []
     second = cancel(modal, ids=[command_id])
     assert (second.changed, second.failed, second["outcome"]) == (False, False, "cancelled")
-    # What reads do not show may be there all the same; where it is shown as cancelled, that is known.
+    # Workspaces that delete cancelled commands need a second cancel.
     assert count_methods(modal)["DELETE"] <= 2
 
 
 @in_every_dialect
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace, check_mode: bool) -> None:
+def test_a_missing_command_is_no_failure(workspace: Workspace, check_mode: bool) -> None:
     ran = cancel(workspace, check_mode=check_mode, ids=[NO_COMMAND])
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, False, "cancelled", NO_COMMAND)
     assert ran["msg"] == "There is no such command (any more)."
@@ -356,7 +356,7 @@ def test_a_command_that_is_not_there_is_no_failure(workspace: Workspace, check_m
     ],
     ids=["let go", "sent", "refused"],
 )
-def test_a_command_that_reads_do_not_show_is_cancelled_all_the_same(
+def test_a_command_that_reads_do_not_show_is_cancelled(
     current: Workspace, fault: Row, changed: bool, outcome: str, msg: str
 ) -> None:
     command_id = waiting(current)
@@ -370,7 +370,7 @@ def test_a_command_that_reads_do_not_show_is_cancelled_all_the_same(
 
 @pytest.mark.parametrize("given", [{}, {"servers": ["bare-01"], "line": "reboot"}], ids=["id", "line"])
 @pytest.mark.parametrize("fail_if_sent", [True, False])
-def test_what_was_delivered_cannot_be_cancelled(workspace: Workspace, given: Row, fail_if_sent: bool) -> None:
+def test_a_delivered_command_cannot_be_cancelled(workspace: Workspace, given: Row, fail_if_sent: bool) -> None:
     command_id = delivered(workspace, "running")
     ran = cancel(workspace, fail_if_sent=fail_if_sent, **(given or {"ids": [command_id]}))
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, fail_if_sent, "sent", command_id)
@@ -389,11 +389,11 @@ def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     assert left == others
     second = cancel(modal, servers=["web-01"], line="reboot")
     assert (second.changed, second.failed, second["id"]) == (False, False, None)
-    assert second["msg"] == "Nothing waits to be cancelled."
+    assert second["msg"] == "There is nothing to cancel."
 
 
 @in_every_dialect
-def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) -> None:
+def test_only_commands_at_that_time_are_cancelled(workspace: Workspace) -> None:
     meant, other = waiting(workspace), waiting(workspace, at="2998-01-01T00:00:00Z")
     ran = cancel(workspace, servers=["web-01"], line="reboot", scheduled_at="2999-01-01T01:00:00+01:00")
     assert [command["id"] for command in ran.commands] == [meant]
@@ -401,10 +401,10 @@ def test_only_the_very_time_is_meant_where_one_is_given(workspace: Workspace) ->
 
 
 @pytest.mark.parametrize("status", ["stuck", "success"])
-def test_what_is_stuck_or_over_waits_no_more(current: Workspace, status: str) -> None:
+def test_a_stuck_or_finished_command_is_not_cancelled(current: Workspace, status: str) -> None:
     command_id = delivered(current, status)
     by_line = cancel(current, servers=["bare-01"], line="reboot")
-    assert (by_line.changed, by_line.failed, by_line["msg"]) == (False, False, "Nothing waits to be cancelled.")
+    assert (by_line.changed, by_line.failed, by_line["msg"]) == (False, False, "There is nothing to cancel.")
     by_id = cancel(current, ids=[command_id])
     assert (by_id.changed, by_id.failed, by_id["outcome"]) == (False, True, "sent")
     assert count_methods(current)["DELETE"] == 0
@@ -428,7 +428,7 @@ def test_check_mode_cancels_nothing(workspace: Workspace, by: str) -> None:
     assert (again.changed, again.result.get("diff")) == (False, None)
 
 
-def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: Workspace) -> None:
+def test_a_refused_cancel_affects_only_its_command(workspace: Workspace) -> None:
     first, second = waiting(workspace), waiting(workspace, server="web-02")
     workspace.fault("status", method="DELETE", path=first, status=403, body='{"code": "FORBIDDEN"}')
     ran = cancel(workspace, ids=[first, second], diff_mode=True)
@@ -440,7 +440,7 @@ def test_a_cancel_that_is_refused_is_a_failure_of_that_command_alone(workspace: 
     assert ran["diff"] == {"before": f"web-02: reboot at {FAR}\n", "after": ""}
 
 
-def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace, moved: FakeClock) -> None:
+def test_a_lost_cancel_is_unknown(workspace: Workspace, moved: FakeClock) -> None:
     command_id = waiting(workspace)
     workspace.fault("lose_before", method="DELETE")
     ran = cancel(workspace, ids=[command_id], diff_mode=True)
@@ -448,7 +448,7 @@ def test_a_cancel_whose_answer_says_nothing_is_unknown(workspace: Workspace, mov
     assert "diff" not in ran.result
 
 
-def test_a_command_that_cannot_be_read_costs_only_itself(workspace: Workspace) -> None:
+def test_an_unreadable_command_affects_only_itself(workspace: Workspace) -> None:
     ids = [waiting(workspace, server=server) for server in ("web-01", "web-02", "web-03")]
     workspace.fault("status", method="GET", path=f"{ids[1]}/$", status=403, body='{"code": "forbidden"}')
     ran = cancel(workspace, ids=ids)

@@ -28,7 +28,7 @@ HISTORY: list[dict[str, Any]] = [
 
 @pytest.fixture
 def history(workspace: Workspace) -> Workspace:
-    """A workspace with a few commands, the first of HISTORY the newest, an hour apart."""
+    """Return a workspace with the commands of HISTORY, newest first, an hour apart."""
     workspace.add_commands([{"added_at": -3600 * (age + 1), **row} for age, row in enumerate(HISTORY)])
     return workspace
 
@@ -65,14 +65,14 @@ def test_every_filter(history: Workspace, given: dict[str, Any], expected: list[
     assert listed["changed"] is False
 
 
-def test_a_status_that_nobody_knows_is_warned_of(history: Workspace) -> None:
+def test_an_unknown_status_is_warned_about(history: Workspace) -> None:
     listed = info(history, status=["canceld", "denied"])
     assert listed.commands == []
-    assert listed.warnings == ["status: no command is known to have the status canceld. Did you mean cancelled?"]
+    assert listed.warnings == ["status: canceld is not a known status. Did you mean cancelled?"]
 
 
 @in_every_dialect
-def test_what_a_command_is_shown_with(workspace: Workspace) -> None:
+def test_the_keys_of_a_command(workspace: Workspace) -> None:
     command_id = workspace.submit("web-01", "echo hello")
     workspace.wait_for_command(command_id)
     [command] = info(workspace, limit=1).commands
@@ -101,7 +101,7 @@ def test_limits_go_over_pages(workspace: Workspace) -> None:
     assert [command["id"] for command in info(workspace, limit=0).commands] == made
 
 
-def test_an_id_that_is_not_there_is_warned_about(history: Workspace) -> None:
+def test_a_missing_id_is_warned_about(history: Workspace) -> None:
     ids = [NO_COMMAND, history.commands()[0]["id"]]
     listed = info(history, ids=ids)
     assert [command["id"] for command in listed.commands] == ids[1:]
@@ -111,7 +111,7 @@ def test_an_id_that_is_not_there_is_warned_about(history: Workspace) -> None:
 FORBIDDEN = {"status": 403, "body": '{"code": "rbac_object_permission_required"}'}
 
 
-def test_an_output_that_cannot_be_read_costs_only_itself(current: Workspace) -> None:
+def test_an_unreadable_output_affects_only_its_command(current: Workspace) -> None:
     row = {"status": "success", "result": "", "chunks": ["hello\n"], "added_at": -3600}
     ids = current.add_commands([row, row, row])
     current.fault("status", method="GET", path=f"{ids[1]}/chunks/", **FORBIDDEN)
@@ -123,13 +123,13 @@ def test_an_output_that_cannot_be_read_costs_only_itself(current: Workspace) -> 
     assert "rbac_object_permission_required" in warning
 
 
-def test_an_id_that_cannot_be_read_costs_only_itself(history: Workspace) -> None:
+def test_an_unreadable_id_affects_only_its_command(history: Workspace) -> None:
     ids = [row["id"] for row in history.commands()][:3]
     history.fault("status", method="GET", path=f"{ids[1]}/$", **FORBIDDEN)
     listed = info(history, ids=ids, with_output=False)
     assert [command["id"] for command in listed.commands] == [ids[0], ids[2]]
     [warning] = listed.warnings
-    assert warning.startswith(f"ids: command {ids[1]} could not be read, and is left out. ")
+    assert warning.startswith(f"ids: command {ids[1]} could not be read, and is missing from the result. ")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_an_id_that_cannot_be_read_costs_only_itself(history: Workspace) -> None
         ({"server": "web-99"}, "server"),
     ],
 )
-def test_what_is_refused(current: Workspace, given: dict[str, Any], option: str) -> None:
+def test_refused_options(current: Workspace, given: dict[str, Any], option: str) -> None:
     with pytest.raises(UsageError) as caught:
         info(current, **given)
     assert caught.value.option == option
@@ -158,7 +158,7 @@ def look_up(workspace: Workspace, *terms: str, **given: Any) -> list[Any]:
 
 @pytest.fixture
 def servers_history(workspace: Workspace) -> Workspace:
-    """Three commands on each of two servers, newest first an hour apart, and none on the third."""
+    """Add commands to two of three servers, newest first, an hour apart."""
     rows: list[dict[str, Any]] = [
         {"line": "uptime", "status": "running"},
         {"line": "uptime", "status": "success", "result": "new\n"},
@@ -196,7 +196,7 @@ def test_the_latest_output_of_each_server(servers_history: Workspace) -> None:
         ({"within": "30m", "status": ["running"]}, ""),
     ],
 )
-def test_which_command_is_meant(servers_history: Workspace, given: dict[str, Any], expected: str | None) -> None:
+def test_the_lookup_selects_a_command(servers_history: Workspace, given: dict[str, Any], expected: str | None) -> None:
     assert look_up(servers_history, "web-01", **given) == [expected]
 
 
@@ -211,7 +211,7 @@ def test_the_latest_of_another_status_is_named(servers_history: Workspace) -> No
 
 @in_every_dialect
 @pytest.mark.parametrize("want", ["id", "record"])
-def test_what_is_wanted(servers_history: Workspace, want: str) -> None:
+def test_the_lookup_returns_what_want_names(servers_history: Workspace, want: str) -> None:
     [found] = look_up(servers_history, "web-01", want=want)
     expected = next(
         row["id"] for row in servers_history.commands() if row["line"] == "uptime" and row["status"] == "success"

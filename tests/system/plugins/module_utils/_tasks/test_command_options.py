@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scripts and programs, in every state."""
+"""script and argv, in every state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 BOTH_STREAMS = b"#!/bin/sh\necho out $1\necho err >&2\nexit 3\n"
 
 
-def test_a_script_gives_its_code_and_both_streams_exactly(current: Workspace) -> None:
+def test_a_script_returns_its_code_and_both_streams(current: Workspace) -> None:
     current.change_server("web-02", allow_sh=False)
     outcome = run_payload(current, BOTH_STREAMS, script="job.sh 'a  b'", servers=["web-01", "web-02"])
     assert (outcome.changed, outcome.failed) == (True, True)
@@ -41,7 +41,7 @@ def test_creates_and_removes_are_decided_by_each_server(current: Workspace) -> N
     assert count_methods(current)["POST"] == 10
 
 
-def test_a_secret_on_the_standard_error_that_is_cut_in_two_stays_hidden(current: Workspace) -> None:
+def test_a_secret_cut_by_output_limit_stays_hidden(current: Workspace) -> None:
     argv = ["sh", "-c", "printf '%s-end' \"$S\" >&2"]
     result = run_payload(current, argv=argv, env={"S": "s3cret-value"}, output_limit=9).result
     line = run(current, servers=["web-01"], line='printf "%s-end" "$S"', env={"S": "s3cret-value"}, output_limit=9)
@@ -49,7 +49,7 @@ def test_a_secret_on_the_standard_error_that_is_cut_in_two_stays_hidden(current:
     assert "value" not in f"{result}{line.result}"
 
 
-def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> None:
+def test_a_payload_is_scheduled_once_per_digest(current: Workspace) -> None:
     later: Row = {"state": "scheduled", "scheduled_at": FAR}
     first = run_payload(current, BOTH_STREAMS, **later)
     again = run_payload(current, BOTH_STREAMS, **later)
@@ -57,8 +57,8 @@ def test_it_is_scheduled_once_and_found_by_its_digest(current: Workspace) -> Non
     argued = run_payload(current, BOTH_STREAMS, script="job.sh a", **later)
     assert [outcome.changed for outcome in (first, again, other, argued)] == [True, False, True, True]
     assert again["id"] == first["id"]
-    withdrawn = run_payload(current, BOTH_STREAMS, state="cancelled")
-    assert [(row["id"], row["outcome"]) for row in withdrawn.commands] == [(first["id"], "cancelled")]
+    cancelled = run_payload(current, BOTH_STREAMS, state="cancelled")
+    assert [(row["id"], row["outcome"]) for row in cancelled.commands] == [(first["id"], "cancelled")]
     assert not run_payload(current, BOTH_STREAMS, state="cancelled").changed
     left = {row["id"] for row in current.commands() if row["status"] == "scheduled"}
     assert left == {other["id"], argued["id"]}

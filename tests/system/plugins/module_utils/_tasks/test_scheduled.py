@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""state=scheduled: one pending command, however often and by however many it is asked for."""
+"""state=scheduled: one pending command, however many tasks and runs schedule it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_first_run_schedules_and_the_second_finds_it(workspace: Workspace) -
 # Times that pass while the submits are under way
 
 
-def test_what_waits_for_the_budget_until_its_time_has_passed_is_not_submitted(
+def test_a_command_whose_time_passes_during_a_rate_limit_is_not_submitted(
     current: Workspace, tmp_path: Path, moved: FakeClock
 ) -> None:
     servers = ["web-01", "web-02"]
@@ -107,11 +107,11 @@ def test_check_mode_writes_nothing(workspace: Workspace) -> None:
     assert workspace.counters()["writes"] == 0
 
 
-# What ran already
+# Commands that ran already
 
 
 def ran_at(workspace: Workspace, **row: Any) -> tuple[str, str]:
-    """A command that ran at a time gone by, and that time."""
+    """Return the ID of a command that ran in the past, and its time."""
     time = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     fields = {"server": "web-01", "line": "reboot", "status": "success", "added_at": -7200}
     fields |= {"scheduled_at": to_iso(time), "delivered_at": to_iso(time)}
@@ -121,7 +121,7 @@ def ran_at(workspace: Workspace, **row: Any) -> tuple[str, str]:
 
 @in_every_dialect
 @pytest.mark.parametrize("status", ["success", "running"])
-def test_what_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, status: str) -> None:
+def test_a_command_that_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, status: str) -> None:
     command_id, time = ran_at(workspace, status=status)
     again = schedule(workspace, scheduled_at=time)
     assert (again.changed, again.failed) == (False, False)
@@ -129,7 +129,7 @@ def test_what_ran_at_that_time_is_not_scheduled_again(workspace: Workspace, stat
     assert workspace.counters()["writes"] == 0
 
 
-def test_a_time_gone_by_is_an_error_where_nothing_ran_then(workspace: Workspace) -> None:
+def test_a_past_time_is_an_error_if_nothing_ran_then(workspace: Workspace) -> None:
     ran_at(workspace, line="another line")
     with pytest.raises(UsageError, match=r"is in the past.*on web-01.*state=executed") as caught:
         schedule(workspace, check_mode=True, scheduled_at="2020-01-01T00:00:00Z")
@@ -137,7 +137,7 @@ def test_a_time_gone_by_is_an_error_where_nothing_ran_then(workspace: Workspace)
     assert workspace.counters()["writes"] == 0
 
 
-def test_what_never_ran_at_that_time_does_not_count(workspace: Workspace) -> None:
+def test_a_command_that_never_ran_at_that_time_does_not_count(workspace: Workspace) -> None:
     row = {"server": "web-01", "line": "reboot", "status": "expired", "scheduled_at": FAR, "added_at": -5}
     [expired] = workspace.add_commands([row])
     before = schedule(workspace)
@@ -152,7 +152,7 @@ def test_what_never_ran_at_that_time_does_not_count(workspace: Workspace) -> Non
 
 
 @pytest.mark.parametrize("status", ["denied", "rejected"])
-def test_what_was_refused_at_that_time_is_not_asked_for_again(workspace: Workspace, status: str) -> None:
+def test_a_command_refused_at_that_time_is_not_submitted_again(workspace: Workspace, status: str) -> None:
     row = {"server": "web-01", "line": "reboot", "status": status, "scheduled_at": FAR, "added_at": -5}
     [refused] = workspace.add_commands([row])
     ran = schedule(workspace)
@@ -188,7 +188,7 @@ FORBIDDEN: dict[str, Any] = {"status": 403, "body": '{"code": "FORBIDDEN"}'}
     ],
     ids=["the first is refused", "the new one as well", "the second is sent"],
 )
-def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, fault: Row, stand: int, changed: bool) -> None:
+def test_a_failed_reschedule_lists_what_is_scheduled(current: Workspace, fault: Row, stand: int, changed: bool) -> None:
     for at in (FAR, "2999-02-01T00:00:00Z"):
         schedule(current, scheduled_at=at)
     current.fault("status", method="DELETE", **fault)
@@ -207,12 +207,12 @@ def test_a_move_that_stops_half_way_says_what_stands(current: Workspace, fault: 
 
 
 def all_submit_at_once(workspace: Workspace, racers: int, tie: bool) -> Callable[..., Any]:
-    """Submits as soon as everybody is about to, and perhaps at the very same moment by the workspace's clock."""
+    """Return a submit that waits until every racer has read; with a tie, all get the same time."""
     barrier = threading.Barrier(racers)
     moment = datetime.now(UTC).replace(microsecond=0)
 
     def together(*arguments: Any) -> Any:
-        barrier.wait(30)  # everybody has read by now, and nobody has submitted
+        barrier.wait(30)
         command = submit(*arguments)
         if not tie:
             return command
@@ -242,12 +242,12 @@ def test_runs_that_race_leave_one_pending_command(
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (FORBIDDEN, "web-01: another run scheduled the same, and one of both stays."),
-        (SENT, "was scheduled twice and sent before it could be withdrawn."),
+        (FORBIDDEN, "web-01: another run scheduled the same command, and both may remain."),
+        (SENT, "was scheduled twice and sent before it could be cancelled."),
     ],
     ids=["refused", "sent"],
 )
-def test_a_later_command_that_cannot_be_withdrawn_is_told_of(
+def test_a_later_command_that_cannot_be_cancelled_is_reported(
     current: Workspace, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], words: str
 ) -> None:
     row = {"server": "web-01", "line": "reboot", "status": "scheduled", "scheduled_at": FAR, "added_at": -5}
@@ -266,7 +266,7 @@ def test_a_later_command_that_cannot_be_withdrawn_is_told_of(
     assert words in warning
 
 
-def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
+def test_a_command_that_the_workspace_accepts_and_does_not_list_is_reported(
     current: Workspace, moved: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_scheduled, "time", moved)
@@ -274,7 +274,10 @@ def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
     ran = schedule(current)
     assert (ran.changed, ran.failed, ran["id"]) == (True, False, pending(current)[0])
     [warning] = ran.warnings
-    assert warning.startswith(f"web-01: {ran['id']} was accepted, and the workspace does not list it; ")
+    assert warning == (
+        f"web-01: another run may have scheduled the same command, since the workspace accepted {ran['id']}"
+        " and does not list it."
+    )
     assert moved.passed >= 30, "it was searched for long enough"
 
 
@@ -283,7 +286,7 @@ def test_what_the_workspace_accepts_and_does_not_list_is_told_of(
 
 @in_every_dialect
 @pytest.mark.parametrize("fault", ["lose_before", "lose_after"])
-def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, moved: FakeClock, fault: str) -> None:
+def test_an_older_command_is_not_mistaken_for_a_lost_submit(workspace: Workspace, moved: FakeClock, fault: str) -> None:
     # Lists of 2024 do not say when a command is to run.
     first = schedule(workspace)
     workspace.fault(fault, method="POST", times=1)
@@ -296,22 +299,22 @@ def test_what_stood_before_is_not_taken_for_what_was_lost(workspace: Workspace, 
 
 def test_a_schedule_does_not_outrun_its_parent(published: Workspace) -> None:
     [parent] = run(published, servers=["web-01"], line="sleep 30", wait=False).commands
-    with pytest.raises(UsageError, match=f"{parent['id']} is .+, and this workspace does not hold"):
+    with pytest.raises(UsageError, match=f"{parent['id']} is .+, and this workspace does not wait for it"):
         schedule(published, run_after=[parent["id"]])
     done = run(published, servers=["web-01"], line="true")
     assert schedule(published, run_after=[done["id"]])["outcome"] == "pending"
 
 
-def test_nothing_is_scheduled_after_what_failed(workspace: Workspace) -> None:
+def test_nothing_is_scheduled_after_a_failed_command(workspace: Workspace) -> None:
     row = {"server": "web-01", "line": "true", "delivered_at": -9, "acked_at": -9, "handled_at": -8}
     failed, error = workspace.add_commands([{**row, "status": status} for status in ("failed", "error")])
-    with pytest.raises(UsageError, match=f"{failed} is failed, and what is scheduled after it never runs"):
+    with pytest.raises(UsageError, match=f"{failed} is failed, and a command scheduled after it never runs"):
         schedule(workspace, run_after=[failed])
     assert pending(workspace) == []
     assert schedule(workspace, run_after=[error])["outcome"] == "pending", "it may yet succeed"
 
 
-def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspace) -> None:
+def test_the_old_command_stays_if_the_new_one_is_refused(workspace: Workspace) -> None:
     first = schedule(workspace)
     workspace.fault("status", method="POST", times=1, status=403, body='{"code": "FORBIDDEN"}')
     ran = schedule(workspace, scheduled_at=LATER, reschedule=True, diff_mode=True)
@@ -320,7 +323,7 @@ def test_what_stands_is_kept_where_the_new_command_is_refused(workspace: Workspa
     assert pending(workspace) == [first["id"]]
 
 
-def test_what_ran_long_ago_is_found_also_to_reschedule(workspace: Workspace) -> None:
+def test_a_command_that_ran_long_ago_is_found_also_with_reschedule(workspace: Workspace) -> None:
     then = (datetime.now(UTC) - timedelta(days=3)).replace(microsecond=0)
     made, _time = ran_at(workspace, scheduled_at=to_iso(then), added_at=to_iso(then))
     workspace.add_many_commands(140, server="web-01", line="true", status="success", added_at=-90000)
@@ -329,9 +332,9 @@ def test_what_ran_long_ago_is_found_also_to_reschedule(workspace: Workspace) -> 
         assert (again.changed, again["id"], again["msg"]) == (False, made, "It already ran at that time.")
 
 
-def test_a_race_that_cannot_be_looked_into_is_warned_about(workspace: Workspace) -> None:
+def test_a_race_that_cannot_be_checked_is_warned_about(workspace: Workspace) -> None:
     workspace.fault("status", method="GET", path="/api/events/", after=1, status=403, body='{"code": "forbidden"}')
     ran = schedule(workspace)
     assert (ran.changed, ran.failed) == (True, False)
     assert ran["id"] == pending(workspace)[0]
-    assert any("Whether another run scheduled the same" in warning for warning in ran.warnings)
+    assert any("Another run may have scheduled the same command on web-01." in warning for warning in ran.warnings)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of commands: what goes together, what is refused before any request, and what is packed."""
+"""Check and pack the options of alpacon_command."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ SCRIPT: Row = {
 ARGV: Row = {"servers": ["web-01"], "argv": ["/usr/bin/id", "-u"]}
 NOISE = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
 
-#: Combinations that the argument spec refuses, and the beginning of Ansible's message.
+#: Combinations that the argument spec refuses, each with the beginning of the message.
 REFUSED_BY_RULES: list[tuple[Row, str]] = [
     ({"servers": ["web-01"]}, "state is executed but any of the following are missing: line, script, argv"),
     ({"line": "true"}, "one of the following is required: servers, ids"),
@@ -66,7 +66,7 @@ REFUSED_BY_RULES: list[tuple[Row, str]] = [
     ({**RUN, "stdin": ""}, "parameters are mutually exclusive: ids|line|stdin"),
     ({**ARGV, "executable": "bash"}, "missing parameter(s) required by 'executable': script"),
 ]
-BAD: list[tuple[Row, str, str]] = [
+REFUSED: list[tuple[Row, str, str]] = [
     ({**RUN, "output_limit": -1}, "output_limit", "-1 is negative"),
     (
         {**RUN, "ids": [COMMAND]},
@@ -78,7 +78,7 @@ BAD: list[tuple[Row, str, str]] = [
     ({**RUN, "wait": False, "max_concurrency": "1"}, "max_concurrency", "does not go with wait=false"),
     ({**FINISH, "max_errors": "0"}, "max_errors", "does not go with state=finished"),
     ({**FINISH, "offline": "skip"}, "offline", "does not go with state=finished"),
-    ({**RUN, "line": "x" * 2049}, "line", "give that as script"),
+    ({**RUN, "line": "x" * 2049}, "line", "give the file as script"),
     ({**RUN, "line": "  "}, "line", "is empty"),
     ({**RUN, "line": None}, "line", "is empty"),
     ({**RUN, "servers": ["web-01", " "]}, "servers", "one of them is empty"),
@@ -92,7 +92,7 @@ BAD: list[tuple[Row, str, str]] = [
     ({**RUN, "max_concurrency": "0"}, "max_concurrency", "too small"),
     ({**RUN, "max_errors": "few"}, "max_errors", "neither a number nor a percentage"),
     ({**RUN, "success_codes": []}, "success_codes", "every command would count as failed"),
-    ({**SCRIPT, "shell": "internal"}, "shell", "it is internal, and script is run by a shell"),
+    ({**SCRIPT, "shell": "internal"}, "shell", "it is internal, and a shell of the server runs script"),
     ({**SCRIPT, "script": "''"}, "script", "it is empty"),
     ({**SCRIPT, "script": "job.sh 'a"}, "script", "it cannot be split: no closing quotation"),
     ({**SCRIPT, "_script_content": None}, "script", "its file was not read"),
@@ -107,17 +107,17 @@ BAD: list[tuple[Row, str, str]] = [
 
 
 @pytest.mark.parametrize(("given", "message"), REFUSED_BY_RULES)
-def test_combinations_that_the_argument_spec_refuses(given: Row, message: str) -> None:
+def test_refused_combinations(given: Row, message: str) -> None:
     result = ArgumentSpecValidator(SHIPPED_SPEC, **RULES).validate({**CONNECTION, **given})
     assert [text[: len(message)] for text in result.error_messages] == [message]
 
 
 @pytest.mark.parametrize("given", [RUN, SCHEDULE, FINISH, CANCEL, SCRIPT, {**ARGV, "creates": "/x"}])
-def test_combinations_that_the_argument_spec_accepts(given: Row) -> None:
+def test_accepted_combinations(given: Row) -> None:
     assert ArgumentSpecValidator(SHIPPED_SPEC, **RULES).validate({**CONNECTION, **given}).error_messages == []
 
 
-@pytest.mark.parametrize(("given", "option", "words"), BAD)
+@pytest.mark.parametrize(("given", "option", "words"), REFUSED)
 def test_options_that_are_refused(given: Row, option: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(**given)
@@ -126,8 +126,8 @@ def test_options_that_are_refused(given: Row, option: str, words: str) -> None:
     assert "hunter22" not in str(caught.value)
 
 
-def test_values_are_read() -> None:
-    read = parse(
+def test_values_are_parsed() -> None:
+    options = parse(
         servers=[" web-01 ", SERVER],
         line="true",
         reuse_within="1h",
@@ -136,10 +136,10 @@ def test_values_are_read() -> None:
         max_errors="10%",
         success_codes=[0, 3],
     )
-    assert read.servers == ["web-01", SERVER]
-    assert read.username is None
-    assert read.reuse_within == 3600
-    limits = read.limits
+    assert options.servers == ["web-01", SERVER]
+    assert options.username is None
+    assert options.reuse_within == 3600
+    limits = options.limits
     assert (limits.wait, limits.wait_timeout, limits.max_concurrency, limits.max_errors) == (True, 300, 1, 0)
     assert not parse(**RUN, wait=False).limits.wait
     assert limits.success_codes == {0, 3}
@@ -155,12 +155,12 @@ def test_values_are_read() -> None:
         ({**RUN, "servers": ["web-01", "web-02"], "progress": False}, False),
     ],
 )
-def test_progress_is_told_of_several_unless_the_task_says_otherwise(given: Row, progress: bool | None) -> None:
+def test_progress_is_reported_for_several_servers_by_default(given: Row, progress: bool | None) -> None:
     assert parse(**given).progress is progress
 
 
-def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> None:
-    assert parse(**RUN).body(Server(SERVER, "web-01")) == {
+def test_a_body_has_only_the_published_fields_by_default() -> None:
+    assert parse(**RUN).make_body(Server(SERVER, "web-01")) == {
         "server": SERVER,
         "shell": "system",
         "line": "true",
@@ -170,7 +170,7 @@ def test_a_body_has_the_published_fields_alone_unless_more_is_asked_for() -> Non
     }
 
 
-def test_a_body_with_everything() -> None:
+def test_a_body_with_every_field() -> None:
     full = parse(
         **SCHEDULE,
         shell="osquery",
@@ -182,7 +182,7 @@ def test_a_body_with_everything() -> None:
         purpose="since",
     )
     assert full.time == datetime(2031, 1, 1, 3, tzinfo=timezone.utc)
-    assert full.body(Server(SERVER)) == {
+    assert full.make_body(Server(SERVER)) == {
         "server": SERVER,
         "shell": "osquery",
         "line": "true",
@@ -196,7 +196,7 @@ def test_a_body_with_everything() -> None:
     }
 
 
-def test_a_url_in_the_clear_is_warned_about() -> None:
+def test_an_http_url_is_warned_about() -> None:
     warnings: list[str] = []
     with pytest.raises(UsageError):
         run_command(command_options(url="http://workspace.invalid", servers=[]), Run(warn=warnings.append))
@@ -207,24 +207,24 @@ def test_a_url_in_the_clear_is_warned_about() -> None:
 # Scripts and programs
 
 
-def test_a_payload_takes_the_place_of_the_line() -> None:
+def test_a_payload_replaces_the_line() -> None:
     packed = parse(**SCRIPT, env={"A": "b"})
     assert packed.has_payload
     assert packed.line.startswith("/bin/sh -c $RUN script:job.sh sha256:")
     assert packed.extra["env"]["A"] == "b"
     assert {"RUN", "BODY", "P0"} < set(packed.extra["env"])
-    body = packed.body(Server(SERVER, "web-01"))
+    body = packed.make_body(Server(SERVER, "web-01"))
     assert (body["line"], body["env"]) == (packed.line, packed.extra["env"])
     assert parse(**ARGV).line.startswith("/bin/sh -c $RUN argv:id sha256:")
 
 
-def test_a_line_stays_a_line() -> None:
+def test_a_line_has_no_payload() -> None:
     plain = parse(servers=["web-01"], line="  echo $RUN  ")
     assert (plain.line, plain.has_payload) == ("  echo $RUN  ", False)
     assert "env" not in plain.extra
 
 
-DECIDING: list[Row] = [
+PAYLOADS: list[Row] = [
     {"script": "files/job.sh one two words"},
     {"script": "files/other.sh one 'two words'"},
     {"_script_content": base64.b64encode(b"#!/bin/sh\necho\n").decode()},
@@ -234,11 +234,11 @@ DECIDING: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize("given", DECIDING, ids="-".join)
-def test_the_digest_covers_what_decides_what_runs(given: Row) -> None:
+@pytest.mark.parametrize("given", PAYLOADS, ids="-".join)
+def test_the_digest_depends_on_the_payload(given: Row) -> None:
     assert parse_digest(parse(**{**SCRIPT, **given}).line) != parse_digest(parse(**SCRIPT).line)
 
 
-def test_the_digest_is_the_same_wherever_the_file_lies_and_whatever_the_variables_are() -> None:
+def test_the_digest_ignores_the_folder_of_the_file_and_the_variables() -> None:
     other = {**SCRIPT, "script": "/elsewhere/job.sh   one  two\\ words", "env": {"A": "b"}, "username": "root"}
     assert parse(**other).line == parse(**SCRIPT).line

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Queries, whose filters are checked again on every row, and the circuit breaker."""
+"""Filters of commands, and the circuit breaker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ AFTER = ADDED.replace(hour=11)
 
 
 @pytest.mark.parametrize(
-    ("asked", "accepted"),
+    ("filters", "accepted"),
     [
         ({"server_id": OTHER_SERVER}, False),
         ({"shell": "osquery"}, False),
@@ -61,13 +61,13 @@ AFTER = ADDED.replace(hour=11)
         ({"is_scheduled": True}, False),
     ],
 )
-def test_every_filter_is_checked_on_every_row(asked: dict[str, Any], accepted: bool) -> None:
+def test_every_filter_is_checked_on_every_row(filters: dict[str, Any], accepted: bool) -> None:
     row = current_row(status="success", success=True, exit_code=0)
-    assert Query(**asked).accepts(Command.from_row(row)) is accepted
+    assert Query(**filters).accepts(Command.from_row(row)) is accepted
 
 
 @pytest.mark.parametrize("status", ["denied", "running", "error"])
-def test_success_asks_for_what_ran(status: str) -> None:
+def test_success_selects_commands_that_ran(status: str) -> None:
     assert not Query(success=False).accepts(Command.from_row(current_row(status=status)))
 
 
@@ -87,7 +87,7 @@ def test_a_command_of_a_service_token_has_no_requester() -> None:
         (old_row("Queued", cancellable=True), False),
     ],
 )
-def test_what_is_scheduled_for_a_time_to_come(row: dict[str, Any], scheduled: bool) -> None:
+def test_is_scheduled_selects_commands_in_the_future(row: dict[str, Any], scheduled: bool) -> None:
     command = Command.from_row(row)
     assert Query(is_scheduled=True).accepts(command) is scheduled
     assert Query(is_scheduled=False).accepts(command) is not scheduled
@@ -101,7 +101,7 @@ def test_what_is_scheduled_for_a_time_to_come(row: dict[str, Any], scheduled: bo
         ("2026-11-24T10:00:00Z", "2026-11-24T10:30:45.1Z", True, False),
     ],
 )
-def test_what_is_due_at_this_moment(added: str, at: str, as_scheduled: bool, as_not: bool) -> None:
+def test_a_command_due_this_second_is_accepted_both_ways(added: str, at: str, as_scheduled: bool, as_not: bool) -> None:
     command = Command.from_row(current_row(status="queued", added_at=added, scheduled_at=at))
     now = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
     assert Query(is_scheduled=True, now=now).accepts(command) is as_scheduled
@@ -113,13 +113,13 @@ def test_what_is_due_at_this_moment(added: str, at: str, as_scheduled: bool, as_
     [
         ("up,web", current_row(requested_by=None), True),
         ("web reboot", current_row(requested_by=None), False),
-        # A search may have hit the user name, which no row shows.
+        # The search may match the user name, which rows do not show.
         ("reboot", current_row(), True),
-        # Rows that do not name their server cannot be judged.
+        # The search may match the server name, which this row does not show.
         ("db", current_row(server=SERVER, requested_by=None), True),
     ],
 )
-def test_rows_that_cannot_be_a_hit_of_a_search(search: str, row: dict[str, Any], accepted: bool) -> None:
+def test_a_search_rejects_rows_without_its_words(search: str, row: dict[str, Any], accepted: bool) -> None:
     assert Query(search=search).accepts(Command.from_row(row)) is accepted
 
 
@@ -139,8 +139,8 @@ def test_the_parameters_of_the_api() -> None:
     ("query", "past"),
     [(Query(since=AFTER), True), (Query(since=ADDED), False), (Query(since=AFTER, ordering="added_at"), False)],
 )
-def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
-    assert query.is_past(Command.from_row(current_row())) is past
+def test_a_list_ends_at_the_first_command_that_is_too_old(query: Query, past: bool) -> None:
+    assert query.ends_at(Command.from_row(current_row())) is past
 
 
 @pytest.mark.parametrize(
@@ -152,18 +152,18 @@ def test_where_a_listing_may_stop(query: Query, past: bool) -> None:
         ([3, 1], "-handled_at", True),
     ],
 )
-def test_whether_a_server_minds_the_ordering(hours: list[int], ordering: str, ordered: bool) -> None:
+def test_check_order(hours: list[int], ordering: str, ordered: bool) -> None:
     commands = [Command.from_row(current_row(added_at=f"2026-11-24T0{hour}:00:00Z")) for hour in hours]
     assert (check_order(commands, ordering) == "") is ordered
 
 
 def client_of(rows: Iterable[dict[str, Any]]) -> Any:
-    """A client that lists these rows, whose workspace shows the time AFTER."""
+    """Return a client whose workspace lists these rows at the time AFTER."""
     return SimpleNamespace(rows=lambda _path, _query: iter(rows), clock=SimpleNamespace(now=lambda: AFTER))
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("filters", "found"),
     [
         ({"since": timedelta(hours=1)}, True),
         ({"since": timedelta(minutes=59)}, False),
@@ -172,8 +172,8 @@ def client_of(rows: Iterable[dict[str, Any]]) -> Any:
         ({"since": ADDED, "until": timedelta(minutes=59)}, True),
     ],
 )
-def test_an_age_is_one_by_the_clock_of_the_workspace(asked: dict[str, Any], found: bool) -> None:
-    assert bool(find_commands(client_of([current_row()]), Query(**asked), 0)) is found
+def test_ages_are_measured_by_the_clock_of_the_workspace(filters: dict[str, Any], found: bool) -> None:
+    assert bool(find_commands(client_of([current_row()]), Query(**filters), 0)) is found
 
 
 def test_an_age_that_is_later_than_a_time_is_refused() -> None:
@@ -181,13 +181,13 @@ def test_an_age_that_is_later_than_a_time_is_refused() -> None:
         find_commands(client_of([current_row()]), Query(since=timedelta(minutes=30), until=ADDED), 0)
 
 
-def test_rows_of_pages_that_were_read_again_come_in_order() -> None:
+def test_rows_of_pages_that_were_read_again_are_sorted() -> None:
     rows = [current_row(id=f"{hour}" * 8 + NO_COMMAND[8:], added_at=f"2026-11-24T0{hour}:00:00Z") for hour in (3, 1, 2)]
     commands = find_commands(client_of(rows), Query(), 0)
     assert [str(command.added_at)[12] for command in commands] == ["3", "2", "1"]
 
 
-def test_rows_that_are_not_wanted_are_not_kept() -> None:
+def test_rejected_rows_take_no_memory() -> None:
     rows = (current_row(id=f"{number:08d}{NO_COMMAND[8:]}", result="x" * 2_000) for number in range(2_000))
     tracemalloc.start()
     try:
@@ -198,18 +198,18 @@ def test_rows_that_are_not_wanted_are_not_kept() -> None:
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
-def test_what_states_no_time_counts_as_the_latest(sign: str) -> None:
+def test_a_missing_time_is_sorted_as_the_latest(sign: str) -> None:
     times = ["2026-11-24T01:00:00Z", None, "2026-11-24T03:00:00Z"]
     commands = [Command.from_row(current_row(delivered_at=time, acked_at=None)) for time in times]
     found = [to_iso(command.delivered_at) for command in sort_commands(commands, f"{sign}delivered_at")]
     assert found == ([times[0], times[2], None] if not sign else [None, times[2], times[0]])
 
 
-# Reading one after the other
+# The circuit breaker
 
 
-def count_reads(answers: list[int]) -> int:
-    """Count the reads of these statuses: 200 is a response, 0 is none at all, and others are errors."""
+def count_reads(statuses: list[int]) -> int:
+    """Count the reads through a circuit breaker; status 200 is a success, and 0 a failed connection."""
     reads: list[int] = []
 
     def read(status: int) -> int:
@@ -219,19 +219,19 @@ def count_reads(answers: list[int]) -> int:
         return status
 
     breaker = CircuitBreaker()
-    for status in answers:
+    for status in statuses:
         with suppress(AlpaconError):
             breaker.call(partial(read, status))
     return len(reads)
 
 
-@pytest.mark.parametrize("hopeless", [0, 401, 408, 429, 500, 503])
-def test_after_two_in_a_row_without_an_answer_of_their_own_nobody_is_count_reads(hopeless: int) -> None:
-    assert count_reads([hopeless, hopeless, 200, 200]) == 2
-    assert count_reads([hopeless, 200, hopeless, hopeless, 200]) == 4
+@pytest.mark.parametrize("failure", [0, 401, 408, 429, 500, 503])
+def test_two_consecutive_failures_stop_the_reads(failure: int) -> None:
+    assert count_reads([failure, failure, 200, 200]) == 2
+    assert count_reads([failure, 200, failure, failure, 200]) == 4
 
 
 @pytest.mark.parametrize("refusal", [400, 403, 404, 499])
-def test_a_refusal_is_no_failure(refusal: int) -> None:
+def test_a_refusal_does_not_stop_the_reads(refusal: int) -> None:
     assert count_reads([refusal, refusal, refusal, 200]) == 4
     assert count_reads([500, refusal, 500, 200]) == 4

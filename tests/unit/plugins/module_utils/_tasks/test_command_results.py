@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results: what a task returns for each command and for all of them."""
+"""Results of alpacon_command."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def failed(number: int, **fields: Any) -> Job:
     )
 
 
-def test_one_command_stands_at_the_top_as_well() -> None:
+def test_one_command_is_at_the_top_level_as_well() -> None:
     result = describe_jobs([job("success", DONE, output=Output(" up 12 days\n"), changed=True)])
     assert result["commands"] == [UPTIME]
     assert UPTIME.items() <= result.items()
@@ -100,27 +100,27 @@ def test_several_commands_have_counts_and_a_summary() -> None:
         (1, Output("", refused="the server has no user of that username"), "Never ran: the server has no user of that"),
     ],
 )
-def test_no_log_leaves_what_was_written_out_of_the_message(code: int, output: Output, msg: str) -> None:
+def test_no_log_hides_the_output_in_messages(code: int, output: Output, msg: str) -> None:
     [described] = describe_jobs([failed(code, output=output)], no_log=True)["commands"]
     assert described["msg"].startswith(msg)
     assert "word" not in described["msg"].lower()
     assert described["stdout"] == output.text
 
 
-def test_no_log_leaves_the_path_out_of_what_was_skipped() -> None:
-    said = "skipped, since /srv/word exists"
-    skipped = job("success", DONE, output=Output(said, mark="skipped"), msg=said)
-    assert describe_job(skipped)["msg"] == said
-    assert describe_job(skipped, no_log=True)["msg"] == "Skipped, as creates or removes says."
+def test_no_log_hides_the_path_of_a_skipped_command() -> None:
+    text = "skipped, since /srv/word exists"
+    skipped = job("success", DONE, output=Output(text, mark="skipped"), msg=text)
+    assert describe_job(skipped)["msg"] == text
+    assert describe_job(skipped, no_log=True)["msg"] == "Skipped, because of creates or removes."
 
 
-def test_nothing_to_do_and_nothing_gone_wrong() -> None:
+def test_summaries_without_a_failure() -> None:
     assert describe_jobs([])["msg"] == "No commands."
     assert not describe_jobs([]).get("failed")
     assert describe_jobs([job("success", DONE)] * 2)["msg"] == "2 commands, none of them failed."
 
 
-def test_what_is_only_predicted_did_not_end_in_any_way() -> None:
+def test_summaries_of_predicted_commands() -> None:
     predicted = [Job(Server(SERVER)), Job(Server(SERVER))]
     assert describe_jobs(predicted)["msg"] == "2 commands would be submitted."
     assert describe_jobs([*predicted, job("success", DONE)])["msg"] == "2 of 3 commands would be submitted."
@@ -128,7 +128,7 @@ def test_what_is_only_predicted_did_not_end_in_any_way() -> None:
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))
-def test_every_outcome_fails_unless_it_is_fine(outcome: Outcome) -> None:
+def test_every_outcome_fails_unless_it_is_ok(outcome: Outcome) -> None:
     row = DONE if outcome == "success" else current_row(status="failed", success=False, exit_code=1)
     assert bool(describe_jobs([job(outcome, row)]).get("failed")) is (outcome not in ("success", "pending"))
     assert not describe_jobs([job(outcome, row)], ok=frozenset(Outcome)).get("failed")
@@ -148,37 +148,37 @@ def test_a_failure_shows_the_end_of_the_output() -> None:
         ("SUDO_RISK_DENIED", "Submitting it again changes nothing"),
     ],
 )
-def test_a_sudo_that_was_not_let_through_has_its_advice(code: str, advice: str) -> None:
+def test_a_denied_sudo_has_advice(code: str, advice: str) -> None:
     message = describe_job(failed(1, output=Output(f"Alpacon denied this sudo command ({code}).\n")))["msg"]
     assert f"did not let its sudo through ({code})" in message
     assert advice in message
 
 
-def read(text: str, code: int) -> Output:
-    """What a line that failed has written, as the fleet reads it."""
+def unpack(text: str, code: int) -> Output:
+    """Unpack the output of a failed line as a fleet does."""
     row = current_row(status="failed", success=False, exit_code=code, username="ghost", groupname="ghosts")
     return unpack_output(Command.from_row(row), Output(text))[1]
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("text", "why"),
     [
         ("Command cancelled before execution: context canceled", "the agent was stopped"),
         ("there is no corresponding ghost username in this server", "no user ghost."),
         ("fork/exec /bin/sh: argument list too long", "larger than the server's system takes"),
     ],
 )
-def test_what_never_began_is_told_apart(said: str, why: str) -> None:
-    described = describe_job(failed(1, output=read(said, 1)))
+def test_a_command_that_never_began_is_reported(text: str, why: str) -> None:
+    described = describe_job(failed(1, output=unpack(text, 1)))
     assert (described["ran"], described["rc"], described["outcome"]) == (False, None, "failed")
     assert described["msg"].startswith("Never ran: ")
     assert why in described["msg"]
 
 
-def test_no_log_leaves_the_account_out_of_what_never_began() -> None:
-    said = "groupname ghosts is not in user ghost's group list"
+def test_no_log_hides_the_account_of_a_command_that_never_began() -> None:
+    text = "groupname ghosts is not in user ghost's group list"
     row = current_row(status="failed", success=False, exit_code=1, username="ghost", groupname="ghosts")
-    message = describe_job(job("failed", row, output=read(said, 1)), no_log=True)["msg"]
+    message = describe_job(job("failed", row, output=unpack(text, 1)), no_log=True)["msg"]
     assert message.startswith("Never ran: the user of that username is not a member of the group of that groupname. ")
     assert "ghost" not in message
 
@@ -191,16 +191,16 @@ def test_no_log_leaves_the_account_out_of_what_never_began() -> None:
         (-1, "", " (a signal ended it, or the agent was stopped meanwhile)."),
     ],
 )
-def test_what_the_agent_ended_is_explained(code: int, text: str, why: str) -> None:
-    described = describe_job(failed(code, output=read(text, code)))
+def test_a_command_that_the_agent_ended_is_explained(code: int, text: str, why: str) -> None:
+    described = describe_job(failed(code, output=unpack(text, code)))
     assert f"ended with rc {code}{why}" in described["msg"]
 
 
-def test_what_the_agent_never_acknowledged_is_not_said_to_have_run() -> None:
+def test_a_command_that_was_never_acknowledged_may_not_have_run() -> None:
     row = current_row(status="failed", success=False, error_phase="agent_disconnected")
     described = describe_job(job("failed", row))
     assert (described["ran"], described["rc"], "rc_assumed" in described) == (None, None, False)
-    assert described["msg"] == "It failed, and no exit code came (agent_disconnected). Whether it ran is not known."
+    assert described["msg"] == "It failed without an exit code (agent_disconnected). It may have run."
 
 
 def test_a_refused_submit() -> None:
@@ -221,18 +221,18 @@ def test_a_refused_submit() -> None:
         (current_row(status="failed", success=False), None, None),
     ],
 )
-def test_an_exit_code_that_was_not_stated_is_marked(row: dict[str, Any], rc: int | None, assumed: bool | None) -> None:
+def test_an_assumed_exit_code_is_marked(row: dict[str, Any], rc: int | None, assumed: bool | None) -> None:
     described = describe(Command.from_row(row), None)
     assert (described["rc"], described.get("rc_assumed")) == (rc, assumed)
 
 
 @pytest.mark.parametrize("no_log", [False, True])
-def test_a_job_that_cannot_be_described_keeps_its_id_and_costs_the_others_nothing(no_log: bool) -> None:
+def test_a_bug_in_one_description_hides_no_id(no_log: bool) -> None:
     odd = job("success", DONE, output=Output(5), msg="It ended.", changed=True)  # type: ignore[arg-type]
     first, second = describe_jobs([odd, job("success", DONE, output=Output("fine"))], no_log=no_log)["commands"]
     assert set(first) == KEYS
     assert (first["id"], first["server"], first["line"]) == (COMMAND, {"id": SERVER, "name": "web-01"}, "uptime")
     assert (first["outcome"], first["ran"], first["changed"], first["stdout"]) == ("success", None, True, "")
-    assert first["msg"].startswith("It ended. It cannot be described: AttributeError")
-    assert first["msg"].endswith("AttributeError") is no_log, "what it is about may be a secret"
+    assert first["msg"].startswith("It ended. Its details are missing because of a bug: AttributeError")
+    assert first["msg"].endswith("AttributeError") is no_log, "the error may quote a secret"
     assert second["stdout"] == "fine"
