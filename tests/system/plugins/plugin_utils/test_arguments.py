@@ -166,6 +166,6 @@ def test_a_token_in_the_keyword_environment_is_not_sent_to_servers(
     plays = play(*tasks, environment=keyword, vars={"alpacon_there": current.url})
     done = run_playbook(current, tmp_path, plays, ["web-01"], core=core, ALPACON_URL="", ALPACON_TOKEN="")
     assert warnings_of(done) == {"first": [told]}
-    assert "Give env" not in done.log
+    assert "Set env" not in done.log
     assert "alpat-in-the-keyword" not in done.log
-    assert "or in the environment of ansible-playbook as ALPACON_URL." in done.tasks["first"][0]["msg"]
+    assert "or as ALPACON_URL in the environment of ansible-playbook." in done.tasks["first"][0]["msg"]

@@ -64,7 +64,7 @@ def test_a_selection_that_is_empty_selects_nothing(module: str, option: str, val
         ),
         (
             {"username": ""},
-            "username: it is empty. Give the user to run as, or leave it out to mean the one of the token",
+            "username: it is empty. Give a user to run as, or leave it out to run as the user of the token",
         ),
         ({"line": "a", "cmd": "b"}, "line: it is given twice, as line and as cmd. Give one of them."),
         ({"server": "web-02", "servers": ["web-01"]}, "servers: it is given twice, as servers and as server."),
