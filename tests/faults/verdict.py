@@ -48,7 +48,7 @@ _KILLED = "\nKilled"
 #: The replacement of a divided character.
 _HALF = "\ufffd"
 #: The message about a successful payload without a result.
-_NO_ANSWER = "nothing of its answer is there"
+_NO_ANSWER = "its output is missing"
 #: A workspace with this response time in seconds delays its clients too.
 OVERLOADED = 1.0
 

@@ -54,7 +54,7 @@ def make_stat_output(content: bytes, size: int | None = None) -> bytes:
     return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
 
 
-CHANGED, ROOM, SILENT = "has changed", "has room for", "did not say its size and digest"
+CHANGED, ROOM, SILENT = "has changed", "has room for", "did not state its size and digest"
 LIES: dict[str, tuple[str, list[RunResult]]] = {
     "fewer bytes": (CHANGED, [RunResult(0, b"abc", make_stat_output(b"abc", 10))]),
     "another digest": (CHANGED, [RunResult(0, b"abc", make_stat_output(b"xyz"))]),

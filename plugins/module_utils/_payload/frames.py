@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read the frame that a payload writes, and return its two streams and its exit code.
+"""Read the frame that a payload writes: two streams, exact to the byte, and an exit code.
 
-A frame is C([alpacon DIGEST]), standard output in lines of Base64 and their number, C([stderr]), standard error alike
-with C([rc NUMBER]) in it, and C([end]). Both streams come back exact to the byte. A body may write its output in parts,
-each followed by C([part]); they come back as C([part LENGTH]), a line end, the part and a line end, also from a frame
-without an end.
+A frame is C([alpacon DIGEST]), standard output as lines of Base64 and their number, C([stderr]), standard error in the
+same form with C([rc NUMBER]) among its lines, and C([end]). A body may write C([part]) after each part of its output.
+Such a part is read as C([part LENGTH]), a line end, the part and a line end, even if the end of the frame is missing.
 """
 
 from __future__ import annotations
@@ -27,11 +26,12 @@ from .packing import REFUSED_RC, parse_digest
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc ([0-9]{1,3})")
-#: Marks of a body that was skipped, and of one that did not run since a step before it failed.
+#: Marks of a body that skipped its work, and of a body that did not run because a step before it failed.
 SKIPPED, UNDONE = "skipped", "undone"
 _PART = "[part]"
-_SHOWN_REASON = 100
-#: Every line of Base64 but the last.
+#: In characters.
+_MAX_REASON_LENGTH = 100
+#: All lines of Base64 except the last have this form.
 _FULL_LINE = re.compile(r"[A-Za-z0-9+/]{76}")
 
 
@@ -46,60 +46,54 @@ class Frame:
 
 
 class FrameError(Exception):
-    """Output without exactly one complete frame; C(stdout) has the complete parts, or the beginning, of the stream."""
+    """The output has not exactly one complete frame. C(stdout) has the complete parts, or else the beginning."""
 
-    def __init__(self, why: str, stdout: bytes = b"") -> None:
+    def __init__(self, reason: str, stdout: bytes = b"") -> None:
         self.stdout = stdout
-        super().__init__(why)
+        super().__init__(reason)
 
 
 class MissingFrame(FrameError):
-    """The begin mark is missing, which is written before the body runs."""
+    """The begin mark is missing. A payload writes it before the body runs."""
 
 
 class IncompleteFrame(FrameError):
-    """The begin mark is there and the end mark is not."""
+    """The end mark is missing."""
 
 
 class PayloadRefused(FrameError):
-    """The server refused to run the body, for the reason in the text."""
+    """The server refused to run the body."""
 
 
 def read_frame(digest: str, output: str) -> Frame:
-    """Find the one frame with this digest in an output.
+    """Find the frame with this digest in an output.
 
     Raises:
-        PayloadRefused: The server ran nothing.
-        MissingFrame: It is not there.
-        IncompleteFrame: Its end is missing.
-        FrameError: It is damaged, or not the only one.
+        FrameError: The frame is missing, incomplete, damaged, or not the only one; the subclasses name the cause.
     """
     _before, begin, text = output.partition(f"[alpacon {digest}]")
     if not begin:
-        raise MissingFrame("the beginning of the answer is missing")
+        raise MissingFrame("its beginning is missing")
     if output.count("[alpacon ") != 1:
-        raise FrameError("the answer has several frames")
-    written, cut, rest = text.partition("[stderr]")
-    if not cut:
+        raise FrameError("it has several beginnings")
+    stdout, separator, rest = text.partition("[stderr]")
+    if not separator:
         refused = re.search(r"\[refused ([^\[\]]*)\]", text)
         if refused and not text[: refused.start()].strip():
-            raise PayloadRefused(refused[1][:_SHOWN_REASON])
-        raise IncompleteFrame("the answer ends too early", _decode_beginning(written))
-    errors, end, _after = rest.partition("[end]")
-    marks = _MARK.findall(errors)
+            raise PayloadRefused(refused[1][:_MAX_REASON_LENGTH])
+        raise IncompleteFrame("its end is missing", _decode_beginning(stdout))
+    stderr, end, _after = rest.partition("[end]")
+    marks = _MARK.findall(stderr)
     rc = _RC.fullmatch(marks[-1]) if end and marks else None
-    said = marks[:-1] or [""]
-    if not rc or said not in ([""], [SKIPPED], [UNDONE]):
-        raise IncompleteFrame("the answer ends too early", _decode_beginning(written))
+    others = marks[:-1] or [""]
+    if not rc or others not in ([""], [SKIPPED], [UNDONE]):
+        raise IncompleteFrame("its end is missing", _decode_beginning(stdout))
     try:
-        return Frame(_decode_parts(written), _decode(_MARK.sub("", errors)), int(rc[1]), *said)
+        *parts, last = stdout.split(_PART)
+        decoded = b"".join([*(_add_length(_decode(part)) for part in parts), _decode(last)])
+        return Frame(decoded, _decode(_MARK.sub("", stderr)), int(rc[1]), *others)
     except (ValueError, binascii.Error):
-        raise FrameError("parts of the answer are missing", _decode_beginning(written)) from None
-
-
-def _decode_parts(section: str) -> bytes:
-    *parts, rest = section.split(_PART)
-    return b"".join([*(_add_length(_decode(part)) for part in parts), _decode(rest)])
+        raise FrameError("parts of it are missing", _decode_beginning(stdout)) from None
 
 
 def _add_length(part: bytes) -> bytes:
@@ -107,7 +101,7 @@ def _add_length(part: bytes) -> bytes:
 
 
 def _decode(section: str) -> bytes:
-    """Decode lines of Base64, the last of which is their number."""
+    """Decode lines of Base64. The last line is the number of the others."""
     text = section.replace("\r", "").strip()
     if not text:
         return b""
@@ -118,19 +112,19 @@ def _decode(section: str) -> bytes:
 
 
 def _decode_beginning(section: str) -> bytes:
-    """Decode the complete parts, or the lines up to the first that is not full."""
-    *parts, section = section.split(_PART)
-    whole = []
+    """Decode the complete parts; without parts, the lines up to the first that is not full."""
+    *parts, last = section.split(_PART)
+    decoded = []
     for part in parts:
         with contextlib.suppress(ValueError):
-            whole.append(_add_length(_decode(part)))
+            decoded.append(_add_length(_decode(part)))
     if parts:
-        return b"".join(whole)
-    lines = section.replace("\r", "").lstrip("\n").split("\n")[:-1]
+        return b"".join(decoded)
+    lines = last.replace("\r", "").lstrip("\n").split("\n")[:-1]
     return base64.b64decode("".join(itertools.takewhile(_FULL_LINE.fullmatch, lines)))
 
 
-#: A shell that does not find a program: its exit code, and the longest message, in characters.
+#: Exit code of a shell that does not find a program, and the length of its longest message, in characters.
 _NOT_FOUND, _MAX_NOT_FOUND_LENGTH = 127, 1000
 NO_VARIABLES = "the workspace did not pass on the variables of the command; a newer workspace is needed"
 
@@ -142,8 +136,8 @@ def unpack_output(command: Command, output: Output, line: str | None = None) -> 
         line: The submitted line, if known; the row of the command may not have it.
 
     Returns:
-        The command with the exit code of the frame if the workspace stated none, and the output: C(refused) if the
-        command never began, not complete if the frame is not. Other commands come back unchanged.
+        The command, with the exit code of the frame if the workspace states none, and the output. It is C(refused) if
+        the command never began, and incomplete if the frame is. A command without a payload is returned unchanged.
     """
     never_began = explain_never_began(command, output.text)
     if never_began:
@@ -171,7 +165,7 @@ def _has_end(digest: str, text: str) -> bool:
     try:
         read_frame(digest, text)
     except MissingFrame:
-        return bool(text.strip())  # a message in its place
+        return bool(text.strip())  # a shell wrote a message instead
     except IncompleteFrame:
         return False
     except FrameError:
@@ -180,30 +174,30 @@ def _has_end(digest: str, text: str) -> bool:
 
 
 def _explain_frame_error(command: Command, output: Output, line: str, error: FrameError) -> Output:
-    why, doubt = str(error), ""
+    reason, doubt = str(error), ""
     if isinstance(error, IncompleteFrame):
-        why = explain_ended_early(command, output.text) or why
+        reason = explain_ended_early(command, output.text) or reason
     elif isinstance(error, PayloadRefused):
         if _may_have_failed_with(command, REFUSED_RC):
-            return Output("", refused=f"the server refused to run it: {why}")
-        why = doubt = "the server says that nothing of it ran"
+            return Output("", refused=f"the server refused to run it: {reason}")
+        reason = doubt = "the server says that it ran nothing"
     elif isinstance(error, MissingFrame):
         if _has_no_variables(command, output, line):
             return Output("", refused=NO_VARIABLES)
-        doubt = "nothing of its answer is there"
-    note = f"What it wrote is not known: {why}. {output.note}".rstrip()
+        doubt = "its output is missing"
+    note = f"The output cannot be read: {reason}. {output.note}".rstrip()
     return Output(_decode_text(error.stdout), False, note, doubt=doubt if command.succeeded else "")
 
 
 def _has_no_variables(command: Command, output: Output, line: str) -> bool:
-    """Return True if the workspace dropped the variables: the shell did not find the label, or said nothing."""
+    """Return True if the workspace dropped the variables: the shell did not find the label, or wrote nothing."""
     label, digest = line.split()[-2:]
-    said = rf"(?:.*: )?{re.escape(digest)}\b.*{re.escape(label)}: .*not found"
-    if len(output.text) < _MAX_NOT_FOUND_LENGTH and re.fullmatch(said, output.text.strip()):
+    not_found = rf"(?:.*: )?{re.escape(digest)}\b.*{re.escape(label)}: .*not found"
+    if len(output.text) < _MAX_NOT_FOUND_LENGTH and re.fullmatch(not_found, output.text.strip()):
         return _may_have_failed_with(command, _NOT_FOUND)
-    # The code always writes a frame, and only chunks can be lost.
-    silent = output.complete and not output.text.strip() and not command.may_have_chunks
-    return silent and command.status == "success"
+    # A payload always writes a frame, and only chunks can be lost.
+    is_empty = output.complete and not output.text.strip() and not command.may_have_chunks
+    return is_empty and command.status == "success"
 
 
 def _may_have_failed_with(command: Command, code: int) -> bool:
@@ -211,11 +205,11 @@ def _may_have_failed_with(command: Command, code: int) -> bool:
 
 
 def _check_rc(command: Command, frame: Frame) -> None:
-    """Refuse a frame whose exit code is not that of the workspace."""
+    """Raise an error if the exit codes of the frame and of the workspace differ."""
     stated = command.exit_code
     if frame.rc != stated if stated is not None else (frame.rc == 0) != command.succeeded:
-        said = f"rc {stated}" if stated is not None else command.status
-        raise FrameError(f"the server says rc {frame.rc}, and the workspace says {said}")
+        result = f"rc {stated}" if stated is not None else command.status
+        raise FrameError(f"the server says rc {frame.rc}, and the workspace says {result}")
 
 
 def _decode_text(stream: bytes) -> str:

@@ -4,8 +4,8 @@
 
 """Pack shell code, its standard input and files into the line and the variables of one submit.
 
-The line is always C(/bin/sh -c $RUN LABEL sha256:DIGEST). The code is in variables that are unset before it runs. This
-works with and without a shell on the server, as seen with the agent v2.5.0.
+The line is always C(/bin/sh -c $RUN LABEL sha256:DIGEST). The code is in variables, which it unsets before it runs the
+body. This works with and without a shell on the server (seen with the agent v2.5.0).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 #: Exit code of a server that refuses to run a payload.
 REFUSED_RC = 126
 
-# Descriptors: 3 is the output that the agent reads, 5 the standard error of the body, 7 what follows its output, and 9
-# marks a skip. Only 9 stays open for the body, so that its background processes hold none of the others. A body that
-# writes its output in parts has 3 as well, and alpacon_lines.
+# Descriptors: 3 is the output that the agent reads, 5 the standard error of the body, 7 the lines after its output, and
+# 9 the marks. The body has only 9, since its background processes would delay the end of the others. A body that writes
+# its output in parts has 3 as well, and alpacon_lines.
 _CODE = r"""
 alpacon_content="@PAYLOAD@"
 unset RUN BODY @NAMES@
@@ -72,12 +72,12 @@ exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
 MAX_VARIABLE_BYTES, MAX_PAYLOAD_BYTES = 131_071, 1_500_000
 _RESERVED_VARIABLE = re.compile(r"RUN|BODY|P\d+|alpacon_\w*")
 _LINE = re.compile(r"/bin/sh -c \$RUN (\S+) sha256:([0-9a-f]{64})")
-#: A higher level is hardly smaller and takes four times as long.
+#: Higher levels save hardly any bytes and take four times as long.
 _COMPRESSION = 1
 
 
 class PayloadTooLarge(Exception):
-    """A payload does not fit into one submit; C(size) is in bytes, compressed and encoded."""
+    """A payload does not fit into one submit."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -88,7 +88,7 @@ class PayloadTooLarge(Exception):
 
 @dataclass(frozen=True)
 class Payload:
-    """Line and variables of one submit, and the SHA-256 of the code, its input and files."""
+    """Line and variables of one submit, and the SHA-256 of the body, its input and files."""
 
     line: str
     env: dict[str, str] = field(repr=False)
@@ -107,14 +107,12 @@ def pack(
 
     Args:
         label: Shown to reviewers and in the record of the workspace, see :func:`make_label`.
-        body: Code for C(/bin/sh). C(alpacon_part 2) in it writes the first of the files, C(alpacon_part 3) the next.
+        body: Code for C(/bin/sh). C(alpacon_part 2) in it writes the first file, C(alpacon_part 3) the second.
         stdin: Standard input of the body.
-        env: Further variables of the body, which the digest does not cover.
-        in_parts: The body pipes each part of its output into C(alpacon_lines), writes that and C([part]) to
-            descriptor 3, and nothing to standard output. Parts that were written count even if the command is ended.
-
-    Raises:
-        PayloadTooLarge: It does not fit.
+        env: Further variables of the body. The digest does not cover them.
+        in_parts: The body writes nothing to standard output. It pipes each part of its output through
+            C(alpacon_lines) to descriptor 3, and then writes C([part]) there. If the agent ends the command, the
+            parts before can still be read.
     """
     parts = [body.encode("utf-8", "surrogateescape"), stdin, *files]
     lengths = " ".join(str(len(part)) for part in parts)
@@ -123,22 +121,22 @@ def pack(
     payload = base64.b64encode(gzip.compress(content, _COMPRESSION, mtime=0)).decode()
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise PayloadTooLarge(len(payload))
-    room = MAX_VARIABLE_BYTES - len("P00=")
+    length = MAX_VARIABLE_BYTES - len("P00=")
     variables = {
-        f"P{number}": payload[start : start + room] for number, start in enumerate(range(0, len(payload), room))
+        f"P{number}": payload[start : start + length] for number, start in enumerate(range(0, len(payload), length))
     }
     # Workspaces trim values. The code removes the dots.
-    guarded = {name: f".{value}." for name, value in (env or {}).items() if is_trimmed(value)}
+    dotted = {name: f".{value}." for name, value in (env or {}).items() if is_trimmed(value)}
     code = (
         _CODE.replace("@PAYLOAD@", "".join(f"${name}" for name in variables))
         .replace("@NAMES@", " ".join(variables))
-        .replace("@RESTORED@", "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in guarded))
+        .replace("@RESTORED@", "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in dotted))
         .replace("@REFUSED@", str(REFUSED_RC))
         .replace("@CLOSED@", "" if in_parts else "3>&- ")
     )
-    # One word with a shell and without one: only eval splits it.
-    own = {"RUN": 'eval${IFS}"$BODY"', "BODY": code.strip(), **variables}
-    return Payload(f"/bin/sh -c $RUN {label} sha256:{digest}", {**(env or {}), **guarded, **own}, digest)
+    # RUN is one word with a shell and without one: only eval splits it.
+    env = {**(env or {}), **dotted, "RUN": 'eval${IFS}"$BODY"', "BODY": code.strip(), **variables}
+    return Payload(f"/bin/sh -c $RUN {label} sha256:{digest}", env, digest)
 
 
 def is_trimmed(value: str) -> bool:
@@ -147,20 +145,20 @@ def is_trimmed(value: str) -> bool:
 
 
 def make_label(kind: str, name: str) -> str:
-    """Return a word for the line that needs no quotes.
+    """Return a word that describes a payload and needs no quotes.
 
-    The colon makes it the name of no program, since a line without its variables would run that.
+    If a workspace drops the variables, the line runs the label as a program. No program has a colon in its name.
     """
     word = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
     return f"{kind}:{word}"[:64]
 
 
 def is_reserved_variable(name: str) -> bool:
-    """Return True if a payload uses this variable itself."""
+    """Return True for a variable that payloads use."""
     return _RESERVED_VARIABLE.fullmatch(name) is not None
 
 
 def parse_digest(line: str) -> str | None:
-    """Return the digest of a payload by its line, None for other lines."""
+    """Return the digest of the payload in a line, None for other lines."""
     found = _LINE.fullmatch(line.strip())
     return found[2] if found else None

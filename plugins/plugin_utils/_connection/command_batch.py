@@ -38,7 +38,7 @@ class File:
 
 @dataclass
 class CommandBatch:
-    """Shell code of the deferred steps, and the files that they write.
+    """Steps that wait for the next submit, as shell code, and the files that they write.
 
     Attributes:
         parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
@@ -48,7 +48,7 @@ class CommandBatch:
     steps: list[str] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
-    #: Folders that no submit has made yet.
+    #: Folders that only a deferred step makes.
     _unmade: set[str] = field(default_factory=set)
 
     def put(self, content: bytes, path: str) -> None:
@@ -58,36 +58,36 @@ class CommandBatch:
         self.steps.append(build_write_step(len(self.files) + 1, path))
 
     def defer(self, command: str) -> bytes | None:
-        """Defer a command if it may wait, and return its output; None for other commands."""
-        text = _get_shell_code(command)
-        made, allowed, removed = (pattern.fullmatch(text) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
-        if made:
-            path = f"{self.parent}/{made['name']}" if self.parent else made["path"]
+        """Defer a command that ansible-core runs before others, and return its output; None for other commands."""
+        code = _get_shell_code(command)
+        mkdtemp, chmod, remove = (pattern.fullmatch(code) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
+        if mkdtemp:
+            path = f"{self.parent}/{mkdtemp['name']}" if self.parent else mkdtemp["path"]
             self._folders.append(f"{path}/")
             self._unmade.add(f"{path}/")
-            # Without -p, it fails if another user has made it.
-            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else text)
-            return f"{made['name']}={path}\n".encode()
-        if allowed and all(self.is_inside(path) for path in allowed["paths"].split()):
-            self.steps.append(text)
+            # Without -p, mkdir fails if another user has made the folder.
+            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else code)
+            return f"{mkdtemp['name']}={path}\n".encode()
+        if chmod and all(self.is_inside(path) for path in chmod["paths"].split()):
+            self.steps.append(code)
             return b""
-        if removed and f"{removed['path'].rstrip('/')}/" in self._unmade:
+        if remove and f"{remove['path'].rstrip('/')}/" in self._unmade:
             self.clear()
             return b""
         return None
 
     def is_inside(self, path: str) -> bool:
-        """Return True if a path is in a temporary folder of a task."""
+        """Return True for a path in the temporary folder of a task."""
         return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
 
     def clear(self) -> None:
-        """Drop the steps, once they are submitted or not needed."""
+        """Drop the steps and files when they are submitted or not needed."""
         self.steps, self.files = [], []
         self._unmade.clear()
 
 
 def is_home_query(command: str) -> bool:
-    """Return True if a command only prints a home, which rarely changes."""
+    """Return True if a command only prints a home."""
     return _HOME.fullmatch(_get_shell_code(command)) is not None
 
 
@@ -96,5 +96,5 @@ def _get_shell_code(command: str) -> str:
     try:
         words = shlex.split(command)
     except ValueError:
-        return ""  # the shell will report quotes that are left open
+        return ""  # the shell will report the missing quote
     return words[2] if len(words) == 3 and words[1] == "-c" else ""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run commands on a host and copy files in both directions, by submits to its server."""
+"""Run commands on a host and copy files in both directions, with as few submits as possible."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ from .command_batch import CommandBatch, File, is_home_query
 from .module_cache import reduce_module
 from .runner import MAX_PIECE, RequestTooLarge, RunResult, ServerRunner
 
-#: Bytes of a file in one submit. Proxies accept 1 MiB by default, and the payload may not be compressible.
+#: Bytes of a file in one submit. Proxies accept 1 MiB by default, and some files cannot be compressed.
 _PIECE = 750_000
-#: If a proxy accepts less, pieces are halved until they are no larger than this. The accepted size is noted.
+#: If a proxy accepts less, pieces are halved down to this size. A note has the accepted size.
 _MIN_PIECE = 50_000
-#: Bytes of a fetched file in one output.
+#: Bytes of a fetched file in the output of one command.
 _FETCHED_PIECE = 8_000_000
-#: Write the first piece of a file, and the size and the digest of the file to standard error.
+#: Writes the first piece of a file to standard output, and the size and digest of the file to standard error.
 _FETCH = (
     "[ -f {path} ] || {{ echo {missing} >&2; exit 1; }}; size=$(wc -c < {path}) && echo $size >&2"
     " && head -c $(($size < {piece} ? $size : {piece})) {path} && head -c $size {path} | sha256sum >&2"
 )
 _SIZE_AND_DIGEST = re.compile(rb"(?m)^(\d{1,18})\n([0-9a-f]{64})  -\n\Z")
-#: Command of a submit that only runs the steps before it.
+#: Command of a submit that only runs deferred steps.
 _NO_COMMAND = ":"
-#: File of a module that does not fit into one submit: in the home if the temporary folder is not writable.
+#: Prefix of files for modules that do not fit into one submit.
 _MODULE_FILE = "alpacon-module-"
 _MAKE_MODULE_FILE = (
     f'umask 077; mktemp "${{TMPDIR:-/tmp}}/{_MODULE_FILE}XXXXXXXX" 2>/dev/null || mktemp ~/{_MODULE_FILE}XXXXXXXX'
 )
 #: Remove module files of killed runs after six hours.
-_TIDY = (
+_REMOVE_OLD_MODULE_FILES = (
     f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
     " -exec rm -f {} + 2>/dev/null || :"
 )
 
 
 class HostStepFailed(AlpaconError):
-    """A step other than the task itself failed on the host, such as writing a file."""
+    """A step before the command of the task failed on the host, such as writing a file."""
 
 
 class HostConnection:
-    """Connection to a host, by submits.
+    """Run the commands and copy the files of a task.
 
     Args:
-        action: For the labels of commands, such as the name of a module.
-        cache_owner: Account whose home caches parts of modules; None for no cache.
+        action: Name of the action or module in the labels of payloads.
+        cache_owner: Account whose home has the module cache; None for no cache.
         parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
     """
 
@@ -70,27 +70,25 @@ class HostConnection:
         self._batch = CommandBatch(parent)
 
     def run_command(self, command: str, stdin: bytes = b"") -> RunResult:
-        """Run a command after the deferred steps, or defer it.
+        """Defer a command, or run it after the deferred steps.
 
         Raises:
             HostStepFailed: A deferred step failed, and the command did not run.
-            AlpaconError: It did not run, or may have run.
+            AlpaconError: The command did not run, or may have run.
         """
         deferred = self._batch.defer(command) if not stdin else None
         if deferred is not None:
             return RunResult(0, deferred, b"")
-        if not is_home_query(command):
-            result = self._run_now(command, stdin)
-            if stdin and self._action.rpartition(".")[2] == "user":
-                self._runner.invalidate_home_folders()
-            return result
-        note = self._runner.get_home_note(command)
-        known = self._runner.read_note(note)
-        if known is not None:
-            return RunResult(0, known, b"")
+        # Homes rarely change.
+        note = self._runner.get_home_note(command) if is_home_query(command) else None
+        home = self._runner.read_note(note) if note else None
+        if home is not None:
+            return RunResult(0, home, b"")
         result = self._run_now(command, stdin)
-        if result.rc == 0:
+        if note and result.rc == 0:
             self._runner.write_note(note, result.stdout)
+        if stdin and self._action.rpartition(".")[2] == "user":
+            self._runner.invalidate_home_folders()
         return result
 
     def _run_now(self, command: str, stdin: bytes = b"") -> RunResult:
@@ -98,7 +96,7 @@ class HostConnection:
         self._batch.clear()
         if self._runner.read_note("tidied") is None:
             self._runner.write_note("tidied", b"")
-            steps = [_TIDY, *steps]
+            steps = [_REMOVE_OLD_MODULE_FILES, *steps]
         cached = self._cached_parts() if stdin else None
         reduced = None if cached is None else reduce_module(stdin, cached)
         result = self._submit(command, reduced.program if reduced else stdin, steps, files)
@@ -113,39 +111,42 @@ class HostConnection:
         return result
 
     def _cached_parts(self) -> set[str] | None:
-        """Return the digests of cached parts; None for no cache, or one that did not work."""
-        note = None if self._cache_note is None else self._runner.read_note(self._cache_note)
-        return None if self._cache_note is None or note == b"nothing" else set(json.loads(note or "[]"))
+        """Return the digests of cached parts; None without a cache, or if parts were missing in it."""
+        if self._cache_note is None:
+            return None
+        note = self._runner.read_note(self._cache_note)
+        return None if note == b"nothing" else set(json.loads(note or "[]"))
 
     def _submit(self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
+        kind = "module" if stdin else "command"
         try:
-            kind = "module" if stdin else "command"
             return self._run_body(kind, build_shell_body(command, steps), stdin, [file.content for file in files])
         except (PayloadTooLarge, RequestTooLarge):
             if files:
-                ready = self._submit(_NO_COMMAND, b"", steps, files) if stdin else self._prepare_in_pieces(steps, files)
-                done = ready.mark == UNDONE or command == _NO_COMMAND
-                return ready if done else self._submit(command, stdin)
+                # The steps and files first, then the command.
+                result = self._submit(_NO_COMMAND, b"", steps, files) if stdin else self._run_steps(steps, files)
+                is_done = result.mark == UNDONE or command == _NO_COMMAND
+                return result if is_done else self._submit(command, stdin)
             if stdin:
                 return self._run_from_file(command, stdin, steps)
             raise
 
-    def _prepare_in_pieces(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
-        """Run steps whose files do not fit into one submit, with empty files, and write these in pieces."""
-        made = self._run_body("file", build_shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
-        if made.mark != UNDONE:
+    def _run_steps(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
+        """Run steps whose files do not fit into one submit: with empty files, which are then written in pieces."""
+        result = self._run_body("file", build_shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
+        if result.mark != UNDONE:
             for file in files:
                 self._put_in_pieces(file.content, file.path)
-        return made
+        return result
 
     def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> RunResult:
-        """Run a command whose standard input does not fit into one submit from a file."""
-        made = self._run_body("file", build_shell_body(_MAKE_MODULE_FILE, steps))
-        if made.mark == UNDONE:
-            return made
-        if made.rc:
-            raise HostStepFailed(_error_text(made))
-        path = os.fsdecode(made.stdout.strip())
+        """Write standard input that does not fit into one submit to a file, and run a command with it."""
+        result = self._run_body("file", build_shell_body(_MAKE_MODULE_FILE, steps))
+        if result.mark == UNDONE:
+            return result
+        if result.rc:
+            raise HostStepFailed(_error_text(result))
+        path = os.fsdecode(result.stdout.strip())
         quoted = shlex.quote(path)
         try:
             self._put_in_pieces(stdin, path)
@@ -160,40 +161,43 @@ class HostConnection:
         if self._batch.steps:
             self._run_now(_NO_COMMAND)
 
-    def close(self, forget: bool = False) -> None:
-        """Run the deferred steps and close; ``forget`` queries the server again before the next run."""
+    def close(self, reset: bool = False) -> None:
+        """Run the deferred steps and close.
+
+        Args:
+            reset: Query the server again before the next run.
+        """
         try:
             self.finish()
         finally:
-            if forget:
+            if reset:
                 self._runner.invalidate_server()
             self._runner.close()
 
     def put(self, content: bytes, path: str) -> None:
-        """Write a file, together with the next command if both fit into one submit."""
-        most = self._max_piece
-        if len(content) <= most:
-            if sum(len(file.content) for file in self._batch.files) + len(content) > most:
-                self.finish()
-            self._batch.put(content, path)
-            if not self._batch.is_inside(path):
-                self.finish()  # no other command follows
-        else:
+        """Write a file: in pieces if it is large, else by a step that is deferred in the temporary folder of a task."""
+        limit = self._max_piece
+        if sum(len(file.content) for file in self._batch.files) + len(content) > limit:
             self.finish()
+        if len(content) > limit:
             self._put_in_pieces(content, path)
+            return
+        self._batch.put(content, path)
+        if not self._batch.is_inside(path):
+            self.finish()  # the task may run no other command
 
     @property
     def _max_piece(self) -> int:
         return int(self._runner.read_note(MAX_PIECE) or _PIECE)
 
     def _put_in_pieces(self, content: bytes, path: str) -> None:
-        """Write a file piece by piece, each once, and compare its digest."""
+        """Write a file piece by piece, and compare its digest."""
         quoted = shlex.quote(path)
         start, size = 0, self._max_piece
         while start < len(content):
             piece = content[start : start + size]
-            there = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
-            step = f"{there} && {build_write_step(2, path, append=start > 0)}"
+            check_size = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
+            step = f"{check_size} && {build_write_step(2, path, append=start > 0)}"
             try:
                 self._run_step(step, [piece])
                 start += len(piece)
@@ -206,25 +210,23 @@ class HostConnection:
         self._run_step(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
     def fetch(self, path: str, into: Path) -> None:
-        """Read a file piece by piece, and compare its size and digest with those of the first piece.
-
-        Bytes that are appended meanwhile are left out. A file that fails is removed.
+        """Read a file piece by piece, and compare its digest. Bytes that are appended meanwhile are ignored.
 
         Raises:
-            HostStepFailed: It cannot be read, has changed meanwhile, or is larger than the free space here.
+            HostStepFailed: The file cannot be read, changes meanwhile, or is larger than the free space here.
         """
         quoted, missing = shlex.quote(path), shlex.quote(f"{path}: no such file")
         first = self._run_step(_FETCH.format(path=quoted, missing=missing, piece=_FETCHED_PIECE))
-        stated = _SIZE_AND_DIGEST.search(first.stderr)
-        if not stated:
-            raise HostStepFailed(f"{path}: the host did not say its size and digest. It said: {_error_text(first)}")
-        size, free = int(stated[1]), shutil.disk_usage(into.parent).free
+        size_and_digest = _SIZE_AND_DIGEST.search(first.stderr)
+        if not size_and_digest:
+            raise HostStepFailed(f"{path}: the host did not state its size and digest, but: {_error_text(first)}")
+        size, free = int(size_and_digest[1]), shutil.disk_usage(into.parent).free
         if size > free:
             raise HostStepFailed(
                 f"{path} has {size} bytes, and {into.parent} has room for {free}. Fetch it to another folder."
             )
         changed = HostStepFailed(f"{path} has changed while it was read. Fetch it when nothing writes to it.")
-        read = hashlib.sha256()
+        digest = hashlib.sha256()
         try:
             with into.open("wb") as file:
                 for start in range(0, size, _FETCHED_PIECE):
@@ -234,8 +236,8 @@ class HostConnection:
                     if len(piece) != length:
                         raise changed
                     file.write(piece)
-                    read.update(piece)
-            if read.hexdigest() != stated[2].decode():
+                    digest.update(piece)
+            if digest.hexdigest() != size_and_digest[2].decode():
                 raise changed
         except AlpaconError:
             into.unlink(missing_ok=True)

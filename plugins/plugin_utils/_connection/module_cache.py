@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send the parts of a module to a host once; later modules name the parts that the account has cached there.
+"""Replace the parts of a module that the host has cached by their digests.
 
-ansible-core packs a module with its utilities into an archive, mostly the same ones. Only code is cached on the host,
-never the arguments of a task, which are beside the archive. Parts are named by their SHA-256. The host compares that,
-and the one of the whole module, before it runs anything. If a part is missing, it runs nothing and gets all of them.
+ansible-core packs each module with its utilities, mostly the same ones, into an archive. The account caches the members
+of that archive on the host, named by their SHA-256. It never caches the arguments of a task, which are outside of the
+archive. The host compares the digests of the parts and of the whole module before it runs the module. If a part is
+missing, nothing runs, and the whole module has to be sent.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from dataclasses import dataclass
 
 from .runner import RunResult
 
-#: Shorter parts cost less to send than to name, in bytes.
+#: In bytes. Shorter parts are sent each time, since a digest is hardly shorter.
 _MIN_PART = 400
-#: Archive in the wrapper of ansible-core. Arguments cannot match, since their quotes are escaped.
+#: Archive in ansible-core's wrapper. Arguments cannot match, since their quotes are escaped.
 _ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={0,2}(?=')")
 _MISSING = "alpacon: cached parts of this module are missing"
 _MISSING_RC = 125
 
-# Runs on every Python that modules run on, in the home of the account, from which nothing must be imported. A part is
-# the digest of a cached part, or a number of bytes that are sent along, negative if they are to be cached.
+# Runs on every Python that modules run on. The current directory is the home of the account: nothing is imported from
+# there. A part is the digest of a cached part, or the number of bytes of a sent one, negative if it is to be cached.
 _CODE = r"""
 import sys
 sys.path = [place for place in sys.path if place not in ("", ".")]
@@ -101,11 +102,12 @@ exec(compile(found(), "<stdin>", "exec"), {"__name__": "__main__", "__builtins__
 
 @dataclass(frozen=True)
 class ReducedModule:
-    """Program that assembles a module from sent and cached parts, and then runs it.
+    """Program that assembles a module from sent and cached parts, and runs it.
 
     Attributes:
-        digest: Of the module.
-        parts: Digests of the parts that are cached after the run.
+        digest: SHA-256 of the module.
+        parts: Digests of the parts that the host has cached after the run.
+        relies_on_host: At least one part is not sent.
     """
 
     program: bytes
@@ -113,15 +115,19 @@ class ReducedModule:
     parts: frozenset[str]
     relies_on_host: bool
 
-    def is_missed(self, answer: RunResult) -> bool:
-        """Return True if a cached part was missing, so that nothing ran."""
-        # With become, ansible-core's success mark is on a line before it.
-        last = answer.stdout.rpartition(b"\n")[2]
-        return self.relies_on_host and answer.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
+    def is_missed(self, result: RunResult) -> bool:
+        """Return True if a cached part was missing, and the module did not run."""
+        # With become, ansible-core's success mark is on the line before.
+        last = result.stdout.rpartition(b"\n")[2]
+        return self.relies_on_host and result.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
 def reduce_module(module: bytes, known: Collection[str]) -> ReducedModule | None:
-    """Leave out the cached parts of a module, given by their digests; return None if it has no archive."""
+    """Leave out the cached parts of a module; return None for a module without an archive.
+
+    Args:
+        known: Digests of the cached parts.
+    """
     archive = _ARCHIVE.search(module)
     content = _decode_archive(archive[0]) if archive else None
     if archive is None or content is None:
@@ -160,7 +166,7 @@ def _decode_archive(text: bytes) -> bytes | None:
 
 
 def _split_archive(archive: bytes) -> Iterator[bytes]:
-    """Yield the content of each member apart from its header, which has the time of packing."""
+    """Yield headers and contents of members one by one, since a header has the time of packing."""
     end = 0
     with zipfile.ZipFile(io.BytesIO(archive)) as members:
         for member in sorted(members.infolist(), key=lambda member: member.header_offset):

@@ -85,7 +85,7 @@ def test_silence_tells_it_where_nothing_can_be_lost() -> None:
 @pytest.mark.parametrize("said", [COMPLAINTS[0], "text", WHOLE[3:]])
 def test_a_success_without_the_beginning_of_an_answer_is_doubted(done: Command, said: str) -> None:
     output = unpack_output(done, Output(said))[1]
-    assert (output.doubt, output.refused, output.complete) == ("nothing of its answer is there", "", False)
+    assert (output.doubt, output.refused, output.complete) == ("its output is missing", "", False)
 
 
 def test_a_silent_success_is_doubted_where_chunks_may_be_lost() -> None:
@@ -102,7 +102,7 @@ def test_an_answer_that_the_agent_cut_off_says_so() -> None:
     done = command(**FAILED, exit_code=124)
     output = unpack_output(done, Output(f"{WHOLE[:-6]}Command timed out after 30m0s"))[1]
     assert output.note == (
-        "What it wrote is not known: the agent ended it after 30m0s, the longest that it lets a command run."
+        "The output cannot be read: the agent ended it after 30m0s, the longest that it lets a command run."
     )
 
 
@@ -118,7 +118,7 @@ def test_a_refusal_says_that_nothing_ran(done: Command) -> None:
 @pytest.mark.parametrize("done", [command(), old()], ids=["stated", "not stated"])
 def test_a_refusal_of_what_succeeded_is_doubted(done: Command) -> None:
     output = unpack_output(done, refusal("forged"))[1]
-    assert (output.refused, output.doubt) == ("", "the server says that nothing of it ran")
+    assert (output.refused, output.doubt) == ("", "the server says that it ran nothing")
     assert "forged" not in output.note
 
 

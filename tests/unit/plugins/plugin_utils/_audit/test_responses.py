@@ -242,7 +242,7 @@ def test_what_the_time_of_a_check_means(said: str, outcome: str, message: str) -
 def test_answers_count_however_their_command_ended() -> None:
     checks = parse_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
     row = current_row(status="failed", success=False, exit_code=-1)
-    output = replace(part("rc 0 in 30 by 0", "x", "a"), complete=False, note="What it wrote is not known.")
+    output = replace(part("rc 0 in 30 by 0", "x", "a"), complete=False, note="The output cannot be read.")
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
     done = parse_responses(job, checks, True)
     assert [done[name].evaluation.outcome for name in "ab"] == ["passed", "unknown"]
