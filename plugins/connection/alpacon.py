@@ -203,10 +203,10 @@ EXAMPLES = r"""
 import contextlib
 import getpass
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ansible import constants as C
 from ansible import context
@@ -241,25 +241,20 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     get_run_folder,
 )
 
-T = TypeVar("T")
-
 #: Become method whose account is the username of the command.
 ACCOUNT = "herdops.alpacon.account"
-
 _NOT_SHOWN = "not shown, since the task has no_log"
 
 display = Display()
 
 
 class Connection(ConnectionBase):
-    """Run tasks through the workspace."""
-
     transport = "herdops.alpacon.alpacon"
     has_pipelining = True
     has_tty = False
 
-    # ansible-core hands over only variables that options name. So server, url, token and the like are options, although
-    # _host and _target read the variables themselves.
+    # ansible-core passes only variables of options. So server, url, token and the like are options, although _host and
+    # _make_target read the variables.
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         # Items of a loop share a connection, and each may name another account.
         self.close()
@@ -278,7 +273,7 @@ class Connection(ConnectionBase):
             plugin.connection_names_account = True
 
     def _connect(self) -> Connection:
-        """Refuse shells other than POSIX and passwords; the server is found when a task needs it."""
+        """Refuse Windows and passwords. The server is queried when a task needs it."""
         if getattr(self._shell, "_IS_WINDOWS", False):
             raise AnsibleError(
                 "Windows servers are not supported by this connection, since it needs a POSIX shell."
@@ -297,24 +292,24 @@ class Connection(ConnectionBase):
 
     @cached_property
     def _host(self) -> HostConnection:
-        found = TaskSettings({})
+        task_settings = TaskSettings({})
         try:
-            found = find_settings({}, self._variables, os.environ, folder=get_run_folder())
-            settings = parse_settings(found.options, lambda text: display.warning(clean_line(text)))
-            target = self._target()
+            task_settings = find_settings({}, self._variables, os.environ, folder=get_run_folder())
+            settings = parse_settings(task_settings.options, lambda text: display.warning(clean_line(text)))
+            target = self._make_target()
         except AlpaconError as error:
-            raise AnsibleError(clean(found.explain(error))) from None
+            raise AnsibleError(clean(task_settings.explain(error))) from None
         display.vvv(f"SERVER {target.server} AS {target.username or 'the account of the token'}", host=self._host_name)
-        # Each worker may resolve a host at the same time.
+        # All workers may resolve hosts at the same time.
         hosts = int(context.CLIARGS.get("forks") or 1)
         runner = ServerRunner(target, settings, Run(get_run_context(), hosts=hosts, no_log=self._no_log))
-        owner = None
+        cache_owner = None
         if self.get_option("module_cache"):
-            owner = f"{self.become.name} {self._become_user}" if self.become else ""
-        return HostConnection(runner, self._get_action(), owner, self._get_temporary_folder())
+            cache_owner = f"{self.become.name} {self._become_user}" if self.become else ""
+        return HostConnection(runner, self._get_action(), cache_owner, self._get_temporary_folder())
 
     def _get_action(self) -> str:
-        """Return the full name of the task's action, which reviewers search for."""
+        """Return the full name of the task's action for reviewers."""
         name = str(self._task_keys.get("action") or "connection")
         for loader in (module_loader, action_loader):
             found = loader.find_plugin_with_context(name, collection_list=self._task_keys.get("collections"))
@@ -323,24 +318,24 @@ class Connection(ConnectionBase):
         return name
 
     def _get_temporary_folder(self) -> str | None:
-        """Return the folder of ansible-core for other accounts, since homes of daemons are not writable."""
-        at_home = (None, *self._shell.get_option("admin_users"), super().get_option("remote_user"))
-        if self._account in at_home:
+        """Return a folder outside of the home for other accounts, since the homes of daemons are not writable."""
+        with_home = (None, *self._shell.get_option("admin_users"), super().get_option("remote_user"))
+        if self._account in with_home:
             return None
-        wanted, common = self._shell.get_option("remote_tmp"), self._shell.get_option("system_tmpdirs")
-        return str(wanted if wanted in common else common[0])
+        folder, folders = self._shell.get_option("remote_tmp"), self._shell.get_option("system_tmpdirs")
+        return str(folder if folder in folders else folders[0])
 
     @property
     def _account(self) -> str | None:
-        """Return the account of a task that uses the become method ``account``."""
+        """Return the account that a task becomes with the become method of this collection."""
         return self._become_user if self.become and self.become.name == ACCOUNT else None
 
     @property
     def _become_user(self) -> str | None:
-        """Return the account of a task with any become method."""
+        """Return the account that a task becomes with any method."""
         return (self.become.get_option("become_user") or "root") if self.become else None
 
-    def _target(self) -> RunTarget:
+    def _make_target(self) -> RunTarget:
         work_session = self.get_option("work_session")
         extra = {
             "work_session": values.parse_uuid("work_session", work_session) if work_session else None,
@@ -363,12 +358,12 @@ class Connection(ConnectionBase):
 
     @property
     def _host_name(self) -> str:
-        """Return the name of the host; with C(delegate_to), the variable is that of the host of the task."""
-        own = self._task_keys.get("delegate_to") or self._variables.get("inventory_hostname")
-        return str(own or self._play_context.remote_addr)
+        # With delegate_to, inventory_hostname is the host of the task.
+        name = self._task_keys.get("delegate_to") or self._variables.get("inventory_hostname")
+        return str(name or self._play_context.remote_addr)
 
     def get_option(self, option: str, hostvars: dict[str, Any] | None = None) -> Any:
-        """Return an option; C(remote_user) is the account that commands really run as."""
+        """Return an option; C(remote_user) is the account that commands run as."""
         account = self._account if option == "remote_user" else None
         return account or super().get_option(option, hostvars)
 
@@ -381,26 +376,28 @@ class Connection(ConnectionBase):
             try:
                 user = getpass.getuser()
             except (OSError, KeyError):
-                user = os.getuid()  # a container without an entry for it
+                user = os.getuid()  # a container may have no name for it
         task = self._task_keys.get("name") or self._task_keys.get("action") or "connection"
         play = self.get_option("play")
         return f"Ansible task {task!s:.200}{f' of play {play!s:.200}' if play else ''}, played by {user}"
 
     @property
     def _no_log(self) -> bool:
-        """Return True if no message may show what the task sends to the host or gets back."""
+        """Return True if no message may show data that the task sends or receives."""
         return bool(self._task_keys.get("no_log"))
 
-    def _log_step(self, what: str, about: str) -> None:
-        display.vvv(f"{what} {f'({_NOT_SHOWN})' if self._no_log else about}", host=self._host_name)
+    def _begin_step(self, name: str, description: str) -> None:
+        self._connect()
+        display.vvv(f"{name} {f'({_NOT_SHOWN})' if self._no_log else description}", host=self._host_name)
 
-    def _convert_errors(self, act: Callable[[], T]) -> T:
-        """Do something on the host; most errors make it unreachable."""
+    @contextlib.contextmanager
+    def _convert_errors(self) -> Iterator[None]:
+        """Convert errors to those of Ansible; most make the host unreachable."""
         try:
-            return act()
+            yield
         except HostStepFailed as error:
-            said = f"Something on the host failed. What it said is {_NOT_SHOWN}." if self._no_log else str(error)
-            raise AnsibleError(said) from None
+            text = f"A step on the host failed. Its error is {_NOT_SHOWN}." if self._no_log else str(error)
+            raise AnsibleError(text) from None
         except (RequestTooLarge, PayloadTooLarge) as error:
             # Another task may be small enough.
             raise AnsibleError(str(error)) from None
@@ -412,20 +409,20 @@ class Connection(ConnectionBase):
             raise AnsibleConnectionFailure(f"{error}{remedy if self._host_name in C.LOCALHOST else ''}") from None
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        self._connect()
-        self._log_step("EXEC", cmd)
-        answer = self._convert_errors(lambda: self._host.run_command(cmd, in_data or b""))
-        self._check_become(cmd, answer)
-        return answer.rc, answer.stdout, answer.stderr
+        self._begin_step("EXEC", cmd)
+        with self._convert_errors():
+            result = self._host.run_command(cmd, in_data or b"")
+        self._check_become(cmd, result)
+        return result.rc, result.stdout, result.stderr
 
-    def _check_become(self, command: str, answer: RunResult) -> None:
-        """Say why a task could not become another account; ansible-core sees only that no module answers."""
-        if not self.become or not answer.rc:
+    def _check_become(self, command: str, result: RunResult) -> None:
+        """Raise an error with the reason if become failed; ansible-core would report that the module failed."""
+        if not self.become or not result.rc:
             return
         # The shell of the other account prints this first.
         mark = self.become.success
-        if mark and mark in command and mark.encode() not in answer.stdout:
-            stderr = clean(answer.stderr.decode("utf-8", "replace")).strip() or f"it ended with rc {answer.rc}"
+        if mark and mark in command and mark.encode() not in result.stdout:
+            stderr = clean(result.stderr.decode("utf-8", "replace")).strip() or f"it ended with rc {result.rc}"
             raise AnsibleError(
                 f"The task could not become {self._become_user} by {self.become.name}:"
                 f" {_NOT_SHOWN if self._no_log else stderr}. Use become_method: {ACCOUNT}, which needs neither a"
@@ -433,17 +430,17 @@ class Connection(ConnectionBase):
             )
 
     def put_file(self, in_path: str, out_path: str) -> None:
-        self._connect()
-        self._log_step("PUT", f"{in_path} TO {out_path}")
+        self._begin_step("PUT", f"{in_path} TO {out_path}")
         file = Path(os.fsdecode(in_path))
         if not file.exists():
-            raise AnsibleFileNotFound(f"file or module does not exist: {file}")
-        self._convert_errors(lambda: self._host.put(file.read_bytes(), os.fsdecode(out_path)))
+            raise AnsibleFileNotFound(f"{file} does not exist on the controller.")
+        with self._convert_errors():
+            self._host.put(file.read_bytes(), os.fsdecode(out_path))
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
-        self._connect()
-        self._log_step("FETCH", f"{in_path} TO {out_path}")
-        self._convert_errors(lambda: self._host.fetch(os.fsdecode(in_path), Path(os.fsdecode(out_path))))
+        self._begin_step("FETCH", f"{in_path} TO {out_path}")
+        with self._convert_errors():
+            self._host.fetch(os.fsdecode(in_path), Path(os.fsdecode(out_path)))
 
     def reset(self) -> None:
         """Query the server again before the next task, in every process."""
@@ -451,25 +448,26 @@ class Connection(ConnectionBase):
         templar = Templar(loader=DataLoader(), variables=dict(self._variables))
         names = C.config.get_plugin_vars("connection", self._load_name)
         with _errors_as_warnings():
-            known = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
-            self.set_options(task_keys=self._task_keys, var_options={**self._variables, **known})
-            self._close_host(self._host, forget=True)
+            templated = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
+            self.set_options(task_keys=self._task_keys, var_options={**self._variables, **templated})
+            self._close_host(self._host, reset=True)
 
     def close(self) -> None:
         """Run the deferred steps and close."""
         with _errors_as_warnings():
             self._close_host(self.__dict__.get("_host"))
 
-    def _close_host(self, host: HostConnection | None, forget: bool = False) -> None:
+    def _close_host(self, host: HostConnection | None, reset: bool = False) -> None:
         self.__dict__.pop("_host", None)
         self._connected = False
         if host:
-            self._convert_errors(lambda: host.close(forget))
+            with self._convert_errors():
+                host.close(reset)
 
 
 @contextlib.contextmanager
 def _errors_as_warnings() -> Iterator[None]:
-    """Display errors as warnings: ansible-core ignores those of close, and those of reset end the run."""
+    """Display errors as warnings: ansible-core ignores errors of close, and an error of reset ends the run."""
     try:
         yield
     except AnsibleError as error:

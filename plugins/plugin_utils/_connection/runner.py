@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run shell code on one server of the workspace, one submit for each run."""
+"""Run the body of a payload on one server, by one command of the workspace, and write notes for later tasks."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ from ...module_utils._fleet.run import Run
 from ...module_utils._fleet.sharing import find_servers
 from ...module_utils._payload.packing import pack
 
-#: Notes of a run: the ID of the server (empty: query it again), a random text that changes when homes may have moved,
-#: and the size of a file that the workspace, or a proxy in front of it, accepts in one submit.
-_ID, _HOMES, MAX_PIECE = "", "homes", "piece"
+#: Names of notes: the ID of the server (empty: query the server again), a random text that changes when homes may have
+#: moved, and the size of a file that the workspace, or a proxy in front of it, accepts in one submit.
+_ID, _HOMES, MAX_PIECE = "id", "homes", "piece"
 _MAY_HAVE_RUN = "It may have run, and is not run again."
-_GOES_ON = "Not finished within alpacon_wait_timeout. It goes on; await it by alpacon_command with state=finished."
+_AWAIT = "Await it by alpacon_command with state=finished."
 
 
 class RequestTooLarge(AlpaconError):
-    """A submit was refused for its size. A smaller one may be accepted."""
+    """The workspace, or a proxy, refused a submit for its size. It may accept a smaller one."""
 
 
 class AccountRefused(AlpaconError):
-    """Nothing was run because of the account. Another one may be accepted."""
+    """The workspace or the server refused the account, and nothing was run."""
 
 
 @dataclass(frozen=True)
 class RunTarget:
-    """Server, account and limits of the runs.
+    """Server and account to run on, and the fields and limits of each command.
 
     Attributes:
-        host: Name in the inventory, for messages.
+        host: Name of the inventory host, for messages.
         server: Name or UUID.
         connected: State of the agent in the inventory; None if unknown.
-        username, groupname: None for those of the token.
-        extra: Further fields of each command, such as C(purpose).
+        username, groupname: None for the account of the token.
+        extra: Further fields, such as C(purpose).
     """
 
     host: str
@@ -76,7 +76,7 @@ class RunResult:
 
 
 class ServerRunner:
-    """Run code on one server with one client."""
+    """Run bodies on one server. Notes are files in the temporary folder of the run, which all its workers read."""
 
     def __init__(self, target: RunTarget, settings: Settings, run: Run) -> None:
         self._target = target
@@ -95,21 +95,19 @@ class ServerRunner:
         self.invalidate_home_folders()
 
     def invalidate_home_folders(self) -> None:
-        """Query homes again, since a task may have moved them."""
+        """Query homes again, in every process."""
         self.write_note(_HOMES, secrets.token_hex(4).encode())
 
     def get_home_note(self, command: str) -> str:
-        """Return the name of the note for the output of a command that prints a home."""
+        """Return the name of the note with the output of a command that prints a home."""
         return f"{(self.read_note(_HOMES) or b'').decode()} {command}"
 
     def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
-        """Run a body once, see :func:`.packing.pack`.
+        """Run a body once; the arguments are those of :func:`.packing.pack`.
 
         Raises:
-            PayloadTooLarge: It does not fit into one submit.
-            RequestTooLarge: The workspace, or a proxy in front of it, accepts smaller submits only.
-            AccountRefused: The workspace, or the server, refuses the account.
-            AlpaconError: It did not run, or may have run; the text says which.
+            PayloadTooLarge: The payload does not fit into one submit.
+            AlpaconError: The body did not run, or may have run, as the message says.
         """
         payload = pack(label, body, stdin, files)
         job = Job(self._find_server())
@@ -132,74 +130,74 @@ class ServerRunner:
         return self._get_result(job)
 
     def _name_command(self, error: BaseException, job: Job) -> None:
-        """Name the command in the error with which ansible-core ends a task after its C(timeout).
+        """Add the command to the error with which ansible-core ends a task after its C(timeout).
 
-        An error of another type would let some actions try again.
+        After an error of another type, some actions would try again.
         """
-        where = (
-            f"command {job.id} goes on" if job.id else f"the ID of its command is in {self._run.context.journal_file}"
-        )
-        said = f"{self._target.host}: {where}. Await it by alpacon_command with state=finished."
+        journal = self._run.context.journal_file
+        status = f"command {job.id} is not finished" if job.id else f"the ID of its command is in {journal}"
+        message = f"{self._target.host}: {status}. {_AWAIT}"
         # Before 2.19, ansible-core does not display the text of this error.
         if error.args:
-            error.args = (f"{error} {said}",)
+            error.args = (f"{error} {message}",)
         else:
-            self._run.context.alert(said)
+            self._run.context.alert(message)
 
     def _get_result(self, job: Job) -> RunResult:
-        outcome, output = job.outcome, job.output
+        host, outcome, output = self._target.host, job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
-            raise AccountRefused(f"{self._target.host}: {job.error}")
+            raise AccountRefused(f"{host}: {job.error}")
         is_missing = job.found is not None and not any(job.found)
         if is_missing and isinstance(job.error, LostResponse) and job.error.status == 413:
-            raise RequestTooLarge(f"{self._target.host}: {job.error}")
+            raise RequestTooLarge(f"{host}: {job.error}")
         if outcome == Outcome.AWAITING_APPROVAL:
-            raise AlpaconError(f"{self._target.host}: {self._cancel_held_command(job)}")
+            raise AlpaconError(f"{host}: {self._cancel_held_command(job)}")
         if output and output.refused:
-            kind = AccountRefused if blames_account(output) else AlpaconError
-            raise kind(f"{self._target.host}: nothing was run: {output.refused}.")
+            error_type = AccountRefused if blames_account(output) else AlpaconError
+            raise error_type(f"{host}: nothing was run: {output.refused}.")
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
             if output.complete and job.known.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
                 return RunResult(job.known.rc, stdout, stderr, output.mark)
-            advice = " A task that takes so long needs async and poll." if job.known.rc == TIMEOUT_RC else ""
-            raise AlpaconError(f"{self._target.host}: command {job.id} has run. {output.note}{advice}")
-        # The sentence of the outcome is for tasks of alpacon_command.
-        said = (job.msg or (outcome.sentence if outcome else "")).replace(Outcome.TIMED_OUT.sentence, _GOES_ON)
-        said = f"{f'command {job.id}: ' if job.id else ''}{said}"
+            remedy = " A task that takes so long needs async and poll." if job.known.rc == TIMEOUT_RC else ""
+            raise AlpaconError(f"{host}: command {job.id} has run. {output.note}{remedy}")
+        message = job.msg or (outcome.sentence if outcome else "")
+        # That sentence names an option of alpacon_command.
+        message = message.replace(Outcome.TIMED_OUT.sentence, f"Not finished within alpacon_wait_timeout. {_AWAIT}")
+        if job.id:
+            message = f"command {job.id}: {message}"
         if job.command and job.command.error_phase:
-            said = f"{said} The workspace says: {job.command.error_phase}."
-        raise AlpaconError(f"{self._target.host}: {said}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
+            message = f"{message} The workspace says: {job.command.error_phase}."
+        raise AlpaconError(f"{host}: {message}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
 
     def _cancel_held_command(self, job: Job) -> str:
-        """Cancel a command that would run after its task has failed, and return a sentence on it."""
-        held = f"the workspace held command {job.id} until somebody approves it"
+        """Cancel a command that would otherwise run after its task has failed, and return the message for the user."""
+        held = f"the workspace held command {job.id} until somebody approves it."
         try:
-            done = cancel(self._client, job.known.id)
+            result = cancel(self._client, job.known.id)
         except LostResponse as error:
-            return f"{held}. It may have been cancelled. {_MAY_HAVE_RUN} {error}"
+            return f"{held} It may have been cancelled. {_MAY_HAVE_RUN} {error}"
         except AlpaconError as error:
-            return f"{held}. It could not be cancelled. {_MAY_HAVE_RUN} {error}"
-        if done == SENT:
-            return f"{held}. It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
-        return f"{held}. It was cancelled."
+            return f"{held} It could not be cancelled. {_MAY_HAVE_RUN} {error}"
+        if result == SENT:
+            return f"{held} It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
+        return f"{held} It was cancelled."
 
-    def read_note(self, about: str) -> bytes | None:
-        """Return a note of this run about the server and the account, None if there is none."""
+    def read_note(self, name: str) -> bytes | None:
+        """Return a note about the server and the account, None if there is none."""
         with contextlib.suppress(OSError):
-            return self._note_file(about).read_bytes()
+            return self._note_file(name).read_bytes()
         return None
 
-    def write_note(self, about: str, text: bytes) -> None:
-        """Write a note for later tasks of this run."""
+    def write_note(self, name: str, text: bytes) -> None:
         with contextlib.suppress(OSError):
-            replace_file(self._note_file(about), text.decode("utf-8", "surrogateescape"))
+            replace_file(self._note_file(name), text.decode("utf-8", "surrogateescape"))
 
-    def _note_file(self, about: str) -> Path:
+    def _note_file(self, name: str) -> Path:
         settings = self._client.settings
-        server = None if about == MAX_PIECE else self._target.server
-        username = None if about in (_ID, _HOMES, MAX_PIECE) else self._target.username
-        key = [settings.url, settings.token, server, username, about]
+        server = None if name == MAX_PIECE else self._target.server
+        username = None if name in (_ID, _HOMES, MAX_PIECE) else self._target.username
+        key = [settings.url, settings.token, server, username, name]
         folder = self._run.context.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
 
@@ -210,22 +208,21 @@ class ServerRunner:
         return self._server
 
     def _get_server(self, reference: str) -> Server:
-        server = Server(normalize_uuid(reference))
+        server_id = normalize_uuid(reference)
         if self._target.connected is not False:
-            return server
-        # The inventory may be old, and the agent connected by now.
-        server_id = str(server.id)
-        found = query_servers(self._client, [server_id])[0][server_id]
-        if not found:
+            return Server(server_id)
+        # The agent may have connected since the inventory was read.
+        servers = query_servers(self._client, [server_id])[0][server_id]
+        if not servers:
             raise UsageError("server", f"no server has the id {server_id}", "Read the inventory again.")
-        return found[0]
+        return servers[0]
 
     def _resolve_name(self, reference: str) -> Server:
-        known = self.read_note(_ID)
-        if known:
-            return Server(known.decode(), reference)
-        # Results of other workers may be older than the note that is empty.
-        shared = self._shared if known is None else None
+        note = self.read_note(_ID)
+        if note:
+            return Server(note.decode(), reference)
+        # Servers that other workers have resolved may be older than an empty note.
+        shared = self._shared if note is None else None
         [server] = find_servers(self._client, [reference], "server", shared, self._run.hosts)
         self.write_note(_ID, str(server.id).encode())
         return server

@@ -177,7 +177,7 @@ def test_the_timeout_of_a_task_names_the_command_that_goes_on(
     finally:
         signal.signal(signal.SIGALRM, before)
     [command] = current.commands()
-    said = f"the-host: command {command['id']} goes on. Await it by alpacon_command with state=finished."
+    said = f"the-host: command {command['id']} is not finished. Await it by alpacon_command with state=finished."
     assert [*alerts, *raised.value.args] == [" ".join([*text, said])]
 
 
