@@ -35,7 +35,7 @@ def get_run_context() -> RunContext:
         is_first=first_in_run,
         folder=get_run_folder(),
         journal_file=_journal_file(),
-        name_journal=_name_journal,
+        report_journal=_name_journal,
         is_over=_is_orphan,
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
     )

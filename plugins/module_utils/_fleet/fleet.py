@@ -28,7 +28,7 @@ from .journal import Journal
 from .pacing import PACING, Pacing
 from .poller import OutputCollector, Poller
 from .run import Run
-from .sharing import Shared
+from .sharing import SharedState
 from .submitting import LostSubmitFinder, Submitter, lacks_budget, no_budget
 
 #: Seconds between two lines about the progress.
@@ -129,7 +129,7 @@ class Fleet:
         report: Callable[[str], None] | None = None,
         report_offline: Callable[[str], None] = lambda _text: None,
         run: Run = Run(),  # noqa: B008 (frozen)
-        shared: Shared | None = None,
+        shared: SharedState | None = None,
         hide: Callable[[str], str] = str,
         pacing: Pacing = PACING,
     ) -> None:
@@ -178,8 +178,8 @@ class Fleet:
         self._follow_up = follow_up
         try:
             while self._waiting or self._in_threads or self._awaited or self._lost.jobs:
-                self._run.check()
-                self._run.context.name_journal()
+                self._run.check_not_over()
+                self._run.context.report_journal()
                 to_submit = len(self._waiting) + self._count(_Step.SUBMIT)
                 self._progress.report(to_submit, self._awaited, self._done, len(self._lost.jobs))
                 for job in self._next_to_submit():
@@ -200,7 +200,7 @@ class Fleet:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._poller.remove_awaited(jobs)
         # From here on the result names them, if there is still somebody who takes it.
-        self._run.check()
+        self._run.check_not_over()
         self._submitter.finish(jobs)
 
     def skip_offline(self, jobs: Sequence[Job]) -> list[Job]:

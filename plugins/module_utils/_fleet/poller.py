@@ -22,7 +22,7 @@ from .._api.records import IN_PROGRESS, Command, parse_row_id, parse_time
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import PACING
-from .sharing import NOT_LISTED, Shared
+from .sharing import NOT_LISTED, SharedState
 
 #: Calls a function for each of these jobs, several at a time.
 ForEach = Callable[[Callable[[Job], Optional[AlpaconError]], Iterable[Job]], Iterable[Optional[AlpaconError]]]
@@ -35,7 +35,7 @@ class Poller:
         shared: state of the workers of a run, each of which awaits one command.
     """
 
-    def __init__(self, client: Client, shared: Shared | None, wait_timeout: float) -> None:
+    def __init__(self, client: Client, shared: SharedState | None, wait_timeout: float) -> None:
         self._client = client
         self._shared_poller = SharedPoller(client, shared, wait_timeout) if shared else None
         #: Requests that the last read of the list took.
@@ -109,7 +109,7 @@ class Poller:
 class SharedPoller:
     """Polls for workers that await one command each: one of them reads the list for all."""
 
-    def __init__(self, client: Client, shared: Shared, wait_timeout: float) -> None:
+    def __init__(self, client: Client, shared: SharedState, wait_timeout: float) -> None:
         self._client = client
         self.shared = shared
         self._wait_timeout = wait_timeout

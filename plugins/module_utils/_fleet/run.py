@@ -21,7 +21,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, RunIsOver
 from .._api.settings import Settings, Warn
 from .journal import Journal, SubmittedCommands
-from .sharing import Shared
+from .sharing import SharedState
 
 _PROC = Path("/proc")
 _PROCESS_KEY = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
@@ -131,12 +131,12 @@ class EarlierSubmit:
 
     Attributes:
         sent_at: local time of the submit, in seconds since the epoch.
-        over: True if it may be submitted again: it has ended and was not declined, or was never accepted.
+        may_repeat: True if it may be submitted again: it has ended and was not declined, or was never accepted.
     """
 
     sent_at: float
     command_id: str | None = None
-    over: bool = False
+    may_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class RunContext:
         alert: prints a warning at once.
         is_first: returns True the first time any worker of the run passes this mark.
         is_over: returns True if the run has ended without this worker.
-        name_journal: prints the path of the journal, once in a long run.
+        report_journal: prints the path of the journal, once in a long run.
         folder: temporary folder that the workers share.
         journal_file: list of the commands that have not ended, which an interrupted run leaves behind.
         process: id of the process on this machine.
@@ -158,7 +158,7 @@ class RunContext:
     alert: Warn = lambda _text: None
     is_first: Callable[[str], bool] = lambda _mark: True
     is_over: Callable[[], bool] = lambda: False
-    name_journal: Callable[[], None] = lambda: None
+    report_journal: Callable[[], None] = lambda: None
     folder: Path | None = None
     journal_file: Path | None = None
     process: int | None = None
@@ -188,7 +188,7 @@ class Run:
     own_server: str = ""
 
     @property
-    def submitted(self) -> SubmittedCommands | None:
+    def submitted_commands(self) -> SubmittedCommands | None:
         folder = self.context.folder
         return SubmittedCommands(folder / "alpacon-submitted") if folder else None
 
@@ -196,25 +196,25 @@ class Run:
         """Return a journal for one task, in the file of the run."""
         return Journal(self.context.journal_file, self.context.alert) if self.context.journal_file else None
 
-    def shared(self, settings: Settings) -> Shared | None:
+    def open_shared_state(self, settings: Settings) -> SharedState | None:
         """Return the state that the workers share about a workspace, if they can share any."""
         try:
-            return Shared(self.context.folder, settings.url, settings.token) if self.context.folder else None
+            return SharedState(self.context.folder, settings.url, settings.token) if self.context.folder else None
         except OSError:
             return None  # the disk is full, say: then each worker polls for itself
 
-    def client(self, settings: Settings, shared: Shared | None = None) -> Client:
+    def open_client(self, settings: Settings, shared: SharedState | None = None) -> Client:
         """Return a client that pauses as all workers do, and writes nothing once the run is over."""
         return Client(
             settings,
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
             report=self.context.report,
-            before_write=self.check,
+            before_write=self.check_not_over,
             quoted=not self.no_log,
         )
 
-    def check(self) -> None:
+    def check_not_over(self) -> None:
         """Raise :class:`RunIsOver` if nothing may be written any more."""
         if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")

@@ -113,7 +113,7 @@ class SharedOutage(Outage):
             yield
 
 
-class Shared:
+class SharedState:
     """The state that the workers of a run share about one workspace, as seen with one token.
 
     Args:
@@ -247,7 +247,7 @@ def find_servers(
     client: Client,
     references: Sequence[str],
     option: str = "servers",
-    shared: Shared | None = None,
+    shared: SharedState | None = None,
     hosts: int = 1,
     unique: bool = True,
 ) -> list[Server]:
@@ -282,7 +282,9 @@ def find_servers(
     return servers
 
 
-def _read_shared_names(client: Client, names: Sequence[str], shared: Shared, hosts: int) -> dict[str, list[Server]]:
+def _read_shared_names(
+    client: Client, names: Sequence[str], shared: SharedState, hosts: int
+) -> dict[str, list[Server]]:
     """Return the servers of the names that the shared list has; the others may be newer."""
 
     def read() -> dict[str, list[str]]:

@@ -41,7 +41,7 @@ class Submitter:
         self._client = client
         self._run = run
         self._earlier_submits: dict[str, EarlierSubmit] = {} if run.earlier_submits is None else run.earlier_submits
-        self._submitted = run.submitted
+        self._submitted = run.submitted_commands
         self.journal = run.open_journal()
         #: The line of each job in the journal, by the job's identity.
         self._positions: dict[int, Position] = {}
@@ -70,10 +70,10 @@ class Submitter:
         """
         digest = get_digest(job.body)
         earlier = self._earlier_submits.get(digest)
-        if earlier and not earlier.over:
+        if earlier and not earlier.may_repeat:
             self._continue(job, earlier)
             return
-        self._run.check()
+        self._run.check_not_over()
         own = self._earlier_submits[digest] = EarlierSubmit(time.time())
         self._add_to_journal(job)
         try:
@@ -92,7 +92,7 @@ class Submitter:
         for job in jobs:
             earlier = self._earlier_submits.get(get_digest(job.body)) if job.body else None
             if earlier:
-                earlier.over = _may_submit_again(job)
+                earlier.may_repeat = _may_submit_again(job)
 
     def _add_to_journal(self, job: Job) -> None:
         position = self.journal and self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))

@@ -101,8 +101,8 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             f"env: workspaces may strip blanks and line breaks at both ends of a value, and these have some: {names}."
             " Use script or argv, which pass each value on unchanged."
         )
-    shared = run.shared(settings) if run.hosts > 1 else None
-    with run.client(settings, shared) as client:
+    shared = run.open_shared_state(settings) if run.hosts > 1 else None
+    with run.open_client(settings, shared) as client:
         client.deadline = time.monotonic() + parsed.limits.wait_timeout
         task = CommandTask(client, parsed, run, shared, collect_secrets(options))
         _STATES[parsed.state](task)

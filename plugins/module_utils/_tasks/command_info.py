@@ -66,7 +66,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     output_limit = values.check_output_limit(options.get("output_limit"))
     limit, ordering = options.get("limit"), options.get("ordering") or ""
     limit = values.check_limit((0 if ids else 100) if limit is None else limit, "commands")
-    with run.client(settings) as client:
+    with run.open_client(settings) as client:
         if ids:
             found = _read_by_ids(client, ids, run.warn)
             found = (sort_commands(found, ordering) if ordering else found)[: limit or None]

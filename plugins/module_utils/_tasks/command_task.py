@@ -21,7 +21,7 @@ from .._fleet.fleet import Fleet
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
 from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
-from .._fleet.sharing import Shared, find_servers
+from .._fleet.sharing import SharedState, find_servers
 from .._options.connection import parse_settings
 from .._options.secrets import mask_secrets
 from .command_options import CommandOptions
@@ -44,7 +44,7 @@ class CommandTask:
     client: Client
     options: CommandOptions
     run: Run
-    shared: Shared | None
+    shared: SharedState | None
     secrets: set[str] = field(default_factory=set)
     jobs: list[Job] = field(default_factory=list)
     ok_outcomes: frozenset[Outcome] = OK_OUTCOMES
@@ -86,7 +86,7 @@ class CommandTask:
         if self.options.has_payload or "env" not in self.options.extra:
             return
         detect = partial(supports_env, self.client)
-        shared = self.run.shared(self.client.settings)
+        shared = self.run.open_shared_state(self.client.settings)
         if (shared.find_once("supports_env", detect) if shared else detect()) is False:
             raise UsageError(
                 "env",
@@ -101,13 +101,13 @@ class CommandTask:
     def cancel(self, command_id: str) -> str:
         """Cancel a command, see :func:`cancel`, and share that with the other workers of the run."""
         done = cancel(self.client, command_id)
-        if done != SENT and self.run.submitted:
-            self.run.submitted.add({"id": command_id, "gone": True})
+        if done != SENT and self.run.submitted_commands:
+            self.run.submitted_commands.add({"id": command_id, "gone": True})
         return done
 
     def read_submitted(self) -> dict[str, dict[str, Any]]:
         """Read the rows of the commands that this run submitted or cancelled, by their IDs."""
-        return self.run.submitted.read_rows() if self.run.submitted else {}
+        return self.run.submitted_commands.read_rows() if self.run.submitted_commands else {}
 
     def cancelled_ids(self) -> set[str]:
         """Return the IDs of the commands that this run cancelled; lists may still show them."""

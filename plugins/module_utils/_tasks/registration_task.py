@@ -193,7 +193,7 @@ class RegistrationTask:
                 sleep=time.sleep,
                 report=self.run.context.report,
                 authorization=authorization,
-                before_write=self.run.check,
+                before_write=self.run.check_not_over,
             )
             client.deadline = self.deadline
             self._clients[authorization] = client

@@ -139,7 +139,7 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     """
     settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
-    with Client(settings, report=run.context.report, before_write=run.check) as client:
+    with Client(settings, report=run.context.report, before_write=run.check_not_over) as client:
         task = TokenTask(client, checked, run)
         _STATES[options["state"]](task)
         return task.result()

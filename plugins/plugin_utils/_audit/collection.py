@@ -364,7 +364,7 @@ class WorkspaceCollector:
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:
     """Collect the responses of the hosts of one workspace. An error of the workspace is in C(error)."""
-    with run.client(settings) as client:
+    with run.open_client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         collector = WorkspaceCollector(client, options, hosts, run)
         try:

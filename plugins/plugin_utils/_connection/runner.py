@@ -81,8 +81,8 @@ class ServerRunner:
     def __init__(self, target: RunTarget, settings: Settings, run: Run) -> None:
         self._target = target
         self._run = run
-        self._shared = run.shared(settings)
-        self._client = run.client(settings, self._shared)
+        self._shared = run.open_shared_state(settings)
+        self._client = run.open_client(settings, self._shared)
         self._server: Server | None = None
 
     def close(self) -> None:

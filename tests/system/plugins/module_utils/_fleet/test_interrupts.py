@@ -141,6 +141,6 @@ def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
     throttle = Response({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})
     server = serve([throttle, Response({}, 201)])
     run = Run(RunContext(is_over=lambda: bool(server.requests)))
-    with run.client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
+    with run.open_client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
         client.write("POST", LIST, {})
     assert len(server.requests) == 1

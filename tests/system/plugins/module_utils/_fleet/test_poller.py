@@ -28,7 +28,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import SharedPoller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import Shared
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
 #: More than a request shows.
@@ -40,7 +40,7 @@ class Workers:
 
     def __init__(self, workspace: Workspace, client: Client, clock: FakeClock, folder: Path) -> None:
         self.workspace, self.client, self.clock = workspace, client, clock
-        self.shared = Shared(folder, workspace.url, workspace.token)
+        self.shared = SharedState(folder, workspace.url, workspace.token)
         self._folder = folder
         self._polled_at: dict[str | None, float] = {}
 
@@ -233,6 +233,6 @@ def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -
 def test_a_budget_that_is_used_up_holds_every_worker_back(workers: Workers) -> None:
     workers.shared.pause.hold(time.monotonic() + 0.3)
     began = time.monotonic()
-    with Run().client(workers.client.settings, workers.shared) as client:
+    with Run().open_client(workers.client.settings, workers.shared) as client:
         client.get(LIST)
     assert time.monotonic() >= began + 0.3

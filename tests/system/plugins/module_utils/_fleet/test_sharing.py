@@ -25,7 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import jour
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
-    Shared,
+    SharedState,
     find_servers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
@@ -66,9 +66,9 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Shared:
+def shared(tmp_path: Path) -> SharedState:
     """Return the state of workers, still empty."""
-    return Shared(tmp_path, URL, TOKEN)
+    return SharedState(tmp_path, URL, TOKEN)
 
 
 # The journal
@@ -131,7 +131,7 @@ def test_of_hosts_whose_wishes_overlap_each_server_goes_to_one(tmp_path: Path) -
 # Rows
 
 
-def test_who_offers_and_who_takes_never_meet_half_a_row(shared: Shared) -> None:
+def test_who_offers_and_who_takes_never_meet_half_a_row(shared: SharedState) -> None:
     row = {"id": "a", "result": "x" * 200_000}
     enough = FORK.Event()
 
@@ -176,7 +176,7 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
 def test_a_list_for_others_is_made_where_there_are_others(
     current: Workspace, connect: Connect, tmp_path: Path, hosts: int, asked: str
 ) -> None:
-    find_servers(connect(current), ["web-02"], shared=Shared(tmp_path, current.url, current.token), hosts=hosts)
+    find_servers(connect(current), ["web-02"], shared=SharedState(tmp_path, current.url, current.token), hosts=hosts)
     assert request_paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
 
 
@@ -184,13 +184,13 @@ def test_a_list_for_others_is_not_read_where_asking_takes_fewer_requests(
     serve: Serve, connect: Connect, tmp_path: Path
 ) -> None:
     server = serve([Response(page([], None, 201)), Response(page([{"id": SERVER, "name": "web-02"}]))])
-    shared = Shared(tmp_path, server.url, TOKEN)
+    shared = SharedState(tmp_path, server.url, TOKEN)
     assert ids(find_servers(connect(server), ["web-02"], shared=shared, hosts=2)) == [SERVER]
     assert [query.get("name") for query in server.queries] == [None, "web-02"]
 
 
 def test_a_list_that_workers_cannot_share_is_no_need(current: Workspace, connect: Connect, tmp_path: Path) -> None:
-    shared = Shared(tmp_path, current.url, current.token)
+    shared = SharedState(tmp_path, current.url, current.token)
     # What is in the way of the file fails as a full disk does.
     next(tmp_path.glob("alpacon-*")).joinpath("servers").mkdir()
     assert ids(find_servers(connect(current), ["web-02"], shared=shared, hosts=2)) == [current.server_ids()["web-02"]]

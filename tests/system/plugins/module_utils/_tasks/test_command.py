@@ -281,8 +281,8 @@ def test_a_parent_of_the_same_run_may_show_late(
     clock, this = FakeClock(), Run(RunContext(folder=tmp_path))
     monkeypatch.setattr(command_task, "time", clock)
     [parent] = current.add_commands([{"server": "web-01", "line": "true", "status": "success"}])
-    assert this.submitted
-    this.submitted.add({"id": parent if own else NO_COMMAND})
+    assert this.submitted_commands
+    this.submitted_commands.add({"id": parent if own else NO_COMMAND})
     current.fault("status", method="GET", path=f"{parent}/$", status=404, body='{"code": "command_not_found"}')
     if shows_at:
         clock.at(shows_at, current.clear_faults)

@@ -40,9 +40,9 @@ from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERV
 def test_a_run_that_has_no_folder_to_write_to_shares_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     settings = Settings(URL, TOKEN)
-    assert Run().shared(settings) is None
-    assert Run(RunContext(folder=tmp_path / "file")).shared(settings) is None
-    assert Run(RunContext(folder=tmp_path)).shared(settings) is not None
+    assert Run().open_shared_state(settings) is None
+    assert Run(RunContext(folder=tmp_path / "file")).open_shared_state(settings) is None
+    assert Run(RunContext(folder=tmp_path)).open_shared_state(settings) is not None
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, 
     job = Job(Server(SERVER), body, Command(COMMAND, Server(SERVER), "reboot", "system", status), outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitter(client, Run(earlier_submits=earlier_submits)).finish([job])
-    assert earlier_submits[get_digest(body)].over is over
+    assert earlier_submits[get_digest(body)].may_repeat is over
 
 
 def test_what_cannot_be_agreed_on_is_submitted_by_nobody(tmp_path: Path) -> None:

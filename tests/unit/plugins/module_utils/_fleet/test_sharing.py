@@ -21,9 +21,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
     NOT_LISTED,
-    Shared,
     SharedOutage,
     SharedPause,
+    SharedState,
 )
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import URL, submit
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN
@@ -40,9 +40,9 @@ def mode(path: Path) -> int:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Shared:
+def shared(tmp_path: Path) -> SharedState:
     """Return the state of workers, still empty."""
-    return Shared(tmp_path, URL, TOKEN)
+    return SharedState(tmp_path, URL, TOKEN)
 
 
 # Pauses
@@ -92,7 +92,7 @@ def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -
 # Locks
 
 
-def test_one_worker_holds_a_lock(shared: Shared) -> None:
+def test_one_worker_holds_a_lock(shared: SharedState) -> None:
     with shared.try_lock("poll") as mine, shared.try_lock("poll") as twice, shared.try_lock("servers") as other:
         assert (mine, twice, other) == (True, False, True)
     with shared.try_lock("poll") as again:
@@ -102,7 +102,7 @@ def test_one_worker_holds_a_lock(shared: Shared) -> None:
 # Rows
 
 
-def test_a_row_is_taken_once(shared: Shared) -> None:
+def test_a_row_is_taken_once(shared: SharedState) -> None:
     shared.add_awaited("a")
     assert shared.pop_row("a") is None
     shared.write_row("a", {"id": "a", "result": "grüße \U0001f411\n"})
@@ -114,7 +114,7 @@ def test_a_row_is_taken_once(shared: Shared) -> None:
     assert shared.pop_row("a") == NOT_LISTED
 
 
-def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
+def test_what_nobody_awaits_any_more_leaves_nothing(shared: SharedState) -> None:
     shared.add_awaited("a")
     shared.add_awaited("b")
     shared.write_row("b", {"id": "b"})
@@ -128,9 +128,9 @@ def test_what_nobody_awaits_any_more_leaves_nothing(shared: Shared) -> None:
 # Privacy
 
 
-def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
+def filled(folder: Path, url: str = URL, token: str = TOKEN) -> SharedState:
     """A shared folder in which everything is used."""
-    shared = Shared(folder, url, token)
+    shared = SharedState(folder, url, token)
     shared.pause.hold(9.0)
     shared.write_poll(7.0, 0.15)
     shared.find_once("servers", lambda: {"web-01": [SERVER]})
@@ -146,10 +146,10 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> Shared:
 )
 def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -> None:
     filled(tmp_path)
-    other = Shared(tmp_path, url, token)
+    other = SharedState(tmp_path, url, token)
     assert (other.pause.until(), other.read_poll(), other.awaited_ids()) == (0, (0, 0), set())
     assert (other.pop_row("b"), other.find_once("servers", dict)) == (None, {})
-    with Shared(tmp_path, URL, TOKEN).try_lock("poll"), other.try_lock("poll") as mine:
+    with SharedState(tmp_path, URL, TOKEN).try_lock("poll"), other.try_lock("poll") as mine:
         assert mine
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -185,7 +185,7 @@ def test_what_one_worker_has_found_is_valid_for_a_while(tmp_path: Path, monkeypa
         return {"web-01": [SERVER]}
 
     for clock.now in (1000.0, 1059.9, 1060.0, 1100.0, 2125.0):
-        assert Shared(tmp_path, URL, TOKEN).find_once("servers", find, 60.0) == {"web-01": [SERVER]}
+        assert SharedState(tmp_path, URL, TOKEN).find_once("servers", find, 60.0) == {"web-01": [SERVER]}
     assert reads == [1000.0, 1060.0, 2125.0]
 
 
@@ -196,14 +196,14 @@ def test_a_worker_that_takes_too_long_is_waited_for_a_minute(tmp_path: Path, mon
         clock.now += seconds
 
     monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
-    reader, waiter = (Shared(tmp_path, URL, TOKEN) for _worker in range(2))
+    reader, waiter = (SharedState(tmp_path, URL, TOKEN) for _worker in range(2))
     with reader.try_lock("servers"):
         assert waiter.find_once("servers", lambda: pytest.fail("another one reads them")) is None
     assert clock.now == pytest.approx(1060, abs=0.1)
 
 
 def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
-    workers = [Shared(tmp_path, URL, TOKEN) for _worker in range(3)]
+    workers = [SharedState(tmp_path, URL, TOKEN) for _worker in range(3)]
     found: list[bool] = []
 
     def find() -> bool:
@@ -217,7 +217,7 @@ def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
 
 
 def test_what_nobody_awaits_is_not_expected_and_what_somebody_does_is_after_a_while(tmp_path: Path) -> None:
-    worker = Shared(tmp_path, URL, TOKEN)
+    worker = SharedState(tmp_path, URL, TOKEN)
     worker.add_awaited(COMMAND)
     assert [worker.is_awaited_for(command_id, 0.0) for command_id in (COMMAND, SERVER)] == [True, False]
     assert not worker.is_awaited_for(COMMAND, 60.0)
