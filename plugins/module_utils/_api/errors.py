@@ -164,9 +164,9 @@ _CODE_ALONE = "The workspace refuses this, and says why in a code alone."
 _SHOWN_BODY = 200
 _SHOWN_WORDS, _SHOWN_ITEMS, _SHOWN_DEPTH = 4000, 100, 8
 
-#: Controls of terminals, and characters that reverse or end a line.
+#: Controls of terminals, characters that reverse or end a line, and those that XML does not allow.
 _UNPRINTABLE = re.compile(
-    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufffe\\uffff]"
 )
 
 #: Statuses that the token gets for what it may not read.

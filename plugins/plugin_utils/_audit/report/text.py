@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
 
 from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
@@ -38,34 +39,14 @@ _ESCAPES = re.compile(
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # a colour or a movement
     r"|\x1b[ -/]*[0-Z\\^-~]"
 )
-_INVISIBLE = re.compile(
-    "["
-    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # change the direction of text
-    "\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff"
-    + "".join(f"{chr(plane + 0xFFFE)}{chr(plane + 0xFFFF)}" for plane in range(0x10000, 0x110000, 0x10000))
-    + "]"
-)
 
 
 def clean_text(value: Any) -> str:
-    """Return text without terminal escapes, with a visible symbol for each control character.
+    """Return text without terminal escapes; other control characters become visible escapes such as ``\\x07``.
 
-    The text is valid in XML 1.0 and HTML, and is shown in the order in which it is stored.
+    The text is valid in XML 1.0 and HTML, and no character changes its direction.
     """
-    text = _ESCAPES.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n")
-    return _INVISIBLE.sub(_to_symbol, text)
-
-
-def _to_symbol(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\u2421"
-    if code < 0xA0 or 0xD800 <= code <= 0xDFFF or code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF:
-        return "\ufffd"
-    return f"\u27e8U+{code:04X}\u27e9"
+    return clean(_ESCAPES.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def to_line(value: Any, limit: int = 300) -> str:
