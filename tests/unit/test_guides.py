@@ -24,9 +24,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
     FORMATS,
     parse_output,
-    read_results_options,
+    parse_results_options,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import parse_benchmarks
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -117,7 +117,7 @@ def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_o
 
 def test_the_benchmarks_of_the_guide_are_taken() -> None:
     given = [block["audit_benchmarks"] for block in _yaml("hardening") if "audit_benchmarks" in block]
-    assert [check["name"] for listed in given for check in read_benchmarks(listed)] == ["cis_server_l1", "cis_ours"]
+    assert [check["name"] for listed in given for check in parse_benchmarks(listed)] == ["cis_server_l1", "cis_ours"]
 
 
 def _checks_of_scanners() -> list[Any]:
@@ -127,7 +127,7 @@ def _checks_of_scanners() -> list[Any]:
 
 def test_the_checks_of_the_guide_on_scanners_are_taken() -> None:
     checks = _checks_of_scanners()
-    assert [read_results_options("results", check["results"])["format"] for check in checks] == [
+    assert [parse_results_options("results", check["results"])["format"] for check in checks] == [
         "tap",
         "tap",
         "json",

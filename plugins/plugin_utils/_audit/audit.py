@@ -29,7 +29,7 @@ from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
 from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
 from .responses import get_rule_results, missing_response
-from .scanners import unknown_results
+from .scanners import make_unknown_results
 from .scanners.results import (
     FAILED,
     FINDINGS,
@@ -167,7 +167,7 @@ class _CheckRows:
             }
             row = self.rows.setdefault(check.name, own)
             difference = {key: value for key, value in own.items() if value != row[key]}
-            self._known[id(check)] = (len(unknown_results(check.results, "")) if check.results else 0, difference)
+            self._known[id(check)] = (len(make_unknown_results(check.results, "")) if check.results else 0, difference)
         rules, difference = self._known[id(check)]
         self.questions += results or rules or 1
         for result in named:

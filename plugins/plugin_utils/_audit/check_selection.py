@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
 
 from .checks import RESULTS, Check, check_syntax, parse_checks, parse_parameter
-from .scanners.openscap import read_benchmarks
+from .scanners.openscap import parse_benchmarks
 from .scanners.results import SEVERITIES
 
 VARIABLE_PREFIX = "audit_"
@@ -117,7 +117,7 @@ def _parse_own_checks(values: Mapping[str, Any], username: str | None) -> list[C
         raise UsageError("checks", "it is not a list of dictionaries", "Give a list, each element with name and line.")
     checks = parse_checks("checks", own) if own else []
     # Last, so that the quick checks have run if the command is cut short.
-    benchmarks = [{**check, "username": username} for check in read_benchmarks(values.get("benchmarks"))]
+    benchmarks = [{**check, "username": username} for check in parse_benchmarks(values.get("benchmarks"))]
     if benchmarks:
         checks += parse_checks("benchmarks", benchmarks, check_set="benchmarks")
     return checks

@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from .scanners import read_results_options
+from .scanners import parse_results_options
 from .scanners.results import SEVERITIES
 
 #: The answer is an output to compare, a list of problems, or the results of another tool.
@@ -219,7 +219,7 @@ class _CheckParser:
             matches=self._compile("matches", options["matches"]),
             absent=self._compile("absent", options["absent"]),
             number=self._parse_number(options["number"], parameters) if options["number"] else None,
-            results=read_results_options(self._of("results"), options["results"]) if options["results"] else None,
+            results=parse_results_options(self._of("results"), options["results"]) if options["results"] else None,
             functions=functions,
             set=check_set,
         )

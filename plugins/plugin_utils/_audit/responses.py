@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 
 from .checks import PROBLEMS, RESULTS, Check, format_number
 from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
-from .scanners import LINE_FORMATS, parse_output, unknown_results
+from .scanners import LINE_FORMATS, make_unknown_results, parse_output
 from .scanners.results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 
 #: The part of an output that a report has, in characters.
@@ -200,7 +200,7 @@ def get_rule_results(check: Check, response: Response) -> Sequence[RuleResult]:
     """Return the results of another tool, or an unknown result for each known rule if there is none."""
     evaluation = response.evaluation
     if check.results and not evaluation.named and evaluation.outcome == UNKNOWN:
-        return unknown_results(check.results, evaluation.message)
+        return make_unknown_results(check.results, evaluation.message)
     return evaluation.named
 
 

@@ -160,8 +160,8 @@ def _render_blocks(report: _Row) -> Iterator[str]:
         rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
         for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
             rows.append(f"{title}: {trend['change'][key]:+} points")
-        rows += [f"{title}: {len(trend[key])}" for key, title in text.CHANGES.items() if trend[key]]
-        rows += [f"{title}: {trend[key]}" for key, title in text.COUNTS.items() if trend[key]]
+        rows += [f"{title}: {len(trend[key])}" for key, title in text.TREND_LISTS.items() if trend[key]]
+        rows += [f"{title}: {trend[key]}" for key, title in text.TREND_COUNTS.items() if trend[key]]
         yield "\n".join(f"- {words}" for words in rows)
     for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED)):
         results = [result for result in report["results"] if result["outcome"] == outcome]

@@ -64,8 +64,8 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         report=report,
         verdict=text.describe_verdict(report),
         trend=report.get("trend"),
-        trend_lists=text.CHANGES,
-        trend_counts=text.COUNTS,
+        trend_lists=text.TREND_LISTS,
+        trend_counts=text.TREND_COUNTS,
         content=content,
         checks=sorted(content.checks, key=_rank_check),
         numbers={check["name"]: check["number"] for check in content.checks},
@@ -74,7 +74,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         figures=_collect_figures(report),
         filters=_list_filters(report),
         severities=SEVERITIES[::-1],
-        data=Markup(text.to_script_json(content.data())),
+        data=Markup(text.to_script_json(content.build_script_data())),
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {style_hash}; script-src {script_hash};"
@@ -174,17 +174,17 @@ class PageData:
         kind = severity if outcome == FAILED else outcome
         return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
 
-    def without_findings(self) -> list[_Row]:
+    def list_clean_checks(self) -> list[_Row]:
         """Return the checks that found nothing, without those whose results have checks of their own."""
         parents = {check["of"] for check in self.checks}
         clean = [check for check in self.checks if not check["findings"]]
         return [check for check in clean if check["counts"] or check["name"] not in parents]
 
-    def waived(self) -> list[tuple[_Row, _Row]]:
+    def list_waived(self) -> list[tuple[_Row, _Row]]:
         """Return the checks and answers that are waived."""
         return [(check, one) for check in self.checks for one in check["answers"] if one["outcome"] == WAIVED]
 
-    def data(self) -> _Row:
+    def build_script_data(self) -> _Row:
         """Return the data of the script: columns, with each text once."""
         add = self._add_text
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
@@ -206,13 +206,13 @@ class PageData:
             "texts": list(self._texts),
         }
 
-    def by_set(self) -> list[_Row]:
+    def rank_sets(self) -> list[_Row]:
         """Return the score and the failures of each set of checks, the worst first."""
         checks = [(text.to_line(check["set"]), check) for check in self.checks if check["set"]]
         rows = ((name, answer, len(answer["servers"])) for name, check in checks for answer in check["answers"])
         return _rank_members(Counter(name for name, _check in checks), rows, Counter())
 
-    def by_group(self) -> list[_Row]:
+    def rank_groups(self) -> list[_Row]:
         """Return the score and the failures of each group of hosts, the worst first."""
         groups = [list(map(text.to_line, server["groups"])) for server in self._servers]
         answers = (answer for check in self.checks for answer in check["answers"])

@@ -20,14 +20,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
 
 #: The lists of a trend, in words.
-CHANGES = {
+TREND_LISTS = {
     "newly_failed": "Newly failed",
     "newly_fixed": "Newly fixed",
     "still_failing": "Still failing",
     "no_longer_failed": "Failed before, now waived, unknown or not applicable",
 }
 #: The counts of a trend, in words.
-COUNTS = {
+TREND_COUNTS = {
     "new_servers": "New servers",
     "gone_servers": "Servers gone",
     "new_checks": "New checks",
@@ -241,10 +241,10 @@ def list_remediations(report: Mapping[str, Any]) -> list[Remediation]:
                 len(rows),
             )
         )
-    return sorted(remediations, key=lambda one: rank(one.severity, one.hosts))
+    return sorted(remediations, key=lambda one: rank_remediation(one.severity, one.hosts))
 
 
-def rank(severity: str, hosts: int) -> tuple[float, int, int]:
+def rank_remediation(severity: str, hosts: int) -> tuple[float, int, int]:
     """Sort key: ten times as many servers count about four times as much."""
     return (-WEIGHTS[severity] * (1 + math.log2(hosts)), -SEVERITIES.index(severity), -hosts)
 

@@ -14,9 +14,9 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from .json_results import read_inspec, read_json_results
-from .junit_tap import read_junit, read_tap
-from .openscap import read_xccdf
+from .json_results import parse_inspec, parse_json_results
+from .junit_tap import parse_junit, parse_tap
+from .openscap import parse_xccdf
 from .results import (
     FAILED,
     MAX_OUTPUT_CHARACTERS,
@@ -29,18 +29,18 @@ from .results import (
     RuleResult,
     ScannerError,
     clean_result,
+    make_missing_result,
     merge_results,
-    missing_result,
     shorten,
 )
 
 #: The reader of each format. It gets the output and the key C(results) of the check.
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
-    "xccdf": read_xccdf,
-    "tap": read_tap,
-    "junit": read_junit,
-    "inspec": read_inspec,
-    "json": read_json_results,
+    "xccdf": parse_xccdf,
+    "tap": parse_tap,
+    "junit": parse_junit,
+    "inspec": parse_inspec,
+    "json": parse_json_results,
 }
 #: Formats with a result on each line. An output in another format shows by itself that its end is missing.
 LINE_FORMATS = ("xccdf", "tap")
@@ -69,7 +69,7 @@ _JSON_OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def read_results_options(option: str, value: Mapping[str, Any]) -> dict[str, Any]:
+def parse_results_options(option: str, value: Mapping[str, Any]) -> dict[str, Any]:
     """Validate the key C(results) of a check."""
     if value.get("format") != "json":
         return validate_dictionary(option, _OPTIONS, value)
@@ -104,7 +104,7 @@ def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list
     return _add_rules(results, found, cut or "The scanner did not say.")
 
 
-def unknown_results(results: Mapping[str, Any], why: str) -> list[RuleResult]:
+def make_unknown_results(results: Mapping[str, Any], why: str) -> list[RuleResult]:
     """Return an unknown result for each rule of a check without an answer."""
     return _add_rules(results, [], why)
 
@@ -122,7 +122,7 @@ def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[
     rules = [one for one in rules if one.name != rules[-1].name or one.outcome == FAILED]
     if not rules:
         raise ScannerError(cut)
-    return [*rules, missing_result(" ".join([cut, *messages]))]
+    return [*rules, make_missing_result(" ".join([cut, *messages]))]
 
 
 def _add_rules(results: Mapping[str, Any], found: Sequence[RuleResult], why: str) -> list[RuleResult]:

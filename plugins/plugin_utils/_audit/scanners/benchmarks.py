@@ -18,9 +18,9 @@ from xml.etree.ElementTree import Element
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .json_results import describe_control, get_objects, json_text, read_json
-from .junit_tap import get_text, read_xml
-from .openscap import evaluation_script, shorten_id
+from .json_results import describe_control, format_value, get_objects, parse_json
+from .junit_tap import get_text, parse_xml
+from .openscap import make_script, shorten_id
 from .results import MAX_RESULTS, MAX_TEXT, UNKNOWN, RuleResult, ScannerError, clean_result, parse_severity
 
 #: The benchmarks in a data stream, most of which is OVAL.
@@ -58,8 +58,8 @@ def _read_content(path: str, _changed: int, _size: int) -> tuple[str, Any]:
     data = Path(path).read_bytes()
     text = data.decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
-        content = read_json(text)
-    elif not (content := [read_xml(one[0], "Benchmark") for one in _BENCHMARK.finditer(text)]):
+        content = parse_json(text)
+    elif not (content := [parse_xml(one[0], "Benchmark") for one in _BENCHMARK.finditer(text)]):
         raise ScannerError("It has no benchmark.")
     return hashlib.sha256(data).hexdigest(), content
 
@@ -71,12 +71,12 @@ def _to_rule(rule: RuleResult) -> dict[str, Any]:
 
 
 def _make_inspec(path: str, profile: dict[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    name = json_text(profile.get("name")) or Path(path).stem
+    name = format_value(profile.get("name")) or Path(path).stem
     name = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-") or "benchmark"
     command, reporter = options.get("command") or "inspec", options.get("reporter") or "json-min"
     return {
         "name": name,
-        "title": json_text(profile.get("title")) or name,
+        "title": format_value(profile.get("title")) or name,
         "line": f"{command} exec {shlex.quote(options.get('path') or path)} --reporter {reporter} --no-color",
         "rules": list(map(describe_control, get_objects(profile.get("controls"), "controls"))),
     }
@@ -97,7 +97,7 @@ def _make_xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapp
     return {
         "name": shorten_id(profile_id),
         "title": ": ".join(filter(None, titles)),
-        "line": evaluation_script(
+        "line": make_script(
             options.get("path") or path,
             profile_id,
             benchmark=benchmark_id if len(benchmarks) > 1 else "",

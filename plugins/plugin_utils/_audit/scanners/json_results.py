@@ -34,7 +34,7 @@ _IMPACTS = ((0.9, "critical"), (0.7, "high"), (0.4, "medium"), (0.01, "low"), (0
 _TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS Controls", "stig_id": ""}
 
 
-def read_json(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Return the one JSON object or list in an output."""
     reason = "it has none"
     for start in islice(re.finditer(r"^[ \t]*[\[{]", text, re.MULTILINE), _MAX_STARTS):
@@ -58,18 +58,18 @@ def get_objects(value: Any, name: str) -> list[dict[str, Any]]:
     return value
 
 
-def json_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """Return a value as text: nothing for null, and JSON for a list or an object."""
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)
 
 
-def read_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the results at the path C(list). In an object, each key is the name of a result."""
     path = options.get("list") or ""
     rows: list[tuple[str, Any]] = []
-    for found in _find_values(read_json(output), path):
+    for found in _find_values(parse_json(output), path):
         if isinstance(found, dict):
             rows += found.items()
         elif isinstance(found, list):
@@ -98,7 +98,7 @@ def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> R
     def texts(option: str) -> list[str]:
         path = options.get(option)
         values = _find_values(row, path) if path else ()
-        return [json_text(one) for value in values for one in (value if isinstance(value, list) else [value])]
+        return [format_value(one) for value in values for one in (value if isinstance(value, list) else [value])]
 
     def text(option: str) -> str:
         return "\n".join(filter(None, texts(option)))
@@ -121,18 +121,18 @@ def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> R
     )
 
 
-def read_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the tests in the output of the reporter C(json) or C(json-min), each under the name of its control."""
-    report = read_json(output)
+    report = parse_json(output)
     if not isinstance(report, dict):
         raise ScannerError("The JSON is not a report of InSpec.")
     if "profiles" not in report:
         tests = get_objects(report.get("controls"), "controls")
-        return [_parse_test(RuleResult(json_text(test.get("id")), UNKNOWN), test) for test in tests]
+        return [_parse_test(RuleResult(format_value(test.get("id")), UNKNOWN), test) for test in tests]
     profiles = get_objects(report["profiles"], "profiles")
     controls = [one for profile in profiles for one in get_objects(profile.get("controls") or [], "controls")]
     if not controls:
-        messages = [json_text(one.get("skip_message") or one.get("status_message")) for one in profiles]
+        messages = [format_value(one.get("skip_message") or one.get("status_message")) for one in profiles]
         raise ScannerError(" ".join(["The report has no control.", *filter(None, messages)]))
     results = [
         _parse_test(describe_control(control), test)
@@ -146,8 +146,8 @@ def read_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
 
 
 def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
-    status, skipped = json_text(test.get("status")), json_text(test.get("skip_message"))
-    raised = json_text(test.get("exception"))
+    status, skipped = format_value(test.get("status")), format_value(test.get("skip_message"))
+    raised = format_value(test.get("exception"))
     outcome = UNKNOWN
     if control.outcome == NOT_APPLICABLE:
         outcome = NOT_APPLICABLE
@@ -158,7 +158,7 @@ def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
         outcome = FAILED if not raised or raised.endswith("ExpectationNotMetError") else UNKNOWN
     elif status == "skipped" and re.search("only_if|only_applicable_if", skipped):
         outcome = NOT_APPLICABLE
-    message = f"{json_text(test.get('code_desc'))}: {skipped or json_text(test.get('message')) or status}"
+    message = f"{format_value(test.get('code_desc'))}: {skipped or format_value(test.get('message')) or status}"
     return replace(control, outcome=outcome, message="" if outcome == PASSED else message.removeprefix(": "))
 
 
@@ -171,16 +171,16 @@ def describe_control(control: Mapping[str, Any]) -> RuleResult:
     descriptions = control.get("descriptions") or {}
     if not isinstance(descriptions, dict):
         rows = get_objects(descriptions, "descriptions")
-        descriptions = {json_text(row.get("label")): row.get("data") for row in rows}
-    texts = {label: json_text(text) for label, text in descriptions.items()}
+        descriptions = {format_value(row.get("label")): row.get("data") for row in rows}
+    texts = {label: format_value(text) for label, text in descriptions.items()}
     return RuleResult(
-        json_text(control.get("id")),
+        format_value(control.get("id")),
         # In profiles of MITRE and DISA, a control with the impact 0 does not apply.
         NOT_APPLICABLE if impact == 0 else UNKNOWN,
-        json_text(control.get("title")),
-        texts.get("rationale") or json_text(control.get("desc")) or texts.get("default", ""),
+        format_value(control.get("title")),
+        texts.get("rationale") or format_value(control.get("desc")) or texts.get("default", ""),
         next((severity for least, severity in _IMPACTS if impact is not None and impact >= least), None),
-        texts.get("fix") or json_text(tags.get("fix")),
+        texts.get("fix") or format_value(tags.get("fix")),
         tuple(_list_references(control.get("refs"), tags)),
     )
 
@@ -188,7 +188,7 @@ def describe_control(control: Mapping[str, Any]) -> RuleResult:
 def _list_references(refs: Any, tags: Mapping[str, Any]) -> Iterator[str]:
     for tag, publication in _TAGS.items():
         value = tags.get(tag)
-        sections = ", ".join(filter(None, map(json_text, value if isinstance(value, list) else [value])))
+        sections = ", ".join(filter(None, map(format_value, value if isinstance(value, list) else [value])))
         if sections:
             yield f"{publication} {sections}".strip()
     for ref in refs if isinstance(refs, list) else []:

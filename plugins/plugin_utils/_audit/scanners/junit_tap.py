@@ -22,7 +22,7 @@ from .results import (
     UNKNOWN,
     RuleResult,
     ScannerError,
-    missing_result,
+    make_missing_result,
 )
 
 #: Elements in a test case, and outcomes. The first one found counts.
@@ -43,7 +43,7 @@ _DIRECTIVE = re.compile(r"(?<!\\)#\s*(skip|todo)\S*\s*(.*)$", re.IGNORECASE)
 _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 
 
-def read_xml(text: str, *names: str) -> Element:
+def parse_xml(text: str, *names: str) -> Element:
     """Return the first element with one of these names, without namespaces, and ignore the text around it.
 
     Raises:
@@ -102,15 +102,15 @@ def _iter_text(element: Element) -> Iterator[str]:
     yield "\n" if is_block else ""
 
 
-def read_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the test cases of an output, and a result for cases that a suite counts and does not have."""
     results: list[RuleResult] = []
-    for suite in read_xml(output, "testsuites", "testsuite").iter("testsuite"):
+    for suite in parse_xml(output, "testsuites", "testsuite").iter("testsuite"):
         name, counted = suite.get("name"), suite.get("tests", "")
         results += map(_parse_case, suite.findall("testcase"))
         cases = len(list(suite.iter("testcase")))
         if counted.isdecimal() and len(counted) < 10 and int(counted) > cases:
-            results.append(missing_result(f"{name or 'A suite'} counts {counted} tests, and has {cases}."))
+            results.append(make_missing_result(f"{name or 'A suite'} counts {counted} tests, and has {cases}."))
         for kind in ("failure", "error"):
             for problem in suite.findall(kind):
                 results.append(RuleResult(name or "suite", _OUTCOMES[kind], message=_describe_problem(problem)))
@@ -135,7 +135,7 @@ def _describe_problem(element: Element) -> str:
     return text if text.startswith(message) else f"{message}\n{text}".strip()
 
 
-def read_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the tests of an output, and a result for planned tests without one."""
     results: list[RuleResult] = []
     # Tests of one file may follow those of another, each with a plan.
@@ -162,7 +162,7 @@ def read_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         gap = "There is no plan, so tests may be missing."
     elif not gap and tests != sum(plans):
         gap = f"{sum(plans)} tests were planned, and {tests} came."
-    return [*results, missing_result(gap)] if gap else results
+    return [*results, make_missing_result(gap)] if gap else results
 
 
 def _add_message(test: RuleResult, line: str) -> RuleResult:

@@ -22,7 +22,7 @@ from .results import (
     UNKNOWN,
     RuleResult,
     ScannerError,
-    missing_result,
+    make_missing_result,
     parse_severity,
 )
 
@@ -87,7 +87,7 @@ _RESULTS = {
 _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESULTS)})\s*$")
 
 
-def evaluation_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
+def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
     """Return the shell code that evaluates a profile on a server.
 
     Args:
@@ -107,7 +107,7 @@ def shorten_id(identifier: str) -> str:
     return re.sub(r"^xccdf_[^_]+_(?:rule|profile|benchmark)_", "", identifier)
 
 
-def read_benchmarks(value: Any) -> list[dict[str, Any]]:
+def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
     """Return a check for each element of the option C(benchmarks)."""
     if value is not None and not isinstance(value, (list, tuple)):
         raise UsageError("benchmarks", "it is not a list", "Give a list, each element with file and profile.")
@@ -128,7 +128,7 @@ def read_benchmarks(value: Any) -> list[dict[str, Any]]:
         checks[name] = {
             "name": name,
             "title": f"SCAP profile {shorten_id(profile)}",
-            "line": evaluation_script(file, profile, tailoring),
+            "line": make_script(file, profile, tailoring),
             # For rules without a severity in the content.
             "severity": "medium",
             "timeout": 1800,
@@ -144,13 +144,13 @@ def _resolve_path(option: str, path: str) -> str:
     return path if not path or path.startswith("/") else f"{_DIRECTORY}/{path}"
 
 
-def read_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the results of rules, and one for each message of our shell code."""
     found = []
     # A longer line is no result.
     for line in (line for line in output.replace("\r", "\n").split("\n") if len(line) <= 4000):
         if line.startswith(f"{MISSING}: "):
-            found.append(missing_result(line.removeprefix(f"{MISSING}: ").strip()))
+            found.append(make_missing_result(line.removeprefix(f"{MISSING}: ").strip()))
         elif match := _LINE.match(line):
             outcome, message = _RESULTS[match[4]]
             severity = parse_severity(match[2] or "")

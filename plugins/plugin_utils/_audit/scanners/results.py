@@ -64,12 +64,12 @@ def count_answered(summary: Mapping[str, Any]) -> int:
 
 
 def compute_coverage(summary: Mapping[str, Any]) -> float:
-    return percent(count_answered(summary), summary["questions"])
+    return to_percent(count_answered(summary), summary["questions"])
 
 
 def compute_passed_share(summary: Mapping[str, Any]) -> float:
     """Return the share of what passed, failed or is waived that passed, in percent."""
-    return percent(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
+    return to_percent(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
 def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
@@ -85,10 +85,10 @@ def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
             count[outcome] += number
     # If no result has a weight, all count the same.
     counted = weight if any(weight.values()) else count
-    return percent(counted[PASSED], sum(counted.values()))
+    return to_percent(counted[PASSED], sum(counted.values()))
 
 
-def percent(part: int, whole: int) -> float:
+def to_percent(part: int, whole: int) -> float:
     """Return a share in percent, rounded down to one decimal; 0 of nothing."""
     return part * 1000 // whole / 10 if whole else 0.0
 
@@ -116,7 +116,7 @@ def parse_severity(word: str) -> str | None:
     return _SEVERITIES.get(word.strip().casefold())
 
 
-def missing_result(message: str) -> RuleResult:
+def make_missing_result(message: str) -> RuleResult:
     return RuleResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
 
 

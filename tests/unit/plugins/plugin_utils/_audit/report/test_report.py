@@ -51,10 +51,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
     format_time,
     group_unreached,
     list_remediations,
-    rank,
+    rank_remediation,
     to_line,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import OUTCOMES, percent
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import OUTCOMES, to_percent
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -191,7 +191,7 @@ def test_figures_in_words() -> None:
     times = (0, 103, 3600, 90_061, 59.6)
     assert [format_duration(seconds) for seconds in times] == ["0 s", "1 min 43 s", "1 h", "1 d 1 h", "1 min"]
     # A share is never rounded up to all.
-    assert [percent(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
+    assert [to_percent(*pair) for pair in ((9999, 10_000), (1, 1), (0, 0), (2, 3))] == [99.9, 100.0, 0.0, 66.6]
     assert format_time("2026-11-24T09:12:04.123456+02:00") == "2026-11-24 07:12 UTC"
     assert format_time("soon") == "soon"
 
@@ -258,8 +258,8 @@ def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
 def test_what_matters_most_is_to_be_fixed_first() -> None:
     found = [one.severity for one in list_remediations(CASES["example"])]
     assert (found[:2], found[-1]) == (["critical", "critical"], "info")
-    assert rank("high", 10) < rank("high", 1)
-    assert rank("critical", 1) < rank("low", 100)
+    assert rank_remediation("high", 10) < rank_remediation("high", 1)
+    assert rank_remediation("critical", 1) < rank_remediation("low", 100)
 
 
 def test_markdown_has_a_limit() -> None:
@@ -329,7 +329,7 @@ def test_the_page_shows_findings_once_and_waivers() -> None:
 
 
 def test_the_worst_group_comes_first() -> None:
-    groups = PageData(CASES["example"]).by_group()
+    groups = PageData(CASES["example"]).rank_groups()
     assert [group["score"] for group in groups] == sorted(group["score"] or 0 for group in groups)
     assert (groups[0]["name"], {group["name"]: group["members"] for group in groups}["db"]) == ("staging", 8)
 

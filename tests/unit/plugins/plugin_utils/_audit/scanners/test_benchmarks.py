@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output, read_results_options
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output, parse_results_options
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.benchmarks import make_check
 
 FILES = Path(__file__).parent / "files"
@@ -53,7 +53,7 @@ def test_a_profile_changes_values_and_severities(profile: str, owner: str, sever
 
 
 def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() -> None:
-    read = read_results_options("results", make_check(STREAM, STRICT)["results"])
+    read = parse_results_options("results", make_check(STREAM, STRICT)["results"])
     printed = (FILES / "openscap-progress-full.txt").read_text().replace("by_hand|", "other|")
     results = {result.name: result for result in parse_output(read, printed)}
     motd, by_hand = results["motd"], results["by_hand"]

@@ -18,7 +18,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import read_benchmarks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import parse_benchmarks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult, ScannerError
 
 STREAM = str(Path(__file__).parent / "files/little-ds.xml")
@@ -46,7 +46,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     (tmp_path / "bin").mkdir()
 
     def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **given: Any) -> list[RuleResult]:
-        [check] = read_benchmarks([{"file": STREAM, "profile": "strict", **given}])
+        [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", **given}])
         assert len(check["line"]) < LINE_LENGTH
         for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
             if code:
@@ -98,7 +98,7 @@ def test_what_is_not_there_is_named(evaluate: Evaluate, given: Any, told: str) -
 )
 def test_the_packages_to_install_are_those_of_the_system(tmp_path: Path, system: str, packages: str) -> None:
     (tmp_path / "os-release").write_text(system)
-    [check] = read_benchmarks([{"file": STREAM, "profile": "strict"}])
+    [check] = parse_benchmarks([{"file": STREAM, "profile": "strict"}])
     code = check["line"].replace("/etc/os-release", f"{tmp_path}/os-release").replace("oscap >", "no-oscap >")
     printed = subprocess.run(["/bin/sh", "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed == f"missing-results: oscap is not installed. Install {packages}.\n"
@@ -112,10 +112,10 @@ def test_a_run_that_breaks_off_has_the_results_that_came(evaluate: Evaluate) -> 
 
 def test_benchmarks_become_checks() -> None:
     given = [{"file": "ssg-rhel9-ds.xml", "profile": name} for name in ("cis", "xccdf_org.x_profile_stig")]
-    checks = read_benchmarks([*given, {"file": "/srv/own.xml", "profile": "cis"}])
+    checks = parse_benchmarks([*given, {"file": "/srv/own.xml", "profile": "cis"}])
     named = [(check["name"], check["timeout"]) for check in checks]
     assert named == [("cis", 1800), ("stig", 1800), ("cis-own.xml", 1800)]
-    assert read_benchmarks(None) == read_benchmarks([]) == []
+    assert parse_benchmarks(None) == parse_benchmarks([]) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_benchmarks_become_checks() -> None:
 )
 def test_bad_benchmarks_are_refused(given: Any, told: str) -> None:
     with pytest.raises(UsageError) as error:
-        read_benchmarks(given)
+        parse_benchmarks(given)
     assert told in str(error.value)
 
 

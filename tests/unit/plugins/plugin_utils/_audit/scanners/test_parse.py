@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
     FORMATS,
     parse_output,
-    read_results_options,
+    parse_results_options,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult, ScannerError
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -278,7 +278,7 @@ def of_json(document: Any, **options: Any) -> list[RuleResult]:
     """The results in a document."""
     words = {"passed": ["PASS", True, 0], "failed": ["FAIL", False], "not_applicable": ["INFO"]}
     return parse_output(
-        read_results_options("results", {"format": "json", "words": words, **options}), json.dumps(document)
+        parse_results_options("results", {"format": "json", "words": words, **options}), json.dumps(document)
     )
 
 
@@ -316,5 +316,5 @@ JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
 )
 def test_bad_options_are_refused(given: Any, told: str) -> None:
     with pytest.raises(UsageError) as error:
-        read_results_options("results", given)
+        parse_results_options("results", given)
     assert told in str(error.value)
