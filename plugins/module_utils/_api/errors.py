@@ -21,7 +21,7 @@ _NO_RECORD = "There is no such record, or the token may not see it. Check the na
 _NOT_A_USER = "The workspace asks for multi-factor authentication. Use an API or service token."
 _NO_WORKSPACE = "This does not speak JSON as an Alpacon workspace does. Check url."
 
-#: Code -> cause and remedy.
+#: Code -> cause and remedy, for what this collection calls.
 SENTENCES: dict[str, str] = {
     "api_cursor_expired": "The listing took too long and its cursor expired. Run the task again.",
     "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
@@ -43,7 +43,6 @@ SENTENCES: dict[str, str] = {
     "auth_token_mfa_missing": _NOT_A_USER,
     "auth_token_missing": "No token arrived. Check whether a proxy strips the Authorization header.",
     "auth_verification_unavailable": "The authentication service of the workspace is down. Try again later.",
-    "command_acl_moved": "This workspace keeps command ACLs in its pre-approval ledger. Change them there.",
     "command_inline_credential": (
         "The line carries a credential, which everyone who may read commands would see."
         " Move it to env and refer to it as $NAME."
@@ -51,17 +50,6 @@ SENTENCES: dict[str, str] = {
     "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
     "event_oversized_unsupported_platform": "That server does not take lines so long. Put it into a script there.",
-    "file_exec_assessor_disabled": "The workspace has turned off the assessment that verified files need.",
-    "file_exec_content_too_large": "The file is larger than the 65536 bytes that are verified.",
-    "file_exec_data_not_allowed": "A verified file takes no data. Leave it out.",
-    "file_exec_empty_content": "The file is empty.",
-    "file_exec_env_not_allowed": "A verified file takes no env. Leave it out.",
-    "file_exec_invalid_path": "The path of the file, or of its interpreter, is not absolute.",
-    "file_exec_invalid_reuse_days": "An approval can be reused for 1 to 366 days.",
-    "file_exec_line_not_allowed": "A verified file takes no line. Leave it out.",
-    "file_exec_line_too_long": "Interpreter, path and arguments are too long together.",
-    "file_exec_reuse_exceeds_max": "The workspace does not let an approval be reused for so long.",
-    "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
     "forbidden": "The token may not do this.",
     "invalid": "The workspace does not accept what was sent.",
     "invalid_command": (
@@ -69,7 +57,6 @@ SENTENCES: dict[str, str] = {
         " username and groupname."
     ),
     "not_found": _NO_RECORD,
-    "note_pin_limit_exceeded": "No more notes can be pinned.",
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
     "rbac_permission_required": "The role of this token may not do this.",
     "server_busy_with_user_work": "Somebody is working on the server. Try again later.",
@@ -81,12 +68,9 @@ SENTENCES: dict[str, str] = {
     "unauthorized": _BAD_TOKEN,
     "user_username_invalid": "The system username of the account behind this token is not valid. Give username.",
     "user_username_required": "The account behind this token has no system username. Set one, or give username.",
-    "webftp_transfer_in_progress": "A file transfer to that server is still under way. Try again later.",
     "work_session_admission_denied": "The work session was not admitted. Ask for another.",
     "work_session_assignee_mismatch": "The work session belongs to somebody else.",
     "work_session_expired": "The work session has expired. Extend it, or give another in work_session.",
-    "work_session_extension_already_pending": "An extension of the work session waits for approval already.",
-    "work_session_extension_reason_required": "Say why the work session is to be extended.",
     "work_session_not_active": "The work session is not active. Activate it, or give another in work_session.",
     "work_session_not_usable": "The work session cannot be used. Give another in work_session.",
     "work_session_required": "This login needs a work session. Give it in work_session, or use an API token.",
@@ -146,19 +130,14 @@ _REQUEST_TOO_LARGE = (
     " there; for nginx, client_max_body_size 8m is enough."
 )
 
-#: The text of a refusal by the plan of the workspace, with any code.
-_GATE_PLAN = re.compile(r"\bgate: plan\b")
-#: Status -> the code with its sentence if the body states nothing.
-_CODES_OF_STATUSES = {
-    401: "auth_authentication_failed",
-    402: "workspace_extension_plan_required",
-    403: "forbidden",
-    404: "not_found",
-    429: "api_rate_limited",
+#: Status -> sentence if the body states nothing.
+_SENTENCES_OF_STATUSES = {
+    401: _BAD_TOKEN,
+    402: SENTENCES["workspace_extension_plan_required"],
+    403: SENTENCES["forbidden"],
+    404: _NO_RECORD,
+    429: SENTENCES["api_rate_limited"],
 }
-_REFUSED = "The server refused the request."
-#: A 401 with a code refuses a known token.
-_CODE_ALONE = "The workspace refuses this, and says why in a code alone."
 
 #: How much of an error is shown: characters of a page, then characters, entries and levels of JSON.
 _SHOWN_BODY = 200
@@ -169,23 +148,23 @@ _UNPRINTABLE = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufffe\\uffff]"
 )
 
-#: Statuses that the token gets for what it may not read.
+#: Statuses of records that the token may not read.
 NO_ACCESS_STATUSES = (403, 404)
 
 
 def clean(text: Any) -> str:
-    """Escape what a terminal obeys, except tabs and line breaks."""
-    return _UNPRINTABLE.sub(lambda found: _escape(found[0]), str(text).replace("\r\n", "\n"))
+    """Escape control characters of terminals, except tabs and line breaks."""
+
+    def escape(found: re.Match[str]) -> str:
+        number = ord(found[0])
+        return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
+
+    return _UNPRINTABLE.sub(escape, str(text).replace("\r\n", "\n"))
 
 
 def clean_line(text: Any) -> str:
-    """Escape what a terminal obeys, and line breaks."""
+    """Escape control characters of terminals, and line breaks."""
     return clean(text).replace("\n", "\\n")
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
 
 
 class AlpaconError(Exception):
@@ -209,10 +188,10 @@ class UsageError(AlpaconError):
         super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)
 
 
-def did_you_mean(name: Any, known: Iterable[str], otherwise: str, prefix: str = "") -> str:
+def did_you_mean(name: Any, known: Iterable[str], otherwise: str) -> str:
     """Suggest the closest known name, else return another sentence."""
     close = get_close_matches(str(name), list(known))
-    return f"Did you mean {prefix}{clean_line(close[0])}?" if close else otherwise
+    return f"Did you mean {clean_line(close[0])}?" if close else otherwise
 
 
 def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
@@ -221,7 +200,7 @@ def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
 
 
 class RunIsOver(Exception):
-    """Report that the run of a task has ended without it: nothing more may be written."""
+    """Report that the run of a task has ended, so that nothing more may be written."""
 
 
 class MissingLibrary(AlpaconError):
@@ -276,7 +255,7 @@ class UnreadableRow(AlpaconError):
 
 
 class IncompleteList(AlpaconError):
-    """Report that only so many rows of a list came, in every reading; the list states another count."""
+    """Report that rows of a list are missing, or its pages never end, in every reading."""
 
     def __init__(self, path: str, came: int, count: int | None) -> None:
         self.came = came
@@ -301,9 +280,8 @@ class ApiError(AlpaconError):
         code: the error code in lower case, empty if the body states none.
         text: the body's message.
         retry_after: seconds that the server asks to wait.
-        stated: whether the response is the API's own, so that it certainly refuses the request: JSON with a known
-            code, or as servers of 2024 answer. Anything else may come from a gateway, after the request was carried
-            out.
+        stated: whether the API itself certainly refuses the request: JSON with a known code, or an error of a server
+            of 2024. Any other response may come from a gateway, after the request was carried out.
         source: the field that the body blames.
         quoted: whether the error includes the text, which may repeat the line of a command.
     """
@@ -324,17 +302,21 @@ class ApiError(AlpaconError):
 
     def _format(self, account: str = "") -> str:
         known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
-        if not known and _GATE_PLAN.search(self.text):
+        if not known and re.search(r"\bgate: plan\b", self.text):
             known = SENTENCES["workspace_extension_plan_required"]
         text = self.text if self.quoted else ""
         if self.status == 413:
-            # A page of a proxy has no more to say than the status.
+            # The page of a proxy adds nothing to the status.
             known, text = known or _REQUEST_TOO_LARGE, text if self.stated else ""
         parts = [known, text, account if self.quoted else ""]
-        if not any(parts):
-            default = "The workspace, or a proxy in front of it, failed." if self.status >= 500 else _REFUSED
-            by_status = SENTENCES.get(_CODES_OF_STATUSES.get(self.status, ""), default)
-            parts = [_CODE_ALONE if self.status == 401 and self.code else by_status]
+        if not any(parts) and self.status == 401 and self.code:
+            # A 401 with a code refuses a known token.
+            parts = ["The workspace refuses this, and says why in a code alone."]
+        elif not any(parts):
+            default = "The server refused the request."
+            if self.status >= 500:
+                default = "The workspace, or a proxy in front of it, failed."
+            parts = [_SENTENCES_OF_STATUSES.get(self.status, default)]
         sentences = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
         return f"{sentences} [{self.method} {self.path}: HTTP {self.status}{code}]"
@@ -364,12 +346,12 @@ class ApiError(AlpaconError):
 
 
 class NotCancellable(ApiError):
-    """Report that a cancel is refused while the command is held in some status: it may still run."""
+    """Report that a cancel is refused while the command has a status such as awaiting_approval: it may still run."""
 
-    def __init__(self, refused: ApiError, held: str) -> None:
+    def __init__(self, refused: ApiError, status: str) -> None:
         super().__init__(refused.method, refused.path, refused.status, refused.code, refused.text)
         self.args = (
-            f"The workspace does not let the command be cancelled while it is {held}. It may still run."
+            f"The workspace does not let the command be cancelled while it is {status}. It may still run."
             f" [{self.method} {self.path}: HTTP {self.status}]",
         )
 
@@ -402,9 +384,9 @@ def error_from_body(
 
 
 def _is_from_api(status: int, code: str, body: Mapping[str, Any]) -> bool:
-    """Return True for a known code, and for errors that the server of 2024 was seen to send."""
+    """Return True for a known code, and for errors that the server of 2024 sends."""
     if status >= 500:
-        # Others may fail after the work is done.
+        # Other errors may follow after the request was carried out.
         return (status, code) == (503, "server_not_connected")
     if code:
         return code in SENTENCES or bool(_CODES_ALIKE.fullmatch(code))

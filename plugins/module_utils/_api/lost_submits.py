@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find the commands of submits whose responses were lost, and ask who the requester of a command is."""
+"""Find the commands of submits whose responses were lost, and identify the requester that a token stands for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Callable, NamedTuple
 
 from .client import Client, get_or_none
@@ -22,8 +22,9 @@ from .records import Command, is_same_time, is_uuid, last_moment, parse_commands
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 #: A Date is cut to whole seconds, and the workspace may store the command so much later, in seconds.
 _CLOCK_SLACK = 3.0
-#: Commands that are older by no more than this are named: the Date may be that of a proxy with another clock.
-_NAMED_SLACK = timedelta(seconds=60)
+#: Commands that are at most so much older than the submit are shown to the user: the Date may come from a proxy
+#: with another clock.
+_SHOWN_SLACK = timedelta(seconds=60)
 
 
 class LostSubmit(NamedTuple):
@@ -34,12 +35,13 @@ class LostSubmit(NamedTuple):
 
 
 class FoundSubmit(NamedTuple):
-    """Hold the commands that may be that of a lost submit.
+    """List the commands that a lost submit may have created.
 
     Attributes:
-        command: its command, if that is certain.
-        candidates: the commands that it can be.
-        others: commands that are a little too old for that by the workspace's clock, or all if the clock is not known.
+        command: the command of the submit, if that is certain.
+        candidates: commands that the submit can have created.
+        others: commands that are a little older than the submit by the workspace's clock, or all of them if the clock
+            is not known.
     """
 
     command: Command | None
@@ -51,7 +53,7 @@ def find_submitted(
     client: Client,
     lost: Sequence[LostSubmit],
     known: frozenset[str],
-    who: Callable[[], Requester] | None = None,
+    get_requester: Callable[[], Requester],
     knows_older: bool = False,
 ) -> list[FoundSubmit]:
     """Search once for the commands of lost submits, among the newest of their servers.
@@ -60,7 +62,7 @@ def find_submitted(
 
     Args:
         known: IDs of other commands.
-        who: returns the requester, called only if something is found.
+        get_requester: called only if there is a candidate.
         knows_older: whether all commands from before the submits are known, so that no clock is needed.
 
     Raises:
@@ -71,20 +73,22 @@ def find_submitted(
     for command in _list_newest(client, servers, min(submit.sent_at for submit in lost)):
         if command.id not in known:
             newest.setdefault(command.server.id, []).append(command)
-    who = who or partial(fetch_requester, client)
-    return [_find_command(client, submit, newest.get(submit.body["server"], []), who, knows_older) for submit in lost]
+    return [
+        _find_command(client, submit, newest.get(submit.body["server"], []), get_requester, knows_older)
+        for submit in lost
+    ]
 
 
 def _list_newest(client: Client, servers: Sequence[str], since: float) -> list[Command]:
-    """List the commands of these servers since a time: one reading for all, unless one for each takes fewer requests.
+    """List the commands of these servers since a time, from the list of all or, with fewer requests, of each server.
 
-    If no clock tells their age, up to a page of each server.
+    If the workspace's clock is not known, list up to a page of each server.
     """
     query = {"ordering": NEWEST_FIRST, **({"server": servers[0]} if len(servers) == 1 else {})}
     commands: list[Command] = []
     for command in parse_commands(client.rows(COMMANDS_PATH, query, patient=False)):
-        # The first response may tell the offset between both clocks.
-        if client.clock.is_known and command.added_at and command.added_at < _named_since(client, since):
+        # The clock may be known from the first response on.
+        if client.clock.is_known and command.added_at and command.added_at < _shown_since(client, since):
             break
         if len(commands) >= PAGE_SIZE * len(servers):
             if len(servers) > 1:
@@ -95,37 +99,41 @@ def _list_newest(client: Client, servers: Sequence[str], since: float) -> list[C
     return commands
 
 
-def _named_since(client: Client, sent_at: float) -> datetime:
-    return client.clock.datetime_at(sent_at) - _NAMED_SLACK
+def _shown_since(client: Client, sent_at: float) -> datetime:
+    return client.clock.datetime_at(sent_at) - _SHOWN_SLACK
 
 
 def _find_command(
-    client: Client, submit: LostSubmit, newest: Sequence[Command], who: Callable[[], Requester], knows_older: bool
+    client: Client,
+    submit: LostSubmit,
+    newest: Sequence[Command],
+    get_requester: Callable[[], Requester],
+    knows_older: bool,
 ) -> FoundSubmit:
     wanted = Match.from_body(submit.body)
     found = [
         command
         for command in newest
         if wanted.matches(command)
-        and not (client.clock.is_known and command.added_at and command.added_at < _named_since(client, submit.sent_at))
+        and not (client.clock.is_known and command.added_at and command.added_at < _shown_since(client, submit.sent_at))
         and _has_same_time(command, submit.body)
         and _will_run_as_submitted(client, command, submit.body)
     ]
     try:
-        requester = who() if found else Requester()
+        requester = get_requester() if found else Requester()
     except ApiError as error:
         if not error.stated:
             raise
         return FoundSubmit(None, found, [])  # their requester is unknown
     found = [command for command in found if requester.can_have_made(command, submit.body)]
     candidates = [command for command in found if knows_older or _is_new_enough(client, command, submit.sent_at)]
-    sound = len(candidates) == 1 and (knows_older or not _is_from_the_future(client, candidates[0]))
+    is_certain = len(candidates) == 1 and (knows_older or not _is_from_the_future(client, candidates[0]))
     others = [command for command in found if command not in candidates]
-    return FoundSubmit(candidates[0] if sound else None, candidates, others)
+    return FoundSubmit(candidates[0] if is_certain else None, candidates, others)
 
 
 def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
-    """Return True if a command can have been added after a time, by a clock that can be trusted."""
+    """Return True if a command can have been added after a local time; False if the workspace's clock is not known."""
     if not client.clock.is_known:
         return False
     return command.added_at is None or last_moment(command.added_at) >= client.clock.datetime_at(sent_at)
@@ -175,7 +183,7 @@ def fetch_requester(client: Client) -> Requester:
 
 
 class OwnCommands:
-    """Recognise the commands of a token; its requester is asked for at the first comparison."""
+    """Recognise the commands of a token's requester, which is fetched at the first comparison."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -37,7 +37,7 @@ _DJANGO_404 = "The requested resource was not found on this server."
 
 #: Readings may disagree on the offset between both clocks by this much, in seconds.
 _TOLERANCE = 1.0
-#: A larger offset is no clock, in seconds: a controller that lost its own may live in 1970.
+#: The largest offset that counts, in seconds: a controller whose clock was reset may show 1970.
 _MAX_OFFSET = 100 * 366 * 86400.0
 
 
@@ -89,13 +89,13 @@ def parse_response(
 
 
 def _classify(error: ApiError, body: Any) -> ApiError | LostResponse:
-    """Return the error itself if it is certain, else a lost response."""
+    """Return the error if the API states it or the request changes nothing, else a lost response."""
     if error.stated or (error.status != 404 and error.method == "GET"):
         return error
     if error.status == 404 and _DJANGO_404 in str(body):
         return UnknownEndpoint(f"{error} This workspace does not know the address; it may be an older one.")
     if error.status == 404:
-        # A proxy without its server, or no workspace at all: no word about the record.
+        # The page of a proxy or of another server does not say whether the record exists.
         lost = LostResponse(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
     else:
         lost = LostResponse(f"{error} The request may have been carried out.")
@@ -107,14 +107,14 @@ def unpack_body(raw: Any) -> bytes:
     """Read and unpack the body of a urllib3 response; ValueError if it is too large, cut or packed in another way."""
     packing = raw.headers.get("Content-Encoding", "identity").strip().lower()
     if packing not in ("identity", "", "gzip", "x-gzip"):
-        raise ValueError("it is packed in a way that was not asked for")
+        raise ValueError("its Content-Encoding is neither gzip nor identity")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if packing.endswith("gzip") else None
     pieces: list[bytes] = []
     size = received = 0
     while piece := raw.read(2**16, decode_content=False):
         received += len(piece)
         if unpacker:
-            # What follows the end would be gathered, and copied for each piece of it.
+            # zlib would collect and copy bytes after the end at each call.
             piece = b"" if unpacker.eof else unpacker.decompress(piece, MAX_RESPONSE_BYTES + 1 - size)
         size += len(piece)
         if max(size, received) > MAX_RESPONSE_BYTES:
@@ -136,10 +136,10 @@ _JSON = json.JSONDecoder(parse_float=_parse_float, parse_constant=lambda _name: 
 
 
 def _decode(content: bytes) -> Any:
-    """Decode JSON as UTF-8, whatever a header claims, with None for numbers that JSON does not have.
+    """Decode JSON as UTF-8, regardless of headers, with None for NaN and infinite numbers.
 
-    Memory: a byte of text may take four where one of its characters does, and is there twice at the end, in the whole
-    text and in its string; a value takes up to 240 bytes beside its text. So no response costs more than twelve times
+    Memory: a byte may become four if the text has a character that needs as many, and exists twice, in the text and in
+    a string of it. A value takes up to 240 bytes more. So a response costs at most twelve times
     :data:`MAX_RESPONSE_BYTES`.
     """
     text = content.strip().decode("utf-8-sig", "replace")
@@ -147,24 +147,24 @@ def _decode(content: bytes) -> Any:
 
 
 def _check_values(content: bytes) -> None:
-    """Raise ValueError if a JSON text may have too many values: a list of two bytes takes fifty when it is decoded."""
+    """Raise ValueError if a JSON text may have too many values: ``[]`` takes fifty bytes when it is decoded."""
     if _count_value_starts(content) <= MAX_VALUES:
         return
-    # Strings may have any number of commas.
+    # Count again outside of strings, which may have any number of commas.
     bare = content.replace(rb"\\", b"").replace(rb"\"", b"")
     if bare.count(b'"') > 4 * MAX_VALUES or sum(map(_count_value_starts, bare.split(b'"')[::2])) > MAX_VALUES:
         raise ValueError(f"it has more than {MAX_VALUES} values")
 
 
 def _count_value_starts(content: bytes) -> int:
-    # Takes the same time for any content, unlike counting each character.
+    # translate() takes the same time for any content, unlike count() of each character.
     return len(content) - len(content.translate(None, b",[{"))
 
 
 def parse_http_date(text: str | None) -> float | None:
-    """Return the time of a header in seconds since the epoch, or None if there is none."""
+    """Return the time of a Date header in seconds since the epoch, or None if it has none."""
     try:
-        # The library reads a cut one as another minute.
+        # The library parses a truncated date as another time.
         return parsedate_to_datetime(text).timestamp() if text and _WHOLE_TIME.fullmatch(text.strip()) else None
     except (TypeError, ValueError):
         return None
@@ -191,7 +191,7 @@ class _Offset:
 
         Args:
             shown: seconds since the epoch by that clock; its time was up to ``precision`` later.
-            sent, arrived: local times of the request and of its response, between which the clock showed that.
+            sent, arrived: local times of the request and of its response, between which the clock showed this time.
         """
         if abs(shown - sent) <= _MAX_OFFSET:
             self.least = max(self.least, shown - arrived)
@@ -204,9 +204,9 @@ class _Offset:
 
 
 class WorkspaceClock:
-    """Estimate the workspace's time from its responses; threads may share one.
+    """Estimate the workspace's time from its responses; threads may share one clock.
 
-    The row of a submit states when the command was added, by the clock that all rows go by. Until there is one, the
+    The row of a submit states when the command was added, by the clock of all rows. Before the first submit, the
     ``Date`` header counts: some workspaces send none, and a proxy sends its own.
     """
 
@@ -215,7 +215,7 @@ class WorkspaceClock:
         self._lock = threading.Lock()
 
     def observe_date(self, shown: float, sent: float, arrived: float) -> None:
-        """Add the Date of a response, which is cut to whole seconds."""
+        """Add the Date of a response, which has whole seconds only."""
         with self._lock:
             self._by_dates.narrow(shown, 1.0, sent, arrived)
 
@@ -232,7 +232,7 @@ class WorkspaceClock:
                 self._by_dates.narrow(moment.timestamp(), math.inf, local, local)
 
     def timestamp_at(self, local: float) -> float:
-        """Convert a local time to the earliest that the workspace can have shown, in seconds since the epoch."""
+        """Convert a local time to the workspace's: the earliest possible one, in seconds since the epoch."""
         least = self._offset.least
         return local + (least if math.isfinite(least) else 0.0)
 

@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, Callable
 
 from .client import Client
@@ -22,7 +22,7 @@ SERVERS_PATH = "/api/servers/servers/"
 _NO_NAMES = (
     (
         "[*?]",
-        "Patterns are not taken here: name servers, or select them with filters.name of alpacon_server_info or by the"
+        "Patterns are not allowed here: name servers, or select them with filters.name of alpacon_server_info or by the"
         " hosts of an inventory.",
     ),
     (r"[\s,;\[\]{}'\"]", "Give a list, or names with commas between them."),
@@ -33,10 +33,13 @@ _NO_NAMES = (
 def query_servers(
     client: Client, references: Sequence[str], whole_rows: bool = False
 ) -> tuple[dict[str, list[Server]], list[str]]:
-    """Find all servers of each name or normalized UUID, and the names that were seen, with few requests.
+    """Find all servers of each name or normalized UUID, with few requests.
 
-    The first page of the list tells how long it is: the list is read on, or each server is queried if that takes fewer
+    The first page states the length of the list. The rest of it is read, or each server is queried if that takes fewer
     requests. Without ``whole_rows``, servers drop their rows, some kilobytes each.
+
+    Returns:
+        The servers by name or UUID, and all names that the list has as far as it was read.
     """
     found: dict[str, list[Server]] = {reference: [] for reference in references}
     if len(found) == 1:
@@ -79,7 +82,7 @@ def _query_each(client: Client, references: Iterable[str]) -> dict[str, list[Ser
 
 
 def _query(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
-    """Query one name or UUID; without patience, return None if the workspace ignores the name."""
+    """Query one name or UUID; with ``patient=False``, return None if the workspace ignores the name."""
     if is_uuid(reference):
         return _query_by_id(client, reference)
     found: list[Server] = []
@@ -110,45 +113,41 @@ def parse_servers(rows: Iterable[Any]) -> Iterator[Server]:
 
 
 def suggest_server(client: Client, reference: str, seen: Sequence[str]) -> str:
-    """Return the remedy for an unknown name or UUID, given the names that were seen."""
+    """Return the remedy for an unknown name or UUID, given the names in the list of servers if it was read."""
+    name = reference.strip()
     for pattern, advice in _NO_NAMES:
-        if re.search(pattern, reference.strip()):
+        if re.search(pattern, name):
             return advice
-    known = seen or ([] if is_uuid(reference) else _list_similar_names(client, reference))
+    if is_uuid(name):
+        return "Check the UUID. The token may also not see that server."
+    known = seen or _list_similar_names(client, name)
     if reference in known:
         return "It was added while the servers were listed. Run the task again."
-    remedy = "Check the UUID." if is_uuid(reference) else _suggest_name(reference, known)
-    return f"{remedy} The token may also not see that server."
+    return f"{_suggest_name(name, known)} The token may also not see that server."
 
 
-def _suggest_name(reference: str, known: Sequence[str]) -> str:
-    for normalize in (_fold, lambda name: _fold(name).partition(".")[0]):
-        same = normalize(reference)
-        meant = [name for name in known if normalize(name) == same and not same.isdigit()]
+def _suggest_name(name: str, known: Sequence[str]) -> str:
+    def find_numbers(text: str) -> list[str]:
+        return [digits.lstrip("0") for digits in re.findall("[0-9]+", text)]
+
+    for normalize in (str.casefold, lambda text: text.casefold().partition(".")[0]):
+        same = normalize(name)
+        meant = [other for other in known if normalize(other) == same and not same.isdigit()]
         if len(meant) == 1:
             return did_you_mean(meant[0], meant, "")
-    # Numbers tell servers apart: the nearest name with another one is another server.
-    numbers = _find_numbers(reference)
-    return did_you_mean(reference, [name for name in known if _find_numbers(name) == numbers], "Check the name.")
-
-
-def _fold(name: str) -> str:
-    return name.strip().casefold()
-
-
-def _find_numbers(name: str) -> list[str]:
-    return [digits.lstrip("0") for digits in re.findall("[0-9]+", name)]
+    # The closest name with another number is another server.
+    numbers = find_numbers(name)
+    return did_you_mean(name, [other for other in known if find_numbers(other) == numbers], "Check the name.")
 
 
 def _list_similar_names(client: Client, name: str) -> list[str]:
-    names: list[str] = []
-    label = name.strip().partition(".")[0]
-    try:
+    """List the first servers by name and, if the list is longer, those found by half of the name."""
+    rows: list[Any] = []
+    label = name.partition(".")[0]
+    with contextlib.suppress(AlpaconError):
         for parameters in ({"ordering": "name"}, {"search": label[: len(label) // 2 + 1]}):
-            for page in islice(client.pages(SERVERS_PATH, parameters), 1):
-                names += [server.name or "" for server in parse_servers(page.rows)]
+            page = next(client.pages(SERVERS_PATH, parameters))
+            rows += page.rows
             if (page.count or 0) <= PAGE_SIZE:
                 break
-    except AlpaconError:
-        pass  # the name is unknown in any case
-    return names
+    return [server.name or "" for server in parse_servers(rows)]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Hold the connection settings, redact credentials from texts, and state the version of the collection."""
+"""Define the connection settings, redact credentials from texts, and state the version of the collection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VERSION = "1.0.0"
 
 URL_EXAMPLE = "Give one such as https://my-workspace.us1.alpacon.io."
 
-#: Takes a warning for the user.
+#: Shows a warning to the user.
 Warn = Callable[[str], None]
 
 REDACTED = "********"
@@ -30,7 +30,7 @@ _CREDENTIALS = re.compile(r'\b(?:token|key)="([^"]*)"')
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold the connection settings of a workspace.
+    """Connection settings of a workspace.
 
     Attributes:
         url: base URL, without ``/api``.

@@ -208,7 +208,7 @@ def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheap
     lost = [
         LostSubmit({"server": server, "line": "true", "shell": "system"}, SENT) for server in (SERVER, OTHER_SERVER)
     ]
-    find_submitted(client, lost, frozenset())
+    find_submitted(client, lost, frozenset(), Requester)
     assert len(queries) == requests
 
 

@@ -23,7 +23,7 @@ NOBODY: Any = None
 A_LIST = "Give a list, or names with commas between them."
 A_GROUP = "For the hosts of a group of the inventory, give groups['all'] in a template."
 NO_PATTERN = (
-    "Patterns are not taken here: name servers, or select them with filters.name of alpacon_server_info"
+    "Patterns are not allowed here: name servers, or select them with filters.name of alpacon_server_info"
     " or by the hosts of an inventory."
 )
 
