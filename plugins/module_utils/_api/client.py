@@ -37,7 +37,7 @@ from .settings import Settings
 
 #: The most times that a call is sent.
 ATTEMPTS = 5
-_PASSING = frozenset((408, 429, 500, 502, 503, 504))
+_TEMPORARY_STATUSES = frozenset((408, 429, 500, 502, 503, 504))
 #: The first pause before a retry, in seconds, and how often it doubles at most.
 _FIRST_PAUSE, _DOUBLINGS = 0.5, 6
 #: The longest wait for the rate limit where :attr:`Client.deadline` is not set, in seconds.
@@ -51,13 +51,12 @@ _OUTAGE_WAIT, _OUTAGE_REPORT = 120.0, 15.0
 #: How often a thread checks whether another one has seen the end of an outage, in seconds.
 _OUTAGE_CHECK = 0.25
 _MAX_PROBE_PAUSE = 15.0
-#: A read that costs little.
-_PROBE_PATH, _PROBE_PARAMS = "/api/events/commands/", {"page_size": 1}
+#: The most commands that the report of an outage names.
 _NAMED_COMMANDS = 10
 
 
 class RateLimitPause:
-    """Hold back the requests of all threads while the rate limit of the token is reached."""
+    """Delay the requests of all threads while the rate limit of the token is reached."""
 
     def __init__(self) -> None:
         self._until = 0.0
@@ -83,7 +82,7 @@ class OutageState(NamedTuple):
 
 
 class Outage:
-    """Share the state of a workspace's outage between the threads of a process."""
+    """State of a workspace's outage, shared by the threads of a process."""
 
     def __init__(self) -> None:
         self._state: OutageState | None = None
@@ -100,9 +99,9 @@ class Outage:
         self._accepted = True
 
     def is_first_notice(self) -> bool:
-        """Return True the first time in this run."""
-        first, self._announced = not self._announced, True
-        return first
+        """Return True at the first call in this run."""
+        is_first, self._announced = not self._announced, True
+        return is_first
 
     def read_state(self) -> OutageState | None:
         return self._state
@@ -116,13 +115,13 @@ class Outage:
             yield
 
     def record_failure(self, now: float, pause: float) -> None:
-        """Start an outage, or prolong it; no probe is due before the pause is over."""
+        """Start or prolong an outage, with the next probe after the pause."""
         with self.locked():
             state = self.read_state() or OutageState(now, 0.0, pause)
             self.write_state(state._replace(next_probe=max(state.next_probe, now + pause)))
 
     def acquire_probe(self, now: float) -> bool:
-        """Return True if a probe is due, to one caller alone."""
+        """Return True to one caller if a probe is due."""
         with self.locked():
             state = self.read_state()
             if state is None or now < state.next_probe:
@@ -151,7 +150,7 @@ class Client:
     Attributes:
         deadline: until when calls wait for the rate limit, in monotonic seconds; None for five minutes each.
         submit_deadline: until when submits wait, in monotonic seconds, if that is sooner.
-        awaited_ids: returns the commands whose results wait for the end of an outage.
+        awaited_ids: returns the IDs of the commands whose results are awaited.
         requests: how many HTTP requests were sent.
     """
 
@@ -194,28 +193,27 @@ class Client:
     def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         """Read a path and return its decoded JSON.
 
-        Without ``patient``, only the rate limit and an outage are waited for; other passing errors are not retried.
+        With ``patient=False``, wait for the rate limit and for the end of an outage, but do not retry other errors.
 
         Raises:
             ApiError: the response states an error.
             ConnectionFailed, LostResponse: there is no response, or it cannot be read.
         """
-        return self._send_with_retries("GET", path, params, None, _is_passing if patient else _is_throttled).body
+        return self._send_with_retries("GET", path, params, None, _is_temporary if patient else _is_throttled).body
 
     def write(
         self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
     ) -> ApiResponse:
-        """Send a write once.
-
-        It is sent again only if it certainly was not accepted: no connection was made, or the API answered 429.
+        """Send a write; repeat it only if it certainly was not accepted: no connection was made, or status 429.
 
         Args:
-            before_each: called right before each time that it is sent; an exception keeps it from being sent.
+            before_each: called right before each attempt; an exception keeps the write from being sent.
 
         Raises:
-            ApiError: the workspace certainly refused it, see :attr:`.errors.ApiError.stated`.
-            ConnectionFailed: it was never sent.
-            LostResponse: it may have taken effect: an outage, a redirect, any other error, or an unreadable response.
+            ApiError: the workspace certainly refused the write, see :attr:`.errors.ApiError.stated`.
+            ConnectionFailed: the write was never sent.
+            LostResponse: the write may have taken effect: an outage, a redirect, any other error, or an unreadable
+                response.
         """
 
         def before() -> None:
@@ -227,7 +225,8 @@ class Client:
     def delete(self, path: str) -> bool:
         """Delete a record; return False if there was none. Raises as :meth:`write`.
 
-        A second DELETE does no harm, so it follows a lost response; if that is lost too, the record is looked up.
+        After a lost response the DELETE is sent again, which does no harm. If that response is lost too, read the
+        record.
         """
         lost = False
         try:
@@ -253,6 +252,7 @@ class Client:
         return True
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False) -> Iterator[Page]:
+        """Read a list page by page; see :func:`.lists.read_pages`."""
         return read_pages(self.get, path, params, whole)
 
     def rows(
@@ -286,8 +286,10 @@ class Client:
                 if in_outage:
                     self._outage_error = error
                     self._outage.record_failure(time.monotonic(), pause)
-                if throttled:
-                    self._hold(pause)
+                # The rate limit applies to the token, not to this thread alone.
+                if throttled and self._pause.hold(time.monotonic() + pause) and pause >= _REPORTED_WAIT:
+                    until = datetime.fromtimestamp(time.time() + pause).strftime("%H:%M:%S")
+                    self._report(f"alpacon: the request budget of the token is used up until {until}, for {pause:.0f} s")
                 if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
                     raise LostResponse(f"{error} The request may have been carried out.") from None
                 if failures >= ATTEMPTS or not (in_outage or may_repeat(error)):
@@ -299,20 +301,16 @@ class Client:
                 self.sleep(pause)
 
     def _get_deadline(self, method: str = "") -> float:
-        """Return until when a request may wait, in monotonic seconds; with its method, for the rate limit."""
+        """Return until when a request may wait, in monotonic seconds; given its method, for the rate limit."""
         deadline = self.deadline if self.deadline is not None else time.monotonic() + _RATE_LIMIT_WAIT
         return min(deadline, self.submit_deadline) if method == "POST" else deadline
 
-    def _hold(self, seconds: float) -> None:
-        # The rate limit concerns all who use the token, not only the thread that met it.
-        if self._pause.hold(time.monotonic() + seconds) and seconds >= _REPORTED_WAIT:
-            until = datetime.fromtimestamp(time.time() + seconds).strftime("%H:%M:%S")
-            self._report(f"alpacon: the request budget of the token is used up until {until}, for {seconds:.0f} s")
-
     def _await_workspace(self, method: str) -> None:
-        """Wait for the end of an outage, and probe the workspace when it is this thread's turn.
+        """Wait for the end of an outage; send a probe if one is due and no other thread sends it.
 
-        An outage that lasts too long raises its latest error for a read, and WorkspaceDown for a write.
+        Raises:
+            WorkspaceDown: the outage lasts too long, and the request is a write.
+            AlpaconError: the outage lasts too long, and the request is a read: the latest error.
         """
         while state := self._outage.read_state():
             now = time.monotonic()
@@ -333,7 +331,7 @@ class Client:
     def _probe(self) -> None:
         """End the outage if the workspace answers a read."""
         try:
-            self._send("GET", _PROBE_PATH, _PROBE_PARAMS, None, lambda: None)
+            self._send("GET", "/api/events/commands/", {"page_size": 1}, None, lambda: None)
         except (ApiError, ConnectionFailed, LostResponse) as error:
             if not isinstance(error, ApiError) or _is_outage(error):
                 self._outage_error = error
@@ -361,7 +359,7 @@ class Client:
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
     ) -> ApiResponse:
         deadline = self._get_deadline(method)
-        # The pause may become longer meanwhile.
+        # Another thread may prolong the pause.
         while (wait := self._pause.until() - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
@@ -380,12 +378,12 @@ class Client:
             if response.status < 200:
                 close_response(response)
                 raise LostResponse(
-                    f"{method} {path}: HTTP {response.status}, which is no answer. Check url and any proxy."
+                    f"{method} {path}: HTTP {response.status} is no final status. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
-                answer = ApiResponse(response.status, self._parse(method, path, response), sent, arrived)
+                parsed = ApiResponse(response.status, self._parse(method, path, response), sent, arrived)
                 self._outage.accept()
-                return answer
+                return parsed
             close_response(response)
             url, params = self._follow_redirect(method, path, url, response), None
         raise ApiError(method, path, response.status, text=f"More than {_MAX_REDIRECTS} redirects.")
@@ -412,7 +410,7 @@ class Client:
         try:
             content = read_body(f"{method} {path}", response)
         except LostResponse:
-            # An error is stated by the status alone.
+            # The status alone states an error.
             if response.status < 400:
                 raise
             content = b""
@@ -420,7 +418,7 @@ class Client:
         try:
             return parse_response(method, path, response.status, response.headers, content, redaction, self._quoted)
         except (ApiError, LostResponse) as error:
-            # A response of somebody else: name what may be wrong on the way to the workspace.
+            # The response may come from a proxy or another server: add hints about the route.
             if not getattr(error, "stated", False):
                 prefix, proxy = urlsplit(self.settings.url).path, self._session.proxy
                 hints = [
@@ -441,9 +439,9 @@ def get_or_none(client: Client, path: str, params: Mapping[str, Any] | None = No
         return None
 
 
-def _is_passing(error: Exception) -> bool:
+def _is_temporary(error: Exception) -> bool:
     if isinstance(error, ApiError):
-        return error.status in _PASSING and error.code != "server_not_connected"
+        return error.status in _TEMPORARY_STATUSES and error.code != "server_not_connected"
     return not isinstance(error, (UntrustedCertificate, UnknownEndpoint))
 
 

@@ -31,22 +31,22 @@ from .servers import SERVERS_PATH, parse_servers
 
 COMMANDS_PATH = "/api/events/commands/"
 
-#: Returns True if nothing in a list is wanted from this command on.
+#: Returns True at a command from which on a list has none that is wanted.
 _Ends = Callable[[Command], bool]
 
-#: How :func:`cancel` ends: cancelled, gone (nothing is left that could run), or sent to the server already.
+#: Results of :func:`cancel`: cancelled, gone (it can no longer run), or sent to the server already.
 CANCELLED, GONE, SENT = "cancelled", "gone", "sent"
-#: The workspace decides whether it cancels commands of these statuses.
-_HELD = ("verifying", "awaiting_purpose", "awaiting_approval")
+#: Statuses in which some workspaces refuse a cancel.
+_WITHHELD = ("verifying", "awaiting_purpose", "awaiting_approval")
 #: Pauses before each read of a command whose cancel was not answered, in seconds.
 _CANCEL_CHECKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 CLOCK_UNKNOWN = (
-    "reuse_within: the workspace's clock is not known, since no answer states it, or commands ended later than the Date"
-    " of the answer. So no command is reused. If a proxy sets the Date, correct its clock."
+    "reuse_within: the workspace's clock is not known, since its answers have no Date, or one before commands ended."
+    " So no command is reused. If a proxy sets the Date, correct its clock."
 )
 _LATEST_SCHEDULE_FIRST = "-scheduled_at"
-#: A time that lies so far ahead is in the future by every clock, and stays so while a list is read.
+#: A time so far ahead is in the future by every clock, also after a list was read.
 _CERTAIN_FUTURE = timedelta(minutes=5)
 #: The agent's own limit for a command.
 _LONGEST_RUN = timedelta(minutes=30)
@@ -89,7 +89,7 @@ def list_commands(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) 
 
 
 def list_newest_commands(client: Client) -> list[Command]:
-    """List the newest commands in one request; none if the token may not read them."""
+    """List the newest commands in one request; return none if the token may not read them."""
     return list(parse_commands(_read_first_page(client, COMMANDS_PATH, NEWEST_FIRST)))
 
 
@@ -208,27 +208,27 @@ def cancel(client: Client, command_id: str) -> str:
 
 
 def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> str:
-    """Tell apart a command that is over, was sent, or is held."""
+    """Return :data:`GONE` or :data:`SENT`; raise NotCancellable if the workspace withholds the command."""
     command = None
     with contextlib.suppress(AlpaconError):
         command = find_command(client, command_id)
     if command is not None and command.finished and command.ran is False:
         return GONE
-    # A scheduled or queued command can be cancelled until it is delivered: such a row lags behind.
-    if command is not None and command.pending and (command.status in _HELD or command.cancellable is False):
+    # A scheduled or queued command can be cancelled until it is delivered, so a row with these statuses is outdated.
+    if command is not None and command.pending and (command.status in _WITHHELD or command.cancellable is False):
         raise NotCancellable(error, command.status) from error
     return SENT
 
 
 def _check_lost_cancel(client: Client, command_id: str) -> str:
-    """Read the command until it has ended: the workspace may carry out a lost cancel late."""
+    """Poll the command until it has ended: the workspace may carry out a lost cancel late."""
     lost = f"DELETE {get_command_path(command_id)}: no answer said that it was cancelled"
     for pause in _CANCEL_CHECKS:
         client.sleep(pause)
         try:
             command = find_command(client, command_id)
         except AlpaconError as error:
-            raise LostResponse(f"{lost}, and whether the command still waits could not be seen. {error}") from None
+            raise LostResponse(f"{lost}, and the command could not be read. {error}") from None
         if command is None or command.status == "cancelled":
             return CANCELLED
         if not command.pending:
@@ -254,16 +254,19 @@ def detect_env_by_servers(servers: Iterable[Server]) -> bool | None:
 def list_server_commands(client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends) -> list[Command]:
     """List the commands of some servers, each once, with as few requests as possible; the order is undefined.
 
-    If rows tie in the ordering over pages, the lists are read in one without ties instead.
+    If rows tie in the ordering, read the lists in an order without ties instead.
+
+    Args:
+        ends: returns True at a command from which on the list has none that is wanted.
     """
     commands = _read_whole_list(client, server_ids, ordering, ends)
-    if commands is not None:
-        return commands
-    return [command for server_id in server_ids for command in _read_one(client, server_id, ordering, ends)]
+    if commands is None:
+        commands = [command for server_id in server_ids for command in _read_one(client, server_id, ordering, ends)]
+    return commands
 
 
 def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
-    """List the commands of some servers that may be pending, and others; see :func:`list_server_commands`."""
+    """List at least the pending commands of some servers; see :func:`list_server_commands`."""
     commands = _read_whole_list(client, server_ids, NEWEST_FIRST, None)
     if commands is not None:
         return commands
@@ -272,7 +275,7 @@ def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
 
 
 def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
-    """List the commands of some servers that are scheduled for a time, and others; see :func:`list_server_commands`."""
+    """List at least the commands of some servers that are scheduled for a time; see :func:`list_server_commands`."""
     commands = _read_future(client, frozenset(server_ids), time)
     if commands is not None:
         return commands
@@ -289,14 +292,16 @@ def find_latest_ended(
 ) -> dict[Match, Command]:
     """Find the accepted command that ended last, within so many seconds, for each match with a server and line.
 
-    A command that waited or ran for more than half an hour must have been due no earlier than half an hour before
-    that. In lists of 2024, which do not state when a command was due, that is when it was submitted.
-    Nothing is found if the workspace's clock is not known. ``accept`` may replace a command by one with more fields.
+    Return none if the workspace's clock is not known. Lists are read back to commands that were due, or in 2024
+    submitted, half an hour before that time, since a command runs for at most half an hour.
+
+    Args:
+        accept: returns the command, perhaps with more fields, or None.
     """
 
     def is_older(command: Command) -> bool:
         due = command.scheduled_at or command.added_at
-        # The first response tells the offset between both clocks.
+        # The clock may be known from the first response on.
         since = client.clock.now() - timedelta(seconds=seconds)
         return not client.clock.is_known or (due is not None and due < since - _LONGEST_RUN)
 
@@ -363,7 +368,7 @@ def _parse_page(client: Client, page: Page) -> list[Command]:
 
 
 def _read_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
-    """Read the scheduled commands; None if the list is long, its filter ignored, or the time not surely to come."""
+    """Read the list of scheduled commands; return None if it is long, is not filtered, or the time may have passed."""
     if len(wanted) < 2 or time <= client.clock.now() + _CERTAIN_FUTURE:
         return None
     commands: list[Command] = []
@@ -371,7 +376,7 @@ def _read_future(client: Client, wanted: frozenset[str], time: datetime) -> list
     with contextlib.suppress(IncompleteList):
         for page in pages:
             rows = list(parse_commands(page.rows))
-            # The first response may tell the offset between both clocks.
+            # The clock may be known from the first response on.
             now = client.clock.now()
             if not client.clock.is_known or time <= now + _CERTAIN_FUTURE:
                 return None
@@ -392,7 +397,7 @@ def _read_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> lis
     except IncompleteList:
         commands = list(list_commands(client, server=server_id))
     except ApiError as error:
-        # Workspaces of 2024 state so that there is no such server; others send an empty list.
+        # Workspaces of 2024 answer an unknown server with this error; others send an empty list.
         if error.status == 400 and error.text.startswith("server: "):
             return []
         raise
@@ -400,10 +405,10 @@ def _read_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> lis
 
 
 def _end_of_pending(client: Client) -> _Ends:
-    """Return a function that finds the end of what may be pending in a server's list, latest schedule first.
+    """Return a function that finds the end of the pending commands in a server's list, latest schedule first.
 
-    Commands that are not sent yet are younger than those that are, except held ones and those that wait for another
-    command: the last day and the last hundred commands are searched for them.
+    Pending commands are newer than sent ones, except those that wait for an approval or for another command: read the
+    commands of the last day and a hundred more to find them.
     """
     rows_over = 0
 

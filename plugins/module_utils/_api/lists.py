@@ -27,7 +27,7 @@ from .errors import ApiError, IncompleteList, LostResponse
 
 #: The most rows that the API gives on a page.
 PAGE_SIZE = 100
-#: The page size of each reading: two rows that tie over a page boundary stand on one page in the next reading.
+#: The page size of each reading: two rows that tie across a page boundary are on one page in the next reading.
 _SIZES = (PAGE_SIZE, 97, 89)
 #: Rows join at the front only.
 NEWEST_FIRST = "-added_at"
@@ -48,7 +48,7 @@ _Get = Callable[[str, Mapping[str, Any]], Any]
 
 @dataclass(frozen=True)
 class Page:
-    """Hold the rows of one page that had not come before, and the list's own count of all rows."""
+    """The rows of one page that no earlier page had, and the list's own count of all rows."""
 
     rows: list[dict[str, Any]]
     count: int | None = None
@@ -90,19 +90,19 @@ class _Reading:
     checked: bool
     least: int | None = None
     never_ends: bool = False
-    _nameless: int = 0
+    _without_id: int = 0
     _count: int | None = None
     # Positions in the list: the start of the requested page, the end of the page before, and the furthest end.
     _start: int = 0
     _end: int = 0
     _furthest: int = 0
-    # Rows that came twice though they were requested once, and rows that joined.
-    _twice: int = 0
-    _grown: int = 0
+    # Rows that came again though they were requested once, and rows that joined.
+    _repeated: int = 0
+    _joined: int = 0
     _changed: bool = False
-    # In an order in which rows tie: the last row, and whether pages met at rows that do not state the field.
+    # In an order in which rows tie: the last row, and whether rows at a page boundary do not state the field.
     _last: Any = None
-    _guessed: bool = False
+    _unproven: bool = False
     _stale: int = 0
     _steps_back: int = 0
     _cursors: set[str] = field(default_factory=set)
@@ -113,26 +113,26 @@ class _Reading:
         self._joined_in_front = ordering in _JOINED_IN_FRONT
         self.ties = ordering not in _WITHOUT_TIES
         self._field = str(ordering).lstrip("-")
-        # Whether each page begins within the one before, as far as is known by now.
+        # Whether each page begins within the page before; False once the workspace gives pages of another size.
         self._overlaps = self.checked and not self._joined_in_front
-        # The first reading has seen what is known: one set of IDs takes less memory than two.
+        # In the first reading both are equal: one set of IDs takes less memory than two.
         self._seen: set[Any] = set() if self.known else self.known
 
     @property
     def came(self) -> int:
-        """Return how many different rows came."""
-        return len(self._seen) + self._nameless
+        """Return the number of different rows."""
+        return len(self._seen) + self._without_id
 
     @property
     def is_whole(self) -> bool:
-        """Return True if no row is missing that was there all the time."""
-        needed = self.least if self._excuses else self._count
+        """Return True if no row is missing that the list had during the whole reading."""
+        needed = self.least if self._allows_repeats else self._count
         return not self._broken and (needed is None or self.came >= needed)
 
     @property
-    def _excuses(self) -> bool:
-        """Return True if rows that joined explain that some came twice, or did not come."""
-        return self._joined_in_front or (self._overlaps and not self._guessed)
+    def _allows_repeats(self) -> bool:
+        """Return True if rows that joined can explain repeated and missing rows."""
+        return self._joined_in_front or (self._overlaps and not self._unproven)
 
     def pages(self) -> Iterator[Page]:
         """Yield the pages; end early if rows are missing, or may be in an order in which rows tie."""
@@ -164,7 +164,7 @@ class _Reading:
         self._broken = True
 
     def _get_body(self, query: Mapping[str, Any]) -> Any:
-        """Return the JSON of a page, or :data:`_GONE` if that page does not exist any more."""
+        """Return the JSON of a page, or :data:`_GONE` if the page does not exist any more."""
         try:
             return self.get(self.path, query)
         except ApiError as error:
@@ -179,47 +179,45 @@ class _Reading:
             return 0
         self.least = count if self.least is None else min(self.least, count)
         growth = 0 if before is None else count - before
-        self._grown += max(0, growth)
+        self._joined += max(0, growth)
         self._changed = self._changed or growth != 0
         return -growth
 
     def _has_missed(self) -> bool:
-        """Return True if more rows came twice than are explained, so that others may be missing."""
-        if self._guessed:
-            return self._twice != 0 or self._changed
+        """Return True if more rows are repeated than joined, so that others may be missing."""
+        if self._unproven:
+            return self._repeated != 0 or self._changed
         if self.ties or self._count is None or self._steps_back:
             return False
-        return self._twice > (self._grown if self._excuses else 0)
+        return self._repeated > (self._joined if self._allows_repeats else 0)
 
     def _has_size(self, query: Mapping[str, Any], rows: list[Any], count: int | None) -> bool:
-        """Return True if the page has the requested size, not one that the workspace gives all its pages."""
+        """Return True if the page has the requested size; some workspaces give all pages a size of their own."""
         size: int = query["page_size"]
         return len(rows) <= size if count is None else len(rows) == max(0, min(size, count - self._start))
 
     def _may_have_gap(self, rows: list[Any], shrunk: int) -> bool:
         """Return True if rows may be missing between the page before and this one."""
-        if self.ties:
-            return self._start > 0 and not self._begins_before_ties(rows)
-        if 0 < self._start < self._end:
-            return not any(_get_id(row) in self._seen for row in rows)
-        return shrunk > 0
-
-    def _begins_before_ties(self, rows: list[Any]) -> bool:
-        """Return True if this page begins in front of all rows that tie with the last one before, as far as known."""
+        if not self.ties:
+            overlaps = 0 < self._start < self._end
+            return not any(_get_id(row) in self._seen for row in rows) if overlaps else shrunk > 0
+        if self._start == 0:
+            return False
+        # The page has to begin in front of all rows that tie with the last one of the page before.
         first: Any = rows[0] if rows else None
         last = self._last
         if self._overlaps and _get_id(first) not in self._seen:
-            return False
+            return True
         if self._overlaps and all(isinstance(row, dict) and self._field in row for row in (first, last)):
-            return bool(first[self._field] != last[self._field])
-        self._guessed = True
-        return True
+            return bool(first[self._field] == last[self._field])
+        self._unproven = True
+        return False
 
     def _step_back(self, query: Mapping[str, Any], shrunk: int) -> dict[str, Any] | None:
-        """Return the query of a page further in front, or None if there is none or it would not help."""
+        """Return the query of an earlier page, or None if there is none or it would not help."""
         if self.ties or "page" not in query or self._steps_back == len(_STEPS_BACK):
             return None
-        # The count does not show how many left if others joined.
+        # If rows joined, the count does not show how many left.
         first = max(0, self._start - max(shrunk, _STEPS_BACK[self._steps_back]))
         self._count = None
         self._steps_back += 1
@@ -230,7 +228,7 @@ class _Reading:
         return {**query, "page": first // size + 1}
 
     def _query_from(self, first: int) -> dict[str, Any]:
-        """Return the query of the page that begins with this row, or one before it, and reaches furthest."""
+        """Return the query of the page that begins at this position or before it, and ends last."""
         sizes = range(self.query["page_size"], 0, -1)
         size = max(sizes, key=lambda size: first // size * size + size)
         self._start = first // size * size
@@ -242,7 +240,7 @@ class _Reading:
             identity = _get_id(row)
             is_known = identity is not None and identity in self.known
             if identity is None:
-                self._nameless += 1
+                self._without_id += 1
             else:
                 self._seen.add(identity)
                 self.known.add(identity)
@@ -252,7 +250,7 @@ class _Reading:
         self._end, self._last = self._start + len(rows), rows[-1] if rows else None
         if self._end > self._furthest:
             self._furthest = self._end
-            self._twice += len(rows) - new - requested_again
+            self._repeated += len(rows) - new - requested_again
             self._stale = 0 if new else self._stale + 1
         return fresh
 
@@ -265,11 +263,11 @@ class _Reading:
                 return None
             self._cursors.add(following["cursor"])
         if self._count is not None and self._end >= self._count and not self._steps_back:
-            # By its own count nothing can be left.
+            # The list states another page, and a count that is reached already.
             self._broken = True
             return None
         is_next = following.get("page") == query.get("page", 1) + 1
-        if self._overlaps and is_next and length == query["page_size"] and not self._nameless:
+        if self._overlaps and is_next and length == query["page_size"] and not self._without_id:
             return self._query_from(max(0, self._end - (2 if self.ties else 1)))
         self._overlaps, self._start = False, self._end
         return following
@@ -284,7 +282,7 @@ def _parse_rows(path: str, body: Any) -> tuple[list[Any], int | None]:
     if isinstance(body, list):
         body = {"results": body, "count": len(body)}
     rows, count = (body.get("results"), body.get("count")) if isinstance(body, dict) else (None, None)
-    # An unreadable row costs only itself; a page of nothing else is no list.
+    # Single unreadable rows are skipped; a page of nothing else is no list.
     if isinstance(rows, list) and (not rows or any(isinstance(row, dict) for row in rows)):
         is_stated = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MOST_ROWS
         return rows, count if is_stated else None

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Get the output of commands, from their rows or their chunks, and explain the agent's own messages in it."""
+"""Get the output of commands from their rows or chunks, and explain the agent's own messages in it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .response import MAX_RESPONSE_BYTES
 
 #: Pauses between reads for missing chunks, in seconds: the agent repeats a lost one after 1, 2, 4 ... s.
 _CHUNK_PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8)
-#: How long after the finish the last chunk may arrive, in seconds: of a line, and of output that marks its own end.
+#: The last chunk may arrive so long after the finish, in seconds: of a line, and of output that marks its own end.
 _LINE_DELAY, _FRAME_DELAY = 0.6, 0.3
 #: A chunk that is missing so long after the finish never arrives, in seconds.
 _MAX_CHUNK_DELAY = 60.0
@@ -43,16 +43,16 @@ _COMPARED = 1000
 
 @dataclass(frozen=True)
 class Output:
-    """Hold the output of a command.
+    """The output of a command.
 
     Attributes:
         text: both streams merged; of a payload, standard output, with surrogates for bytes that are no UTF-8.
         complete: whether nothing is missing.
-        note: for the user: what is missing.
-        stderr: standard error of a payload, alike.
-        mark: the word by which a payload says that it had nothing to do.
-        refused: why the server ran nothing of the command; empty if it did, or if nobody has checked.
-        doubt: why it may not have run though the workspace says that it succeeded.
+        note: describes the missing parts for the user.
+        stderr: standard error of a payload, with surrogates too.
+        mark: word of a payload that had nothing to do.
+        refused: why the server ran nothing of the command; empty if it did, or if that was not checked.
+        doubt: why the command may not have run, though the workspace states success.
     """
 
     text: str
@@ -85,7 +85,7 @@ def fetch_output(
     if output:
         return output
     if _get_timeout_message(command) or command.exit_code == INTERRUPTED_RC:
-        is_whole = None  # such an output has no end of its own
+        is_whole = None  # an interrupted payload does not mark its end
     age = (client.clock.now() - command.end).total_seconds() if command.end else 0.0
     # Some chunks, or all, may arrive after the finish.
     delay = _FRAME_DELAY if is_whole else _LINE_DELAY
@@ -113,9 +113,9 @@ def fetch_newest_chunk(client: Client, command: Command) -> Any:
 
 
 def limit_output(command: Command, output: Output, limit: int | None) -> Output:
-    """Keep the last characters of each stream, except of what replaces an output; None keeps all.
+    """Cut each stream to its last characters, without line breaks at the end; None cuts nothing.
 
-    Line breaks at the end do not count if the output is cut.
+    A text that replaces the output of a command that never ran is not cut.
     """
     text, stderr = (stream.rstrip("\r\n") for stream in (output.text, output.stderr))
     if limit is None or command.ran is False or output.refused or max(len(text), len(stderr)) <= limit:
@@ -137,7 +137,7 @@ def _get_timeout_message(command: Command) -> str:
 
 
 def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
-    """Add new chunks; return a text on those that are missing, or None if the server knows no chunks."""
+    """Add new chunks, and return a text that describes missing ones, or None if the server has no chunks."""
     first_gap = next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
     params = {"ordering": "seq", **({"seq__gte": first_gap} if first_gap else {})}
     size = unplaced = 0
@@ -155,8 +155,8 @@ def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> s
         if isinstance(error, ApiError) and error.status != 404:
             raise
         return None
-    unknown = f"{_plural(unplaced, 'chunk')} came without a number that says where to put it" if unplaced else ""
-    return ", and ".join(filter(None, (_describe_missing(command, chunks), unknown)))
+    unnumbered = f"{_plural(unplaced, 'chunk')} arrived without a number" if unplaced else ""
+    return ", and ".join(filter(None, (_describe_missing(command, chunks), unnumbered)))
 
 
 def _describe_missing(command: Command, chunks: Mapping[int, str]) -> str:
@@ -167,9 +167,13 @@ def _describe_missing(command: Command, chunks: Mapping[int, str]) -> str:
         listed = ", ".join([*ranges, "..."] if len(gaps) > _SHOWN_GAPS else ranges)
         return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({listed})"
     if command.truncated and chunks:
-        # The agent's own copy has the end: chunks with another end stopped early.
+        # The agent's copy has the end of the output: if the chunks end otherwise, the last ones are missing.
         text, copy = _join(chunks, command)[0], _Copy.from_command(command)
-        if not _strip(text[-4 * _COMPARED :]).endswith(_strip(copy.tail[-_COMPARED:])):
+        # Whitespace and the agent's prefix may differ.
+        end, wanted = (
+            "".join(part.replace(AGENT_PREFIX, "").split()) for part in (text[-4 * _COMPARED :], copy.tail[-_COMPARED:])
+        )
+        if not end.endswith(wanted):
             return f"its last chunks never arrived, so {len(text.encode())} of {copy.size} bytes are here"
     return ""
 
@@ -179,26 +183,21 @@ def _find_gaps(chunks: Iterable[int]) -> list[tuple[int, int]]:
     return [(before + 1, after - 1) for before, after in zip([-1, *known], known) if after > before + 1]
 
 
-def _strip(text: str) -> str:
-    """Remove what makes a chunk differ from the copy of it."""
-    return "".join(text.replace(AGENT_PREFIX, "").split())
-
-
 def _plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _join(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
-    """Join chunks, with the end and characters cut between two chunks from the agent's copy in the result.
+    """Join chunks; complete the end, and characters cut between two chunks, from the agent's copy in the result.
 
     Returns:
-        The text, or the result if there are no chunks, and how many places of it stay damaged.
+        The text, or the result if there are no chunks, and the number of places that stay damaged.
     """
     if not chunks:
         return command.result or "", 0
     ordered = [chunks[seq] for seq in sorted(chunks)]
     text, seams = "".join(ordered), set(accumulate(map(len, ordered)))
-    # Text and damage in turn.
+    # Alternate text and damage.
     parts, start = [], 0
     for run in _REPLACED.finditer(text):
         if any(place in seams for place in range(run.start() + 1, run.end())):
@@ -218,7 +217,7 @@ def _join(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class _Copy:
-    """Hold the agent's copy of an output, which it cut in the middle.
+    """The agent's copy of an output, which it cut in the middle.
 
     Attributes:
         head, tail: without the character that the cut divides.
@@ -239,7 +238,7 @@ class _Copy:
         return cls(whole_head, whole_tail, len(f"{whole_head}{whole_tail}".encode()) + left_out + divided)
 
     def complete(self, text: str) -> str:
-        """Append what is missing at the end of a text, if the text stops within the tail."""
+        """Append the missing end of a text that stops within the tail."""
         came, tail = text.encode(), self.tail.encode()
         overlap = came[self.size - len(tail) :]
         if not self.size - len(tail) <= len(came) < self.size or not tail.startswith(overlap):
@@ -248,7 +247,11 @@ class _Copy:
 
 
 def _repair(parts: list[str], copy: str) -> int:
-    """Replace damage in a text from a copy, as far as both agree; parts are text and damage in turn."""
+    """Replace damage in a text from a copy, as far as both agree, and count the repairs.
+
+    Args:
+        parts: text and damage by turns.
+    """
     place = repaired = 0
     for number in range(0, len(parts) - 1, 2):
         if not copy.startswith(parts[number], place):
@@ -267,7 +270,7 @@ def _repair(parts: list[str], copy: str) -> int:
 
 _HOME_OF_ENV = "the folder that HOME in env names"
 _NAME_A_GROUP = "Name a group of the account with groupname, over the connection with alpacon_groupname"
-#: What the agent says of an account -> why the line never began.
+#: Message of the agent on an account -> why the line never began.
 _ACCOUNT_REFUSED = (
     (r"there is no corresponding .{1,255} username in this server", "the server has no user {username}"),
     (
@@ -288,14 +291,13 @@ _ACCOUNT_REFUSED = (
         f"its user may not enter its home folder, or {_HOME_OF_ENV}, on the server",
     ),
 )
-#: Its other messages -> why the line never began.
+#: Other message of the agent -> why the line never began.
 _NEVER_BEGAN = (
     (r"Command cancelled before execution: .+", "the agent was stopped while it waited in its queue"),
     (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
-    (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system takes"),
+    (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system allows"),
 )
 
-_SUDO = re.compile(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)")
 _AS_ROOT = "Run it with username=root instead, if the token may."
 _PENDING = "An approval of it is pending, which is no denial: approve it in the workspace, then run the task again."
 _SOMEBODY = "It needs somebody who confirms it, which a task cannot do."
@@ -309,7 +311,7 @@ _SUDO_ADVICE = {
     "SUDO_NO_WORKSESSION_POLICY": "No sudo policy of the work session covers it. Add one, or give another session.",
     "SUDO_POLICY_MFA_REQUIRED": f"{_SOMEBODY} {_AS_ROOT}",
     "SUDO_PRESENCE_REQUIRED": f"{_SOMEBODY} {_AS_ROOT}",
-    "SUDO_RISK_DENIED": "The workspace holds it for too risky. Submitting it again changes nothing.",
+    "SUDO_RISK_DENIED": "The workspace rates it as too risky. Submitting it again changes nothing.",
     "SUDO_SESSION_MISSING": f"The workspace knows no session that it belongs to. {_AS_ROOT}",
     "WORKSPACE_SUDO_WITH_MFA_DISABLED": f"The workspace does not allow sudo that is confirmed by MFA. {_AS_ROOT}",
     "WORK_SESSION_SCOPE_NOT_ALLOWED": "The work session does not allow sudo. Give another in work_session.",
@@ -317,16 +319,16 @@ _SUDO_ADVICE = {
 
 
 def explain_never_began(command: Command, output: str) -> str:
-    """Return why a failed command never began; empty if it did or nobody can know."""
+    """Return why a failed command never began; empty if it began or that is uncertain."""
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
-    # No line could have written the account of the row.
+    # The account comes from the row: the output may be forged.
     named = {name: clean_line(getattr(command, name) or f"of that {name}") for name in ("username", "groupname")}
     return _find_reason(output, (*_ACCOUNT_REFUSED, *_NEVER_BEGAN)).format_map(named)
 
 
 def blames_account(output: Output) -> bool:
-    """Return True if nothing ran because of the account, so that the server may run something as another one."""
+    """Return True if nothing ran because of the account; another account may work."""
     return bool(output.refused and _find_reason(output.text, _ACCOUNT_REFUSED))
 
 
@@ -336,7 +338,7 @@ def _find_reason(output: str, known: Iterable[tuple[str, str]]) -> str:
 
 
 def explain_ended_early(command: Command, output: str) -> str:
-    """Return what ended a command from outside; empty if nothing did or nobody can know."""
+    """Return the cause of a command's early end; empty if it ended by itself or that is uncertain."""
     if command.rc == INTERRUPTED_RC:
         return "a signal ended it, or the agent was stopped meanwhile"
     limit = TIMEOUT_MESSAGE.search(output) if command.rc == TIMEOUT_RC else None
@@ -344,8 +346,6 @@ def explain_ended_early(command: Command, output: str) -> str:
 
 
 def explain_sudo(output: str) -> str:
-    """Return the remedy for a sudo in the line that Alpacon denied; empty if there is none."""
-    found = _SUDO.search(output)
-    if not found:
-        return ""
-    return f"Alpacon did not let its sudo through ({found[1]}). {_SUDO_ADVICE.get(found[1], _AS_ROOT)}"
+    """Return the remedy for a sudo of the line that Alpacon denied; empty if there is none."""
+    found = re.search(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)", output)
+    return f"Alpacon denied its sudo ({found[1]}). {_SUDO_ADVICE.get(found[1], _AS_ROOT)}" if found else ""

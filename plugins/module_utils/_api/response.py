@@ -127,14 +127,6 @@ def unpack_body(raw: Any) -> bytes:
     return content
 
 
-def _parse_float(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-_JSON = json.JSONDecoder(parse_float=_parse_float, parse_constant=lambda _name: None)
-
-
 def _decode(content: bytes) -> Any:
     """Decode JSON as UTF-8, regardless of headers, with None for NaN and infinite numbers.
 
@@ -142,8 +134,15 @@ def _decode(content: bytes) -> Any:
     a string of it. A value takes up to 240 bytes more. So a response costs at most twelve times
     :data:`MAX_RESPONSE_BYTES`.
     """
+
+    def parse_float(number: str) -> float | None:
+        value = float(number)
+        return value if math.isfinite(value) else None
+
     text = content.strip().decode("utf-8-sig", "replace")
-    return None if not text or text.isspace() else _JSON.decode(text)
+    if not text or text.isspace():
+        return None
+    return json.loads(text, parse_float=parse_float, parse_constant=lambda _name: None)
 
 
 def _check_values(content: bytes) -> None:

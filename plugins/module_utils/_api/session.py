@@ -89,7 +89,7 @@ class Session:
                 "Authorization": authorization,
             }
         )
-        # A proxy would take loopback addresses for its own machine, and get the token unencrypted.
+        # A loopback address behind a proxy is the proxy itself, which would get the token unencrypted.
         self._proxies = {} if settings.is_loopback else get_environ_proxies(settings.url, no_proxy=None)
         over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
         self._adapter = _Adapter(_get_context(settings) if over_tls else None, pool)
@@ -97,7 +97,7 @@ class Session:
         self.origin = get_origin(settings.url)
         self.redaction = Redaction(authorization, secrets)
         if not self._verify:
-            # The user knows.
+            # The setting was the user's choice.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
     def _prepare_proxy(self, url: str) -> tuple[str, list[str]]:
@@ -127,7 +127,7 @@ class Session:
                 f"Install it: {sys.executable} -m pip install pysocks",
             ) from None
         except (TypeError, ValueError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
-            # The address is not shown: it may have a password.
+            # Do not show the address: it may have a password.
             raise UsageError(
                 variable,
                 "it is not the address of a proxy",
@@ -138,14 +138,13 @@ class Session:
         return get_origin(address).partition("//")[2], secrets
 
     def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
-        """Send one request and return urllib3's response, whose body has to be read or closed.
-
-        A session of requests would also follow redirects, keep cookies and read credentials from a netrc.
+        """Send one request and return urllib3's response; read its body or close it.
 
         Raises:
-            ConnectionFailed: it was not sent.
-            LostResponse: it may have been.
+            ConnectionFailed: the request was not sent.
+            LostResponse: the request may have been sent.
         """
+        # requests.Session would also follow redirects, store cookies and read credentials from a netrc.
         request = requests.PreparedRequest()
         request.headers = self._headers.copy()
         try:
@@ -162,15 +161,15 @@ class Session:
             failure: AlpaconError = _to_unsent_error(f"{method} {path}", route, cause, reason)
         except requests.exceptions.Timeout:
             failure = LostResponse(
-                f"{method} {path}: no answer within request_timeout, or not its end within {RESPONSE_TIMEOUTS} times"
-                " that."
+                f"{method} {path}: no answer within request_timeout, or none that ended within {RESPONSE_TIMEOUTS}"
+                " times as long."
             )
         except requests.exceptions.RequestException as error:
-            # Below the errors that libraries wrap it in; behind a proxy, a broken connection counts as its failure.
+            # Unwrap the errors of requests and urllib3; original_error is that of a proxy.
             broken = getattr(error.args[0], "reason", error.args[0]) if error.args else error
             reason = self.redaction.redact_text(str(getattr(broken, "original_error", broken)))
             failure = LostResponse(f"{method} {path}: the connection broke before an answer was read: {reason}.")
-        # Raised outside: the context would show what the peer said.
+        # Raise outside of except: the context would show unredacted text of the peer.
         raise failure
 
     def close(self) -> None:
@@ -223,7 +222,7 @@ def get_origin(url: str) -> str:
 
 
 def close_response(response: Any) -> None:
-    """Close a response; its connection is kept only if it was read to its end."""
+    """Close a response, and its connection unless the body was read to the end."""
     response.close()
     response.release_conn()
 
@@ -239,23 +238,23 @@ def read_body(request: str, response: Any) -> bytes:
 
 
 class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
-    """Bound the time of whole responses: sockets bound that of one read only."""
+    """Limit the time of whole responses: the timeout of a socket limits a single read."""
 
     def __init__(self, context: ssl.SSLContext | None, pool: int) -> None:
         self._context = context
         self._connection_pool: Any = None
-        # Only the client sends again.
+        # Retries are the client's.
         super().__init__(pool_maxsize=pool, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _timed_pools(self.poolmanager)
+        _limit_time(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         if proxy.lower().startswith("https"):
             kwargs["proxy_ssl_context"] = self._context
         manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        manager.pool_classes_by_scheme = _timed_pools(manager)
+        _limit_time(manager)
         return manager
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -266,37 +265,39 @@ class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
         return self._get_pool(super().get_connection, *args, **kwargs)
 
     def _get_pool(self, find: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # There is one origin and one route; finding its pool takes longer than sending.
+        # All requests have one origin and one route; finding its pool takes longer than sending.
         if self._connection_pool is None:
             self._connection_pool = find(*args, **kwargs)
         return self._connection_pool
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
-        """Load no certificates: the context has them."""
+        """Skip requests' own loading of certificates: the context has them."""
 
     def build_response(self, req: Any, resp: Any) -> Any:
-        """Return urllib3's response: nobody reads cookies, an encoding and a history."""
+        """Return urllib3's response, without the cookies and history of requests."""
         return resp
 
 
-def _timed_pools(manager: Any) -> dict[str, Any]:
-    return {scheme: _timed(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+def _limit_time(manager: Any) -> None:
+    manager.pool_classes_by_scheme = {
+        key: _get_timed_pool(pool) for key, pool in manager.pool_classes_by_scheme.items()
+    }
 
 
 @functools.cache
-def _timed(pool: Any) -> Any:
-    if issubclass(pool.ConnectionCls, _Connecting):
+def _get_timed_pool(pool: Any) -> Any:
+    if issubclass(pool.ConnectionCls, _TimedConnection):
         return pool
-    connection = type("TimedConnection", (_Connecting, pool.ConnectionCls), {"response_class": _TimedResponse})
+    connection = type("TimedConnection", (_TimedConnection, pool.ConnectionCls), {"response_class": _TimedResponse})
     return type("TimedPool", (pool,), {"ConnectionCls": connection})
 
 
 class _NotConnected(Exception):
-    """Report that no connection was made, so nothing was sent; the argument is the cause. Libraries do not wrap it."""
+    """Report that no connection was made; the argument is the cause. Libraries do not wrap this class."""
 
 
-class _Connecting:
-    """Tell apart what fails while a connection is made, with TLS and tunnel: before anything is sent."""
+class _TimedConnection:
+    """Raise :class:`_NotConnected` if the connection, its tunnel or TLS fails, before anything is sent."""
 
     def connect(self) -> None:
         try:
@@ -312,7 +313,7 @@ class _TimedResponse(http.client.HTTPResponse):
             self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock))
 
     def begin(self) -> None:
-        """Read up to the body, past all interim responses, of which the library knows 100 only."""
+        """Read the headers, after skipping interim responses: http.client skips status 100 only."""
         super().begin()
         while self.status < 200 and self.status != http.client.SWITCHING_PROTOCOLS:
             self.headers: Any = None
@@ -320,14 +321,13 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _TooLarge(OSError):
-    def __init__(self) -> None:
-        super().__init__(f"it is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
+    pass
 
 
 class _TimedStream(io.RawIOBase):
-    """Read from a socket until a response takes longer, or is larger, than it may.
+    """Read from a socket within the limits of time and size of a response.
 
-    The reader may ask for all that there is, as for a chunk whose size is -1.
+    The size is limited here because a chunk of size -1 makes the reader of the body read until the end.
     """
 
     def __init__(self, raw: Any, sock: Any) -> None:
@@ -348,7 +348,7 @@ class _TimedStream(io.RawIOBase):
         received = self._raw.readinto(buffer)
         self._left -= received or 0
         if self._left < 0:
-            raise _TooLarge
+            raise _TooLarge(f"it is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
         return received
 
     def close(self) -> None:
@@ -360,7 +360,7 @@ def _describe_failure(error: Exception) -> str:
     if error.args and isinstance(error.args[-1], _TooLarge):
         return f"and its body is not read: {error.args[-1]}"
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return f"and its body stayed away for request_timeout, or took more than {RESPONSE_TIMEOUTS} times as long"
+        return f"and its body paused for request_timeout, or took more than {RESPONSE_TIMEOUTS} times as long"
     if isinstance(error, ValueError):
         return f"and its body is not read: {error}"
     return "and the connection broke before the body was read"
@@ -374,6 +374,6 @@ def _to_unsent_error(request: str, route: str, cause: Any, reason: str) -> Conne
         )
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return UntrustedCertificate(
-            f"{request}: {route} does not speak TLS as it should: {reason}. Check the scheme and the name in url."
+            f"{request}: TLS with {route} failed: {reason}. Check the scheme and the name in url."
         )
     return ConnectionFailed(f"{request}: no connection to {route}: {reason}. Check url, the network and any proxy.")

@@ -115,7 +115,7 @@ PASSING: dict[str, Response] = {
 
 
 @pytest.mark.parametrize("kind", PASSING)
-def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: FakeClock, kind: str) -> None:
+def test_a_read_fails_after_five_attempts(scripted: Scripted, clock: FakeClock, kind: str) -> None:
     client, server = scripted(PASSING[kind])
     with pytest.raises((ApiError, LostResponse)):
         client.get(LIST)
@@ -132,7 +132,7 @@ def test_reads_are_given_up_after_five_attempts(scripted: Scripted, clock: FakeC
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_what_is_refused_is_neither_sent_again_nor_an_outage(
+def test_refusals_are_neither_repeated_nor_outages(
     scripted: Scripted, clock: FakeClock, status: int, body: Any, method: str
 ) -> None:
     client, server = scripted(Response([1]), Response(body, status))
@@ -144,7 +144,7 @@ def test_what_is_refused_is_neither_sent_again_nor_an_outage(
 
 
 @pytest.mark.parametrize("patient", [True, False])
-def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patient: bool) -> None:
+def test_pages_are_retried_only_with_patience(scripted: Scripted, patient: bool) -> None:
     client, server = scripted(Response(page(rows(0, 1), 2)), Response("<html>"), Response(page(rows(1, 2))))
     with contextlib.nullcontext() if patient else pytest.raises(LostResponse):
         assert list(client.rows(LIST, patient=patient)) == rows(0, 2)
@@ -153,7 +153,7 @@ def test_a_page_is_read_again_where_there_is_patience(scripted: Scripted, patien
 
 @pytest.mark.parametrize("proxied", [False, True])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_refused_connection_is_tried_again(
+def test_a_refused_connection_is_retried(
     connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, method: str, proxied: bool
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -177,7 +177,7 @@ def test_retry_after_is_obeyed(scripted: Scripted, clock: FakeClock, status: int
 
 
 @pytest.mark.parametrize(("method", "jitter", "shortest"), [("GET", min, 0.4), ("POST", max, 0.6)])
-def test_pauses_double_up_to_half_a_minute_give_or_take_a_fifth(
+def test_pauses_double_up_to_half_a_minute(
     scripted: Scripted, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, method: str, jitter: Any, shortest: float
 ) -> None:
     monkeypatch.setattr("random.uniform", lambda *ends: jitter(ends))
@@ -239,7 +239,7 @@ def test_an_outage_is_reported_and_waited_for(serve: Serve, clock: FakeClock, ki
     assert all(f"HTTP {OUTAGES[kind].status}" in line for line in said)
 
 
-def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clock: FakeClock) -> None:
+def test_an_error_without_an_outage_ends_a_read(serve: Serve, connect: Connect, clock: FakeClock) -> None:
     server = serve(lambda request: Response([1]) if request.query == {"page_size": "1"} else Response("<html>", 500))
     client = connect(server, sleep=clock.sleep)
     client.get(LIST, {"page_size": 1})
@@ -249,7 +249,7 @@ def test_a_read_that_fails_alone_is_given_up(serve: Serve, connect: Connect, clo
     assert sum(clock.slept) < 20
 
 
-def test_the_token_is_blamed_when_an_outage_lasts(scripted: Scripted, clock: FakeClock) -> None:
+def test_a_lasting_401_after_an_outage_blames_the_token(scripted: Scripted, clock: FakeClock) -> None:
     client, server = scripted(Response([1]), NO_DATABASE)
     client.get(LIST)
     with pytest.raises(ApiError) as caught:
@@ -286,7 +286,7 @@ def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
         Response("[]", 201, headers={"Content-Length": "90", "Connection": "close"}),
     ],
 )
-def test_a_write_whose_answer_is_lost_is_not_sent_again(scripted: Scripted, clock: FakeClock, reply: Response) -> None:
+def test_a_write_with_a_lost_response_is_not_repeated(scripted: Scripted, clock: FakeClock, reply: Response) -> None:
     client, server = scripted(reply)
     with pytest.raises(LostResponse):
         client.write("POST", LIST, {})
@@ -306,7 +306,7 @@ GONE = Response({"detail": "Not found."}, 404)
         ([HANG_UP, Response({"code": "x"}, 503), GONE], True, ["DELETE", "DELETE", "GET"]),
     ],
 )
-def test_a_deletion_whose_response_is_lost_is_checked(
+def test_a_delete_with_a_lost_response_is_verified(
     scripted: Scripted, replies: list[Response], was_there: bool, methods: list[str]
 ) -> None:
     client, server = scripted(*replies)
@@ -318,9 +318,7 @@ def test_a_deletion_whose_response_is_lost_is_checked(
 @pytest.mark.parametrize(
     "seen", [Response({"id": COMMAND}), Response({"code": "forbidden"}, 403), Response("<html>", 404)]
 )
-def test_a_deletion_that_nobody_answers_is_lost_while_the_record_may_be_there(
-    scripted: Scripted, seen: Response
-) -> None:
+def test_a_delete_without_responses_is_lost_unless_the_record_is_gone(scripted: Scripted, seen: Response) -> None:
     client, _server = scripted(Response(status=502), Response(status=302, headers={"Location": "/login/"}), seen)
     with pytest.raises(LostResponse, match="DELETE"):
         client.delete(RECORD)
@@ -435,7 +433,7 @@ TRICKLES = {
 
 
 @pytest.mark.parametrize("kind", TRICKLES)
-def test_a_trickle_ends(raw: Any, connect: Connect, kind: str) -> None:
+def test_a_slow_response_times_out(raw: Any, connect: Connect, kind: str) -> None:
     head, drop = TRICKLES[kind]
 
     def answer(connection: socket.socket) -> None:
@@ -450,13 +448,13 @@ def test_a_trickle_ends(raw: Any, connect: Connect, kind: str) -> None:
     assert client.requests == 1
 
 
-def test_what_comes_before_an_answer_is_none(scripted: Scripted) -> None:
+def test_interim_responses_are_skipped(scripted: Scripted) -> None:
     client, server = scripted(Response([1], interim=(100, 102, 103, 103, 199)))
     assert [client.get(LIST), client.write("POST", LIST, {}).body] == [[1], [1]]
     assert server.connections == 1
 
 
-def test_a_chunk_of_all_that_comes_is_left(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chunk_without_end_is_cut_off(raw: Any, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send a chunk of size -1, which makes Python read to the end."""
     monkeypatch.setattr(_session, "MAX_RESPONSE_BYTES", 2**20)
     monkeypatch.setattr(_session, "_FRAMING", 2**20)
@@ -484,7 +482,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect, kind: str) -> None:
+def test_an_unreadable_response_is_lost(raw: Any, connect: Connect, kind: str) -> None:
     headers, body = UNREADABLE[kind]
     client = connect(raw(sending(OK + headers + b"\r\n" + body)))
     with pytest.raises(LostResponse):
@@ -492,7 +490,7 @@ def test_an_answer_that_cannot_be_read_is_a_lost_one(raw: Any, connect: Connect,
     assert client.requests == 1
 
 
-def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: FakeClock) -> None:
+def test_an_unknown_endpoint(scripted: Scripted, clock: FakeClock) -> None:
     not_found = "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
     client, server = scripted(Response(not_found, 404))
     with pytest.raises(UnknownEndpoint, match="does not know the address") as caught:
@@ -501,7 +499,7 @@ def test_an_address_that_a_workspace_does_not_know(scripted: Scripted, clock: Fa
     assert (len(server.requests), clock.slept) == (1, [])
 
 
-def test_the_clock_of_the_workspace_is_taken_from_its_answers(scripted: Scripted) -> None:
+def test_the_clock_follows_the_date_of_responses(scripted: Scripted) -> None:
     client, _server = scripted(Response([], headers={"Date": "Tue, 24 Nov 2026 10:30:44 GMT"}))
     assert client.clock.timestamp_at(1000.0) == 1000.0
     client.get(LIST)
@@ -512,7 +510,7 @@ def test_the_clock_of_the_workspace_is_taken_from_its_answers(scripted: Scripted
 # The environment
 
 
-def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_workspace(
+def test_the_proxy_of_the_environment_is_used_except_for_no_proxy(
     serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, proxy = serve([Response(["direct"])]), serve([Response(["by proxy"])])
@@ -528,7 +526,7 @@ def test_a_proxy_of_the_environment_is_used_unless_the_environment_excepts_the_w
     assert connect(server).get(LIST) == ["direct"]
 
 
-def test_an_answer_of_somebody_else_names_proxy_and_path(
+def test_an_unknown_response_names_proxy_and_path(
     serve: Serve, connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = serve([Response("<h1>Denied</h1>", 403), Response("<h1>Welcome</h1>")])
@@ -553,7 +551,7 @@ def test_an_answer_of_somebody_else_names_proxy_and_path(
         ("https_proxy", "ftp://bob:s3cret@proxy.example"),
     ],
 )
-def test_a_proxy_that_cannot_be_one_is_refused(
+def test_an_invalid_proxy_is_refused(
     connect: Connect, monkeypatch: pytest.MonkeyPatch, variable: str, address: str
 ) -> None:
     monkeypatch.setenv(variable, address)
@@ -566,7 +564,7 @@ def test_a_proxy_that_cannot_be_one_is_refused(
         connect("https://workspace.invalid")
 
 
-def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socks_proxy_names_the_missing_library(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: Any, **_named: Any) -> None:
         raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
 
@@ -577,7 +575,7 @@ def test_a_proxy_that_takes_a_library_names_it(connect: Connect, monkeypatch: py
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 407 No\r\n\r\n"])
-def test_a_proxy_that_speaks_nonsense_has_passed_nothing_on(
+def test_an_invalid_response_to_connect_means_not_sent(
     raw: Any, connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, answer: bytes
 ) -> None:
     monkeypatch.setenv("https_proxy", raw(sending(answer)))
@@ -632,7 +630,7 @@ def test_no_part_of_the_token_is_left_where_a_text_is_cut(
     assert_without(PARTS, caught.value)
 
 
-def test_a_line_that_is_no_answer_is_shown_without_the_token(raw: Any, connect: Connect) -> None:
+def test_an_invalid_status_line_is_shown_without_the_token(raw: Any, connect: Connect) -> None:
     url = raw(sending(f"token={TOKEN}?\r\n".encode()))
     with pytest.raises(LostResponse, match=r"the connection broke before an answer was read.*\*") as caught:
         connect(url).write("POST", LIST, {})

@@ -53,7 +53,7 @@ def test_a_private_ca_is_named_by_its_file(server: ScriptedServer, connect: Conn
 
 
 @pytest.mark.parametrize("named", [False, True])
-def test_a_certificate_that_is_not_trusted(
+def test_an_untrusted_certificate(
     server: ScriptedServer, connect: Connect, clock: FakeClock, theirs: Authority, named: bool
 ) -> None:
     client = connect(server, ca_path=str(theirs.file) if named else None, sleep=clock.sleep)
@@ -68,7 +68,7 @@ BUNDLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
 
 @pytest.mark.filterwarnings("error:Unverified HTTPS request")
 @pytest.mark.parametrize("variable", BUNDLES)
-def test_the_bundle_of_the_environment_is_used_where_nothing_else_is_said(
+def test_the_ca_bundle_of_the_environment_is_the_default(
     server: ScriptedServer,
     connect: Connect,
     ours: Authority,
@@ -87,7 +87,7 @@ def test_the_bundle_of_the_environment_is_used_where_nothing_else_is_said(
 
 @pytest.mark.parametrize("variable", BUNDLES)
 @pytest.mark.parametrize("text", [None, "no certificate"])
-def test_certificates_that_cannot_be_read_are_refused_by_the_name_they_were_given_by(
+def test_unreadable_certificates_name_their_option(
     server: ScriptedServer, connect: Connect, tmp_path: Path, variable: str, text: str | None, monkeypatch: Any
 ) -> None:
     bundle = tmp_path / "bundle.pem"
@@ -107,7 +107,7 @@ def test_a_folder_of_certificates(server: ScriptedServer, connect: Connect, ours
     assert connect(server, ca_path=str(tmp_path)).get(LIST) == [1]
 
 
-def test_certificates_that_have_changed_meanwhile_are_read_anew(
+def test_changed_certificates_are_loaded_again(
     server: ScriptedServer, connect: Connect, ours: Authority, theirs: Authority, tmp_path: Path
 ) -> None:
     bundle = tmp_path / "bundle.pem"
@@ -148,7 +148,7 @@ def stay_silent(connection: socket.socket) -> None:
     ("end", "timeout", "words"),
     [(reset, 30, "reset by peer"), (stay_silent, 0.05, "timed out")],
 )
-def test_a_connection_that_breaks_before_tls_is_there_is_made_again(
+def test_a_connection_that_breaks_during_tls_is_retried(
     breaking: Callable[..., str], connect: Connect, clock: FakeClock, end: Any, timeout: float, words: str
 ) -> None:
     client = connect(breaking(end), sleep=clock.sleep, request_timeout=timeout)

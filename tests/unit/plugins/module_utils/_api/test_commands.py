@@ -40,7 +40,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
 
 
 @pytest.mark.parametrize(("ahead", "is_sent"), [(1, True), (0, False), (-1, False)])
-def test_what_is_due_is_not_submitted_any_more(ahead: int, is_sent: bool) -> None:
+def test_a_command_that_is_due_already_is_not_submitted(ahead: int, is_sent: bool) -> None:
     def write(_method: str, _path: str, _body: Row, before_each: Callable[[], None]) -> ApiResponse:
         before_each()
         return ApiResponse(201, current_row(added_at=None), 0.0, 0.0)
@@ -68,11 +68,11 @@ def test_what_is_due_is_not_submitted_any_more(ahead: int, is_sent: bool) -> Non
     ],
 )
 @pytest.mark.parametrize("row", [current_row(), old_row("Queued")])
-def test_what_makes_two_commands_the_same(match: Match, matches: bool, row: Row) -> None:
+def test_fields_that_a_match_compares(match: Match, matches: bool, row: Row) -> None:
     assert match.matches(Command.from_row(row)) is matches
 
 
-def test_a_user_that_a_row_does_not_name_is_no_difference() -> None:
+def test_a_row_without_a_username_matches_any() -> None:
     row = old_row("Queued", username=None, groupname=None)
     assert Match(SERVER, "uptime", "system", "root", "root").matches(Command.from_row(row))
 
@@ -123,14 +123,14 @@ def never(_command: Command) -> bool:
 
 
 @pytest.mark.parametrize(("count", "pages"), [(150, 2), (200, 2), (201, 2 + 2 * 3)])
-def test_a_list_is_read_whole_where_that_takes_no_more_pages_than_there_are_servers(count: int, pages: int) -> None:
+def test_the_list_of_all_is_read_if_it_has_no_more_pages_than_servers(count: int, pages: int) -> None:
     client = listing(*[current_row()] * count)
     list_server_commands(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never)
     assert len(client.asked) == pages
     assert client.asked[-1].get("server") == (OTHER_SERVER if count > 200 else None)
 
 
-def test_one_server_is_asked_for_by_itself_and_a_walk_ends_where_it_is_told() -> None:
+def test_the_list_of_one_server_is_read_to_its_end_condition() -> None:
     client = listing(current_row(), *[current_row(id=NO_COMMAND)] * 200)
     commands = list_server_commands(client, [SERVER], NEWEST_FIRST, lambda command: command.id == NO_COMMAND)
     assert [command.id for command in commands] == [COMMAND]
@@ -143,14 +143,14 @@ def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(("count", "pages"), [(200, 2), (201, 1)])
-def test_a_list_of_what_is_scheduled_is_left_at_once_where_it_is_long(count: int, pages: int) -> None:
+def test_a_long_list_of_scheduled_commands_is_not_read(count: int, pages: int) -> None:
     time = NOW + DAY
     client = listing(*[current_row(status="scheduled", scheduled_at=time.isoformat())] * count)
     assert len(list_scheduled_for(client, [SERVER, OTHER_SERVER], time)) == count
     assert sum("is_scheduled" in query for query in client.asked) == pages
 
 
-def test_each_server_is_asked_for_where_the_list_of_all_does_not_come_whole() -> None:
+def test_each_list_is_read_if_the_list_of_all_is_incomplete() -> None:
     time = NOW + DAY
     rows = [current_row(server=server, scheduled_at=time.isoformat()) for server in (SERVER, OTHER_SERVER)]
     client: Any = Listing(rows, is_torn=True)
@@ -162,7 +162,7 @@ def test_each_server_is_asked_for_where_the_list_of_all_does_not_come_whole() ->
 
 
 @pytest.mark.parametrize(("later", "latest"), [(SECOND, NO_COMMAND), (0 * SECOND, COMMAND)])
-def test_the_one_that_ended_last_counts_and_of_two_the_newest(later: timedelta, latest: str) -> None:
+def test_the_command_that_ended_last_is_found(later: timedelta, latest: str) -> None:
     client = listing(over(NOW, NOW - MINUTE), over(NOW - SECOND, NOW - MINUTE + later, id=NO_COMMAND))
     wanted = Match(SERVER, "uptime")
     found = find_latest_ended(client, [wanted], 3600, lambda command: command)
@@ -177,7 +177,7 @@ def test_the_one_that_ended_last_counts_and_of_two_the_newest(later: timedelta, 
         (MINUTE + SECOND, 2 * SECOND, False),
     ],
 )
-def test_what_ended_within_a_minute_was_due_half_an_hour_before_that_at_the_earliest(
+def test_the_search_for_ended_commands_goes_half_an_hour_further_back(
     ended: timedelta, waited: timedelta, is_found: bool
 ) -> None:
     row = over(NOW - MINUTE - waited, NOW - ended)
@@ -192,7 +192,7 @@ def test_pending_commands_are_searched_among_the_last_day_and_the_last_hundred(
     assert sum(command.pending for command in list_pending(client, [SERVER])) == found
 
 
-def test_what_waits_among_what_is_over_makes_the_walk_go_on() -> None:
+def test_a_pending_command_among_ended_ones_prolongs_the_search() -> None:
     some = [*[over(NOW - DAY - SECOND)] * 60, current_row()]
     assert sum(command.pending for command in list_pending(listing(*some, *some, *some), [SERVER])) == 3
 

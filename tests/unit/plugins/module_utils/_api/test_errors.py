@@ -36,7 +36,7 @@ def test_an_unknown_code_comes_through() -> None:
     assert "says why in a code alone. [" in str(read(401, {"code": "moon_not_full"}))
 
 
-def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
+def test_a_blamed_field_has_its_own_sentence() -> None:
     error = str(read(400, {"code": "invalid_command", "source": "server"}))
     assert "There is no server of that id" in error
     assert "read it again with --flush-cache" in error
@@ -44,7 +44,7 @@ def test_a_field_that_is_blamed_alone_is_named_alone() -> None:
 
 
 @pytest.mark.parametrize("field", ["username", "groupname"])
-def test_an_account_that_is_blamed_is_told_from_everything_else(field: str) -> None:
+def test_a_blamed_account_is_named(field: str) -> None:
     error = read(400, {"code": "INVALID_COMMAND", "source": field})
     assert str(error).startswith("The workspace does not know this username or groupname, or the token may not use it.")
     assert "over the connection become_user, ansible_user and alpacon_groupname" in str(error)
@@ -102,7 +102,7 @@ def nested(depth: int, put: Callable[[Any], Any] = lambda inside: [inside]) -> A
         ({"detail": nested(9, lambda inside: {"a": inside})}, "a: " * 9 + "..."),
     ],
 )
-def test_words_without_end_are_cut(body: Any, text: str) -> None:
+def test_long_texts_are_cut(body: Any, text: str) -> None:
     assert error_from_body("GET", "/x", 400, body).text == text
 
 
@@ -116,7 +116,7 @@ def test_words_without_end_are_cut(body: Any, text: str) -> None:
         ("124-create-noacl", 400, "api_token_acl_not_allowed"),
     ],
 )
-def test_what_servers_of_2024_say_in_words(recording: str, status: int, code: str) -> None:
+def test_texts_of_servers_of_2024_get_codes(recording: str, status: int, code: str) -> None:
     assert read(status, recorded(recording)).code == code
 
 
@@ -132,7 +132,7 @@ def test_what_servers_of_2024_say_in_words(recording: str, status: int, code: st
         (500, "or a proxy in front of it, failed"),
     ],
 )
-def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words: str) -> None:
+def test_an_empty_body_is_explained_by_the_status(status: int, words: str) -> None:
     error = read(status, None)
     assert words in str(error)
     assert error.details["error"] == {"status": status, "code": None, "message": ""}
@@ -152,9 +152,7 @@ def test_a_body_that_says_nothing_is_explained_by_the_status(status: int, words:
         (400, {"line": ["Permission denied"]}, False, False),
     ],
 )
-def test_which_errors_concern_the_token_itself_and_which_may_be_an_outage(
-    status: int, body: Any, refuses: bool, is_unexplained: bool
-) -> None:
+def test_errors_of_the_token_and_of_an_outage(status: int, body: Any, refuses: bool, is_unexplained: bool) -> None:
     error = read(status, body)
     assert (error.refuses_token, error.is_unexplained) == (refuses, is_unexplained)
 
@@ -169,11 +167,11 @@ def test_which_errors_concern_the_token_itself_and_which_may_be_an_outage(
         (403, {"detail": "You do not have permission to perform this action."}),
     ],
 )
-def test_what_the_workspace_itself_refuses_is_certainly_refused(status: int, body: Any) -> None:
+def test_errors_of_the_api_are_certain_refusals(status: int, body: Any) -> None:
     assert read(status, body).stated
 
 
-def test_whatever_the_server_of_2024_was_seen_to_refuse_is_certainly_refused() -> None:
+def test_recorded_errors_of_2024_are_certain_refusals() -> None:
     refusals = [seen for seen in recordings() if seen["response"]["status"] >= 400]
     assert len(refusals) > 20
     for seen in refusals:
@@ -194,7 +192,7 @@ def test_whatever_the_server_of_2024_was_seen_to_refuse_is_certainly_refused() -
         (503, {"code": "auth_verification_unavailable"}),
     ],
 )
-def test_what_a_gateway_may_answer_refuses_nothing(status: int, body: Any) -> None:
+def test_errors_that_a_gateway_may_send_are_uncertain(status: int, body: Any) -> None:
     error = read(status, body)
     assert not error.stated
     assert error.code == (body["code"] if isinstance(body, dict) and "code" in body else "")

@@ -116,17 +116,17 @@ def test_rows_without_an_id_are_all_different() -> None:
     assert [row for page in pages for row in page.rows] == [chunk] * 3
 
 
-def test_a_row_that_is_no_row_costs_only_itself() -> None:
+def test_an_invalid_row_is_skipped() -> None:
     assert in_turn(page([{"id": "a"}, None, 5, "x", {"id": ["a"]}, {"id": "b"}])).ids() == ["a", ["a"], "b"]
 
 
 @pytest.mark.parametrize("body", [{"status": "Good"}, {"results": None}, {"results": [7]}, "words", None])
-def test_what_is_no_list_is_an_error(body: Any) -> None:
+def test_a_body_without_a_list_is_an_error(body: Any) -> None:
     with pytest.raises(LostResponse, match="not a list"):
         in_turn(body).ids()
 
 
-def test_a_list_that_is_not_there_is_an_error() -> None:
+def test_a_missing_list_is_an_error() -> None:
     with pytest.raises(ApiError):
         Workspace(lambda _query: gone()).ids()
 
@@ -142,14 +142,14 @@ def test_a_count_is_a_number(stated: Any, count: int | None) -> None:
 
 
 @pytest.mark.parametrize(("ordering", "requests"), [("-added_at", 4), (_lists.LATEST_DUE_FIRST, 4), ("name", 2)])
-def test_two_rows_that_tie_over_a_page_both_come(ordering: str, requests: int) -> None:
+def test_rows_that_tie_across_a_page_boundary_are_complete(ordering: str, requests: int) -> None:
     ids = list(range(150))
     workspace = changing(ids, lambda _number: ids.insert(99, ids.pop(100)))
     assert sorted(workspace.ids(ordering)) == list(range(150))
     assert workspace.requests == requests
 
 
-def test_rows_in_no_order_are_a_failure() -> None:
+def test_rows_in_random_order_are_an_error() -> None:
     draw = random.Random(1)
     workspace = Workspace(lambda query: paged(query, draw.sample(range(300), 300)))
     with pytest.raises(IncompleteList, match=rf"^GET {LIST}: \d+ of 300 rows came, also when it was read") as caught:
@@ -175,7 +175,7 @@ def test_rows_behind_those_that_are_deleted_come_once(deleted: int, ordering: st
     assert workspace.requests == (6 if (ordering, deleted) == ("name", 1) else 7)
 
 
-def test_a_page_that_is_gone_is_no_end() -> None:
+def test_a_page_that_is_gone_does_not_end_the_list() -> None:
     ids = list(range(101))
     assert set(changing(ids, lambda number: number == 2 and ids.pop(50)).ids("-added_at")) >= set(ids)
 
@@ -187,7 +187,7 @@ def swap(draw: random.Random, ids: list[int], stayed: set[int], _page: int) -> N
         ids[:] = sorted({*ids, draw.randrange(10_000)})
 
 
-def test_rows_that_leave_and_join_all_the_time_come_or_fail() -> None:
+def test_a_list_that_changes_all_the_time_is_complete_or_an_error() -> None:
     draw = random.Random(7)
     for _turn in range(40):
         ids = sorted(draw.sample(range(10_000), 450))
@@ -219,7 +219,7 @@ def test_pages_of_a_size_of_their_own_do_not_overlap(size: int, count: int, orde
 
 
 @pytest.mark.parametrize("ordering", ["-added_at", _lists.LATEST_DUE_FIRST])
-def test_rows_that_are_added_in_front_cost_nothing(ordering: str) -> None:
+def test_rows_added_in_front_need_no_more_requests(ordering: str) -> None:
     ids = list(range(500))
 
     def add(number: int) -> None:
@@ -234,9 +234,7 @@ def test_rows_that_are_added_in_front_cost_nothing(ordering: str) -> None:
     ("tied", "left", "comes"),
     [((), 0, True), ((98, 99), 0, False), ((97, 98), 0, True), ((99, 100), 0, True), ((), 3, False)],
 )
-def test_rows_that_may_tie_come_where_pages_meet_at_some_that_do_not(
-    tied: tuple[int, ...], left: int, comes: bool
-) -> None:
+def test_pages_are_complete_if_no_rows_tie_at_their_boundary(tied: tuple[int, ...], left: int, comes: bool) -> None:
     rows = [{"id": number, "scheduled_at": -tied[0] if number in tied else -number} for number in range(150)]
     workspace = Workspace(lambda query: paged(query, rows[left:] if "page" in query else rows))
     with contextlib.nullcontext() if comes else pytest.raises(IncompleteList):
@@ -244,7 +242,7 @@ def test_rows_that_may_tie_come_where_pages_meet_at_some_that_do_not(
     assert workspace.requests == 2
 
 
-def test_a_list_that_shrinks_all_the_time_is_a_failure() -> None:
+def test_a_list_that_shrinks_all_the_time_is_an_error() -> None:
     ids = list(range(5000))
     workspace = changing(ids, lambda _page: ids.pop(0))
     with pytest.raises(IncompleteList):
@@ -300,7 +298,7 @@ def test_pages_that_never_end_and_have_no_count(
 
 @pytest.mark.parametrize("following", [float("inf"), -7, "?page=1", "?page=x", [2], True, "http://[?page=2", "\ud800"])
 @pytest.mark.parametrize("count", [2, 7])
-def test_a_next_page_that_cannot_be_read(following: Any, count: int) -> None:
+def test_an_unreadable_next_page(following: Any, count: int) -> None:
     workspace = in_turn({"count": count, "next": following, "results": [{"id": "a"}, {"id": "b"}]})
     if count == 2:
         assert workspace.ids() == ["a", "b"]

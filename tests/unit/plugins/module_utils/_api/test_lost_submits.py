@@ -61,7 +61,9 @@ def command(**fields: Any) -> Command:
         (SERVICE, {"username": "deploy", "requested_by": SERVER}, False),
     ],
 )
-def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its_own: bool) -> None:
+def test_requesters_that_can_have_made_a_command(
+    requester: Requester, fields: dict[str, Any], is_its_own: bool
+) -> None:
     assert requester.can_have_made(command(**fields), {"username": ""}) is is_its_own
 
 
@@ -76,9 +78,7 @@ def test_whose_a_command_is(requester: Requester, fields: dict[str, Any], is_its
         (BOB, {"requested_by": SERVER, "username": None}, Match(SERVER), True),
     ],
 )
-def test_whose_a_command_surely_is(
-    requester: Requester, fields: dict[str, Any], match: Match, is_surely_its_own: bool
-) -> None:
+def test_own_commands(requester: Requester, fields: dict[str, Any], match: Match, is_surely_its_own: bool) -> None:
     client: Any = None
     own = OwnCommands(client)
     own.requester = requester
@@ -98,7 +98,7 @@ def test_a_service_token_runs_commands_by_a_name_of_its_own(application: Any, us
         ({"username": 7}, (), None),
     ],
 )
-def test_a_user_is_known_by_names_and_runs_commands_by_one(
+def test_a_user_has_several_names_and_one_username(
     user: dict[str, Any], names: tuple[str, ...], username: str | None
 ) -> None:
     answers = {MYSELF: {"id": SERVER, **user}}
@@ -120,7 +120,7 @@ SENT = datetime(2026, 11, 24, 12, tzinfo=timezone.utc).timestamp()
         (60.25, []),
     ],
 )
-def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
+def test_candidates_depend_on_their_age(
     monkeypatch: pytest.MonkeyPatch, age: float | None, counts_as: list[str]
 ) -> None:
     added_at = None if age is None else datetime.fromtimestamp(SENT - age, timezone.utc).isoformat()
@@ -131,9 +131,7 @@ def test_what_is_found_of_a_submit_depends_on_how_much_older_it_is(
 @pytest.mark.parametrize(
     ("due", "is_it"), [("2026-11-24T12:00:01Z", True), ("2026-11-24T12:00:01.25Z", False), ("garbage", True)]
 )
-def test_what_is_due_more_than_a_second_later_was_submitted_for_later(
-    monkeypatch: pytest.MonkeyPatch, due: str, is_it: bool
-) -> None:
+def test_a_command_due_a_second_later_is_scheduled(monkeypatch: pytest.MonkeyPatch, due: str, is_it: bool) -> None:
     assert bool(search(monkeypatch, row(added_at="2026-11-24T12:00:00Z", scheduled_at=due)).command) is is_it
     assert search(monkeypatch, row(added_at=None, scheduled_at=due)).command
 
@@ -160,7 +158,7 @@ def row(**fields: Any) -> Row:
     return current_row(**{"added_at": added, "scheduled_at": None, "requested_by": None, **fields})
 
 
-def test_of_two_that_may_be_it_none_is_taken_but_known_ones_are_not_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_candidates_are_uncertain_unless_one_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = row(), row(id=NO_COMMAND)
     found = search(monkeypatch, *rows)
     assert (found.command, [command.id for command in found.candidates]) == (None, [COMMAND, NO_COMMAND])
@@ -181,14 +179,12 @@ def test_of_two_that_may_be_it_none_is_taken_but_known_ones_are_not_it(monkeypat
         ({"scheduled_at": "2026-11-24T12:00:00Z"}, False),
     ],
 )
-def test_only_a_command_that_is_the_same_is_taken(
-    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], is_it: bool
-) -> None:
+def test_only_an_equal_command_is_adopted(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], is_it: bool) -> None:
     seen = row(run_after=[OTHER_SERVER] if "run_after" in fields else [], scheduled_at="2026-11-24T12:00:01Z")
     assert bool(search(monkeypatch, seen, **fields).command) is is_it
 
 
-def test_nothing_is_taken_where_nobody_says_whose_token_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_adopted_for_an_unknown_requester(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> Any:
         raise ApiError("GET", WHOAMI, 403, "forbidden", stated=True)
 
@@ -197,7 +193,7 @@ def test_nothing_is_taken_where_nobody_says_whose_token_it_is(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("count", "requests"), [(200, 1), (201, 3)])
-def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheaper(count: int, requests: int) -> None:
+def test_the_list_of_all_servers_is_read_if_that_is_cheaper(count: int, requests: int) -> None:
     queries: list[Row] = []
 
     def rows(_path: str, query: Row, patient: bool) -> Iterator[Row]:
@@ -220,7 +216,7 @@ def test_the_newest_commands_of_all_servers_are_read_at_once_where_that_is_cheap
         (ApiError("GET", "/", 403), False),
     ],
 )
-def test_a_workspace_that_knows_no_such_question_has_no_users(error: Exception, is_anybodys: bool) -> None:
+def test_a_workspace_without_whoami_has_no_requester(error: Exception, is_anybodys: bool) -> None:
     def get(_path: str, _params: None) -> None:
         raise error
 

@@ -86,7 +86,7 @@ TIMED_OUT: Row = {"status": "failed", "exit_code": 124, "result": LIMIT}
         (200, {**TIMED_OUT, "exit_code": 123, "result": None}, True, [0.1]),
     ],
 )
-def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
+def test_the_last_chunk_of_a_line_is_awaited_twice_as_long(
     age: int, fields: Row, is_framed: bool, slept: list[float]
 ) -> None:
     pauses: list[float] = []
@@ -108,7 +108,7 @@ def test_a_line_has_twice_as_long_as_a_frame_for_its_last_chunk(
         *((current_row(status=status), Output("")) for status in ("cancelled", "denied", "rejected", "expired")),
     ],
 )
-def test_output_in_its_row_costs_no_request(row: Row, output: Output) -> None:
+def test_output_in_the_row_needs_no_request(row: Row, output: Output) -> None:
     client: Any = None
     assert fetch_output(client, Command.from_row(row)) == output
 
@@ -120,21 +120,21 @@ def test_output_in_its_row_costs_no_request(row: Row, output: Output) -> None:
         old_row("Success", success=True, result=MARKER),
     ],
 )
-def test_a_result_that_was_cut_and_has_no_chunks(row: Row) -> None:
+def test_a_cut_result_without_chunks(row: Row) -> None:
     client: Any = Chunks(3_600_000)
     output = fetch_output(client, Command.from_row(row))
     assert output == Output(MARKER, False, "Output is incomplete: the agent cut it in the middle.")
 
 
 @pytest.mark.parametrize("error", [ApiError("GET", "/", 404, "api_not_found"), UnknownEndpoint("No such address.")])
-def test_a_workspace_that_knows_no_chunks(error: Exception) -> None:
+def test_a_workspace_without_chunks(error: Exception) -> None:
     assert fetch(error, result="") == Output("")
 
 
 # Chunks
 
 
-def test_chunks_that_come_twice_and_out_of_order() -> None:
+def test_repeated_and_unordered_chunks() -> None:
     assert fetch(*({"seq": "abc".index(char), "content": char} for char in "cacba")) == Output("abc")
     assert fetch() == Output("")
     assert fetch("a\ud800b", "\U0001f600") == Output("a?b\U0001f600")
@@ -148,12 +148,12 @@ def test_chunks_that_come_twice_and_out_of_order() -> None:
         (range(0, 44, 2), f"21 chunks of 43 never arrived ({', '.join(map(str, range(1, 41, 2)))}, ...)"),
     ],
 )
-def test_a_hole_is_reported(seqs: list[int], note: str) -> None:
+def test_a_gap_is_reported(seqs: list[int], note: str) -> None:
     output = fetch(*({"seq": seq, "content": f"<{seq}>"} for seq in seqs))
     assert output == Output("".join(f"<{seq}>" for seq in seqs), False, f"Output is incomplete: {note}.")
 
 
-def test_a_hole_of_any_size_is_counted() -> None:
+def test_a_large_gap_is_counted() -> None:
     last = 2**31 - 1
     tracemalloc.start()
     output = fetch({"seq": 0, "content": "a"}, {"seq": 2, "content": {}}, {"seq": last, "content": "z"})
@@ -164,12 +164,12 @@ def test_a_hole_of_any_size_is_counted() -> None:
 
 
 @pytest.mark.parametrize("seq", [2**31, -1, True, "0"])
-def test_a_chunk_whose_place_is_unknown_is_reported(seq: Any) -> None:
-    note = "Output is incomplete: 1 chunk came without a number that says where to put it."
+def test_a_chunk_without_a_number_is_reported(seq: Any) -> None:
+    note = "Output is incomplete: 1 chunk arrived without a number."
     assert fetch("a", {"seq": seq, "content": "z"}) == Output("a", False, note)
 
 
-def test_a_chunk_that_comes_late_is_waited_for() -> None:
+def test_a_late_chunk_is_awaited() -> None:
     client: Any = Chunks(0, "a", {"seq": 2, "content": "c"})
     pauses: list[float] = []
 
@@ -183,7 +183,7 @@ def test_a_chunk_that_comes_late_is_waited_for() -> None:
     assert [query.get("seq__gte") for query in client.queries] == [None, 1, 1, 1, 1]
 
 
-def test_chunks_of_more_than_an_answer_may_have_are_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_beyond_the_limit_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "MAX_RESPONSE_BYTES", 2**20)
     assert len(fetch("x" * 2**19, "x" * 2**19).text) == 2**20
     with pytest.raises(LostResponse, match=r"^its chunks have more than 1 MiB\.$"):
@@ -217,12 +217,12 @@ def cut(text: str) -> str:
         ),
     ],
 )
-def test_a_result_that_was_cut_is_whole_in_its_chunks(chunks: list[str], fields: Row, output: Output) -> None:
+def test_chunks_complete_a_cut_result(chunks: list[str], fields: Row, output: Output) -> None:
     assert fetch(*chunks, **fields) == output
 
 
 @pytest.mark.parametrize("said", ["", LIMIT])
-def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> None:
+def test_missing_last_chunks_are_detected_by_the_copy(said: str) -> None:
     output = fetch(*pieces(TEXT)[:-1], **{**TIMED_OUT, "result": cut(TEXT) + said})
     came = output.text[: len(output.text) - len(said)]
     assert TEXT.startswith(came)
@@ -237,7 +237,7 @@ def test_chunks_that_stop_early_are_told_by_the_copy_of_the_agent(said: str) -> 
         ("y" + "x" * 999, "z" + "x" * 999, False),
     ],
 )
-def test_the_last_thousand_characters_tell_whether_all_chunks_came(content: str, result: str, complete: bool) -> None:
+def test_the_last_thousand_characters_are_compared(content: str, result: str, complete: bool) -> None:
     output = fetch(content, result=f"... [9 bytes truncated] ...{result}")
     assert (output.text, output.complete) == (content, complete)
 
@@ -302,7 +302,9 @@ CASCADE = "cancelled due to prior command failure"
         ("0123456789", "0123456789", 4, ("6789", "6789"), "12 characters"),
     ],
 )
-def test_each_stream_keeps_its_end(text: str, stderr: str, limit: int, kept: tuple[str, str], left_out: str) -> None:
+def test_each_stream_is_cut_to_its_end(
+    text: str, stderr: str, limit: int, kept: tuple[str, str], left_out: str
+) -> None:
     output = limit_output(RAN, Output(text, stderr=stderr), limit)
     assert (output.text, output.stderr, output.complete) == (*kept, False)
     assert output.note == f"output_limit cut {left_out} off the start of its output."
@@ -313,7 +315,7 @@ def test_an_output_within_the_limit_stays_as_it_is(text: str, limit: int | None)
     assert limit_output(RAN, Output(text), limit) == Output(text)
 
 
-def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
+def test_the_output_of_a_command_that_never_ran_is_not_cut() -> None:
     dropped = Command.from_row(
         current_row(status="failed", success=False, result=CASCADE, delivered_at=None, acked_at=None, handled_at=None)
     )
@@ -332,7 +334,7 @@ def test_what_tells_that_a_line_never_ran_is_not_cut() -> None:
         ({"status": "success", "success": True}, False),
     ],
 )
-def test_a_line_that_ran_may_write_what_agents_do(fields: Row, never_began: bool) -> None:
+def test_messages_of_the_agent_in_the_output_of_a_line_are_ignored(fields: Row, never_began: bool) -> None:
     command = Command.from_row(current_row(**{"status": "failed", "success": False, "exit_code": 1, **fields}))
     assert bool(explain_never_began(command, NO_USER)) is never_began
 

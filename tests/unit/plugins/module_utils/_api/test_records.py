@@ -56,7 +56,7 @@ def utc(*parts: int) -> datetime:
         ("9001-01-01T00:00:00Z", None),
     ],
 )
-def test_times_are_read_with_and_without_zone_and_fraction(text: Any, expected: datetime | None) -> None:
+def test_times_with_and_without_zone_and_fraction(text: Any, expected: datetime | None) -> None:
     assert parse_time(text) == expected
 
 
@@ -73,7 +73,7 @@ def test_times_are_written_in_utc(time: datetime | None, expected: str | None) -
 
 
 @pytest.mark.parametrize("text", [SERVER.upper(), SERVER.replace("-", ""), f" {SERVER}\n"])
-def test_uuids_are_known_in_every_spelling(text: str) -> None:
+def test_every_spelling_of_a_uuid(text: str) -> None:
     assert is_uuid(text)
     assert normalize_uuid(text) == SERVER
 
@@ -81,7 +81,7 @@ def test_uuids_are_known_in_every_spelling(text: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", SERVER[:-1], SERVER[:-1] + "g", f"../{SERVER}", f"{SERVER}/", 7, None, [SERVER], "\ud800"]
 )
-def test_nothing_but_a_uuid_becomes_canonical(value: Any) -> None:
+def test_only_uuids_are_normalized(value: Any) -> None:
     assert not is_uuid(value)
     with pytest.raises(UnreadableRow, match="not a UUID"):
         normalize_uuid(value)
@@ -99,7 +99,7 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("base", [current_row(status="failed", success=False), old_row("Failed", success=False)])
-def test_an_odd_value_costs_no_more_than_itself(base: dict[str, Any]) -> None:
+def test_an_invalid_value_is_ignored(base: dict[str, Any]) -> None:
     for name in {*base, "run_after", "cancellable", "error_phase", "exit_code"} - {"id"}:
         for value in ODD:
             command = Command.from_row({**base, name: value})
@@ -123,7 +123,7 @@ def test_a_row_without_a_uuid_is_unreadable(value: Any) -> None:
     assert Server.from_row({"id": value, "name": value, "groups": value, "is_connected": value}).id is None
 
 
-def test_rows_that_cannot_be_read_cost_only_themselves() -> None:
+def test_unreadable_rows_are_skipped() -> None:
     other = "0b7d9a4e-6f0c-4a5e-9a63-2f1f4f1d2c11"
     rows: list[Any] = [None, current_row(), {}, {"id": 5}, [], current_row(id=other.upper())]
     assert [command.id for command in parse_commands(rows)] == [COMMAND, other]
@@ -188,7 +188,7 @@ def test_every_text_of_the_status_object(
 
 
 @pytest.mark.parametrize("fields", [{}, {"acked_at": ACKED}, {"success": False, "exit_code": 3}])
-def test_an_unknown_word_is_kept_and_not_taken_for_finished(fields: dict[str, Any]) -> None:
+def test_an_unknown_status_is_kept_and_not_finished(fields: dict[str, Any]) -> None:
     command = Command.from_row(current_row(status="awaiting_moon", **fields))
     assert facts(command) == ("awaiting_moon", False, None, False)
 
@@ -205,7 +205,7 @@ HANDLED: dict[str, Any] = {"handled_at": "2026-11-24T10:30:46Z"}
         ({"success": False, "error_phase": "agent_disconnected", **HANDLED}, None, None, "failed"),
     ],
 )
-def test_an_unknown_word_of_a_command_that_is_over(
+def test_an_unknown_status_of_a_finished_command(
     fields: dict[str, Any], ran: bool | None, rc: int | None, outcome: str
 ) -> None:
     command = Command.from_row(current_row(status="terminated", cancellable=True, **fields))
@@ -319,12 +319,12 @@ def failed(**fields: Any) -> dict[str, Any]:
         ({**PUBLISHED_ROW, "status": {"text": "Success"}, "elapsed_time": None}, {"end": None, "start": None}),
     ],
 )
-def test_what_follows_from_a_row(row: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_derived_fields(row: dict[str, Any], expected: dict[str, Any]) -> None:
     command = Command.from_row(row)
     assert {name: getattr(command, name) for name in expected} == expected
 
 
-def test_a_result_that_the_agent_cut() -> None:
+def test_a_cut_result() -> None:
     command = Command.from_row(current_row(result="head\n... [1048000 bytes truncated] ...\ntail\n"))
     assert command.truncated
     assert command.split_result() == ("head", 1048000, "tail\n")
@@ -336,7 +336,7 @@ def test_a_result_that_the_agent_cut() -> None:
 # Servers
 
 
-def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
+def test_fields_of_a_server_without_its_row() -> None:
     times = {"started_at": "2026-01-02T03:04:05Z", "last_connectivity": "2026-01-02T03:05:00Z"}
     server = Server.from_row({"id": SERVER, "name": "web-01", "is_connected": False, "os_version": "13", **times})
     kept = server.without_row()
@@ -354,5 +354,5 @@ def test_a_server_keeps_what_a_wait_needs_without_its_row() -> None:
         ("2026-11-27T13:33:32Z", "", False),
     ],
 )
-def test_a_row_may_state_the_time_that_is_wanted_without_its_fraction(stated: str, wanted: str, is_same: bool) -> None:
+def test_times_without_a_fraction_are_the_same(stated: str, wanted: str, is_same: bool) -> None:
     assert is_same_time(parse_time(stated), parse_time(wanted)) is is_same

@@ -71,7 +71,7 @@ def received(content: bytes, **headers: str) -> Any:
         (b'"' + b"," * 101 + b'"' * 400, False),
     ],
 )
-def test_an_answer_may_have_so_many_values(monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool) -> None:
+def test_the_number_of_values_is_limited(monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool) -> None:
     monkeypatch.setattr(response, "MAX_VALUES", 100)
     with contextlib.nullcontext() if is_read else pytest.raises(ValueError, match="it has more than 100 values"):
         assert unpack_body(received(content)) == content
@@ -79,7 +79,9 @@ def test_an_answer_may_have_so_many_values(monkeypatch: pytest.MonkeyPatch, cont
 
 @pytest.mark.parametrize("packing", ["identity", "gzip"])
 @pytest.mark.parametrize(("size", "is_read"), [(2**20, True), (2**20 + 1, False)])
-def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, size: int, is_read: bool) -> None:
+def test_the_size_of_a_response_is_limited(
+    monkeypatch: pytest.MonkeyPatch, packing: str, size: int, is_read: bool
+) -> None:
     monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", 2**20)
     content = random.Random(1).randbytes(2**20).hex().encode()[:size]
     received_response = received(
@@ -98,7 +100,7 @@ def test_an_answer_has_an_end(monkeypatch: pytest.MonkeyPatch, packing: str, siz
     ],
     ids=["blanks behind it", "a blank too many", "a bomb"],
 )
-def test_a_packed_answer_costs_no_more_than_its_bound(
+def test_the_size_of_an_unpacked_response_is_limited(
     monkeypatch: pytest.MonkeyPatch, content: bytes, is_read: bool
 ) -> None:
     monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", 2**20)
@@ -122,7 +124,7 @@ COSTLY = {
 
 
 @pytest.mark.parametrize("kind", COSTLY)
-def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+def test_memory_of_a_response_is_limited(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", LARGEST)
     monkeypatch.setattr(response, "MAX_VALUES", MOST)
     received_response = received(COSTLY[kind].encode())
@@ -135,7 +137,7 @@ def test_no_answer_costs_more_memory_than_is_said(monkeypatch: pytest.MonkeyPatc
         tracemalloc.stop()
 
 
-def test_a_page_that_is_no_json_is_shown_from_its_first_ten_thousand_bytes() -> None:
+def test_ten_thousand_bytes_of_a_page_are_parsed() -> None:
     with pytest.raises(ApiError) as caught:
         parse("GET", 502, b"<p>" + b" " * 9990 + b"GatewayDown")
     assert caught.value.text == "Gateway"
@@ -161,7 +163,7 @@ def test_pauses_are_bounded(asked: str, seconds: float | None) -> None:
     assert caught.value.retry_after == seconds
 
 
-def test_a_time_that_is_cut_is_none() -> None:
+def test_a_truncated_date_is_ignored() -> None:
     assert (
         parse_http_date(DATE)
         == parse_http_date(f" {DATE} ")
@@ -186,7 +188,7 @@ def test_a_time_that_is_cut_is_none() -> None:
         ("GET", 200, b"nginx", True),
     ],
 )
-def test_which_answers_say_nothing_of_what_was_asked(method: str, status: int, content: bytes, is_lost: bool) -> None:
+def test_responses_that_leave_the_effect_uncertain(method: str, status: int, content: bytes, is_lost: bool) -> None:
     with pytest.raises((ApiError, LostResponse)) as caught:
         parse(method, status, content)
     assert isinstance(caught.value, LostResponse) is is_lost
@@ -209,13 +211,13 @@ def clock() -> WorkspaceClock:
 
 
 @pytest.mark.parametrize("ahead", [0.0, 7200.0, -7200.0])
-def test_a_row_of_ones_own_was_added_before_its_answer_came(clock: WorkspaceClock, ahead: float) -> None:
+def test_the_row_of_a_submit_sets_the_clock(clock: WorkspaceClock, ahead: float) -> None:
     clock.observe_row(moment(SENT + 0.25 + ahead), SENT, ARRIVED)
     assert clock.timestamp_at(SENT) == pytest.approx(SENT + ahead - 0.25), "the earliest that it can have shown"
     assert clock.is_known
 
 
-def test_a_row_counts_more_than_a_date_which_may_be_a_proxys(clock: WorkspaceClock) -> None:
+def test_a_row_overrules_a_date(clock: WorkspaceClock) -> None:
     clock.observe_date(SENT + 10, SENT, ARRIVED)
     assert clock.timestamp_at(SENT) == pytest.approx(SENT + 9.5)
     clock.observe_row(moment(SENT + 0.25), SENT, ARRIVED)
@@ -233,7 +235,7 @@ def test_whole_seconds_may_be_up_to_a_second_late(clock: WorkspaceClock) -> None
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.25])
-def test_rows_that_contradict_each_other_tell_nothing(clock: WorkspaceClock, fraction: float) -> None:
+def test_contradicting_rows_leave_the_clock_unknown(clock: WorkspaceClock, fraction: float) -> None:
     clock.observe_row(moment(SENT + fraction), SENT, ARRIVED)
     clock.observe_row(moment(SENT + 3 + fraction), SENT, ARRIVED)
     assert not clock.is_known
@@ -257,15 +259,13 @@ def test_a_clock_may_be_a_century_off(clock: WorkspaceClock, towards: int, hours
 
 
 @pytest.mark.parametrize(("late", "is_known"), [(-600.0, True), (2.0, True), (2.5, False), (600.0, False)])
-def test_what_has_passed_and_is_later_than_the_date_contradicts_it(
-    clock: WorkspaceClock, late: float, is_known: bool
-) -> None:
+def test_a_past_time_after_the_date_contradicts_it(clock: WorkspaceClock, late: float, is_known: bool) -> None:
     clock.observe_date(SENT, SENT, SENT)
     clock.observe_past(moment(SENT + late), SENT)
     assert clock.is_known is is_known
 
 
-def test_what_has_passed_alone_tells_no_time(clock: WorkspaceClock) -> None:
+def test_a_past_time_alone_leaves_the_clock_unknown(clock: WorkspaceClock) -> None:
     assert (clock.timestamp_at(SENT), clock.is_known) == (SENT, False)
     clock.observe_past(moment(SENT - 600), SENT)
     assert (clock.timestamp_at(SENT), clock.is_known) == (SENT, False)

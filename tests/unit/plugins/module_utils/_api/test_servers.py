@@ -43,17 +43,17 @@ NO_PATTERN = (
         ("c0ffee00-0000-4000-8000-000000000000", "Check the UUID."),
     ],
 )
-def test_only_a_server_that_is_certainly_meant_is_offered(reference: str, said: str) -> None:
+def test_only_a_likely_name_is_suggested(reference: str, said: str) -> None:
     rights = "" if said in (A_LIST, NO_PATTERN, A_GROUP) else " The token may also not see that server."
     assert suggest_server(NOBODY, reference, SEEN) == f"{said}{rights}"
 
 
-def test_the_name_itself_is_not_offered() -> None:
+def test_the_name_itself_is_not_suggested() -> None:
     assert suggest_server(NOBODY, "web-01", SEEN) == "It was added while the servers were listed. Run the task again."
 
 
 @pytest.mark.parametrize(("count", "searches"), [(100, []), (101, [{"search": "web-"}])])
-def test_names_are_searched_for_where_they_take_more_than_a_page(count: int, searches: list[Row]) -> None:
+def test_long_lists_of_servers_are_searched(count: int, searches: list[Row]) -> None:
     asked: list[Row] = []
 
     def pages(_path: str, query: Row) -> Iterator[Page]:
@@ -87,7 +87,7 @@ def uuid(number: int) -> str:
 
 
 @pytest.mark.parametrize(("count", "last", "requests"), [(400, 150, 2), (400, 399, 4), (401, 400, 1 + 3)])
-def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int, last: int, requests: int) -> None:
+def test_each_server_is_queried_if_that_takes_fewer_requests(count: int, last: int, requests: int) -> None:
     client: Any = Workspace(count)
     names = ["web-0000", "web-0001", f"web-{last:04}"]
     found = query_servers(client, names)[0]
@@ -95,7 +95,7 @@ def test_servers_are_asked_for_singly_where_that_takes_fewer_requests(count: int
     assert client.requests == requests
 
 
-def test_a_list_that_takes_no_notice_of_names_is_read_to_its_end() -> None:
+def test_a_list_without_a_name_filter_is_read_to_its_end() -> None:
     client: Any = Workspace(500, filters=False)
     names = ["web-0450", "web-0451", "web-0499"]
     found = query_servers(client, names)[0]

@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
         ("http://127.example.com", True),
     ],
 )
-def test_a_token_that_travels_in_the_clear_is_warned_about(url: str, warned: bool) -> None:
+def test_an_unencrypted_url_gives_a_warning(url: str, warned: bool) -> None:
     warnings = Settings(url, TOKEN).warnings
     assert bool(warnings) is warned
     assert all("Use https" in warning and TOKEN not in warning for warning in warnings)
@@ -62,18 +62,18 @@ def of_token(token: str) -> Redaction:
         lambda text: "".join(char if char.isalnum() or char in "-_" else f"&#{ord(char)};" for char in text),
     ],
 )
-def test_however_it_is_written(token: str, write: Callable[[str], str]) -> None:
+def test_every_spelling_of_a_secret_is_redacted(token: str, write: Callable[[str], str]) -> None:
     text = f'Authorization=token=\\"{write(token)}\\", and twice: {write(token)}'
     for shown in (of_token(token).redact_text(text), of_token(token).redact_bytes(text.encode()).decode()):
         assert shown == text.replace(write(token), REDACTED)
 
 
-def test_an_agent_has_a_key_and_its_id_is_no_secret() -> None:
+def test_the_key_of_an_agent_is_redacted_and_not_its_id() -> None:
     said = Redaction(f'id="{SERVER}", key="abcdefgh"').redact_text(f"{SERVER} has no key abcdefgh")
     assert said == f"{SERVER} has no key {REDACTED}"
 
 
 @pytest.mark.parametrize("authorization", ["", 'token=""', 'token="abc"'])
-def test_what_is_no_secret_stays(authorization: str) -> None:
+def test_short_and_empty_tokens_are_not_redacted(authorization: str) -> None:
     assert Redaction(authorization).redact_text('token="" of abc') == 'token="" of abc'
     assert of_token("abcd").redact_text("abc abcd") == f"abc {REDACTED}"
