@@ -139,8 +139,6 @@ class Client:
     """Call the API of a workspace over keep-alive connections.
 
     Args:
-        pool: how many connections are kept open, that is, how many threads may send at once.
-        sleep: called with seconds to pause.
         pause, outage: shared by all who use the token.
         report: called with a line for the user about a long wait.
         authorization: header to send in place of the one with the token of the settings.
@@ -151,13 +149,12 @@ class Client:
         deadline: until when calls wait for the rate limit, in monotonic seconds; None for five minutes each.
         submit_deadline: until when submits wait, in monotonic seconds, if that is sooner.
         awaited_ids: returns the IDs of the commands whose results are awaited.
-        requests: how many HTTP requests were sent.
+        requests: number of HTTP requests.
     """
 
     def __init__(
         self,
         settings: Settings,
-        pool: int = 17,
         sleep: Callable[[float], None] = time.sleep,
         pause: RateLimitPause | None = None,
         report: Callable[[str], None] = lambda _text: None,
@@ -182,7 +179,7 @@ class Client:
         self._report = report
         self._before_write = before_write
         self._quoted = quoted
-        self._session = Session(settings, pool, authorization or f'token="{settings.token}"')
+        self._session = Session(settings, authorization or f'token="{settings.token}"')
 
     def __enter__(self) -> Client:
         return self
@@ -288,8 +285,8 @@ class Client:
                     self._outage.record_failure(time.monotonic(), pause)
                 # The rate limit applies to the token, not to this thread alone.
                 if throttled and self._pause.hold(time.monotonic() + pause) and pause >= _REPORTED_WAIT:
-                    until = datetime.fromtimestamp(time.time() + pause).strftime("%H:%M:%S")
-                    self._report(f"alpacon: the request budget of the token is used up until {until}, for {pause:.0f} s")
+                    end = datetime.fromtimestamp(time.time() + pause).strftime("%H:%M:%S")
+                    self._report(f"alpacon: the request budget of the token is used up until {end}, for {pause:.0f} s")
                 if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
                     raise LostResponse(f"{error} The request may have been carried out.") from None
                 if failures >= ATTEMPTS or not (in_outage or may_repeat(error)):

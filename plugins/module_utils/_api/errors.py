@@ -195,7 +195,7 @@ def did_you_mean(name: Any, known: Iterable[str], otherwise: str) -> str:
 
 
 def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
-    """Report a bug for the commands that it concerns; with C(no_log) without its text, which may quote a response."""
+    """Report a bug as the error of single commands; with C(no_log) without its text, which may quote a response."""
     return AlpaconError(f"An answer could not be dealt with: {type(error).__name__ if no_log else repr(error):.200}")
 
 
@@ -228,7 +228,7 @@ class WorkspaceDown(ConnectionFailed):
 
 
 class LostResponse(AlpaconError):
-    """Report that a request was sent and its response did not arrive: it may have taken effect.
+    """Report that a request was sent and may have taken effect: its response is missing or says nothing of it.
 
     Attributes:
         others: IDs of other commands that the response names.
@@ -240,12 +240,12 @@ class LostResponse(AlpaconError):
 
 
 class UnknownEndpoint(LostResponse):
-    """Report that the workspace does not know an address, which says nothing of a record; a retry does not help."""
+    """Report that the workspace does not know the path, whether or not the record exists; a retry does not help."""
 
 
-#: For workspaces of 2024, which do not know the addresses of registration tokens.
+#: For workspaces of 2024, which have no registration tokens.
 NO_REGISTRATION = (
-    "This workspace has no registration by token, as older ones have none, so nothing was registered or changed."
+    "This workspace has no registration by token: it is an older one. Nothing was registered or changed."
     " Add servers to it as its own documentation says."
 )
 
@@ -333,8 +333,8 @@ class ApiError(AlpaconError):
 
     @property
     def is_unexplained(self) -> bool:
-        """Return True for a 401 or 403 without a known code, which a workspace without its database answers too."""
-        # Servers of 2024 have no codes: this one stands for a text that they send in both cases.
+        """Return True for a 401 or 403 without a known code, which a workspace without its database also answers."""
+        # For servers of 2024 the code stands for a text that they send in both cases.
         is_ambiguous = self.status == 403 and self.code == "auth_authentication_failed"
         return self.status in (401, 403) and (is_ambiguous or not self.stated or not self.code)
 

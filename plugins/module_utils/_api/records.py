@@ -47,7 +47,7 @@ _SYNONYMS = {
 _BETWEEN_WORDS = re.compile(r"[\s-]+")
 _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
-#: In JSON that ansible-core reads, as from caches, such keys make trusted templates and vaults.
+#: ansible-core decodes JSON with such keys, for example of a cache, to trusted templates and vaults.
 CORE_KEY_PREFIX = "__ansible_"
 _TRUNCATED = re.compile(r"\n?\.\.\. \[([0-9]{1,18}) bytes truncated\] \.\.\.\n?")
 
@@ -119,29 +119,29 @@ def to_iso(time: datetime | None) -> str | None:
 
 def parse_row_id(row: Any) -> str | None:
     """Return the normalized ID of a row, or None if it is no UUID."""
-    return _uuid(row.get("id")) if isinstance(row, Mapping) else None
+    return _parse_uuid(row.get("id")) if isinstance(row, Mapping) else None
 
 
 def is_valid_key(text: str) -> bool:
-    """Return True if a header and a file can hold a text as a token or key."""
+    """Return True if a text can be a token or key: printable ASCII without quotes and backslashes."""
     return all("!" <= char <= "~" and char not in '"\\' for char in text)
 
 
 def parse_key(row: Mapping[str, Any]) -> str | None:
-    """Return the key of a response, or None if no request or file could hold it."""
+    """Return the key of a response, or None if it is missing or invalid."""
     key = row.get("key")
     key = key.strip() if isinstance(key, str) else ""
     return key if key and is_valid_key(key) else None
 
 
-def _uuid(value: Any) -> str | None:
+def _parse_uuid(value: Any) -> str | None:
     try:
         return normalize_uuid(value)
     except UnreadableRow:
         return None
 
 
-def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
+def _parse_reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None]:
     """Return ID and name of another record: an object, or a bare ID with ``<key>_name`` beside it."""
     value = row.get(key)
     if isinstance(value, Mapping):
@@ -153,11 +153,11 @@ def _reference(row: Mapping[str, Any], key: str) -> tuple[str | None, str | None
 
 def to_text(value: Any) -> str | None:
     if isinstance(value, str):
-        return _writable(value) or None
+        return _replace_surrogates(value) or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _writable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     # Half of a surrogate pair, which JSON can spell, cannot be written anywhere.
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
@@ -165,48 +165,48 @@ def _writable(text: str) -> str:
 def to_plain_data(value: Any) -> Any:
     """Return data of no fixed shape, such as tags, without keys that mean more to ansible-core."""
     if isinstance(value, str):
-        return _writable(value)
+        return _replace_surrogates(value)
     if isinstance(value, list):
         return [to_plain_data(item) for item in value]
     if isinstance(value, Mapping):
         kept = ((key, item) for key, item in value.items() if not key.startswith(CORE_KEY_PREFIX))
-        return {_writable(key): to_plain_data(item) for key, item in kept}
+        return {_replace_surrogates(key): to_plain_data(item) for key, item in kept}
     return value
 
 
-def _common_text(value: Any) -> str | None:
-    """Return a text that many rows have alike, interned."""
+def _to_interned_text(value: Any) -> str | None:
+    """Return an interned text, which many rows share."""
     text = to_text(value)
     return sys.intern(str(text)) if text else None
 
 
-def _number(value: Any) -> float | None:
+def _to_float(value: Any) -> float | None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return None
     return float(value) if abs(value) <= _LONGEST else None
 
 
-def _code(value: Any) -> int | None:
+def _to_int(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
 
 
-def _flag(value: Any) -> bool | None:
+def _to_bool(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-#: One object for many servers.
+#: All servers without a row share one object.
 _NO_ROW: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class Server:
-    """Describe a machine of a workspace; None is not stated.
+    """Describe a machine of a workspace; None means that the row does not state the field.
 
     Attributes:
-        started_at: start of its agent.
-        last_connectivity: last time that its agent was connected.
-        version: of its agent.
-        fields: the row as it came; empty if it was dropped to save memory.
+        started_at: start of the agent.
+        last_connectivity: last time that the agent was connected.
+        version: version of the agent.
+        fields: the whole row; empty if it was dropped to save memory.
     """
 
     id: str | None
@@ -223,11 +223,11 @@ class Server:
         return cls(
             id=parse_row_id(row),
             name=to_text(row.get("name")),
-            is_connected=_flag(row.get("is_connected")),
-            commissioned=_flag(row.get("commissioned")),
+            is_connected=_to_bool(row.get("is_connected")),
+            commissioned=_to_bool(row.get("commissioned")),
             started_at=parse_time(row.get("started_at")),
             last_connectivity=parse_time(row.get("last_connectivity")),
-            version=_common_text(row.get("version")),
+            version=_to_interned_text(row.get("version")),
             fields=row,
         )
 
@@ -261,13 +261,13 @@ def is_windows(row: Mapping[str, Any]) -> bool:
 class Command:
     """Describe a record of the commands API.
 
-    Times have a zone, and are None if the row does not state them, as most list rows do. An unknown ``status`` is kept
-    as it came, and means nothing. IDs of commands and servers are normalized UUIDs.
+    Times have a zone, and are None if the row does not state them, like most rows of lists. An unknown ``status`` is
+    kept verbatim. IDs of commands and servers are normalized UUIDs.
 
     Attributes:
         surplus: IDs of other commands in the response to its submit.
         may_have_chunks: whether output may exist as chunks beside ``result``, as on servers with a status word.
-        states_times: whether the row states when the command was delivered and handled; else these are derived.
+        states_times: whether the row has the fields of delivery and handling; else they are derived.
         states_requester: whether the row names the requester at all, perhaps as null.
     """
 
@@ -304,12 +304,12 @@ class Command:
         if not isinstance(row, Mapping):
             raise UnreadableRow(f"A row is not an object but {type(row).__name__}.")
         command_id = normalize_uuid(row.get("id"))
-        server_id, server_name = _reference(row, "server")
-        requester_id, requester_name = _reference(row, "requested_by")
+        server_id, server_name = _parse_reference(row, "server")
+        requester_id, requester_name = _parse_reference(row, "requested_by")
         stated = row.get("status")
         message = stated.get("message") if isinstance(stated, Mapping) else None
         message_time = _TIME_IN_TEXT.search(to_text(message) or "")
-        success = _flag(row.get("success"))
+        success = _to_bool(row.get("success"))
         handled_at = parse_time(row.get("handled_at"))
         if not handled_at and success is not None and message_time:
             handled_at = parse_time(message_time.group())
@@ -318,26 +318,26 @@ class Command:
         parent_ids = (to_text(item.get("id") if isinstance(item, Mapping) else item) for item in parents)
         return cls(
             id=command_id,
-            server=Server(_uuid(server_id), server_name),
-            line=_common_text(row.get("line")) or "",
+            server=Server(_parse_uuid(server_id), server_name),
+            line=_to_interned_text(row.get("line")) or "",
             shell=to_text(row.get("shell")) or "system",
-            status=_status(row),
-            cancellable=_flag((stated if isinstance(stated, Mapping) else row).get("cancellable")),
+            status=_parse_row_status(row),
+            cancellable=_to_bool((stated if isinstance(stated, Mapping) else row).get("cancellable")),
             success=success,
-            exit_code=_code(row.get("exit_code")),
+            exit_code=_to_int(row.get("exit_code")),
             error_phase=to_text(row.get("error_phase")),
             result=to_text(row["result"]) or "" if isinstance(row.get("result"), str) else None,
-            username=_common_text(row.get("username")),
-            groupname=_common_text(row.get("groupname")),
-            requested_by=_common_text(requester_id),
-            requested_by_name=_common_text(requester_name),
+            username=_to_interned_text(row.get("username")),
+            groupname=_to_interned_text(row.get("groupname")),
+            requested_by=_to_interned_text(requester_id),
+            requested_by_name=_to_interned_text(requester_name),
             added_at=parse_time(row.get("added_at")),
             scheduled_at=parse_time(row.get("scheduled_at")),
             delivered_at=parse_time(row.get("delivered_at")),
             acked_at=parse_time(row.get("acked_at")),
             handled_at=handled_at,
-            response_delay=_number(row.get("response_delay")),
-            elapsed=_number(row.get("elapsed_time")),
+            response_delay=_to_float(row.get("response_delay")),
+            elapsed=_to_float(row.get("elapsed_time")),
             run_after=tuple(filter(None, parent_ids)),
             may_have_chunks=isinstance(stated, str),
             states_times="handled_at" in row,
@@ -346,14 +346,14 @@ class Command:
 
     @property
     def finished(self) -> bool:
-        """Return True if nothing more will happen to it, as far as the server says."""
+        """Return True if the status is final."""
         if self.status == "stuck":
             return self.error_phase is not None
         return self.status in FINISHED or self.is_handled
 
     @property
     def is_handled(self) -> bool:
-        """Return True if it is said to have succeeded or failed, perhaps with an unknown word."""
+        """Return True if the server states success or failure, perhaps with an unknown status."""
         if self.status in STATUSES:
             return self.status in RAN
         return self.handled_at is not None or (self.success is not None and not self.states_times)
@@ -364,34 +364,34 @@ class Command:
 
     @property
     def pending(self) -> bool:
-        """Return True if it waits to be delivered, so that it can be cancelled."""
+        """Return True if the command waits for its delivery and can be cancelled."""
         if self.delivered_at or (self.finished and self.status != "error"):
             return False
-        # The API shows an error also for a command that is approved and not delivered yet.
+        # The API also gives the status error to a command that is approved and not delivered yet.
         return self.status in PENDING or self.cancellable is True
 
     @property
     def parent_failed(self) -> bool:
-        """Return True if it was dropped because a command in its ``run_after`` failed."""
+        """Return True if the command was dropped because one in its ``run_after`` failed."""
         if self.status != "failed" or self.delivered_at or self.acked_at or self.exit_code is not None:
             return False
         return bool(_CASCADE.match(self.result or "")) or (self.states_times and bool(self.run_after))
 
     @property
     def ran(self) -> bool | None:
-        """Return whether the line was run, or None if nobody can know."""
+        """Return True if the line was run, False if it certainly was not, else None."""
         if self.parent_failed or self.status in PENDING or self.status in NEVER_RAN:
             return False
         if self.status == "success" or (self.is_handled and self.exit_code is not None):
             return True
-        # An agent acknowledges before it runs; without that it has rejected the command, or nobody knows.
+        # An agent acknowledges a command before the run; without that it may have rejected the command.
         acknowledged = self.acked_at is not None or not self.states_times
         is_known = self.status == "failed" and acknowledged and self.error_phase in (None, _RAN_TOO_LONG)
         return True if is_known else None
 
     @property
     def rc(self) -> int | None:
-        """Return the exit code: as stated, else by success or failure of a command that ran."""
+        """Return the stated exit code, else 0 or 1 by success or failure of a command that ran."""
         if self.exit_code is not None:
             return self.exit_code
         if self.status in RAN and self.ran:
@@ -405,28 +405,28 @@ class Command:
 
     @property
     def end(self) -> datetime | None:
-        """Return when it was handled; on rows without times, computed from what they state."""
+        """Return when the command was handled; compute it for rows without times."""
         if self.handled_at or not self.finished or self.elapsed is None or not self.scheduled_at:
             return self.handled_at
         return self.scheduled_at + timedelta(seconds=(self.response_delay or 0.0) + self.elapsed)
 
     @property
     def start(self) -> datetime | None:
-        """Return when the server began; on rows without times, its end less what it took."""
+        """Return when the run began; compute it from end and duration for rows without times."""
         if self.acked_at or self.end is None or self.elapsed is None or not self.ran:
             return self.acked_at
         return self.end - timedelta(seconds=self.elapsed)
 
     @property
     def was_scheduled(self) -> bool:
-        """Return True if it was meant for later, and does not just wait for an offline server."""
+        """Return True if the command was scheduled for later; False if it only waits for an offline server."""
         if not self.added_at or not self.scheduled_at:
             return True
         return self.scheduled_at > self.added_at + timedelta(seconds=1)
 
     @property
     def latest_schedule(self) -> datetime | None:
-        """Return a time that ``scheduled_at`` is certainly not after, or None if the row allows no bound."""
+        """Return an upper bound of ``scheduled_at``, or None if the row allows none."""
         # A command whose parent failed is handled before it is due.
         return self.scheduled_at or self.delivered_at or (None if self.parent_failed else self.handled_at)
 
@@ -448,12 +448,12 @@ class Command:
 
 
 def parse_status(text: str) -> str:
-    """Return the status word of this collection for any word of the API."""
+    """Return the status of this collection for a status of any dialect of the API."""
     word = _BETWEEN_WORDS.sub("_", text.strip().lower())
     return _SYNONYMS.get(word, word)
 
 
-def _status(row: Mapping[str, Any]) -> str:
+def _parse_row_status(row: Mapping[str, Any]) -> str:
     stated = row.get("status")
     if stated is None:
         # The response to a submit states none.
@@ -468,9 +468,9 @@ def _status(row: Mapping[str, Any]) -> str:
 
 
 def _derive_status(row: Mapping[str, Any]) -> str | None:
-    """Derive the status from the other fields if its word is translated or missing."""
+    """Derive the status from other fields if its text is translated or missing."""
     if isinstance(row.get("status"), str):
-        return None  # the word of a newer server is kept verbatim
+        return None  # keep the status of a newer server verbatim
     if isinstance(row.get("success"), bool):
         return "success" if row["success"] else "failed"
     if row.get("acked_at"):

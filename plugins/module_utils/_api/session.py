@@ -46,6 +46,8 @@ else:
     HAS_REQUESTS = True
 
 CONNECT_TIMEOUT = 10.0
+#: Connections that are kept open, that is, threads that may send at once.
+_POOL_SIZE = 17
 #: The whole response may take so many times ``request_timeout``.
 RESPONSE_TIMEOUTS = 4
 #: The most bytes beside the body of a response: headers, and the framing of chunks.
@@ -58,7 +60,6 @@ class Session:
     """Keep connections to one workspace open; threads may share them.
 
     Args:
-        pool: how many connections are kept open.
         authorization: header of each request.
 
     Attributes:
@@ -70,7 +71,7 @@ class Session:
         UsageError: the URL, or the proxy of the environment, cannot be used.
     """
 
-    def __init__(self, settings: Settings, pool: int, authorization: str) -> None:
+    def __init__(self, settings: Settings, authorization: str) -> None:
         if not HAS_REQUESTS:
             raise MissingLibrary(
                 "The Python library requests is missing where this runs. Install it:"
@@ -92,7 +93,7 @@ class Session:
         # A loopback address behind a proxy is the proxy itself, which would get the token unencrypted.
         self._proxies = {} if settings.is_loopback else get_environ_proxies(settings.url, no_proxy=None)
         over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
-        self._adapter = _Adapter(_get_context(settings) if over_tls else None, pool)
+        self._adapter = _Adapter(_get_context(settings) if over_tls else None)
         self.proxy, secrets = self._prepare_proxy(settings.url)
         self.origin = get_origin(settings.url)
         self.redaction = Redaction(authorization, secrets)
@@ -180,7 +181,7 @@ def preload(ca_path: str | None) -> None:
     """Load CA certificates before processes are forked."""
     if HAS_REQUESTS:
         with contextlib.suppress(UsageError):
-            _Adapter(_get_context(Settings("https://workspace.invalid", "", ca_path=ca_path)), 1).close()
+            _Adapter(_get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))).close()
 
 
 def _get_context(settings: Settings) -> ssl.SSLContext:
@@ -240,11 +241,11 @@ def read_body(request: str, response: Any) -> bytes:
 class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
     """Limit the time of whole responses: the timeout of a socket limits a single read."""
 
-    def __init__(self, context: ssl.SSLContext | None, pool: int) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
         self._context = context
         self._connection_pool: Any = None
         # Retries are the client's.
-        super().__init__(pool_maxsize=pool, max_retries=0)
+        super().__init__(pool_maxsize=_POOL_SIZE, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)

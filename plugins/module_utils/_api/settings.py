@@ -74,7 +74,7 @@ class Redaction:
     Redact before cutting a text: half a credential is not recognised.
 
     Args:
-        others: more secrets, as those for a proxy.
+        others: more secrets, such as the password of a proxy.
     """
 
     def __init__(self, authorization: str = "", others: Iterable[str] = ()) -> None:

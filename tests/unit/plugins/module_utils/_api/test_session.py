@@ -32,4 +32,4 @@ def test_an_origin_has_a_port(url: str, origin: str) -> None:
 def test_certificates_are_not_read_from_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ca.pem")
     with pytest.raises(UsageError, match=r"ca_path: .*ca\.pem: it is neither a file nor a folder"):
-        Session(Settings("https://workspace.invalid", TOKEN, ca_path=str(tmp_path / "ca.pem")), 1, "")
+        Session(Settings("https://workspace.invalid", TOKEN, ca_path=str(tmp_path / "ca.pem")), "")
