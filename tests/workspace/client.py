@@ -254,7 +254,7 @@ class Workspace(Control):
     def register(self, name: str = "web") -> Row:
         """Register a server as an agent does, and return its record with the key."""
         body = {"name": name, "platform": "debian"}
-        token = self.add_registration_token()["key"]
+        token = self.add_registration_token("by hand")["key"]
         return t.cast(Row, self.api("POST", "servers/servers/register/", token=token, json=body).json())
 
     def submit(self, server: str, line: str, **fields: t.Any) -> str:
