@@ -241,7 +241,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
 
 
 def _find_cancellable(task: CommandTask, row: Command) -> Command | None:
-    """Return the command of a row if it is to be cancelled: with O(scheduled_at), only if it is due at that time."""
+    """Return the command if it has not ended; with O(scheduled_at), if it is due at that time and not cancelled."""
     due = task.options.scheduled_at
     if due is None:
         return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None

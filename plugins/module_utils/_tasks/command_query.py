@@ -36,7 +36,7 @@ class Query:
     A workspace ignores filters that it does not know, so :meth:`accepts` decides about every command.
 
     Attributes:
-        since, until: When commands were submitted: a time, or an age before :meth:`at`.
+        since, until: The range of submit times; :meth:`at` converts ages to times.
         now: The time by the workspace's clock; None before the first response.
     """
 
@@ -100,7 +100,7 @@ class Query:
         )
 
     def ends_at(self, command: Command) -> bool:
-        """Return True if the list has nothing to accept from this command on, by its order."""
+        """Return True if this command and all later ones of the list are older than ``since``."""
         since, added = self.since, command.added_at
         return self.ordering == NEWEST_FIRST and added is not None and isinstance(since, datetime) and added < since
 

@@ -18,7 +18,7 @@ from .._api.records import STATUSES, Command, to_iso
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
 from .._payload.frames import SKIPPED
 
-#: The number of failures that the message of a task has, and the characters of output that the message of one has.
+#: The number of failures in the message of a task, and of characters of output in the message of a failure.
 _MAX_FAILURES, _MAX_OUTPUT = 5, 300
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("id", "status", "rc", "start", "end", "delta", "success", "error_phase", "output_complete")),

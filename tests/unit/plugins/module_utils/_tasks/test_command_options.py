@@ -97,6 +97,7 @@ REFUSED: list[tuple[Row, str, str]] = [
     ({**SCRIPT, "script": "job.sh 'a"}, "script", "it cannot be split: no closing quotation"),
     ({**SCRIPT, "_script_content": None}, "script", "its file was not read"),
     ({**ARGV, "argv": ["", "x"]}, "argv", "it names no program"),
+    ({**ARGV, "argv": ["-c", "id"]}, "argv", "no program is called -c"),
     ({**ARGV, "argv": ["echo", "a\0b"]}, "argv", "one of its elements has a NUL character"),
     ({**SCRIPT, "creates": "/x\0"}, "creates", "it has a NUL character"),
     ({**ARGV, "env": {"RUN": "hunter22"}}, "env", "with argv, the name RUN is reserved"),
