@@ -225,27 +225,24 @@ class Client:
         After a lost response the DELETE is sent again, which does no harm. If that response is lost too, read the
         record.
         """
-        lost = False
+        is_lost = False
         try:
             try:
                 self.write("DELETE", path)
             except LostResponse:
-                lost = True
+                is_lost = True
                 self.write("DELETE", path)
-        except LostResponse:
-            if self._may_exist(path):
-                raise
+        except LostResponse as lost:
+            try:
+                self.get(path.partition("?")[0])
+            except AlpaconError as error:
+                if isinstance(error, ApiError) and error.status == 404:
+                    return True
+            raise lost from None
         except ApiError as error:
             if error.status != 404:
                 raise
-            return lost
-        return True
-
-    def _may_exist(self, path: str) -> bool:
-        try:
-            self.get(path.partition("?")[0])
-        except AlpaconError as error:
-            return not isinstance(error, ApiError) or error.status != 404
+            return is_lost
         return True
 
     def pages(self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False) -> Iterator[Page]:

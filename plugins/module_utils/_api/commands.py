@@ -332,30 +332,26 @@ def end_sort_key(command: Command) -> datetime:
 def _read_whole_list(
     client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends | None
 ) -> list[Command] | None:
-    """Read the commands of several servers from the list of all; None if a list for each server is better."""
+    """Read the commands of several servers from the list of all; return None if a list for each server is better."""
     wanted = frozenset(server_ids)
     if len(wanted) < 2:
         return None
-    # No rows tie in the order by age.
-    for order, end in ((ordering, ends), (NEWEST_FIRST, None)):
-        with contextlib.suppress(IncompleteList):
-            return _read_all(client, wanted, order, end)
-    return None
-
-
-def _read_all(client: Client, wanted: frozenset[str], ordering: str, ends: _Ends | None) -> list[Command] | None:
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
-    for number, page in enumerate(pages, start=1):
-        for command in _parse_page(client, page):
-            if ends and ends(command):
-                return commands
-            if command.server.id in wanted:
-                commands.append(command)
-        left = (page.count or 0) - number * PAGE_SIZE
-        too_many = number >= len(wanted) if ends else number + left // PAGE_SIZE >= len(wanted)
-        if left > 0 and too_many:
-            return None
+    try:
+        for number, page in enumerate(pages, start=1):
+            for command in _parse_page(client, page):
+                if ends and ends(command):
+                    return commands
+                if command.server.id in wanted:
+                    commands.append(command)
+            left = (page.count or 0) - number * PAGE_SIZE
+            too_many = number >= len(wanted) if ends else number + left // PAGE_SIZE >= len(wanted)
+            if left > 0 and too_many:
+                return None
+    except IncompleteList:
+        # No rows tie in the order by age.
+        return _read_whole_list(client, server_ids, NEWEST_FIRST, None) if ends else None
     return commands
 
 

@@ -6,14 +6,14 @@
 
 Lists change while they are read:
 
-- rows that tie in the order come in another order on each page, so that some come twice and others never;
-- rows that are added in front shift the rest back, so that some come twice;
-- rows that leave in front shift the rest forward, so that some never come; if others join at the end, the count stays.
+- Rows that tie in the order change places between pages: some are repeated, and others are missing.
+- Rows that are added in front shift the rest back: some are repeated.
+- Rows that leave in front shift the rest forward: some are missing. If others join at the end, the count stays.
 
-Newest first, no row joins at the end, so the count shows what left: if it shrinks, the page before is read again.
-In any other order each page begins with the last row of the page before, which proves that there is no gap. If rows
-came twice without such a cause, or fewer came than the count says, the list is read again in pages of another size;
-in an order in which rows tie, that would help little, so the list fails.
+Newest first, no row joins at the end, so the count shows how many left: if it shrinks, read the page before again.
+In any other order each page begins with the last row of the page before, which proves that there is no gap. If more
+rows are repeated than joined, or fewer arrive than the count states, read the list again in pages of another size. In
+an order in which rows tie, that rarely helps, so raise IncompleteList.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def fetch_output(
     """Return the output of a finished command, from its row if possible, else from its chunks.
 
     Args:
-        is_whole: returns True if an output has its end; None if outputs do not mark their end.
+        is_whole: returns True if an output has its end mark; None if the output has none.
     """
     output = parse_output(command)
     if output:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connect to one workspace: TLS, proxies, timeouts, and the bounds of a response."""
+"""Connect to one workspace: TLS, proxies, timeouts, and the limits of a response."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a
     assert server.connections == 1
 
 
-# Pauses and repetition of reads
+# Retries of reads
 
-PASSING: dict[str, Response] = {
+TEMPORARY: dict[str, Response] = {
     "408": Response(status=408),
     "503": Response("<html>", 503),
     "504": Response({"detail": "No."}, 504),
@@ -114,9 +114,9 @@ PASSING: dict[str, Response] = {
 }
 
 
-@pytest.mark.parametrize("kind", PASSING)
+@pytest.mark.parametrize("kind", TEMPORARY)
 def test_a_read_fails_after_five_attempts(scripted: Scripted, clock: FakeClock, kind: str) -> None:
-    client, server = scripted(PASSING[kind])
+    client, server = scripted(TEMPORARY[kind])
     with pytest.raises((ApiError, LostResponse)):
         client.get(LIST)
     assert len(server.requests) == client.requests == 5
@@ -218,7 +218,7 @@ def test_a_used_up_budget_is_awaited_for_five_minutes_or_up_to_the_deadline(
     assert len(server.requests) == 1 + is_awaited
 
 
-# Outages: troubles of a workspace that has accepted the token
+# Outages of a workspace that has accepted the token
 
 NO_DATABASE = Response({"detail": "Authentication credentials were not provided."}, 403)
 OUTAGES = {"no database": NO_DATABASE, "401": Response("<html>", 401), "502": Response("<html>", 502)}
@@ -272,7 +272,7 @@ def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
     assert [request.method for request in server.requests] == ["GET", "DELETE", "GET", "GET", "POST"]
 
 
-# Writes of which nobody knows whether they were carried out
+# Writes with lost responses
 
 
 @pytest.mark.parametrize(
