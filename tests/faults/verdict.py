@@ -30,7 +30,7 @@ _NOT_SUBMITTED = frozenset(("unknown", "refused", "offline", "not_tried"))
 #: A task must see a finish that the workspace recorded so many seconds before.
 _UNSEEN = 4.0
 #: The message about a cancel request without a visible result.
-_UNSEEN_CANCEL = "no answer said that it was cancelled, and the command could not be read"
+_UNSEEN_CANCEL = "no answer states that it was cancelled, and the command could not be read"
 #: Seconds beyond wait_timeout for names, lost responses, output and the last poll.
 _GRACE = 40.0
 #: The beginnings of the agent's messages about lines that did not start.

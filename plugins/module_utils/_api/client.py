@@ -394,7 +394,7 @@ class Client:
             target: str = urljoin(url, location)
             origin = get_origin(target)
         except ValueError:
-            origin = "what is no address"
+            origin = "an invalid address"
         if not location or origin != self._session.origin:
             where = f"{redact(origin)}, which the token is not for" if location else "nowhere"
             raise ApiError(method, path, response.status, text=f"Redirected to {where}. Check url.")

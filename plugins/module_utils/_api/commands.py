@@ -173,7 +173,7 @@ class Match:
         }
 
     def matches(self, command: Command) -> bool:
-        """Return True if a command matches, as far as its row says. The API trims lines."""
+        """Return True if a command matches, as far as its row states. The API trims lines."""
         return (
             self.server_id in (None, command.server.id)
             and (self.line is None or self.line.strip() == command.line.strip())
@@ -222,7 +222,7 @@ def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> s
 
 def _check_lost_cancel(client: Client, command_id: str) -> str:
     """Poll the command until it has ended: the workspace may carry out a lost cancel late."""
-    lost = f"DELETE {get_command_path(command_id)}: no answer said that it was cancelled"
+    lost = f"DELETE {get_command_path(command_id)}: no answer states that it was cancelled"
     for pause in _CANCEL_CHECKS:
         client.sleep(pause)
         try:

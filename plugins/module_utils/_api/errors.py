@@ -21,7 +21,7 @@ _NO_RECORD = "There is no such record, or the token may not see it. Check the na
 _NOT_A_USER = "The workspace asks for multi-factor authentication. Use an API or service token."
 _NO_WORKSPACE = "This does not speak JSON as an Alpacon workspace does. Check url."
 
-#: Code -> cause and remedy, for what this collection calls.
+#: Code -> cause and remedy, for the requests of this collection.
 SENTENCES: dict[str, str] = {
     "api_cursor_expired": "The listing took too long and its cursor expired. Run the task again.",
     "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
@@ -49,7 +49,7 @@ SENTENCES: dict[str, str] = {
     ),
     "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
-    "event_oversized_unsupported_platform": "That server does not take lines so long. Put it into a script there.",
+    "event_oversized_unsupported_platform": "That server does not accept such a long line. Put it into a script there.",
     "forbidden": "The token may not do this.",
     "invalid": "The workspace does not accept what was sent.",
     "invalid_command": (
@@ -59,7 +59,7 @@ SENTENCES: dict[str, str] = {
     "not_found": _NO_RECORD,
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
     "rbac_permission_required": "The role of this token may not do this.",
-    "server_busy_with_user_work": "Somebody is working on the server. Try again later.",
+    "server_busy_with_user_work": "A user is working on the server. Try again later.",
     "server_cannot_be_deleted": "The server is still connected. Unregister its agent first.",
     "server_not_connected": (
         "The server is offline: its agent is not connected. Workspaces of 2024 answer the same for a server that is"
@@ -69,7 +69,7 @@ SENTENCES: dict[str, str] = {
     "user_username_invalid": "The system username of the account behind this token is not valid. Give username.",
     "user_username_required": "The account behind this token has no system username. Set one, or give username.",
     "work_session_admission_denied": "The work session was not admitted. Ask for another.",
-    "work_session_assignee_mismatch": "The work session belongs to somebody else.",
+    "work_session_assignee_mismatch": "The work session belongs to another user.",
     "work_session_expired": "The work session has expired. Extend it, or give another in work_session.",
     "work_session_not_active": "The work session is not active. Activate it, or give another in work_session.",
     "work_session_not_usable": "The work session cannot be used. Give another in work_session.",
@@ -88,7 +88,7 @@ _NO_ACCOUNT = (
     " another one: username and groupname, over the connection become_user, ansible_user and alpacon_groupname."
 )
 
-#: Code and blamed field -> a sentence that says more than that of the code alone.
+#: Code and blamed field -> cause and remedy.
 _SENTENCES_OF_FIELDS = {
     ("invalid_command", "server"): (
         "There is no server of that id, or the token may not see it. Check the UUID. If an inventory has it from a"
@@ -126,7 +126,7 @@ _FRAMEWORK_WORDS = re.compile(
 )
 
 _REQUEST_TOO_LARGE = (
-    "The request is larger than the workspace, or a proxy in front of it, takes. Send less at once, or raise the limit"
+    "The request is larger than the workspace, or a proxy in front of it, allows. Send less at once, or raise the limit"
     " there; for nginx, client_max_body_size 8m is enough."
 )
 
@@ -228,7 +228,7 @@ class WorkspaceDown(ConnectionFailed):
 
 
 class LostResponse(AlpaconError):
-    """Report that a request was sent and may have taken effect: its response is missing or says nothing of it.
+    """Report that a request was sent and may have taken effect: its response is missing or uncertain.
 
     Attributes:
         others: IDs of other commands that the response names.
@@ -257,15 +257,15 @@ class UnreadableRow(AlpaconError):
 class IncompleteList(AlpaconError):
     """Report that rows of a list are missing, or its pages never end, in every reading."""
 
-    def __init__(self, path: str, came: int, count: int | None) -> None:
-        self.came = came
+    def __init__(self, path: str, received: int, count: int | None) -> None:
+        self.received = received
         self.count = count
         if count is None:
-            problem = f"{came} rows came, and its pages never end"
-        elif came < count:
-            problem = f"{came} of {count} rows came, also when it was read again"
+            problem = f"the list has no end after {received} rows"
+        elif received < count:
+            problem = f"{received} of {count} rows arrived, also in further readings of the list"
         else:
-            problem = f"{came} rows came, and its pages do not fit its count of {count}"
+            problem = f"{received} rows arrived, and the pages of the list do not fit its count of {count}"
         super().__init__(
             f"GET {path}: {problem}. The list changes too fast, or the workspace orders or counts it anew each time."
             " Run the task again."
@@ -311,7 +311,7 @@ class ApiError(AlpaconError):
         parts = [known, text, account if self.quoted else ""]
         if not any(parts) and self.status == 401 and self.code:
             # A 401 with a code refuses a known token.
-            parts = ["The workspace refuses this, and says why in a code alone."]
+            parts = ["The workspace refuses this, and gives only a code as the reason."]
         elif not any(parts):
             default = "The server refused the request."
             if self.status >= 500:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read lists page by page in any form of paging, and check that all rows came.
+"""Read lists page by page in any form of paging, and check that all rows arrived.
 
 Lists change while they are read:
 
@@ -32,10 +32,10 @@ _SIZES = (PAGE_SIZE, 97, 89)
 #: Rows join at the front only.
 NEWEST_FIRST = "-added_at"
 #: The latest schedule first, then newest first. Rows join in front of all that was due before they joined; only that
-#: part of the list is certain to come whole. Servers of 2024 do not order by schedule, but by the rest: newest first.
+#: part of the list is certain to be complete. Servers of 2024 do not order by schedule, but by the rest: newest first.
 LATEST_DUE_FIRST = f"-scheduled_at,{NEWEST_FIRST}"
 _JOINED_IN_FRONT = (NEWEST_FIRST, LATEST_DUE_FIRST)
-#: Orders in which no rows tie; without an order, lists come by name.
+#: Orders in which no rows tie; without an order, lists are by name.
 _WITHOUT_TIES = (*_JOINED_IN_FRONT, "added_at", "name", "seq", None)
 #: The least number of rows to go back, each time that rows left during one reading.
 _STEPS_BACK = (1, 100, 200, 400, 800)
@@ -55,7 +55,7 @@ class Page:
 
 
 def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bool) -> Iterator[Page]:
-    """Read a list page by page: page numbers, URLs, cursors or a bare list. No row comes twice.
+    """Read a list page by page: page numbers, URLs, cursors or a bare list. No row is repeated.
 
     Args:
         whole: whether all rows are needed, or all up to where the caller stops; :class:`IncompleteList` if some are
@@ -69,7 +69,7 @@ def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bo
             return
         if reading.ties or reading.never_ends:
             break
-    raise IncompleteList(path, reading.came, reading.least)
+    raise IncompleteList(path, reading.received, reading.least)
 
 
 @dataclass
@@ -77,7 +77,7 @@ class _Reading:
     """Read a list once, from its first page to its last.
 
     Attributes:
-        known: IDs of the rows that came in this reading or in earlier ones.
+        known: IDs of the rows of this reading or in earlier ones.
         checked: whether gaps matter.
         ties: whether rows tie in the order.
         least: the smallest count that the list had meanwhile.
@@ -96,7 +96,7 @@ class _Reading:
     _start: int = 0
     _end: int = 0
     _furthest: int = 0
-    # Rows that came again though they were requested once, and rows that joined.
+    # Rows that were repeated though they were requested once, and rows that joined.
     _repeated: int = 0
     _joined: int = 0
     _changed: bool = False
@@ -119,7 +119,7 @@ class _Reading:
         self._seen: set[Any] = set() if self.known else self.known
 
     @property
-    def came(self) -> int:
+    def received(self) -> int:
         """Return the number of different rows."""
         return len(self._seen) + self._without_id
 
@@ -127,7 +127,7 @@ class _Reading:
     def is_whole(self) -> bool:
         """Return True if no row is missing that the list had during the whole reading."""
         needed = self.least if self._allows_repeats else self._count
-        return not self._broken and (needed is None or self.came >= needed)
+        return not self._broken and (needed is None or self.received >= needed)
 
     @property
     def _allows_repeats(self) -> bool:
@@ -235,7 +235,7 @@ class _Reading:
         return {**self.query, "page": first // size + 1, "page_size": size}
 
     def _add_rows(self, rows: list[Any]) -> list[dict[str, Any]]:
-        before, fresh = self.came, []
+        before, fresh = self.received, []
         for row in rows:
             identity = _get_id(row)
             is_known = identity is not None and identity in self.known
@@ -246,7 +246,7 @@ class _Reading:
                 self.known.add(identity)
             if isinstance(row, dict) and not is_known:
                 fresh.append(row)
-        new, requested_again = self.came - before, self._end - self._start
+        new, requested_again = self.received - before, self._end - self._start
         self._end, self._last = self._start + len(rows), rows[-1] if rows else None
         if self._end > self._furthest:
             self._furthest = self._end

@@ -147,14 +147,14 @@ def _is_from_the_future(client: Client, command: Command) -> bool:
 
 @dataclass(frozen=True)
 class Requester:
-    """Identify the user who requests the commands of a token, nobody for a service token, and their default account."""
+    """Identify the user of a token, with no ID for a service token, and the default account of its commands."""
 
     id: str | None = None
     names: tuple[str, ...] = ()
     username: str | None = None
 
     def can_have_made(self, command: Command, body: Mapping[str, Any]) -> bool:
-        """Return True if this requester can have submitted a command so, as far as its row says."""
+        """Return True if this requester can have submitted a command with this body, as far as its row states."""
         if not command.states_requester:
             return True
         if self.id is None and command.requested_by is None:
@@ -214,7 +214,7 @@ def _will_run_as_submitted(client: Client, command: Command, body: Mapping[str, 
 
 
 def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
-    """Return True if a command runs when, and after what, a submit states, as far as its row says."""
+    """Return True if a command has the same schedule and ``run_after`` as a submit, as far as its row states."""
     after = set(body.get("run_after") or ())
     if command.run_after and set(command.run_after) != after:
         return False

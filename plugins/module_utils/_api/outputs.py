@@ -239,9 +239,9 @@ class _Copy:
 
     def complete(self, text: str) -> str:
         """Append the missing end of a text that stops within the tail."""
-        came, tail = text.encode(), self.tail.encode()
-        overlap = came[self.size - len(tail) :]
-        if not self.size - len(tail) <= len(came) < self.size or not tail.startswith(overlap):
+        received, tail = text.encode(), self.tail.encode()
+        overlap = received[self.size - len(tail) :]
+        if not self.size - len(tail) <= len(received) < self.size or not tail.startswith(overlap):
             return text
         return text + tail[len(overlap) :].decode()
 
@@ -300,7 +300,7 @@ _NEVER_BEGAN = (
 
 _AS_ROOT = "Run it with username=root instead, if the token may."
 _PENDING = "An approval of it is pending, which is no denial: approve it in the workspace, then run the task again."
-_SOMEBODY = "It needs somebody who confirms it, which a task cannot do."
+_PERSON = "A person has to confirm it, which a task cannot do."
 
 #: Code of a denied sudo -> remedy.
 _SUDO_ADVICE = {
@@ -309,8 +309,8 @@ _SUDO_ADVICE = {
     "SUDO_INTENT_DEVIATION": f"It is not what was announced. {_PENDING}",
     "SUDO_NO_AUTHORITY": f"The user has no right to sudo on that server. {_AS_ROOT}",
     "SUDO_NO_WORKSESSION_POLICY": "No sudo policy of the work session covers it. Add one, or give another session.",
-    "SUDO_POLICY_MFA_REQUIRED": f"{_SOMEBODY} {_AS_ROOT}",
-    "SUDO_PRESENCE_REQUIRED": f"{_SOMEBODY} {_AS_ROOT}",
+    "SUDO_POLICY_MFA_REQUIRED": f"{_PERSON} {_AS_ROOT}",
+    "SUDO_PRESENCE_REQUIRED": f"{_PERSON} {_AS_ROOT}",
     "SUDO_RISK_DENIED": "The workspace rates it as too risky. Submitting it again changes nothing.",
     "SUDO_SESSION_MISSING": f"The workspace knows no session that it belongs to. {_AS_ROOT}",
     "WORKSPACE_SUDO_WITH_MFA_DISABLED": f"The workspace does not allow sudo that is confirmed by MFA. {_AS_ROOT}",

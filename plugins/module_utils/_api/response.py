@@ -43,7 +43,7 @@ _MAX_OFFSET = 100 * 366 * 86400.0
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """Hold a successful response.
+    """A successful response.
 
     Attributes:
         body: the decoded JSON; None for an empty body.
@@ -62,13 +62,12 @@ def parse_response(
     """Return the JSON of a response, or None for an empty body.
 
     Args:
-        redaction: removes credentials from what errors show; the JSON stays as it is, since lines and outputs are
-            compared.
+        redaction: removes credentials from errors; the JSON stays unchanged, since lines and outputs are compared.
         quoted: see :class:`.errors.ApiError`.
 
     Raises:
         ApiError: the response states an error.
-        LostResponse: it cannot be read, or does not say whether a write was carried out.
+        LostResponse: the response cannot be read, or does not state whether a write was carried out.
     """
     if status >= 400:
         content = redaction.redact_bytes(content)

@@ -48,7 +48,7 @@ else:
 CONNECT_TIMEOUT = 10.0
 #: Connections that are kept open, that is, threads that may send at once.
 _POOL_SIZE = 17
-#: The whole response may take so many times ``request_timeout``.
+#: Time of a whole response, in multiples of ``request_timeout``.
 RESPONSE_TIMEOUTS = 4
 #: The most bytes beside the body of a response: headers, and the framing of chunks.
 _FRAMING = 16 * 2**20
@@ -57,7 +57,7 @@ _CONNECTION = re.compile(r"^(?:<[^<>]*>|\w+\(host=[^()]*\)): ")
 
 
 class Session:
-    """Keep connections to one workspace open; threads may share them.
+    """Keep-alive connections to one workspace, shared by threads.
 
     Args:
         authorization: header of each request.
@@ -124,7 +124,7 @@ class Session:
         except requests.exceptions.InvalidSchema:
             raise UsageError(
                 variable,
-                "a SOCKS proxy takes the Python library PySocks, which is missing where this runs",
+                "a SOCKS proxy needs the Python library PySocks, which is missing where this runs",
                 f"Install it: {sys.executable} -m pip install pysocks",
             ) from None
         except (TypeError, ValueError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError):

@@ -197,7 +197,7 @@ def test_a_rate_limit_is_reported_once_unless_the_wait_is_short(
         Settings(serve([throttled, Response([1])]).url, TOKEN), sleep=clock.sleep, report=said.append
     ) as client:
         for _call in range(2):
-            with contextlib.suppress(ApiError):  # 1500 s are too long for anybody who has set no deadline
+            with contextlib.suppress(ApiError):  # 1500 s are longer than the wait without a deadline
                 client.get(LIST)
     line = rf"alpacon: the request budget of the token is used up until \d\d:\d\d:\d\d, for {pause} s"
     assert [bool(re.fullmatch(line, text)) for text in said] == [True] * told
@@ -349,7 +349,7 @@ def test_a_write_follows_no_redirect(scripted: Scripted, clock: FakeClock, statu
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("http://[::1", "what is no address"),
+        ("http://[::1", "an invalid address"),
         ("file:///etc/passwd", "which the token is not for"),
         ("\x1b[31mred", "HTTP 403"),
         (None, "Redirected to nowhere"),

@@ -116,7 +116,7 @@ def test_results_of_a_cancel(
         (FORBIDDEN, None, ApiError, "The token may not do this", 0),
         (TOO_LATE, seen("queued"), NotCancellable, "while it is queued. It may still run", 0),
         (Response({}, 200), FORBIDDEN, LostResponse, "the command could not be read", 0),
-        (seen("scheduled"), seen("scheduled"), LostResponse, "no answer said .* the command still waits", 15),
+        (seen("scheduled"), seen("scheduled"), LostResponse, "no answer states .* the command still waits", 15),
     ],
 )
 def test_a_cancel_that_stays_pending_is_an_error(

@@ -33,7 +33,7 @@ def test_an_unknown_code_comes_through() -> None:
     assert str(error) == f"source: sky [POST {LIST}: HTTP 400 moon_not_full]"
     assert error.details == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
     assert str(read(403, {"code": "moon_not_full"})).startswith("The token may not do this. [")
-    assert "says why in a code alone. [" in str(read(401, {"code": "moon_not_full"}))
+    assert "gives only a code as the reason. [" in str(read(401, {"code": "moon_not_full"}))
 
 
 def test_a_blamed_field_has_its_own_sentence() -> None:

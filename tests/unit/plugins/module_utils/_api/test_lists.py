@@ -152,10 +152,12 @@ def test_rows_that_tie_across_a_page_boundary_are_complete(ordering: str, reques
 def test_rows_in_random_order_are_an_error() -> None:
     draw = random.Random(1)
     workspace = Workspace(lambda query: paged(query, draw.sample(range(300), 300)))
-    with pytest.raises(IncompleteList, match=rf"^GET {LIST}: \d+ of 300 rows came, also when it was read") as caught:
+    with pytest.raises(
+        IncompleteList, match=rf"^GET {LIST}: \d+ of 300 rows arrived, also in further readings"
+    ) as caught:
         workspace.ids()
     assert caught.value.count == 300
-    assert caught.value.came < 300
+    assert caught.value.received < 300
     assert workspace.requests <= 3 * 4
 
 
@@ -291,7 +293,9 @@ def test_pages_that_never_end_and_have_no_count(
 ) -> None:
     monkeypatch.setattr(_lists, "_MOST_PAGES", 50)
     workspace = endless(form, fresh, count=None)
-    with pytest.raises(IncompleteList, match="its pages never end") if requests == 50 else contextlib.nullcontext():
+    with (
+        pytest.raises(IncompleteList, match="the list has no end after") if requests == 50 else contextlib.nullcontext()
+    ):
         workspace.ids()
     assert workspace.requests == requests
 
@@ -303,6 +307,6 @@ def test_an_unreadable_next_page(following: Any, count: int) -> None:
     if count == 2:
         assert workspace.ids() == ["a", "b"]
     else:
-        with pytest.raises(IncompleteList, match="2 of 7 rows came"):
+        with pytest.raises(IncompleteList, match="2 of 7 rows arrived"):
             workspace.ids()
     assert workspace.requests <= 3

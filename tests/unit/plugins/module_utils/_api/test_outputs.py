@@ -253,10 +253,10 @@ CUT = "\N{REPLACEMENT CHARACTER}"
         (["a", f"a{CUT}", CUT, f"{CUT}{CUT}b--ccc"], f"aa🙂b{MARKER}ccc", "aa🙂b--ccc", 0),
         # The result itself is cut inside a character.
         ([f"a{CUT}", f"{CUT}b"], f"a{CUT}{MARKER}{CUT}b", f"a{CUT}{CUT}b", 1),
-        # In the middle nobody knows.
+        # The copy lacks the middle of the output.
         (["aaa", f"a{CUT}", f"{CUT}b", f"b{CUT}{CUT}", f"{CUT}bbb"], f"aa{MARKER}bb", None, 2),
         ([f"a{CUT}", f"{CUT}b"], "", None, 1),
-        # What the command wrote is no damage.
+        # Replacement characters that the command wrote are no damage.
         ([f"a{CUT}{CUT}b", "c"], "", None, 0),
         ([f"a{CUT}", "b"], "", None, 0),
         ([f"a{CUT}", f"{CUT}b--c"], f"a{CUT}{CUT}b{MARKER}c", None, 0),

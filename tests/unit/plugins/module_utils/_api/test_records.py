@@ -129,7 +129,7 @@ def test_unreadable_rows_are_skipped() -> None:
     assert [command.id for command in parse_commands(rows)] == [COMMAND, other]
 
 
-# Status: word, finished, ran, pending. None stands for "nobody can know".
+# Status: word, finished, ran, pending. None stands for "unknown".
 
 WORDS = [
     ("scheduled", "scheduled", False, False, True),
@@ -172,7 +172,7 @@ OBJECTS: list[tuple[str, dict[str, Any], str, bool, Any, bool]] = [
     ("Acked", {}, "running", False, None, False),
     ("Failed", {"success": False}, "failed", True, True, False),
     ("Awaiting approval", {"cancellable": True}, "awaiting_approval", False, False, True),
-    # A translated text gives way to what the row states.
+    # Other fields count more than a translated text.
     ("성공", {"success": False}, "failed", True, True, False),
     ("성공", {"acked_at": ACKED, "delivered_at": ACKED}, "running", False, None, False),
     ("성공", {"delivered_at": ACKED}, "delivered", False, None, False),
@@ -298,7 +298,7 @@ def failed(**fields: Any) -> dict[str, Any]:
         # Stuck is the end where the workspace says why.
         (current_row(status="stuck", error_phase="agent_disconnected"), {"finished": True}),
         (current_row(status="stuck"), {"finished": False}),
-        # The exit code, or what success and failure amount to.
+        # The exit code, or 0 and 1 for success and failure.
         (failed(exit_code=3), {"rc": 3, "hides_rc": False}),
         (failed(acked_at=ACKED, exit_code=2**63), {"rc": 1}),
         (failed(acked_at=ACKED), {"rc": 1, "ran": True, "hides_rc": True}),

@@ -100,7 +100,7 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
 @pytest.mark.parametrize("missing", [0.0, 1000.0])
 @pytest.mark.parametrize(
     "done",
-    [CANCELLED, GONE, SENT, LostResponse("no answer said that it was cancelled"), ApiError("DELETE", "/", 403)],
+    [CANCELLED, GONE, SENT, LostResponse("no answer states that it was cancelled"), ApiError("DELETE", "/", 403)],
 )
 def test_no_sentence_about_a_cancel_contradicts_another(
     monkeypatch: pytest.MonkeyPatch, done: str | AlpaconError, missing: float
