@@ -62,11 +62,11 @@ class RateLimitPause:
         self._until = 0.0
         self._lock = threading.Lock()
 
-    def until(self) -> float:
+    def get_end(self) -> float:
         return self._until
 
-    def hold(self, until: float) -> bool:
-        """Prolong the pause up to a monotonic time; return True if that is later by more than a second."""
+    def extend(self, until: float) -> bool:
+        """Extend the pause up to a monotonic time; return True if that is later by more than a second."""
         with self._lock:
             is_later = until > self._until + 1
             self._until = max(self._until, until)
@@ -281,7 +281,7 @@ class Client:
                     self._outage_error = error
                     self._outage.record_failure(time.monotonic(), pause)
                 # The rate limit applies to the token, not to this thread alone.
-                if throttled and self._pause.hold(time.monotonic() + pause) and pause >= _REPORTED_WAIT:
+                if throttled and self._pause.extend(time.monotonic() + pause) and pause >= _REPORTED_WAIT:
                     end = datetime.fromtimestamp(time.time() + pause).strftime("%H:%M:%S")
                     self._report(f"alpacon: the request budget of the token is used up until {end}, for {pause:.0f} s")
                 if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
@@ -354,7 +354,7 @@ class Client:
     ) -> ApiResponse:
         deadline = self._get_deadline(method)
         # Another thread may prolong the pause.
-        while (wait := self._pause.until() - time.monotonic()) > 0:
+        while (wait := self._pause.get_end() - time.monotonic()) > 0:
             if time.monotonic() + wait > deadline:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
             self.sleep(wait)

@@ -43,13 +43,13 @@ class SharedPause(RateLimitPause):
         super().__init__()
         self._file = file
 
-    def until(self) -> float:
+    def get_end(self) -> float:
         """Return the end in monotonic seconds, which all processes of a machine count alike."""
         return max(self._until, read_number(self._file))
 
-    def hold(self, until: float) -> bool:
+    def extend(self, until: float) -> bool:
         """Extend the pause. Return True if it ends later by more than a second."""
-        is_later = super().hold(until)
+        is_later = super().extend(until)
         with contextlib.suppress(OSError), lock_folder(self._file.parent):
             before = read_number(self._file)
             is_later = is_later and until > before + 1

@@ -231,7 +231,7 @@ def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -
 
 
 def test_a_budget_that_is_used_up_holds_every_worker_back(workers: Workers) -> None:
-    workers.shared.pause.hold(time.monotonic() + 0.3)
+    workers.shared.pause.extend(time.monotonic() + 0.3)
     began = time.monotonic()
     with Run().open_client(workers.client.settings, workers.shared) as client:
         client.get(LIST)

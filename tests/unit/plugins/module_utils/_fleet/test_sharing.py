@@ -55,16 +55,16 @@ def pause(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitPause:
 
 
 def test_the_longest_pause_counts(pause: RateLimitPause) -> None:
-    assert pause.until() == 0
+    assert pause.get_end() == 0
     for until in (5.0, 9.0, 7.0):
-        pause.hold(until)
-    assert pause.until() == 9.0
+        pause.extend(until)
+    assert pause.get_end() == 9.0
 
 
 def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
     pause = SharedPause(tmp_path / "gone/paused_until")
-    pause.hold(9.0)
-    assert pause.until() == 9.0
+    pause.extend(9.0)
+    assert pause.get_end() == 9.0
 
 
 # Outages
@@ -131,7 +131,7 @@ def test_what_nobody_awaits_any_more_leaves_nothing(shared: SharedState) -> None
 def filled(folder: Path, url: str = URL, token: str = TOKEN) -> SharedState:
     """A shared folder in which everything is used."""
     shared = SharedState(folder, url, token)
-    shared.pause.hold(9.0)
+    shared.pause.extend(9.0)
     shared.write_poll(7.0, 0.15)
     shared.find_once("servers", lambda: {"web-01": [SERVER]})
     with shared.try_lock("poll"):
@@ -147,7 +147,7 @@ def filled(folder: Path, url: str = URL, token: str = TOKEN) -> SharedState:
 def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -> None:
     filled(tmp_path)
     other = SharedState(tmp_path, url, token)
-    assert (other.pause.until(), other.read_poll(), other.awaited_ids()) == (0, (0, 0), set())
+    assert (other.pause.get_end(), other.read_poll(), other.awaited_ids()) == (0, (0, 0), set())
     assert (other.pop_row("b"), other.find_once("servers", dict)) == (None, {})
     with SharedState(tmp_path, URL, TOKEN).try_lock("poll"), other.try_lock("poll") as mine:
         assert mine
