@@ -160,7 +160,7 @@ def _count_value_starts(content: bytes) -> int:
 
 
 def parse_http_date(text: str | None) -> float | None:
-    """Return the time of a Date header in seconds since the epoch, or None if it has none."""
+    """Return an HTTP date in seconds since the epoch, or None for any other text."""
     try:
         # The library parses a truncated date as another time.
         return parsedate_to_datetime(text).timestamp() if text and _WHOLE_TIME.fullmatch(text.strip()) else None
@@ -169,7 +169,7 @@ def parse_http_date(text: str | None) -> float | None:
 
 
 def _parse_retry_after(retry_after: str | None, date: str | None) -> float | None:
-    """Return the pause that Retry-After asks for, in either of its forms; None if it is no pause."""
+    """Return the pause of a Retry-After header, a number of seconds or a date; None if it is no pause."""
     try:
         seconds = float(retry_after or "nan")
     except ValueError:
@@ -194,11 +194,6 @@ class _Offset:
         if abs(shown - sent) <= _MAX_OFFSET:
             self.least = max(self.least, shown - arrived)
             self.most = min(self.most, shown + precision - sent)
-
-    @property
-    def is_known(self) -> bool:
-        """Return True if there are readings, and one offset fits all of them."""
-        return math.isfinite(self.least) and self.least <= self.most + _TOLERANCE
 
 
 class WorkspaceClock:
@@ -242,7 +237,9 @@ class WorkspaceClock:
 
     @property
     def is_known(self) -> bool:
-        return self._offset.is_known
+        """Return True if there are readings, and one offset fits all of them."""
+        offset = self._offset
+        return math.isfinite(offset.least) and offset.least <= offset.most + _TOLERANCE
 
     @property
     def _offset(self) -> _Offset:
