@@ -151,7 +151,7 @@ msg:
   description: Summary of the result.
   returned: always
   type: str
-  sample: Created. This is the only time that its key is shown.
+  sample: Created. Its key is only shown now.
 requests:
   description: How many HTTP requests the task made.
   returned: success

@@ -15,7 +15,13 @@ from .._api.records import parse_key, parse_row_id, to_text
 from .._api.servers import SERVERS_PATH
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, parse_settings
-from .orphaned_servers import NO_OTHERS, clean_up_records, delete_left_behind, delete_lost_record, delete_record
+from .orphaned_servers import (
+    NO_OTHER_RECORDS,
+    clean_up_records,
+    delete_lost_record,
+    delete_record,
+    delete_unused_records,
+)
 from .registration_task import (
     REFUSED,
     RegistrationError,
@@ -55,8 +61,8 @@ INFO_SPEC: dict[str, dict[str, Any]] = {
 _ATTEMPTS = 3
 #: Pauses between two polls, in seconds.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
-#: Agents reconnect within a minute after the workspace was away, in seconds.
-_RECONNECTS = 75.0
+#: Maximum time that an agent needs to reconnect after an outage of the workspace, in seconds.
+_RECONNECT_TIME = 75.0
 
 
 def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
         msg = {
             "valid": "The stored credentials are valid.",
             "stale": "The workspace refuses the stored credentials.",
-            "unreachable": "The workspace did not say whether the stored credentials are valid.",
+            "unreachable": "The stored credentials could not be verified.",
         }[stored.credentials]
         task.facts = {
             "id": checked.id,
@@ -98,7 +104,7 @@ def registered(task: RegistrationTask) -> None:
     stored = verify_credentials(task)
     facts = {"id": options.id, **stored.facts}
     if stored.credentials == "valid":
-        task.facts = {**facts, "key": None, **NO_OTHERS, "msg": "The stored credentials are valid."}
+        task.facts = {**facts, "key": None, **NO_OTHER_RECORDS, "msg": "The stored credentials are valid."}
     elif stored.credentials == "unreachable":
         raise RegistrationError(
             f"Nothing was registered, since the stored credentials could not be verified. {stored.why}", **facts
@@ -114,42 +120,37 @@ def registered(task: RegistrationTask) -> None:
 
 
 def _register(task: RegistrationTask) -> None:
-    name, text = task.options.name, "Would be registered"
-    facts = {"id": None, "key": None, "name": name, "version": None, **NO_OTHERS}
+    name, done = task.options.name, "Would be registered"
+    facts = {"id": None, "key": None, "name": name, "version": None, **NO_OTHER_RECORDS}
     if not task.run.check_mode:
-        answer = _send_registration(task)
-        facts.update(id=parse_row_id(answer), key=parse_key(answer), name=to_text(answer.get("name")) or name)
-        # It is not lost if the result or the host is.
+        row = _send_registration(task)
+        facts.update(id=parse_row_id(row), key=parse_key(row), name=to_text(row.get("name")) or name)
+        # Print the id, in case the run ends before it returns the result.
         task.run.context.report(f"alpacon: registered {facts['name']}, {facts['id']}")
-        text = "Registered"
+        done = "Registered"
     if not task.run.check_mode or task.options.replace:
         facts.update(clean_up_records(task, facts["id"]))
     task.changed, task.after = True, facts["name"]
+    msg = f"{done} as {task.after}."
     if facts["replaced"]:
         task.before = facts["replaced"]["name"]
-    replaces = f" It replaces {task.before}." if task.before else ""
-    task.facts = {
-        **facts,
-        "credentials": "valid",
-        "commissioned": False,
-        "is_connected": False,
-        "msg": f"{text} as {task.after}.{replaces}",
-    }
+        msg += f" It replaces {task.before}."
+    task.facts = {**facts, "credentials": "valid", "commissioned": False, "is_connected": False, "msg": msg}
 
 
 def _send_registration(task: RegistrationTask) -> Mapping[str, Any]:
-    """Register; after a lost answer, delete the record that it may have made, and try again."""
+    """Register the host. After a lost response, delete the record that the request may have made, and try again."""
     while True:
         try:
-            return _post(task)
+            return _post_registration(task)
         except UnknownEndpoint:
             raise RegistrationError(NO_REGISTRATION, orphans=[]) from None
         except LostResponse as error:
-            task.lost += 1
+            task.lost_responses += 1
             delete_lost_record(task, error)
-            if task.lost == _ATTEMPTS:
+            if task.lost_responses == _ATTEMPTS:
                 raise RegistrationError(
-                    f"{error} So it was {_ATTEMPTS} times in a row. Nothing of it is left behind; run the task again.",
+                    f"{error} This happened {_ATTEMPTS} times in a row. No record is left behind. Run the task again.",
                     orphans=[],
                 ) from None
         except ApiError as error:
@@ -157,49 +158,48 @@ def _send_registration(task: RegistrationTask) -> Mapping[str, Any]:
             raise RegistrationError(f"{hint}{describe_refusal(error)}", **error.details) from None
 
 
-def _post(task: RegistrationTask) -> Mapping[str, Any]:
-    options = task.options
+def _post_registration(task: RegistrationTask) -> Mapping[str, Any]:
+    options, path = task.options, f"{SERVERS_PATH}register/"
     body: dict[str, Any] = {"name": options.name, "platform": options.platform}
     tags = dict(options.tags)
-    # Without an API token, only a later task may search for the tag.
-    if options.machine or task.user:
+    # Without an API token, this task cannot search for its tag, but a later one can search for that of the machine.
+    if options.machine or task.user_client:
         tags[task.tag] = task.tag_value
     if tags:
         body["tags"] = tags
     task.sent_at = time.time()
-    answer = task.registering.write("POST", f"{SERVERS_PATH}register/", body).body
-    if not isinstance(answer, Mapping) or not parse_row_id(answer) or not parse_key(answer):
-        raise LostResponse(f"POST {SERVERS_PATH}register/: the answer has no id and key in it.")
-    return answer
+    row = task.registration_client.write("POST", path, body).body
+    if not isinstance(row, Mapping) or not parse_row_id(row) or not parse_key(row):
+        raise LostResponse(f"POST {path}: the response has no id or no key.")
+    return row
 
 
 def connected(task: RegistrationTask) -> None:
     """Wait until the agent is connected."""
     options, pause = task.options, _FIRST_PAUSE
-    unanswered_at: float | None = None
+    unverified_at: float | None = None
     while True:
         stored = verify_credentials(task)
         now = time.monotonic()
         facts = {"id": options.id, **stored.facts}
-        if stored.connected and _has_version(stored, options.version):
+        if stored.connected and _may_have_version(stored, options.version):
             if options.pinned:
                 _warn_of_upgrades(task)
             task.facts = {**facts, "connected": True, "msg": f"{facts['name'] or options.id} is connected."}
             return
         if stored.credentials != "valid":
-            unanswered_at = now
+            unverified_at = now
         if now + pause > task.deadline:
-            # Agents need time to come back to a workspace that was away.
-            known = unanswered_at is None or now - unanswered_at > _RECONNECTS
-            text = _explain_disconnected(stored, options) if known else _explain_unknown(stored)
-            raise RegistrationError(text, **facts, connected=False if known else None)
+            certain = unverified_at is None or now - unverified_at > _RECONNECT_TIME
+            text = _explain_disconnected(stored, options) if certain else _explain_unknown(stored)
+            raise RegistrationError(text, **facts, connected=False if certain else None)
         time.sleep(pause)
         pause = min(pause * _GROWTH, _LONGEST_PAUSE)
 
 
-def _has_version(stored: StoredCredentials, wanted: str) -> bool:
-    """Return True if the agent may have that version: not all workspaces and builds state one."""
-    # Packages write 2.6.0-rc1 as 2.6.0~rc1, and tags as v2.6.0-rc1.
+def _may_have_version(stored: StoredCredentials, wanted: str) -> bool:
+    """Return True unless the workspace states another version of the agent. Some workspaces and builds state none."""
+    # Packages write 2.6.0-rc1 as 2.6.0~rc1, and git tags as v2.6.0-rc1.
     stated, wanted = (
         text.strip().removeprefix("v").replace("~", "-") for text in (stored.server.version or "", wanted)
     )
@@ -208,13 +208,12 @@ def _has_version(stored: StoredCredentials, wanted: str) -> bool:
 
 def _warn_of_upgrades(task: RegistrationTask) -> None:
     """Warn once in a run if the workspace upgrades agents by itself."""
-    user = task.user
-    if user is None or not task.run.context.is_first("agent-upgrades"):
+    if task.user_client is None or not task.run.context.is_first("agent-upgrades"):
         return
     try:
-        row = user.get("/api/workspaces/preferences/-/")
+        row = task.user_client.get("/api/workspaces/preferences/-/")
     except AlpaconError:
-        return  # older workspaces have no such page, and not every token may read it
+        return  # older workspaces have no preferences, and not every token may read them
     policy = row.get("agent_rollout_policy") if isinstance(row, Mapping) else None
     if (policy.get("mode") if isinstance(policy, Mapping) else policy) == "latest":
         task.run.context.alert(
@@ -232,25 +231,25 @@ def _explain_disconnected(stored: StoredCredentials, options: RegistrationOption
     else:
         state = "The agent has reported, but has no open websocket."
     return (
-        f"Not connected within {options.timeout:g} s. {state} On the host, read the agent's log (journalctl -u"
-        " alpamon). The agent's websockets trust the system's CA certificates only and use no proxy, and a clone of the"
-        " host that has the same id sends it away."
+        f"Not connected within {options.timeout:g} s. {state} Read the agent's log on the host (journalctl -u alpamon)."
+        " The agent's websockets trust only the system's CA certificates and use no proxy. A clone of the host"
+        " with the same id disconnects the agent."
     )
 
 
 def _explain_unknown(stored: StoredCredentials) -> str:
     text = {
-        "valid": "The agent is not connected yet, and takes a minute after the workspace was away.",
-        "stale": "The workspace refuses the stored credentials, so it does not say whether the agent is connected.",
-    }.get(stored.credentials, "The workspace could not be asked whether the agent is connected.")
+        "valid": "The agent is not connected yet. After an outage of the workspace, it needs a minute to reconnect.",
+        "stale": "The workspace refuses the stored credentials, so the state of the agent is unknown.",
+    }.get(stored.credentials, "The stored credentials could not be verified, so the state of the agent is unknown.")
     why = f" {stored.why.rstrip('.')}." if stored.why else ""
     return f"{text}{why} Check that the workspace answers, then run the task again."
 
 
 def unregistered(task: RegistrationTask) -> None:
     options = task.options
-    if options.is_about_machine:
-        delete_left_behind(task)
+    if not options.id:
+        delete_unused_records(task)
         return
     msg = "Nothing to do: the record is gone, or belongs to other credentials."
     try:
@@ -259,7 +258,7 @@ def unregistered(task: RegistrationTask) -> None:
             msg = "Would be unregistered." if task.run.check_mode else "Unregistered."
     except AlpaconError as error:
         raise RegistrationError(
-            f"Not known to be unregistered: the record {options.id} may be left behind. {error}",
+            f"The record {options.id} may be left behind, since it could not be deleted. {error}",
             id=options.id,
             name=None,
             orphans=[{"id": options.id, "name": None}],
@@ -277,32 +276,33 @@ def _delete_by_agent(task: RegistrationTask) -> bool:
     path = f"{SERVERS_PATH}{task.options.id}/unregister/"
     try:
         try:
-            task.agent.write("DELETE", path)
+            task.agent_client.write("DELETE", path)
         except UnknownEndpoint:
-            if task.user is None:
+            if task.user_client is None:
                 raise RegistrationError(
-                    "This workspace knows no end of a registration by its agent. Give an API token in token, or delete"
-                    " the record there."
+                    "This workspace does not let agents unregister themselves. Give an API token in token, or delete"
+                    " the record in the workspace."
                 ) from None
             return False
         except LostResponse:
-            task.lost += 1
-            task.agent.write("DELETE", path)
+            task.lost_responses += 1
+            task.agent_client.write("DELETE", path)
     except ApiError as error:
         if error.status not in REFUSED or not error.stated:
             raise RegistrationError(describe_refusal(error)) from None
-        return task.lost > 0
+        # The lost request may have deleted the record.
+        return task.lost_responses > 0
     return True
 
 
 def _delete_by_user(task: RegistrationTask) -> bool:
-    """Delete the record with the API token; return False without a token or a record."""
-    if task.user is None:
+    """Delete the record with the API token; return False if there is no token or no record."""
+    if task.user_client is None:
         return False
     if not task.run.check_mode:
-        return delete_record(task.user, task.options.id)
+        return delete_record(task.user_client, task.options.id)
     try:
-        task.user.get(f"{SERVERS_PATH}{task.options.id}/")
+        task.user_client.get(f"{SERVERS_PATH}{task.options.id}/")
     except ApiError as error:
         if error.status != 404:
             raise

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options and state of a task about one registration, and the check of an agent's credentials."""
+"""Check the options of a registration task, hold its state, and verify the credentials of an agent."""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from .._api.settings import Settings
 from .._fleet.run import Run
 from .._options import values
 
-NAME_LENGTH = 64
-#: Tag that only the records of one task have.
+#: Name of the tag that has another value for each task.
 MARKER = "ansible:registration"
-#: Tag that all records of one machine have, also those of earlier tasks.
+#: Name of the tag that has another value for each machine.
 MACHINE = "ansible:machine"
 #: HTTP statuses of a workspace that refuses credentials.
 REFUSED = (401, 403, 404)
@@ -39,10 +38,10 @@ class RegistrationOptions:
 
     Attributes:
         id, key: stored credentials of the agent; empty if there are none.
-        machine: digest that identifies the machine in a tag; empty if it is not known.
+        machine: digest of the option; empty if it is not given.
         registration_token, name, platform: empty if they are not needed.
         version: version of the agent to wait for; empty for any.
-        pinned: True if that version is to stay, although nothing holds its package.
+        pinned: True to warn if the workspace may upgrade the agent to another version.
         timeout: seconds.
     """
 
@@ -90,7 +89,7 @@ class RegistrationOptions:
         if self.id and not self.key and not (self.state == "unregistered" and has_token):
             raise UsageError("key", "it is missing", "Give the key that goes with the id.")
         if self.state != "registered":
-            if not self.id and not self.is_about_machine:
+            if not self.id and not (self.state == "unregistered" and self.name and self.machine):
                 raise UsageError("id", "it is missing", "Give id and key of the agent.")
             return
         if self.replace and not (has_token and self.clean_up):
@@ -104,23 +103,16 @@ class RegistrationOptions:
                 if not getattr(self, name):
                     raise UsageError(name, "it is missing", "It is required to register a server.")
 
-    @property
-    def is_about_machine(self) -> bool:
-        """Return True if the task ends what earlier registrations of the machine have left behind."""
-        return self.state == "unregistered" and not self.id and bool(self.name and self.machine)
-
 
 def to_server_name(option: str, text: str) -> str:
-    """Shorten a name as the agent does: letters, digits, underscores and hyphens, up to the first dot."""
+    """Convert a name as the agent does: only letters, digits, underscores and hyphens, and only up to the first dot."""
     stripped = text.strip()
     with suppress(ValueError):
         ipaddress.ip_address(stripped)
         raise UsageError(option, f"{stripped} is an address", "Give a name, such as the short name of the host.")
-    name = re.sub(r"[^A-Za-z0-9_]+", "-", stripped.split(".", 1)[0]).strip("-")[:NAME_LENGTH].rstrip("-")
+    name = re.sub(r"[^A-Za-z0-9_]+", "-", stripped.split(".", 1)[0]).strip("-")[:64].rstrip("-")
     if not name:
-        raise UsageError(
-            option, f"nothing is left of '{text}' as a name", "Give letters, digits, underscores, hyphens."
-        )
+        raise UsageError(option, f"'{text}' has no character for a name", "Give letters, digits, underscores, hyphens.")
     return name
 
 
@@ -129,12 +121,12 @@ def _check_tags(tags: Mapping[str, Any]) -> dict[str, str]:
         if not isinstance(value, str):
             raise UsageError("tags", f"the value of {name} is not a string", "Put it in quotes.")
         if not str(name).strip() or name in (MARKER, MACHINE):
-            raise UsageError("tags", f"'{name}' is no name for a tag", "Choose another one.")
+            raise UsageError("tags", f"'{name}' cannot be the name of a tag", "Choose another one.")
     return dict(tags)
 
 
 class RegistrationError(AlpaconError):
-    """A failed task, with keys for its result."""
+    """An error that adds keys to the result of the task."""
 
     def __init__(self, text: str, **details: Any) -> None:
         self.details = details
@@ -146,10 +138,10 @@ class RegistrationTask:
     """A task about one registration.
 
     Attributes:
-        deadline: end of waiting, in monotonic seconds.
-        tag, tag_value: identify the records of the task, or of its machine.
+        deadline: monotonic seconds.
+        tag, tag_value: the tag of the records that this task, or any task for its machine, has made.
         sent_at: time of the last registration, in seconds since the epoch.
-        lost: number of lost answers to writes.
+        lost_responses: number of writes without a response.
         facts: keys of the result.
         before, after: name of the record, for a diff; empty if there is none.
     """
@@ -158,7 +150,7 @@ class RegistrationTask:
     options: RegistrationOptions
     run: Run
     sent_at: float = 0.0
-    lost: int = 0
+    lost_responses: int = 0
     changed: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     before: str = ""
@@ -171,22 +163,22 @@ class RegistrationTask:
         self._clients: dict[str, Client] = {}
 
     @property
-    def agent(self) -> Client:
-        """Return the client that has the agent's own credentials."""
-        return self._client(f'id="{self.options.id}", key="{self.options.key}"')
+    def agent_client(self) -> Client:
+        """Return the client with the agent's own credentials."""
+        return self._get_client(f'id="{self.options.id}", key="{self.options.key}"')
 
     @property
-    def registering(self) -> Client:
-        """Return the client that has the registration token."""
-        return self._client(f'token="{self.options.registration_token}"')
+    def registration_client(self) -> Client:
+        """Return the client with the registration token."""
+        return self._get_client(f'token="{self.options.registration_token}"')
 
     @property
-    def user(self) -> Client | None:
-        """Return the client that has the API token, if there is one that may be used."""
+    def user_client(self) -> Client | None:
+        """Return the client with the API token; None without a token, or if the task must not clean up with it."""
         usable = self.settings.token and self.options.clean_up
-        return self._client(f'token="{self.settings.token}"') if usable else None
+        return self._get_client(f'token="{self.settings.token}"') if usable else None
 
-    def _client(self, authorization: str) -> Client:
+    def _get_client(self, authorization: str) -> Client:
         if authorization not in self._clients:
             client = Client(
                 self.settings,
@@ -206,15 +198,14 @@ class RegistrationTask:
         for client in self._clients.values():
             client.__exit__(*exc_info)
 
-    def made(self, record: Server) -> bool:
-        """Return True if the tags of a record say that the task, or an earlier one for the machine, made it."""
+    def has_made(self, record: Server) -> bool:
+        """Return True if the record has the tag of this task or its machine."""
         return record.tags.get(self.tag) == self.tag_value
 
     def fail(self, error: AlpaconError) -> None:
-        """Make the result that of a failed task."""
         self.facts = {"failed": True, "msg": str(error), **error.details}
         # A record that may be left behind is the change.
-        self.changed = bool(self.lost and self.facts.get("orphans"))
+        self.changed = bool(self.lost_responses and self.facts.get("orphans"))
 
     def result(self) -> dict[str, Any]:
         requests = sum(client.requests for client in self._clients.values())
@@ -227,7 +218,13 @@ class RegistrationTask:
 
 @dataclass(frozen=True)
 class StoredCredentials:
-    """An agent's credentials: V(valid), V(stale) or V(unreachable), with the reason."""
+    """The state of an agent's credentials.
+
+    Attributes:
+        credentials: V(valid), V(stale) or V(unreachable).
+        why: the reason, if they are not valid.
+        server: the record of the agent, if they are valid.
+    """
 
     credentials: str
     why: str = ""
@@ -235,7 +232,7 @@ class StoredCredentials:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Return the keys of a result; None for what the workspace did not say."""
+        """Return keys for the result of the task; None if the workspace does not state the value."""
         return {
             "credentials": self.credentials,
             "name": self.server.name,
@@ -246,26 +243,26 @@ class StoredCredentials:
 
     @property
     def connected(self) -> bool:
-        """Return True if the agent is commissioned, and connected if the workspace says anything of that."""
+        """Return True if the agent is commissioned and connected; some workspaces state only the first."""
         return self.server.commissioned is True and self.server.fields.get("is_connected", True) is True
 
 
 def verify_credentials(task: RegistrationTask) -> StoredCredentials:
-    """Ask the workspace with the agent's own credentials."""
+    """Read the record of the agent with its own credentials."""
     try:
-        row = task.agent.get(f"{SERVERS_PATH}-/")
+        row = task.agent_client.get(f"{SERVERS_PATH}-/")
     except ApiError as error:
-        # A proxy's refusal says nothing of the credentials.
+        # An error that is not the API's own may come from a proxy.
         stale = error.status in REFUSED and error.stated
         return StoredCredentials("stale" if stale else "unreachable", describe_refusal(error))
     except AlpaconError as error:
         return StoredCredentials("unreachable", str(error))
     if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
-        why = f"GET {SERVERS_PATH}-/: this is no answer of an Alpacon workspace. Check url."
+        why = f"GET {SERVERS_PATH}-/: the response is not from an Alpacon workspace. Check url."
         return StoredCredentials("unreachable", why)
     server = Server.from_row(row)
     if server.id != task.options.id:
-        why = f"GET {SERVERS_PATH}-/: the answer is not the server {task.options.id}. Check url."
+        why = f"GET {SERVERS_PATH}-/: the response is not about the server {task.options.id}. Check url."
         return StoredCredentials("unreachable", why)
     return StoredCredentials("valid", server=server)
 

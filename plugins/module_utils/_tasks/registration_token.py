@@ -23,12 +23,8 @@ from .server_info import GROUPS_PATH
 
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64
-
-#: Pauses before each search for a token after a lost answer, in seconds.
+#: Pauses before each search for a token after a lost response, in seconds.
 _PAUSES = (0.0, 2.0)
-#: Maximum number of requests that create a token.
-_ATTEMPTS = 2
-
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -48,9 +44,9 @@ class RegistrationToken:
 
     Attributes:
         groups: UUIDs.
-        expires_at: None if it never does.
-        description: None if the row does not say.
-        key: only if it has just been created.
+        expires_at: None if the token never expires.
+        description: None if the row has none.
+        key: only in the response to a create request.
     """
 
     id: str
@@ -63,7 +59,11 @@ class RegistrationToken:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
-        """Read a row of the list, or the answer to a create; :class:`UnreadableRow` if its id is not a UUID."""
+        """Read a row of the list, or the response to a create request.
+
+        Raises:
+            UnreadableRow: the id is not a UUID.
+        """
         listed = row.get("allowed_groups")
         ids = [
             group.get("id") if isinstance(group, Mapping) else group
@@ -81,17 +81,17 @@ class RegistrationToken:
 
     def describe(self) -> str:
         """Describe the token in one line, for a diff."""
-        parts = [f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}"]
-        parts.append(f"expires {to_iso(self.expires_at)}" if self.expires_at else "never expires")
-        return ", ".join(parts if self.enabled else [*parts, "disabled"])
+        expiry = f"expires {to_iso(self.expires_at)}" if self.expires_at else "never expires"
+        disabled = "" if self.enabled else ", disabled"
+        return f"{self.name}: groups {', '.join(sorted(self.groups)) or 'none'}, {expiry}{disabled}"
 
 
 @dataclass(frozen=True)
 class TokenOptions:
-    """Checked options of a task; None for what is not requested.
+    """Checked options of a task; an option that is not given is None.
 
     Attributes:
-        expires_at: compared with an existing token.
+        expires_at: the task compares it with existing tokens.
         lifetime: for a new token only.
     """
 
@@ -107,16 +107,16 @@ class TokenOptions:
         if not name or len(name) > NAME_LENGTH:
             raise UsageError("name", f"it has {len(name)} characters", f"Give 1 to {NAME_LENGTH}.")
         groups, date, lifetime = options.get("groups"), options.get("expires_at"), options.get("expires_in")
-        # Without a time, a token would be valid for ever.
+        # If an empty value counted as none, a token would never expire.
         for option, texts in (("expires_at", [date]), ("expires_in", [lifetime]), ("groups", groups or [])):
             if any(text is not None and not str(text).strip() for text in texts):
                 raise UsageError(option, "it is empty", "Give a value, or leave it out.")
         expires_at = None if date is None else values.parse_timestamp("expires_at", date)
-        # Only the workspace decides exactly, since the clock of the controller may be wrong.
+        # The clock of the controller may be wrong; _replace_tokens compares with that of the workspace.
         _check_future(expires_at, datetime.now(timezone.utc) - timedelta(days=1))
         seconds = None if lifetime is None else values.parse_duration("expires_in", lifetime)
         if seconds == 0:
-            raise UsageError("expires_in", "it is no time at all", "Give a duration such as 2h or 30d.")
+            raise UsageError("expires_in", "it is zero", "Give a duration such as 2h or 30d.")
         return cls(
             name,
             None if groups is None else tuple(dict.fromkeys(groups)),
@@ -128,14 +128,14 @@ class TokenOptions:
 
 def _check_future(date: datetime | None, now: datetime) -> None:
     if date and date <= now:
-        raise UsageError("expires_at", f"{to_iso(date)} is in the past", "Give a time to come.")
+        raise UsageError("expires_at", f"{to_iso(date)} is in the past", "Give a time in the future.")
 
 
 def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Run a task of M(herdops.alpacon.alpacon_registration_token).
 
     Raises:
-        AlpaconError: nothing was written, or the message names what may be left.
+        AlpaconError: nothing was written, or the message names the token that may be left behind.
     """
     settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
@@ -150,9 +150,9 @@ class TokenTask:
     """A task about the registration tokens of one name.
 
     Attributes:
-        is_temporary: True if no other run creates a token of that name.
-        token: the token that there is in the end.
-        deleted: deleted tokens; in check mode, those that would be.
+        is_temporary: True if the name has the key of this run, so that no other run creates a token of that name.
+        token: the existing or new token; None if there is none.
+        deleted: deleted tokens; in check mode, the tokens to delete.
     """
 
     client: Client
@@ -166,27 +166,27 @@ class TokenTask:
     msg: str = ""
 
     def list_tokens(self, prefix: str = "") -> list[RegistrationToken]:
-        """List the tokens of the name, or with the prefix."""
+        """List the tokens whose name is that of the options, or begins with the prefix."""
         try:
             rows = list(self.client.rows(PATH, {"search": self.options.name}))
         except UnknownEndpoint:
             raise AlpaconError(NO_REGISTRATION) from None
-        # Some workspaces ignore the search.
         tokens = [RegistrationToken.from_row(row) for row in rows if parse_row_id(row)]
-        return [
-            token for token in tokens if (token.name.startswith(prefix) if prefix else token.name == self.options.name)
-        ]
+        # Some workspaces ignore the search.
+        if prefix:
+            return [token for token in tokens if token.name.startswith(prefix)]
+        return [token for token in tokens if token.name == self.options.name]
 
     def resolve_groups(self) -> frozenset[str] | None:
-        """Resolve the groups to UUIDs, with one read of the list if there are names."""
+        """Return the UUIDs of the groups; None if the option is not given."""
         groups = self.options.groups
         if groups is None:
             return None
-        known: dict[str, list[str]] = {}
+        ids_by_name: dict[str, list[str]] = {}
         if not all(map(is_uuid, groups)):
             for row in self.client.rows(GROUPS_PATH):
-                known.setdefault(to_text(row.get("name")) or "", []).append(to_text(row.get("id")) or "")
-        return frozenset(normalize_uuid(ref) if is_uuid(ref) else _find_group(ref, known) for ref in groups)
+                ids_by_name.setdefault(to_text(row.get("name")) or "", []).append(to_text(row.get("id")) or "")
+        return frozenset(normalize_uuid(ref) if is_uuid(ref) else _find_group(ref, ids_by_name) for ref in groups)
 
     def result(self) -> dict[str, Any]:
         token = self.token
@@ -211,13 +211,13 @@ class TokenTask:
         return result
 
 
-def _find_group(name: str, known: Mapping[str, Sequence[str]]) -> str:
-    found = known.get(name, [])
+def _find_group(name: str, ids_by_name: Mapping[str, Sequence[str]]) -> str:
+    found = ids_by_name.get(name, [])
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of the one that is meant.")
-    remedy = f"{did_you_mean(name, known, 'Check the name.')} The token may also not see that group."
+        raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of one of them.")
+    remedy = f"{did_you_mean(name, ids_by_name, 'Check the name.')} The API token may also not see that group."
     raise UsageError("groups", f"no group is named {name}", remedy)
 
 
@@ -229,14 +229,11 @@ def present(task: TokenTask) -> None:
     differences = [_find_difference(task.options, token, groups) for token in usable]
     if "" in differences:
         task.token = usable[differences.index("")]
-        task.msg = (
-            "There is one already. The key was shown when the token was created, and never again; state=rotated"
-            " creates a new one."
-        )
+        task.msg = "The token exists. Its key was only shown when it was created. state=rotated creates a new token."
     elif usable:
         raise UsageError(
             differences[0],
-            f"the registration token {usable[0].name} ({usable[0].id}) has another value, and the API changes none",
+            f"the registration token {usable[0].name} ({usable[0].id}) has another value, which the API cannot change",
             "Use state=rotated to replace the token, or another name.",
         )
     else:
@@ -244,7 +241,7 @@ def present(task: TokenTask) -> None:
 
 
 def _find_difference(options: TokenOptions, token: RegistrationToken, groups: frozenset[str] | None) -> str:
-    """Return the first option that a token does not fulfil; empty if there is none."""
+    """Return the first option for which the token has another value; empty if there is none."""
     if groups is not None and token.groups != groups:
         return "groups"
     return "expires_at" if options.expires_at and token.expires_at != options.expires_at else ""
@@ -255,35 +252,35 @@ def rotated(task: TokenTask) -> None:
 
 
 def temporary(task: TokenTask) -> None:
-    """Create a token with the key of this run of Ansible in its name, and delete those of runs that have ended."""
+    """Create a token with the key of this run of Ansible in its name, and delete the tokens of runs that ended."""
     if task.run.context.process is None:
-        raise UsageError("state", "temporary is for the run on the controller", "Do not delegate the task.")
+        raise UsageError("state", "temporary works only on the controller", "Do not delegate the task.")
     prefix = f"{task.options.name}-"
     name = prefix + get_process_key(task.run.context.process)
     if len(name) > NAME_LENGTH:
         longest = NAME_LENGTH - len(name) + len(task.options.name)
-        raise UsageError("name", "it is too long for the suffix of the run", f"Give 1 to {longest} characters.")
+        raise UsageError("name", "with the suffix of the run, it is too long", f"Give 1 to {longest} characters.")
     old = [token for token in task.list_tokens(prefix) if has_process_ended(token.name[len(prefix) :])]
     task.options, task.is_temporary = replace(task.options, name=name), True
     _replace_tokens(task, task.resolve_groups(), old)
 
 
 def absent(task: TokenTask) -> None:
-    left = []
+    problems = []
     for token in task.list_tokens():
         try:
             if not task.run.check_mode:
                 _delete_token(task.client, token)
             task.deleted.append(token)
         except AlpaconError as error:
-            left.append(f"{token.id} could not be deleted: {error}")
+            problems.append(f"{token.id} could not be deleted: {error}")
     done = "Would be deleted." if task.run.check_mode else "Deleted."
-    task.failed = bool(left)
-    task.msg = " ".join(left) or (done if task.deleted else "There is no such token.")
+    task.failed = bool(problems)
+    task.msg = " ".join(problems) or (done if task.deleted else "There is no token of that name.")
 
 
 def _replace_tokens(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> None:
-    """Create a token, and only then delete the others of its name, so that there is one all the time."""
+    """Create a token before deleting the old ones, so that a valid one exists at any time."""
     now, expires_at = task.client.clock.now(), task.options.expires_at
     _check_future(expires_at, now)
     if task.options.lifetime is not None:
@@ -293,8 +290,8 @@ def _replace_tokens(task: TokenTask, groups: frozenset[str] | None, old: Sequenc
         task.token = RegistrationToken("", task.options.name, groups or frozenset(), expires_at)
         task.deleted, task.msg = list(old), "Would be created."
         return
-    task.token = _create_token(task, groups or frozenset(), expires_at, old)
-    task.msg = "Created. This is the only time that its key is shown."
+    task.token = _create_token(task, groups or frozenset(), expires_at, {token.id for token in old})
+    task.msg = "Created. Its key is only shown now."
     for token in old:
         try:
             _delete_token(task.client, token)
@@ -308,63 +305,74 @@ def _delete_token(client: Client, token: RegistrationToken) -> None:
 
 
 def _create_token(
-    task: TokenTask, groups: frozenset[str], expires_at: datetime | None, old: Sequence[RegistrationToken]
+    task: TokenTask, groups: frozenset[str], expires_at: datetime | None, known: set[str]
 ) -> RegistrationToken:
-    """Create a token; if the answer is lost, delete that token, whose key nobody knows, and create another, once."""
+    """Create a token. After a lost response, the key is lost too: delete that token and create another one, once.
+
+    Args:
+        known: ids of the tokens that exist already.
+    """
     body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
         body["expires_at"] = to_iso(expires_at)
-    # It identifies the own token, if another run creates one meanwhile. A description of the user is not changed.
+    # The random part tells the token from one that another run creates at the same time.
     description = task.options.description
     body["description"] = f"Made by Ansible ({secrets.token_hex(4)})" if description is None else description
-    known = {token.id for token in old}
-    attempt = 1
-    while True:
-        try:
-            answer = task.client.write("POST", PATH, body).body
-            token = RegistrationToken.from_row(answer) if parse_row_id(answer) else None
-            if token is None or not token.key:
-                raise LostResponse(f"POST {PATH}: the answer has no id and key in it.")
-            return token
-        except LostResponse as error:
-            lost = _find_lost_token(task, body, known, error)
-            if attempt == _ATTEMPTS:
-                raise LostResponse(f"{error} {_describe_left(task, lost)}") from None
-        for token in lost:
+    try:
+        return _post_token(task.client, body)
+    except LostResponse as error:
+        for token in _find_lost_token(task, body, known, error):
             _delete_token(task.client, token)
             known.add(token.id)
-        attempt += 1
+    try:
+        return _post_token(task.client, body)
+    except LostResponse as error:
+        lost = _find_lost_token(task, body, known, error)
+        raise LostResponse(f"{error} {_describe_orphans(task, lost)}") from None
+
+
+def _post_token(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
+    row = client.write("POST", PATH, body).body
+    token = RegistrationToken.from_row(row) if parse_row_id(row) else None
+    if token is None or not token.key:
+        raise LostResponse(f"POST {PATH}: the response has no id or no key.")
+    return token
 
 
 def _find_lost_token(
     task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostResponse
 ) -> list[RegistrationToken]:
-    """Find the token that a lost POST created, if it created one."""
+    """Return the token that a request without a response created, in a list; empty if it created none.
+
+    Raises:
+        LostResponse: the token cannot be told from one of another run.
+    """
     for pause in _PAUSES:
         time.sleep(pause)
         try:
             new = [token for token in task.list_tokens() if token.id not in known]
         except AlpaconError as error:
-            raise LostResponse(f"{lost} {_describe_left(task, [])} The tokens could not be listed: {error}") from None
+            hint = f"{_describe_orphans(task, [])} The tokens could not be listed: {error}"
+            raise LostResponse(f"{lost} {hint}") from None
         # Not every workspace lists descriptions.
         new = [token for token in new if token.groups == frozenset(body["allowed_groups"])]
         candidates = [token for token in new if token.description in (None, body["description"])]
         marked = [token for token in candidates if task.options.description is None and token.description]
         own = candidates if task.is_temporary else marked
         if len(candidates) > 1 or len(own) < len(candidates):
-            # One of them may be another run's, whose key is in use.
-            raise LostResponse(f"{lost} {_describe_left(task, candidates)}")
+            # Another run may have created one of them and use its key.
+            raise LostResponse(f"{lost} {_describe_orphans(task, candidates)}")
         if own:
             return own
     return []
 
 
-def _describe_left(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
+def _describe_orphans(task: TokenTask, tokens: Sequence[RegistrationToken]) -> str:
     if not tokens:
         return f"A registration token {task.options.name} may have been created. Delete it, and run the task again."
     ids = ", ".join(token.id for token in tokens)
     return (
-        f"Left behind, without a key that anybody knows: registration token {task.options.name} ({ids})."
+        f"The registration token {task.options.name} ({ids}) is left behind, and its key is lost."
         " Delete it, unless another run has just created it, and run the task again."
     )
 

@@ -23,7 +23,7 @@ from .._options.connection import CONNECTION, parse_settings
 from .._options.values import check_limit, parse_boolean, split_list
 
 GROUPS_PATH = "/api/iam/groups/"
-#: Fields of a described server; others of its row are left out.
+#: Fields of a server that tasks return, in this order.
 FIELDS = (
     "id", "name", "description", "remote_ip", "is_connected", "commissioned", "starred", "status", "os_name",
     "os_version", "platform", "version", "osquery_version", "cpu_physical_cores", "cpu_logical_cores", "cpu_type",
@@ -32,12 +32,10 @@ FIELDS = (
 )  # fmt: skip
 _TEXTS = frozenset(("id", "name", "os_name", "platform"))
 _BOOLEANS = frozenset(("is_connected", "commissioned"))
-#: Maximum depth of a field, and its entries and characters. Ansible fails at 300 levels.
+#: Maximum levels of a field, and its entries and characters. Ansible fails at 300 levels.
 _MAX_DEPTH, _MAX_SIZE = 20, 100_000
-#: Maximum number of groups in a warning.
-_NAMED_GROUPS = 10
 
-#: A server as tasks and inventories return it: :data:`FIELDS`, in plain JSON types.
+#: The :data:`FIELDS` of a server, in plain JSON types.
 Described = dict[str, Any]
 
 _TEXT_LIST = {"type": "list", "elements": "str"}
@@ -61,10 +59,12 @@ SPEC: dict[str, dict[str, Any]] = {
 
 
 def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_server_info), which only reads."""
+    """Run a task of M(herdops.alpacon.alpacon_server_info)."""
     settings = parse_settings(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
-    references = _check_references(split_list(options.get("servers") or ()))
+    references = split_list(options.get("servers") or ())
+    if not all(references):
+        raise UsageError("servers", "one of them is empty", "Give names or UUIDs, or leave servers out for all.")
     limit = check_limit(options["limit"], "servers")
     with Client(settings, report=run.context.report) as client:
         groups = GroupNames(client, run.warn)
@@ -86,28 +86,23 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         return {"servers": found, "changed": False, "requests": client.requests}
 
 
-def _check_references(references: Sequence[str]) -> list[str]:
-    if not all(references):
-        raise UsageError("servers", "one of them is empty", "Give names or UUIDs, or leave servers out for all.")
-    return list(dict.fromkeys(normalize_uuid(ref) if is_uuid(ref) else ref for ref in references))
-
-
 def _list_referenced(client: Client, references: Sequence[str], groups: GroupNames, warn: Warn) -> list[Described]:
-    """List the servers that have one of these names or UUIDs, with a warning for each that none has."""
-    # The workspace does not filter here: a server without a match would seem not to exist.
-    found, seen = query_servers(client, references, whole_rows=True)
+    """List the servers with these names or UUIDs, and warn of each reference without a server."""
+    unique = dict.fromkeys(normalize_uuid(ref) if is_uuid(ref) else ref for ref in references)
+    # The filters are not sent: a server that they exclude would seem not to exist.
+    found, seen = query_servers(client, list(unique), whole_rows=True)
     for reference, servers in found.items():
         if not servers:
             warn(f"servers: there is no server {reference}. {suggest_server(client, reference, seen)}")
-    unique = {server.id: server for servers in found.values() for server in servers}
-    return [describe_server(server.fields, groups) for server in sorted(unique.values(), key=str)]
+    by_id = {server.id: server for servers in found.values() for server in servers}
+    return [describe_server(server.fields, groups) for server in sorted(by_id.values(), key=str)]
 
 
 @dataclass(frozen=True)
 class ServerFilter:
-    """Conditions that a server has to meet; None or empty for none.
+    """The conditions of the option C(filters); a filter that is not given is None or empty.
 
-    A workspace ignores filters that it does not know, so :meth:`accepts` decides about every server.
+    Workspaces ignore filters that they do not know, so :meth:`accepts` checks every server again.
     """
 
     connected: bool | None = None
@@ -123,7 +118,7 @@ class ServerFilter:
         """Check the option C(filters).
 
         Raises:
-            UsageError: a part of it is wrong.
+            UsageError: a name or a value is invalid.
         """
         filters = {} if filters is None else filters
         choices = f"Give some of {', '.join(_FILTERS)}."
@@ -144,7 +139,7 @@ class ServerFilter:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return the query parameters for the filters that the API knows."""
+        """Return the query parameters for the filters that the API has."""
         parameters = {}
         if self.commissioned is not None:
             parameters["commissioned"] = str(self.commissioned).lower()
@@ -185,7 +180,7 @@ def _parse_texts(name: str, value: Any, may_have_commas: bool = False) -> tuple[
         return ()
     texts = split_list([value] if may_have_commas and isinstance(value, str) else value)
     if not texts:
-        raise UsageError("filters", f"{name} is an empty list", "Give what it must be, or leave it out.")
+        raise UsageError("filters", f"{name} is an empty list", "Give values, or leave it out.")
     for item in texts:
         if isinstance(item, (bool, Mapping, list)) or item is None or not str(item).strip():
             raise UsageError("filters", f"{name}: '{item}' is not a text", "Give a text, or a list of texts.")
@@ -195,19 +190,16 @@ def _parse_texts(name: str, value: Any, may_have_commas: bool = False) -> tuple[
 def _parse_tags(value: Any) -> dict[str, str | None]:
     if value is None:
         return {}
-    remedy = "Give keys with the value each must have"
+    remedy = "Give each key with its value"
     if not value:
-        raise UsageError("filters", "tags are empty", f"{remedy}, or leave it out.")
+        raise UsageError("filters", "tags are empty", f"{remedy}, or leave tags out.")
     if not isinstance(value, Mapping) or any(isinstance(item, (Mapping, list)) for item in value.values()):
         raise UsageError("filters", f"tags: '{value}' is not a dictionary of texts", f"{remedy}.")
     return {str(key): None if item is None else to_text(item) for key, item in value.items()}
 
 
 class GroupNames:
-    """Names of the IAM groups of servers.
-
-    Names that rows do not have are read from the workspace, all at once, as soon as one of them is needed.
-    """
+    """The names of IAM groups. If the row of a server has only ids, read the names of all groups once."""
 
     def __init__(self, client: Client, warn: Callable[[str], None]) -> None:
         self._client = client
@@ -215,7 +207,7 @@ class GroupNames:
         self._names: dict[str, str] | None = None
 
     def describe(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Return id and name of each group of a server; the id replaces a name that the token may not read."""
+        """Return the id and name of each group of a server; if the token may not read the name, it is the id."""
         groups = row.get("groups")
         if not isinstance(groups, list):
             return []
@@ -244,16 +236,13 @@ class GroupNames:
 
 
 def list_servers(client: Client, wanted: ServerFilter, groups: GroupNames) -> Iterator[Described]:
-    """List the servers of the workspace by name, as far as it filters them."""
+    """List servers by name, filtered only as far as the workspace filters them; see :class:`ServerFilter`."""
     for row in client.rows(SERVERS_PATH, {"ordering": "name", **wanted.parameters}):
         yield describe_server(row, groups)
 
 
 def describe_server(row: Mapping[str, Any], groups: GroupNames) -> Described:
-    """Describe a server in plain JSON types, the same in every dialect: the :data:`FIELDS` that the row has.
-
-    A field that is nested too deeply or too large counts as not stated.
-    """
+    """Return the :data:`FIELDS` in the row of a server; None for those that are too large or of another type."""
     row = {name: to_plain_data(value) if _is_small(value) else None for name, value in row.items()}
     described = {name: _check_type(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
@@ -266,7 +255,6 @@ def describe_server(row: Mapping[str, Any], groups: GroupNames) -> Described:
 
 
 def _check_type(name: str, value: Any) -> Any:
-    """Return the value of a field; None if it has another type."""
     if name in _BOOLEANS:
         return value if isinstance(value, bool) else None
     if name in _TEXTS and not isinstance(value, str):
@@ -275,7 +263,7 @@ def _check_type(name: str, value: Any) -> Any:
 
 
 def _is_small(value: Any) -> bool:
-    """Return True if a value is no deeper and no larger than a field may be."""
+    """Return True if a value is within :data:`_MAX_DEPTH` and :data:`_MAX_SIZE`."""
     level, size = [value], 0
     for _depth in range(_MAX_DEPTH):
         size += sum(len(item) for item in level if isinstance(item, (str, list, Mapping)))
@@ -292,26 +280,26 @@ def _is_small(value: Any) -> bool:
 
 
 def explain_filters(wanted: ServerFilter, servers: Sequence[Described], complete: bool = True) -> Iterator[str]:
-    """Yield a warning for each filter that no server can match, and for each group without servers.
+    """Yield a warning for each filter whose field no server has, and for each group without servers.
 
     Args:
-        servers: those that the workspace has listed.
-        complete: True if it has listed all.
+        servers: the servers that the workspace listed.
+        complete: False if there may be more of them.
     """
-    for name, about in _FIELD_OF_FILTER.items():
-        given = getattr(wanted, name) not in (None, (), {})
-        if given and servers and not any(about in server for server in servers):
-            yield f"filters: {name} matches no server, since this workspace's list does not say {about}."
+    for name, field_name in _FIELD_OF_FILTER.items():
+        is_given = getattr(wanted, name) not in (None, (), {})
+        if is_given and servers and not any(field_name in server for server in servers):
+            yield f"filters: {name} matches no server, since this workspace does not list the field {field_name}."
     if not complete:
         return
     groups = [group for server in servers for group in server.get("groups") or []]
     names = sorted({str(group["name"]) for group in groups})
     ids = {str(group["id"]) for group in groups}
-    # If the workspace filters, other servers may be in any group.
+    # If the workspace filters, it lists not all groups.
     parameters = wanted.parameters.keys()
-    whose = "none of the servers that the other filters leave" if parameters - {"groups"} else "no server"
-    others = f"There are {', '.join(names[:_NAMED_GROUPS])}." if names else "No server is in any group that is listed."
+    subject = "no server that matches the other filters" if parameters - {"groups"} else "no server"
+    others = f"There are {', '.join(names[:10])}." if names else "No server is in a group."
     for group in wanted.groups:
         if group not in names and not (is_uuid(group) and normalize_uuid(group) in ids):
             hint = "" if parameters else f" {did_you_mean(group, names, others)}"
-            yield f"filters: {whose} is in a group {group}.{hint}"
+            yield f"filters: {subject} is in a group {group}.{hint}"

@@ -162,7 +162,7 @@ def test_a_failed_search_for_orphans_loses_no_key(workspace: Workspace, patient:
     done = enrol(workspace, token=workspace.token)
     assert not done.failed
     assert done["key"] == only_record(workspace)["key"]
-    assert "may be left behind: that is not known" in done.warnings[0]
+    assert "may be left behind, since the search for them failed" in done.warnings[0]
 
 
 def test_check_mode_sends_nothing(workspace: Workspace) -> None:
@@ -233,7 +233,7 @@ def test_without_tags_nothing_is_deleted_on_a_guess(published: Workspace, patien
     published.fault("lose_after", method="POST", path=REGISTER, times=1)
     done = enrol(published, token=published.token)
     assert done.failed
-    assert "It may have made one of these records" in done["msg"]
+    assert "The request may have made one of these records" in done["msg"]
     ids = {only_record(published)["id"], published.server_ids()["web-abcdef"]}
     assert {orphan["id"] for orphan in done["orphans"]} == ids
 
@@ -273,7 +273,7 @@ def test_unverified_credentials_never_register(workspace: Workspace, patient: Fa
     assert posts(workspace) == 0
     asked = read_registrations(workspace, **CREDENTIALS)
     assert (asked.failed, asked["credentials"], asked["connected"]) == (False, "unreachable", None)
-    assert asked["msg"].startswith("The workspace did not say whether the stored credentials are valid. ")
+    assert asked["msg"].startswith("The stored credentials could not be verified. ")
 
 
 # alpacon_registration_info
@@ -389,7 +389,7 @@ def test_a_workspace_that_upgrades_pinned_agents_is_warned_of_once(
 @pytest.mark.parametrize(
     ("fault", "seconds", "connected", "text"),
     [
-        ({"status": 503}, 999, None, "The workspace could not be asked whether the agent is connected."),
+        ({"status": 503}, 999, None, "The stored credentials could not be verified, so the state"),
         ({"status": 401, "body": '{"code": "unauthorized"}'}, 999, None, "The workspace refuses the stored"),
         ({"status": 503}, 5, False, "Not connected within 120 s."),
     ],
@@ -476,7 +476,7 @@ def test_a_record_of_another_workspace_that_is_away_is_named(patient: FakeClock)
     options = {name: option.get("default") for name, option in SPEC.items()}
     done = run_registration({**options, **OF_ANOTHER, **CREDENTIALS, "url": "http://127.0.0.1:9"}, Run())
     assert (done["failed"], done["changed"], done["orphans"]) == (True, False, [{"id": UUID, "name": None}])
-    assert f"the record {UUID} may be left behind. DELETE" in done["msg"]
+    assert f"The record {UUID} may be left behind, since it could not be deleted. DELETE" in done["msg"]
 
 
 def test_a_record_that_is_connected_with_other_credentials_is_not_deleted(workspace: Workspace) -> None:

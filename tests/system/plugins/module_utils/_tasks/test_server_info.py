@@ -120,7 +120,7 @@ def test_a_filter_of_an_unlisted_field_is_warned_of(published: Workspace) -> Non
     outcome = list_servers(published, filters={"platform": ["debian"], "tags": {"role": None}})
     assert names(outcome) == []
     assert outcome.warnings == [
-        f"filters: {name} matches no server, since this workspace's list does not say {name}."
+        f"filters: {name} matches no server, since this workspace does not list the field {name}."
         for name in ("platform", "tags")
     ]
 

@@ -49,7 +49,7 @@ def test_the_key_is_not_in_the_repr() -> None:
         ({"expires_at": "2031-01-01T00:00:00"}, "expires_at: .* has no zone"),
         ({"expires_at": (datetime.now(timezone.utc) - timedelta(hours=26)).isoformat()}, "expires_at: .* in the past"),
         ({"expires_in": "soon"}, "expires_in: 'soon' is not a duration"),
-        ({"expires_in": "0"}, "expires_in: it is no time at all"),
+        ({"expires_in": "0"}, "expires_in: it is zero"),
         ({"expires_in": ""}, "expires_in: it is empty. Give a value, or leave it out."),
     ],
 )

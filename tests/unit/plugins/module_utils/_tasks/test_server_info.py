@@ -35,7 +35,7 @@ def test_every_field_is_documented() -> None:
 
 
 A, B = ({"id": f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}", "name": digit} for digit in "ab")
-OF_THE_OTHERS = "filters: none of the servers that the other filters leave is in a group b."
+OF_THE_OTHERS = "filters: no server that matches the other filters is in a group b."
 
 
 @pytest.mark.parametrize(

@@ -405,7 +405,7 @@ REFUSED: dict[str, tuple[Row, Row, str]] = {
     "tag": (FRESH, {"tags": {"env": "a", "rack": 4}}, "alpamon_tags: the value of rack is not a string."),
     "duration": (FRESH, {"connect_timeout": "5 x"}, "alpamon_connect_timeout: '5 x' is not a duration."),
     "address as a name": (of(FRESH, hostname="10.0.0.5"), {}, "alpamon_name: 10.0.0.5 is an address"),
-    "no name": (FRESH, {"name": "..."}, "alpamon_name: nothing is left of '...' as a name"),
+    "no name": (FRESH, {"name": "..."}, "alpamon_name: '...' has no character for a name"),
 }
 
 
