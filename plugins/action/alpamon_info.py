@@ -29,13 +29,13 @@ _PREFIX = "alpamon_"
 _SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}
 #: Variables of the playbook herdops.alpacon.rollout.
 _PLAYBOOK_VARIABLES = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
-_KNOWN = [*_SPEC, *(f"{_PREFIX}{name}" for name in _PLAYBOOK_VARIABLES)]
+_VARIABLES = [*_SPEC, *(f"{_PREFIX}{name}" for name in _PLAYBOOK_VARIABLES)]
 _TAGS = frozenset().union(*PARTS.values())
 #: Options that name a file on the controller.
 _FILES = ("ca_cert", "package_file", "repository_key")
 _OWN_CONNECTION = (
-    "The host is reached through the agent itself, which this role stops, restarts or removes."
-    " Reach it another way, such as by SSH with ansible_connection=ssh."
+    "The tasks reach the host through the agent, which this role stops, restarts or removes."
+    " Use another connection, such as SSH with ansible_connection=ssh."
 )
 display = Display()
 
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
             )
         except AnsibleConnectionFailure as error:
             if "censored due to no log" in str(error):
-                # With no_log, ssh hides the cause. A command without a secret may show it.
+                # With no_log, ssh hides the cause. A command without secrets fails with the same cause.
                 self._connection._play_context.no_log = False
                 self._low_level_execute_command("exit 0")
             raise
@@ -76,14 +76,14 @@ class ActionModule(ActionBase):
         extra = self._task.get_variable_manager().extra_vars
         # With alpamon_hosts misspelt, the playbook would roll out to all hosts.
         selection = f"{_PREFIX}hosts" if "rollout_plan" in variables else ""
-        misspelt = find_misspelt_names(variables, _KNOWN, selection, extra)
+        misspelt = find_misspelt_names(variables, _VARIABLES, selection, extra)
         if "_raw_params" in extra:
             misspelt.append(
                 f"'{clean_line(extra['_raw_params'])}' belongs to no variable. Put a value that has blanks in quotes of"
                 " its own."
             )
         if selection:
-            misspelt += _tag_problems(variables)
+            misspelt += _find_tag_problems(variables)
         if misspelt:
             return refuse(misspelt)
         try:
@@ -98,7 +98,7 @@ class ActionModule(ActionBase):
         return make_plan(options, result, self._describe_controller(options, variables))
 
     def _read_options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the options of the role from its variables. Null becomes the empty value of the type."""
+        """Read the options of the role from its variables; null becomes an empty value."""
         values = {}
         for name, option in _SPEC.items():
             value = decrypt(self._templar.template(variables[name]))
@@ -110,14 +110,15 @@ class ActionModule(ActionBase):
 
     def _describe_controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
         tags = frozenset(variables.get("ansible_run_tags") or ())
-        given = {name: options[name] for name in _FILES if options[name]}
         paths = {
-            name: self._find_file(path) for name, path in given.items() if not path.startswith(("http://", "https://"))
+            name: self._find_file(options[name])
+            for name in _FILES
+            if options[name] and not options[name].startswith(("http://", "https://"))
         }
         readable = {name: path for name, path in paths.items() if os.access(path, os.R_OK)}
         return Controller(
             host=variables["inventory_hostname"],
-            # Tags that are not the role's own select all parts.
+            # Without a tag of the role, all of its parts run.
             parts=tags & _TAGS,
             files=paths,
             missing=sorted(paths.keys() - readable.keys()),
@@ -139,25 +140,25 @@ class ActionModule(ActionBase):
         return expanded
 
 
-def _tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
-    """Yield the reasons why these tags of a rollout select nothing."""
+def _find_tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
+    """Yield a problem if --tags or --skip-tags would select no part of the role."""
     unknown = {*(variables.get("ansible_run_tags") or ())} - _TAGS - {"all", "always", "tagged", "untagged"}
     if unknown:
         yield (
             f"There are no tasks with the tags {', '.join(sorted(unknown))}. The role has the tags"
             f" {', '.join(sorted(_TAGS))}."
         )
-    # Ansible skips what has one of several tags.
+    # Ansible skips a task if one of its tags is skipped, and the task that runs the role has all tags.
     skipped = sorted(_TAGS & {*(variables.get("ansible_skip_tags") or ())})
     if skipped:
         yield (
-            f"--skip-tags {','.join(skipped)} would skip the whole role. Name the parts that are to be carried out"
-            " instead, as in --tags install,register,configure."
+            f"--skip-tags {','.join(skipped)} would skip the whole role. Select parts of the role instead, as in"
+            " --tags install,register,configure."
         )
 
 
 def _hash_file(path: str, checksum: str) -> str:
-    """Return the SHA-256 of a file; with a checksum such as V(sha512:0a1b), its digest in the same format."""
+    """Return the SHA-256 of a file; with a checksum, such as V(sha512:0a1b), the digest in the same format."""
     algorithm, colon, _sum = checksum.lower().rpartition(":")
     try:
         digest = hashlib.new(algorithm or "sha256", Path(path).read_bytes(), usedforsecurity=False)

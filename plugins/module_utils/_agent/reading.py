@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read the package, process, units and configuration of the agent, on the host itself.
+"""Read the package, service, process and configuration of the agent on the host.
 
-This code runs on managed hosts, so it needs no more than Python 3.6 and its standard library.
+This code runs on managed hosts, so it needs only Python 3.6 and its standard library.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Row = Dict[str, Any]
-#: Run a program without a shell and return its exit code and output.
+#: A function that runs a program without a shell and returns its exit code and output.
 Program = Callable[[List[str]], Tuple[int, str]]
 
 CONFIGURATION = "/etc/alpamon/alpamon.conf"
@@ -35,7 +35,7 @@ CERTIFICATES = (
     "/etc/pki/ca-trust/source/anchors/alpamon.pem",
     "/etc/pki/trust/anchors/alpamon.pem",
 )
-#: The vendor's setup scripts use the same names, so the repository is configured only once.
+#: The setup scripts of the vendor use the same paths. With others, a host would have the repository twice.
 REPOSITORIES = (
     "/etc/apt/sources.list.d/alpacax_alpamon.sources",
     "/etc/apt/sources.list.d/alpacax_alpamon.list",
@@ -49,21 +49,21 @@ PROGRAM = "/usr/bin/alpamon"
 PID_FILE = "/run/alpamon.pid"
 PENDING = ("/var/lib/alpamon/upgrade.pending", "/var/lib/alpamon/migration.pending")
 SERVICE, TIMER = "alpamon.service", "alpamon-restart.timer"
-#: Lock files of dnf, dnf 5 and zypper, with the pattern of a line that holds the agent.
-HOLDS = {
+#: By lock file of dnf, dnf 5 and zypper: the pattern of a line that holds the package.
+_HOLDS = {
     "/etc/dnf/plugins/versionlock.list": r"!?alpamon(-\d.*|-?\*)?",
     "/etc/dnf/versionlock.toml": r"name\s*=\s*[\"']alpamon[\"']",
     "/etc/zypp/locks": r"solvable_name:\s*alpamon",
 }
-#: Read at most this many bytes of a file.
-LENGTH = 1024 * 1024
+#: Maximum number of bytes to read of a file.
+_MAX_BYTES = 1024 * 1024
 MASK = "********"
 
 _QUERY = ["dpkg-query", "--show", "--showformat", "${db:Status-Want} ${db:Status-Status} ${Version}", "alpamon"]
-#: The role writes the machine id into the configuration, to recognise clones.
+#: The role writes the machine id into the configuration to find out whether a host is a clone.
 _MACHINE = re.compile(r"(?m)^# Machine: (\S+)$")
 _SETTING = re.compile(r"(url|id|key)\s*[=:]\s*[\"`]?([^\s\"`]+)")
-#: Formats of an id and a key; truncated ones do not match.
+#: Formats of an id and a key. A truncated id does not match.
 _ID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", re.I)
 _KEY = re.compile(r"[!#-\[\]-~]+\Z")
 _SECRET = re.compile(r"(?im)^([^\S\n]*[\w.-]*(?:key|token|secret|password)[\w.-]*[^\S\n]*[=:][^\S\n]*)\S.*$")
@@ -73,7 +73,7 @@ class System(NamedTuple):
     """Access to the host.
 
     Attributes:
-        root: prefix of all paths, for tests.
+        root: prefix of all paths; tests set it.
     """
 
     run_program: Program
@@ -84,7 +84,7 @@ class System(NamedTuple):
         """Return the text of a file; empty if it is missing or unreadable."""
         try:
             with open(self.root + path, "rb") as file:
-                return file.read(LENGTH).decode("utf-8", "replace")
+                return file.read(_MAX_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
 
@@ -116,23 +116,25 @@ def read_agent(
         controller_time: time on the controller, in seconds since the epoch.
     """
     version, held = read_package(host)
-    first = host.read_text("/proc/1/comm").strip()
-    units = read_units(host) if first == "systemd" else {}
+    service_manager = host.read_text("/proc/1/comm").strip()
+    units = read_units(host) if service_manager == "systemd" else {}
+    machine = _MACHINE.search(host.read_text(CONFIGURATION))
+    hostname = platform.node().split(".")[0]
     return {
         "version": version,
         "held": held,
         "package_file_version": read_file_version(host, package_file) if package_file else None,
-        "service_manager": first,
+        "service_manager": service_manager,
         "service": parse_unit(units.get(SERVICE, {})),
         "restart_timer": parse_unit(units.get(TIMER, {})),
         "process": read_process(host, units.get(SERVICE, {}).get("MainPID", "")),
         "configuration": read_configuration(host, return_key),
         "machine_id": host.read_text("/etc/machine-id").strip(),
-        "registered_machine_id": parse_machine(host.read_text(CONFIGURATION)),
+        "registered_machine_id": machine.group(1) if machine else "",
         "pending": [path for path in PENDING if host.get_status(path)],
         "files": {path: describe_file(host, path) for path in FILES},
         "distribution": read_distribution(host),
-        "hostname": shorten_hostname(platform.node()),
+        "hostname": "" if hostname in ("localhost", "(none)") else hostname,
         "proxies": sorted(name for name in host.environ if re.match(r"(?i)https?_proxy$", name)),
         "uid": os.geteuid(),
         "clock_ahead": None if controller_time is None else round(time.time() - controller_time),
@@ -143,10 +145,10 @@ def read_agent(
 
 
 def read_package(host: System) -> Tuple[Optional[str], bool]:
-    """Return the installed version and whether it is held. A host may have both dpkg and rpm."""
+    """Return the installed version, and True if it is held. A host may have both dpkg and rpm."""
     wanted, _space, found = host.get_output(_QUERY).partition(" ")
     held = found.startswith("installed ") and wanted == "hold"
-    for path, pattern in HOLDS.items():
+    for path, pattern in _HOLDS.items():
         held = held or any(re.fullmatch(pattern, line.strip()) for line in host.read_text(path).splitlines())
     if found.startswith("installed "):
         return to_agent_version(found[len("installed ") :]), held
@@ -154,14 +156,13 @@ def read_package(host: System) -> Tuple[Optional[str], bool]:
 
 
 def read_file_version(host: System, path: str) -> Optional[str]:
-    """Return the version of a package file."""
     if path.endswith(".deb"):
         return to_agent_version(host.get_output(["dpkg-deb", "--show", "--showformat", "${Version}", path]))
     return to_agent_version(host.get_output(["rpm", "--query", "--package", "--queryformat", "%{VERSION}\n", path]))
 
 
 def to_agent_version(version: str) -> Optional[str]:
-    """Convert the version of a package to the agent's spelling, such as 2.6.0~rc1-1 to 2.6.0-rc1; None if invalid."""
+    """Convert the version of a package, such as 2.6.0~rc1-1, to that of the agent, 2.6.0-rc1; None if invalid."""
     found = re.match(r"(?:\d+:)?(\d[^-~+\s]*(?:~[a-z]+[.0-9]*)?)", version)
     return found.group(1).replace("~", "-") if found else None
 
@@ -184,13 +185,13 @@ def parse_unit(properties: Mapping[str, str]) -> Row:
 
 
 def read_process(host: System, main_pid: str) -> Row:
-    """Return the process of the agent, and whether it is older than its package or configuration.
+    """Return the process of the agent, and the parts of its installation that changed after it started.
 
     Args:
-        main_pid: pid from systemd, used if there is no pid file.
+        main_pid: pid from systemd, for hosts without a pid file.
     """
     pid = host.read_text(PID_FILE).strip() or main_pid
-    # The pid may belong to another process by now.
+    # If the agent has ended, another process may have its pid.
     if not pid.isdigit() or host.read_text("/proc/{}/comm".format(pid)).strip() != "alpamon":
         return {"pid": None, "state": "none", "outdated": []}
     outdated: List[str] = []
@@ -199,20 +200,22 @@ def read_process(host: System, main_pid: str) -> Row:
     except OSError:
         program = ""
     started = host.get_status(PID_FILE) or host.get_status("/proc/{}".format(pid))
-    # Packages set the modification time of a file to that of the build, but not its change time. If the agent is a
-    # script, its program is an interpreter.
-    scripted = program != PROGRAM and _newer(host.get_status(PROGRAM), started, "st_ctime_ns")
-    if program.endswith(" (deleted)") or scripted:
+    # The program of a script is its interpreter, so compare the time of the script. Packages set the modification time
+    # to that of the build, so compare the change time.
+    is_replaced_script = program != PROGRAM and _is_newer(host.get_status(PROGRAM), started, "st_ctime_ns")
+    if program.endswith(" (deleted)") or is_replaced_script:
         outdated.append("package")
-    if any(_newer(host.get_status(path), started, "st_mtime_ns") for path in (CONFIGURATION, OVERRIDE, *CERTIFICATES)):
+    paths = (CONFIGURATION, OVERRIDE, *CERTIFICATES)
+    if any(_is_newer(host.get_status(path), started, "st_mtime_ns") for path in paths):
         outdated.append("configuration")
     return {"pid": int(pid), "state": "outdated" if outdated else "current", "outdated": outdated}
 
 
-def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], attribute: str) -> bool:
-    """Return True if a file is newer than the start. Times in the future are ignored: the clock was wrong."""
+def _is_newer(file: Optional[os.stat_result], started: Optional[os.stat_result], attribute: str) -> bool:
+    """Return True if a file changed after the start of the process."""
     if file is None or started is None:
         return False
+    # A time in the future comes from a wrong clock, and would restart the agent in every run.
     return bool(started.st_mtime_ns < getattr(file, attribute) <= time.time() * 1e9)
 
 
@@ -220,11 +223,10 @@ def _newer(file: Optional[os.stat_result], started: Optional[os.stat_result], at
 
 
 def read_configuration(host: System, return_key: bool) -> Row:
-    """Return the configuration, with its key only if return_key is true."""
     text = host.read_text(CONFIGURATION)
     found = read_settings(text)
     key = found.get("key")
-    shown = _SECRET.sub(r"\g<1>" + MASK, text)
+    masked = _SECRET.sub(r"\g<1>" + MASK, text)
     readable = True
     try:
         with open(host.root + CONFIGURATION, "rb"):
@@ -239,12 +241,12 @@ def read_configuration(host: System, return_key: bool) -> Row:
         "key": key if return_key else None,
         "readable": readable,
         "complete": "url" in found and bool(_ID.match(found.get("id", "")) and _KEY.match(found.get("key", ""))),
-        "text": shown.replace(key, MASK) if key else shown,
+        "text": masked.replace(key, MASK) if key else masked,
     }
 
 
 def read_settings(text: str) -> Dict[str, str]:
-    """Return the values in the section ``server``. The last one wins, as in the agent."""
+    """Return the settings in the section ``server``. As in the agent, the last line of a setting is used."""
     section = ""
     found: Dict[str, str] = {}
     for line in map(str.strip, text.splitlines()):
@@ -257,24 +259,12 @@ def read_settings(text: str) -> Dict[str, str]:
     return found
 
 
-def parse_machine(text: str) -> str:
-    """Return the machine id in the configuration; empty if there is none."""
-    found = _MACHINE.search(text)
-    return found.group(1) if found else ""
-
-
 # The host
 
 
-def shorten_hostname(node: str) -> str:
-    """Return the short name of a host; empty for default names."""
-    name = node.split(".")[0]
-    return "" if name in ("localhost", "(none)") else name
-
-
 def describe_file(host: System, path: str) -> Row:
-    """Return mode, owner and SHA-256 of a file or folder."""
-    # Ansible's module file sets the mode of the folder that a link points to.
+    """Return the mode, owner and SHA-256 of a file or folder."""
+    # For a link to a folder, ansible.builtin.file sets the mode of the folder.
     status = host.get_status(path, follow=path in FOLDERS)
     if status is None:
         return {"exists": False}
@@ -284,7 +274,7 @@ def describe_file(host: System, path: str) -> Row:
         "uid": status.st_uid,
         "gid": status.st_gid,
     }
-    if stat.S_ISREG(status.st_mode) and status.st_size <= LENGTH:
+    if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_BYTES:
         try:
             with open(host.root + path, "rb") as file:
                 found["sha256"] = hashlib.sha256(file.read()).hexdigest()
@@ -294,7 +284,6 @@ def describe_file(host: System, path: str) -> Row:
 
 
 def read_distribution(host: System) -> Row:
-    """Return the distribution in C(os-release)."""
     text = host.read_text("/etc/os-release") or host.read_text("/usr/lib/os-release")
     rows = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     found = {name: value.strip().strip("\"'") for name, value in rows.items()}

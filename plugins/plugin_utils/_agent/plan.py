@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decide what the role alpamon has to do on a host, from its options and the state of the host."""
+"""Plan the tasks of the role alpamon on a host, from the options of the role and the state of the host."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.problems import (
+    find_installed_problems,
     find_problems,
     find_warnings,
-    installed_problems,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState, Controller
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import SETTINGS, SUPPORTED, find_family
 
-#: The options of the role, without their prefix. Their defaults are those of the role.
+#: The options of the role, without their prefix. The role has the defaults.
 SPEC: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "installed", "absent"]},
     "version": {"type": "str"},
@@ -66,9 +66,9 @@ SPEC: dict[str, dict[str, Any]] = {
     "rollback": {"type": "bool"},
     "no_log": {"type": "bool", "no_log": False},
 }
-#: Keeps package files on the host, for a later rollback.
-PACKAGES = "/var/cache/alpamon"
-#: The setup script of the vendor creates it.
+#: Folder of package files on the host, for a later rollback.
+_PACKAGES = "/var/cache/alpamon"
+#: The key that the setup script of the vendor installs.
 _VENDOR_KEY = "/etc/apt/keyrings/alpacax_alpamon-archive-keyring.gpg"
 _HOLD_COMMANDS = {
     "apt": {"add": ["apt-mark", "hold", "alpamon"], "delete": ["apt-mark", "unhold", "alpamon"]},
@@ -81,15 +81,15 @@ _HOLD_COMMANDS = {
 
 
 def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
-    """Return the plan for a host: what the role has to do, and the values for its tasks.
+    """Return the plan for a host, with the conditions and arguments of the role's tasks.
 
     Args:
         options: by the names of :data:`SPEC`; no value is null.
-        agent: the result of the module.
+        agent: the result of M(herdops.alpacon.alpamon_info).
     """
     unexpected = ", ".join(_find_unexpected(agent)[:3])
     if unexpected:
-        problem = f"The host returned an unexpected value for {unexpected} of alpamon_info. Check what runs on it."
+        problem = f"The host returned an unexpected value for {unexpected} of alpamon_info. Check the host."
         return refuse([problem])
     family = find_family(agent["distribution"])
     if family is None:
@@ -101,8 +101,8 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
     problems = find_problems(state)
     return {
         "problems": problems,
-        # Report a version that was not installed as such, not as a downgrade.
-        "installed_problems": list(installed_problems(state)) or problems,
+        # If the package manager left an old version, the problem is not a downgrade.
+        "installed_problems": find_installed_problems(state) or problems,
         "warnings": find_warnings(state),
         "state": options["state"],
         "parts": sorted(state.parts),
@@ -124,7 +124,7 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         "change_certificate": state.change_certificate,
         "restart": state.restart,
         "start": state.start,
-        # Only a run that has to install and to restart judges a version.
+        # Roll back only in runs that may have both installed a version and started it.
         "rollback": options["rollback"] and {"install", "configure"} <= state.parts,
         "clock": state.clock,
         "lock": "/run/alpamon-registering",
@@ -133,7 +133,7 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
 
 
 def refuse(problems: list[str]) -> dict[str, Any]:
-    """Return the plan for a host that is refused."""
+    """Return the plan for a host that the role does not change."""
     lines = [clean_line(problem) for problem in problems]
     return {"problems": lines, "installed_problems": lines, "workspace": "", "ca_path": ""}
 
@@ -142,7 +142,7 @@ def _plan_package(state: AgentState) -> dict[str, Any]:
     options, family = state.options, state.family
     return {
         "manager": family.manager,
-        # The package would register the agent with PLUGIN_ID and PLUGIN_KEY.
+        # With PLUGIN_ID and PLUGIN_KEY, the package would register the agent.
         "environment": {
             "PLUGIN_ID": "",
             "PLUGIN_KEY": "",
@@ -156,7 +156,7 @@ def _plan_package(state: AgentState) -> dict[str, Any]:
         "package_file": {
             "source": state.controller.files.get("package_file") or options["package_file"],
             "is_url": _is_url(options["package_file"]),
-            "path": f"{PACKAGES}/{state.package_file_name}",
+            "path": f"{_PACKAGES}/{state.package_file_name}",
         }
         if options["package_file"]
         else None,
@@ -193,8 +193,7 @@ def _plan_repository(state: AgentState) -> dict[str, Any]:
 
 def _plan_registration(state: AgentState) -> dict[str, Any]:
     options, agent, found = state.options, state.agent, state.configuration
-    present = options["state"] == "present"
-    own = found["complete"] and not state.cloned
+    is_own = found["complete"] and not state.cloned
     same_machine = agent["registered_machine_id"] in ("", agent["machine_id"])
     may_register = state.register or options["reregister_stale"]
     return {
@@ -202,11 +201,11 @@ def _plan_registration(state: AgentState) -> dict[str, Any]:
         "ca_path": state.controller.files.get("ca_cert", ""),
         "register": state.register,
         "needs_token": state.selects("register") and may_register and not options["registration_token"],
-        "check_credentials": own and not state.other_workspace and state.selects("register", "configure", "verify"),
-        "server_id": found["id"].lower() if own else "",
+        "check_credentials": is_own and not state.other_workspace and state.selects("register", "configure", "verify"),
+        "server_id": found["id"].lower() if is_own else "",
         "other_workspace": state.other_workspace,
-        "leave": present and own and state.other_workspace,
-        # Without its key, this record cannot be unregistered.
+        "leave": options["state"] == "present" and is_own and state.other_workspace,
+        # The agent cannot unregister this record without its key.
         "incomplete_id": found["id"] if not found["complete"] and same_machine and is_uuid(found["id"]) else "",
         "cloned_id": found["id"] if state.cloned else "",
         "name": state.name,
@@ -218,10 +217,10 @@ def _plan_registration(state: AgentState) -> dict[str, Any]:
 
 
 def _list_paths_to_remove(state: AgentState) -> list[str]:
-    """Return the paths that remain after the package was removed."""
+    """Return the paths to remove after the package manager has removed the package."""
     units = (SERVICE, TIMER, "alpamon-restart.service")
     unit_files = [f"{folder}/{unit}" for folder in ("/lib/systemd/system", "/etc/systemd/system") for unit in units]
-    files = [*FOLDERS, PID_FILE, PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
+    files = [*FOLDERS, PID_FILE, _PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]
     repository = [*REPOSITORIES, state.family.key, _VENDOR_KEY] if state.options["manage_repository"] else []
     return [*files, *unit_files, state.family.certificate, *repository]
 
@@ -235,10 +234,10 @@ def _is_url(text: str) -> bool:
 _LINE = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
 _TEXT = re.compile(r"[^\x00]{0,1048576}")
 _VERSION = re.compile(r"\d[\w.+-]{0,63}")
-#: A machine id, or C(uninitialized) in images that have not been started.
+#: A machine id, or C(uninitialized) in images that never ran.
 _MACHINE = re.compile(r"[\w-]{0,64}")
 _UNIT = {"active": bool, "enabled": bool}
-#: By key of the result: the type, pattern or keys to expect; a tuple lists alternatives.
+#: By key of the result: its type, pattern, or the keys in it. A tuple lists alternatives, a list has items of one kind.
 _EXPECTED: Mapping[str, Any] = {
     "version": (_VERSION, None),
     "held": bool,
@@ -259,12 +258,12 @@ _EXPECTED: Mapping[str, Any] = {
     "clock_ahead": (int, None),
     "check_mode": bool,
 }
-#: Expected in the configuration if it is complete.
+#: The keys in a complete configuration.
 _CREDENTIALS = {"url": _LINE, "id": re.compile(r"[0-9A-Fa-f-]{32,36}"), "key": re.compile(r"[!-~]{1,1000}")}
 
 
 def _find_unexpected(agent: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the result with unexpected values: the host may be hostile."""
+    """Return the keys of the result with unexpected values. A compromised host may return anything."""
     unexpected = [name for name, expected in _EXPECTED.items() if not _is_expected(agent.get(name), expected)]
     if not unexpected and agent["configuration"]["complete"] and not _is_expected(agent["configuration"], _CREDENTIALS):
         return ["configuration"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find the problems for which the role alpamon refuses a host, and the warnings that it shows."""
+"""Find the problems that stop the role alpamon on a host, and the warnings that the role shows."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_url
 
 #: Older agents have neither ``register --force`` nor ``unregister``.
-MINIMUM = "2.3.0"
+_MIN_VERSION = "2.3.0"
 _VERSION = re.compile(r"(latest|\d+(\.\d+){2,}([-~](rc|dev|alpha|beta)[.\d]*)?)?")
 
 
 def find_problems(state: AgentState) -> list[str]:
-    problems = [*_version_problems(state), *_package_problems(state)] if state.options["state"] != "absent" else []
-    return [clean_line(problem) for problem in (*problems, *_workspace_problems(state)) if problem]
+    problems = list(_find_workspace_problems(state))
+    if state.options["state"] != "absent":
+        problems = [*_find_version_problems(state), *_find_package_problems(state), *problems]
+    return [clean_line(problem) for problem in problems if problem]
 
 
-def _version_problems(state: AgentState) -> Iterable[str]:
+def _find_version_problems(state: AgentState) -> Iterable[str]:
     options, version = state.options, state.options["version"]
     if not _VERSION.fullmatch(version):
         yield f"alpamon_version is '{version}'. Give a version such as 2.5.0, latest, or nothing."
-    elif state.pinned and version_key(version) < version_key(MINIMUM):
-        yield f"alpamon_version is {version}, and the role needs {MINIMUM} or newer."
-    elif not state.install and state.version and version_key(state.version) < version_key(MINIMUM):
+    elif state.pinned and version_key(version) < version_key(_MIN_VERSION):
+        yield f"alpamon_version is {version}, and the role needs {_MIN_VERSION} or newer."
+    elif not state.install and state.version and version_key(state.version) < version_key(_MIN_VERSION):
         yield (
-            f"alpamon {state.version} is installed, and this role needs {MINIMUM} or newer. Set alpamon_version to"
+            f"alpamon {state.version} is installed, and this role needs {_MIN_VERSION} or newer. Set alpamon_version to"
             " latest, or to a newer version."
         )
-    older = state.version and state.target_version and version_key(state.target_version) < version_key(state.version)
-    if older and not options["allow_downgrade"]:
+    is_downgrade = state.version and version_key(state.target_version or state.version) < version_key(state.version)
+    if is_downgrade and not options["allow_downgrade"]:
         yield (
             f"alpamon {state.version} is installed, and {state.target_version} is older. Set alpamon_allow_downgrade to"
-            " true to go back. If the workspace has upgraded the agent, set alpamon_hold to true too."
+            " true to install it. If the workspace has upgraded the agent, set alpamon_hold to true too."
         )
     if version == "latest" and options["package_file"]:
         yield "alpamon_version=latest and alpamon_package_file exclude each other. Set only one of them."
@@ -50,10 +52,10 @@ def _version_problems(state: AgentState) -> Iterable[str]:
         yield "alpamon_hold and alpamon_version=latest exclude each other. Set alpamon_version to the version to hold."
 
 
-def _package_problems(state: AgentState) -> Iterable[str]:
+def _find_package_problems(state: AgentState) -> Iterable[str]:
     checksum, pending = state.options["package_checksum"].lower(), state.agent["pending"]
     if checksum and ":" not in checksum:
-        yield "alpamon_package_checksum needs its algorithm in front, as in sha256:0a1b..."
+        yield "alpamon_package_checksum must begin with its algorithm, as in sha256:0a1b..."
     elif state.controller.digests.get("package_file", checksum) != checksum:
         yield (
             f"{state.options['package_file']} does not have the checksum in alpamon_package_checksum. It is not"
@@ -61,20 +63,19 @@ def _package_problems(state: AgentState) -> Iterable[str]:
         )
     if pending:
         yield (
-            "The agent has an upgrade or a migration under way, which a restart or another version would break. Try"
+            "An upgrade or migration of the agent is in progress, and a restart or another version would break it. Try"
             f" again when {' and '.join(pending)} {'is' if len(pending) == 1 else 'are'} gone."
         )
-    unused = {"repository_key"} if not state.from_repository else set()
-    unused |= {"ca_cert"} if state.options["state"] != "present" else set()
-    missing = [f"alpamon_{name}" for name in state.controller.missing if name not in unused]
+    unused = {"repository_key": not state.from_repository, "ca_cert": state.options["state"] != "present"}
+    missing = [f"alpamon_{name}" for name in state.controller.missing if not unused.get(name)]
     if missing:
         yield (
-            f"{' and '.join(missing)}: there is no such file on the controller. Relative paths are searched in"
-            " files/ beside the playbook, beside the playbook, and in the current directory."
+            f"{' and '.join(missing)}: the file does not exist on the controller. Give an absolute path, or one that is"
+            " relative to files/ beside the playbook, to the playbook, or to the current directory."
         )
 
 
-def _workspace_problems(state: AgentState) -> Iterable[str]:
+def _find_workspace_problems(state: AgentState) -> Iterable[str]:
     options = state.options
     if options["state"] != "present":
         return
@@ -83,12 +84,12 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
             "systemd does not manage the services of this host, and the agent needs it. alpamon_state=installed"
             " installs the package without starting it."
         )
-    yield _error_of("alpamon_connect_timeout", parse_duration, options["connect_timeout"])
-    yield _error_of("alpamon_name", to_server_name, state.name)
+    yield _get_error("alpamon_connect_timeout", parse_duration, options["connect_timeout"])
+    yield _get_error("alpamon_name", to_server_name, state.name)
     if not state.selects("register", "configure", "verify"):
         return
     if state.register and not state.selects("register"):
-        yield "The host is not registered. Run the role as a whole, or its tag register as well."
+        yield "The host is not registered. Run the whole role, or also its tag register."
     texts = [name for name, value in options["tags"].items() if not isinstance(value, str)]
     if texts:
         yield f"alpamon_tags: the value of {', '.join(texts)} is not a string. Put it in quotes."
@@ -97,7 +98,7 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
     if not options["url"]:
         yield "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."
     else:
-        error = _error_of("url", lambda _option, text: normalize_url(text), options["url"])
+        error = _get_error("url", lambda _option, text: normalize_url(text), options["url"])
         yield f"alpamon_{error}" if error else ""
         if state.other_workspace and not options["allow_workspace_change"]:
             yield (
@@ -106,12 +107,13 @@ def _workspace_problems(state: AgentState) -> Iterable[str]:
             )
 
 
-def installed_problems(state: AgentState) -> Iterable[str]:
-    """Yield the problem of a package manager that succeeded without installing the requested version."""
+def find_installed_problems(state: AgentState) -> list[str]:
+    """Return the problem of a package manager that succeeded without installing the requested version."""
+    if not state.selects("install") or (state.version and state.pinned in ("", state.version)):
+        return []
     installed = f"alpamon {state.version}" if state.version else "nothing"
-    if state.selects("install") and (not state.version or (state.pinned and state.pinned != state.version)):
-        requested = f"alpamon_version is {state.pinned}" if state.pinned else "alpamon is to be installed"
-        yield f"{requested}, and {installed} is installed, although the package manager did not fail."
+    requested = f"alpamon_version is {state.pinned}" if state.pinned else "alpamon is to be installed"
+    return [f"{requested}, and {installed} is installed, although the package manager did not fail."]
 
 
 def find_warnings(state: AgentState) -> list[str]:
@@ -121,27 +123,25 @@ def find_warnings(state: AgentState) -> list[str]:
     if state.cloned:
         warnings.append(
             f"{host}: The configuration was made on another machine, so the record {state.configuration['id']} in"
-            f" {clean_line(state.configuration['url'])} is left as it is. If it is this host's all the same, because"
-            " its machine id has changed, delete it there."
+            f" {clean_line(state.configuration['url'])} is not changed. If the host is the same one, and only its"
+            " machine id has changed, delete that record."
         )
     if options["state"] == "absent":
         return warnings
     if state.clock:
         warnings.append(f"{host}: {state.clock}")
     if state.from_repository and not state.repository.fingerprints:
-        warnings.append(
-            "alpamon_key_fingerprints is empty: the downloaded key of the repository is trusted without a check."
-        )
+        warnings.append("alpamon_key_fingerprints is empty, so the downloaded key of the repository is not checked.")
     if options["package_file"] and not options["package_checksum"]:
-        warnings.append("alpamon_package_checksum is empty: the package is installed without a check.")
-    return warnings + (_workspace_warnings(state) if options["state"] == "present" else [])
+        warnings.append("alpamon_package_checksum is empty, so the package is not checked.")
+    return warnings + (_find_workspace_warnings(state) if options["state"] == "present" else [])
 
 
-def _workspace_warnings(state: AgentState) -> list[str]:
+def _find_workspace_warnings(state: AgentState) -> list[str]:
     address = state.workspace.partition("://")[2].partition("/")[0]
     warnings = []
     if state.workspace.startswith("http://"):
-        warnings.append("alpamon_url is not https: id and key of the server are sent unencrypted.")
+        warnings.append("alpamon_url is not https, so id and key of the server are sent unencrypted.")
     if not state.options["validate_certs"]:
         warnings.append("Certificates are not verified, since alpamon_validate_certs is false.")
     if "8000" in address:
@@ -154,7 +154,7 @@ def _workspace_warnings(state: AgentState) -> list[str]:
     return warnings
 
 
-def _error_of(option: str, check: Any, text: str) -> str:
+def _get_error(option: str, check: Any, text: str) -> str:
     """Return the message of a failed check; empty if it succeeds."""
     try:
         check(option, text)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare the options of the role alpamon with the state of a host."""
+"""Compare the options of the role alpamon with the state of a host, to find what has to change."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ PARTS: Mapping[str, frozenset[str]] = {
     "installed": frozenset({"install"}),
     "absent": frozenset({"uninstall"}),
 }
-#: In seconds; smaller differences may come from a slow connection.
+#: Minimum difference between clocks to warn of, in seconds. Slow connections cause smaller ones.
 _CLOCK_DIFFERENCE = 300
 
 
 @dataclass(frozen=True)
 class Controller:
-    """Facts that only the controller knows.
+    """Facts of the controller.
 
     Attributes:
-        host: the name of the host in the inventory.
+        host: name of the host in the inventory.
         parts: tags of the role that --tags selects; empty for all.
-        files: by option, the path of its file on the controller.
+        files: path of the file on the controller, by option.
         missing: options whose file does not exist.
-        digests: by option, the SHA-256 of the file; for the package, in the format of its checksum option.
+        digests: SHA-256 of the file, by option; of package_file, the digest in the format of package_checksum.
     """
 
     host: str
@@ -91,7 +91,7 @@ class AgentState:
 
     @property
     def needs_other_version(self) -> bool:
-        """Return True if the repository may have to provide a version that is not installed."""
+        """Return True if the requested version is not, or may not be, the installed one."""
         other = bool(self.pinned) and self.pinned != self.version
         return other or not self.version or self.options["version"] == "latest"
 
@@ -134,7 +134,7 @@ class AgentState:
             return self.needs_other_version
         if self.agent.get("package_file_version"):
             return bool(self.target_version)
-        # The file is not on the host yet, so only its name can tell the version.
+        # Until the file is on the host, only its name can contain the version.
         return not self.version or self.version not in self.package_file_name
 
     @property
@@ -182,7 +182,7 @@ class AgentState:
 
     @property
     def write_configuration(self) -> bool:
-        """Return True if the configuration has other content, or a path another mode or owner."""
+        """Return True if the content of the configuration, or the mode or owner of a path, has to change."""
         if self.register or not self.selects("configure"):
             return False
         files = self.agent["files"]
@@ -194,7 +194,7 @@ class AgentState:
 
     @property
     def configuration_changes(self) -> list[str]:
-        """Return the removed and added lines of the configuration, without the key."""
+        """Return the lines to remove from and add to the configuration, with the key masked."""
         if not self.write_configuration:
             return []
         before = self.configuration["text"].splitlines()
@@ -232,7 +232,7 @@ class AgentState:
 
     @property
     def has_changes(self) -> bool:
-        """Return True if the host has to be changed; a missing connection is no change."""
+        """Return True if the role has to change the host."""
         if self.options["state"] != "present":
             return bool(self.parts)
         register = self.register and self.selects("register")
@@ -242,7 +242,7 @@ class AgentState:
 
     @property
     def clock(self) -> str:
-        """Return a warning if the clock of the host is wrong; else empty."""
+        """Return a warning if the clock of the host differs from that of the controller; else empty."""
         ahead = self.agent.get("clock_ahead")
         if ahead is None or abs(ahead) < _CLOCK_DIFFERENCE:
             return ""

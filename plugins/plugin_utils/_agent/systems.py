@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Define the supported systems, and render the repository file and the configuration of the agent."""
+"""List the supported systems, and render the repository file and the configuration of the agent."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class Family:
     """A family of distributions: the paths and commands of its package manager and trust store.
 
     Attributes:
-        platform: name for the workspace, which has none for SUSE.
+        platform: name of the family in the API, which has none for SUSE.
         certificate: path of the workspace's CA in the trust store.
-        add_certificate: command to run after the CA was written.
-        remove_certificate: command to run after the CA was removed.
+        add_certificate: command to run after writing the CA.
+        remove_certificate: command to run after removing the CA.
     """
 
     platform: str
@@ -98,7 +98,7 @@ def find_family(distribution: Mapping[str, Any]) -> Family | None:
 
 
 def version_key(version: str) -> tuple[Any, ...]:
-    """Sort key: 2.6.0-rc1 comes before 2.6.0. Packages write it as 2.6.0~rc1."""
+    """Sort key for versions: 2.6.0-rc1, which packages write as 2.6.0~rc1, comes before 2.6.0."""
     release, _hyphen, early = version.replace("~", "-").partition("-")
     parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", early)]
     return tuple(int(part) for part in re.findall(r"\d+", release)), not early, tuple(parts)
@@ -125,11 +125,11 @@ class Repository:
         return cls(url, source, fingerprints, options["package_proxy"])
 
     def has_secret(self, family: Family) -> bool:
-        """Return True if the repository file or one of the URLs may contain a password."""
+        """Return True if a URL in the repository file, or that of the key, may contain a password."""
         return "@" in self.url + self.key_source + (self.proxy if family is REDHAT else "")
 
     def render_file(self, family: Family) -> str:
-        """Render the repository file. It names the source and fingerprints of the key, so that a change is noticed."""
+        """Render the repository file, with the source and fingerprints of the key, so that their changes are found."""
         checked = " ".join(self.fingerprints) or "nothing"
         text = f"{_HEADER}# The key is from {self.key_source}, checked for: {checked}\n"
         if family is DEBIAN:
@@ -144,7 +144,7 @@ class Repository:
         return f"{text}gpgkey=file://{family.key}\n"
 
     def get_refresh_commands(self, family: Family) -> list[list[str]]:
-        """Return the commands that read the index of this repository only, since others may be broken."""
+        """Return the commands that refresh the index of this repository only. Others may be broken."""
         if family is DEBIAN:
             only = [f"-oDir::Etc::SourceList={family.repository}", "-oDir::Etc::SourceParts=-"]
             return [["apt-get", "update", *only, "-oAPT::Get::List-Cleanup=0", "-oAPT::Update::Error-Mode=any"]]
@@ -154,12 +154,12 @@ class Repository:
                 ["zypper", "--non-interactive", "refresh", "--repo", "alpacax_alpamon"],
             ]
         only = ["--disablerepo=*", "--enablerepo=alpacax_alpamon", "--setopt=alpacax_alpamon.skip_if_unavailable=0"]
-        # This imports the key from its file, which was checked; the module dnf would not.
+        # The module dnf would not import the key from its file, whose fingerprint was checked.
         return [["dnf", "--refresh", "--assumeyes", *only, "makecache"]]
 
 
 def render_configuration(options: Mapping[str, Any], workspace: str, machine_id: str) -> str:
-    """Render the configuration of the agent, with ``%(id)s`` and ``%(key)s`` in place of its credentials."""
+    """Render the configuration of the agent, with the placeholders ``%(id)s`` and ``%(key)s``."""
     settings = {**SETTINGS, **{name: value for name, value in options["settings"].items() if value is not None}}
     machine = f"# Machine: {machine_id}\n" if machine_id else ""
     server = f"{_HEADER}{machine}[server]\nurl = {workspace}\n".replace("%", "%%")

@@ -279,7 +279,7 @@ def test_failures_leave_no_record_and_show_no_secret(
     refused = {
         "once": "Host once returned settings as facts",
         "misspelt": "Did you mean alpamon_version?",
-        "own connection": "The host is reached through the agent itself, which this role stops,",
+        "own connection": "The tasks reach the host through the agent, which this role stops,",
         "setting": "max_worker",
         "odd": "The host returned an unexpected value for configuration, hostname of alpamon_info.",
     }

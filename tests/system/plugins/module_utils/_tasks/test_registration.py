@@ -643,7 +643,7 @@ def test_without_its_groups_the_old_record_stays(current: Workspace, patient: Fa
     assert (done.failed, done["replaced"]) == (False, None)
     assert done["duplicates"] == [{"id": old["id"], "name": old["name"]}]
     assert old["id"] in current.server_ids().values()
-    assert f"replace: {old['name']} ({old['id']}) stays" in done.warnings[0]
+    assert f"replace: {old['name']} ({old['id']}) is not deleted" in done.warnings[0]
     assert sum(entry["method"] == "PATCH" for entry in current.log()) <= 2, "one is of old_record"
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test reading a host's agent, on hosts that are a folder with files and a table of programs."""
+"""Read the agent of a host whose files are in a folder and whose programs are in a table."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run_agent(host: reading.System, program: str, age: float = 100) -> None:
     Path(f"{host.root}/proc/4/exe").symlink_to(program)
 
 
-def test_nothing(host: reading.System) -> None:
+def test_host_without_an_agent(host: reading.System) -> None:
     found = reading.read_agent(host)
     assert found["version"] is None
     assert found["held"] is False
@@ -79,7 +79,7 @@ def test_nothing(host: reading.System) -> None:
     assert found["clock_ahead"] is None
 
 
-def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -> None:
+def test_host_with_an_agent(host: reading.System, programs: dict[str, tuple[int, str]]) -> None:
     programs["dpkg-query"] = (0, "hold installed 2.5.0-1\n")
     programs["systemctl"] = (0, SHOWN)
     for path, content in (
@@ -96,7 +96,7 @@ def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -
     assert (found["version"], found["held"], found["service_manager"]) == ("2.5.0", True, "systemd")
     assert found["service"] == {"active": True, "enabled": True}
     assert found["restart_timer"] == {"active": True, "enabled": False}
-    # There is no file with its number, but systemd knows it.
+    # There is no pid file, but systemd knows the pid.
     assert found["process"]["pid"] == 4
     assert (found["machine_id"], found["registered_machine_id"]) == ("0123", "4567")
     assert found["pending"] == ["/var/lib/alpamon/upgrade.pending"]
@@ -104,7 +104,7 @@ def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -
 
 
 @pytest.mark.parametrize(
-    ("said", "version"),
+    ("package_version", "version"),
     [
         ("2.5.0", "2.5.0"),
         ("2.5.0-1", "2.5.0"),
@@ -113,8 +113,8 @@ def test_all_of_it(host: reading.System, programs: dict[str, tuple[int, str]]) -
         ("package alpamon is not installed", None),
     ],
 )
-def test_versions(said: str, version: str | None) -> None:
-    assert reading.to_agent_version(said) == version
+def test_versions(package_version: str, version: str | None) -> None:
+    assert reading.to_agent_version(package_version) == version
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_versions(said: str, version: str | None) -> None:
         ({"dpkg-query": (1, ""), "rpm": (0, "2.5.0\n")}, "2.5.0"),
     ],
 )
-def test_package_that_is_not_installed_as_a_whole(
+def test_partly_installed_packages(
     host: reading.System, programs: dict[str, tuple[int, str]], answers: Any, version: str | None
 ) -> None:
     programs.update(answers)
@@ -137,7 +137,7 @@ def test_package_that_is_not_installed_as_a_whole(
     ("path", "program"),
     [("/tmp/a.deb", "dpkg-deb"), ("/tmp/a.rpm", "rpm")],
 )
-def test_version_of_a_package_that_is_a_file(
+def test_version_of_a_package_file(
     host: reading.System, programs: dict[str, tuple[int, str]], path: str, program: str
 ) -> None:
     programs[program] = (0, "2.6.0-1\n")
@@ -162,15 +162,15 @@ def test_holds_of_rpm(host: reading.System, path: str, line: str, held: bool) ->
 # The process
 
 
-def test_process_whose_program_was_replaced(host: reading.System) -> None:
+def test_process_of_a_replaced_program(host: reading.System) -> None:
     run_agent(host, "/usr/bin/alpamon (deleted)")
     assert reading.read_process(host, "") == {"pid": 4, "state": "outdated", "outdated": ["package"]}
 
 
-def test_process_that_an_interpreter_runs(host: reading.System) -> None:
+def test_process_of_a_replaced_script(host: reading.System) -> None:
     put(host, "/usr/bin/alpamon", age=1000)
     run_agent(host, "/usr/bin/python3.13")
-    # When it was written is what dpkg says; when it came is what the system says.
+    # Its modification time is that of the build, and its change time that of the installation.
     assert reading.read_process(host, "")["outdated"] == ["package"]
     put(host, "/run/alpamon.pid", "4")
     os.utime(f"{host.root}/run/alpamon.pid", (time.time() + 5, time.time() + 5))
@@ -183,11 +183,11 @@ def test_process_that_an_interpreter_runs(host: reading.System) -> None:
     [
         pytest.param(1000, [], id="before"),
         pytest.param(10, ["configuration"], id="after"),
-        # The clock was a day ahead: it would be restarted again and again.
-        pytest.param(-86400, [], id="to come"),
+        # The clock was a day ahead, so every run would restart the agent.
+        pytest.param(-86400, [], id="in the future"),
     ],
 )
-def test_process_from_before_its_configuration(
+def test_process_that_is_older_than_its_configuration(
     host: reading.System, path: str, age: float, outdated: list[str]
 ) -> None:
     run_agent(host, "/usr/bin/alpamon")
@@ -196,9 +196,9 @@ def test_process_from_before_its_configuration(
     assert (found["outdated"], found["state"]) == (outdated, "outdated" if outdated else "current")
 
 
-@pytest.mark.parametrize(("number", "name"), [("4\n", "sshd\n"), ("../../etc\n", "alpamon\n")])
-def test_number_that_belongs_to_another_process(host: reading.System, number: str, name: str) -> None:
-    put(host, "/run/alpamon.pid", number)
+@pytest.mark.parametrize(("pid", "name"), [("4\n", "sshd\n"), ("../../etc\n", "alpamon\n")])
+def test_pid_of_another_process(host: reading.System, pid: str, name: str) -> None:
+    put(host, "/run/alpamon.pid", pid)
     put(host, "/proc/4/comm", name)
     assert reading.read_process(host, "")["state"] == "none"
 
@@ -241,18 +241,18 @@ def test_settings(text: str, settings: dict[str, str]) -> None:
         (ID, "a\x7f", False),
     ],
 )
-def test_configuration_whose_id_or_key_is_damaged(host: reading.System, server: str, key: str, complete: bool) -> None:
+def test_invalid_id_or_key(host: reading.System, server: str, key: str, complete: bool) -> None:
     put(host, "/etc/alpamon/alpamon.conf", f"[server]\nurl = {URL}\nid = {server}\nkey = {key}\n")
     found = reading.read_configuration(host, return_key=True)
     assert (found["id"], found["key"], found["complete"]) == (server, key, complete)
-    # As the options of modules take them.
+    # The options of modules have the same rules.
     assert (is_uuid(server) and is_valid_key(key)) is complete
 
 
 @pytest.mark.parametrize(
     ("error", "readable"), [(PermissionError(13, "No."), False), (NotADirectoryError(20, "No."), True)]
 )
-def test_configuration_that_takes_root_is_told_from_none(
+def test_unreadable_and_missing_configurations(
     host: reading.System, monkeypatch: pytest.MonkeyPatch, error: OSError, readable: bool
 ) -> None:
     def refuse(*_arguments: object) -> None:
@@ -275,7 +275,7 @@ def test_files(host: reading.System) -> None:
     assert found["/etc/alpamon"] == {"exists": True, "mode": "0700", **owner}
     digest = hashlib.sha256(b"text").hexdigest()
     assert found[reading.CONFIGURATION] == {"exists": True, "mode": "0640", **owner, "sha256": digest}
-    # Neither followed nor read.
+    # A link to a file is not followed.
     Path(host.root + reading.OVERRIDE).parent.mkdir(parents=True)
     Path(host.root + reading.OVERRIDE).symlink_to(host.root + reading.CONFIGURATION)
     assert "sha256" not in reading.read_agent(host)["files"][reading.OVERRIDE]
@@ -296,8 +296,9 @@ def test_folder_that_is_a_link_has_the_mode_of_its_target(host: reading.System) 
         ("# Machine: 45 67\n", ""),
     ],
 )
-def test_machine_that_a_configuration_was_made_on(text: str, machine: str) -> None:
-    assert reading.parse_machine(text) == machine
+def test_machine_in_the_configuration(host: reading.System, text: str, machine: str) -> None:
+    put(host, reading.CONFIGURATION, text)
+    assert reading.read_agent(host)["registered_machine_id"] == machine
 
 
 @pytest.mark.parametrize(
@@ -316,18 +317,19 @@ def test_distributions(host: reading.System, text: str, distribution: tuple[str,
 
 
 @pytest.mark.parametrize(("node", "name"), [("web.example.com", "web"), ("localhost.localdomain", ""), ("(none)", "")])
-def test_names_of_hosts(node: str, name: str) -> None:
-    assert reading.shorten_hostname(node) == name
+def test_short_hostnames(host: reading.System, monkeypatch: pytest.MonkeyPatch, node: str, name: str) -> None:
+    monkeypatch.setattr(reading.platform, "node", lambda: node)
+    assert reading.read_agent(host)["hostname"] == name
 
 
-# Python 3.6, which the controller's ruff and mypy do not know
+# Python 3.6, which ruff and mypy do not check
 
-OLD = ["plugins/modules/alpamon_info.py", "plugins/module_utils/_agent/reading.py"]
-#: What Python 3.6 has of the standard library, as far as it is used; anything else is looked up first.
+PATHS = ["plugins/modules/alpamon_info.py", "plugins/module_utils/_agent/reading.py"]
+#: Modules of Python 3.6. Check its documentation before adding one.
 KNOWN = {"ansible.module_utils.basic", "hashlib", "os", "platform", "re", "shutil", "stat", "time", "typing"}
 
 
-@pytest.mark.parametrize("path", OLD)
+@pytest.mark.parametrize("path", PATHS)
 def test_syntax_and_imports_of_python_3_6(path: str) -> None:
     tree: Any = ast.parse((ROOT / path).read_text(encoding="utf-8"), feature_version=(3, 6))
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}

@@ -399,7 +399,7 @@ REFUSED: dict[str, tuple[Row, Row, str]] = {
     "checksum": (
         FRESH,
         {**BY_FILE, "package_checksum": "ab12"},
-        "alpamon_package_checksum needs its algorithm in front",
+        "alpamon_package_checksum must begin with its algorithm",
     ),
     "two CAs": (FRESH, {"ca_cert": "/a.pem", "ca_cert_content": "CA"}, "exclude each other"),
     "tag": (FRESH, {"tags": {"env": "a", "rack": 4}}, "alpamon_tags: the value of rack is not a string."),
@@ -426,7 +426,7 @@ WARNED: dict[str, tuple[Row, Row, list[str]]] = {
     "clock ahead": (of(READY, clock_ahead=7200), {}, ["web: The clock of the host is 120 minutes ahead of"]),
     "clock behind": (of(READY, clock_ahead=-86400), {}, ["web: The clock of the host is 1440 minutes behind"]),
     "slow connection": (of(READY, clock_ahead=-200), {}, []),
-    "clone": (CLONE, {}, [f"web: The configuration was made on another machine, so the record {ID} in {URL} is left"]),
+    "clone": (CLONE, {}, [f"web: The configuration was made on another machine, so the record {ID} in {URL} is not"]),
     "key": (READY, {"key_fingerprints": []}, ["alpamon_key_fingerprints is empty"]),
     "package": (FRESH, {**BY_FILE, "package_checksum": ""}, ["alpamon_package_checksum is empty"]),
     "plain": (FRESH, {"url": "http://a.example"}, ["alpamon_url is not https"]),
@@ -512,7 +512,7 @@ def test_only_a_run_that_upgrades_and_restarts_goes_back(parts: set[str], option
 @pytest.mark.parametrize("part", ["configure", "verify"])
 def test_parts_that_need_a_registration(part: str) -> None:
     [problem] = plan(FRESH, parts=frozenset({part}))["problems"]
-    assert problem == "The host is not registered. Run the role as a whole, or its tag register as well."
+    assert problem == "The host is not registered. Run the whole role, or also its tag register."
 
 
 def test_parts_that_need_no_workspace_need_no_url() -> None:
@@ -553,7 +553,7 @@ def test_file_of_the_vendor_goes_as_apt_refuses_two_keys_of_one_repository() -> 
 @pytest.mark.parametrize(
     ("options", "missing", "message"),
     [
-        ({}, ("ca_cert", "package_file"), "alpamon_ca_cert and alpamon_package_file: there is no such file on the"),
+        ({}, ("ca_cert", "package_file"), "alpamon_ca_cert and alpamon_package_file: the file does not exist on the"),
         ({"manage_repository": False}, ("repository_key",), ""),
         ({"state": "installed"}, ("ca_cert",), ""),
         ({"state": "absent"}, ("ca_cert", "package_file", "repository_key"), ""),
