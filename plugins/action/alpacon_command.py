@@ -53,14 +53,8 @@ class ActionModule(AlpaconAction):
         "groupname": "Give a group to run as, or leave it out to run as the default group of the workspace.",
     }
     async_remedy = "Submit with wait set to false, and await the commands later with state set to finished."
-
-    @property
-    def empty_result(self) -> dict[str, Any]:
-        return {"commands": []}
-
-    @property
-    def unchanged_result(self) -> dict[str, Any]:
-        return {**describe_jobs([]), "requests": 0}
+    empty_result: ClassVar[Mapping[str, Any]] = {"commands": []}
+    unchanged_result: ClassVar[Mapping[str, Any]] = {**describe_jobs([]), "requests": 0}
 
     def read_arguments(self) -> dict[str, Any]:
         """Read the arguments as written; a text without a name is O(line)."""
@@ -126,12 +120,6 @@ class ActionModule(AlpaconAction):
         """Lock the servers by the names in the task, which only the module resolves."""
         if options["state"] in _SUBMITTING:
             lock_named_servers(host_locks, options)
-
-    def get_lock_remedy(self, host: str) -> tuple[str, str]:
-        if self._is_for_host:
-            advice = "If two hosts of the inventory are the same server, limit the play to one of them."
-            return advice, f"the server of host {host}"
-        return super().get_lock_remedy(host)
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """Report a host as unreachable with O(offline=fail), and predict the exit code in check mode."""

@@ -65,19 +65,23 @@ class AlpaconAction(ActionBase):
     #: Rules of Ansible's argument spec beside it, such as C(mutually_exclusive).
     rules: ClassVar[Mapping[str, Any]] = {}
     operation: Callable[..., dict[str, Any]]
-    #: Options that select something, each with the remedy for an empty one.
+    #: Options that select something, each with the remedy for an empty value.
     selections: ClassVar[Mapping[str, str]] = {}
     #: Remedy for C(async).
     async_remedy = "Leave it out."
-    _found = TaskSettings({})
+    #: Keys of the result of a task that failed before it submitted anything.
+    empty_result: ClassVar[Mapping[str, Any]] = {}
+    #: Result of a task in check mode whose commands were only predicted.
+    unchanged_result: ClassVar[Mapping[str, Any]] = {"commands": [], "changed": False, "requests": 0}
+    _settings = TaskSettings({})
     #: In check mode, all commands that the task names were only predicted.
     _only_predicted_ids = False
-    #: Name of the server of the inventory host, if the task is for that.
+    #: Server name of the inventory host, if the task is for that server.
     _own_name = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         variables = task_vars or {}
-        # Errors hide only secrets that are texts.
+        # Errors hide secrets only if they are texts.
         self._task.args = decrypt(self._task.args)
         try:
             if self._task.async_val:
@@ -103,10 +107,10 @@ class AlpaconAction(ActionBase):
             return sanitize_result({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
         run = self._make_run(variables, warnings.append)
         try:
-            done = self.unchanged_result if self._only_predicted_ids else self.operation(options, run)
+            done = dict(self.unchanged_result) if self._only_predicted_ids else self.operation(options, run)
             result = self.finish_result(options, done)
         except RunIsOver:
-            # ansible-playbook is gone, and this process would wait forever to return its result.
+            # Without ansible-playbook, this process would wait forever to return its result.
             os._exit(1)
         except AlpaconError as error:
             return self._failed(error, hidden, warnings)
@@ -128,84 +132,74 @@ class AlpaconAction(ActionBase):
 
     def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
         shown = redact_error(error) if self._task.no_log else error
-        return {"failed": True, "msg": self._found.explain(shown), **error.details}
-
-    @property
-    def empty_result(self) -> dict[str, Any]:
-        """Return the keys of the result of a task that failed before it did anything."""
-        return {}
-
-    @property
-    def unchanged_result(self) -> dict[str, Any]:
-        """Return the result of a task whose commands were only predicted."""
-        return {"commands": [], "changed": False, "requests": 0}
+        return {"failed": True, "msg": self._settings.explain(shown), **error.details}
 
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Return the warnings of a task before it runs."""
+        """Return the warnings about the options and keywords of the task."""
         return []
 
-    def warn_ignored_keywords(self, variables: Mapping[str, Any], instead: Mapping[str, str]) -> list[str]:
-        """Return warnings of keywords of the task that have no effect, each once in a run.
+    def warn_ignored_keywords(self, variables: Mapping[str, Any], remedies: Mapping[str, str]) -> list[str]:
+        """Return warnings about keywords of the task that have no effect, each once in a run.
 
         Args:
-            instead: Remedies by C(become), C(become_user), C(remote_user) and C(environment).
+            remedies: By C(become), C(become_user), C(remote_user) and C(environment).
         """
-        # The remedy names env, which would send a token to the servers.
+        # With the remedy env, the task would send a token to the servers.
         environment = "environment" if self._environment and self._environment.isdisjoint(_SETTING_VARIABLES) else ""
         become = "become" if self._task.become else ""
         if not become and boolean(self._templar.template(variables.get("ansible_become", False)), strict=False):
             become = "ansible_become"
         account = self._template_text(variables, "ansible_become_user") or str(self._task.become_user or "root")
-        given = {
+        used = {
             "become": (become, account),
             "become_user": ("become_user" if become else "", account),
-            "remote_user": self._remote_user(variables),
+            "remote_user": self._find_remote_user(variables),
             "environment": (environment, ""),
         }
         module = self.module_name.rpartition(".")[2]
         warnings = []
-        for keyword, why in instead.items():
-            name, account = given[keyword]
+        for keyword, remedy in remedies.items():
+            name, account = used[keyword]
             if name and first_in_run(f"{module}-{keyword}"):
-                named = f"{name} ({account} on {variables.get('inventory_hostname')})" if account else name
-                warnings.append(f"{named} has no effect on {self.module_name}: {why}")
+                description = f"{name} ({account} on {variables.get('inventory_hostname')})" if account else name
+                warnings.append(f"{description} has no effect on {self.module_name}: {remedy}")
         return warnings
 
-    def get_account_remedies(self, keyword: str, username: str | None, otherwise: str) -> dict[str, str]:
-        """Return the remedy of C(become) or C(remote_user) for :meth:`warn_ignored_keywords`.
+    def get_account_remedies(self, keyword: str, username: str | None, default: str) -> dict[str, str]:
+        """Return the remedy for C(become) or C(remote_user) in :meth:`warn_ignored_keywords`.
 
         Args:
-            username: The option of that name.
-            otherwise: Remedy if it is empty.
+            username: Value of the option.
+            default: Remedy if that is empty.
         """
         if not username:
-            return {keyword: otherwise}
-        # Keywords of a play or block are for other tasks.
+            return {keyword: default}
+        # Keywords of a play or block may be meant for other tasks.
         own = "become_user" if keyword == "become" else keyword
         if own not in (self._task.get_ds() or {}) or getattr(self._task, own) in (None, "", username):
             return {}
         return {own: f"username names {username}. Leave one of the two out."}
 
     def _warn_misplaced_settings(self) -> list[str]:
-        """Return a warning of connection settings in the keyword C(environment), once in a run."""
+        """Return a warning about connection settings in the keyword C(environment), once in a run."""
         names = [name for name in _SETTING_VARIABLES if name in self._environment]
         if not names or not first_in_run("-".join(["environment", *names])):
             return []
         return [
-            f"environment: this keyword is not where {' and '.join(names)} can be set, since the environment of"
-            f" ansible-playbook itself is read. Set {' and '.join(names).lower()} among the variables instead."
+            f"environment: {' and '.join(names)} have no effect in this keyword, since they are read from the"
+            f" environment of ansible-playbook. Set the variables {' and '.join(names).lower()} instead."
         ]
 
     @cached_property
     def _environment(self) -> set[str]:
         """Return the names in the keyword C(environment) of the task, its block and play."""
-        given = self._task.environment or ()
+        environment = self._task.environment or ()
         names: set[str] = set()
-        for part in given if isinstance(given, (list, tuple)) else [given]:
+        for part in environment if isinstance(environment, (list, tuple)) else [environment]:
             # A template that fails has no effect.
             with contextlib.suppress(AnsibleError):
-                whole = part if isinstance(part, Mapping) else self._templar.template(part)
-                names.update(whole if isinstance(whole, Mapping) else ())
+                variables = part if isinstance(part, Mapping) else self._templar.template(part)
+                names.update(variables if isinstance(variables, Mapping) else ())
         return names
 
     def is_delegated(self) -> bool:
@@ -213,8 +207,8 @@ class AlpaconAction(ActionBase):
         elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
         return bool(elsewhere) and not self._only_predicted_ids
 
-    def _remote_user(self, variables: Mapping[str, Any]) -> tuple[str, str]:
-        """Return the variable or keyword that names a remote user, also by C(-u), and the user."""
+    def _find_remote_user(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the variable or keyword that sets the remote user (C(-u) sets the keyword), and the user."""
         keyword = str(self._task.remote_user or "")
         for variable in ("ansible_alpacon_user", "ansible_user"):
             account = self._template_text(variables, variable)
@@ -233,7 +227,7 @@ class AlpaconAction(ActionBase):
         """Run the module on the host that the task is delegated to."""
         item = _get_item(self._task, task_vars)
         if item.open_result:
-            message = "An earlier attempt of this task may have submitted it; it was not submitted again."
+            message = "An earlier attempt of this task may have submitted commands. Nothing was submitted again."
             return {**item.open_result, "failed": True, "msg": f"{message} {item.open_result.get('msg', '')}"}
         host_locks = self._host_locks(task_vars)
         if host_locks and not self._task.check_mode:
@@ -241,7 +235,7 @@ class AlpaconAction(ActionBase):
                 self.acquire_locks(host_locks, options)
             except AlpaconError as error:
                 return self._failure_result(error)
-        # Older cores change these arguments, which the next attempt must not see.
+        # Older releases of ansible-core change the arguments, which the next attempt uses again.
         arguments = self.get_module_arguments(options)
         result: dict[str, Any] = self._execute_module(
             module_name=self.module_name, module_args=arguments, task_vars=task_vars
@@ -251,23 +245,24 @@ class AlpaconAction(ActionBase):
         return result
 
     def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a delegated module, a copy."""
+        """Return a copy of the arguments for a delegated module."""
         return dict(self._task.args)
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-        """Lock the servers of a delegated module, so that no other host of the task does the same."""
+        """Lock the servers of a delegated module against the other hosts of the task."""
 
     def _host_locks(self, task_vars: Mapping[str, Any]) -> HostLocks | None:
-        """Return the locks between the hosts of a task; None if one host alone runs it."""
+        """Return the locks between the hosts of a task; None if it runs for one host."""
         if not self._runs_on_several_hosts(task_vars):
             return None
-        host = str(task_vars.get("inventory_hostname"))
-        return HostLocks(get_run_folder(), _get_item(self._task, task_vars).name, host, *self.get_lock_remedy(host))
+        name, host = _get_item(self._task, task_vars).name, str(task_vars.get("inventory_hostname"))
+        own = f"the server of host {host}" if self._own_name else ""
+        return HostLocks(get_run_folder(), name, host, self._get_lock_remedy(), own)
 
     def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         if len(task_vars.get("ansible_play_hosts_all") or ()) <= 1:
             return False
-        # A handler with run_once runs once for each flush, also with serial.
+        # With serial, a handler with run_once still runs once.
         once = self._task.run_once and _is_linear(self._task)
         return not once or (is_in_batches(self._task) and not isinstance(self._task, Handler))
 
@@ -284,8 +279,10 @@ class AlpaconAction(ActionBase):
             own_server=self._own_name,
         )
 
-    def get_lock_remedy(self, host: str) -> tuple[str, str]:
-        """Return the remedy if another host of the task does the same, and a name for unnamed servers."""
+    def _get_lock_remedy(self) -> str:
+        """Return the remedy if two hosts of the task would submit the same command to a server."""
+        if self._own_name:
+            return "If two hosts of the inventory are the same server, limit the play to one of them."
         task = self._task
         serial = is_in_batches(task) and not isinstance(task, Handler)
         if not _is_linear(task):
@@ -298,32 +295,31 @@ class AlpaconAction(ActionBase):
         elif task.run_once:
             return (
                 "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If"
-                ' each batch is to run it, give the task loop: "{{ ansible_play_batch[:1] }}".',
-                "",
+                ' each batch is to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
             )
         elif serial:
             advice = "Move the task into a play of its own without serial, and add run_once: true to it"
         else:
             advice = f"Add run_once: true to the {'handler' if isinstance(task, Handler) else 'task'}"
-        return f"{advice}, or leave servers out to run it on the server of each host.", ""
+        return f"{advice}, or leave servers out to run it on the server of each host."
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of the task as Ansible shall see it."""
+        """Change the result for Ansible, and return it."""
         return result
 
     def read_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the task as they are written."""
+        """Return the arguments of the task before Ansible converts them."""
         return dict(self._task.args)
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Add connection settings from variables of the host and from the environment of the controller."""
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
-        self._found = find_settings(self._task.args, task_vars, os.environ, self._templar.template, get_run_folder())
-        return {**drop_empty_options(self._task.args), **self._found.options}
+        self._settings = find_settings(self._task.args, task_vars, os.environ, self._templar.template, get_run_folder())
+        return {**drop_empty_options(self._task.args), **self._settings.options}
 
 
 _SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]
-#: Outcomes of commands that have ended, or never ran. With any other, also an unknown word, the command may go on.
+#: Outcomes of commands that have ended or never ran. With any other outcome, the command may still run.
 _CLOSED = frozenset(Outcome) - {
     Outcome.PENDING,
     Outcome.AWAITING_APPROVAL,
@@ -336,10 +332,10 @@ _CLOSED = frozenset(Outcome) - {
 
 
 def _has_open_commands(result: Mapping[str, Any]) -> bool:
-    """Return True if a delegated module may have left commands that must not be submitted again."""
+    """Return True if a delegated module may have submitted commands that must not be submitted again."""
     # From ansible-core 2.19 on, every failure of a module has an exception.
-    answered = "commands" in result or "invocation" in result
-    crashed = not answered and ("exception" in result or "module_stdout" in result)
+    is_complete = "commands" in result or "invocation" in result
+    crashed = not is_complete and ("exception" in result or "module_stdout" in result)
     outcomes = {command.get("outcome") for command in result.get("commands") or ()}
     return crashed or bool(outcomes - _CLOSED - {None})
 
@@ -349,9 +345,9 @@ class _Item:
     """State of a task, or of one item of its loop, through all attempts.
 
     Attributes:
-        task: Referenced here so that no other task gets its C(id).
-        name: The same for every host, different from other tasks and items.
-        open_result: Of a delegated module whose commands must not be submitted again.
+        task: Referenced so that no other task gets its C(id).
+        name: Identity; the same for every host, and different from other tasks and items.
+        open_result: Result of a delegated module whose commands must not be submitted again.
     """
 
     task: Any
@@ -360,7 +356,7 @@ class _Item:
     open_result: dict[str, Any] = field(default_factory=dict)
 
 
-#: By the C(id) of the task: each attempt has an action plugin of its own, and each item of a loop a copy of the task.
+#: By the C(id) of the task. Each attempt has an action plugin of its own, and each item of a loop a copy of the task.
 _ITEMS: dict[int, _Item] = {}
 
 
@@ -377,7 +373,7 @@ def _get_item(task: Any, task_vars: Mapping[str, Any]) -> _Item:
 
 def _identify(task: Any) -> list[str]:
     """Return texts that identify a task, the same for every host and in every batch."""
-    # Included tasks may be loaded once per host. Only the outermost include is the same for all.
+    # Included tasks may be loaded once per host. Only the outermost include is the same for all hosts.
     includes, parent = [], task._parent
     while parent:
         if isinstance(parent, TaskInclude) and not parent.statically_loaded:
@@ -389,7 +385,7 @@ def _identify(task: Any) -> list[str]:
 
 
 def is_in_batches(task: Any, hosts: int = 10**9) -> bool:
-    """Return True if C(serial) splits a play of so many hosts; by default, if it may split a play."""
+    """Return True if C(serial) splits a play of this many hosts into batches; by default, a very large play."""
     first = next(iter(task.get_play().serial), 0)
     return bool(0 < pct_to_int(first, hosts) < hosts)
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check the arguments of a task as they are written, where null, empty and absent still differ."""
+"""Check the arguments of a task before Ansible converts them, while null, empty and absent still differ."""
 
 from __future__ import annotations
 
@@ -14,137 +14,138 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ..module_utils._api.errors import UsageError, did_you_mean
 from ..module_utils._options.values import parse_boolean
 
-_TYPES = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", dict: "a dictionary"}
+_TYPES = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", Mapping: "a dictionary"}
 
 
 def check_arguments(
     module: str,
     spec: Mapping[str, Mapping[str, Any]],
-    given: Mapping[str, Any],
+    arguments: Mapping[str, Any],
     selections: Mapping[str, str],
 ) -> None:
-    """Refuse unknown options, options given under two names, empty selections, and lists in place of text.
+    """Refuse unknown options, an option beside its alias, empty selections, and lists in place of text.
 
     Args:
-        selections: Options that select something, each with the remedy for an empty one.
+        selections: Options that select something, each with the remedy for an empty value.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
-    check_option_names(module, given, names, f"ansible-doc {module} lists those that there are.")
-    written: dict[str, str] = {}
-    for alias in given:
+    check_option_names(module, arguments, names, f"ansible-doc {module} lists all options.")
+    aliases: dict[str, str] = {}
+    for alias in arguments:
         name = names[alias]
-        if name in written:
-            first, second = sorted((alias, written[name]), key=lambda one: one != name)
+        if name in aliases:
+            first, second = sorted((alias, aliases[name]), key=lambda spelling: spelling != name)
             raise UsageError(name, f"it is given twice, as {first} and as {second}", "Give one of them.")
-        written[name] = alias
+        aliases[name] = alias
     for name, remedy in selections.items():
-        if name in written:
-            check_selection(name, given[written[name]], remedy, spec[name].get("type") == "list")
+        if name in aliases:
+            check_selection(name, arguments[aliases[name]], remedy, spec[name].get("type") == "list")
     if "filters" in spec:
-        check_filters(given)
-    for name, alias in written.items():
+        check_filters(arguments)
+    for name, alias in aliases.items():
         # Ansible would convert these to Python code, such as ['echo', 'hi'].
-        if spec[name].get("type", "str") == "str" and isinstance(given[alias], (bool, Mapping, list, tuple)):
+        if spec[name].get("type", "str") == "str" and isinstance(arguments[alias], (bool, Mapping, list, tuple)):
             raise UsageError(
                 name,
-                f"it is {_describe_type(given[alias])}",
+                f"it is {_find_fault(arguments[alias])}",
                 "Give one text: in quotes if it is a word such as true or yes, and data with the filter to_json.",
             )
 
 
-def check_option_names(owner: str, given: Iterable[Any], names: Iterable[str], otherwise: str) -> None:
+def check_option_names(owner: str, given: Iterable[Any], names: Iterable[str], default_remedy: str) -> None:
     """Refuse unknown names of options.
 
     Args:
-        otherwise: Remedy if no known name is similar.
+        default_remedy: Used if no name is similar.
     """
     for name in given:
         if name not in names:
-            raise UsageError(str(name), f"{owner} has no such option", did_you_mean(name, names, otherwise))
+            raise UsageError(str(name), f"{owner} has no such option", did_you_mean(name, names, default_remedy))
 
 
-def check_booleans(given: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> None:
+def check_booleans(options: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse words that are neither true nor false, which Ansible reads as false."""
-    for name, value in given.items():
+    for name, value in options.items():
         if definitions.get(name, {}).get("type") in ("bool", "boolean") and value is not None:
             parse_boolean(name, value)
 
 
-def check_filters(given: Mapping[str, Any]) -> None:
+def check_filters(options: Mapping[str, Any]) -> None:
     """Refuse empty filters of servers, which would select all servers."""
-    if "filters" not in given:
+    if "filters" not in options:
         return
-    filters = given["filters"]
+    filters = options["filters"]
     if not filters or (isinstance(filters, str) and not filters.strip()):
-        what = "null" if filters is None else "empty"
-        raise UsageError("filters", f"it is {what}", "Give a filter, or leave it out to mean all servers.")
+        fault = "null" if filters is None else "empty"
+        raise UsageError("filters", f"it is {fault}", "Give a filter, or leave it out to mean all servers.")
     for name, value in filters.items() if isinstance(filters, Mapping) else ():
         if value is None:
-            raise UsageError("filters", f"{name} is null", "Give what it must be, or leave it out.")
+            raise UsageError("filters", f"{name} is null", "Give a value, or leave it out.")
 
 
-def check_selection(option: str, value: Any, remedy: str, several: bool = True) -> None:
-    """Refuse a selection that is empty or null, or has an element that is, or one that is neither text nor number.
+def check_selection(option: str, value: Any, remedy: str, is_list: bool = True) -> None:
+    """Refuse values and elements that are null, empty, or neither text nor number.
 
     Args:
-        several: Read a text as a list with commas.
+        is_list: Split a text at its commas.
     """
-    if value is None or (isinstance(value, str) and not value.strip()):
-        raise UsageError(option, "it is null" if value is None else "it is empty", remedy)
-    items = value.split(",") if isinstance(value, str) and several else value
-    if isinstance(value, (bool, Mapping)):
-        raise UsageError(option, f"it is {_describe_type(value)}", remedy)
+    items = value.split(",") if isinstance(value, str) and value.strip() and is_list else value
+    fault = ""
     if not isinstance(items, (list, tuple)):
-        return
-    if not items:
-        raise UsageError(option, "it is an empty list", remedy)
-    for item in items:
-        if item is None or (isinstance(item, str) and not item.strip()):
-            raise UsageError(option, f"one of its elements is {'null' if item is None else 'empty'}", remedy)
-        if isinstance(item, (bool, Mapping, list, tuple)):
-            raise UsageError(option, f"one of its elements is {_describe_type(item)}", remedy)
+        fault = _find_fault(value)
+    elif not items:
+        fault = "an empty list"
+    if fault:
+        raise UsageError(option, f"it is {fault}", remedy)
+    for item in items if isinstance(items, (list, tuple)) else ():
+        fault = _find_fault(item)
+        if fault:
+            raise UsageError(option, f"one of its elements is {fault}", remedy)
 
 
-def drop_predicted_ids(given: dict[str, Any], *names: str) -> bool:
-    """Remove null IDs from options; in check mode, those are IDs of predicted commands.
+def _find_fault(value: Any) -> str:
+    """Describe a value that is null, empty, or neither text nor number; return an empty text for others."""
+    if isinstance(value, str):
+        return "" if value.strip() else "empty"
+    return next((words for kind, words in _TYPES.items() if isinstance(value, kind)), "")
+
+
+def drop_predicted_ids(arguments: dict[str, Any], *names: str) -> bool:
+    """Remove null IDs from options. In check mode, those are IDs of predicted commands.
 
     Returns:
-        True if an option had no other ID. It is removed as well.
+        True if an option had only null IDs. The option is removed as well.
     """
-    gone = False
+    is_removed = False
     for name in names:
-        ids = given.get(name, [])
-        listed = ids if isinstance(ids, (list, tuple)) else [ids]
+        value = arguments.get(name, [])
+        listed = value if isinstance(value, (list, tuple)) else [value]
         # Before ansible-core 2.19, templates convert null to an empty text.
-        known = [one for one in listed if one not in (None, "")]
-        if known and len(known) < len(listed):
-            given[name] = known
-        elif listed and not known:
-            del given[name]
-            gone = True
-    return gone
+        ids = [item for item in listed if item not in (None, "")]
+        if ids and len(ids) < len(listed):
+            arguments[name] = ids
+        elif listed and not ids:
+            del arguments[name]
+            is_removed = True
+    return is_removed
 
 
-def _describe_type(value: Any) -> str:
-    return next((words for kind, words in _TYPES.items() if isinstance(value, kind)), "of no use")
-
-
-def validate_dictionary(option: str, spec: dict[str, Any], given: Any, **rules: Any) -> dict[str, Any]:
-    """Validate a dictionary by Ansible's argument spec.
+def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: Any) -> dict[str, Any]:
+    """Validate a value of an option by Ansible's argument spec.
 
     Args:
         rules: Rules of the spec, such as C(required_if).
 
     Raises:
-        UsageError: It is no dictionary, or Ansible refuses it.
+        UsageError: The value is no dictionary, or Ansible refuses it.
     """
-    if not isinstance(given, Mapping):
+    if not isinstance(value, Mapping):
         raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
-    for key in given:
+    for key in value:
         if key not in spec:
             remedy = did_you_mean(str(key), spec, f"It may have: {', '.join(spec)}.")
             raise UsageError(f"{option}: {key}", "there is no such key", remedy)
-    result = ArgumentSpecValidator(spec, **rules).validate(dict(given))
+    result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
     if result.error_messages:
         raise UsageError(option, result.error_messages[0])
     options: dict[str, Any] = result.validated_parameters

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Describe the run of ansible-playbook that this process belongs to, and name its journal to the user."""
+"""Describe the run of ansible-playbook that this process belongs to, and print the path of its journal."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from ..module_utils._api.session import preload
 from ..module_utils._fleet.run import RunContext
 from ._settings import get_run_folder
 
-#: The main process names the journal at its end. Workers inherit this, since they are forks.
-_is_named_at_end = False
+#: The main process will print the path of the journal at its end. Workers are forks and inherit this.
+_is_reported_at_end = False
 
 
 def get_run_context() -> RunContext:
@@ -35,7 +35,7 @@ def get_run_context() -> RunContext:
         is_first=first_in_run,
         folder=get_run_folder(),
         journal_file=_journal_file(),
-        report_journal=_name_journal,
+        report_journal=_report_journal_early,
         is_over=_is_orphan,
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
     )
@@ -52,38 +52,38 @@ def _is_orphan() -> bool:
     return parent is not None and parent.pid != os.getppid()
 
 
-def _name_journal() -> None:
-    """Name the journal once in a run of more than two seconds, if the main process will not name it.
+def _report_journal_early() -> None:
+    """Print the path of the journal once in a run of more than two seconds, unless the main process will do so.
 
-    Only workers load connections, and an interrupt ends them together with ansible-playbook.
+    It will not if a run uses only the connection: only workers load that, and an interrupt ends them, too.
     """
-    if _is_named_at_end or first_in_run("began"):
+    if _is_reported_at_end or first_in_run("began"):
         return
     with contextlib.suppress(OSError):
         is_long = time.time() - (get_run_folder() / "alpacon-began").stat().st_mtime >= 2
-        if is_long and _journal_file().exists() and first_in_run("journal-named"):
+        if is_long and _journal_file().exists() and first_in_run("journal-reported"):
             Display().display(f"alpacon: if this run is interrupted, the IDs are in {_journal_file()}", stderr=True)
 
 
 def _report_journal(process: int) -> None:
-    """Name the journal at the end of ansible-playbook if commands in it have not ended."""
+    """Print the path of the journal at the end of ansible-playbook if it lists commands that have not ended."""
     if os.getpid() == process and _journal_file().exists():
         Display().warning(
-            f"alpacon: commands whose end this run has not seen are in {_journal_file()}."
-            " Await them with state=finished, or look for them in the workspace."
+            f"alpacon: {_journal_file()} lists commands that this run has submitted and not seen to their end."
+            " Await them with state=finished, or search for them in the workspace."
         )
 
 
 @cache
 def prepare_workers() -> None:
-    """Do work once that each worker would do, before they are forked, and name the journal at the end.
+    """Do work once, before ansible-core forks workers, that each of them would do.
 
-    A play that uses only the connection loads no action of ours: then the inventory plugin calls this.
+    The action plugins call this, and the inventory plugin, since a play over the connection loads no action plugin.
     """
-    global _is_named_at_end
+    global _is_reported_at_end
     if multiprocessing.parent_process() is None:
         atexit.register(_report_journal, os.getpid())
-        _is_named_at_end = True
+        _is_reported_at_end = True
     preload(os.environ.get("ALPACON_CA_PATH"))
 
 

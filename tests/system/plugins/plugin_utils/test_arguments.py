@@ -158,8 +158,8 @@ def test_a_token_in_the_keyword_environment_is_not_sent_to_servers(
 ) -> None:
     keyword = {"ALPACON_URL": current.url, "ALPACON_TOKEN": "alpat-in-the-keyword", "A": "b"}
     told = (
-        "environment: this keyword is not where ALPACON_URL and ALPACON_TOKEN can be set, since the environment of"
-        " ansible-playbook itself is read. Set alpacon_url and alpacon_token among the variables instead."
+        "environment: ALPACON_URL and ALPACON_TOKEN have no effect in this keyword, since they are read from the"
+        " environment of ansible-playbook. Set the variables alpacon_url and alpacon_token instead."
     )
     own = "{{ {'ALPACON_URL': alpacon_there} }}"
     tasks = [task("first", LINE, environment=own), task("again", {"limit": 1}, INFO_MODULE)]

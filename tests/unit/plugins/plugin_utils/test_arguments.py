@@ -69,7 +69,7 @@ def test_a_selection_that_is_empty_selects_nothing(module: str, option: str, val
         ({"line": "a", "cmd": "b"}, "line: it is given twice, as line and as cmd. Give one of them."),
         ({"server": "web-02", "servers": ["web-01"]}, "servers: it is given twice, as servers and as server."),
         ({"usernam": "x"}, "usernam: herdops.alpacon.alpacon_command has no such option. Did you mean username?"),
-        ({"zzz": 1}, "ansible-doc herdops.alpacon.alpacon_command lists those that there are."),
+        ({"zzz": 1}, "ansible-doc herdops.alpacon.alpacon_command lists all options."),
         # Not as Python writes them.
         ({"line": ["echo", "hi"]}, "line: it is a list. Give one text: in quotes if it is a word such as true or yes"),
         ({"stdin": {"a": "b"}}, "stdin: it is a dictionary. "),

@@ -146,7 +146,7 @@ def test_only_the_token_that_is_needed_is_worked_out() -> None:
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"alpacon_url": A, "alpacon_workspace": B}, "alpacon_url: it names https://a.example, and the host is"),
+        ({"alpacon_url": A, "alpacon_workspace": B}, "alpacon_url: it is https://a.example, and the host is"),
         ({"alpacon_url": A, "alpacon_tokens": ["x"]}, "alpacon_tokens: it is not a dictionary."),
     ],
 )
@@ -165,7 +165,7 @@ def test_variables_that_are_wrong(variables: Row, said: str) -> None:
             f"ALPACON_TOKEN is not sent to {B}: there are several workspaces, and nothing says which one it is for.",
         ),
         ({"alpacon_workspace": B}, env(), f"Name the token of {B} under that URL in the variable alpacon_tokens."),
-        ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty one for {B}."),
+        ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty token for {B}."),
     ],
 )
 def test_a_missing_token_is_explained(variables: Row, environ: dict[str, str], said: str) -> None:
@@ -221,7 +221,7 @@ def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
     refuse_foreign_server({"url": f"{A}/api"}, A)
     refuse_foreign_server({}, A)
     refuse_foreign_server({"url": A}, None)
-    with pytest.raises(UsageError, match=r"url: it names .*, and the host is a server of"):
+    with pytest.raises(UsageError, match=r"url: it is .*, and the host is a server of"):
         refuse_foreign_server({"url": B}, A)
 
 
