@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Running payloads as agents do: with a shell, or by splitting the line."""
+"""Run payloads as agents do: with a shell, or without one by splitting the line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import subprocess
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload
 
-#: Shells that may be there, and no shell at all.
+#: Installed shells, and none.
 SHELLS = [*(shell for shell in ("dash", "bash", "mksh") if shutil.which(shell)), "none"]
 
-#: What a body has that writes its output in parts, and the digest in the frame around these.
+#: Functions of a body that writes its output in parts, as a payload defines them.
 PART_WRITER = """exec 3>&1
 alpacon_lines() {
 set -- "$(base64)"
@@ -31,12 +31,12 @@ def read_parts(output: bytes) -> bytes:
     return read_frame(_DIGEST, f"[alpacon {_DIGEST}]\n{output.decode()}[stderr]\n[rc 0]\n[end]\n").stdout
 
 
-def run_payload(payload: Payload, way: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
+def run_payload(payload: Payload, shell: str = "none", **environment: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, **environment, **payload.env}
-    if way == "none":
+    if shell == "none":
         argv = [env[word[1:]] if word.startswith("$") else word for word in payload.line.split()]
     else:
-        argv = [way, "-c", payload.line.replace("/bin/sh", way)]
+        argv = [shell, "-c", payload.line.replace("/bin/sh", shell)]
     return subprocess.run(
         argv,
         env=env,
@@ -49,9 +49,9 @@ def run_payload(payload: Payload, way: str = "none", **environment: str) -> subp
     )
 
 
-def run_and_read_frame(payload: Payload, way: str = "none", **environment: str) -> Frame:
+def run_and_read_frame(payload: Payload, shell: str = "none", **environment: str) -> Frame:
     """Run a payload and return its frame."""
-    done = run_payload(payload, way, **environment)
+    done = run_payload(payload, shell, **environment)
     frame = read_frame(payload.digest, done.stdout)
     assert frame.rc == done.returncode
     return frame

@@ -24,7 +24,7 @@ def whoami(name: str, **keywords: Any) -> Row:
     return task(name, "echo $USER", "ansible.builtin.shell", **keywords)
 
 
-def test_tasks_run_as_their_accounts_and_fail_alone_where_a_server_lacks_one(
+def test_tasks_run_as_their_accounts_and_fail_if_the_server_has_no_such_account(
     current: Workspace, tmp_path: Path
 ) -> None:
     current.fault("fail_start", reason="group", times=1)
@@ -55,13 +55,13 @@ def test_tasks_run_as_their_accounts_and_fail_alone_where_a_server_lacks_one(
     assert "~ubuntu" not in run.log.partition("TASK [Copy]")[2]
 
 
-def test_the_account_is_named_by_the_connection_of_the_workspace_alone() -> None:
+def test_other_connections_are_refused() -> None:
     with pytest.raises(AnsibleError, match=r"works with the connection herdops\.alpacon\.alpacon only"):
         become_loader.get("herdops.alpacon.account").build_become_command("true", None)
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_who_cannot_become_another_account_is_told_why(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_errors_of_become_name_the_reason(current: Workspace, tmp_path: Path, core: str) -> None:
     asking, letting = tmp_path / "asking", tmp_path / "letting"
     asking.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2\nexit 1\n")
     letting.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')

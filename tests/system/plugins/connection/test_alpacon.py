@@ -73,7 +73,9 @@ def test_modules_files_and_outputs_with_and_without_a_shell(current: Workspace, 
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_what_tasks_are_given_stays_with_them(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_arguments_of_tasks_are_neither_shown_nor_left_on_the_host(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
     tasks = [
         builtin("Home", "command", "pwd"),
         builtin("Shown", "raw", "echo shown; false"),
@@ -105,7 +107,7 @@ def test_what_tasks_are_given_stays_with_them(current: Workspace, tmp_path: Path
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []
 
 
-def test_who_cannot_be_reached_and_what_is_too_large_differ(current: Workspace, tmp_path: Path) -> None:
+def test_an_offline_host_is_unreachable_and_a_too_large_task_fails(current: Workspace, tmp_path: Path) -> None:
     current.add_servers("away-01", connected=False)
     current.fault("status", method="POST", path="^/api/events/commands/$", status=413)
     known = {"alpacon_server_id": current.server_ids()["away-01"], "alpacon_is_connected": False}
@@ -119,7 +121,7 @@ def test_who_cannot_be_reached_and_what_is_too_large_differ(current: Workspace, 
     assert current.commands() == []
 
 
-def test_an_interrupted_run_leaves_the_ids_and_has_said_where(current: Workspace, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_a_journal_and_printed_its_path(current: Workspace, tmp_path: Path) -> None:
     # The play is interrupted by what it runs, once it is long.
     group = "{{ lookup('pipe', 'ps -o pgid= $$') | trim }}"
     told = "alpacon: if this run is interrupted, the IDs are in "

@@ -26,7 +26,7 @@ GUIDE = (GUIDES / "reviewing.rst").read_text(encoding="utf-8")
 HOST = ("web-01", "-m")
 
 
-def test_the_one_pattern_is_enough_and_lets_no_other_line_through(current: Workspace, tmp_path: Path) -> None:
+def test_the_pattern_allows_payloads_and_no_other_line(current: Workspace, tmp_path: Path) -> None:
     source = Source(current, tmp_path)
     source.write(connection=True)
     current.settings(acl={"admin": [PATTERN]})
@@ -51,7 +51,7 @@ def test_the_one_pattern_is_enough_and_lets_no_other_line_through(current: Works
         ("reviewing", "Who has used apt since yesterday", " web-01 "),
     ],
 )
-def test_the_plays_of_the_guides_find_them(
+def test_the_plays_of_the_guides_find_commands_of_the_connection(
     current: Workspace, tmp_path: Path, guide: str, play: str, shown: str
 ) -> None:
     kinds = ("command", "module")
@@ -73,7 +73,7 @@ AnsibleModule({}).exit_json()
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_a_module_has_one_name_however_the_task_calls_it(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_the_label_has_the_full_name_of_the_module(current: Workspace, tmp_path: Path, core: str) -> None:
     own, collection = tmp_path / "library", tmp_path / "ansible_collections/some/where"
     for folder in (own, collection / "plugins/modules", collection / "meta"):
         folder.mkdir(parents=True)

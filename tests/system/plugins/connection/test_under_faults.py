@@ -14,7 +14,7 @@ from faults.connection import ConnectionCampaign
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_what_tasks_say_and_what_they_left_agree_whatever_fails() -> None:
+def test_results_of_tasks_agree_with_the_hosts_under_faults() -> None:
     campaign = ConnectionCampaign("572", rounds=(0, 3), bounds=replace(ConnectionCampaign.bounds, most=2))
     campaign.run()
     assert not campaign.failures, "\n\n".join(campaign.failures)

@@ -48,7 +48,7 @@ def test_a_task_runs_on_the_host_that_it_is_delegated_to(current: Workspace, tmp
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_a_reset_finds_the_server_anew_and_reads_variables_that_are_templates(
+def test_a_reset_queries_the_server_again_and_templates_variables(
     current: Workspace, tmp_path: Path, core: str
 ) -> None:
     url = f"{current.url}/_control/servers"

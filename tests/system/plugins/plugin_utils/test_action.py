@@ -35,7 +35,7 @@ ssl.SSLContext.__new__ = noted
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str) -> None:
+def test_workers_create_no_tls_context(tmp_path: Path, core: str) -> None:
     ca = authority(tmp_path, "Our CA")
     contexts = tmp_path / "contexts"
     (tmp_path / "sitecustomize.py").write_text(COUNTER, encoding="utf-8")
@@ -48,7 +48,7 @@ def test_workers_make_no_tls_context_of_their_own(tmp_path: Path, core: str) -> 
     assert set(contexts.read_text(encoding="utf-8").split()) == {str(done.pid)}
 
 
-def test_progress_leaves_the_output_to_callbacks_that_print_a_document(current: Workspace, tmp_path: Path) -> None:
+def test_progress_is_written_to_standard_error(current: Workspace, tmp_path: Path) -> None:
     current.add_servers("away-01", connected=False)
     options = {"servers": ["away-01"], "line": "true", "wait_timeout": "1s"}
     plays = play(task("run", options))

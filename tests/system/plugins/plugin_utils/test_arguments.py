@@ -27,7 +27,7 @@ def warnings_of(done: Play) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_bad_options_are_refused_before_anything_is_sent(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path: Path, core: str) -> None:
     nosuch = "{{ groups['nosuch'] | default([]) }}"
     refused: list[tuple[str, Row, str, str]] = [
         ("servers: it is", {**LINE, "servers": nosuch}, COMMAND_MODULE, "a group"),
@@ -82,7 +82,7 @@ def test_bad_options_are_refused_before_anything_is_sent(current: Workspace, tmp
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_what_is_omitted_is_left_out_and_texts_are_taken(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_omitted_options_and_conversions_to_text(current: Workspace, tmp_path: Path, core: str) -> None:
     omitted = {
         "servers": "{{ nosuch | default(omit) }}",
         "ids": "{{ nosuch | default(omit) }}",
@@ -107,7 +107,7 @@ def test_what_is_omitted_is_left_out_and_texts_are_taken(current: Workspace, tmp
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_keywords_without_effect_are_told_of_once(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_keywords_without_effect_are_warned_of_once(current: Workspace, tmp_path: Path, core: str) -> None:
     root = {**LINE, "username": "root"}
     audit: Row = {"module": AUDIT_MODULE, "check_mode": True}
     checks = [{"name": "greets", **LINE}]

@@ -86,7 +86,7 @@ def source(workspace: Workspace, *names: str, **more: Any) -> Row:
     return {"url": workspace.url, "token": workspace.token, "filters": {"name": list(names)}, **more}
 
 
-def test_equal_names_are_two_hosts_and_told_of(both: Both) -> None:
+def test_servers_with_equal_names_are_two_hosts_with_a_warning(both: Both) -> None:
     files = both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
     read = parse_sources(*files)
     assert {name: host["alpacon_workspace"] for name, host in read.hosts.items()} == {
@@ -136,7 +136,7 @@ def test_tasks_lookups_and_audits_go_to_the_workspace_of_their_host(both: Both) 
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_a_server_is_commanded_with_the_token_of_the_file_that_lists_it(both: Both, core: str) -> None:
+def test_tasks_use_the_token_of_the_file_with_the_server(both: Both, core: str) -> None:
     # Carol may see web-02 only, and Bob all of them.
     carol, bob = (both.here.tokens()[name] for name in ("carol", "bob"))
     hers = source(both.here, "*", token=carol, connection=True)
@@ -157,7 +157,7 @@ def test_a_server_is_commanded_with_the_token_of_the_file_that_lists_it(both: Bo
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_one_token_is_not_for_groups_of_two_workspaces(both: Both, core: str) -> None:
+def test_a_default_token_is_refused_for_a_second_workspace(both: Both, core: str) -> None:
     # As inventories made by hand: a host knows its own group's URL, and no other.
     groups = {
         "first": {"hosts": {"web-01": {}}, "vars": {"alpacon_url": both.here.url}},
@@ -179,7 +179,7 @@ def test_one_token_is_not_for_groups_of_two_workspaces(both: Both, core: str) ->
 # Audits
 
 
-def test_an_audit_names_the_workspace_that_could_not_be_asked(both: Both) -> None:
+def test_an_audit_names_a_workspace_that_fails(both: Both) -> None:
     both.write(source(both.here, "web-01", "web-02"), source(both.there, "web-01", "web-03"))
     wrong = {**audit(dest=str(both.folder / "report")), "vars": {"alpacon_tokens": {both.there.url: "alpat-wrong"}}}
     listed, results = both.play(wrong)
@@ -213,7 +213,7 @@ SOMEBODY = "is not trusted"
     ("word", "in_environment", "said"),
     [("", True, SOMEBODY), ("ture", True, "validate_certs"), ("ture", False, "validate_certs"), ("no", False, None)],
 )
-def test_no_word_but_one_for_false_trusts_a_stranger(
+def test_only_false_disables_the_verification_of_certificates(
     current: Workspace,
     serve: Callable[..., ScriptedServer],
     tmp_path: Path,

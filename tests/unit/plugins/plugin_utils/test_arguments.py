@@ -48,7 +48,7 @@ def refusal(module: str, given: dict[str, Any]) -> str:
         *((module, name, EMPTY) for module, names in TEXTS.items() for name in names),
     ],
 )
-def test_a_selection_that_is_empty_selects_nothing(module: str, option: str, values: tuple[Any, ...]) -> None:
+def test_empty_selections_are_refused(module: str, option: str, values: tuple[Any, ...]) -> None:
     name = {"server": "servers", "id": "ids", "cmd": "line"}.get(option, option)
     name = "server" if (module, option) == ("alpacon_command_info", "server") else name
     for value in values:
@@ -75,11 +75,11 @@ def test_a_selection_that_is_empty_selects_nothing(module: str, option: str, val
         ({"stdin": {"a": "b"}}, "stdin: it is a dictionary. "),
     ],
 )
-def test_the_reason_and_the_remedy(given: dict[str, Any], said: str) -> None:
+def test_errors_have_reason_and_remedy(given: dict[str, Any], said: str) -> None:
     assert said in refusal("alpacon_command", given)
 
 
-def test_what_is_given_as_it_should_be_is_taken() -> None:
+def test_valid_arguments_are_accepted() -> None:
     check("alpacon_command", {"servers": "web-01, web-02", "line": "echo a,,b", "stdin": 5, "purpose": 2026})
     check("alpacon_command_info", {"line": "echo a,,b"})
     check_filters({"filters": {"connected": True}})
@@ -87,6 +87,6 @@ def test_what_is_given_as_it_should_be_is_taken() -> None:
 
 
 @pytest.mark.parametrize("filters", [*EMPTY, [], {}, {"name": None}, {"connected": None}])
-def test_a_filter_that_is_empty_selects_nothing(filters: Any) -> None:
+def test_empty_filters_are_refused(filters: Any) -> None:
     with pytest.raises(UsageError, match=r"^filters: .* leave it out"):
         check_filters({"filters": filters})

@@ -36,7 +36,7 @@ ONE, TWO, NONE = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 1
 
 
 @pytest.fixture(autouse=True)
-def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_inventories(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_settings, "_inventories", {})
 
 
@@ -53,7 +53,7 @@ def env(url: str | None = None, token: str | None = None) -> dict[str, str]:
         ("https://[::1]:1/", "https://[::1]:1"),
     ],
 )
-def test_one_form_for_all_urls_of_a_workspace(url: str, workspace: str) -> None:
+def test_urls_of_a_workspace_are_normalized(url: str, workspace: str) -> None:
     assert normalize_url(url) == workspace
 
 
@@ -84,14 +84,14 @@ def test_one_form_for_all_urls_of_a_workspace(url: str, workspace: str) -> None:
         ({}, {"alpacon_url": B}, env("nowhere", "a"), B, None),
     ],
 )
-def test_where_a_task_goes_and_with_which_token(
+def test_workspace_and_token_of_a_task(
     given: Row, variables: Row, environ: dict[str, str], url: str | None, token: str | None
 ) -> None:
     options = {**given, **find_settings(given, variables, environ).options}
     assert (options.get("url"), options.get("token")) == (url, token)
 
 
-def test_what_the_inventory_was_inventories_is_the_last_resort() -> None:
+def test_settings_of_the_inventory_have_the_lowest_precedence() -> None:
     settings = Settings(f"{B}/", "remembered", validate_certs=False, ca_path="/ca.pem", request_timeout=9.0)
     register_inventory("b.alpacon.yml", settings, [ONE])
     assert find_settings({}, {"alpacon_workspace": B}, env(A, "a")).options == {
@@ -108,7 +108,7 @@ def test_what_the_inventory_was_inventories_is_the_last_resort() -> None:
     assert find_settings({}, {"alpacon_workspace": A}, env(A, "a")).options == {"url": A, "token": "a"}
 
 
-def test_the_first_file_that_lists_a_server_says_how_it_is_reached() -> None:
+def test_the_settings_are_those_of_the_first_file_with_the_server() -> None:
     def options(server_id: str | None, **more: Any) -> Row:
         variables = {"alpacon_workspace": A, "alpacon_server_id": server_id, **more}
         return find_settings({}, variables, {}).options
@@ -131,7 +131,7 @@ def test_the_first_file_that_lists_a_server_says_how_it_is_reached() -> None:
     assert options(TWO)["token"] == "anew"
 
 
-def test_only_the_token_that_is_needed_is_worked_out() -> None:
+def test_only_the_needed_token_is_templated() -> None:
     worked_out: list[Any] = []
 
     def template(value: Any) -> Any:
@@ -150,7 +150,7 @@ def test_only_the_token_that_is_needed_is_worked_out() -> None:
         ({"alpacon_url": A, "alpacon_tokens": ["x"]}, "alpacon_tokens: it is not a dictionary."),
     ],
 )
-def test_variables_that_are_wrong(variables: Row, said: str) -> None:
+def test_wrong_variables_are_refused(variables: Row, said: str) -> None:
     with pytest.raises(UsageError, match=re.escape(said)):
         find_settings({}, variables, {})
 
@@ -168,13 +168,13 @@ def test_variables_that_are_wrong(variables: Row, said: str) -> None:
         ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty token for {B}."),
     ],
 )
-def test_a_missing_token_is_explained(variables: Row, environ: dict[str, str], said: str) -> None:
+def test_the_hint_explains_a_missing_token(variables: Row, environ: dict[str, str], said: str) -> None:
     found = find_settings({}, variables, environ)
     assert said in found.explain(UsageError("token", "it is missing"))
     assert found.explain(UsageError("line", "it is empty")) == "line: it is empty"
 
 
-def test_a_default_token_goes_to_the_first_workspace_of_a_run_only(tmp_path: Path) -> None:
+def test_a_default_token_belongs_to_one_workspace_in_a_run(tmp_path: Path) -> None:
     def token(variables: Row, environ: Row) -> Any:
         return find_settings({}, variables, environ, folder=tmp_path).options.get("token")
 
@@ -211,13 +211,13 @@ OF_CORE = {"ansible_facts", "ansible_play_name", "ansible_user", "ansible_pipeli
 
 
 @pytest.mark.parametrize("name", sorted(variables_of_plugins() - OF_CORE))
-def test_a_fact_that_is_named_as_a_setting_is_refused(name: str) -> None:
+def test_facts_with_names_of_settings_are_refused(name: str) -> None:
     facts = {name.removeprefix("ansible_"): "forged", "distribution": "Debian", "user_id": "root"}
     with pytest.raises(AlpaconError, match=f"Host web-01 returned settings as facts: {name.removeprefix('ansible_')}"):
         find_settings({}, {"inventory_hostname": "web-01", "ansible_facts": facts}, env(A, "a"))
 
 
-def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
+def test_a_task_for_its_host_cannot_name_another_workspace() -> None:
     refuse_foreign_server({"url": f"{A}/api"}, A)
     refuse_foreign_server({}, A)
     refuse_foreign_server({"url": A}, None)
@@ -225,7 +225,7 @@ def test_a_task_that_means_its_host_goes_to_no_other_workspace() -> None:
         refuse_foreign_server({"url": B}, A)
 
 
-def test_a_host_that_shares_its_name_with_a_group_is_refused() -> None:
+def test_a_host_with_the_name_of_a_group_is_refused() -> None:
     own = {"alpacon_workspace": A}
     refuse_shared_name("web", own, {"db": ["web"]})
     refuse_shared_name("web", own, {"web": ["web"]})

@@ -72,7 +72,7 @@ def why_not(remote: ServerRunner, text: str = "echo pong") -> str:
 # What fails
 
 
-def test_each_cause_is_named_and_nothing_runs(current: Workspace, reach: Reach) -> None:
+def test_each_error_names_its_cause_and_nothing_runs(current: Workspace, reach: Reach) -> None:
     ids, tokens = current.server_ids(), current.tokens()
     current.disconnect("web-02")
     current.settings(holds=[{"line": "ping", "servers": ["web-03"], "status": "awaiting_approval"}])
@@ -119,7 +119,7 @@ def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, rea
         ({}, {"kind": "status", "status": 404, "body": "default", "path": "^/api/events/commands/."}, MAY_HAVE_RUN, 1),
     ],
 )
-def test_what_came_of_it_is_not_guessed(
+def test_errors_name_commands_that_may_have_run(
     current: Workspace, reach: Reach, settings: dict[str, Any], fault: dict[str, Any], said: str, run_count: int
 ) -> None:
     current.settings(**settings)
@@ -139,7 +139,7 @@ def test_what_came_of_it_is_not_guessed(
         ({"output": "chunks"}, {"kind": "late_chunk", "seconds": 1}),
     ],
 )
-def test_a_lost_answer_and_a_late_one_are_found(
+def test_lost_responses_and_late_chunks_are_found(
     current: Workspace, reach: Reach, settings: dict[str, Any], fault: dict[str, Any]
 ) -> None:
     current.settings(**settings)
@@ -148,7 +148,7 @@ def test_a_lost_answer_and_a_late_one_are_found(
     assert [row["run_count"] for row in current.commands()] == [1]
 
 
-def test_what_takes_too_long_is_named_with_its_id_and_a_way_out(current: Workspace, reach: Reach) -> None:
+def test_timeouts_name_the_command_and_a_remedy(current: Workspace, reach: Reach) -> None:
     current.settings(line_seconds=2)
     said = [why_not(reach(current, wait_timeout=seconds), "sleep 30") for seconds in (1, 60)]
     waited, ended = (command["id"] for command in current.commands())
@@ -163,9 +163,7 @@ class TaskTimeoutError(BaseException):
 
 
 @pytest.mark.parametrize("text", [(), ("Timed out after 1 second.",)])
-def test_the_timeout_of_a_task_names_the_command_that_goes_on(
-    current: Workspace, reach: Reach, text: tuple[str, ...]
-) -> None:
+def test_the_timeout_of_a_task_names_its_command(current: Workspace, reach: Reach, text: tuple[str, ...]) -> None:
     def end(_number: int, _frame: object) -> None:
         raise TaskTimeoutError(*text)
 
@@ -182,21 +180,21 @@ def test_the_timeout_of_a_task_names_the_command_that_goes_on(
 
 
 @pytest.mark.parametrize("reason", ["user", "group"])
-def test_an_account_that_the_server_lacks_is_told(current: Workspace, reach: Reach, reason: str) -> None:
+def test_a_missing_account_raises_its_own_error(current: Workspace, reach: Reach, reason: str) -> None:
     current.fault("fail_start", reason=reason)
     with pytest.raises(AccountRefused, match=rf"the-host: nothing was run: the server has no {reason} "):
         ping(reach(current, groupname="deploy"))
 
 
 @pytest.mark.parametrize("workspace", ["published", "2024"], indirect=True)
-def test_a_workspace_that_hands_on_no_variables_is_told_apart(workspace: Workspace, reach: Reach) -> None:
+def test_workspaces_without_variables_are_refused(workspace: Workspace, reach: Reach) -> None:
     assert "nothing was run: the workspace did not pass on the variables" in why_not(reach(workspace))
 
 
 # What proxies take
 
 
-def test_files_and_modules_fit_through_a_proxy(current: Workspace, reach: Reach, tmp_path: Path) -> None:
+def test_files_and_modules_pass_a_proxy_with_a_small_limit(current: Workspace, reach: Reach, tmp_path: Path) -> None:
     # What ModSecurity takes unless it is told otherwise.
     current.settings(body_max=128 * 1024)
     host = HostConnection(reach(current), "ansible.builtin.copy", cache_owner=None)
@@ -211,7 +209,7 @@ def test_files_and_modules_fit_through_a_proxy(current: Workspace, reach: Reach,
     assert len(refused) <= 3, "what the proxy takes is found once, and a module is tried as a whole"
 
 
-def test_what_a_run_knows_of_a_server_and_its_homes_until_the_connection_is_reset(reach: Reach) -> None:
+def test_homes_are_noted_for_each_account_until_the_server_is_invalidated(reach: Reach) -> None:
     def remote(username: str | None = None) -> ServerRunner:
         return reach("https://workspace.example", SERVER, username=username)
 

@@ -27,17 +27,17 @@ def frame(stdout: bytes = b"", stderr: bytes = b"", rc: str = "[rc 0]\n", digest
     return f"[alpacon {digest}]\n{lines(stdout)}[stderr]\n{lines(stderr)}{rc}[end]\n"
 
 
-def test_a_frame_is_read_whatever_stands_around_it() -> None:
+def test_other_output_around_a_frame_is_ignored() -> None:
     whole = frame(b"out" * 999, b"err", "[skipped]\n[rc 7]\n")
     assert read_frame(DIGEST, f"sh: warning\n{whole}Command timed out") == Frame(b"out" * 999, b"err", 7, "skipped")
 
 
-def test_line_breaks_of_another_kind_and_none_at_the_end_change_nothing() -> None:
+def test_carriage_returns_and_a_missing_last_line_end_are_accepted() -> None:
     whole = frame(b"out" * 99, b"err" * 99)
     assert read_frame(DIGEST, whole.replace("\n", "\r\n").strip()) == Frame(b"out" * 99, b"err" * 99, 0)
 
 
-def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
+def test_a_frame_with_a_missing_or_repeated_line_is_refused() -> None:
     whole = frame(b"standard output " * 40, b"standard error " * 40)
     pieces = whole.splitlines(keepends=True)
     for number, piece in enumerate(pieces):
@@ -50,7 +50,7 @@ def test_a_frame_of_which_any_piece_is_missing_or_twice_is_none() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 4, 50, 78, 200])
-def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
+def test_the_beginning_of_the_stream_ends_at_a_gap(length: int) -> None:
     stdout = b"".join(b"%d\n" % number for number in range(300))
     whole = frame(stdout)
     for start in range(100, 500, 37):
@@ -73,12 +73,12 @@ def test_what_stands_behind_a_hole_is_no_beginning(length: int) -> None:
         "",
     ],
 )
-def test_what_is_not_the_one_answer_is_no_answer(output: str) -> None:
+def test_other_and_several_frames_are_refused(output: str) -> None:
     with pytest.raises(FrameError):
         read_frame(DIGEST, output)
 
 
-def test_a_refusal_is_told_apart() -> None:
+def test_a_refusal_raises_its_own_error() -> None:
     with pytest.raises(PayloadRefused, match=r"^sed is not installed$"):
         read_frame(DIGEST, f"[alpacon {DIGEST}]\n[refused sed is not installed]\n[end]\n")
     with pytest.raises(PayloadRefused, match=r"^x{100}$"):

@@ -27,26 +27,26 @@ from ansible_collections.herdops.alpacon.tests.unit.payload_runner import SHELLS
 ANY_BYTES = random.Random(7).randbytes(700_000)
 
 
-@pytest.mark.parametrize("way", SHELLS)
-def test_streams_come_apart_and_exact_to_the_byte(way: str) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_streams_are_separate_and_exact_to_the_byte(shell: str) -> None:
     body = "cat; printf '\\377\\0\\n\\n' >&2; exit 3"
-    frame = run_and_read_frame(pack("script:x", body, ANY_BYTES), way)
+    frame = run_and_read_frame(pack("script:x", body, ANY_BYTES), shell)
     assert (frame.stdout, frame.stderr, frame.rc) == (ANY_BYTES, b"\xff\0\n\n", 3)
 
 
 @pytest.mark.parametrize("stdin", [b"", os.urandom(200_000)], ids=["no input", "input"])
-@pytest.mark.parametrize("way", SHELLS)
-def test_the_body_sees_nothing_of_the_payload(way: str, stdin: bytes) -> None:
-    frame = run_and_read_frame(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), way)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_body_has_no_variable_argument_or_descriptor_of_the_payload(shell: str, stdin: bytes) -> None:
+    frame = run_and_read_frame(pack("script:x", "echo $# >&2; ls /proc/self/fd >&2; env", stdin), shell)
     names = {line.partition("=")[0] for line in frame.stdout.decode(errors="replace").splitlines()}
     assert "PATH" in names
     assert not [name for name in names if is_reserved_variable(name) or name.startswith("alpacon")]
-    # No arguments; 3 is the folder that ls reads, and 9 is left for what is said of a skip.
+    # No arguments. Descriptor 3 is the folder that ls reads, and 9 is for marks.
     assert frame.stderr.split() == [b"0", b"0", b"1", b"2", b"3", b"9"]
 
 
-@pytest.mark.parametrize("way", SHELLS)
-def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
+@pytest.mark.parametrize("shell", SHELLS)
+def test_variables_are_exact_although_workspaces_trim_values(shell: str) -> None:
     env = {
         "A": "  a  ",
         "KEY": "-----END-----\n",
@@ -59,27 +59,27 @@ def test_a_variable_is_what_it_was_also_at_its_ends(way: str) -> None:
     payload = pack("script:x", 'printf "[%s]" "$A" "$KEY" "$B" "$C" "$D" "$E" "$F"; env | grep ^A=', b"", (), env)
     assert all(value == value.strip() for value in payload.env.values())
     payload.env.update({name: value.strip() for name, value in payload.env.items()})
-    frame = run_and_read_frame(payload, way)
+    frame = run_and_read_frame(payload, shell)
     assert frame.stdout.decode() == "".join(f"[{value}]" for value in env.values()) + "A=  a  \n"
 
 
-def test_what_is_shown_of_it_has_no_values_of_variables() -> None:
+def test_repr_has_no_values_of_variables() -> None:
     assert "hunter2" not in repr(pack("script:x", "true", b"", (), {"PASSWORD": "hunter2"}))
 
 
-def test_the_digest_tells_nothing_of_variables() -> None:
+def test_the_digest_does_not_cover_variables() -> None:
     lines = {pack("script:x", "true", b"", (), env).line for env in ({}, {"A": " a"}, {"A": "a"}, {"B": "b "})}
     assert len(lines) == 1
 
 
-def test_files_are_asked_for_by_their_number() -> None:
+def test_the_body_reads_files_by_number() -> None:
     files = [b"one\n", b"", ANY_BYTES]
     body = "alpacon_part 2; alpacon_part 3 | wc -c; alpacon_part 4 | sha256sum"
     frame = run_and_read_frame(pack("script:x", body, b"", files))
     assert frame.stdout.split() == [b"one", b"0", hashlib.sha256(ANY_BYTES).hexdigest().encode(), b"-"]
 
 
-def test_what_is_not_as_the_line_says_is_not_run() -> None:
+def test_a_payload_with_another_digest_is_not_run() -> None:
     payload = pack("script:x", "echo ran")
     other = pack("script:x", "echo other")
     payload.env.update(P0=other.env["P0"])
@@ -89,18 +89,18 @@ def test_what_is_not_as_the_line_says_is_not_run() -> None:
     assert "ran" not in refused.stdout.split()
 
 
-def test_without_its_variables_the_line_runs_nothing() -> None:
+def test_a_line_without_its_variables_runs_nothing() -> None:
     payload = pack(make_label("script", "reboot"), "echo ran")
     payload.env.clear()
     assert "not found" in run_payload(payload, "dash", RUN="").stdout
 
 
-def test_a_tool_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_the_refusal_names_a_missing_tool(tmp_path: Path) -> None:
     done = run_payload(pack("script:x", "echo ran"), PATH=str(tmp_path))
     assert "[refused base64 is not installed]" in done.stdout
 
 
-def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
+def test_variables_stay_within_the_limits_of_systems() -> None:
     payload = pack("script:x", "", ANY_BYTES)
     assert all(len(f"{name}={value}".encode()) <= MAX_VARIABLE_BYTES for name, value in payload.env.items())
     assert all(value == value.strip() and value.isascii() for value in payload.env.values())
@@ -109,7 +109,7 @@ def test_variables_and_all_of_them_are_no_larger_than_systems_take() -> None:
     assert caught.value.size > MAX_PAYLOAD_BYTES
 
 
-def test_the_digest_is_that_of_what_runs_and_reads() -> None:
+def test_the_digest_covers_body_input_and_files() -> None:
     digests = {
         pack("a:b", body, stdin, files).digest
         for body, stdin, files in (
@@ -125,8 +125,8 @@ def test_the_digest_is_that_of_what_runs_and_reads() -> None:
     assert pack("a:b", "x").digest == pack("c:d", "x").digest == parse_digest(pack("e:f", "x").line)
 
 
-def test_the_same_is_packed_alike_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A retried task, and hosts that all submit the same, know it again by what it is packed into.
+def test_packing_is_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Retries of a task, and its other hosts, recognize a submit by its digest.
     first = pack("script:x", "x", b"y", [b"z"])
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 3600)
@@ -141,7 +141,7 @@ def test_other_lines_have_no_payload(line: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["reboot", "a b;c", "$(x)", "", "ä" * 90, "../x", "-n"])
-def test_labels_are_words_that_no_shell_takes_for_more(name: str) -> None:
+def test_labels_need_no_quotes(name: str) -> None:
     label = make_label("script", name)
     assert re.fullmatch(r"script:[A-Za-z0-9._-]+", label)
     assert len(label) <= 64

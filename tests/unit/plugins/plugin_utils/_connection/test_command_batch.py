@@ -30,8 +30,8 @@ def shell() -> Any:
     return plugin
 
 
-def given(command: str, tail: str = "") -> str:
-    """A command as connections get it."""
+def to_command(command: str, tail: str = "") -> str:
+    """Return a command as ansible-core passes it to connections."""
     return f"/bin/sh -c {shlex.quote(command + tail)}"
 
 
@@ -45,24 +45,24 @@ def batch(shell: Any, tail: str) -> CommandBatch:
     """Return a batch with the step that makes a temporary folder."""
     batch = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1.5-2-3", tmpdir="/home/me/.ansible/tmp", mode=0o700)
-    assert batch.defer(given(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
+    assert batch.defer(to_command(made, tail)) == f"ansible-tmp-1.5-2-3={FOLDER}\n".encode()
     return batch
 
 
-def test_folder_file_and_permissions_wait_for_what_needs_them(batch: CommandBatch, shell: Any, tail: str) -> None:
+def test_mkdir_put_and_chmod_are_deferred(batch: CommandBatch, shell: Any, tail: str) -> None:
     batch.put(b"content", f"{FOLDER}/source")
-    assert batch.defer(given(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
+    assert batch.defer(to_command(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
     assert len(batch.steps) == 3
     assert [file.content for file in batch.files] == [b"content"]
 
 
-def test_permissions_elsewhere_do_not_wait(batch: CommandBatch, shell: Any, tail: str) -> None:
+def test_chmod_elsewhere_is_not_deferred(batch: CommandBatch, shell: Any, tail: str) -> None:
     for path in ("/etc/passwd", f"{FOLDER}/../x", f"{FOLDER}-other/x"):
-        assert batch.defer(given(shell.chmod([path], "u+x"), tail)) is None
+        assert batch.defer(to_command(shell.chmod([path], "u+x"), tail)) is None
 
 
-def test_a_folder_that_was_never_made_needs_no_removal(batch: CommandBatch, shell: Any, tail: str) -> None:
-    assert batch.defer(given(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
+def test_removing_a_folder_that_was_not_made_drops_the_steps(batch: CommandBatch, shell: Any, tail: str) -> None:
+    assert batch.defer(to_command(shell.remove(f"{FOLDER}/", recurse=True), tail)) == b""
     assert batch.steps == []
 
 
@@ -70,21 +70,21 @@ def test_a_folder_that_was_never_made_needs_no_removal(batch: CommandBatch, shel
     "command",
     ["true", "echo 'open", "/bin/sh -c 'rm -f -r /'", "/bin/sh -c 'chmod u+x /x; reboot'", "/bin/sh -c 'mkdir /x'", ""],
 )
-def test_other_commands_do_not_wait(command: str) -> None:
+def test_other_commands_are_not_deferred(command: str) -> None:
     assert CommandBatch().defer(command) is None
 
 
-def test_homes_are_told_by_one_command(shell: Any, tail: str) -> None:
-    assert is_home_query(given(shell.expand_user("~"), tail))
-    assert is_home_query(given(shell.expand_user("~root"), tail))
-    assert not is_home_query(given("echo ~; id", tail))
+def test_queries_of_homes_are_recognized(shell: Any, tail: str) -> None:
+    assert is_home_query(to_command(shell.expand_user("~"), tail))
+    assert is_home_query(to_command(shell.expand_user("~root"), tail))
+    assert not is_home_query(to_command("echo ~; id", tail))
     assert not is_home_query("echo 'open")
 
 
-def test_deferred_steps_run_first_and_a_failed_one_stops_all(tmp_path: Any, shell: Any) -> None:
+def test_deferred_steps_run_first_and_the_command_does_not_run_if_one_fails(tmp_path: Any, shell: Any) -> None:
     batch = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
-    assert batch.defer(given(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
+    assert batch.defer(to_command(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
     batch.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
     body = build_shell_body(f"cat {tmp_path}/ansible-tmp-1/source", batch.steps)
     frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))

@@ -31,8 +31,8 @@ MAKE = (
 REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 
 
-class Remote:
-    """A server that notes the files that come along with each submit, and may fail to write them."""
+class RecordingRunner:
+    """Record submits, and return these results or raise these errors."""
 
     def __init__(self, mark: str = "", answers: Sequence[RunResult | Exception] = ()) -> None:
         self.submits: list[list[bytes]] = []
@@ -52,11 +52,11 @@ class Remote:
             return answer
         return RunResult(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
-    def read_note(self, about: str) -> bytes | None:
-        return self.notes.get(about, None if "echo ~" in about else b"")
+    def read_note(self, name: str) -> bytes | None:
+        return self.notes.get(name, None if "echo ~" in name else b"")
 
-    def write_note(self, about: str, text: bytes) -> None:
-        self.notes[about] = text
+    def write_note(self, name: str, text: bytes) -> None:
+        self.notes[name] = text
 
     def invalidate_home_folders(self) -> None:
         self.homes += 1
@@ -65,38 +65,38 @@ class Remote:
         return f"{self.homes} {command}"
 
 
-def connected(remote: Remote, word: str = "copy") -> HostConnection:
-    return HostConnection(remote, word, None)  # type: ignore[arg-type]
+def connect(runner: RecordingRunner, action: str = "copy") -> HostConnection:
+    return HostConnection(runner, action, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("word", "asked"), [("ansible.builtin.user", 2), ("user", 2), ("ansible.builtin.copy", 1)])
-def test_homes_are_asked_for_anew_once_the_module_for_accounts_has_run(word: str, asked: int) -> None:
-    remote = Remote()
+@pytest.mark.parametrize(("action", "queries"), [("ansible.builtin.user", 2), ("user", 2), ("ansible.builtin.copy", 1)])
+def test_homes_are_queried_again_after_the_module_user(action: str, queries: int) -> None:
+    runner = RecordingRunner()
     for _task in range(3):
-        connected(remote).run_command("/bin/sh -c 'echo ~app'")
-    connected(remote, word).run_command("/usr/bin/python3", b"the module")
+        connect(runner).run_command("/bin/sh -c 'echo ~app'")
+    connect(runner, action).run_command("/usr/bin/python3", b"the module")
     for _task in range(3):
-        connected(remote).run_command("/bin/sh -c 'echo ~app'")
-    assert sum("echo ~app" in body for body in remote.bodies) == asked
+        connect(runner).run_command("/bin/sh -c 'echo ~app'")
+    assert sum("echo ~app" in body for body in runner.bodies) == queries
 
 
-def test_what_goes_into_a_temporary_folder_waits_for_the_command_that_needs_it() -> None:
-    remote = Remote()
-    host = connected(remote)
+def test_files_in_temporary_folders_are_sent_with_the_next_command() -> None:
+    runner = RecordingRunner()
+    host = connect(runner)
     host.run_command(MAKE)
     host.put(b"content", f"{FOLDER}/source")
-    assert remote.submits == []
+    assert runner.submits == []
     host.run_command("/bin/sh -c 'python3 module'")
-    assert remote.submits == [[b"content"]]
+    assert runner.submits == [[b"content"]]
 
 
-def test_what_cannot_be_written_into_its_place_fails_at_once() -> None:
+def test_files_elsewhere_are_written_at_once() -> None:
     with pytest.raises(HostStepFailed, match="no such folder"):
-        connected(Remote(UNDONE)).put(b"content", "/nonexistent/motd")
+        connect(RecordingRunner(UNDONE)).put(b"content", "/nonexistent/motd")
 
 
-class Here(Remote):
-    """This machine, on which something else happens after the first submit."""
+class LocalRunner(RecordingRunner):
+    """Run payloads on this machine, and call a function after the first."""
 
     def __init__(self, meanwhile: Callable[[], object]) -> None:
         super().__init__()
@@ -110,8 +110,8 @@ class Here(Remote):
         return RunResult(frame.rc, frame.stdout, frame.stderr, frame.mark)
 
 
-class Narrow(Here):
-    """This machine behind a proxy that takes files of so many bytes."""
+class LimitedRunner(LocalRunner):
+    """Run payloads on this machine behind a proxy that accepts files of so many bytes."""
 
     def __init__(self, most: int) -> None:
         super().__init__(lambda: None)
@@ -134,31 +134,31 @@ def change_a_byte(file: Path) -> None:
     [(lambda file: os.truncate(file, 7), 2), (lambda file: os.truncate(file, 1_000_007), 2), (change_a_byte, 3)],
     ids=["shorter", "longer", "another byte"],
 )
-def test_a_large_file_that_something_else_changes_is_told(
+def test_putting_a_large_file_fails_if_the_file_changes_meanwhile(
     meanwhile: Callable[[Path], object], submits: int, tmp_path: Path
 ) -> None:
     file = tmp_path / "large"
-    remote = Here(lambda: meanwhile(file))
+    runner = LocalRunner(lambda: meanwhile(file))
     with pytest.raises(HostStepFailed):
-        connected(remote).put(bytes(1_000_001), str(file))
-    assert len(remote.submits) == submits
+        connect(runner).put(bytes(1_000_001), str(file))
+    assert len(runner.submits) == submits
 
 
-def test_a_large_file_goes_both_ways_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_files_are_put_and_fetched_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "_FETCHED_PIECE", 400_000)
     content = random.Random(7).randbytes(1_000_001)
-    host = Here(lambda: None)
-    connected(host).put(content, str(tmp_path / "large"))
+    runner = LocalRunner(lambda: None)
+    connect(runner).put(content, str(tmp_path / "large"))
     assert (tmp_path / "large").read_bytes() == content
-    assert [len(files[0]) for files in host.submits if files] == [750_000, 250_001]
-    host.submits.clear()
-    connected(host).fetch(str(tmp_path / "large"), tmp_path / "back")
+    assert [len(files[0]) for files in runner.submits if files] == [750_000, 250_001]
+    runner.submits.clear()
+    connect(runner).fetch(str(tmp_path / "large"), tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == content
-    assert len(host.submits) == 3
+    assert len(runner.submits) == 3
 
 
-def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = connected(Here(lambda: None))
+def test_fetching_a_missing_or_too_large_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = connect(LocalRunner(lambda: None))
     with pytest.raises(HostStepFailed, match=f"{tmp_path}/none: no such file"):
         host.fetch(f"{tmp_path}/none", tmp_path / "back")
     (tmp_path / "there").write_bytes(bytes(150))
@@ -168,58 +168,60 @@ def test_what_cannot_be_fetched_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("refusal", [PayloadTooLarge(2_000_000), RequestTooLarge("web-01: it is too large")])
-def test_a_file_and_a_module_that_are_too_large_together_go_one_after_the_other(refusal: Exception) -> None:
-    remote = Remote(answers=[refusal])
-    host = connected(remote)
+def test_a_file_and_a_module_that_do_not_fit_into_one_submit_use_two(refusal: Exception) -> None:
+    runner = RecordingRunner(answers=[refusal])
+    host = connect(runner)
     host.run_command(MAKE)
     host.put(b"content", f"{FOLDER}/source")
     assert host.run_command("/bin/sh -c python3", b"a module").rc == 0
-    assert remote.submits == [[b"content"], [b"content"], []]
-    assert ["mkdir" in body for body in remote.bodies] == [True, True, False]
+    assert runner.submits == [[b"content"], [b"content"], []]
+    assert ["mkdir" in body for body in runner.bodies] == [True, True, False]
 
 
-def test_pieces_that_are_refused_for_their_size_are_halved_down_to_a_bound(tmp_path: Path) -> None:
+def test_refused_pieces_are_halved_down_to_a_minimum(tmp_path: Path) -> None:
     content = random.Random(8).randbytes(800_000)
-    host = Narrow(200_000)
-    connected(host).put(content, str(tmp_path / "large"))
+    runner = LimitedRunner(200_000)
+    connect(runner).put(content, str(tmp_path / "large"))
     assert (tmp_path / "large").read_bytes() == content
-    assert [len(files[0]) for files in host.submits if files] == [750_000, 375_000, *[187_500] * 4, 50_000]
-    refusing = Narrow(0)
+    assert [len(files[0]) for files in runner.submits if files] == [750_000, 375_000, *[187_500] * 4, 50_000]
+    refusing = LimitedRunner(0)
     with pytest.raises(RequestTooLarge):
-        connected(refusing).put(content, str(tmp_path / "other"))
+        connect(refusing).put(content, str(tmp_path / "other"))
     assert len(refusing.submits) == 5
 
 
-@pytest.mark.parametrize("fed", [b"", b"a module"])
-def test_what_waits_for_a_command_goes_in_pieces_where_it_is_refused_for_its_size(fed: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stdin", [b"", b"a module"])
+def test_deferred_files_are_written_in_pieces_if_they_are_refused_together(stdin: bytes, tmp_path: Path) -> None:
     content = {name: random.Random(name).randbytes(300_000) for name in ("one", "two")}
-    host = Narrow(100_000)
-    connection = connected(host)
+    runner = LimitedRunner(100_000)
+    connection = connect(runner)
     connection.run_command(MAKE.replace("/root/.ansible/tmp", str(tmp_path)))
     for name, written in content.items():
         connection.put(written, f"{tmp_path}/ansible-tmp-1/{name}")
     connection.run_command(f"/bin/sh -c 'chmod u+x {tmp_path}/ansible-tmp-1/one'")
-    assert host.submits == []
-    answer = connection.run_command(f"/bin/sh -c 'cat {tmp_path}/ansible-tmp-1/* -; echo run >> {tmp_path}/runs'", fed)
-    assert answer.stdout == content["one"] + content["two"] + fed
+    assert runner.submits == []
+    answer = connection.run_command(
+        f"/bin/sh -c 'cat {tmp_path}/ansible-tmp-1/* -; echo run >> {tmp_path}/runs'", stdin
+    )
+    assert answer.stdout == content["one"] + content["two"] + stdin
     assert os.access(tmp_path / "ansible-tmp-1/one", os.X_OK)
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
-    assert sum("mkdir" in body for body in host.bodies) == 1, "what was accepted is not sent again"
+    assert sum("mkdir" in body for body in runner.bodies) == 1, "an accepted submit is not sent again"
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home, and a folder for temporary files that cannot be written to."""
+    """Return a home, and set a folder for temporary files that does not exist."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TMPDIR", "/nonexistent")
     return tmp_path
 
 
-def test_what_a_killed_run_left_is_removed_by_a_later_one(home: Path) -> None:
+def test_old_module_files_are_removed(home: Path) -> None:
     for hours in (1, 7):
         (home / f"alpacon-module-{hours}").touch()
         os.utime(home / f"alpacon-module-{hours}", (time.time() - hours * 3600,) * 2)
-    host = Here(lambda: None)
-    host.read_note = lambda about: None  # type: ignore[method-assign]
-    connected(host).run_command("/bin/sh -c true")
+    runner = LocalRunner(lambda: None)
+    runner.read_note = lambda name: None  # type: ignore[method-assign]
+    connect(runner).run_command("/bin/sh -c true")
     assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]
