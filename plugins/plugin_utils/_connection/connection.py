@@ -2,7 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run commands on a host and copy files in both directions, with as few submits as possible."""
+"""Run commands on a host and copy files in both directions, with few submits.
+
+ansible-core makes a folder, puts files there and sets their permissions, each by a command of its own. These steps are
+deferred to the next submit. If a step fails, the commands after it do not run.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,18 @@ import contextlib
 import hashlib
 import json
 import os
+import posixpath
 import re
 import shlex
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...module_utils._api.errors import AlpaconError
 from ...module_utils._payload.frames import UNDONE
 from ...module_utils._payload.packing import PayloadTooLarge, make_label
 from ...module_utils._payload.shell import build_shell_body, build_write_step
-from .command_batch import CommandBatch, File, is_home_query
 from .module_cache import reduce_module
 from .runner import MAX_PIECE, RequestTooLarge, RunResult, ServerRunner
 
@@ -48,6 +53,73 @@ _REMOVE_OLD_MODULE_FILES = (
     f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
     " -exec rm -f {} + 2>/dev/null || :"
 )
+#: Commands of ansible-core's shell plugins, with absolute paths that need no quotes.
+_PATH = r"/[\w.@+/-]+"
+#: Some releases append this.
+_TAIL = "(?: && sleep 0)?"
+_MKDTEMP = re.compile(
+    rf"\( umask 77 && mkdir -p \"` echo {_PATH} `\"&& mkdir \"` echo (?P<path>{_PATH}) `\""
+    rf" && echo (?P<name>[\w.-]+)=\"` echo (?P=path) `\" \){_TAIL}"
+)
+_CHMOD = re.compile(rf"chmod [ugoa+rwx-]+ (?P<paths>{_PATH}(?: {_PATH})*){_TAIL}")
+_REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1{_TAIL}")
+_HOME = re.compile(rf"echo ~[\w.-]*{_TAIL}")
+
+
+@dataclass(frozen=True)
+class File:
+    path: str
+    content: bytes
+
+
+@dataclass
+class CommandBatch:
+    """Steps that wait for the next submit, as shell code, and the files that they write.
+
+    Attributes:
+        parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
+    """
+
+    parent: str | None = None
+    steps: list[str] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    _folders: list[str] = field(default_factory=list)
+    #: Folders that only a deferred step makes.
+    _unmade: set[str] = field(default_factory=set)
+
+    def put(self, content: bytes, path: str) -> None:
+        """Write a file before the next command."""
+        self.files.append(File(path, content))
+        # Parts 0 and 1 of a payload are the body and its input.
+        self.steps.append(build_write_step(len(self.files) + 1, path))
+
+    def defer(self, command: str) -> bytes | None:
+        """Defer a command that ansible-core runs before others, and return its output; None for other commands."""
+        code = _get_shell_code(command)
+        mkdtemp, chmod, remove = (pattern.fullmatch(code) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
+        if mkdtemp:
+            path = f"{self.parent}/{mkdtemp['name']}" if self.parent else mkdtemp["path"]
+            self._folders.append(f"{path}/")
+            self._unmade.add(f"{path}/")
+            # Without -p, mkdir fails if another user has made the folder.
+            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else code)
+            return f"{mkdtemp['name']}={path}\n".encode()
+        if chmod and all(self.is_inside(path) for path in chmod["paths"].split()):
+            self.steps.append(code)
+            return b""
+        if remove and f"{remove['path'].rstrip('/')}/" in self._unmade:
+            self.clear()
+            return b""
+        return None
+
+    def is_inside(self, path: str) -> bool:
+        """Return True for a path in the temporary folder of a task."""
+        return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
+
+    def clear(self) -> None:
+        """Drop the steps and files when they are submitted or not needed."""
+        self.steps, self.files = [], []
+        self._unmade.clear()
 
 
 class HostStepFailed(AlpaconError):
@@ -256,3 +328,17 @@ class HostConnection:
 
 def _error_text(result: RunResult) -> str:
     return result.stderr.decode("utf-8", "replace").strip()[:2000] or f"it ended with rc {result.rc}."
+
+
+def is_home_query(command: str) -> bool:
+    """Return True if a command only prints a home."""
+    return _HOME.fullmatch(_get_shell_code(command)) is not None
+
+
+def _get_shell_code(command: str) -> str:
+    """Return the code of a shell command, an empty text for other commands."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return ""  # the shell will report the missing quote
+    return words[2] if len(words) == 3 and words[1] == "-c" else ""

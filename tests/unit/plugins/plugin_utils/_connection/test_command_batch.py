@@ -14,7 +14,7 @@ from ansible.plugins.loader import shell_loader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import build_shell_body
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     CommandBatch,
     is_home_query,
 )
