@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import platform
 import shutil
 import time
 from pathlib import Path
@@ -318,7 +319,7 @@ def test_distributions(host: reading.System, text: str, distribution: tuple[str,
 
 @pytest.mark.parametrize(("node", "name"), [("web.example.com", "web"), ("localhost.localdomain", ""), ("(none)", "")])
 def test_short_hostnames(host: reading.System, monkeypatch: pytest.MonkeyPatch, node: str, name: str) -> None:
-    monkeypatch.setattr(reading.platform, "node", lambda: node)
+    monkeypatch.setattr(platform, "node", lambda: node)
     assert reading.read_agent(host)["hostname"] == name
 
 
