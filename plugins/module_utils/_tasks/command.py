@@ -23,7 +23,7 @@ from .._options.secrets import collect_secrets
 from .command_options import CONTENT, CommandOptions
 from .command_query import find_by_ids
 from .command_task import CommandTask, await_parents
-from .scheduled import read_schedule, recently_submitted, scheduled
+from .scheduled import fetch_schedule, recently_submitted, scheduled
 
 WAIT: dict[str, dict[str, Any]] = {
     "wait": {"type": "bool", "default": True},
@@ -245,7 +245,7 @@ def _find_cancellable(task: CommandTask, row: Command) -> Command | None:
     due = task.options.scheduled_at
     if due is None:
         return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None
-    command = read_schedule(task.client, row)
+    command = fetch_schedule(task.client, row)
     is_due = command is not None and is_same_time(command.scheduled_at, due) and command.status != "cancelled"
     return command if is_due else None
 

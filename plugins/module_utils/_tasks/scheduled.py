@@ -52,8 +52,8 @@ def scheduled(task: CommandTask) -> None:
     options, servers, check_mode = task.options, task.resolve_servers(), task.run.check_mode
     if not check_mode:
         task.lock_servers(servers)
-    reader = _ScheduleReader(task)
-    schedules, _unlisted = reader.read_schedules(servers, {})
+    times: dict[str, datetime] = {}
+    schedules, _unlisted = _read_schedules(task, servers, times, {})
     task.jobs = [_make_job(task, server, schedules[str(server.id)]) for server in servers]
     task.ok_outcomes = (frozenset(Outcome) - _NOT_SCHEDULED) | options.limits.ok_outcomes
     missing = [job for job in task.jobs if job.command is None]
@@ -73,7 +73,7 @@ def scheduled(task: CommandTask) -> None:
         _submit(task, fleet, missing, schedules)
         accepted = [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED]
         if accepted:
-            _resolve_races(task, reader, accepted)
+            _resolve_races(task, accepted, times)
     for job in missing:
         schedule = schedules[str(job.server.id)]
         task.before += [task.diff_line(job.server, options.line, old.scheduled_at) for old in schedule.replaced]
@@ -197,11 +197,11 @@ def _describe_schedule(commands: Sequence[Command]) -> str:
     return f"Scheduled now: {named or 'nothing'}."
 
 
-def _resolve_races(task: CommandTask, reader: _ScheduleReader, jobs: Sequence[Job]) -> None:
+def _resolve_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, datetime]) -> None:
     """Keep only the earliest command on servers where another run scheduled the same meanwhile."""
     own = {str(job.server.id): job.known for job in jobs}
     try:
-        schedules, unlisted = reader.read_schedules([job.server for job in jobs], own)
+        schedules, unlisted = _read_schedules(task, [job.server for job in jobs], times, own)
     except AlpaconError as error:
         names = ", ".join(str(job.server) for job in jobs[:MAX_NAMED])
         task.run.warn(f"Another run may have scheduled the same command on {names}. {error}")
@@ -237,78 +237,73 @@ def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None
         job.msg = "Another run scheduled it first; the later command was cancelled."
 
 
-class _ScheduleReader:
-    """Read the matching commands of servers from lists that may lag behind the submits and cancels of this run."""
+def _read_schedules(
+    task: CommandTask, servers: Sequence[Server], times: dict[str, datetime], own: Mapping[str, Command]
+) -> tuple[dict[str, ServerSchedule], set[str]]:
+    """Read lists until they have the commands that this run submitted, or time is up.
 
-    def __init__(self, task: CommandTask) -> None:
-        self._task = task
-        #: Times of commands by ID, since lists of 2024 do not state them.
-        self._times: dict[str, datetime] = {}
+    Args:
+        times: Times of commands by ID, since lists of 2024 do not state them; new ones are added.
+        own: New commands of this task by the ID of their server.
 
-    def read_schedules(
-        self, servers: Sequence[Server], own: Mapping[str, Command]
-    ) -> tuple[dict[str, ServerSchedule], set[str]]:
-        """Read lists until they have the commands that this run submitted, or time is up.
-
-        Args:
-            own: New commands of this task by the ID of their server.
-
-        Returns:
-            The commands by the ID of their server, and the IDs of submitted commands that lists do not have.
-        """
-        self._times.update({command.id: command.scheduled_at for command in own.values() if command.scheduled_at})
-        for pause in (0.0, *PACING.get_read_pauses()):
-            time.sleep(pause)
-            schedules = self._read_lists(servers)
-            unlisted = self._find_unlisted(schedules, own)
-            if not unlisted:
-                break
-        return schedules, unlisted
-
-    def _read_lists(self, servers: Sequence[Server]) -> dict[str, ServerSchedule]:
-        client, options, cancelled_ids = self._task.client, self._task.options, self._task.cancelled_ids()
-        schedules = {str(server.id): ServerSchedule() for server in servers}
-        # The list of pending commands may end before a time in the past.
-        if options.reschedule and options.time > client.clock.now():
-            rows = list_pending(client, list(schedules))
-        else:
-            rows = list_scheduled_for(client, list(schedules), options.time)
-        for row in filter(options.match().matches, rows):
-            schedule = schedules[str(row.server.id)]
-            schedule.listed_ids.add(row.id)
-            if row.status == "cancelled" or row.id in cancelled_ids:
-                schedule.cancelled_ids.add(row.id)
-                continue
-            known = self._times.get(row.id)
-            command = replace(row, scheduled_at=known) if known else read_schedule(client, row)
-            if command is None or command.scheduled_at is None:
-                continue
-            if not is_same_time(command.scheduled_at, options.time):
-                self._times[command.id] = command.scheduled_at
-                if options.reschedule and command.pending and command.was_scheduled:
-                    schedule.other_times.append(command)
-            elif command.pending:
-                schedule.pending.append(command)
-            elif command.ran is not False:
-                schedule.ran.append(command)
-            elif command.status in DECLINED:
-                schedule.refused.append(command)
-        return schedules
-
-    def _find_unlisted(self, schedules: Mapping[str, ServerSchedule], own: Mapping[str, Command]) -> set[str]:
-        unlisted, options = set(), self._task.options
-        for command in [*own.values(), *recently_submitted(self._task)]:
-            schedule = schedules.get(str(command.server.id))
-            if schedule is None or command.id in schedule.listed_ids:
-                continue
-            is_relevant = options.reschedule or is_same_time(command.scheduled_at, options.time)
-            # An earlier command wins, and its run may have cancelled this one already.
-            if is_relevant and not any(_age(other) < _age(command) for other in schedule.pending):
-                unlisted.add(command.id)
-        return unlisted
+    Returns:
+        The commands by the ID of their server, and the IDs of submitted commands that lists do not have.
+    """
+    times.update({command.id: command.scheduled_at for command in own.values() if command.scheduled_at})
+    for pause in (0.0, *PACING.get_read_pauses()):
+        time.sleep(pause)
+        schedules = _read_lists(task, servers, times)
+        unlisted = _find_unlisted(task, schedules, own)
+        if not unlisted:
+            break
+    return schedules, unlisted
 
 
-def read_schedule(client: Client, command: Command) -> Command | None:
+def _read_lists(task: CommandTask, servers: Sequence[Server], times: dict[str, datetime]) -> dict[str, ServerSchedule]:
+    client, options, cancelled_ids = task.client, task.options, task.cancelled_ids()
+    schedules = {str(server.id): ServerSchedule() for server in servers}
+    # The list of pending commands may end before a time in the past.
+    if options.reschedule and options.time > client.clock.now():
+        rows = list_pending(client, list(schedules))
+    else:
+        rows = list_scheduled_for(client, list(schedules), options.time)
+    for row in filter(options.match().matches, rows):
+        schedule = schedules[str(row.server.id)]
+        schedule.listed_ids.add(row.id)
+        if row.status == "cancelled" or row.id in cancelled_ids:
+            schedule.cancelled_ids.add(row.id)
+            continue
+        known = times.get(row.id)
+        command = replace(row, scheduled_at=known) if known else fetch_schedule(client, row)
+        if command is None or command.scheduled_at is None:
+            continue
+        if not is_same_time(command.scheduled_at, options.time):
+            times[command.id] = command.scheduled_at
+            if options.reschedule and command.pending and command.was_scheduled:
+                schedule.other_times.append(command)
+        elif command.pending:
+            schedule.pending.append(command)
+        elif command.ran is not False:
+            schedule.ran.append(command)
+        elif command.status in DECLINED:
+            schedule.refused.append(command)
+    return schedules
+
+
+def _find_unlisted(task: CommandTask, schedules: Mapping[str, ServerSchedule], own: Mapping[str, Command]) -> set[str]:
+    unlisted, options = set(), task.options
+    for command in [*own.values(), *recently_submitted(task)]:
+        schedule = schedules.get(str(command.server.id))
+        if schedule is None or command.id in schedule.listed_ids:
+            continue
+        is_relevant = options.reschedule or is_same_time(command.scheduled_at, options.time)
+        # An earlier command wins, and its run may have cancelled this one already.
+        if is_relevant and not any(_age(other) < _age(command) for other in schedule.pending):
+            unlisted.add(command.id)
+    return unlisted
+
+
+def fetch_schedule(client: Client, command: Command) -> Command | None:
     """Return a command with its time, which lists of 2024 do not state; None if it is gone."""
     return command if command.scheduled_at else find_command(client, command.id)
 
