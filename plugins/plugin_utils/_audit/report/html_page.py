@@ -2,12 +2,13 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Render a report as one HTML page, audit.html, with its data, style and script."""
+"""Render a report as audit.html: one page that contains its data, style and script."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -35,9 +36,11 @@ from ..scanners.results import (
 from . import text
 
 _PAGE = Path(__file__).parent / "page"
-#: After so many characters of outputs, only the beginning of each further one is shown.
+#: JSON with these escapes neither ends a script element nor starts one.
+_SCRIPT_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
+#: Characters of all outputs before outputs are cut, and of each output after that.
 _MAX_OUTPUTS, _SHORT_OUTPUT = 4_000_000, 200
-#: Servers with these keys of a result alike share one answer.
+#: Servers whose results are equal in these keys share one answer.
 _ANSWER_KEYS = ("check", "outcome", "severity", "message", "output", "rc", "output_truncated", "output_complete")
 
 _Row = dict[str, Any]
@@ -46,6 +49,7 @@ _Row = dict[str, Any]
 def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     """Render audit.html in pieces."""
     content = PageData(report)
+    data = json.dumps(content.build_script_data(), ensure_ascii=False, separators=(",", ":"))
     template, style, script = (
         (_PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("html.j2", "css", "js")
     )
@@ -74,7 +78,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         figures=_collect_figures(report),
         filters=_list_filters(report),
         severities=SEVERITIES[::-1],
-        data=Markup(text.to_script_json(content.build_script_data())),
+        data=Markup(data.translate(_SCRIPT_ESCAPES)),
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {style_hash}; script-src {script_hash};"
@@ -83,9 +87,9 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _format_shell(code: str) -> str:
-    """Return the first line of shell code, and the number of lines."""
+    """Return the first line of shell code, and the number of lines if there are more."""
     lines = text.clean_text(code).splitlines() or [""]
-    return text.to_line(lines[0], 80) if len(lines) == 1 else f"{text.to_line(lines[0], 80)} ({len(lines)} lines)"
+    return text.to_line(lines[0], 80) + (f" ({len(lines)} lines)" if len(lines) > 1 else "")
 
 
 def _rank_answer(answer: _Row) -> tuple[int, int, int]:
@@ -101,9 +105,10 @@ def _rank_check(check: _Row) -> tuple[int, int, int]:
 
 
 class PageData:
-    """The servers, checks and answers of a report as the page shows them, each by its number.
+    """The servers, checks and answers of a report, which refer to each other by number.
 
-    A check has its answers, findings and counts of outcomes, and the worst severity that a server or a scanner named.
+    Attributes:
+        checks: each with its answers, its findings, its counts of outcomes, and its worst severity on any server.
     """
 
     def __init__(self, report: Mapping[str, Any]) -> None:
@@ -116,7 +121,7 @@ class PageData:
         self._outputs_left = _MAX_OUTPUTS
         self._texts: dict[str, int] = {}
         self._answers: list[list[int]] = []
-        # For each check and server, the number of the answer and of the text on the command.
+        # Check and server -> number of the answer, and of the text that describes the command.
         self._columns, self._commands = ([[-1] * len(self.hosts) for _check in self.checks] for _table in range(2))
         servers = {server["host"]: number for number, server in enumerate(self._servers)}
         checks = {check["name"]: check for check in self.checks}
@@ -143,7 +148,7 @@ class PageData:
             check["severity"] = max(failed, key=SEVERITIES.index, default=check["severity"])
 
     def _add_text(self, value: str) -> int:
-        """Return the number of a text. Each text is in the data once."""
+        """Return the number of a text, so that the data contains each text once."""
         return self._texts.setdefault(value, len(self._texts))
 
     def _add_answer(self, result: Mapping[str, Any], difference: str) -> _Row:
@@ -175,17 +180,17 @@ class PageData:
         return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
 
     def list_clean_checks(self) -> list[_Row]:
-        """Return the checks that found nothing, without those whose results have checks of their own."""
+        """Return the checks without findings, except scanners whose rules are checks of their own."""
         parents = {check["of"] for check in self.checks}
         clean = [check for check in self.checks if not check["findings"]]
         return [check for check in clean if check["counts"] or check["name"] not in parents]
 
     def list_waived(self) -> list[tuple[_Row, _Row]]:
-        """Return the checks and answers that are waived."""
+        """Return the waived answers, each after its check."""
         return [(check, one) for check in self.checks for one in check["answers"] if one["outcome"] == WAIVED]
 
     def build_script_data(self) -> _Row:
-        """Return the data of the script: columns, with each text once."""
+        """Return the data for the page's script: columns of numbers, and the texts with these numbers."""
         add = self._add_text
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
         columns: dict[str, list[Any]] = {
@@ -193,9 +198,8 @@ class PageData:
         }
         columns["groups"] = [[add(text.to_line(group)) for group in server["groups"]] for server in self._servers]
         columns["reason"] = [add(text.describe_unreached(server)) for server in self._servers]
-        columns["earlier"] = [
-            add(f"{text.describe_reuse(server)}{text.format_age(server)}") for server in self._servers
-        ]
+        earlier = (f"{text.describe_reuse(server)}{text.format_age(server)}" for server in self._servers)
+        columns["earlier"] = list(map(add, earlier))
         checks = [{name: text.to_line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
         return {
             "servers": columns,
@@ -210,7 +214,7 @@ class PageData:
         """Return the score and the failures of each set of checks, the worst first."""
         checks = [(text.to_line(check["set"]), check) for check in self.checks if check["set"]]
         rows = ((name, answer, len(answer["servers"])) for name, check in checks for answer in check["answers"])
-        return _rank_members(Counter(name for name, _check in checks), rows, Counter())
+        return _rank_by_score(Counter(name for name, _check in checks), rows, Counter())
 
     def rank_groups(self) -> list[_Row]:
         """Return the score and the failures of each group of hosts, the worst first."""
@@ -221,11 +225,15 @@ class PageData:
         for names, server in zip(groups, self._servers, strict=True):
             members.update(names)
             unreached.update([] if server["reached"] else names)
-        return _rank_members(members, rows, unreached)
+        return _rank_by_score(members, rows, unreached)
 
 
-def _rank_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
-    """Return the score and the failures of sets or groups, the worst first; rows are names, answers and numbers."""
+def _rank_by_score(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
+    """Return the score and the failures of sets or groups, the worst first.
+
+    Args:
+        rows: names of sets or groups, each with an answer and its number of results.
+    """
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in members}
     for name, answer, number in rows:
         counts[name][answer["outcome"], answer["severity"]] += number
@@ -241,7 +249,7 @@ def _rank_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], 
 
 
 def _describe_difference(difference: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    """Name the keys of a check that differ on a host, and their values."""
+    """Return the values of a check's keys that are different on a host."""
     keys = ("severity", "username", "remedy", "line")
     words = [f"{key} {difference[key] or 'none'}" for key in keys if key in difference]
     parameters = difference.get("parameters", {}).items()
@@ -264,22 +272,21 @@ def _list_filters(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]
 
 
 def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of the head of the page that the summary does not have."""
-    summary = report["summary"]
+    """Return the figures of the page that the report does not have."""
+    summary, seconds = report["summary"], text.count_seconds(report)
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
     bar = [(name, count) for name, count in parts.items() if count]
-    seconds = text.count_seconds(report)
     tone = {FAIL: "high", INCONCLUSIVE: "medium"}.get(report["verdict"], UNKNOWN)
     if report["verdict"] == PASS and report["fail_on"] and not summary[FAILED] and not summary[UNKNOWN]:
         tone = PASSED
     return {
         "results": sum(summary[name] for name in OUTCOMES),
-        "share": compute_passed_share(summary),
+        "passed_share": compute_passed_share(summary),
         "bar": bar,
-        "spoken": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
+        "bar_label": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
         "failing": len(list_failing(report)),
-        "answered": text.clean_text(text.describe_coverage(report)),
+        "coverage": text.clean_text(text.describe_coverage(report)),
         "tone": tone,
-        "took": "" if seconds is None else text.format_duration(seconds),
-        "window": text.format_duration(report["reuse_within"]) if report["reuse_within"] else "",
+        "duration": "" if seconds is None else text.format_duration(seconds),
+        "reuse_within": text.format_duration(report["reuse_within"]) if report["reuse_within"] else "",
     }

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Put a report into words: texts of servers become harmless, figures sentences, and failed checks remediations."""
+"""Clean texts of servers, format figures, and describe a report in sentences that all formats share."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -19,14 +18,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 
 from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
 
-#: The lists of a trend, in words.
+#: Keys of a trend that hold results, and their titles.
 TREND_LISTS = {
     "newly_failed": "Newly failed",
     "newly_fixed": "Newly fixed",
     "still_failing": "Still failing",
     "no_longer_failed": "Failed before, now waived, unknown or not applicable",
 }
-#: The counts of a trend, in words.
+#: Keys of a trend that hold counts, and their titles.
 TREND_COUNTS = {
     "new_servers": "New servers",
     "gone_servers": "Servers gone",
@@ -50,33 +49,25 @@ def clean_text(value: Any) -> str:
 
 
 def to_line(value: Any, limit: int = 300) -> str:
-    """Return clean text on one line, cut after so many characters."""
+    """Return clean text on one line of at most ``limit`` characters."""
     text = " ".join(clean_text(str(value)[: limit * 8]).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
 
 
 def fold_text(value: Any, limit: int = 160) -> str:
-    """Return clean text on one line, shortened at a comma or full stop: "p1, p2, p3 and 54 more"."""
+    """Return clean text on one line, cut at a comma or full stop: "p1, p2, p3 and 54 more"."""
     text = to_line(value, 5000)
     if len(text) <= limit:
         return text
-    # Messages of many problems count what they leave out.
-    left_out = re.search(r"And (\d+) more\.$", text)
+    # A message of many problems ends with the number of those that it omits.
+    omitted = re.search(r"And (\d+) more\.$", text)
     for separator, least in ((", ", 3), (". ", 1)):
         shown = text[: limit + 1].rpartition(separator)[0]
         more = text[len(shown) :].count(separator)
         if len(shown) > limit // 3 and more >= least:
-            count = "" if text.endswith("\u2026") else f"{more + (int(left_out[1]) - 1 if left_out else 0):,} "
+            count = "" if text.endswith("\u2026") else f"{more + (int(omitted[1]) - 1 if omitted else 0):,} "
             return f"{shown} and {count}more"
     return f"{text[:limit].rpartition(' ')[0] or text[:limit]} \u2026"
-
-
-def to_script_json(data: Any) -> str:
-    """Return JSON that neither ends a script element nor starts another."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def format_time(value: str | None) -> str:
@@ -97,7 +88,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_age(server: Mapping[str, Any]) -> str:
-    """Return the age of the oldest answer of a server in brackets; nothing if the server was asked now."""
+    """Return the age of the oldest earlier answer, such as " (3 h old)"; empty if the server was asked now."""
     age = server["age_seconds"]
     return "" if age is None else f" ({format_duration(age)} old)"
 
@@ -108,19 +99,20 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def join_first(names: Sequence[str], limit: int) -> str:
-    """Return so many names, and the number of the others."""
+    """Join the first names, and count the others: "web-01, web-02 and 3 more"."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
 
 def describe_verdict(report: Mapping[str, Any]) -> str:
-    """Return the verdict, or "not judged" if no finding can fail the audit."""
-    is_judged = report["verdict"] != PASS or report["fail_on"] is not None
-    return str(report["verdict"] or "none") if is_judged else "not judged"
+    """Return the verdict; "not judged" if no finding can fail the audit."""
+    if report["verdict"] == PASS and report["fail_on"] is None:
+        return "not judged"
+    return str(report["verdict"] or "none")
 
 
 def describe_coverage(report: Mapping[str, Any]) -> str:
-    """Say how much was answered, the minimum if it is more, and name the servers with earlier answers only."""
+    """Return the number of answers, the minimum if it is not reached, and the servers with earlier answers only."""
     number, asked = count_answered(report["summary"]), report["summary"]["questions"]
     words = f"{number:,} of {pluralize(asked, 'question')} answered ({report['coverage']:g}%)."
     if not asked:
@@ -133,36 +125,36 @@ def describe_coverage(report: Mapping[str, Any]) -> str:
 
 
 def describe_reused_servers(report: Mapping[str, Any]) -> str:
-    """Name the servers that cannot be asked now and have earlier answers; empty if there are none."""
+    """Return the servers that cannot be asked now and have earlier answers; empty if there are none."""
     names = [f"{server['host']}{format_age(server)}" for server in report["servers"] if describe_reuse(server)]
     servers = f"{pluralize(len(names), 'server')} cannot be asked now, and only earlier answers count"
     return f"{servers}: {join_first(names, 10)}." if names else ""
 
 
 def describe_reuse(server: Mapping[str, Any]) -> str:
-    """Say that only earlier answers of a server count, and why; empty if the server was asked now."""
+    """Return why only earlier answers of a server count; empty if the server was asked now."""
     if not server["reached"] or not server["reason"]:
         return ""
     return f"Cannot be asked now, and only earlier answers count: {to_line(server['reason'])}"
 
 
 def describe_unreached(server: Mapping[str, Any]) -> str:
-    """Say why a server has no results; empty if it has some."""
+    """Return why a server has no results; empty if it has some."""
     if server["reached"]:
         return ""
     return f"Not reached: {to_line(server['reason'])}".removesuffix(": ")
 
 
 def group_unreached(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return the first sentences of the reasons for servers that were not asked now, the most frequent first."""
-    reasons: dict[str, list[str]] = {}
+    """Group the servers that were not asked now by the first sentence of the reason, the largest group first."""
+    groups: dict[str, list[str]] = {}
     for server in report["servers"]:
         words = describe_unreached(server) or describe_reuse(server)
         # In check mode, servers that were not asked have no reason.
         if words and server["reason"]:
             host = f"{to_line(server['host'], 80)}{format_age(server)}"
-            reasons.setdefault(words.partition(". ")[0].removesuffix("."), []).append(host)
-    return sorted(reasons.items(), key=lambda pair: -len(pair[1]))
+            groups.setdefault(words.partition(". ")[0].removesuffix("."), []).append(host)
+    return sorted(groups.items(), key=lambda pair: -len(pair[1]))
 
 
 def describe_outcomes(summary: Mapping[str, Any]) -> str:
@@ -193,18 +185,22 @@ def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
 
 @dataclass(frozen=True)
 class Remediation:
-    """A check that failed, with its worst severity, its most frequent message, and its hosts in words."""
+    """A check that failed, with its worst severity, its most frequent message, and the servers in words."""
 
     check: str
     severity: str
     message: str
     where: str
     remedy: str
-    hosts: int
+    host_count: int
 
 
 def describe_remediations(report: Mapping[str, Any], limit: int) -> list[str]:
-    """Return ten remediations, each on one line with so many characters of the remedy, and count the others."""
+    """Return a line for each of the first ten remediations, and one that counts the others.
+
+    Args:
+        limit: characters of a remedy.
+    """
     found = list_remediations(report)
     lines = []
     for one in found[:10]:
@@ -225,32 +221,26 @@ def list_remediations(report: Mapping[str, Any]) -> list[Remediation]:
     remediations = []
     for name, rows in failed.items():
         messages = Counter(row["message"] for row in rows)
-        where = f"on {len(rows):,} of {pluralize(asked[name], 'server')}"
-        if len(rows) == 1:
-            where = f"on {to_line(rows[0]['host'], 80)}"
-        elif len(messages) > 1:
+        where = f"on {to_line(rows[0]['host'], 80)}"
+        if len(rows) > 1:
+            where = f"on {len(rows):,} of {pluralize(asked[name], 'server')}"
+        if len(messages) > 1:
             where = f"{where}, with {len(messages):,} different answers"
         remedies = dict.fromkeys(get_remedy(differences, row["host"], checks[name]) for row in rows)
-        remediations.append(
-            Remediation(
-                name,
-                max((row["severity"] for row in rows), key=SEVERITIES.index),
-                fold_text(messages.most_common(1)[0][0], 120).removesuffix("."),
-                where,
-                to_line(" On other servers: ".join(filter(None, remedies)), 400),
-                len(rows),
-            )
-        )
-    return sorted(remediations, key=lambda one: rank_remediation(one.severity, one.hosts))
+        severity = max((row["severity"] for row in rows), key=SEVERITIES.index)
+        message = fold_text(messages.most_common(1)[0][0], 120).removesuffix(".")
+        remedy = to_line(" On other servers: ".join(filter(None, remedies)), 400)
+        remediations.append(Remediation(name, severity, message, where, remedy, len(rows)))
+    return sorted(remediations, key=lambda one: rank_remediation(one.severity, one.host_count))
 
 
-def rank_remediation(severity: str, hosts: int) -> tuple[float, int, int]:
+def rank_remediation(severity: str, host_count: int) -> tuple[float, int, int]:
     """Sort key: ten times as many servers count about four times as much."""
-    return (-WEIGHTS[severity] * (1 + math.log2(hosts)), -SEVERITIES.index(severity), -hosts)
+    return (-WEIGHTS[severity] * (1 + math.log2(host_count)), -SEVERITIES.index(severity), -host_count)
 
 
 def get_differences(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the keys of checks that differ on hosts with variables of their own, by host and check."""
+    """Return the keys of checks that the variables of a host change, by host and check."""
     return {server["host"]: server["differs"] for server in report["servers"] if server.get("differs")}
 
 

@@ -13,16 +13,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from .results import (
-    FAILED,
-    MAX_RESULTS,
-    NOT_APPLICABLE,
-    PASSED,
-    UNKNOWN,
-    RuleResult,
-    ScannerError,
-    parse_severity,
-)
+from .results import FAILED, MAX_RESULTS, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
 #: So many lines are tried as the start of the JSON.
 _MAX_STARTS = 5

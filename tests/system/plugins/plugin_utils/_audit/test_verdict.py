@@ -112,7 +112,7 @@ def test_the_playbook_fails_where_too_little_was_answered(current: Workspace, tm
     for name in ("audit.md", "audit.html"):
         text = re.sub(r"<style>.*?</style>", "", (report / name).read_text(encoding="utf-8"), flags=re.DOTALL)
         assert "Verdict: inconclusive." in text
-        assert "audit passes" not in text.replace("nobody can say that it passes", "")
+        assert "audit passes" not in text
 
 
 def test_findings_are_there_before_the_play_fails(current: Workspace, tmp_path: Path) -> None:
