@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the report of an audit in its formats, read an earlier one, and compare both.
+"""Write the report of an audit in several formats, read an earlier report, and compare the two.
 
 ``docs/audit-report.schema.json`` describes a report.
 """
@@ -23,9 +23,9 @@ from ..scanners.results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_pas
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
 
-#: The version of the report's shape. It grows if a reader of an older one would misread a report.
+#: The version of the schema. It grows if a program for the previous version would misread a report.
 SCHEMA = 2
-#: The file of each format, and its renderer.
+#: Format -> name of the file, and function that renders it in pieces.
 FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "json": ("audit.json", render_json),
     "junit": ("audit.xml", render_junit),
@@ -43,20 +43,17 @@ def write_report(
     formats: Sequence[str] = DEFAULT_FORMATS,
     previous: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write a report into a folder and return the paths of its files.
-
-    Only the owner may read the files, since outputs can be confidential.
+    """Write a report into a folder and return the paths of its files, which only the owner may read.
 
     Args:
         previous: an earlier report, for the trend.
     """
     if previous:
         report = {**report, "trend": compare_reports(report, previous)}
-    if not folder.is_dir():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = [folder / FILES[name][0] for name in formats]
     for path, name in zip(paths, formats, strict=True):
-        # Only the owner may read what mkstemp makes.
+        # Outputs can be confidential: only the owner may read a file of mkstemp.
         handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -69,7 +66,7 @@ def write_report(
 
 
 class ReportError(AlpaconError):
-    """A file is not a report that this version can read."""
+    """Report that a file is not a report of this schema."""
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} is not a report of an audit: {problem}. Give the audit.json that an audit wrote.")
@@ -98,11 +95,12 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
 
 def compare_reports(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     """Return the key ``trend`` of a report, see the schema."""
-    now, before = ({(row["host"], row["check"]): row for row in one["results"]} for one in (report, previous))
-    failed, failed_before = ({pair for pair, row in one.items() if row["outcome"] == FAILED} for one in (now, before))
+    both = (report, previous)
+    now, before = ({(row["host"], row["check"]): row for row in one["results"]} for one in both)
+    failed, failed_before = ({pair for pair, row in rows.items() if row["outcome"] == FAILED} for rows in (now, before))
     fixed = {pair for pair in failed_before if pair in now and now[pair]["outcome"] == PASSED}
-    hosts, hosts_before = ({server["host"] for server in one["servers"]} for one in (report, previous))
-    checks, checks_before = ({check["name"] for check in one["checks"]} for one in (report, previous))
+    hosts, hosts_before = ({server["host"] for server in one["servers"]} for one in both)
+    checks, checks_before = ({check["name"] for check in one["checks"]} for one in both)
     return {
         "since": previous["finished_at"],
         "verdict": previous["verdict"],
@@ -121,19 +119,19 @@ def compare_reports(report: Mapping[str, Any], previous: Mapping[str, Any]) -> d
 
 def _compare_figures(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
     now, before = report["summary"], previous["summary"]
-    by_severity = {name: now["failed_by_severity"][name] - before["failed_by_severity"][name] for name in SEVERITIES}
+    failed, failed_before = now["failed_by_severity"], before["failed_by_severity"]
     return {
         **{name: now[name] - before[name] for name in ("servers", "checks", "questions", *OUTCOMES, "not_reached")},
         "passed_share": round(compute_passed_share(now) - compute_passed_share(before), 1),
         "coverage": round(report["coverage"] - previous["coverage"], 1),
         "score": round(now["score"] - before["score"], 1),
-        "failed_by_severity": by_severity,
+        "failed_by_severity": {severity: failed[severity] - failed_before[severity] for severity in SEVERITIES},
     }
 
 
 def _list_pairs(
     pairs: Collection[tuple[str, str]], results: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> list[dict[str, str]]:
-    """Return hosts and checks with their severities, the worst first."""
+    """Return pairs of host and check with their severities, the worst first."""
     rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
     return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))

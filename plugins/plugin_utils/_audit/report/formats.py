@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Render a report as JSON, JUnit XML, Markdown and CSV, and as a summary for the output of a play."""
+"""Render a report as JSON, JUnit XML, Markdown and CSV, and as the summary that the task prints, in this order."""
 
 from __future__ import annotations
 
@@ -54,9 +54,7 @@ def render_junit(report: _Row) -> Iterator[str]:
         by_host[result["host"]].append(result)
     sets = {check["name"]: check["set"] for check in report["checks"]}
     unreached = sum(not server["reached"] for server in report["servers"])
-    suites = Element(
-        "testsuites", {"name": text.to_line(report["title"]), **_count_cases(report["results"], unreached)}
-    )
+    suites = Element("testsuites", _count_cases(report["results"], unreached), name=text.to_line(report["title"]))
     seconds = text.count_seconds(report)
     if seconds is not None:
         suites.set("time", f"{seconds:.3f}")
@@ -83,7 +81,7 @@ def _count_cases(results: Sequence[_Row], unreached: int) -> dict[str, str]:
 
 def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Row) -> Element:
     host, reason = text.clean_text(server["host"]), text.describe_unreached(server)
-    suite = Element("testsuite", {"name": host, **_count_cases(results, int(not server["reached"]))})
+    suite = Element("testsuite", _count_cases(results, int(not server["reached"])), name=host)
     suite.set("timestamp", text.clean_text(report["started_at"]).removesuffix("Z"))
     properties = SubElement(suite, "properties")
     # Readers of JUnit know properties of a suite only, not of all suites.
@@ -108,17 +106,17 @@ def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Ro
     return suite
 
 
-#: Rows of a table; CI systems refuse summaries that are too large.
+#: Rows of a table, since CI systems refuse large summaries.
 _ROWS = 200
 _SPECIAL = re.compile(r"([\\`*_{}\[\]~$])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
-#: The place of a space of no width that prevents a mention or a reference. Code hosts resolve entities first.
+#: Where a zero-width space prevents a mention or a reference. An entity would not: code hosts resolve it first.
 _MENTION = re.compile(r"(?<=@)(?=\w)|(?<=#)(?=\d)")
 _LINKS = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
 def escape_markdown(value: Any, limit: int = 200) -> str:
-    """Return text on one line without any meaning in Markdown."""
+    """Return text on one line, with everything escaped that has a meaning in Markdown."""
     escaped = _SPECIAL.sub(r"\\\1", _MENTION.sub("\u200b", text.to_line(value, limit)).translate(_ENTITIES))
     return _LINKS.sub(lambda match: f"&#{ord(match[0])};", escaped)
 
@@ -135,9 +133,8 @@ def _render_blocks(report: _Row) -> Iterator[str]:
     yield f"Workspace {escape_markdown(report['workspace'])}, {started} to {finished}"
     verdict = [f"**Verdict: {text.describe_verdict(report)}.** {escape_markdown(text.describe_coverage(report), 2000)}"]
     if report["verdict"] == FAIL:
-        verdict.append(
-            f"{text.pluralize(len(list_failing(report)), 'finding')} of severity {report['fail_on']} or worse."
-        )
+        failing = text.pluralize(len(list_failing(report)), "finding")
+        verdict.append(f"{failing} of severity {report['fail_on']} or worse.")
     if report["refusal"]:
         verdict.append(escape_markdown(report["refusal"], 400))
     yield "\n".join(verdict)
@@ -148,12 +145,10 @@ def _render_blocks(report: _Row) -> Iterator[str]:
     if remediations:
         yield "## Fix these first"
         yield "\n".join(f"{number}. {escape_markdown(one, 1000)}" for number, one in enumerate(remediations, 1))
-    reasons = [
-        (escape_markdown(why), text.join_first(hosts, _ROWS)) for why, hosts in text.group_unreached(report)[:_ROWS]
-    ]
-    if reasons:
+    unreached = [(reason, text.join_first(hosts, _ROWS)) for reason, hosts in text.group_unreached(report)[:_ROWS]]
+    if unreached:
         yield "## Servers without new answers"
-        yield "\n".join(f"- {why}: {escape_markdown(hosts, 5000)}" for why, hosts in reasons)
+        yield "\n".join(f"- {escape_markdown(reason)}: {escape_markdown(hosts, 5000)}" for reason, hosts in unreached)
     trend = report.get("trend")
     if trend:
         yield f"## Since {escape_markdown(text.format_time(trend['since']))}"
@@ -192,7 +187,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def render_csv(report: _Row) -> Iterator[str]:
-    """Render audit.csv row by row: a row for each result, and one for each server without results."""
+    """Render audit.csv row by row: first the servers without results, then the results."""
     yield _render_row({name: name for name in _COLUMNS})
     servers = {
         server["host"]: {**server, "server": server["name"], "groups": ", ".join(server["groups"])}
@@ -223,24 +218,24 @@ def _render_row(cells: _Row) -> str:
     return buffer.getvalue()
 
 
-# Most cells are those of the row before.
+# Most cells repeat those of the previous row.
 @functools.lru_cache(maxsize=4096)
 def escape_cell(value: str) -> str:
-    """Return visible text on one line that no spreadsheet takes for a formula."""
+    """Return text on one line that no spreadsheet evaluates as a formula."""
     shown = "".join(character for character in text.clean_text(value) if category(character) != "Cf")
     line = " ".join(shown.split())
     return line if _NUMBER.fullmatch(line) else _FORMULA.sub("'", line)
 
 
 def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
-    """Summarise the audit for the output of a play, in tens of lines for any number of servers.
+    """Render the summary that the task prints, with tens of lines for any number of servers.
 
     Args:
-        to_submit: the number of commands that check mode left out.
+        to_submit: the number of commands that check mode does not submit.
     """
     summary = report["summary"]
-    asked = f"{text.pluralize(summary['servers'], 'server')}, {text.pluralize(summary['checks'], 'check')}"
-    yield f"{report['title']}: {asked}; {text.describe_cost(summary)}"
+    size = f"{text.pluralize(summary['servers'], 'server')}, {text.pluralize(summary['checks'], 'check')}"
+    yield f"{report['title']}: {size}; {text.describe_cost(summary)}"
     if to_submit:
         yield f"{text.pluralize(to_submit, 'command')} would be submitted"
     if report["verdict"]:
@@ -249,15 +244,12 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
     if remediations:
         yield "Fix these first:"
     yield from (f"  {words}" for words in remediations)
-    reasons = text.group_unreached(report)
-    yield from (f"{words}: {text.join_first(hosts, 5)}" for words, hosts in reasons[:5])
-    if len(reasons) > 5:
-        yield f"{text.pluralize(sum(len(hosts) for _words, hosts in reasons[5:]), 'server')} more without results"
-    unknown = Counter(
-        text.to_line(result["message"], 160).removesuffix(".")
-        for result in report["results"]
-        if result["outcome"] == UNKNOWN
-    )
+    unreached = text.group_unreached(report)
+    yield from (f"{reason}: {text.join_first(hosts, 5)}" for reason, hosts in unreached[:5])
+    if len(unreached) > 5:
+        yield f"{text.pluralize(sum(len(hosts) for _reason, hosts in unreached[5:]), 'server')} more without results"
+    messages = (text.to_line(row["message"], 160) for row in report["results"] if row["outcome"] == UNKNOWN)
+    unknown = Counter(message.removesuffix(".") for message in messages)
     for message, count in unknown.most_common(5):
         yield f"Unknown, {text.pluralize(count, 'time')}: {message}"
     if len(unknown) > 5:
@@ -268,7 +260,7 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
 
 
 def describe_findings(findings: Sequence[_Row]) -> list[str]:
-    """Return a line for each finding, and one for all unknown results of a host with the same reason."""
+    """Return a line for each finding, but one line for all unknown results of a host with the same message."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
