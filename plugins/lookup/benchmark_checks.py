@@ -11,8 +11,7 @@ version_added: 1.0.0
 description:
   - Reads a benchmark on the controller, and returns the check that evaluates it on servers. The benchmark is an XCCDF
     data stream, such as those of the SCAP Security Guide, or the output of C(inspec json).
-  - The check has one result for each rule, with the texts of the benchmark. A rule that the scanner says nothing about
-    is unknown.
+  - The check has one result for each rule, with the texts of the benchmark. A rule without a result is unknown.
   - If the servers have the content of the SCAP Security Guide, use the option
     O(herdops.alpacon.alpacon_audit#module:benchmarks) instead.
 requirements:
@@ -60,7 +59,7 @@ options:
     description: The account that runs the check. OpenSCAP must run as V(root). If omitted, that of the audit.
     type: str
   timeout:
-    description: How many seconds a server may take.
+    description: Seconds that the check may take on a server.
     type: int
     default: 1800
 seealso:
@@ -123,9 +122,8 @@ class LookupModule(LookupBase):
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         try:
             # Ansible ignores unknown options.
-            check_option_names(
-                "the lookup herdops.alpacon.benchmark_checks", kwargs, _OPTIONS, f"Give some of {', '.join(_OPTIONS)}."
-            )
+            remedy = f"Give some of {', '.join(_OPTIONS)}."
+            check_option_names("the lookup herdops.alpacon.benchmark_checks", kwargs, _OPTIONS, remedy)
             self.set_options(var_options=variables, direct=kwargs)
             options = {option: self.get_option(option) for option in _OPTIONS}
             checks = []

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parse the output of another scanner into results, by the key C(results) of its check."""
+"""Parse the output of a scanner into results of rules, as the key C(results) of its check describes it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from .results import (
     shorten,
 )
 
-#: The reader of each format. It gets the output and the key C(results) of the check.
+#: Format -> function that parses an output. Its second argument is the key C(results) of the check.
 FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
     "xccdf": parse_xccdf,
     "tap": parse_tap,
@@ -42,7 +42,7 @@ FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
     "inspec": parse_inspec,
     "json": parse_json_results,
 }
-#: Formats with a result on each line. An output in another format shows by itself that its end is missing.
+#: Formats with a result on each line, whose beginning can be parsed. Parsers of the others notice a missing end.
 LINE_FORMATS = ("xccdf", "tap")
 _TEXTS: dict[str, dict[str, Any]] = {key: {"type": "str"} for key in ("title", "rationale", "remedy")}
 _RULE: dict[str, dict[str, Any]] = {
@@ -56,7 +56,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "rules": {"type": "list", "elements": "dict", "default": [], "options": _RULE},
 }
 _WORDS = {"type": "list", "elements": "str", "default": []}
-#: Further options of the format json: paths, and the words for outcomes.
+#: Further keys for the format json: paths, and the words for outcomes.
 _JSON_OPTIONS: dict[str, dict[str, Any]] = {
     **_TEXTS,
     **{key: {"type": "str"} for key in ("list", "name", "severity", "references", "message")},
@@ -70,7 +70,7 @@ _JSON_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def parse_results_options(option: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate the key C(results) of a check."""
+    """Validate the key C(results) of a check; ``words`` becomes a mapping of words to outcomes."""
     if value.get("format") != "json":
         return validate_dictionary(option, _OPTIONS, value)
     options = validate_dictionary(option, _OPTIONS | _JSON_OPTIONS, value)
@@ -88,7 +88,7 @@ def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list
 
     Args:
         results: the key C(results) of the check.
-        cut: why the end of the output is missing, as a sentence. A further result then says so.
+        cut: a sentence on why the end of the output is missing, for the message of a further result.
     """
     if len(output) > MAX_OUTPUT_CHARACTERS:
         raise ScannerError(f"The output has more than {MAX_OUTPUT_CHARACTERS:,} characters.")
@@ -101,16 +101,16 @@ def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list
         raise ScannerError("The output has no result.")
     if len(found) > MAX_RESULTS:
         raise ScannerError(f"The output has {len(found):,} results, which is more than {MAX_RESULTS:,}.")
-    return _add_rules(results, found, cut or "The scanner did not say.")
+    return _complete_results(results, found, cut or "The output has no result of this rule.")
 
 
-def make_unknown_results(results: Mapping[str, Any], why: str) -> list[RuleResult]:
-    """Return an unknown result for each rule of a check without an answer."""
-    return _add_rules(results, [], why)
+def make_unknown_results(results: Mapping[str, Any], message: str) -> list[RuleResult]:
+    """Return an unknown result for each rule that the key C(results) of a check lists."""
+    return _complete_results(results, [], message)
 
 
 def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[RuleResult]:
-    """Return the results in an output whose end is missing, and one that says so."""
+    """Return the results in an output whose end is missing, and one with the reason ``cut``."""
     found: list[RuleResult] = []
     if results["format"] in LINE_FORMATS:
         with contextlib.suppress(ScannerError):
@@ -125,19 +125,26 @@ def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[
     return [*rules, make_missing_result(" ".join([cut, *messages]))]
 
 
-def _add_rules(results: Mapping[str, Any], found: Sequence[RuleResult], why: str) -> list[RuleResult]:
-    """Return results with the texts of their rules, and an unknown result for each rule without one."""
+def _complete_results(results: Mapping[str, Any], found: Sequence[RuleResult], message: str) -> list[RuleResult]:
+    """Add the texts of the check's rules to their results, and an unknown result for each rule without one.
+
+    Args:
+        message: of the unknown results.
+    """
     rules = {shorten(rule["name"]): rule for rule in results.get("rules") or ()}
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
     for name, severity in results.get("severities", {}).items():
         texts.setdefault(name, {})["severity"] = severity
-    complete = []
-    for result in found:
-        # A remedy that one server prints is no advice for other servers.
-        remedy = f"\nThe scanner on this server names a remedy: {result.remedy}" if result.remedy else ""
-        message = f"{result.message.rstrip()}{remedy}".strip() if remedy else result.message
-        complete.append(replace(result, message=message, remedy=""))
+    complete = list(map(_move_remedy, found))
     names = {result.name for result in found}
-    complete += [RuleResult(name, UNKNOWN, message=why) for name in rules if name not in names]
+    complete += [RuleResult(name, UNKNOWN, message=message) for name in rules if name not in names]
     skip = results.get("skip", ())
     return [clean_result(replace(one, **texts.get(one.name, {}))) for one in complete if one.name not in skip]
+
+
+def _move_remedy(result: RuleResult) -> RuleResult:
+    """Move the remedy of a result into its message: a remedy that one server prints must not advise other servers."""
+    if not result.remedy:
+        return result
+    message = f"{result.message.rstrip()}\nThe scanner on this server names a remedy: {result.remedy}"
+    return replace(result, message=message.strip(), remedy="")

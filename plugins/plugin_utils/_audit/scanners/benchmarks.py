@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make a check of a benchmark on the controller, a profile of XCCDF or of InSpec, for the lookup benchmark_checks."""
+"""Make a check from a benchmark file on the controller, XCCDF or InSpec, for the lookup benchmark_checks."""
 
 from __future__ import annotations
 
@@ -23,14 +23,18 @@ from .junit_tap import get_text, parse_xml
 from .openscap import make_script, shorten_id
 from .results import MAX_RESULTS, MAX_TEXT, UNKNOWN, RuleResult, ScannerError, clean_result, parse_severity
 
-#: The benchmarks in a data stream, most of which is OVAL.
+#: A benchmark in a data stream, most of which is OVAL.
 _BENCHMARK = re.compile(r"<((?:[\w.-]+:)?Benchmark)[\s>].*?</\1>", re.DOTALL)
-#: Kinds of fixes that a person can run or read without another tool.
+#: Systems of fixes that a person can run or read without another tool.
 _FIX_SYSTEMS = ("urn:xccdf:fix:script:sh", None)
 
 
 def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the check that evaluates a file of the controller on servers."""
+    """Return the check that evaluates on servers the benchmark in a file of the controller.
+
+    Args:
+        options: those of the lookup.
+    """
     try:
         status = Path(path).stat()
         digest, content = _read_content(path, status.st_mtime_ns, status.st_size)
@@ -53,8 +57,11 @@ def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=4)
-def _read_content(path: str, _changed: int, _size: int) -> tuple[str, Any]:
-    """Return the SHA-256 of a file, and its benchmarks or profile. Lookups of several hosts share it."""
+def _read_content(path: str, _mtime: int, _size: int) -> tuple[str, Any]:
+    """Return the SHA-256 of a file, and its list of XCCDF benchmarks or its InSpec profile.
+
+    The lookup runs once for each host, so the content is cached until the file changes.
+    """
     data = Path(path).read_bytes()
     text = data.decode("utf-8", "replace")
     if text.lstrip().startswith("{"):
@@ -94,21 +101,17 @@ def _make_xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapp
     benchmark, profile = found
     benchmark_id, profile_id = benchmark.get("id", ""), profile.get("id", "")
     titles = (_get_child_text(benchmark, "title") or shorten_id(benchmark_id), _get_child_text(profile, "title"))
+    wanted_benchmark = benchmark_id if len(benchmarks) > 1 else ""
     return {
         "name": shorten_id(profile_id),
         "title": ": ".join(filter(None, titles)),
-        "line": make_script(
-            options.get("path") or path,
-            profile_id,
-            benchmark=benchmark_id if len(benchmarks) > 1 else "",
-            digest=digest,
-        ),
+        "line": make_script(options.get("path") or path, profile_id, benchmark=wanted_benchmark, digest=digest),
         "rules": _list_rules(benchmark, profile),
     }
 
 
 def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
-    """Return the texts of the rules that a profile selects."""
+    """Return the texts of the rules that a profile and the profiles that it extends select."""
     by_id = {one.get("id", ""): one for one in benchmark.findall("Profile")}
     profiles: list[Element] = []
     base: Element | None = profile
@@ -134,7 +137,7 @@ def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
 
 
 def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Iterator[Element]:
-    """Yield the groups and rules that are selected, and are in selected groups."""
+    """Yield the selected groups and rules of an element, and those in its selected groups."""
     for child in element:
         selection = selections.get(child.get("id", ""), child)
         if child.tag in ("Group", "Rule") and selection.get("selected", "true") in ("true", "1"):
@@ -143,7 +146,7 @@ def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Itera
 
 
 def _is_applicable(rule: Element, selected: set[str]) -> bool:
-    """Return True if all rules that a rule requires are selected, and none that conflicts with it."""
+    """Return True if the rules that this rule requires are selected, and those that conflict with it are not."""
     required = [one.get("idref", "").split() for one in rule.findall("requires")]
     conflicts = [one.get("idref", "") for one in rule.findall("conflicts")]
     return all(not selected.isdisjoint(names) for names in required) and selected.isdisjoint(conflicts)
@@ -157,9 +160,7 @@ def _describe_rule(rule: Element, values: Mapping[str, str], refined: Element) -
     sections: dict[str, list[str]] = {}
     for reference in rule.findall("reference"):
         sections.setdefault(reference.get("href", ""), []).append(get_text(reference))
-    references = [
-        f"{address} {', '.join(filter(None, dict.fromkeys(names)))}".strip() for address, names in sections.items()
-    ]
+    references = (f"{url} {', '.join(filter(None, dict.fromkeys(names)))}".strip() for url, names in sections.items())
     return RuleResult(
         name,
         UNKNOWN,

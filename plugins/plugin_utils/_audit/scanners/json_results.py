@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results in JSON: of InSpec and programs like it, and of any scanner, by the paths and words that a check names."""
+"""Parse results in JSON: those of InSpec, and those of any scanner by the paths and words that a check lists."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from typing import Any
 
 from .results import FAILED, MAX_RESULTS, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
-#: So many lines are tried as the start of the JSON.
+#: The most lines that are tried as the start of the JSON.
 _MAX_STARTS = 5
-#: The start of another document. A line of a log may begin with a word in brackets.
+#: The start of another document. A word in brackets is none, since lines of logs begin so.
 _DOCUMENT = re.compile(r"^[ \t]*(\{|\[\s*[{\"])", re.MULTILINE)
-#: The least impact of each severity in InSpec.
+#: The least impact of InSpec for each severity.
 _IMPACTS = ((0.9, "critical"), (0.7, "high"), (0.4, "medium"), (0.01, "low"), (0.0, "info"))
-#: Tags of InSpec that name sections of publications, and the publications.
+#: Tag of InSpec that lists sections of a publication -> its name.
 _TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS Controls", "stig_id": ""}
 
 
 def parse_json(text: str) -> Any:
     """Return the one JSON object or list in an output."""
-    reason = "it has none"
+    reason = "it has no object or list"
     for start in islice(re.finditer(r"^[ \t]*[\[{]", text, re.MULTILINE), _MAX_STARTS):
         try:
             value, end = json.JSONDecoder().raw_decode(text, start.end() - 1)
@@ -43,21 +43,21 @@ def parse_json(text: str) -> Any:
 
 
 def get_objects(value: Any, name: str) -> list[dict[str, Any]]:
-    """Return a value that must be a list of objects."""
+    """Return a value, and raise ScannerError if it is not a list of objects."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ScannerError(f"The JSON has no list of {name}, each an object.")
     return value
 
 
 def format_value(value: Any) -> str:
-    """Return a value as text: nothing for null, and JSON for a list or an object."""
+    """Return a value as text: empty for null, and JSON for a number, a list or an object."""
     if value is None or isinstance(value, str):
         return value or ""
     return json.dumps(value, ensure_ascii=False)
 
 
 def parse_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the results at the path C(list). In an object, each key is the name of a result."""
+    """Return the results at the path C(list). In an object there, each key is the name of a result."""
     path = options.get("list") or ""
     rows: list[tuple[str, Any]] = []
     for found in _find_values(parse_json(output), path):
@@ -73,7 +73,7 @@ def parse_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResu
 
 
 def _find_values(value: Any, path: str) -> Iterator[Any]:
-    """Yield the values at a path of keys with dots between them. A list on the way stands for each of its entries."""
+    """Yield the values at a path of keys with dots between them. In a list on the path, search each entry."""
     if not path:
         yield value
     elif isinstance(value, list):
@@ -99,7 +99,7 @@ def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> R
         raise ScannerError(f"Result {number} has no name at {options.get('name') or 'its key'}.")
     word = text("outcome")
     outcome = options["words"].get(word.strip().casefold(), UNKNOWN)
-    default = f"The scanner says {repr(word) if word else 'nothing at ' + options['outcome']}."
+    default = f"The outcome {word!r} is not in words." if word else f"It has no outcome at {options['outcome']}."
     return RuleResult(
         name,
         outcome,
@@ -113,7 +113,7 @@ def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> R
 
 
 def parse_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the tests in the output of the reporter C(json) or C(json-min), each under the name of its control."""
+    """Return a result, with the name of the control, for each test that the reporter C(json) or C(json-min) wrote."""
     report = parse_json(output)
     if not isinstance(report, dict):
         raise ScannerError("The JSON is not a report of InSpec.")
@@ -145,7 +145,7 @@ def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
     elif status == "passed":
         outcome = PASSED
     elif status == "failed":
-        # With any other exception of RSpec, the test itself did not work.
+        # Any other exception is an error of the test itself.
         outcome = FAILED if not raised or raised.endswith("ExpectationNotMetError") else UNKNOWN
     elif status == "skipped" and re.search("only_if|only_applicable_if", skipped):
         outcome = NOT_APPLICABLE
@@ -154,7 +154,7 @@ def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
 
 
 def describe_control(control: Mapping[str, Any]) -> RuleResult:
-    """Return the texts of a control in a report or in the output of C(inspec json)."""
+    """Return the texts of a control, from a report or from the output of C(inspec json)."""
     tags, impact = control.get("tags"), control.get("impact")
     tags = tags if isinstance(tags, dict) else {}
     impact = impact if isinstance(impact, (int, float)) and not isinstance(impact, bool) else None

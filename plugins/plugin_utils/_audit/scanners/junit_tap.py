@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results in JUnit's XML and in the Test Anything Protocol, versions 12 to 14."""
+"""Parse results in JUnit's XML and in the Test Anything Protocol, versions 12 to 14."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .results import (
     make_missing_result,
 )
 
-#: Elements in a test case, and outcomes. The first one found counts.
+#: Element in a test case -> outcome. The first one found counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}
-#: Values of the attribute status of a case without such an element. GoogleTest writes it.
+#: Attribute status, as GoogleTest writes it, of a test case without such an element -> outcome.
 _STATUSES = {
     **dict.fromkeys(("", "run", "pass", "passed", "success"), PASSED),
     **dict.fromkeys(("notrun", "disabled", "skipped"), NOT_APPLICABLE),
     **dict.fromkeys(("fail", "failed", "failure"), FAILED),
 }
-#: Elements of XHTML that begin on a line of their own.
+#: Elements of XHTML that begin a new line.
 _BLOCKS = frozenset(("p", "pre", "li", "ul", "ol", "div", "table", "tr", "br"))
 _MAX_DEPTH, _MAX_ELEMENTS = 100, 500_000
 
@@ -52,7 +52,7 @@ def parse_xml(text: str, *names: str) -> Element:
     start = re.search(rf"<((?:[\w.-]+:)?(?:{'|'.join(names)}))[\s/>]", text)
     if not start:
         raise ScannerError(f"The output has no XML element {' or '.join(names)}.")
-    # A DTD ends before the element, so no entity is expanded or fetched.
+    # A DTD can only stand before the element. Without one, no entity is expanded or fetched.
     if "<!DOCTYPE" in text[: start.start()]:
         raise ScannerError("The XML has a DTD.")
     closing = f"</{start[1]}>"
@@ -85,7 +85,7 @@ def parse_xml(text: str, *names: str) -> Element:
 
 
 def get_text(element: Element | None) -> str:
-    """Return the text of an element, with the line breaks of a browser."""
+    """Return the text of an element, with the line breaks that a browser shows."""
     if element is None:
         return ""
     lines = "".join(_iter_text(element)).splitlines()
@@ -103,14 +103,14 @@ def _iter_text(element: Element) -> Iterator[str]:
 
 
 def parse_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the test cases of an output, and a result for cases that a suite counts and does not have."""
+    """Return the results of test cases, and one for each suite that counts more tests than it contains."""
     results: list[RuleResult] = []
     for suite in parse_xml(output, "testsuites", "testsuite").iter("testsuite"):
         name, counted = suite.get("name"), suite.get("tests", "")
         results += map(_parse_case, suite.findall("testcase"))
         cases = len(list(suite.iter("testcase")))
         if counted.isdecimal() and len(counted) < 10 and int(counted) > cases:
-            results.append(make_missing_result(f"{name or 'A suite'} counts {counted} tests, and has {cases}."))
+            results.append(make_missing_result(f"{name or 'A suite'} counts {counted} tests, and contains {cases}."))
         for kind in ("failure", "error"):
             for problem in suite.findall(kind):
                 results.append(RuleResult(name or "suite", _OUTCOMES[kind], message=_describe_problem(problem)))
@@ -130,20 +130,20 @@ def _parse_case(case: Element) -> RuleResult:
 
 
 def _describe_problem(element: Element) -> str:
-    """Return the message and the text of an element. Often the text begins with the message."""
+    """Return the message and the text of an element, which often begins with the message."""
     message, text = (element.get("message") or "").strip(), get_text(element)
     return text if text.startswith(message) else f"{message}\n{text}".strip()
 
 
 def parse_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the tests of an output, and a result for planned tests without one."""
+    """Return the results of tests, and one if planned tests are missing."""
     results: list[RuleResult] = []
-    # Tests of one file may follow those of another, each with a plan.
+    # An output may contain several files of tests, each with a plan.
     plans: list[int] = []
-    tests, in_yaml, gap = 0, False, ""
+    tests, in_yaml, problem = 0, False, ""
     for line in output.splitlines():
         if bail_out := _BAIL_OUT.match(line):
-            gap = f"The run was given up: {bail_out[1] or 'it does not say why'}."
+            problem = f"The run bailed out: {bail_out[1] or 'no reason is given'}."
             break
         if plan := _PLAN.match(line):
             plans.append(int(plan[1]))
@@ -157,12 +157,12 @@ def parse_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         elif results and (line.startswith("#") or (in_yaml and not line.endswith("|"))):
             results[-1] = _add_message(results[-1], line.removeprefix("#").strip())
     if not results and not plans:
-        raise ScannerError(gap or "The output has neither a plan nor a test of TAP.")
-    if not gap and not plans:
-        gap = "There is no plan, so tests may be missing."
-    elif not gap and tests != sum(plans):
-        gap = f"{sum(plans)} tests were planned, and {tests} came."
-    return [*results, make_missing_result(gap)] if gap else results
+        raise ScannerError(problem or "The output has neither a plan nor a test of TAP.")
+    if not problem and not plans:
+        problem = "There is no plan, so tests may be missing."
+    elif not problem and tests != sum(plans):
+        problem = f"{sum(plans)} tests were planned, and {tests} were run."
+    return [*results, make_missing_result(problem)] if problem else results
 
 
 def _add_message(test: RuleResult, line: str) -> RuleResult:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks that evaluate content on the servers with OpenSCAP, and the results that it prints."""
+"""Make checks that run OpenSCAP on servers, and parse the results of XCCDF that they print."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ case " $ID $ID_LIKE " in
 esac
 )
 command -v oscap >/dev/null || stop "oscap is not installed. Install $(packages)."
-[ "$(id -u)" = 0 ] || stop "oscap sees everything only as root. Set audit_username to root."
+[ "$(id -u)" = 0 ] || stop "oscap can read everything only as root. Set audit_username to root."
 [ -e "$file" ] || stop "$file is not on this server. Install $(packages), or copy the file."
 [ -z "$tailoring" ] || [ -e "$tailoring" ] || stop "$tailoring is not on this server. Copy the file."
 """
 _COMPARE = """[ "$(sha256sum <"$file" | cut -c1-64)" = {digest} ] ||
 stop "$file has other content than on the controller."
 """
-#: oscap prints each result at once. Its file of results has the severities, and shows that it came to its end.
+#: oscap prints each result at once. Its results file adds severities, and is there only if oscap finished.
 _EVALUATE = r"""results=$(mktemp) || stop "mktemp failed."
 trap 'rm -f "$results"' EXIT
 trap 'exit 143' TERM
@@ -72,13 +72,13 @@ done
 [ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
 stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
 """
-#: Results of XCCDF, with outcomes and messages.
+#: Result of XCCDF -> outcome and message.
 _RESULTS = {
     "pass": (PASSED, ""),
     "fixed": (PASSED, "The scanner has fixed it."),
     "fail": (FAILED, ""),
     "error": (UNKNOWN, "The scanner could not evaluate it: error."),
-    "unknown": (UNKNOWN, "The scanner could not tell: unknown."),
+    "unknown": (UNKNOWN, "The scanner could not evaluate it: unknown."),
     "notchecked": (UNKNOWN, "The scanner has no check for it. Check it yourself."),
     "notapplicable": (NOT_APPLICABLE, "It does not apply to this server."),
     "informational": (NOT_APPLICABLE, "It is for information only."),
@@ -91,7 +91,7 @@ def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "
     """Return the shell code that evaluates a profile on a server.
 
     Args:
-        benchmark: id of the benchmark, if the content has several.
+        benchmark: id of the benchmark, if the file has several.
         digest: SHA-256 that the file must have.
     """
     variables = {"file": file, "profile": profile, "tailoring": tailoring}
@@ -103,7 +103,7 @@ def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "
 
 
 def shorten_id(identifier: str) -> str:
-    """Return the id of a rule, profile or benchmark without its kind and name space."""
+    """Return the id of a rule, profile or benchmark without its prefix, such as ``xccdf_org.example_rule_``."""
     return re.sub(r"^xccdf_[^_]+_(?:rule|profile|benchmark)_", "", identifier)
 
 
@@ -138,17 +138,21 @@ def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
 
 
 def _resolve_path(option: str, path: str) -> str:
-    """Return an absolute path on the servers; nothing for nothing."""
-    if "/" in path and not path.startswith("/"):
+    """Return the absolute path on the servers for a path or the name of a file; empty if it is empty."""
+    if not path or path.startswith("/"):
+        return path
+    if "/" in path:
         raise UsageError(option, f"{path} is a relative path", f"Give an absolute path, or a name in {_DIRECTORY}.")
-    return path if not path or path.startswith("/") else f"{_DIRECTORY}/{path}"
+    return f"{_DIRECTORY}/{path}"
 
 
 def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     """Return the results of rules, and one for each message of our shell code."""
     found = []
-    # A longer line is no result.
-    for line in (line for line in output.replace("\r", "\n").split("\n") if len(line) <= 4000):
+    for line in output.replace("\r", "\n").split("\n"):
+        # A longer line is no result.
+        if len(line) > 4000:
+            continue
         if line.startswith(f"{MISSING}: "):
             found.append(make_missing_result(line.removeprefix(f"{MISSING}: ").strip()))
         elif match := _LINE.match(line):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results of checks: outcomes, severities, shares, the verdict on an audit, and results of other scanners."""
+"""Define outcomes, severities and results of scanners, and compute the verdict, coverage and score of an audit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
 
 PASSED, FAILED, UNKNOWN, NOT_APPLICABLE, WAIVED = OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
-#: Outcomes that somebody has to act on.
+#: Outcomes that need action.
 FINDINGS = (FAILED, UNKNOWN)
 #: From the least to the worst.
 SEVERITIES = ("info", "low", "medium", "high", "critical")
@@ -21,14 +21,15 @@ SEVERITIES = ("info", "low", "medium", "high", "critical")
 WEIGHTS = {"info": 0, "low": 1, "medium": 3, "high": 6, "critical": 10}
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
-#: Limits of the output of a scanner in characters, of its results, and of their texts in characters and references.
+#: The most characters and results of an output.
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
+#: The most characters of the texts of a result, and the most references.
 MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
-#: The name of the result that says that others are missing.
+#: The name of a result whose message says that others are missing.
 MISSING = "missing-results"
-#: The first of these that a rule has is its outcome.
+#: A rule with several results has the first of these outcomes that one of them has.
 _WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
-#: Words of scanners, and severities.
+#: Word of a scanner -> severity.
 _SEVERITIES = {name: name for name in SEVERITIES} | {
     **dict.fromkeys(("information", "informational", "notice", "none"), "info"),
     **dict.fromkeys(("minor", "negligible"), "low"),
@@ -38,7 +39,7 @@ _SEVERITIES = {name: name for name in SEVERITIES} | {
 
 
 def decide_verdict(report: Mapping[str, Any]) -> str:
-    """Return pass, fail or inconclusive for a report that is complete but for its verdict."""
+    """Return pass, fail or inconclusive for a report without a verdict."""
     if list_failing(report):
         return FAIL
     return PASS if is_covered(report) and not report["refusal"] else INCONCLUSIVE
@@ -55,7 +56,7 @@ def list_failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def is_covered(report: Mapping[str, Any]) -> bool:
-    """Return True if enough was answered, and not nothing."""
+    """Return True if an answer exists and the coverage reaches its minimum."""
     return count_answered(report["summary"]) > 0 and bool(report["coverage"] >= report["min_coverage"])
 
 
@@ -68,12 +69,12 @@ def compute_coverage(summary: Mapping[str, Any]) -> float:
 
 
 def compute_passed_share(summary: Mapping[str, Any]) -> float:
-    """Return the share of what passed, failed or is waived that passed, in percent."""
+    """Return the percentage that passed of the results that passed, failed or are waived."""
     return to_percent(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
 def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
-    """Return the share of what passed or failed that passed, weighted by severity, in percent.
+    """Return the percentage that passed of the results that passed or failed, weighted by severity.
 
     Args:
         results: outcomes, severities, and their numbers.
@@ -83,23 +84,23 @@ def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
         if outcome in count:
             weight[outcome] += WEIGHTS[severity] * number
             count[outcome] += number
-    # If no result has a weight, all count the same.
+    # Results that all have the severity info have no weight, and count the same.
     counted = weight if any(weight.values()) else count
     return to_percent(counted[PASSED], sum(counted.values()))
 
 
 def to_percent(part: int, whole: int) -> float:
-    """Return a share in percent, rounded down to one decimal; 0 of nothing."""
+    """Return a percentage, rounded down to one decimal; 0 if the whole is 0."""
     return part * 1000 // whole / 10 if whole else 0.0
 
 
 class ScannerError(AlpaconError):
-    """The output of a scanner has no results that can be read; str() says why."""
+    """Report that the output of a scanner cannot be parsed."""
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The result of one rule of a scanner on one server. Its name is unique there."""
+    """The result of one rule of a scanner on one server, where its name is unique."""
 
     name: str
     outcome: str
@@ -112,16 +113,16 @@ class RuleResult:
 
 
 def parse_severity(word: str) -> str | None:
-    """Return the severity for a word of a scanner; None for another word, such as ``unknown``."""
+    """Return the severity that a scanner's word means; None for other words, such as ``unknown``."""
     return _SEVERITIES.get(word.strip().casefold())
 
 
 def make_missing_result(message: str) -> RuleResult:
-    return RuleResult(MISSING, UNKNOWN, "The scanner came to its end", message=message)
+    return RuleResult(MISSING, UNKNOWN, "The scanner finished", message=message)
 
 
 def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
-    """Return one result for each name: the worst outcome, and the texts of those with this outcome."""
+    """Merge results with the same name into one with the worst outcome and the texts of those with this outcome."""
     by_name: dict[str, list[RuleResult]] = {}
     for result in results:
         by_name.setdefault(shorten(result.name) or "unnamed", []).append(result)
@@ -138,23 +139,23 @@ def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
 def clean_result(result: RuleResult) -> RuleResult:
     """Return a result with bounded texts and without terminal escapes."""
     title = shorten(result.title, MAX_TITLE)
-    default = {UNKNOWN: "The scanner does not say why.", FAILED: f"The rule is not met{': ' if title else '.'}{title}"}
+    default = {UNKNOWN: "The scanner gives no reason.", FAILED: f"The rule is not met{': ' if title else '.'}{title}"}
     return replace(
         result,
         title=title,
-        rationale=_clean_text(result.rationale),
-        remedy=_clean_text(result.remedy),
+        rationale=_shorten_text(result.rationale),
+        remedy=_shorten_text(result.remedy),
         references=tuple(shorten(text, MAX_TITLE) for text in result.references[:MAX_REFERENCES] if text),
-        message=_clean_text(result.message) or default.get(result.outcome, ""),
+        message=_shorten_text(result.message) or default.get(result.outcome, ""),
     )
 
 
 def shorten(text: str, limit: int = MAX_NAME) -> str:
-    """Return a text on one line, cut after so many characters."""
+    """Return a text on one line of at most ``limit`` characters, before control characters are escaped."""
     words = " ".join(text[: 4 * limit].split())
     return clean_line(words if len(words) <= limit else f"{words[: limit - 1]}…")
 
 
-def _clean_text(text: str) -> str:
+def _shorten_text(text: str) -> str:
     stripped = text.strip()
     return clean(stripped if len(stripped) <= MAX_TEXT else f"{stripped[: MAX_TEXT - 1]}…")

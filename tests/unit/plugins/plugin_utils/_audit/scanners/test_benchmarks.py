@@ -58,7 +58,7 @@ def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() ->
     results = {result.name: result for result in parse_output(read, printed)}
     motd, by_hand = results["motd"], results["by_hand"]
     assert (motd.outcome, motd.severity, motd.remedy) == ("failed", "high", "rm -f /etc/motd")
-    assert (by_hand.outcome, by_hand.message) == ("unknown", "The scanner did not say.")
+    assert (by_hand.outcome, by_hand.message) == ("unknown", "The output has no result of this rule.")
 
 
 @pytest.mark.parametrize(("same", "told"), [(True, "evaluated"), (False, "has other content than on the controller")])

@@ -68,7 +68,7 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
         ("xccdf", "sh: 1: oscap: not found\n", "It ends with: sh: 1: oscap: not found"),
         ("xccdf", "missing-results: oscap is not installed.\n", "^oscap is not installed.$"),
         ("tap", "ok - same\n" * 5001, "more than 5,000 tests"),
-        ("tap", "Bail out! no bats\n", "The run was given up: no bats."),
+        ("tap", "Bail out! no bats\n", "The run bailed out: no bats."),
         ("json", '[{"id": "a", "ok": true},\n{"id": "b", "ok": true},\n', "JSON"),
         ("json", '{"id": "a", "ok": true}\nlog\n{"id": "b", "ok": false}\n', "more than one JSON document"),
         ("inspec", "[]", "is not a report of InSpec"),
@@ -95,7 +95,7 @@ def test_rules_add_what_the_output_does_not_say() -> None:
     known, other, silent = parse_output({"format": "xccdf", "rules": rules}, "a:fail\nc:pass\n")
     assert known == RuleResult("a", "failed", **about, references=("R 1",), message="The rule is not met: A")
     assert other == RuleResult("c", "passed")
-    assert silent == RuleResult("b", "unknown", message="The scanner did not say.")
+    assert silent == RuleResult("b", "unknown", message="The output has no result of this rule.")
 
 
 @pytest.mark.parametrize(
@@ -289,8 +289,8 @@ def test_lists_on_the_way_stand_for_their_entries() -> None:
     assert first == RuleResult("1.1.1", "failed", "The file is safe", "", "high", "", links, message)
     assert [(result.name, result.outcome, result.message) for result in others] == [
         ("1.1.2", "passed", ""),
-        ("1.2.1", "unknown", "The scanner says 'WARN'."),
-        ("1.2.2", "unknown", "The scanner says nothing at status."),
+        ("1.2.1", "unknown", "The outcome 'WARN' is not in words."),
+        ("1.2.2", "unknown", "It has no outcome at status."),
     ]
 
 
