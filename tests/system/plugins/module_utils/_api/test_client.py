@@ -162,7 +162,7 @@ def test_a_refused_connection_is_retried(
         monkeypatch.setenv("http_proxy", url)
         url = "http://workspace.invalid"
     client = connect(url, sleep=clock.sleep)
-    client.submit_deadline = clock.monotonic()  # which is for the budget only
+    client.submit_deadline = clock.monotonic()  # only the rate limit is awaited until then
     with pytest.raises(ConnectionFailed, match=rf"no connection to {re.escape(url)}[^<]*: Failed to "):
         call(client, method)
     assert client.requests == ATTEMPTS
@@ -187,9 +187,9 @@ def test_pauses_double_up_to_half_a_minute(
     assert nonzero_sleeps(clock.slept) == pytest.approx(expected, abs=0.1)
 
 
-@pytest.mark.parametrize(("pause", "told"), [("2.9", 0), ("3", 1), ("1500", 1)])
+@pytest.mark.parametrize(("pause", "reports"), [("2.9", 0), ("3", 1), ("1500", 1)])
 def test_a_rate_limit_is_reported_once_unless_the_wait_is_short(
-    serve: Serve, clock: FakeClock, pause: str, told: int
+    serve: Serve, clock: FakeClock, pause: str, reports: int
 ) -> None:
     throttled = Response(status=429, headers={"Retry-After": pause})
     said: list[str] = []
@@ -200,7 +200,7 @@ def test_a_rate_limit_is_reported_once_unless_the_wait_is_short(
             with contextlib.suppress(ApiError):  # 1500 s are longer than the wait without a deadline
                 client.get(LIST)
     line = rf"alpacon: the request budget of the token is used up until \d\d:\d\d:\d\d, for {pause} s"
-    assert [bool(re.fullmatch(line, text)) for text in said] == [True] * told
+    assert [bool(re.fullmatch(line, text)) for text in said] == [True] * reports
 
 
 @pytest.mark.parametrize(

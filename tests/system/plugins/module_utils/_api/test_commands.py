@@ -89,12 +89,12 @@ def seen(status: str, **fields: Any) -> Response:
         (Response(status=204), None, CANCELLED),
         (seen("cancelled"), None, CANCELLED),
         (MISSING, None, GONE),
-        # Refused: it was delivered, unless its record says otherwise.
+        # Refused: the command was delivered, unless its record states otherwise.
         (TOO_LATE, seen("running"), SENT),
         (TOO_LATE, FORBIDDEN, SENT),
         (TOO_LATE, seen("denied"), GONE),
         (TOO_LATE, seen("queued", cancellable=None), SENT),
-        # Not answered, or in other words: its record tells.
+        # Lost, or without the status cancelled: its record decides.
         (LOST, seen("cancelled"), CANCELLED),
         (LOST, MISSING, CANCELLED),
         (LOST, seen("running", delivered_at=FAR), SENT),

@@ -118,7 +118,7 @@ def test_changed_certificates_are_loaded_again(
     assert connect(server, ca_path=str(bundle)).get(LIST) == [1]
 
 
-# Nothing is sent before TLS is there
+# Failures before TLS is established
 
 
 def test_a_certificate_for_another_name(server: ScriptedServer, connect: Connect, ours: Authority) -> None:

@@ -51,7 +51,7 @@ def test_a_command_that_is_due_already_is_not_submitted(ahead: int, is_sent: boo
         assert submit(client, body).line == "uptime"
 
 
-# Find again
+# Matches
 
 
 @pytest.mark.parametrize(

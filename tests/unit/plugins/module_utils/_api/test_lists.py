@@ -183,7 +183,7 @@ def test_a_page_that_is_gone_does_not_end_the_list() -> None:
 
 
 def swap(draw: random.Random, ids: list[int], stayed: set[int], _page: int) -> None:
-    """Replace up to two rows, and note which of the first ones are left."""
+    """Replace up to two rows, and record which of the first ones are left."""
     for _swap in range(draw.randrange(3)):
         stayed.discard(ids.pop(draw.randrange(len(ids))))
         ids[:] = sorted({*ids, draw.randrange(10_000)})
@@ -252,7 +252,7 @@ def test_a_list_that_shrinks_all_the_time_is_an_error() -> None:
     assert workspace.requests < 100
 
 
-# Paging that never ends, or leads nowhere
+# Paging without an end, and invalid next pages
 
 ENDLESS: dict[str, Callable[[int], Any]] = {
     "numbers": lambda number: number + 1,

@@ -209,7 +209,7 @@ def cut(text: str) -> str:
     [
         (pieces(TEXT), {"result": cut(TEXT)}, Output(TEXT)),
         (pieces(TEXT), {**TIMED_OUT, "result": cut(TEXT) + LIMIT}, Output(TEXT + LIMIT)),
-        # What the agent says meanwhile differs in its chunks.
+        # Messages of the agent have a prefix in chunks only.
         (
             [*pieces(TEXT), f"alpamon: {SAID}\n"],
             {"status": "failed", "exit_code": 1, "result": cut(TEXT + SAID)},
@@ -260,7 +260,7 @@ CUT = "\N{REPLACEMENT CHARACTER}"
         ([f"a{CUT}{CUT}b", "c"], "", None, 0),
         ([f"a{CUT}", "b"], "", None, 0),
         ([f"a{CUT}", f"{CUT}b--c"], f"a{CUT}{CUT}b{MARKER}c", None, 0),
-        # A copy of something else mends nothing.
+        # The copy of another output repairs nothing.
         ([f"a{CUT}", f"{CUT}b"], f"xéb{MARKER}y", None, 1),
     ],
 )

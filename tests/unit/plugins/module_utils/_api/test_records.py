@@ -87,7 +87,7 @@ def test_only_uuids_are_normalized(value: Any) -> None:
         normalize_uuid(value)
 
 
-# Rows that no honest server gives
+# Invalid rows
 
 ODD: list[Any] = [
     *(None, True, 0, 5, -1, 10**400, float("nan"), float("inf"), 1e300),
@@ -261,7 +261,7 @@ def test_create_answers_of_both_shapes() -> None:
         assert Command.from_row(current_row(status=None, scheduled_at=due)).status == status
 
 
-# What follows from the fields of a row
+# Derived fields
 
 CASCADE = "Cancelled due to prior commmand failure."
 AT: dict[str, Any] = {"success": False, "message": "Failed at 2026-11-27 03:18:09+00:00."}
@@ -288,14 +288,14 @@ def failed(**fields: Any) -> dict[str, Any]:
         (current_row(run_after=[{"id": COMMAND, "line": "true"}]), {"run_after": (COMMAND,)}),
         (current_row(elapsed_time=1e9, response_delay=-5), {"elapsed": 1e9, "response_delay": -5.0}),
         (current_row(elapsed_time=1e9 + 0.5, response_delay=True), {"elapsed": None, "response_delay": None}),
-        # What is due within a second was not meant for later.
+        # A command that is due within a second was not scheduled for later.
         (current_row(scheduled_at=SECOND_LATER), {"was_scheduled": False}),
         (current_row(scheduled_at="2026-11-24T10:30:45.000001Z"), {"was_scheduled": True}),
         (current_row(scheduled_at=None), {"was_scheduled": True}),
-        # What was delivered, or cannot be cancelled, is not pending.
+        # A delivered command, or one that cannot be cancelled, is not pending.
         (current_row(status="hibernating", cancellable=True), {"pending": True}),
         (current_row(status="hibernating", cancellable=False), {"pending": False}),
-        # Stuck is the end where the workspace says why.
+        # Stuck is final if the workspace states an error phase.
         (current_row(status="stuck", error_phase="agent_disconnected"), {"finished": True}),
         (current_row(status="stuck"), {"finished": False}),
         # The exit code, or 0 and 1 for success and failure.
@@ -314,7 +314,7 @@ def failed(**fields: Any) -> dict[str, Any]:
         (failed(run_after=[COMMAND]), DROPPED),
         (failed(result=CASCADE, delivered_at=ACKED), {"parent_failed": False}),
         (old_row("Failed", success=False, run_after=[COMMAND]), RAN),
-        # No end is made up.
+        # A missing end stays missing.
         (old_row("Sent", message="Sent at 2026-11-24 10:00:00."), {"handled_at": None}),
         ({**PUBLISHED_ROW, "status": {"text": "Success"}, "elapsed_time": None}, {"end": None, "start": None}),
     ],
