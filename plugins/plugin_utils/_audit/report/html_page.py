@@ -104,6 +104,15 @@ def _rank_check(check: _Row) -> tuple[int, int, int]:
     return (badness, -check["counts"][FAILED], check["number"])
 
 
+def _rank_score(row: _Row) -> tuple[float, list[int], str]:
+    """Sort key: the lowest score first, then the most failures of the worst severity."""
+    return (
+        101 if row["score"] is None else row["score"],
+        [-number for _severity, number in row["failed"]],
+        row["name"],
+    )
+
+
 class PageData:
     """The servers, checks and answers of a report, which refer to each other by number.
 
@@ -126,17 +135,17 @@ class PageData:
         servers = {server["host"]: number for number, server in enumerate(self._servers)}
         checks = {check["name"]: check for check in self.checks}
         differences = text.get_differences(report)
-        known: dict[tuple[Any, ...], _Row] = {}
+        answers: dict[tuple[Any, ...], _Row] = {}
         for result in report["results"]:
             server, check = servers[result["host"]], checks[result["check"]]
             difference = differences.get(result["host"], {}).get(check["of"] or check["name"], {})
             key = (str(difference), str(result["waiver"]), *(result[name] for name in _ANSWER_KEYS))
-            if key not in known:
-                known[key] = self._add_answer(result, _describe_difference(difference, check))
-                check["answers"].append(known[key])
-            known[key]["servers"].append(server)
+            if key not in answers:
+                answers[key] = self._add_answer(result, _describe_difference(difference, check))
+                check["answers"].append(answers[key])
+            answers[key]["servers"].append(server)
             check["counts"][result["outcome"]] += 1
-            self._columns[check["number"]][server] = known[key]["number"]
+            self._columns[check["number"]][server] = answers[key]["number"]
             if result["ended_at"]:
                 ran = f"{'reused from' if result['reused'] else 'ran'} {text.format_time(result['ended_at'])}"
                 command = f"{ran}, command {text.to_line(result['command'] or '', 40)}"
@@ -172,10 +181,8 @@ class PageData:
             "note": " ".join(filter(None, notes)),
             "waiver": text.describe_waiver(result["waiver"]),
         }
-        number = len(self._answers)
-        self._answers.append(
-            [OUTCOMES.index(outcome), SEVERITIES.index(severity), *map(self._add_text, texts.values())]
-        )
+        number, places = len(self._answers), [OUTCOMES.index(outcome), SEVERITIES.index(severity)]
+        self._answers.append([*places, *map(self._add_text, texts.values())])
         kind = severity if outcome == FAILED else outcome
         return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
 
@@ -191,19 +198,18 @@ class PageData:
 
     def build_script_data(self) -> _Row:
         """Return the data for the page's script: columns of numbers, and the texts with these numbers."""
-        add = self._add_text
+        add, servers = self._add_text, self._servers
         names = ("host", "name", "id", "workspace", "os", "agent", "ip", "owner")
         columns: dict[str, list[Any]] = {
-            name: [add(text.to_line(server[name] or "", 200)) for server in self._servers] for name in names
+            **{name: [add(text.to_line(server[name] or "", 200)) for server in servers] for name in names},
+            "groups": [[add(text.to_line(group)) for group in server["groups"]] for server in servers],
+            "reason": [add(text.describe_unreached(server)) for server in servers],
+            "earlier": [add(text.describe_reuse(server) + text.format_age(server)) for server in servers],
         }
-        columns["groups"] = [[add(text.to_line(group)) for group in server["groups"]] for server in self._servers]
-        columns["reason"] = [add(text.describe_unreached(server)) for server in self._servers]
-        earlier = (f"{text.describe_reuse(server)}{text.format_age(server)}" for server in self._servers)
-        columns["earlier"] = list(map(add, earlier))
-        checks = [{name: text.to_line(check[name] or "") for name in ("name", "set", "title")} for check in self.checks]
+        keys = ("name", "set", "title")
         return {
             "servers": columns,
-            "checks": checks,
+            "checks": [{key: text.to_line(check[key] or "") for key in keys} for check in self.checks],
             "answers": self._answers,
             "columns": self._columns,
             "commands": self._commands,
@@ -214,7 +220,7 @@ class PageData:
         """Return the score and the failures of each set of checks, the worst first."""
         checks = [(text.to_line(check["set"]), check) for check in self.checks if check["set"]]
         rows = ((name, answer, len(answer["servers"])) for name, check in checks for answer in check["answers"])
-        return _rank_by_score(Counter(name for name, _check in checks), rows, Counter())
+        return _score_members(Counter(name for name, _check in checks), rows, Counter())
 
     def rank_groups(self) -> list[_Row]:
         """Return the score and the failures of each group of hosts, the worst first."""
@@ -225,10 +231,10 @@ class PageData:
         for names, server in zip(groups, self._servers, strict=True):
             members.update(names)
             unreached.update([] if server["reached"] else names)
-        return _rank_by_score(members, rows, unreached)
+        return _score_members(members, rows, unreached)
 
 
-def _rank_by_score(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
+def _score_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
     """Return the score and the failures of sets or groups, the worst first.
 
     Args:
@@ -237,15 +243,14 @@ def _rank_by_score(members: Counter[str], rows: Iterable[tuple[str, _Row, int]],
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in members}
     for name, answer, number in rows:
         counts[name][answer["outcome"], answer["severity"]] += number
-    ranked = []
+    scored = []
     for name, counted in counts.items():
-        is_judged = any(outcome in (PASSED, FAILED) for outcome, _severity in counted)
-        score = compute_score((*pair, number) for pair, number in counted.items()) if is_judged else None
+        has_score = any(outcome in (PASSED, FAILED) for outcome, _severity in counted)
+        score = compute_score((*pair, number) for pair, number in counted.items()) if has_score else None
         failed = [(severity, counted[FAILED, severity]) for severity in reversed(SEVERITIES)]
-        rank = (101 if score is None else score, [-number for _severity, number in failed], name)
         row = {"name": name, "members": members[name], "unreached": unreached[name], "score": score, "failed": failed}
-        ranked.append((rank, row))
-    return [row for _rank, row in sorted(ranked, key=lambda pair: pair[0])]
+        scored.append(row)
+    return sorted(scored, key=_rank_score)
 
 
 def _describe_difference(difference: Mapping[str, Any], check: Mapping[str, Any]) -> str:

@@ -83,17 +83,18 @@ def parse_results_options(option: str, value: Mapping[str, Any]) -> dict[str, An
     return {**options, "words": outcomes}
 
 
-def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list[RuleResult]:
+def parse_output(options: Mapping[str, Any], output: str, cut_reason: str = "") -> list[RuleResult]:
     """Return the results in the output of a scanner.
 
     Args:
-        results: the key C(results) of the check.
-        cut: a sentence on why the end of the output is missing, for the message of a further result.
+        options: the key C(results) of the check.
+        cut_reason: a sentence on why the end of the output is missing, for the message of a further result.
     """
     if len(output) > MAX_OUTPUT_CHARACTERS:
         raise ScannerError(f"The output has more than {MAX_OUTPUT_CHARACTERS:,} characters.")
+    parse = FORMATS[options["format"]]
     try:
-        found = _parse_beginning(results, output, cut) if cut else FORMATS[results["format"]](output, results)
+        found = _parse_beginning(options, output, cut_reason) if cut_reason else parse(output, options)
     except RecursionError:
         raise ScannerError("The output is nested too deeply.") from None
     found = merge_results(found)
@@ -101,44 +102,44 @@ def parse_output(results: Mapping[str, Any], output: str, cut: str = "") -> list
         raise ScannerError("The output has no result.")
     if len(found) > MAX_RESULTS:
         raise ScannerError(f"The output has {len(found):,} results, which is more than {MAX_RESULTS:,}.")
-    return _complete_results(results, found, cut or "The output has no result of this rule.")
+    return _complete_results(options, found, cut_reason or "The output has no result of this rule.")
 
 
-def make_unknown_results(results: Mapping[str, Any], message: str) -> list[RuleResult]:
+def make_unknown_results(options: Mapping[str, Any], message: str) -> list[RuleResult]:
     """Return an unknown result for each rule that the key C(results) of a check lists."""
-    return _complete_results(results, [], message)
+    return _complete_results(options, [], message)
 
 
-def _parse_beginning(results: Mapping[str, Any], output: str, cut: str) -> list[RuleResult]:
-    """Return the results in an output whose end is missing, and one with the reason ``cut``."""
+def _parse_beginning(options: Mapping[str, Any], output: str, cut_reason: str) -> list[RuleResult]:
+    """Return the results in an output whose end is missing, and one with the reason ``cut_reason``."""
     found: list[RuleResult] = []
-    if results["format"] in LINE_FORMATS:
+    if options["format"] in LINE_FORMATS:
         with contextlib.suppress(ScannerError):
             # The last line may be incomplete.
-            found = FORMATS[results["format"]](output[: output.rfind("\n") + 1], results)
+            found = FORMATS[options["format"]](output[: output.rfind("\n") + 1], options)
     messages = [one.message for one in found if one.name == MISSING]
     rules = [one for one in found if one.name != MISSING]
     # A worse result of the last rule may be in the missing part.
     rules = [one for one in rules if one.name != rules[-1].name or one.outcome == FAILED]
     if not rules:
-        raise ScannerError(cut)
-    return [*rules, make_missing_result(" ".join([cut, *messages]))]
+        raise ScannerError(cut_reason)
+    return [*rules, make_missing_result(" ".join([cut_reason, *messages]))]
 
 
-def _complete_results(results: Mapping[str, Any], found: Sequence[RuleResult], message: str) -> list[RuleResult]:
+def _complete_results(options: Mapping[str, Any], found: Sequence[RuleResult], message: str) -> list[RuleResult]:
     """Add the texts of the check's rules to their results, and an unknown result for each rule without one.
 
     Args:
         message: of the unknown results.
     """
-    rules = {shorten(rule["name"]): rule for rule in results.get("rules") or ()}
+    rules = {shorten(rule["name"]): rule for rule in options.get("rules") or ()}
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
-    for name, severity in results.get("severities", {}).items():
+    for name, severity in options.get("severities", {}).items():
         texts.setdefault(name, {})["severity"] = severity
     complete = list(map(_move_remedy, found))
     names = {result.name for result in found}
     complete += [RuleResult(name, UNKNOWN, message=message) for name in rules if name not in names]
-    skip = results.get("skip", ())
+    skip = options.get("skip", ())
     return [clean_result(replace(one, **texts.get(one.name, {}))) for one in complete if one.name not in skip]
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Benchmarks through Ansible itself: those on the controller, and those on the servers."""
+"""Test benchmarks in plays: files on the controller, and files on the servers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 STREAM = ROOT / "tests/unit/plugins/plugin_utils/_audit/scanners/files/little-ds.xml"
-#: What content says may look like a template, and is none.
+#: A text of a benchmark that must not be evaluated as a template.
 TRAP = "{{ lookup('ansible.builtin.pipe', 'touch trapped') }}"
 LOOKUP = "herdops.alpacon.benchmark_checks"
 MISTAKES = {
@@ -45,8 +45,8 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
         for name, arguments in lookups.items()
     ]
     tasks += [
-        {"name": told, "ansible.builtin.debug": {"msg": f"{{{{ query({arguments}) }}}}"}, "ignore_errors": True}
-        for arguments, told in MISTAKES.items()
+        {"name": message, "ansible.builtin.debug": {"msg": f"{{{{ query({arguments}) }}}}"}, "ignore_errors": True}
+        for arguments, message in MISTAKES.items()
     ]
     play = run_playbook(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": tasks}], ["web-01"])
     assert play.code == 0, play.log
@@ -57,11 +57,11 @@ def test_content_becomes_checks(current: Workspace, tmp_path: Path) -> None:
     assert (profile["timeout"], profile["results"]["rules"]) == (60, [{"name": "a", "title": TRAP}])
     assert profile["line"] == "inspec exec /opt/p --reporter json --no-color"
     assert not list(tmp_path.rglob("trapped"))
-    for told in MISTAKES.values():
-        assert told in str(play.tasks[told][0]["msg"])
+    for message in MISTAKES.values():
+        assert message in str(play.tasks[message][0]["msg"])
 
 
-def test_an_audit_has_the_results_of_each_server_for_one_command(current: Workspace, tmp_path: Path) -> None:
+def test_an_audit_needs_one_command_per_server(current: Workspace, tmp_path: Path) -> None:
     controls = [{"id": "a", "title": TRAP, "impact": 0.9, "descriptions": {"fix": TRAP}}, {"id": "b"}, {"id": "c"}]
     (tmp_path / "profile.json").write_text(json.dumps({"name": "p", "controls": controls}))
     printed = {"controls": [{"id": "a", "status": "failed", "code_desc": TRAP}, {"id": "b", "status": "passed"}]}
@@ -94,8 +94,8 @@ def test_an_audit_has_the_results_of_each_server_for_one_command(current: Worksp
     assert not list(tmp_path.rglob("trapped"))
 
 
-def test_benchmarks_on_servers_are_part_of_the_one_command_of_each(current: Workspace, tmp_path: Path) -> None:
-    """The benchmark of one host, of which OpenSCAP tells what it can: here there is either no oscap or no such file."""
+def test_benchmarks_on_servers_need_no_further_command(current: Workspace, tmp_path: Path) -> None:
+    """One host has a benchmark, which cannot run: either oscap or the file is missing."""
     hosts: Row = {host: {} for host in AGENTS}
     hosts["web-02"] = {"audit_benchmarks": [{"file": "ssg-none-ds.xml", "profile": "cis"}]}
     variables = {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The report of an audit: its files, whatever the texts in it, and what changed since an earlier one."""
+"""Test the files of a report, hostile texts in them, and the trend since an earlier report."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def report(request: pytest.FixtureRequest) -> reports.Report:
     return copy.deepcopy(CASES[request.param])
 
 
-def test_writes_the_formats_that_are_asked_for(tmp_path: Path) -> None:
+def test_writes_the_chosen_formats(tmp_path: Path) -> None:
     folder = tmp_path / "deep/report"
     paths = write_report(CASES["example"], folder)
     assert paths == [folder / name for name in ("audit.json", "audit.xml", "audit.md", "audit.html")]
@@ -91,7 +91,7 @@ def test_writes_the_formats_that_are_asked_for(tmp_path: Path) -> None:
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
-def test_a_write_that_fails_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (path,) = write_report(CASES["clean"], tmp_path, ["json"])
     before = path.read_bytes()
 
@@ -113,7 +113,7 @@ def test_the_json_is_the_report_and_fits_the_schema(report: reports.Report, tmp_
     assert read_previous(path, print) == written
 
 
-def test_says_that_there_is_no_report(tmp_path: Path) -> None:
+def test_warns_if_there_is_no_earlier_report(tmp_path: Path) -> None:
     warnings: list[str] = []
     assert read_previous(tmp_path / "gone.json", warnings.append) is None
     assert warnings == [f"There is no earlier report {tmp_path / 'gone.json'}, so the report shows no trend."]
@@ -141,7 +141,7 @@ def test_refuses_a_file_that_cannot_be_compared(change: dict[str, Any], tmp_path
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("text", "cleaned"),
     [
         ("plain\ttext\n", "plain\ttext\n"),
         ("\x1b[1;31mred\x1b[0m", "red"),
@@ -154,8 +154,8 @@ def test_refuses_a_file_that_cannot_be_compared(change: dict[str, Any], tmp_path
         ("caf\u00e9 \uc11c\ubc84 \U0001f468\u200d\U0001f469", "caf\u00e9 \uc11c\ubc84 \U0001f468\u200d\U0001f469"),
     ],
 )
-def test_text_is_cleaned(given: Any, shown: str) -> None:
-    assert clean_text(given) == shown
+def test_text_is_cleaned(text: Any, cleaned: str) -> None:
+    assert clean_text(text) == cleaned
 
 
 def test_text_is_cut() -> None:
@@ -179,7 +179,7 @@ def test_a_long_message_is_folded(text: str, shown: str) -> None:
     assert fold_text(text, 40) == shown
 
 
-def test_the_message_of_the_task_folds_long_findings() -> None:
+def test_long_findings_are_folded_in_the_message_of_the_task() -> None:
     packages = ", ".join(f"package-{number}" for number in range(90))
     finding = {"host": "web-01", "check": "updates", "severity": "high", "outcome": "failed", "message": f"{packages}."}
     [words] = describe_findings([finding])
@@ -210,7 +210,7 @@ def test_junit_has_a_suite_for_each_server_and_a_case_for_each_result(report: re
     assert all((problem.text or "").startswith(problem.attrib["message"]) for problem in problems)
 
 
-def test_junit_says_what_was_found() -> None:
+def test_junit_has_messages_outputs_and_properties() -> None:
     example = CASES["example"]
     suites = ElementTree.fromstring(rendered(render_junit, example))
     failed = next(result for result in example["results"] if result["outcome"] == "failed" and result["output"])
@@ -221,8 +221,8 @@ def test_junit_says_what_was_found() -> None:
     assert failure.text == f"{failed['message']}\n\n" + failed["output"].strip("\n")
     assert suites.get("time") == "103.000"
     for suite in suites.iter("testsuite"):
-        said = [one.get("value") for one in suite.iter("property")]
-        assert said == [example["workspace"], "fail", "94.9", "95.0"]
+        values = [one.get("value") for one in suite.iter("property")]
+        assert values == [example["workspace"], "fail", "94.9", "95.0"]
     errors = [error.get("message") for error in suites.iter("error")]
     assert errors.count(f"Not reached: {reports.OFFLINE}") == example["summary"]["not_reached"]
 
@@ -255,7 +255,7 @@ def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
         assert lines[-2].startswith("49 failed (8 critical, 19 high, 11 medium, 4 low, 7 info), 451 passed, 5 unknown")
 
 
-def test_what_matters_most_is_to_be_fixed_first() -> None:
+def test_the_most_important_remediation_comes_first() -> None:
     found = [one.severity for one in list_remediations(CASES["example"])]
     assert (found[:2], found[-1]) == (["critical", "critical"], "info")
     assert rank_remediation("high", 10) < rank_remediation("high", 1)
@@ -269,7 +269,7 @@ def test_markdown_has_a_limit() -> None:
     assert len(text) < 100_000
 
 
-def test_hostile_texts_make_no_structure_of_markdown() -> None:
+def test_hostile_texts_are_escaped_in_markdown() -> None:
     hostile = CASES["hostile"]
     trend = {**compare_reports(hostile, hostile), "since": reports.HOSTILE[0], "verdict": reports.HOSTILE[0]}
     text = rendered(render_markdown, {**hostile, "trend": trend})
@@ -283,7 +283,7 @@ def test_markdown_mentions_nobody(text: str) -> None:
     assert not re.search(r"@\w|#\d", html.unescape(escape_markdown(text)))
 
 
-def test_hostile_texts_make_no_elements() -> None:
+def test_hostile_texts_are_escaped_in_html() -> None:
     text = rendered(render_html, CASES["hostile"])
     page = re.sub(r"<(style|script)\b(.*?)>.*?</\1>", r"<\1\2>", text, flags=re.DOTALL)
     names = re.findall(r"<([a-zA-Z]\w*)", page)
@@ -295,7 +295,7 @@ def test_hostile_texts_make_no_elements() -> None:
     assert "{{ 7 * 7 }}{% raw %}{# x" in page
 
 
-def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
+def test_script_data_cannot_close_its_element() -> None:
     hostile = CASES["hostile"]
     text = rendered(render_html, hostile)
     data = text.split('<script type="application/json" id="data">')[1].split("</script>")[0]
@@ -305,7 +305,7 @@ def test_the_data_for_the_script_is_json_that_ends_nothing() -> None:
     assert sum(answer >= 0 for column in parsed["columns"] for answer in column) == len(hostile["results"])
 
 
-def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
+def test_the_policy_allows_only_the_script_and_style_of_the_page(report: reports.Report) -> None:
     text = rendered(render_html, report)
     (policy,) = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]+)">', text)
     policy = html.unescape(policy)
@@ -316,7 +316,7 @@ def test_only_its_own_script_and_style_may_run(report: reports.Report) -> None:
         assert f"{name}-src 'sha256-{digest}'" in policy
 
 
-def test_the_page_shows_findings_once_and_waivers() -> None:
+def test_the_page_shows_each_finding_once_and_the_waivers() -> None:
     example = CASES["example"]
     found = [row for row in example["results"] if row["outcome"] in ("failed", "unknown", "waived")]
     different = {(row["check"], row["severity"], row["message"], row["output"]) for row in found}
@@ -340,7 +340,7 @@ def words(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("settings", "sentence"),
     [
         ({"fail_on": "high"}, "Verdict: fail. 27 findings of severity high or worse"),
         (
@@ -354,21 +354,21 @@ def words(text: str) -> str:
         ),
     ],
 )
-def test_the_files_for_people_say_the_verdict(given: dict[str, Any], said: str) -> None:
+def test_html_markdown_and_summary_have_the_verdict(settings: dict[str, Any], sentence: str) -> None:
     assert "Nothing failed. 67 of 67 questions answered (100%)." in rendered(render_html, CASES["clean"])
-    judged = reports.summed({**CASES["example"], **given})
+    judged = reports.summed({**CASES["example"], **settings})
     page, summary = (
         words(rendered(render_html, judged)),
         words(rendered(render_markdown, judged)).replace("\\", ""),
     )
-    assert said in page
+    assert sentence in page
     word = "not judged" if judged["verdict"] == "pass" else judged["verdict"]
     assert all(f"Verdict: {word}." in text for text in (page, summary, list(render_summary(judged, []))[1]))
-    assert said.removeprefix("Verdict: fail. ") in summary
-    assert ("this audit passes" in page) == (judged["verdict"] == "pass" and given["fail_on"] is not None)
+    assert sentence.removeprefix("Verdict: fail. ") in summary
+    assert ("this audit passes" in page) == (judged["verdict"] == "pass" and settings["fail_on"] is not None)
 
 
-def test_the_files_for_people_say_how_old_answers_are() -> None:
+def test_html_markdown_and_summary_have_the_age_of_earlier_answers() -> None:
     clean = CASES["clean"]
     old = {"connected": False, "age_seconds": 10_800, "reason": "It is offline."}
     report = {**clean, "servers": [{**clean["servers"][0], **old}, *clean["servers"][1:]]}
@@ -381,7 +381,7 @@ def test_the_files_for_people_say_how_old_answers_are() -> None:
     assert "<b>1 server</b> cannot be asked now, and only earlier answers count: It is offline." in page
 
 
-def test_servers_without_answers_are_grouped_by_the_first_sentence_of_the_reason() -> None:
+def test_unreached_servers_are_grouped_by_the_first_sentence_of_the_reason() -> None:
     no_agent, of_clean = "Its agent is not connected", CASES["clean"]["servers"]
     reasons = ("It is gone.", f"{no_agent}. Last seen on Monday.", f"{no_agent}. Last seen today.")
     servers = [{**one, "reached": False, "reason": why} for one, why in zip(of_clean, reasons, strict=False)]
@@ -416,13 +416,13 @@ def made_of(when: int) -> reports.Report:
         for row in CHANGED
         if row[when]
     ]
-    given: reports.Report = {"summary": {}, "results": results}
-    given["servers"] = [{"host": name} for name in {row["host"] for row in results}]
-    given["checks"] = [{"name": name} for name in {row["check"] for row in results}]
-    return reports.summed({**CASES["clean"], **given})
+    parts: reports.Report = {"summary": {}, "results": results}
+    parts["servers"] = [{"host": name} for name in {row["host"] for row in results}]
+    parts["checks"] = [{"name": name} for name in {row["check"] for row in results}]
+    return reports.summed({**CASES["clean"], **parts})
 
 
-def test_the_trend_says_what_changed() -> None:
+def test_the_trend_lists_changes() -> None:
     trend = compare_reports(made_of(3), made_of(2))
     for key in {row[5] for row in CHANGED}:
         pairs = [row[:2] for row in CHANGED if row[5] == key]
@@ -433,7 +433,7 @@ def test_the_trend_says_what_changed() -> None:
     assert trend["change"]["failed_by_severity"]["high"] == -4
 
 
-def test_the_files_say_what_changed(tmp_path: Path) -> None:
+def test_the_files_have_the_trend(tmp_path: Path) -> None:
     (before,) = write_report(reports.earlier(CASES["example"]), tmp_path / "before", ["json"])
     paths = write_report(CASES["example"], tmp_path, FORMATS, read_previous(before, print))
     written = json.loads(paths[0].read_text(encoding="utf-8"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks made of benchmarks on the controller."""
+"""Test checks that are made from benchmark files on the controller."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_profile_changes_values_and_severities(profile: str, owner: str, sever
     assert (motd["severity"], passwd["rationale"]) == (severity, f"They belong to {owner}.")
 
 
-def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() -> None:
+def test_results_have_the_texts_of_the_benchmark() -> None:
     read = parse_results_options("results", make_check(STREAM, STRICT)["results"])
     printed = (FILES / "openscap-progress-full.txt").read_text().replace("by_hand|", "other|")
     results = {result.name: result for result in parse_output(read, printed)}
@@ -61,8 +61,10 @@ def test_its_results_are_those_of_the_scanner_and_say_what_the_content_says() ->
     assert (by_hand.outcome, by_hand.message) == ("unknown", "The output has no result of this rule.")
 
 
-@pytest.mark.parametrize(("same", "told"), [(True, "evaluated"), (False, "has other content than on the controller")])
-def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, told: str) -> None:
+@pytest.mark.parametrize(
+    ("same", "message"), [(True, "evaluated"), (False, "has other content than on the controller")]
+)
+def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, message: str) -> None:
     """The line runs in a shell, with a scanner that says so."""
     on_server = tmp_path / "it's here.xml"
     on_server.write_text(Path(STREAM).read_text() + ("" if same else " "))
@@ -72,12 +74,12 @@ def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, 
     line = make_check(STREAM, {**STRICT, "path": str(on_server)})["line"]
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     run = subprocess.run(["/bin/sh", "-c", line], env=path, capture_output=True, text=True, check=False)
-    assert told in run.stdout
+    assert message in run.stdout
     if same:
         assert run.stdout.endswith(f" --profile xccdf_org.example_profile_strict {on_server}\n")
 
 
-def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
+def test_one_of_several_benchmarks_is_named(tmp_path: Path) -> None:
     other = '<Benchmark id="other"><Profile id="strict"/><Rule id="a" selected="true"/></Benchmark>'
     path = tmp_path / "ds.xml"
     path.write_text(Path(STREAM).read_text().replace("</ds:data", f"{other}</ds:data", 1))
@@ -85,7 +87,7 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "profile", "told"),
+    ("content", "profile", "message"),
     [
         ("<html/>", "strict", "has no benchmark"),
         (Path(STREAM).read_text(), None, "profile: it is missing. There are: base, strict."),
@@ -95,12 +97,12 @@ def test_the_benchmark_is_named_where_there_are_several(tmp_path: Path) -> None:
         ("{}", None, "no list of controls"),
     ],
 )
-def test_what_cannot_be_a_check_is_refused(tmp_path: Path, content: str, profile: str | None, told: str) -> None:
+def test_unusable_content_is_refused(tmp_path: Path, content: str, profile: str | None, message: str) -> None:
     path = tmp_path / "content"
     path.write_text(content)
     with pytest.raises(UsageError) as error:
         make_check(str(path), {"profile": profile})
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def test_a_profile_of_inspec_becomes_one_check(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks that let OpenSCAP evaluate content on a server, run by a shell with a false oscap, or the one there is."""
+"""Run checks of OpenSCAP in a shell, with a fake oscap or the installed one, and parse what they print."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ TAILORING = """<Tailoring xmlns="http://checklists.nist.gov/xccdf/1.2" id="xccdf
 <Profile id="xccdf_org.example_profile_ours" extends="xccdf_org.example_profile_strict"><title>Ours</title>
 <select idref="xccdf_org.example_rule_by_hand" selected="false"/>
 <refine-rule idref="xccdf_org.example_rule_passwd" severity="low"/></Profile></Tailoring>"""
-#: What XCCDF's results are in an audit.
+#: Result of XCCDF -> outcome in an audit.
 MEANING = {"pass": "passed", "fail": "failed", "notapplicable": "not_applicable", "informational": "not_applicable"}
-#: A rule in oscap's file of results.
+#: A rule in oscap's results file.
 ROW = '<rule-result idref="xccdf_x_rule_{}" role="full" severity="{}">\n <result>{}</result>\n</rule-result>\n'
 ROWS = ROW.format("a", "high", "fail") + ROW.format("b", "low", "notselected")
-#: Prints one rule, writes two, and tells its arguments.
+#: A fake oscap that prints one rule, writes two, and logs its arguments.
 PRINTS = f"""for last; do :; done; echo "xccdf_x_rule_a|Rule a|fail"; printf '%s\\n' "$@" >"$0.log"
 while [ "$1" ]; do [ "$1" != --results ] || printf '%s' '{ROWS}' >"$2"; shift; done; """
 Evaluate = Callable[..., "list[RuleResult]"]
@@ -40,13 +40,13 @@ Evaluate = Callable[..., "list[RuleResult]"]
 
 @pytest.fixture
 def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
-    """Run the check of a benchmark, with a false oscap whose code is given."""
+    """Run the check of a benchmark, with this code in place of oscap."""
     monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
     (tmp_path / "tmp").mkdir()
     (tmp_path / "bin").mkdir()
 
-    def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **given: Any) -> list[RuleResult]:
-        [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", **given}])
+    def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **benchmark: Any) -> list[RuleResult]:
+        [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", **benchmark}])
         assert len(check["line"]) < LINE_LENGTH
         for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
             if code:
@@ -61,7 +61,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     return run
 
 
-def test_values_reach_oscap_as_they_are(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_arguments_of_oscap_are_quoted(evaluate: Evaluate, tmp_path: Path) -> None:
     odd = tmp_path / 'it\'s $(touch trapped); `touch trapped` "a".xml'
     odd.write_text("")
     [result] = evaluate(f"{PRINTS} exit 2", file=str(odd), tailoring=str(odd))
@@ -72,7 +72,7 @@ def test_values_reach_oscap_as_they_are(evaluate: Evaluate, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("arguments", "message"),
     [
         ({"oscap": "exit 0", "file": "ssg-none-ds.xml"}, r"/usr/share/xml/scap/ssg/content/ssg-none-ds\.xml is not on"),
         ({"oscap": "exit 0", "tailoring": "/no/where.xml"}, "/no/where.xml is not on this server. Copy the file"),
@@ -83,9 +83,9 @@ def test_values_reach_oscap_as_they_are(evaluate: Evaluate, tmp_path: Path) -> N
         ({"oscap": PRINTS.replace("fail", "notapplicable")}, "No rule applies to this server"),
     ],
 )
-def test_what_is_not_there_is_named(evaluate: Evaluate, given: Any, told: str) -> None:
-    with pytest.raises(ScannerError, match=told):
-        evaluate(**given)
+def test_the_error_names_what_is_missing(evaluate: Evaluate, arguments: Any, message: str) -> None:
+    with pytest.raises(ScannerError, match=message):
+        evaluate(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_what_is_not_there_is_named(evaluate: Evaluate, given: Any, told: str) -
         ('ID="sles"\nID_LIKE="suse"', "openscap-utils and scap-security-guide"),
     ],
 )
-def test_the_packages_to_install_are_those_of_the_system(tmp_path: Path, system: str, packages: str) -> None:
+def test_the_packages_to_install_fit_the_system(tmp_path: Path, system: str, packages: str) -> None:
     (tmp_path / "os-release").write_text(system)
     [check] = parse_benchmarks([{"file": STREAM, "profile": "strict"}])
     code = check["line"].replace("/etc/os-release", f"{tmp_path}/os-release").replace("oscap >", "no-oscap >")
@@ -104,22 +104,22 @@ def test_the_packages_to_install_are_those_of_the_system(tmp_path: Path, system:
     assert printed == f"missing-results: oscap is not installed. Install {packages}.\n"
 
 
-def test_a_run_that_breaks_off_has_the_results_that_came(evaluate: Evaluate) -> None:
+def test_an_interrupted_run_keeps_its_results(evaluate: Evaluate) -> None:
     assert [one.name for one in evaluate(f"{PRINTS} kill -9 $$")] == ["a", "missing-results"]
     late = evaluate(f"{PRINTS} sleep 30", before="timeout 1", cut="Late.")
     assert [one.name for one in late] == ["a", "missing-results"]
 
 
 def test_benchmarks_become_checks() -> None:
-    given = [{"file": "ssg-rhel9-ds.xml", "profile": name} for name in ("cis", "xccdf_org.x_profile_stig")]
-    checks = parse_benchmarks([*given, {"file": "/srv/own.xml", "profile": "cis"}])
+    benchmarks = [{"file": "ssg-rhel9-ds.xml", "profile": name} for name in ("cis", "xccdf_org.x_profile_stig")]
+    checks = parse_benchmarks([*benchmarks, {"file": "/srv/own.xml", "profile": "cis"}])
     named = [(check["name"], check["timeout"]) for check in checks]
     assert named == [("cis", 1800), ("stig", 1800), ("cis-own.xml", 1800)]
     assert parse_benchmarks(None) == parse_benchmarks([]) == []
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("benchmarks", "message"),
     [
         ("cis", "benchmarks: it is not a list"),
         (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring."),
@@ -133,10 +133,10 @@ def test_benchmarks_become_checks() -> None:
         ([{"file": "a.xml", "profile": "cis"}] * 3, "cis-a.xml is there twice"),
     ],
 )
-def test_bad_benchmarks_are_refused(given: Any, told: str) -> None:
+def test_bad_benchmarks_are_refused(benchmarks: Any, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        parse_benchmarks(given)
-    assert told in str(error.value)
+        parse_benchmarks(benchmarks)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Results in outputs, of all formats but that of OpenSCAP; hostile ones and those that are cut among them."""
+"""Test the parsers of all formats but XCCDF, with hostile output and with output whose end is missing, too."""
 
 from __future__ import annotations
 
@@ -78,18 +78,18 @@ def test_hostile_output_costs_little(kind: str, name: str) -> None:
         ("inspec", '{"profiles": [{"skip_message": "Not for this platform"}]}', "Not for this platform"),
     ],
 )
-def test_what_has_no_result_is_refused(kind: str, output: str, reason: str) -> None:
+def test_output_without_results_is_refused(kind: str, output: str, reason: str) -> None:
     with pytest.raises(ScannerError, match=reason):
         parse_output({"format": kind, **JSON_OPTIONS}, output)
 
 
-def test_texts_are_bounded_and_do_not_move_a_terminal() -> None:
+def test_texts_are_bounded_and_escaped() -> None:
     [result] = parse_output({"format": "tap"}, f"1..1\nnot ok 1 - a\x1b[2J{'b' * 500}\n# {'c' * 3000}\u202e\n# d\n")
     assert (result.name[:9], result.name[-1], len(result.message)) == ("a\\x1b[2Jb", "…", 2000)
     assert len(result.name) < 220
 
 
-def test_rules_add_what_the_output_does_not_say() -> None:
+def test_rules_of_the_check_complete_the_results() -> None:
     about = {"title": "A", "rationale": "why", "severity": "high", "remedy": "fix"}
     rules = [{"name": "a", **about, "references": ["R 1"]}, {"name": "b", "severity": None}]
     known, other, silent = parse_output({"format": "xccdf", "rules": rules}, "a:fail\nc:pass\n")
@@ -106,7 +106,7 @@ def test_rules_add_what_the_output_does_not_say() -> None:
         ("junit", '<testsuite tests="2">\n<testcase name="a"/>\n<testcase name="b"/></testsuite>'),
     ],
 )
-def test_no_cut_makes_a_pass_of_anything_else(kind: str, whole: str) -> None:
+def test_cut_output_adds_no_pass(kind: str, whole: str) -> None:
     options = {"format": kind, **JSON_OPTIONS, "rules": [{"name": "never"}]}
     passed = {result.name for result in parse_output(options, whole) if result.outcome == "passed"}
     assert passed
@@ -120,7 +120,7 @@ def test_no_cut_makes_a_pass_of_anything_else(kind: str, whole: str) -> None:
         assert all(result.message.startswith(CUT) for result in results[-2:])
 
 
-def test_results_of_one_rule_count_once() -> None:
+def test_several_results_of_a_rule_count_once() -> None:
     output = "".join(f"{rule}|Rule {rule}|pass\n{rule}|severity=low|pass\n" for rule in range(5000))
     assert len(parse_output({"format": "xccdf"}, output)) == 5000
 
@@ -232,7 +232,7 @@ def inspec(*results: Row, **control: Any) -> list[RuleResult]:
     return parse_output({"format": "inspec"}, f"warning: already initialized constant\n{report}\n")
 
 
-def test_all_about_a_control() -> None:
+def test_texts_of_a_control() -> None:
     impacts = {0: "info", 0.1: "low", 0.4: "medium", 0.69: "medium", 1.0: "critical", "high": None}
     assert {impact: inspec(PASSED, impact=impact)[0].severity for impact in impacts} == impacts
     [control] = inspec(PASSED, FAILED)
@@ -255,7 +255,7 @@ def test_all_about_a_control() -> None:
         ([], "unknown", "unknown"),
     ],
 )
-def test_tests_of_a_control_make_one_outcome(tests: list[Row], outcome: str, without_impact: str) -> None:
+def test_the_worst_test_decides_the_outcome_of_a_control(tests: list[Row], outcome: str, without_impact: str) -> None:
     assert [inspec(*tests, impact=impact)[0].outcome for impact in (0.7, 0.0)] == [outcome, without_impact]
 
 
@@ -282,7 +282,7 @@ def of_json(document: Any, **options: Any) -> list[RuleResult]:
     )
 
 
-def test_lists_on_the_way_stand_for_their_entries() -> None:
+def test_a_path_leads_through_the_entries_of_lists() -> None:
     first, *others = of_json(NESTED, **PATHS, severity="severity")
     links = ("https://example.org/1", "CIS 1.1.1")
     message = "0644\nThe scanner on this server names a remedy: chmod 600"
@@ -303,7 +303,7 @@ JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("options", "message"),
     [
         ({}, "results: missing required arguments: format"),
         ({"format": "xcdf"}, "value of format must be one of: xccdf, tap, junit, inspec, json, got: xcdf"),
@@ -314,7 +314,7 @@ JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
         ({"format": "tap", "rules": [{"name": "a", "severity": "bad"}]}, "value of severity must be one of: info, low"),
     ],
 )
-def test_bad_options_are_refused(given: Any, told: str) -> None:
+def test_bad_options_are_refused(options: Any, message: str) -> None:
     with pytest.raises(UsageError) as error:
-        parse_results_options("results", given)
-    assert told in str(error.value)
+        parse_results_options("results", options)
+    assert message in str(error.value)
