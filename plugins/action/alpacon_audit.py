@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run M(herdops.alpacon.alpacon_audit) on the controller, once for all hosts of the play."""
+"""Run the task of M(herdops.alpacon.alpacon_audit) on the controller, once for all hosts of the play."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
@@ -28,7 +29,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
     WAIVERS_VARIABLE,
     Host,
     HostVariables,
-    get_server_reference,
     refuse_differing_values,
     to_role_error,
 )
@@ -48,11 +48,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 _ROLE = "herdops.alpacon.audit"
-_USERNAME = "the agent runs each line as the user that username of the check names. Give username there in its place."
-_ENV = "the agent runs the lines without it. Set the variables in the lines of the checks."
-_WITHOUT_SERIAL = (
-    "Move the task into a play of its own without serial; max_concurrency limits how many commands are under way. If"
-    ' each batch is to be audited by itself, add hosts: "{{ ansible_play_batch }}".'
+_BECOME_REMEDY = "the agent runs the line of a check as the user in username of the check. Set that instead."
+_ENVIRONMENT_REMEDY = "the agent runs the lines without it. Set the variables in the lines of the checks."
+_SERIAL_REMEDY = (
+    "Move the task into a play of its own without serial; max_concurrency limits how many commands are under way. To"
+    ' audit each batch by itself, add hosts: "{{ ansible_play_batch }}".'
 )
 
 _HOST_VARIABLES = frozenset(f"{VARIABLE_PREFIX}{name}" for name in HOST_OPTIONS)
@@ -72,62 +72,63 @@ class ActionModule(AlpaconAction):
     module_name = "herdops.alpacon.alpacon_audit"
     spec: ClassVar[dict[str, dict[str, Any]]] = AUDIT_SPEC
     selections: ClassVar[Mapping[str, str]] = {
-        "hosts": "Give names of hosts of the inventory, or leave it out to mean the hosts of the play.",
-        "check_sets": "Name at least one, or leave it out to mean all of them.",
-        "formats": "Name at least one, or leave it out for the usual ones.",
+        "hosts": "Name hosts of the inventory, or leave it out to audit the hosts of the play.",
+        "check_sets": "Name at least one, or leave it out to run all of them.",
+        "formats": "Name at least one, or leave it out for the default.",
     }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the task, unless it is delegated."""
         if self.is_delegated():
-            remedy = "Leave delegate_to out: nothing connects to the hosts."
-            return {"failed": True, "msg": f"delegate_to: an audit is made by the controller only. {remedy}"}
+            remedy = "Remove delegate_to: nothing connects to the hosts."
+            return {"failed": True, "msg": f"delegate_to: only the controller can run an audit. {remedy}"}
         self._task_vars = task_vars or {}
         return super().run(tmp, task_vars)
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments without settings of a host: each host has its own. Null counts as omitted."""
+        """Return the arguments that are not null. They get no settings of a host, since each host has its own."""
         return drop_empty_options(self._task.args)
 
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Warn of C(become) and C(environment), which the agent does not apply."""
-        by_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
-        become = {} if by_checks else self.get_account_remedies("become", options["username"], _USERNAME)
-        return self.warn_ignored_keywords(variables, {**become, "environment": _ENV})
+        in_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
+        become = {} if in_checks else self.get_account_remedies("become", options["username"], _BECOME_REMEDY)
+        return self.warn_ignored_keywords(variables, {**become, "environment": _ENVIRONMENT_REMEDY})
 
     def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
         """Audit the hosts, write the report, and return the result."""
         if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
-            raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _WITHOUT_SERIAL)
+            raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _SERIAL_REMEDY)
         check_sets = load_check_sets(Path(options["library"])) if options["library"] else {}
-        groups_of: dict[str, set[str]] = {}
-        for group, members in self._task_vars.get("groups", {}).items():
+        groups: Mapping[str, Any] = self._task_vars.get("groups", {})
+        groups_by_host: dict[str, set[str]] = {}
+        for group, members in groups.items():
             for member in members:
-                groups_of.setdefault(member, set()).add(group)
+                groups_by_host.setdefault(member, set()).add(group)
         waivers: dict[str, Any] = {}
-        hosts = self._list_hosts(options, CheckSelector(check_sets, options), groups_of, waivers, run.warn)
+        hosts = self._list_hosts(options, CheckSelector(check_sets, options), groups_by_host, waivers, run.warn)
         if options["waivers"] is None:
             options = {**options, "waivers": list(waivers.values())}
         audit_options = AuditOptions.from_options(options, [host.checks for host in hosts])
-        different = {id(host.checks): host.checks for host in hosts}.values()
-        checks = {check.name for listed in (*different, *check_sets.values()) for check in listed}
-        names = {*groups_of, *(host.name for host in hosts)}
-        for warning in find_unknown_names(audit_options.waivers, checks, names, self._task_vars.get("groups", {})):
+        distinct = {id(host.checks): host.checks for host in hosts}.values()
+        checks = {check.name for shared in (*distinct, *check_sets.values()) for check in shared}
+        host_names = {*groups_by_host, *(host.name for host in hosts)}
+        for warning in find_unknown_names(audit_options.waivers, checks, host_names, groups):
             run.warn(warning)
         previous = read_previous(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _create_folder(folder)
-        audited = run_audit(audit_options, hosts, run)
+        audit = run_audit(audit_options, hosts, run)
         hidden = collect_secrets(options) | {host.settings.token for host in hosts}
         files: list[Path] = []
         error_message = ""
         if folder:
             try:
-                files = write_report(mask_secrets(audited.report, hidden), folder, options["formats"], previous)
+                files = write_report(mask_secrets(audit.report, hidden), folder, options["formats"], previous)
             except OSError as error:
                 error_message = f"The report could not be written to {folder}: {error}. "
-        result = build_result(audited, [str(file) for file in files], run.no_log)
+        result = build_result(audit, [str(file) for file in files], run.no_log)
         if error_message:
             result.update(failed=True, msg=error_message + result["msg"])
         masked: dict[str, Any] = mask_secrets(result, hidden)
@@ -146,19 +147,19 @@ class ActionModule(AlpaconAction):
         self,
         options: Mapping[str, Any],
         selector: CheckSelector,
-        groups_of: Mapping[str, set[str]],
+        groups_by_host: Mapping[str, set[str]],
         waivers: dict[str, Any],
         warn: Callable[[str], None],
     ) -> list[Host]:
-        """Return the hosts with their checks and settings, and add their waivers."""
+        """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
         hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
         workspaces = _Workspaces(self._task.args, options, warn)
         manager = self._task.get_variable_manager()
         first: HostVariables | None = None
         names: set[str] = set()
         hosts = []
-        given = options["hosts"] if options["hosts"] is not None else self._task_vars["ansible_play_hosts_all"]
-        for name in map(str, dict.fromkeys(given)):
+        requested = options["hosts"] if options["hosts"] is not None else self._task_vars["ansible_play_hosts_all"]
+        for name in map(str, dict.fromkeys(requested)):
             if name not in hostvars:
                 raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
             # The variables that the task would have if it ran for this host alone.
@@ -173,16 +174,17 @@ class ActionModule(AlpaconAction):
                 refuse_differing_values(first, variables)
             if options["waivers"] is None:
                 add_waivers(waivers, variables.get(WAIVERS_VARIABLE))
-            server = get_server_reference(name, variables.get(SERVER_ID))
+            server_id = variables.get(SERVER_ID)
+            server = normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
             settings = workspaces.get_settings(name, variables)
-            hosts.append(Host(name, server, frozenset(groups_of.get(name, ())), checks, settings))
+            hosts.append(Host(name, server, frozenset(groups_by_host.get(name, ())), checks, settings))
         if options["library"]:
             _refuse_misspelt_names(names, set(manager.extra_vars), selector)
         return hosts
 
 
 class _Workspaces:
-    """Finds the connection settings of each host; equal settings are parsed once."""
+    """Finds the connection settings of hosts, and parses equal settings once."""
 
     def __init__(self, arguments: Mapping[str, Any], options: Mapping[str, Any], warn: Callable[[str], None]) -> None:
         self._arguments = {name: arguments.get(name) for name in CONNECTION}
@@ -204,7 +206,7 @@ class _Workspaces:
 
 
 def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: CheckSelector) -> None:
-    """Refuse variables of any host, or of C(-e), that are almost a variable of the role."""
+    """Refuse variables of any host, or of C(-e), with a misspelt name of a variable of the role."""
     parameters = {f"{VARIABLE_PREFIX}{name}" for name in selector.parameters}
     own = _ROLE_VARIABLES | _HOST_VARIABLES
     sentences = find_misspelt_names(names, own | parameters)
@@ -216,10 +218,10 @@ def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: Chec
 
 
 def _create_folder(folder: Path) -> None:
-    """Create the folder before the audit: a report that cannot be written would lose the answers."""
+    """Create the folder of the report, or raise UsageError before the audit submits anything."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError("dest", f"{folder} cannot be made: {error.strerror}", "Name another folder.") from error
+        raise UsageError("dest", f"{folder} cannot be created: {error.strerror}", "Name another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError("dest", f"nothing can be written to {folder}", "Name another folder, or change its mode.")
+        raise UsageError("dest", f"{folder} is not writable", "Name another folder, or change its mode.")

@@ -49,7 +49,7 @@ def answer(workspace: Workspace, most: int = len(SERVERS)) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_next_audit_asks_nothing_twice(workspace: Workspace, tmp_path: Path, case: str) -> None:
+def test_the_next_audit_submits_no_check_twice(workspace: Workspace, tmp_path: Path, case: str) -> None:
     sign, target, before_the_answer = CASES[case]
     workspace.reset()
     workspace.add_servers(*SERVERS, connected=True)
@@ -60,7 +60,7 @@ def test_the_next_audit_asks_nothing_twice(workspace: Workspace, tmp_path: Path,
         wait_until(lambda: len(workspace.commands()) >= (1 if before_the_answer else AT_ONCE))
         os.kill(first.pid if target == "parent" else -first.pid, sign)
         first.process.wait(30)
-        # A surviving worker would ask the others now.
+        # A surviving worker would submit the other commands now.
         answer(workspace, 1)
     finally:
         first.stop()

@@ -49,20 +49,18 @@ from .waivers import apply_waivers
 
 _Row = dict[str, Any]
 
-#: The most findings that a message names.
+#: The largest number of findings in a message.
 _MAX_NAMED = 50
-#: Groups of every host.
-_IMPLICIT_GROUPS = frozenset(("all", "ungrouped"))
 _COPIED_FROM_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", "applies_if", "username", "expected")
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The report of an audit, and what it did.
+    """The report of an audit, and the commands that it submitted.
 
     Attributes:
         report: see ``docs/audit-report.schema.json``.
-        to_submit: the number of commands that check mode did not submit.
+        to_submit: the number of commands that would be submitted without check mode.
         submitted_to: the IDs of the servers that commands were submitted to.
     """
 
@@ -75,45 +73,45 @@ def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> AuditRe
     """Audit the hosts, one workspace after the other.
 
     Raises:
-        AlpaconError: no workspace could be asked, and no command was submitted.
+        AlpaconError: every workspace failed, and no command was submitted.
     """
     started = datetime.now(timezone.utc)
     by_workspace: dict[Settings, list[Host]] = {}
     for host in hosts:
         by_workspace.setdefault(host.settings, []).append(host)
-    audits = [collect_responses(options, members, settings, run) for settings, members in by_workspace.items()]
-    errors = [audit.error for audit in audits if audit.error]
-    if len(errors) == len(audits) and not any(audit.submitted for audit in audits):
+    collectors = [collect_responses(options, members, settings, run) for settings, members in by_workspace.items()]
+    errors = [collector.error for collector in collectors if collector.error]
+    if len(errors) == len(collectors) and not any(collector.submitted for collector in collectors):
         raise errors[0]
-    report = build_report(options, hosts, audits, started)
+    report = build_report(options, hosts, collectors, started)
     if run.check_mode:
         # The checks that did not run could change both.
         report.update(verdict=None, coverage=None)
-    submitted_to = frozenset(server for audit in audits for server in audit.submitted_to)
-    return AuditResult(report, sum(audit.to_submit for audit in audits), submitted_to)
+    submitted_to = frozenset(server for collector in collectors for server in collector.submitted_to)
+    return AuditResult(report, sum(collector.to_submit for collector in collectors), submitted_to)
 
 
 def build_report(
-    options: AuditOptions, hosts: Sequence[Host], audits: Sequence[WorkspaceCollector], started: datetime
+    options: AuditOptions, hosts: Sequence[Host], collectors: Sequence[WorkspaceCollector], started: datetime
 ) -> _Row:
     """Build the report of all workspaces, see ``docs/audit-report.schema.json``."""
-    by_name = {audited.host.name: (audit, audited) for audit in audits for audited in audit.hosts}
+    audited_hosts = {audited.host.name: audited for collector in collectors for audited in collector.hosts}
     servers: list[_Row] = []
     results: list[_Row] = []
     checks = _CheckRows()
     for host in hosts:
-        audit, audited = by_name[host.name]
+        audited = audited_hosts[host.name]
         differs = {}
         for check in host.checks:
-            named, rows = _evaluate_check(audited, check)
+            rules, rows = _build_results(audited, check)
             for row in rows:
                 apply_waivers(options.waivers, row, host.groups)
-            if difference := checks.add(check, named, len(rows)):
+            if difference := checks.add(check, rules, len(rows)):
                 differs[check.name] = difference
             results += rows
-        servers.append({**_build_server(audited, audit.client.settings.url), "differs": differs})
-    urls = list(dict.fromkeys(audit.client.settings.url for audit in audits))
-    summary = _summarize(audits, servers, results, checks)
+        servers.append({**_build_server(audited), "differs": differs})
+    urls = list(dict.fromkeys(collector.client.settings.url for collector in collectors))
+    summary = _summarize(collectors, servers, results, checks)
     report = {
         "schema": SCHEMA,
         "title": f"Audit of {', '.join(urlsplit(url).netloc for url in urls)}",
@@ -128,7 +126,7 @@ def build_report(
         "verdict": None,
         "coverage": compute_coverage(summary),
         "min_coverage": options.min_coverage,
-        "refusal": " ".join(audit.refusal for audit in audits if audit.refusal) or None,
+        "refusal": " ".join(collector.refusal for collector in collectors if collector.refusal) or None,
         "summary": summary,
         "servers": servers,
         "checks": list(checks.rows.values()),
@@ -146,16 +144,26 @@ def _get_user() -> str | None:
 
 
 class _CheckRows:
-    """The checks of a report, and the rules of other tools."""
+    """The rows of a report's checks and of scanners' rules, by their names.
+
+    Hosts may have different checks of one name. The row describes the first of them.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[str, _Row] = {}
         self.questions = 0
-        #: By the ID of a check: its known rules, and the keys in which it differs from the row of its name.
+        #: The number of known rules of each check, and the keys in which the check differs from its row; by id().
         self._known: dict[int, tuple[int, _Row]] = {}
 
-    def add(self, check: Check, named: Sequence[RuleResult], results: int) -> _Row:
-        """Add a check of a host with its number of results. Return the keys in which it differs from its row."""
+    def add(self, check: Check, rules: Sequence[RuleResult], results: int) -> _Row:
+        """Add a check of a host and its rules, and count its questions.
+
+        Args:
+            results: the number of results of the check.
+
+        Returns:
+            The values of the check that differ from its row.
+        """
         if id(check) not in self._known:
             own = {
                 "name": check.name,
@@ -168,35 +176,31 @@ class _CheckRows:
             row = self.rows.setdefault(check.name, own)
             difference = {key: value for key, value in own.items() if value != row[key]}
             self._known[id(check)] = (len(make_unknown_results(check.results, "")) if check.results else 0, difference)
-        rules, difference = self._known[id(check)]
-        self.questions += results or rules or 1
-        for result in named:
-            name = f"{check.name}/{result.name}"
+        known_rules, difference = self._known[id(check)]
+        self.questions += results or known_rules or 1
+        row = self.rows[check.name]
+        for rule in rules:
+            name = f"{check.name}/{rule.name}"
             if name not in self.rows:
-                self.rows[name] = _build_rule(self.rows[check.name], name, result)
+                self.rows[name] = {
+                    **row,
+                    "name": name,
+                    "of": check.name,
+                    "title": rule.title or rule.name,
+                    "rationale": rule.rationale,
+                    "remedy": rule.remedy or row["remedy"],
+                    "references": list(rule.references),
+                    "severity": rule.severity or row["severity"],
+                    "line": "",
+                    "applies_if": None,
+                    "expected": [],
+                    "parameters": {},
+                }
         return difference
 
 
-def _build_rule(check: _Row, name: str, result: RuleResult) -> _Row:
-    """Return the rule of another tool as a check, described as by the first server that has it."""
-    return {
-        **check,
-        "name": name,
-        "of": check["name"],
-        "title": result.title or result.name,
-        "rationale": result.rationale,
-        "remedy": result.remedy or check["remedy"],
-        "references": list(result.references),
-        "severity": result.severity or check["severity"],
-        "line": "",
-        "applies_if": None,
-        "expected": [],
-        "parameters": {},
-    }
-
-
 def _summarize(
-    audits: Sequence[WorkspaceCollector], servers: list[_Row], results: list[_Row], checks: _CheckRows
+    collectors: Sequence[WorkspaceCollector], servers: list[_Row], results: list[_Row], checks: _CheckRows
 ) -> _Row:
     outcomes = Counter((result["outcome"], result["severity"]) for result in results)
     by_outcome = Counter(result["outcome"] for result in results)
@@ -209,16 +213,19 @@ def _summarize(
         "failed_by_severity": {severity: outcomes[FAILED, severity] for severity in reversed(SEVERITIES)},
         "score": compute_score((*pair, number) for pair, number in outcomes.items()),
         "reused": sum(1 for result in results if result["reused"]),
-        "commands": sum(audit.submitted for audit in audits),
-        "requests": sum(audit.client.requests for audit in audits),
+        "commands": sum(collector.submitted for collector in collectors),
+        "requests": sum(collector.client.requests for collector in collectors),
     }
 
 
-def _evaluate_check(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleResult], list[_Row]]:
-    """Return the rules of another tool and the rows of results; none if the host was not reached, or in check mode."""
+def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleResult], list[_Row]]:
+    """Return a scanner's results, and a row for each of them or else one row for the check.
+
+    Both are empty if the server was not reached, or if check mode did not run the check.
+    """
     response = audited.responses.get(check.name)
-    if response is None and audited.obstacle:
-        response = missing_response(audited.obstacle)
+    if response is None and audited.skip_reason:
+        response = missing_response(audited.skip_reason)
     if response is None or not audited.reached:
         return (), []
     evaluation, command = response.evaluation, response.command
@@ -238,33 +245,33 @@ def _evaluate_check(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRe
         "reused": response.reused,
         "waiver": None,
     }
-    named = get_rule_results(check, response)
-    if not named:
+    rules = get_rule_results(check, response)
+    if not rules:
         return (), [row]
-    # The rows are all that the report has of the tool's output.
+    # The results of the rules replace the output.
     row.update(output="", output_truncated=True)
-    rules = [
+    return rules, [
         {
             **row,
-            "check": f"{check.name}/{result.name}",
-            "outcome": result.outcome,
-            "severity": result.severity or check.severity,
-            "message": result.message,
+            "check": f"{check.name}/{rule.name}",
+            "outcome": rule.outcome,
+            "severity": rule.severity or check.severity,
+            "message": rule.message,
         }
-        for result in named
+        for rule in rules
     ]
-    return named, rules
 
 
-def _build_server(audited: AuditedHost, workspace: str) -> _Row:
-    ends = [one.command.end for one in audited.responses.values() if one.command and one.command.end]
+def _build_server(audited: AuditedHost) -> _Row:
+    commands = [response.command for response in audited.responses.values() if response.command]
+    ends = [command.end for command in commands if command.end]
     age = int((datetime.now(timezone.utc) - min(ends)).total_seconds()) if ends else None
     return {
         "host": audited.host.name,
-        "workspace": workspace,
+        "workspace": audited.host.settings.url,
         "id": audited.server.id,
         "name": audited.server.name,
-        "groups": sorted(audited.host.groups - _IMPLICIT_GROUPS),
+        "groups": sorted(audited.host.groups - {"all", "ungrouped"}),
         **audited.about,
         "reached": audited.reached,
         "reason": audited.reason,
@@ -273,14 +280,15 @@ def _build_server(audited: AuditedHost, workspace: str) -> _Row:
     }
 
 
-def build_result(audited: AuditResult, files: Sequence[str] = (), no_log: bool = False) -> _Row:
-    """Return the result of the task, failed unless the verdict is pass; check mode has no verdict.
+def build_result(audit: AuditResult, files: Sequence[str] = (), no_log: bool = False) -> _Row:
+    """Return the result of the task. Unless in check mode, it failed if the verdict is not pass.
 
     Args:
-        no_log: leave the answers of servers out of C(msg).
+        files: the paths of the report's files.
+        no_log: omit the messages of findings from C(msg).
     """
-    report, summary = audited.report, audited.report["summary"]
-    # Without the outputs: registered results should be small.
+    report, summary = audit.report, audit.report["summary"]
+    # Registered results stay small without outputs.
     keys = ("host", "check", "outcome", "severity", "message", "rc", "value", "command")
     findings = [
         {**{key: result[key] for key in keys}, "fails": is_failing(result, report["fail_on"])}
@@ -289,11 +297,11 @@ def build_result(audited: AuditResult, files: Sequence[str] = (), no_log: bool =
     ]
     findings.sort(key=lambda finding: (finding["outcome"] == UNKNOWN, -SEVERITIES.index(finding["severity"])))
     failing = sum(finding["fails"] for finding in findings)
-    servers = {server["id"]: server["name"] for server in report["servers"] if server["id"] in audited.submitted_to}
+    servers = {server["id"]: server["name"] for server in report["servers"] if server["id"] in audit.submitted_to}
     return {
-        "changed": summary["commands"] + audited.to_submit > 0,
+        "changed": summary["commands"] + audit.to_submit > 0,
         "failed": bool(failing or report["refusal"]) or report["verdict"] == INCONCLUSIVE,
-        "msg": _describe_result(audited, [{**one, "message": ""} for one in findings] if no_log else findings),
+        "msg": _describe_result(audit, [{**one, "message": ""} for one in findings] if no_log else findings),
         "verdict": report["verdict"],
         "coverage": report["coverage"],
         "summary": summary,
@@ -301,13 +309,13 @@ def build_result(audited: AuditResult, files: Sequence[str] = (), no_log: bool =
         "failing": failing,
         "servers": [{"id": server_id, "name": name} for server_id, name in servers.items()],
         "files": list(files),
-        "overview": list(render_summary(report, files, audited.to_submit)),
+        "overview": list(render_summary(report, files, audit.to_submit)),
         "requests": summary["requests"],
     }
 
 
-def _describe_result(audited: AuditResult, findings: Sequence[Mapping[str, Any]]) -> str:
-    report, summary = audited.report, audited.report["summary"]
+def _describe_result(audit: AuditResult, findings: Sequence[Mapping[str, Any]]) -> str:
+    report, summary = audit.report, audit.report["summary"]
     failing = [finding for finding in findings if finding["fails"]]
     sentences = [report["refusal"]] if report["refusal"] else []
     if failing:
@@ -327,8 +335,8 @@ def _describe_result(audited: AuditResult, findings: Sequence[Mapping[str, Any]]
             sentences.append(f"{pluralize(len(hosts), 'server')}: {reason}: {join_first(hosts, _MAX_NAMED)}")
         if unknown := [finding for finding in findings if finding["outcome"] == UNKNOWN]:
             sentences.append(f"Without an answer: {_name_findings(unknown)}")
-    if audited.to_submit:
-        sentences.append(f"{pluralize(audited.to_submit, 'command')} would be submitted")
+    if audit.to_submit:
+        sentences.append(f"{pluralize(audit.to_submit, 'command')} would be submitted")
     return " ".join(f"{sentence.removesuffix('.')}." for sentence in sentences if sentence)
 
 

@@ -31,8 +31,8 @@ class CheckSelector:
     """Selects the checks of hosts. Hosts with equal variables share one list.
 
     Args:
-        check_sets: the checks of each set.
-        options: the options of the task; what is None is left to the variables of each host.
+        check_sets: the checks by the names of sets.
+        options: the options of the task. The variables of a host replace the ones that are None.
     """
 
     def __init__(self, check_sets: Mapping[str, Sequence[Check]], options: Mapping[str, Any]) -> None:
@@ -46,21 +46,21 @@ class CheckSelector:
         """Return the checks of a host.
 
         Args:
-            variables: the ones of the host that begin with :data:`VARIABLE_PREFIX`.
+            variables: the variables of the host that begin with :data:`VARIABLE_PREFIX`.
 
         Raises:
             UsageError: names the variable and the host.
         """
-        own = {name[len(VARIABLE_PREFIX) :]: value for name, value in variables.items()}
-        key = repr(sorted(own.items()))
+        values = {name[len(VARIABLE_PREFIX) :]: value for name, value in variables.items()}
+        key = repr(sorted(values.items()))
         if key not in self._selected:
             try:
-                for name, value in own.items():
+                for name, value in values.items():
                     # An empty selection never means everything.
                     if value is None:
                         option = name if name in HOST_OPTIONS else f"{VARIABLE_PREFIX}{name}"
-                        raise UsageError(option, "it is null", "Give a value, or leave the variable out.")
-                self._selected[key] = self._select({**own, **self._options})
+                        raise UsageError(option, "it is null", "Give a value, or remove the variable.")
+                self._selected[key] = self._select({**values, **self._options})
             except UsageError as error:
                 raise UsageError(error.option, error.problem, f"{error.remedy} Host: {host}.".strip()) from None
         return self._selected[key]
@@ -72,22 +72,20 @@ class CheckSelector:
             for name in self._parse_set_names(values.get("check_sets"))
             for check in self._check_sets[name]
         ]
-        parsed = _parse_own_checks(values, username)
-        checks += parsed
+        own_checks = _parse_own_checks(values, username)
+        checks += own_checks
         if not checks:
             remedy = "Name check sets, leave audit_check_sets out to run all, or give audit_checks or audit_benchmarks."
             raise UsageError("checks", "there is no check", remedy if self._check_sets else "Give at least one.")
-        names = Counter(check.name for check in checks)
-        for name in names:
-            if names[name] > 1:
+        for name, count in Counter(check.name for check in checks).items():
+            if count > 1:
                 raise UsageError("checks", f"two checks are named {name}", "Rename yours.")
-        self.parameters |= {name for check in parsed for name in check.parameters}
-        others = [check.name for checks in self._check_sets.values() for check in checks]
+        self.parameters |= {name for check in own_checks for name in check.parameters}
         severities = {} if values.get("severities") is None else values["severities"]
         if not isinstance(severities, Mapping):
             raise UsageError("severities", "it is not a dictionary", "Give names of checks, each with a severity.")
         severities = {str(name): severity for name, severity in severities.items()}
-        chosen = filter_checks(checks, _parse_words("skip", values.get("skip")), severities, others)
+        other_names = [check.name for checks in self._check_sets.values() for check in checks]
         return [
             check.with_parameters(
                 {
@@ -96,7 +94,7 @@ class CheckSelector:
                     if name in values
                 }
             )
-            for check in chosen
+            for check in filter_checks(checks, _parse_words("skip", values.get("skip")), severities, other_names)
         ]
 
     def _parse_set_names(self, value: Any) -> list[str]:
@@ -105,8 +103,8 @@ class CheckSelector:
         names = _parse_words("check_sets", value)
         for name in names:
             if name not in self._check_sets:
-                listed = ", ".join(self._check_sets) or "none"
-                remedy = did_you_mean(name, self._check_sets, f"There are: {listed}.")
+                names_of_sets = ", ".join(self._check_sets) or "none"
+                remedy = did_you_mean(name, self._check_sets, f"There are: {names_of_sets}.")
                 raise UsageError("check_sets", f"there is no check set {name}", remedy)
         return list(dict.fromkeys(names))
 
@@ -116,7 +114,7 @@ def _parse_own_checks(values: Mapping[str, Any], username: str | None) -> list[C
     if not isinstance(own, (list, tuple)) or not all(isinstance(check, Mapping) for check in own):
         raise UsageError("checks", "it is not a list of dictionaries", "Give a list, each element with name and line.")
     checks = parse_checks("checks", own) if own else []
-    # Last, so that the quick checks have run if the command is cut short.
+    # Benchmarks are slow. As the last checks, they cost no other check its time.
     benchmarks = [{**check, "username": username} for check in parse_benchmarks(values.get("benchmarks"))]
     if benchmarks:
         checks += parse_checks("benchmarks", benchmarks, check_set="benchmarks")
@@ -124,7 +122,7 @@ def _parse_own_checks(values: Mapping[str, Any], username: str | None) -> list[C
 
 
 def _parse_words(option: str, value: Any) -> list[str]:
-    """Return a list of words, also of one text with commas."""
+    """Return the words of a list, or of a text with commas."""
     if value is None:
         return []
     is_list = isinstance(value, (list, tuple)) and not any(isinstance(one, (list, tuple, Mapping)) for one in value)
@@ -134,67 +132,66 @@ def _parse_words(option: str, value: Any) -> list[str]:
 
 
 def filter_checks(
-    checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any], others: Iterable[str] = ()
+    checks: Sequence[Check], skip: Sequence[str], severities: Mapping[str, Any], other_names: Iterable[str] = ()
 ) -> list[Check]:
-    """Remove the checks in O(skip), and change the severities of others.
+    """Return the checks that are not in O(skip), with the severities in O(severities).
 
-    CHECK/NAME is a result of another tool.
+    Both options may also name results of another tool, as CHECK/NAME.
 
     Args:
-        others: names of checks of other sets, which O(skip) and O(severities) may name as well.
+        other_names: names of checks of other sets, which both options may have for other hosts.
     """
-    names = list(dict.fromkeys([*(check.name for check in checks), *others]))
-    of_results = tuple(f"{check.name}/" for check in checks if check.kind == RESULTS)
-    for option, given in (("skip", skip), ("severities", severities)):
-        for name in given:
-            if name not in names and not name.startswith(of_results):
+    names = list(dict.fromkeys([*(check.name for check in checks), *other_names]))
+    result_prefixes = tuple(f"{check.name}/" for check in checks if check.kind == RESULTS)
+    for option, used_names in (("skip", skip), ("severities", severities)):
+        for name in used_names:
+            if name not in names and not name.startswith(result_prefixes):
                 remedy = did_you_mean(name, names, f"There are: {', '.join(names)}.")
                 raise UsageError(option, f"there is no check {name}", remedy)
     for name, severity in severities.items():
         if severity not in SEVERITIES:
             remedy = f"Give one of {', '.join(SEVERITIES)}."
             raise UsageError("severities", f"{name}: '{severity}' is not a severity", remedy)
-    chosen = [_filter_check(check, skip, severities) for check in checks if check.name not in skip]
-    if not chosen:
+    filtered = []
+    for check in checks:
+        if check.name in skip:
+            continue
+        changes: dict[str, Any] = {"severity": severities[check.name]} if check.name in severities else {}
+        if check.results is not None:
+            prefix = f"{check.name}/"
+            changes["results"] = {
+                **check.results,
+                "skip": {name[len(prefix) :] for name in skip if name.startswith(prefix)},
+                "severities": {name[len(prefix) :]: severities[name] for name in severities if name.startswith(prefix)},
+            }
+        filtered.append(replace(check, **changes) if changes else check)
+    if not filtered:
         raise UsageError("skip", "no check is left", "Leave at least one.")
-    return chosen
-
-
-def _filter_check(check: Check, skip: Sequence[str], severities: Mapping[str, Any]) -> Check:
-    changed = replace(check, severity=severities[check.name]) if check.name in severities else check
-    if changed.results is None:
-        return changed
-    prefix = f"{check.name}/"
-    own = {
-        "skip": {name[len(prefix) :] for name in skip if name.startswith(prefix)},
-        "severities": {name[len(prefix) :]: severities[name] for name in severities if name.startswith(prefix)},
-    }
-    return replace(changed, results={**changed.results, **own}) if any(own.values()) else changed
+    return filtered
 
 
 def load_check_sets(folder: Path) -> dict[str, list[Check]]:
-    """Load the check sets in a folder: from each file C(NAME.yml), C(checks) and optional C(functions).
+    """Load the check sets in a folder, each a file C(NAME.yml) with C(checks) and optional C(functions).
 
     Raises:
         UsageError: names the file.
     """
-    files = sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")])
-    if not files:
-        raise UsageError("library", f"there is no file NAME.yml in {folder}", "Name a folder of check sets.")
-    check_sets: dict[str, Path] = {}
-    for file in files:
-        other = check_sets.setdefault(file.stem, file)
-        if other != file:
-            problem = f"{other.name} and {file.name} are one check set"
+    paths: dict[str, Path] = {}
+    for path in sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")]):
+        other = paths.setdefault(path.stem, path)
+        if other != path:
+            problem = f"{other.name} and {path.name} have the name of one check set"
             raise UsageError("library", problem, "Rename one of them, or move its checks into the other.")
-    return {name: _load_check_set(file) for name, file in check_sets.items()}
+    if not paths:
+        raise UsageError("library", f"there is no file NAME.yml in {folder}", "Name a folder of check sets.")
+    return {name: _load_check_set(path) for name, path in paths.items()}
 
 
-def _load_check_set(file: Path) -> list[Check]:
-    option = f"library, {file.name}"
+def _load_check_set(path: Path) -> list[Check]:
+    option = f"library, {path.name}"
     try:
         # Ansible's loader warns of a duplicate key.
-        content = DataLoader().load_from_file(str(file))
+        content = DataLoader().load_from_file(str(path))
     except AnsibleError as error:
         raise UsageError(option, f"it cannot be read: {error}") from None
     if not isinstance(content, dict) or not content.keys() <= {"functions", "checks"}:
@@ -206,4 +203,4 @@ def _load_check_set(file: Path) -> list[Check]:
     if not isinstance(functions, str):
         raise UsageError(option, "functions is not a text", "Give code for the shell.")
     check_syntax(f"{option}: functions", functions)
-    return parse_checks(option, checks, functions, file.stem)
+    return parse_checks(option, checks, functions, path.stem)

@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 from .scanners import parse_results_options
 from .scanners.results import SEVERITIES
 
-#: The answer is an output to compare, a list of problems, or the results of another tool.
+#: Kinds of answers: an output to compare, a list of problems, or the results of another tool.
 OUTPUT, PROBLEMS, RESULTS = ("output", "problems", "results")
 
 OPERATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
@@ -33,12 +33,12 @@ OPERATORS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 
 @dataclass(frozen=True)
 class Check:
-    """A check. See M(herdops.alpacon.alpacon_audit) for its keys.
+    """A check. M(herdops.alpacon.alpacon_audit) describes the keys.
 
     Attributes:
-        number: one of :data:`OPERATORS`, and a number or the name of the parameter that holds it.
-        functions: code that runs before the line and before O(applies_if).
-        set: the name of its check set.
+        number: one of :data:`OPERATORS`, and the bound or the name of the parameter that is the bound.
+        functions: shell code that runs before the line and before O(applies_if).
+        set: the name of the check set.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Check:
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
-        """Return this check with these values of its parameters; others are ignored."""
+        """Return the check with these values of its parameters. Other names are ignored."""
         own = {name: values[name] for name in self.parameters if name in values}
         return replace(self, parameters={**self.parameters, **own}) if own else self
 
@@ -71,7 +71,7 @@ class Check:
 
     @property
     def limit(self) -> str:
-        """Return the limit of the number in words."""
+        """Return the limit of the number in words, such as C(at most 90)."""
         return f"{OPERATORS[self.number[0]][1]} {format_number(self._bound)}" if self.number else ""
 
     @property
@@ -96,7 +96,7 @@ class Check:
 
 
 def format_number(number: float) -> str:
-    """Format a number without a zero fraction."""
+    """Format a number, without a fraction if it is an integer."""
     return str(int(number)) if number == int(number) else str(number)
 
 
@@ -107,7 +107,7 @@ CHECK_SPEC: dict[str, dict[str, Any]] = {
     "rationale": {"type": "str", "default": ""},
     "remedy": {"type": "str", "default": ""},
     "references": {"type": "list", "elements": "str", "default": []},
-    # The default of fail_on.
+    # As the default of fail_on.
     "severity": {"type": "str", "default": "high", "choices": list(SEVERITIES)},
     "username": {"type": "str"},
     "applies_if": {"type": "str"},
@@ -120,29 +120,31 @@ CHECK_SPEC: dict[str, dict[str, Any]] = {
     "results": {"type": "dict"},
 }
 
-#: Lists whose single text is not split at its commas.
+#: Lists in which a single text is one element, even if it has commas.
 _TEXT_LISTS = ("matches", "absent", "references")
 _MAX_TIMEOUT = 3600
-#: The code of a check is one argument of a program, in characters.
+#: The code of a check is one argument of a program. In characters.
 _MAX_CODE = 100_000
 
 
 def parse_checks(
-    option: str, given: Sequence[Mapping[str, Any]], functions: str = "", check_set: str | None = None
+    option: str, rows: Sequence[Mapping[str, Any]], functions: str = "", check_set: str | None = None
 ) -> list[Check]:
     """Parse the checks of a task or a check set.
 
     Args:
-        functions: code that runs before the code of each check.
+        functions: shell code that runs before the code of each check.
 
     Raises:
         UsageError: names the check and the key.
     """
-    if not given:
+    if not rows:
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
     checks: dict[str, Check] = {}
-    for number, keys in enumerate(given, start=1):
-        check = _CheckParser(option, number, keys).parse(functions, check_set)
+    for number, row in enumerate(rows, start=1):
+        name = row.get("name")
+        named = f" ({name})" if isinstance(name, str) and name else ""
+        check = _parse_check(f"{option}, check {number}{named}", row, functions, check_set)
         if check.name in checks:
             first = list(checks).index(check.name) + 1
             problem = f"checks {first} and {number} are both named {check.name}"
@@ -151,21 +153,14 @@ def parse_checks(
     return list(checks.values())
 
 
+@cache
 def check_syntax(option: str, code: str) -> None:
     """Refuse code that C(sh -n) cannot parse."""
-    error = _find_syntax_error(code)
-    if error:
-        raise UsageError(option, f"the shell cannot read it: {error}", "Write code for a POSIX shell.")
-
-
-@cache
-def _find_syntax_error(code: str) -> str:
-    try:
-        done = subprocess.run(["/bin/sh", "-n"], input=code.encode(), capture_output=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
+    done = subprocess.run(["/bin/sh", "-n"], input=code.encode(), capture_output=True, check=False)
     lines = done.stderr.decode(errors="replace").splitlines()
-    return re.sub(r"^\S*sh: ", "", lines[0]) if done.returncode and lines else ""
+    if done.returncode and lines:
+        problem = f"the shell cannot parse it: {re.sub(r'^[^ ]*sh: ', '', lines[0])}"
+        raise UsageError(option, problem, "Write code for a POSIX shell.")
 
 
 def parse_parameter(option: str, default: Any, value: Any) -> Any:
@@ -185,105 +180,90 @@ def parse_parameter(option: str, default: Any, value: Any) -> Any:
     return values.check_no_nul(option, str(value))
 
 
-class _CheckParser:
-    """Parses one check.
+def _parse_check(option: str, row: Mapping[str, Any], functions: str, check_set: str | None) -> Check:
+    options = _validate_check(option, row)
+    kind = RESULTS if options["results"] else options["kind"] or OUTPUT
+    for key in ("matches", "absent", "number"):
+        if kind != OUTPUT and options[key]:
+            raise UsageError(f"{option}: {key}", f"it cannot be used with kind {kind}", "Leave it out.")
+    if not 1 <= options["timeout"] <= _MAX_TIMEOUT:
+        problem = f"it is {options['timeout']}"
+        raise UsageError(f"{option}: timeout", problem, f"Give seconds from 1 to {_MAX_TIMEOUT}.")
+    size = len(options["line"]) + len(options["applies_if"] or "") + len(functions)
+    if size > _MAX_CODE:
+        problem = f"the code has {size:,} characters, and at most {_MAX_CODE:,} are allowed"
+        raise UsageError(f"{option}: line", problem, "Shorten it.")
+    check_syntax(f"{option}: line", options["line"])
+    check_syntax(f"{option}: applies_if", options["applies_if"] or "")
+    values.check_code(f"{option}: line", options["line"])
+    parameters = _parse_defaults(option, options["parameters"])
+    return Check(
+        **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout")},
+        name=_check_not_blank(f"{option}: name", options["name"]),
+        references=tuple(_check_not_blank(f"{option}: references", text) for text in options["references"]),
+        username=options["username"] or None,
+        applies_if=(options["applies_if"] or "").strip() or None,
+        parameters=parameters,
+        kind=kind,
+        matches=_compile_patterns(f"{option}: matches", options["matches"]),
+        absent=_compile_patterns(f"{option}: absent", options["absent"]),
+        number=_parse_limit(f"{option}: number", options["number"], parameters) if options["number"] else None,
+        results=parse_results_options(f"{option}: results", options["results"]) if options["results"] else None,
+        functions=functions,
+        set=check_set,
+    )
 
-    Args:
-        number: its position in the option, from 1.
-    """
 
-    def __init__(self, option: str, number: int, given: Mapping[str, Any]) -> None:
-        self._given = given
-        name = given.get("name")
-        self._option = f"{option}, check {number}{f' ({name})' if isinstance(name, str) and name else ''}"
+def _validate_check(option: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    # Ansible's validation would convert true and false silently, and split a text at its commas.
+    for key, spec in CHECK_SPEC.items():
+        value = row.get(key)
+        elements = value if isinstance(value, (list, tuple)) else [value]
+        if spec.get("elements", spec["type"]) in ("str", "int") and any(isinstance(one, bool) for one in elements):
+            problem = "it is true or false; in YAML, the words yes, no, on and off are that as well"
+            raise UsageError(f"{option}: {key}", problem, "Put the word in quotes.")
+    options = {
+        key: [value] if key in _TEXT_LISTS and isinstance(value, str) else value
+        for key, value in row.items()
+        if value is not None
+    }
+    return validate_dictionary(option, CHECK_SPEC, options, mutually_exclusive=[("results", "kind")])
 
-    def parse(self, functions: str, check_set: str | None) -> Check:
-        options = self._validate()
-        kind = RESULTS if options["results"] else options["kind"] or OUTPUT
-        for key in ("matches", "absent", "number"):
-            if kind != OUTPUT and options[key]:
-                raise UsageError(self._of(key), f"it does not go with kind {kind}", "Leave it out.")
-        if not 1 <= options["timeout"] <= _MAX_TIMEOUT:
-            remedy = f"Give seconds from 1 to {_MAX_TIMEOUT}."
-            raise UsageError(self._of("timeout"), f"it is {options['timeout']}", remedy)
-        self._check_code(options["line"], options["applies_if"] or "", functions)
-        parameters = self._parse_parameters(options["parameters"])
-        return Check(
-            **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout")},
-            name=self._check_not_blank("name", options["name"]),
-            references=tuple(self._check_not_blank("references", text) for text in options["references"]),
-            username=options["username"] or None,
-            applies_if=(options["applies_if"] or "").strip() or None,
-            parameters=parameters,
-            kind=kind,
-            matches=self._compile("matches", options["matches"]),
-            absent=self._compile("absent", options["absent"]),
-            number=self._parse_number(options["number"], parameters) if options["number"] else None,
-            results=parse_results_options(self._of("results"), options["results"]) if options["results"] else None,
-            functions=functions,
-            set=check_set,
-        )
 
-    def _of(self, key: str) -> str:
-        return f"{self._option}: {key}"
+def _parse_defaults(option: str, defaults: Mapping[Any, Any]) -> dict[str, Any]:
+    parameters = {}
+    for name, default in defaults.items():
+        if not re.fullmatch(r"(?!alpacon_)[a-z][a-z0-9_]*", str(name)):
+            remedy = "Use small letters, digits and underscores."
+            raise UsageError(f"{option}: parameters.{name}", "the name is not valid", remedy)
+        if default is None or isinstance(default, Mapping):
+            remedy = "Give a text, a number, true or false, or a list of these."
+            raise UsageError(f"{option}: parameters.{name}", "it has no default", remedy)
+        parameters[str(name)] = parse_parameter(f"{option}: parameters.{name}", default, default)
+    return parameters
 
-    def _validate(self) -> dict[str, Any]:
-        # Ansible's validation would convert these silently, or split a text.
-        for key, spec in CHECK_SPEC.items():
-            given, kind = self._given.get(key), spec.get("elements", spec["type"])
-            listed = given if isinstance(given, (list, tuple)) else [given]
-            if kind in ("str", "int") and any(isinstance(one, bool) for one in listed):
-                problem = "it is true or false, as which YAML reads yes, no, on and off as well"
-                raise UsageError(self._of(key), problem, "Put the word in quotes.")
-        given = {
-            key: [value] if key in _TEXT_LISTS and isinstance(value, str) else value
-            for key, value in self._given.items()
-            if value is not None
-        }
-        return validate_dictionary(self._option, CHECK_SPEC, given, mutually_exclusive=[("results", "kind")])
 
-    def _check_code(self, line: str, applies_if: str, functions: str) -> None:
-        size = len(line) + len(applies_if) + len(functions)
-        if size > _MAX_CODE:
-            problem = f"its code has {size:,} characters, and {_MAX_CODE:,} fit"
-            raise UsageError(self._of("line"), problem, "Make it shorter.")
-        check_syntax(self._of("line"), line)
-        check_syntax(self._of("applies_if"), applies_if)
-        values.check_code(self._of("line"), line)
+def _check_not_blank(option: str, text: str) -> str:
+    if not text.strip():
+        raise UsageError(option, "it is empty", "Give a text.")
+    return text
 
-    def _parse_parameters(self, given: Mapping[Any, Any]) -> dict[str, Any]:
-        parameters = {}
-        for name, value in given.items():
-            option = self._of(f"parameters.{name}")
-            if not re.fullmatch(r"(?!alpacon_)[a-z][a-z0-9_]*", str(name)):
-                remedy = "Use small letters, digits and underscores."
-                raise UsageError(option, "it is not a name for a parameter", remedy)
-            if value is None or isinstance(value, Mapping):
-                remedy = "Give a text, a number, true or false, or a list of these."
-                raise UsageError(option, "it has no default", remedy)
-            parameters[str(name)] = parse_parameter(option, value, value)
-        return parameters
 
-    def _check_not_blank(self, key: str, text: str) -> str:
-        if not text.strip():
-            raise UsageError(self._of(key), "it is empty", "Give a text.")
-        return text
+def _compile_patterns(option: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
+    try:
+        return tuple(re.compile(_check_not_blank(option, text), re.MULTILINE) for text in texts)
+    except re.error as error:
+        problem = f"'{error.pattern!s}' is not a regular expression: {error}"
+        raise UsageError(option, problem, "Escape special characters with a backslash.") from error
 
-    def _compile(self, key: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-        try:
-            return tuple(re.compile(self._check_not_blank(key, text), re.MULTILINE) for text in texts)
-        except re.error as error:
-            problem = f"'{error.pattern!s}' is not a regular expression: {error}"
-            remedy = "Write a backslash before what is meant literally."
-            raise UsageError(self._of(key), problem, remedy) from error
 
-    def _parse_number(self, text: str, parameters: Mapping[str, Any]) -> tuple[str, float | str]:
-        found = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
-        if found:
-            bound = values.parse_number(found[2])
-            if bound is not None:
-                return found[1], bound
-            if type(parameters.get(found[2])) in (int, float):
-                return found[1], found[2]
-        example = "Give <=, >= or == and a number or a parameter that is one, such as '<= 90'."
-        raise UsageError(self._of("number"), f"'{text}' is not a limit", example)
+def _parse_limit(option: str, text: str, parameters: Mapping[str, Any]) -> tuple[str, float | str]:
+    found = re.fullmatch(rf"\s*({'|'.join(OPERATORS)})\s*(\S+)\s*", text)
+    if found:
+        bound = values.parse_number(found[2])
+        if bound is not None:
+            return found[1], bound
+        if type(parameters.get(found[2])) in (int, float):
+            return found[1], found[2]
+    remedy = "Give <=, >= or == and a number or the name of a numeric parameter, such as '<= 90'."
+    raise UsageError(option, f"'{text}' is not a limit", remedy)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Collect the responses of servers to checks: one command for each server and account of a workspace."""
+"""Run the checks of a workspace's hosts, with one command for each server and account, and collect the responses."""
 
 from __future__ import annotations
 
@@ -59,12 +59,10 @@ from .options import AuditOptions
 from .payloads import LINE_LENGTH_2024, SHELL, build_env, build_line, build_script
 from .responses import Response, missing_response, parse_responses
 
-#: How far back to look for commands that still wait, in seconds.
-_MAX_WAITING_AGE = 3600.0
-#: Recent commands by server ID and line, the earliest end first.
-_Recent = Mapping[tuple[str, str], list[Command]]
-_NOT_COMMISSIONED = "The server is not commissioned: its agent has not finished its registration."
-_WINDOWS = "Audits ask in a POSIX shell, and the server runs Windows. Leave it out, as in hosts: all:!platform_windows."
+#: The greatest age of an unfinished command that is awaited instead of submitted again, in seconds.
+_MAX_UNFINISHED_AGE = 3600.0
+#: Recent commands by server ID and line, sorted by their ends.
+_RecentCommands = Mapping[tuple[str, str], list[Command]]
 _NO_SERVER = "The workspace has no such server, or the token may not see it."
 #: The longest text about a server in a report, in characters.
 _MAX_TEXT = 200
@@ -75,29 +73,29 @@ class AuditedHost:
     """A host with its server and the responses to its checks.
 
     Attributes:
-        obstacle: why no command can be submitted to the server; empty if one can.
+        skip_reason: why no command can be submitted to the server; empty if one can.
         about: C(os), C(agent), C(ip) and C(owner) of the server, each a text or None.
         responses: by the names of checks.
     """
 
     host: Host
     server: Server = field(default_factory=lambda: Server(None))
-    obstacle: str = ""
+    skip_reason: str = ""
     about: dict[str, str | None] = field(default_factory=lambda: _describe_server(Server(None)))
     responses: dict[str, Response] = field(default_factory=dict)
 
     @property
     def reached(self) -> bool:
-        """Return True if the server answered, or had nothing to answer."""
+        """Return True if the server responded to a check, or has no checks."""
         return not self.host.checks or any(response.reached for response in self.responses.values())
 
     @property
     def reason(self) -> str:
-        """Return why the server was not reached, or why all its answers are reused; else nothing."""
+        """Return why the server was not reached, or why all its responses are reused; otherwise an empty text."""
         if self.reached:
             is_reused = bool(self.responses) and all(response.reused for response in self.responses.values())
-            return self.obstacle if is_reused else ""
-        return self.obstacle or next((response.evaluation.message for response in self.responses.values()), "")
+            return self.skip_reason if is_reused else ""
+        return self.skip_reason or next((response.evaluation.message for response in self.responses.values()), "")
 
 
 def _describe_server(server: Server) -> dict[str, str | None]:
@@ -109,28 +107,28 @@ def _describe_server(server: Server) -> dict[str, str | None]:
 
 
 def _resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
-    """Return a host with its server.
+    """Return a host with its server, or with the reason why there is none.
 
     Args:
-        servers: the servers with the host's name or ID; None if the list cannot be read.
+        servers: the servers with the host's name or ID; None if the token may not list servers.
     """
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server))
     if not servers:
-        return AuditedHost(host, obstacle=_NO_SERVER)
+        return AuditedHost(host, skip_reason=_NO_SERVER)
     if len(servers) > 1:
         ids = ", ".join(str(server.id) for server in servers)
         remedy = "Give the host the variable alpacon_server_id."
-        return AuditedHost(host, obstacle=f"{len(servers)} servers have this name: {ids}. {remedy}")
-    [found] = servers
-    server, obstacle = found.without_row(), ""
-    if is_windows(found.fields):
-        obstacle = _WINDOWS
+        return AuditedHost(host, skip_reason=f"{len(servers)} servers have this name: {ids}. {remedy}")
+    [server] = servers
+    reason = ""
+    if is_windows(server.fields):
+        reason = "The server runs Windows, and checks need a POSIX shell. Exclude it, as in all:!platform_windows."
     elif server.commissioned is False:
-        obstacle = _NOT_COMMISSIONED
+        reason = "The server is not commissioned: its agent has not finished its registration."
     elif server.is_connected is False:
-        obstacle = SENTENCES["server_not_connected"]
-    return AuditedHost(host, server, obstacle, _describe_server(found))
+        reason = SENTENCES["server_not_connected"]
+    return AuditedHost(host, server.without_row(), reason, _describe_server(server))
 
 
 @dataclass(frozen=True)
@@ -138,7 +136,7 @@ class _CheckBatch:
     """The checks that one command runs on a server.
 
     Attributes:
-        payload: None if the line of the command is the code of a single check.
+        payload: the packed checks; None if the line of the command is the code of the checks, which are equal.
     """
 
     audited: AuditedHost
@@ -148,6 +146,7 @@ class _CheckBatch:
 
     @property
     def key(self) -> tuple[str, str]:
+        """Return the key among the recent commands."""
         return str(self.match.server_id), (self.match.line or "").strip()
 
     def store_responses(self, job: Job, reused: bool = False) -> None:
@@ -159,17 +158,16 @@ class WorkspaceCollector:
     """Collects the responses of all servers of one workspace.
 
     Attributes:
-        hosts: the audited hosts, in the order of C(given).
-        submitted: the number of submitted commands.
-        to_submit: the number of commands that check mode did not submit.
-        submitted_to: the IDs of the servers that commands were submitted to.
+        hosts: the audited hosts, in the order of C(inventory_hosts).
+        submitted: the number of commands.
+        to_submit: the number of commands that would be submitted without check mode.
+        submitted_to: the IDs of the servers.
         refusal: why not all checks could be submitted; empty if they could.
-        error: the error that ended the collection.
     """
 
     client: Client
     options: AuditOptions
-    given: list[Host]
+    inventory_hosts: list[Host]
     run: Run
     hosts: list[AuditedHost] = field(default_factory=list)
     submitted: int = 0
@@ -183,59 +181,67 @@ class WorkspaceCollector:
     _max_line: int | None = None
 
     def __post_init__(self) -> None:
-        # The answers to commands of other requesters are not trusted.
+        # Other requesters could forge answers.
         self._own_commands = OwnCommands(self.client)
 
     def collect(self) -> None:
         """Find the servers, reuse recent answers, and run the other checks."""
         has_env = self._find_servers()
-        recent = self._list_recent()
-        rows = [command for commands in recent.values() for command in commands]
-        if not rows and not has_env:
-            rows = list_newest_commands(self.client)
-        self._max_line = _detect_max_line(rows, has_env)
+        recent = self._list_recent_commands()
+        commands = [command for same_line in recent.values() for command in same_line]
+        if not commands and not has_env:
+            commands = list_newest_commands(self.client)
+        self._max_line = _detect_max_line(commands, has_env)
         fleet = self._create_fleet()
-        batches = [batch for host in self.hosts for batch in self._reuse_answers(host, recent, fleet)]
-        # Without a recent command of the same line, the clock does not matter.
-        if self.options.reuse_within and not self.client.clock.is_known and any(one.key in recent for one in batches):
+        batches = [batch for audited in self.hosts for batch in self._reuse_answers(audited, recent, fleet)]
+        has_recent = self.options.reuse_within and any(batch.key in recent for batch in batches)
+        if has_recent and not self.client.clock.is_known:
             self.run.warn(CLOCK_UNKNOWN)
         if self.run.check_mode:
             self.to_submit = len({batch.match for batch in batches})
             return
-        without_env = self._submit(batches, recent)
-        self._submit([one for batch in without_env for one in self._build_batches(batch.audited, batch.checks)], recent)
+        lines: list[_CheckBatch] = []
+        for batch in self._submit(batches, recent):
+            lines += self._build_batches(batch.audited, batch.checks)
+        self._submit(lines, recent)
 
     def mark_failed(self, error: AlpaconError) -> None:
-        """Set the reason for all checks without an answer."""
+        """Give each host the error as the reason for its missing responses."""
         self.error = error
         self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
-        known = {audited.host.name: audited for audited in self.hosts}
-        self.hosts = [known.get(host.name) or AuditedHost(host) for host in self.given]
+        audited_hosts = {audited.host.name: audited for audited in self.hosts}
+        self.hosts = [audited_hosts.get(host.name) or AuditedHost(host) for host in self.inventory_hosts]
         for audited in self.hosts:
-            audited.obstacle = audited.obstacle or self.refusal
+            audited.skip_reason = audited.skip_reason or self.refusal
 
     def _find_servers(self) -> bool | None:
-        """Set the hosts. Return True if the workspace supports env, None if the servers do not show it."""
-        references = list(dict.fromkeys(host.server for host in self.given))
-        known: dict[str, list[Server]] | None = None
+        """Resolve the hosts to servers.
+
+        Returns:
+            True if the workspace supports env, False if not, None if the servers do not show it.
+        """
+        references = list(dict.fromkeys(host.server for host in self.inventory_hosts))
+        found: dict[str, list[Server]] | None = None
         try:
-            known = query_servers(self.client, references, whole_rows=True)[0]
+            found = query_servers(self.client, references, whole_rows=True)[0]
         except ApiError as error:
             if error.refuses_token or error.status not in NO_ACCESS_STATUSES:
                 raise
             self.run.warn(f"The list of servers cannot be read, so hosts need alpacon_server_id: {error}")
-        self.hosts = [_resolve_host(host, None if known is None else known[host.server]) for host in self.given]
-        return detect_env_by_servers(server for servers in (known or {}).values() for server in servers)
+        self.hosts = [
+            _resolve_host(host, None if found is None else found[host.server]) for host in self.inventory_hosts
+        ]
+        return detect_env_by_servers(server for servers in (found or {}).values() for server in servers)
 
     def _create_fleet(self) -> Fleet:
-        progress = len(self.given) > 1 if self.options.progress is None else self.options.progress
+        progress = len(self.inventory_hosts) > 1 if self.options.progress is None else self.options.progress
         report = self.run.context.report if progress else None
         return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=AUDIT_PACING)
 
     def _build_batches(self, audited: AuditedHost, checks: Iterable[Check]) -> list[_CheckBatch]:
         """Return the commands that run these checks: one for each account, or without env one for each check."""
-        server = audited.server.id
-        if server is None:
+        server_id = audited.server.id
+        if server_id is None:
             return []
         by_account: dict[str | None, list[Check]] = {}
         by_line: dict[Match, list[Check]] = {}
@@ -243,15 +249,15 @@ class WorkspaceCollector:
             if self._max_line is None:
                 by_account.setdefault(check.username, []).append(check)
             elif len(line := build_line(check)) > self._max_line:
-                why = "This workspace hands no variables to servers, so that each check is a line of its own."
-                reason = f"{why} It takes {len(line)} characters, and {self._max_line} fit."
+                cause = "This workspace does not support env, so each check is one line."
+                reason = f"{cause} The line has {len(line)} characters, and {self._max_line} fit."
                 audited.responses[check.name] = missing_response(reason, reached=True)
             else:
-                by_line.setdefault(Match(server, line, SHELL, check.username), []).append(check)
-        batches = [_CheckBatch(audited, match, alike) for match, alike in by_line.items()]
-        for username, alike in by_account.items():
-            payload = self._pack_checks(alike)
-            batches.append(_CheckBatch(audited, Match(server, payload.line, SHELL, username), alike, payload))
+                by_line.setdefault(Match(server_id, line, SHELL, check.username), []).append(check)
+        batches = [_CheckBatch(audited, match, equal_checks) for match, equal_checks in by_line.items()]
+        for username, own_checks in by_account.items():
+            payload = self._pack_checks(own_checks)
+            batches.append(_CheckBatch(audited, Match(server_id, payload.line, SHELL, username), own_checks, payload))
         return batches
 
     def _pack_checks(self, checks: Sequence[Check]) -> Payload:
@@ -264,12 +270,13 @@ class WorkspaceCollector:
                 raise UsageError("checks", str(error), "Audit with fewer checks at once.") from None
         return self._payloads[key]
 
-    def _list_recent(self) -> _Recent:
-        """Return the commands whose answers may be reused, or that still wait."""
-        ids = list(dict.fromkeys(str(one.server.id) for one in self.hosts if one.server.id and one.host.checks))
+    def _list_recent_commands(self) -> _RecentCommands:
+        """Return the commands whose answers may be reused, and unfinished commands."""
+        audited_hosts = [audited for audited in self.hosts if audited.server.id and audited.host.checks]
+        ids = list(dict.fromkeys(str(audited.server.id) for audited in audited_hosts))
         if self.options.reuse_within is None or not ids:
             return {}
-        max_age = timedelta(seconds=max(self.options.reuse_within, _MAX_WAITING_AGE))
+        max_age = timedelta(seconds=max(self.options.reuse_within, _MAX_UNFINISHED_AGE))
 
         def is_old(command: Command) -> bool:
             # The offset of the workspace's clock is known from the first response on.
@@ -280,35 +287,35 @@ class WorkspaceCollector:
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         return recent
 
-    def _reuse_answers(self, audited: AuditedHost, recent: _Recent, fleet: Fleet) -> list[_CheckBatch]:
-        """Store the reusable answers of a server and return the batches that still have to run.
+    def _reuse_answers(self, audited: AuditedHost, recent: _RecentCommands, fleet: Fleet) -> list[_CheckBatch]:
+        """Store the reusable answers of a server and return the batches that have to run.
 
-        The checks of a command that did not pass may have been asked again by a later command, which is searched next.
+        An audit repeats only the checks that did not pass, so they may be in a later command with fewer checks.
         """
-        pending: list[tuple[_CheckBatch, Command | None]] = [
+        candidates: list[tuple[_CheckBatch, Command | None]] = [
             (batch, None) for batch in self._build_batches(audited, audited.host.checks)
         ]
-        left = []
-        while pending:
-            batch, earlier = pending.pop()
+        to_run = []
+        while candidates:
+            batch, earlier = candidates.pop()
             command = self._find_reusable(batch, recent, earlier)
             if command is None:
-                left.append(batch)
+                to_run.append(batch)
                 continue
             job = Job(audited.server, command=command, outcome=get_outcome(command))
             fleet.fetch_output(job)
             batch.store_responses(job, reused=True)
-            again = [check for check in batch.checks if not audited.responses[check.name].is_reusable]
-            for check in again:
+            not_passed = [check for check in batch.checks if not audited.responses[check.name].is_reusable]
+            for check in not_passed:
                 del audited.responses[check.name]
-            if len(again) == len(batch.checks):
-                left.append(batch)
+            if len(not_passed) == len(batch.checks):
+                to_run.append(batch)
             else:
-                pending += [(one, command) for one in self._build_batches(audited, again)]
-        return [] if audited.obstacle else left
+                candidates += [(smaller, command) for smaller in self._build_batches(audited, not_passed)]
+        return [] if audited.skip_reason else to_run
 
-    def _find_reusable(self, batch: _CheckBatch, recent: _Recent, earlier: Command | None) -> Command | None:
-        """Return the newest command that ran the batch and ended no sooner than the earlier one."""
+    def _find_reusable(self, batch: _CheckBatch, recent: _RecentCommands, earlier: Command | None) -> Command | None:
+        """Return the newest command that ran the batch within O(reuse_within), and not before an earlier command."""
         if not self.options.reuse_within or not self.client.clock.is_known:
             return None
         since = self.client.clock.now() - timedelta(seconds=self.options.reuse_within)
@@ -322,48 +329,52 @@ class WorkspaceCollector:
                 return None
         return None
 
-    def _submit(self, batches: Iterable[_CheckBatch], recent: _Recent) -> list[_CheckBatch]:
-        """Run the batches and store their responses. Return the ones that reached a server without their env."""
+    def _submit(self, batches: Iterable[_CheckBatch], recent: _RecentCommands) -> list[_CheckBatch]:
+        """Run the batches and store their responses.
+
+        Returns:
+            The batches to submit again as lines, because their commands reached a server without env.
+        """
         by_match: dict[Match, list[_CheckBatch]] = {}
         for batch in batches:
             by_match.setdefault(batch.match, []).append(batch)
-        jobs = [(self._create_job(alike[0], recent), alike) for alike in by_match.values()]
+        jobs = {match: self._create_job(group[0], recent) for match, group in by_match.items()}
         if not jobs:
             return []
         try:
-            self._create_fleet().run([job for job, _alike in jobs])
+            self._create_fleet().run(list(jobs.values()))
         finally:
             # An interrupt does not lose the IDs of submitted commands.
-            changed = [job for job, _alike in jobs if job.changed]
+            changed = [job for job in jobs.values() if job.changed]
             self.submitted += len(changed)
             self.submitted_to |= {str(job.server.id) for job in changed}
-            for job, alike in jobs:
-                for batch in alike if job.id or job.outcome else ():
+            for match, job in jobs.items():
+                for batch in by_match[match] if job.id or job.outcome else ():
                     batch.store_responses(job)
-        refusals = [job.error for job, _alike in jobs if isinstance(job.error, ApiError) and job.error.refuses_token]
-        if refusals and not self.submitted:
-            raise refusals[0]
-        if refusals:
-            self.refusal = f"The workspace {self.client.settings.url} refused the token half way: {refusals[0]}"
-        without_env = [(job, alike) for job, alike in jobs if job.output and job.output.refused == NO_VARIABLES]
-        if without_env:
-            rows = [job.known for job, _alike in without_env]
-            self._max_line = _detect_max_line(rows, has_env=False) or LINE_LENGTH_2024
-        return [batch for _job, alike in without_env for batch in alike]
+        errors = [job.error for job in jobs.values() if isinstance(job.error, ApiError) and job.error.refuses_token]
+        if errors and not self.submitted:
+            raise errors[0]
+        if errors:
+            self.refusal = f"The workspace {self.client.settings.url} refused the token during the audit: {errors[0]}"
+        failed = {match: job for match, job in jobs.items() if job.output and job.output.refused == NO_VARIABLES}
+        if failed:
+            commands = [job.known for job in failed.values()]
+            self._max_line = _detect_max_line(commands, has_env=False) or LINE_LENGTH_2024
+        return [batch for match in failed for batch in by_match[match]]
 
-    def _create_job(self, batch: _CheckBatch, recent: _Recent) -> Job:
-        """Return a job that awaits a waiting command of the batch, or else submits a new one."""
-        waiting = [
+    def _create_job(self, batch: _CheckBatch, recent: _RecentCommands) -> Job:
+        """Return a job that awaits an unfinished command of the batch, or submits a new command if there is none."""
+        unfinished = [
             command
             for command in recent.get(batch.key, ())
             if not command.finished and self._own_commands.include(command, batch.match)
         ]
         body = {**batch.match.to_body(), **({"env": batch.payload.env} if batch.payload else {})}
-        return Job(batch.audited.server, body=body, command=waiting[-1] if waiting else None)
+        return Job(batch.audited.server, body=body, command=unfinished[-1] if unfinished else None)
 
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:
-    """Collect the responses of the hosts of one workspace. An error of the workspace is in C(error)."""
+    """Collect the responses of the hosts of one workspace. Set C(error) of the collector instead of raising it."""
     with run.open_client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         collector = WorkspaceCollector(client, options, hosts, run)
@@ -372,21 +383,21 @@ def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settin
         except RunIsOver:
             raise
         except Exception as error:
-            # An unexpected error must not lose the answers of other workspaces.
+            # An unexpected error must not end the audit of other workspaces.
             collector.mark_failed(error if isinstance(error, AlpaconError) else wrap_unexpected(error, run.no_log))
     return collector
 
 
 def _detect_max_line(commands: Iterable[Command], has_env: bool | None) -> int | None:
-    """Return the longest line of a workspace by its commands, None if it supports env.
+    """Return the length of the longest line that a workspace accepts; None if it supports env.
 
     Args:
-        has_env: what the servers show, in case there is no command.
+        has_env: the answer of the servers, which counts if there is no command.
     """
     command = next((command for command in commands if command.status in STATUSES), None)
     if command is None:
         return LINE_LENGTH_2024 if has_env is False else None
-    # The status is an object in workspaces without env.
+    # Workspaces with env are the ones that may send output in chunks.
     if command.may_have_chunks:
         return None
     return LINE_LENGTH if command.scheduled_at else LINE_LENGTH_2024

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Describe the hosts of an audit, and read their variables."""
+"""Read the variables of the hosts of an audit, and compare the ones that must be equal."""
 
 from __future__ import annotations
 
@@ -14,29 +14,19 @@ from typing import Any
 from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt
 
 from .check_selection import HOST_OPTIONS, VARIABLE_PREFIX
 from .checks import Check
 
-#: Each host may set waivers; the audit has those of all hosts.
+#: The waivers of all hosts are joined.
 WAIVERS_VARIABLE = f"{VARIABLE_PREFIX}waivers"
+_PLAY_OPTIONS = ("compare_to", "fail_on", "formats", "max_concurrency", "min_coverage", "reuse_within", "wait_timeout")
 #: Variables with one value for all hosts, by the options of the module.
-PLAY_VARIABLES = {
-    "compare_to": "audit_compare_to",
-    "dest": "audit_report_dir",
-    "fail_on": "audit_fail_on",
-    "formats": "audit_formats",
-    "max_concurrency": "audit_max_concurrency",
-    "min_coverage": "audit_min_coverage",
-    "reuse_within": "audit_reuse_within",
-    "wait_timeout": "audit_wait_timeout",
-}
-#: These may contain the time, and are compared before they are templated.
+PLAY_VARIABLES = {**{name: f"{VARIABLE_PREFIX}{name}" for name in _PLAY_OPTIONS}, "dest": "audit_report_dir"}
+#: Templates of these may contain the current time, so the templates are compared.
 _COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir")
-_VARIABLES = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
 
 
 @dataclass(frozen=True)
@@ -44,8 +34,8 @@ class Host:
     """A host of the inventory.
 
     Attributes:
-        server: the UUID or name of its server.
-        settings: the connection settings of its workspace.
+        server: the UUID or name of the server.
+        settings: the connection settings of the workspace.
     """
 
     name: str
@@ -55,13 +45,8 @@ class Host:
     settings: Settings
 
 
-def get_server_reference(name: str, server_id: Any) -> str:
-    """Return the UUID in the variable of a host, or else the host's name."""
-    return normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
-
-
 class HostVariables(Mapping[str, Any]):
-    """The variables that a task has for one host, each templated when it is read.
+    """The variables of a task for one host. Reading a variable templates the value.
 
     Args:
         untemplated: the variables as Ansible's variable manager returns them.
@@ -91,7 +76,7 @@ class HostVariables(Mapping[str, Any]):
 
 
 def _is_plain(value: Any) -> bool:
-    """Return True if a value has no template, and nothing in it is encrypted."""
+    """Return True if a value has no template and no encrypted part."""
     if isinstance(value, str):
         return "{{" not in value and "{%" not in value and "{#" not in value
     if isinstance(value, Mapping):
@@ -102,18 +87,20 @@ def _is_plain(value: Any) -> bool:
 
 
 def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
-    """Refuse two hosts with different values of a variable that has one value for all hosts."""
+    """Refuse two hosts with different values of a variable that must be equal for all hosts."""
     for variable in PLAY_VARIABLES.values():
         one, two = (
             (host.untemplated if variable in _COMPARED_UNTEMPLATED else host).get(variable) for host in (first, other)
         )
         if one != two:
-            problem = f"it is one for the play, and differs: {first.host} has {one!s:.40}, {other.host} has {two!s:.40}"
-            raise UsageError(variable, problem, "Set it in the play, for the group all only, or with -e.")
+            values = f"{first.host} has {one!s:.40}, {other.host} has {two!s:.40}"
+            remedy = "Set it in the play, for the group all only, or with -e."
+            raise UsageError(variable, f"it must be equal for all hosts, and differs: {values}", remedy)
 
 
 def to_role_error(error: UsageError) -> UsageError:
     """Return an error that names the variable of the role in place of the option of the module."""
+    variables = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
     # Such as: checks, check 2 (disk).
     name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]
-    return UsageError(_VARIABLES[name] + rest, error.problem, error.remedy) if name in _VARIABLES else error
+    return UsageError(variables[name] + rest, error.problem, error.remedy) if name in variables else error

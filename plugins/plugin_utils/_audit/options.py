@@ -23,7 +23,7 @@ from .waivers import Waiver, read_waivers
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
-    # Without suboptions: the parser names the check that is wrong.
+    # Without suboptions, because parse_checks names the wrong check in its errors.
     "checks": {"type": "list", "elements": "dict"},
     "benchmarks": {"type": "list", "elements": "dict"},
     "library": {"type": "path"},
@@ -47,8 +47,6 @@ SPEC: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class AuditOptions:
-    """The validated options of an audit."""
-
     reuse_within: float | None
     limits: Limits
     progress: bool | None
@@ -58,7 +56,7 @@ class AuditOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], checks: Sequence[Sequence[Check]]) -> AuditOptions:
-        """Validate everything that needs no request, and raise UsageError.
+        """Validate the options of the task, or raise UsageError.
 
         Args:
             checks: the checks of each host.
@@ -70,10 +68,10 @@ class AuditOptions:
             raise UsageError("min_coverage", problem, "Give a number from 0, for no minimum, to 100.")
         reuse_within = options.get("reuse_within")
         # Hosts with equal variables share one list.
-        different = [check for listed in {id(one): one for one in checks}.values() for check in listed]
-        for tool in {check.name for check in different if check.results}:
-            if alike := next((check.name for check in different if check.name.startswith(f"{tool}/")), None):
-                raise UsageError("checks", f"{alike} may be a result of {tool} as well", "Rename one of them.")
+        distinct = [check for shared in {id(one): one for one in checks}.values() for check in shared]
+        for tool in {check.name for check in distinct if check.results}:
+            if name := next((check.name for check in distinct if check.name.startswith(f"{tool}/")), None):
+                raise UsageError("checks", f"{name} may also be the name of a result of {tool}", "Rename one of them.")
         return cls(
             reuse_within=None if reuse_within in (None, "") else values.parse_duration("reuse_within", reuse_within),
             limits=Limits(

@@ -4,11 +4,11 @@
 
 """Build the shell code that runs the checks of a server, and parse their answers in its output.
 
-Each check runs in a shell of its own, within its time, and gets no input. Each answer is a part of the output (see
-M(frames)), so that no check can forge the answer of another. A part has a line with the name of the check, the output
-of the check, and the last line C(NAME rc CODE in SECONDS by STATUS), with the time that the check had and the status
-of C(timeout). The last line has C(not applicable) instead of the exit code if O(applies_if) failed, and neither if the
-check was ended.
+Each check runs in its own shell, has a timeout and gets no input. Each answer is one part of the output (see
+C(_payload.frames)), so that no check can forge the answer of another. A part is a line with the name of the check, the
+output of the check, and the line C(NAME rc CODE in SECONDS by STATUS), with the timeout of the check and the exit code
+of C(timeout). The last line has C(not applicable) in place of C(rc CODE) if O(applies_if) failed, and nothing in its
+place if the check was ended.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from .checks import Check
 
 #: The shell of the API that runs payloads.
 SHELL = "system"
-#: The part of an output that is kept, in bytes; the results of another tool are longer.
+#: The largest output of a check, and of a check with the results of another tool. The server cuts longer ones.
 MAX_OUTPUT_BYTES, MAX_RESULTS_BYTES = 64 * 1024, 4 * 1024 * 1024
 _PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
-#: The exit codes of timeout if it ended the program with SIGTERM, or with SIGKILL.
+#: The exit codes of timeout after it ended the program with SIGTERM, or with SIGKILL.
 _ENDED, _KILLED = 124, 137
 _STATUS = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
 #: The longest line in a workspace of 2024, in characters.
 LINE_LENGTH_2024 = 512
-#: The whole output of a line whose check does not apply.
+#: The output of a line whose check does not apply.
 NOT_APPLICABLE_OUTPUT = "[does not apply]"
 
-# Descriptors: 3 is the output of the command, 4 the status of a check, 5 the output of a check. The shell of a check
-# waits for the reader of its output, which ignores SIGTERM: timeout ends only processes of the check.
-# The timeout of BusyBox, which has no long options, ends only one process: there checks have no limit.
+# File descriptor 3 is the output of the command, 4 the status of a check, 5 the output of a check. The process that
+# reads the output of a check ignores SIGTERM, so that timeout ends only processes of the check.
+# The timeout of BusyBox ends only one process. It has no long options and is not used: checks have no timeout there.
 _CODE = r"""
 exec 9>&- 2>/dev/null
 PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/sbin:/sbin"
@@ -95,11 +95,10 @@ class CheckAnswer:
     """The answer of a server to one check.
 
     Attributes:
-        rc_stated: the workspace states the exit code; otherwise only 0 is certain.
-        complete: the output is complete.
-        gaps: the output may have gaps before its end.
-        applies: the check applies to the server.
-        ran: there was time for the check.
+        rc_stated: the workspace states the exit code. Otherwise only 0 is certain.
+        complete: the output has its end and no gaps.
+        gaps: the output may have gaps.
+        ran: False if the checks before this one took all the time.
         out_of_time: the seconds after which the check was ended; 0 if it was not.
     """
 
@@ -114,27 +113,27 @@ class CheckAnswer:
 
 
 def build_env(wait_timeout: float) -> dict[str, str]:
-    """Return the time that all checks of a command have together: less than is awaited, and than the agent allows."""
+    """Return the time for all checks of a command, which is shorter than the command is awaited or the agent allows."""
     return {"AUDIT_SECONDS": str(max(1, min(int(wait_timeout * 0.8), 1500)))}
 
 
 def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
-    """Return the label for reviewers and the code that runs these checks, the ones with a long timeout last.
+    """Return the label for reviewers, and the shell code that runs the checks in the order of their timeouts.
 
     Args:
-        shell: runs the code of a check.
+        shell: the shell of the checks.
     """
-    texts = list(dict.fromkeys(check.functions for check in checks if check.functions))
-    names = {text: f"alpacon_functions_{number}" for number, text in enumerate(texts)}
-    parts = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(text)}\n" for text, name in names.items())]
+    functions = list(dict.fromkeys(check.functions for check in checks if check.functions))
+    variables = {code: f"alpacon_functions_{number}" for number, code in enumerate(functions)}
+    lines = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(code)}\n" for code, name in variables.items())]
     for check in sorted(checks, key=lambda check: check.timeout):
-        functions = f'"${names[check.functions]}$alpacon_nl"' if check.functions else ""
-        values = _assign(check.parameters)
-        line = functions + shlex.quote(values + check.line)
-        condition = functions + shlex.quote(values + check.applies_if) if check.applies_if else "''"
+        before = f'"${variables[check.functions]}$alpacon_nl"' if check.functions else ""
+        parameters = _assign(check.parameters)
+        line = before + shlex.quote(parameters + check.line)
+        condition = before + shlex.quote(parameters + check.applies_if) if check.applies_if else "''"
         name = quote(check.name, safe="")
-        parts.append(f"alpacon_run_check {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
-    return "alpacon-audit", "".join(parts)
+        lines.append(f"alpacon_run_check {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
+    return "alpacon-audit", "".join(lines)
 
 
 def _get_max_bytes(check: Check) -> int:
@@ -142,7 +141,7 @@ def _get_max_bytes(check: Check) -> int:
 
 
 def _assign(parameters: Mapping[str, Any]) -> str:
-    """Return code that sets parameters, a line each."""
+    """Return shell code that sets the parameters."""
     return "".join(f"{name}={shlex.quote(_format_value(value))}\n" for name, value in parameters.items())
 
 
@@ -171,19 +170,22 @@ def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnsw
     end = 0
     while found := _PART.match(stdout, end):
         end = found.end() + int(found[1]) + 1
-        first, _line, rest = stdout[found.end() : end - 1].partition(b"\n")
-        output, _line, last = rest.rpartition(b"\n")
+        first, _newline, rest = stdout[found.end() : end - 1].partition(b"\n")
+        output, _newline, last = rest.rpartition(b"\n")
         name, _blank, status = last.decode("ascii", "replace").partition(" ")
+        check = by_name.get(unquote(name))
         # In an output with gaps, the beginning of one part may precede the end of another.
-        check = by_name.get(unquote(name)) if first == name.encode() else None
-        answer = _parse_answer(check, status, output) if check else None
-        if check and answer:
+        if check and first == name.encode() and (answer := _parse_answer(check, status, output)):
             answers[check.name] = answer
     return answers
 
 
 def _parse_answer(check: Check, status: str, output: bytes) -> CheckAnswer | None:
-    """Return the answer of a part, or None if its last line is not complete."""
+    """Return the answer in a part, or None if the last line is not complete.
+
+    Args:
+        status: the last line without the name of the check.
+    """
     found = _STATUS.fullmatch(status)
     if not found:
         return None
@@ -194,7 +196,7 @@ def _parse_answer(check: Check, status: str, output: bytes) -> CheckAnswer | Non
     return CheckAnswer(
         int(rc or timeout_rc),
         output.decode("utf-8", "replace"),
-        # The head of BusyBox reads more than it writes, so a full output counts as cut.
+        # The head of BusyBox reads more than it writes, so an output of the maximum counts as cut.
         complete=len(output) < _get_max_bytes(check) and timeout_rc != _KILLED and not (ended and not rc),
         applies=not not_applicable,
         ran=seconds > 0,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Evaluate the answers of servers to checks."""
+"""Evaluate the answers of servers to checks: what a check expects, what the answer is, and the outcome."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
 from .scanners import LINE_FORMATS, make_unknown_results, parse_output
 from .scanners.results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 
-#: The part of an output that a report has, in characters.
+#: The longest output in a report, in characters.
 MAX_REPORTED = 2000
-#: The part of an output that patterns are matched against, in characters.
+#: The length of an output's beginning that is evaluated, in characters.
 MAX_EVALUATED = 1024 * 1024
-#: The longest line and the most problems in a message.
+#: The longest line of an output in a message, in characters, and the largest number of problems.
 _MAX_LINE, _MAX_PROBLEMS = 200, 20
 #: The prefixes of lines in outputs of kind problems, and the last line.
 _PROBLEM, _UNKNOWN, _NOT_APPLICABLE, _DONE = "problem:", "unknown:", "not applicable:", "done"
 _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?", re.ASCII)
 #: Longer numbers are ignored: Python converts only some thousand digits.
 _MAX_DIGITS = 40
-_INCOMPLETE = "Not all of the output is there, so that nobody can say what else it has."
+_INCOMPLETE = "The output is incomplete."
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ class Evaluation:
     Attributes:
         outcome: one of :data:`.scanners.results.OUTCOMES`.
         value: the number in the output, if the check compares one.
-        evidence: the position in the output that the outcome is based on.
-        named: the results of another tool.
+        evidence: the position of the reason in the output.
+        rules: the results of another tool.
     """
 
     outcome: str
     message: str = ""
     value: float | int | None = None
     evidence: int | None = None
-    named: Sequence[RuleResult] = ()
+    rules: Sequence[RuleResult] = ()
 
 
 def evaluate(check: Check, answer: CheckAnswer) -> Evaluation:
-    """Compare an answer with what the check expects."""
+    """Return the outcome of an answer."""
     if not answer.ran:
-        return Evaluation(UNKNOWN, "Out of time: the checks before it took all the time that wait_timeout leaves.")
+        return Evaluation(UNKNOWN, "Out of time: the checks before it took all of wait_timeout.")
     if not answer.applies:
         return Evaluation(NOT_APPLICABLE, "It does not apply to this server.")
     output = answer.output[:MAX_EVALUATED]
@@ -69,8 +69,8 @@ def evaluate(check: Check, answer: CheckAnswer) -> Evaluation:
 
 
 def _describe_timeout(check: Check, answer: CheckAnswer) -> str:
-    left = ", which is what was left of wait_timeout" if answer.out_of_time < check.timeout else ""
-    return f"The server took longer than {answer.out_of_time} s{left}."
+    cause = ", the rest of wait_timeout" if answer.out_of_time < check.timeout else ""
+    return f"The server took longer than {answer.out_of_time} s{cause}."
 
 
 def _evaluate_results(check: Check, answer: CheckAnswer) -> Evaluation:
@@ -84,10 +84,10 @@ def _evaluate_results(check: Check, answer: CheckAnswer) -> Evaluation:
     if check.results is None or (cut and answer.gaps):
         return Evaluation(UNKNOWN, cut)
     try:
-        named = parse_output(check.results, answer.output, cut)
+        rules = parse_output(check.results, answer.output, cut)
     except ScannerError as error:
         return Evaluation(UNKNOWN, str(error))
-    return Evaluation(PASSED, f"It has {len(named)} results.", named=named)
+    return Evaluation(PASSED, f"It has {len(rules)} results.", rules=rules)
 
 
 def _evaluate_problems(check: Check, answer: CheckAnswer, output: str, complete: bool) -> Evaluation:
@@ -104,16 +104,16 @@ def _evaluate_problems(check: Check, answer: CheckAnswer, output: str, complete:
     if not complete:
         return Evaluation(UNKNOWN, _INCOMPLETE)
     if not lines or lines[-1] != _DONE:
-        return Evaluation(UNKNOWN, f"The check did not come to its end.{_quote_last_line(output)}")
+        return Evaluation(UNKNOWN, f"The check did not end with {_DONE}.{_quote_last_line(output)}")
     return Evaluation(PASSED, "No problem was found.")
 
 
 def _find_texts(lines: Sequence[str], prefix: str) -> list[str]:
-    """Return the texts after a prefix, each once, shortened so that all fit into one message."""
+    """Return the distinct texts after a prefix, shortened to fit into one message."""
     texts = [line[len(prefix) :].strip() for line in lines if line.startswith(prefix)]
     limit = _MAX_LINE * _MAX_PROBLEMS // min(max(len(texts), 1), _MAX_PROBLEMS)
     shortened = [text if len(text) <= limit else f"{text[: limit - 1]}\u2026" for text in texts]
-    return list(dict.fromkeys(text or "The check does not say what it is." for text in shortened))
+    return list(dict.fromkeys(text or "The check gives no reason." for text in shortened))
 
 
 def _join_sentences(texts: Sequence[str]) -> str:
@@ -124,7 +124,7 @@ def _join_sentences(texts: Sequence[str]) -> str:
 
 def _evaluate_output(check: Check, answer: CheckAnswer, output: str, complete: bool) -> Evaluation:
     value, number_at = _find_number(output) if check.number else (None, None)
-    #: Each with its position in the output.
+    #: Sentences with their positions in the output.
     problems: list[tuple[str, int | None]] = []
     if answer.rc != 0:
         stated = f"The exit code is {answer.rc}" if answer.rc_stated else "The exit code is not 0"
@@ -151,7 +151,7 @@ def _evaluate_output(check: Check, answer: CheckAnswer, output: str, complete: b
 
 
 def _find_number(output: str) -> tuple[float | int, int] | tuple[None, None]:
-    """Return the first number and its position."""
+    """Return the first number in an output, and the number's position."""
     found = _NUMBER.search(output)
     if found is None or len(found[0]) > _MAX_DIGITS:
         return None, None
@@ -168,10 +168,10 @@ class Response:
     """The response of a server to a check.
 
     Attributes:
-        output: the part of the output that a report has, around the evidence.
-        truncated: the output is longer than that.
-        complete: the server sent its whole output.
-        reused: the answer is from before this audit.
+        output: an excerpt of the output around the evidence.
+        truncated: the excerpt is not the whole output.
+        complete: the server sent the whole output.
+        reused: the command is older than this audit.
         reached: the server ran the command.
     """
 
@@ -186,22 +186,22 @@ class Response:
 
     @property
     def is_reusable(self) -> bool:
-        """Return True if the check passed or does not apply: other findings may have been fixed since."""
-        outcomes = [self.evaluation.outcome, *(result.outcome for result in self.evaluation.named)]
+        """Return True if the check passed or does not apply. Other findings may have been fixed since."""
+        outcomes = [self.evaluation.outcome, *(rule.outcome for rule in self.evaluation.rules)]
         return all(outcome in (PASSED, NOT_APPLICABLE) for outcome in outcomes)
 
 
 def missing_response(reason: str, command: Command | None = None, reached: bool = False) -> Response:
-    """Return a response without an answer."""
+    """Return the response of a server that gave no answer."""
     return Response(Evaluation(UNKNOWN, reason), command=command, reached=reached)
 
 
 def get_rule_results(check: Check, response: Response) -> Sequence[RuleResult]:
-    """Return the results of another tool, or an unknown result for each known rule if there is none."""
+    """Return the results of another tool, or an unknown result for each known rule if the tool gave none."""
     evaluation = response.evaluation
-    if check.results and not evaluation.named and evaluation.outcome == UNKNOWN:
+    if check.results and not evaluation.rules and evaluation.outcome == UNKNOWN:
         return make_unknown_results(check.results, evaluation.message)
-    return evaluation.named
+    return evaluation.rules
 
 
 def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: bool = False) -> dict[str, Response]:
@@ -211,13 +211,13 @@ def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: boo
         packed: the command ran a payload, whose output has a part for each check.
     """
     command, output = job.command, job.output or Output("")
-    known = command.without_result() if command else None
+    small_command = command.without_result() if command else None
     reason = _explain_failure(job)
     answers: dict[str, CheckAnswer] = {}
     if packed:
         # A complete part counts even if the command failed.
         answers = parse_answers(output.text.encode("utf-8", "surrogateescape"), checks)
-        reason = reason or f"Its answer did not come, or not whole. {output.note}".strip()
+        reason = reason or f"The answer is missing or incomplete. {output.note}".strip()
     elif command and command.rc is not None and not reason:
         if output.text.strip() == NOT_APPLICABLE_OUTPUT:
             answer = CheckAnswer(command.rc, "", applies=False)
@@ -225,29 +225,30 @@ def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: boo
             stated = command.exit_code is not None
             answer = CheckAnswer(command.rc, output.text, stated, output.complete, gaps=not output.complete)
         answers = {check.name: answer for check in checks}
-    missing = missing_response(reason, known, reached=bool(command and command.ran))
-    return {
-        check.name: _build_response(check, answers[check.name], known, reused) if check.name in answers else missing
-        for check in checks
-    }
+    missing = missing_response(reason, small_command, reached=bool(command and command.ran))
+    responses = dict.fromkeys((check.name for check in checks), missing)
+    for check in checks:
+        if check.name in answers:
+            responses[check.name] = _build_response(check, answers[check.name], small_command, reused)
+    return responses
 
 
 def _explain_failure(job: Job) -> str:
     """Return why the command of a job did not end normally; empty if it did."""
     command, output = job.command, job.output or Output("")
     if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED):
-        why = job.msg or (job.outcome.sentence if job.outcome else "What came of it was not awaited.")
+        reason = job.msg or (job.outcome.sentence if job.outcome else "The command was not awaited.")
     elif command.error_phase:
-        why = f"The command got no result: {command.error_phase}."
+        reason = f"The command got no result: {command.error_phase}."
     elif output.refused:
-        why = f"Never ran: {output.refused}."
+        reason = f"Never ran: {output.refused}."
     elif ended := explain_ended_early(command, output.text):
-        why = f"It ended early: {ended}."
+        reason = f"The command ended early: {ended}."
     elif not command.ran or command.rc is None:
-        why = job.msg or "It failed, and no exit code came."
+        reason = job.msg or "The command failed without an exit code."
     else:
         return ""
-    return f"{why} Id {job.id}." if job.id else why
+    return f"{reason} Id {job.id}." if job.id else reason
 
 
 def _build_response(check: Check, answer: CheckAnswer, command: Command | None, reused: bool) -> Response:
@@ -265,7 +266,7 @@ def _build_response(check: Check, answer: CheckAnswer, command: Command | None, 
 
 
 def _excerpt(output: str, position: int) -> str:
-    """Return the part of an output that a report has, with the line at a position."""
+    """Return the part of an output around a position that fits into a report."""
     start = max(0, min(position - MAX_REPORTED // 2, len(output) - MAX_REPORTED))
     if start:
         # Begin with a whole line if possible.

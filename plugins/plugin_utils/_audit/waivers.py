@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Findings that somebody accepts until a day, and why."""
+"""Validate waivers, which accept failed results until a date for a stated reason, and apply them to results."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ WAIVER: dict[str, dict[str, Any]] = {
 
 @dataclass
 class Waiver:
-    """Failed results that count as waived.
+    """Accepted failed results.
 
     Attributes:
-        check, hosts: names, or patterns of them.
+        check: the name of a check, or a pattern.
+        hosts: names of hosts, or patterns.
         until: the last day.
         matched: the number of failed results.
     """
@@ -44,12 +45,10 @@ class Waiver:
     expired: bool
     matched: int = 0
 
-    def covers(self, check: str, host: str, groups: Collection[str]) -> bool:
-        """Return True if the waiver is about a check on a host."""
-        is_about_host = any(group in groups for group in self.groups) or any(
-            _matches(host, name) for name in self.hosts
-        )
-        return is_about_host and _matches(check, self.check)
+    def covers(self, check: str, host: str, groups: frozenset[str]) -> bool:
+        """Return True if the waiver accepts failed results of a check on a host."""
+        has_host = any(_matches(host, pattern) for pattern in self.hosts)
+        return (has_host or not groups.isdisjoint(self.groups)) and _matches(check, self.check)
 
     def to_row(self) -> dict[str, Any]:
         """Return the waiver for the report."""
@@ -63,30 +62,35 @@ class Waiver:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    """Return True if a name is the pattern, brackets and all, or matches it."""
+    # Names may have brackets.
     return name == pattern or fnmatchcase(name, pattern)
 
 
 def add_waivers(joined: dict[str, Any], value: Any) -> None:
-    """Add the waivers of a host to those of other hosts, each once."""
+    """Add the waivers of a host to the waivers of other hosts, without duplicates.
+
+    Args:
+        joined: the waivers of other hosts, by their repr().
+        value: the variable of the host.
+    """
     waivers = [] if value is None else value
-    if not isinstance(waivers, (list, tuple)) or not all(isinstance(one, Mapping) for one in waivers):
+    if not isinstance(waivers, (list, tuple)) or not all(isinstance(waiver, Mapping) for waiver in waivers):
         raise UsageError("waivers", "it is not a list of dictionaries", "Give a list, each element with check.")
-    joined.update({repr(one): one for one in waivers})
+    joined.update({repr(waiver): waiver for waiver in waivers})
 
 
-def read_waivers(value: Sequence[Any] | None, today: date) -> list[Waiver]:
+def read_waivers(rows: Sequence[Any] | None, today: date) -> list[Waiver]:
     """Validate the option C(waivers)."""
     waivers = []
-    for number, one in enumerate(value or (), start=1):
+    for number, row in enumerate(rows or (), start=1):
         option = f"waivers, waiver {number}"
-        options = validate_dictionary(option, WAIVER, one)
+        options = validate_dictionary(option, WAIVER, row)
         for key in ("check", "reason"):
             if not options[key].strip():
                 raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")
         hosts, groups = options["hosts"] or (), options["groups"] or ()
         if not hosts and not groups:
-            raise UsageError(option, "it is about no host", "Name hosts, or groups such as all.")
+            raise UsageError(option, "it has neither hosts nor groups", "Name hosts, or groups such as all.")
         try:
             until = date.fromisoformat(str(options["until"]).strip()[:10])
         except ValueError:
@@ -99,33 +103,33 @@ def read_waivers(value: Sequence[Any] | None, today: date) -> list[Waiver]:
 def find_unknown_names(
     waivers: Sequence[Waiver], checks: Collection[str], hosts: Collection[str], groups: Collection[str]
 ) -> list[str]:
-    """Return a sentence for each of ten checks, hosts and groups of waivers that do not exist."""
-    known = {"check": checks, "host": hosts, "group": groups}
-    named: dict[tuple[str, str], None] = {}
+    """Return a warning for each name in waivers that does not exist, at most ten."""
+    existing = {"check": checks, "host": hosts, "group": groups}
+    used: dict[tuple[str, str], None] = {}
     for waiver in waivers:
-        # The results of a check are known only after it ran.
+        # Names of a check's results are not known yet.
         names = {"check": [waiver.check.partition("/")[0]], "host": waiver.hosts, "group": waiver.groups}
-        named.update({(kind, name): None for kind in names for name in names[kind]})
-    unknown = [(kind, name) for kind, name in named if not any(_matches(one, name) for one in known[kind])]
+        used.update({(kind, name): None for kind in names for name in names[kind]})
+    unknown = [(kind, name) for kind, name in used if not any(_matches(one, name) for one in existing[kind])]
     return [
         f"A waiver names the {kind} {name}, which does not exist."
-        f" {did_you_mean(name, known[kind], 'Correct it or remove it.')}"
+        f" {did_you_mean(name, existing[kind], 'Correct it or remove it.')}"
         for kind, name in unknown[:10]
     ]
 
 
-def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: Collection[str]) -> None:
-    """Waive a failed result if a waiver covers it. If that has expired, the message says so."""
+def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: frozenset[str]) -> None:
+    """Waive a failed result if a waiver covers it. If the waiver has expired, add that to the message."""
     if row["outcome"] != FAILED:
         return
     covering = [waiver for waiver in waivers if waiver.covers(row["check"], row["host"], groups)]
-    for waiver in covering:
-        waiver.matched += 1
     if not covering:
         return
-    longest = max(covering, key=lambda waiver: waiver.until)
-    row["waiver"] = longest.summary
-    if longest.expired:
-        row["message"] = f"{row['message']} Its waiver expired on {longest.until.isoformat()}: {longest.reason}"
+    for waiver in covering:
+        waiver.matched += 1
+    last = max(covering, key=lambda waiver: waiver.until)
+    row["waiver"] = last.summary
+    if last.expired:
+        row["message"] = f"{row['message']} Its waiver expired on {last.until.isoformat()}: {last.reason}"
     else:
         row["outcome"] = WAIVED

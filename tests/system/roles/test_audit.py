@@ -30,7 +30,7 @@ def role(*checks: Row, **keywords: Any) -> Row:
     return {"role": ROLE, "run_once": True, "vars": variables, **keywords}
 
 
-def audited(*checks: Row, **keywords: Any) -> Row:
+def audit_play(*checks: Row, **keywords: Any) -> Row:
     """Return a play that audits all hosts and shows how many were audited."""
     show = "{{ inventory_hostname }} {{ audit_result.summary.servers }}"
     return {
@@ -55,7 +55,7 @@ LIMITED = {
 }
 
 
-def judged(folder: Path) -> dict[str, tuple[str, str, str]]:
+def read_outcomes(folder: Path) -> dict[str, tuple[str, str, str]]:
     report = json.loads((folder / "report/audit.json").read_text(encoding="utf-8"))
     return {
         f"{row['host']} {row['check']}": (row["outcome"], row["severity"], row["output"]) for row in report["results"]
@@ -80,11 +80,11 @@ def test_each_host_is_audited_by_its_own_variables(current: Workspace, tmp_path:
         inventory = {"all": {"vars": everybody, "children": children}}
         done = run_playbook(current, folder, ROLE, inventory, *arguments, core=core)
         kept = {key: value for key, value in expected.items() if not limit or key.startswith("web-02")}
-        assert judged(folder) == kept, done.log
+        assert read_outcomes(folder) == kept, done.log
         assert done.code == (0 if limit else 2)
 
 
-def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_path: Path) -> None:
+def test_variables_of_the_play_override_those_of_hosts(current: Workspace, tmp_path: Path) -> None:
     inventory = {"all": {"hosts": {"web-01": {"audit_used_max": 90}, "web-02": {"audit_used_max": 99}}}}
     own = "{{ 96 if inventory_hostname == 'web-01' else 94 }}"
     variables = {"audit_check_sets": [], "audit_checks": [LIMITED], "audit_used_max": own, "audit_fail_on": "never"}
@@ -92,7 +92,7 @@ def test_words_of_the_play_count_before_those_of_hosts(current: Workspace, tmp_p
     play = {"hosts": "all", "gather_facts": False, "roles": [{"role": ROLE, "run_once": True}], "vars": variables}
     done = run_playbook(current, tmp_path, [play], inventory)
     assert done.code == 0, done.log
-    assert [outcome for outcome, _severity, _output in judged(tmp_path).values()] == ["passed", "failed"]
+    assert [outcome for outcome, _severity, _output in read_outcomes(tmp_path).values()] == ["passed", "failed"]
 
 
 def test_wrong_variables_of_a_host_are_refused_before_any_command(current: Workspace, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_wrong_variables_of_a_host_are_refused_before_any_command(current: Works
         ("there is no check set sshh. Did you mean ssh? Host: web-02.", {}, {"audit_check_sets": ["sshh"]}),
         ("There is no variable audit_usedmax. Did you mean audit_used_max?", {}, {"audit_usedmax": 1}),
         (
-            "audit_fail_on: it is one for the play, and differs: web-01 has",
+            "audit_fail_on: it must be equal for all hosts, and differs: web-01 has",
             {"audit_fail_on": "never"},
             {},
         ),
@@ -127,7 +127,7 @@ def of_hosts(*given: Row, **everybody: Any) -> Row:
     return {"all": {"vars": common, "children": groups}}
 
 
-def test_play_variables_of_hosts_may_be_equal_or_overruled(current: Workspace, tmp_path: Path) -> None:
+def test_play_variables_may_be_equal_or_overridden(current: Workspace, tmp_path: Path) -> None:
     same = of_hosts({"audit_fail_on": "{{ level }}", "level": "never"}, {"audit_fail_on": "never"})
     different = of_hosts({"audit_fail_on": "high"}, {"audit_fail_on": "low"}, audit_compare_to="{{ now() }}")
     for name, inventory, arguments in (("same", same, []), ("line", different, ["-e", "audit_fail_on=never"])):
@@ -136,7 +136,7 @@ def test_play_variables_of_hosts_may_be_equal_or_overruled(current: Workspace, t
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_the_waivers_of_all_hosts_count_each_once(current: Workspace, tmp_path: Path, core: str) -> None:
+def test_waivers_of_all_hosts_are_joined(current: Workspace, tmp_path: Path, core: str) -> None:
     in_web, in_db = {**APPROVED, "groups": ["web"]}, {**APPROVED, "hosts": ["{{ inventory_hostname }}"]}
     shared = {**APPROVED, "check": "none", "groups": ["all"]}
     in_edge = {**APPROVED, "groups": ["edge"]}
@@ -166,7 +166,7 @@ def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: P
     warned = {"audit_waivers": approved, "audit_compare_to": "nowhere"}
     unanswered = {"name": "unanswered", "line": "echo unknown: none", "kind": "problems", "severity": "medium"}
     cases: tuple[tuple[Row, tuple[str, ...]], ...] = (
-        ({"audit_report_dir": folder}, (f"audit_report_dir: {folder} cannot be made: Not a directory.",)),
+        ({"audit_report_dir": folder}, (f"audit_report_dir: {folder} cannot be created: Not a directory.",)),
         ({"audit_skip": ["plian"]}, ("audit_skip: there is no check plian. Did you mean plain?",)),
         (warned, ("There is no earlier report nowhere",)),
         (
@@ -182,23 +182,23 @@ def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: P
         assert all(text in told for text in texts), done.log
 
 
-def test_the_first_host_may_be_lost_before(current: Workspace, tmp_path: Path) -> None:
+def test_an_audit_needs_no_first_host(current: Workspace, tmp_path: Path) -> None:
     fail = {"ansible.builtin.fail": {}, "when": "inventory_hostname == 'web-01'"}
-    done = run_playbook(current, tmp_path, [audited(NAMED, pre_tasks=[fail])], AGENTS)
+    done = run_playbook(current, tmp_path, [audit_play(NAMED, pre_tasks=[fail])], AGENTS)
     assert done.code == 2, done.log
     assert shown(done) == ["web-02 3", "web-03 3"]
     assert sorted(command["server"] for command in current.commands()) == sorted(AGENTS)
 
 
 def test_batches_are_refused(current: Workspace, tmp_path: Path) -> None:
-    done = run_playbook(current, tmp_path, [audited(NAMED, serial=1)], AGENTS)
+    done = run_playbook(current, tmp_path, [audit_play(NAMED, serial=1)], AGENTS)
     assert done.code == 2, done.log
     assert "Take serial out of the play" in " ".join(done.log.split())
     assert current.commands() == []
 
 
 def test_check_mode_predicts(current: Workspace, tmp_path: Path) -> None:
-    done = run_playbook(current, tmp_path, [audited(NAMED)], AGENTS, "--check")
+    done = run_playbook(current, tmp_path, [audit_play(NAMED)], AGENTS, "--check")
     assert done.code == 0, done.log
     assert shown(done) == [f"{name} 3" for name in AGENTS]
     assert [result["changed"] for result in done.tasks["Audit the hosts"]] == [True]

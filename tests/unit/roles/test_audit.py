@@ -40,7 +40,7 @@ def test_the_defaults_are_documented() -> None:
     assert "ansible-doc -t role herdops.alpacon.audit describes them" in head
 
 
-def test_spec_and_guide_name_what_hosts_have_variables_for() -> None:
+def test_spec_and_guide_list_the_variables_of_hosts() -> None:
     [told] = [words for words in SPECS["argument_specs"]["main"]["description"] if "variables of each host" in words]
     assert set(re.findall(r"O\((\w+)\)", told)) == {WAIVERS_VARIABLE, *(f"audit_{name}" for name in HOST_OPTIONS)}
     guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
@@ -48,7 +48,7 @@ def test_spec_and_guide_name_what_hosts_have_variables_for() -> None:
     assert re.findall(r"``(\w+)``", told) == [f"audit_{name}" for name in HOST_OPTIONS]
 
 
-def test_the_check_sets_are_those_that_there_are() -> None:
+def test_every_check_set_is_a_choice() -> None:
     library = load_check_sets(ROOT / "roles/audit/files/checks")
     assert set(library) <= set(OPTIONS["audit_check_sets"]["choices"])
     assert all(check.set == name and check.title and check.remedy for name in library for check in library[name])

@@ -38,7 +38,7 @@ _CHECKS: list[Row] = [
 
 
 @pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
-def test_each_says_what_it_is(check: Row) -> None:
+def test_each_check_has_its_texts(check: Row) -> None:
     optional = {"applies_if", "parameters", "timeout", "functions", "file"}
     assert set(check) >= _KEYS
     assert set(check) <= _KEYS | optional
@@ -50,7 +50,7 @@ def test_each_says_what_it_is(check: Row) -> None:
     assert check["line"].rstrip().endswith('echo "done"')
 
 
-def test_each_fits_into_a_line() -> None:
+def test_each_check_fits_into_a_line() -> None:
     checks = [check for asked in load_check_sets(_FILES[0].parent).values() for check in asked]
     assert len(checks) <= 40
     assert not {check.name: size for check in checks if (size := len(build_line(check))) > LINE_LENGTH}

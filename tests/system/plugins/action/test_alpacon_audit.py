@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The task of an audit in a play that is cut into batches."""
+"""Test the task of an audit in plays with batches, and with no_log."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ OPTIONS = {"checks": [{"name": "hello", "line": "echo hello"}]}
 
 
 def in_batches(serial: object, **options: object) -> list[Row]:
-    """A play with batches that audits."""
+    """Return a play with batches and an audit."""
     audit = task("Audit", {**OPTIONS, **options}, AUDIT, run_once=True, ignore_errors=False)
     return play(audit, serial=serial)
 
 
-def test_not_every_batch_audits_all_hosts(current: Workspace, tmp_path: Path) -> None:
+def test_serial_is_refused(current: Workspace, tmp_path: Path) -> None:
     done = run_playbook(current, tmp_path, in_batches(1), AGENTS)
     assert done.code == 2, done.log
     [result] = done.tasks["Audit"]
@@ -41,14 +41,14 @@ def test_each_batch_may_audit_its_own_hosts(current: Workspace, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("serial", [50, "100%"])
-def test_one_batch_is_the_whole_play(current: Workspace, tmp_path: Path, serial: object) -> None:
+def test_a_single_batch_is_accepted(current: Workspace, tmp_path: Path, serial: object) -> None:
     done = run_playbook(current, tmp_path, in_batches(serial), AGENTS)
     assert done.code == 0, done.log
     assert len(current.commands()) == len(AGENTS)
 
 
 @pytest.mark.parametrize("no_log", [False, True])
-def test_no_log_keeps_answers_out_of_the_message(current: Workspace, tmp_path: Path, no_log: bool) -> None:
+def test_no_log_hides_answers_in_the_message(current: Workspace, tmp_path: Path, no_log: bool) -> None:
     password = {"name": "password", "line": "echo {{ word }}", "severity": "high", "absent": ["{{ word }}"]}
     silent = {"no_log": no_log}
     tasks = [
@@ -61,4 +61,4 @@ def test_no_log_keeps_answers_out_of_the_message(current: Workspace, tmp_path: P
     assert "hunter2hunter2" in (tmp_path / "report/audit.json").read_text(encoding="utf-8")
     if no_log:
         assert "1 finding of severity high or worse: web-01: password (high).\n" in done.log
-        assert "matches: the problem is not shown, since the task has no_log. Write a" in done.log
+        assert "matches: the problem is not shown, since the task has no_log. Escape" in done.log

@@ -55,10 +55,10 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
 
 
 @in_every_dialect
-def test_a_result_has_all_that_a_reader_needs(workspace: Workspace) -> None:
+def test_a_result_has_output_time_and_command(workspace: Workspace) -> None:
     done = audit(workspace, {"name": "it", "line": "echo ' 7 apples'; exit 3", "number": "<= 8"})
     result = done.the_result
-    # Others take no variables, and tell no exit codes of lines.
+    # The other dialects state no exit codes.
     stated = "The exit code is 3." if workspace.dialect == "current" else "The exit code is not 0."
     assert (result["outcome"], result["value"]) == ("failed", 7)
     assert result["message"].startswith(stated)
@@ -90,12 +90,12 @@ def test_one_command_runs_all_checks_of_a_server_and_account(current: Workspace)
     assert all(made["line"].startswith("/bin/sh -c $RUN alpacon-audit sha256:") for made in current.commands())
 
 
-def test_a_slow_check_costs_no_other_answer(current: Workspace) -> None:
+def test_other_checks_are_answered_beside_a_slow_check(current: Workspace) -> None:
     slow = [{"name": name, "line": "sleep 60", "timeout": 90} for name in ("slow", "slower")]
     done = audit(current, *slow, HELLO, wait_timeout="4s")
     late, untried, answered = done.report["results"]
     assert [result["outcome"] for result in (late, untried, answered)] == ["unknown", "unknown", "passed"]
-    assert late["message"].endswith(" s, which is what was left of wait_timeout.")
+    assert late["message"].endswith(" s, the rest of wait_timeout.")
     assert untried["message"].startswith("Out of time: ")
 
 
@@ -109,7 +109,7 @@ def test_named_results_of_another_tool(current: Workspace) -> None:
     assert parents == [("tap", None), *((name, "tap") for name in named), ("hello", None)]
 
 
-def test_each_rule_of_a_scanner_that_did_not_run_is_open(current: Workspace) -> None:
+def test_rules_of_a_scanner_that_did_not_run_are_unknown(current: Workspace) -> None:
     current.add_servers("off-01", connected=False)
     rules = [{"name": f"r{number}", "title": f"Rule {number}", "severity": "high"} for number in range(4)]
     line = "[ $HOSTNAME = web-01 ] || { echo oscap: not found; exit 127; }\nprintf '%s:pass\\n' r0 r1 r2 r3"
@@ -143,7 +143,7 @@ def test_severities_of_one_server_do_not_count_for_others(current: Workspace) ->
     assert done.report["verdict"] == "fail"
 
 
-def test_workspaces_that_take_no_variables_are_given_lines(running: Callable[[str], Workspace]) -> None:
+def test_workspaces_without_env_get_lines(running: Callable[[str], Workspace]) -> None:
     old = running("2024")
     old.reset()
     old.settings(date_header=True)
@@ -194,22 +194,22 @@ def test_only_passed_checks_are_reused(current: Workspace) -> None:
     assert all(result["ended_at"] == ended[result["host"], result["check"]] for result in kept)
 
 
-def test_what_is_mended_is_gone_in_the_next_run(current: Workspace, tmp_path: Path) -> None:
-    mendable = {"name": "mendable", "line": f"test ! -e {tmp_path / 'wrong'}"}
+def test_fixed_findings_pass_in_the_next_audit(current: Workspace, tmp_path: Path) -> None:
+    fixable = {"name": "fixable", "line": f"test ! -e {tmp_path / 'wrong'}"}
 
     def run() -> tuple[list[str], int]:
-        done = audit(current, HELLO, mendable, reuse_within="1h", fail_on="never")
+        done = audit(current, HELLO, fixable, reuse_within="1h", fail_on="never")
         return list(done.outcomes.values()), done.summary["reused"]
 
     (tmp_path / "wrong").touch()
     assert run() == (["passed", "failed"], 0)
     (tmp_path / "wrong").unlink()
     assert run() == (["passed", "passed"], 1)
-    # What the smaller command answered stays as well.
+    # The answer of the smaller command is reused as well.
     assert run() == (["passed", "passed"], 2)
     (tmp_path / "wrong").touch()
-    audit(current, HELLO, mendable)
-    # A later bad answer counts more than an earlier good one.
+    audit(current, HELLO, fixable)
+    # A later failed check counts more than an earlier passed one.
     assert run() == (["passed", "failed"], 1)
 
 
@@ -223,7 +223,7 @@ def test_answers_of_a_command_that_the_agent_ended_count(current: Workspace) -> 
     assert (done.summary["reused"], done.summary["commands"]) == (1, 1)
 
 
-def test_commands_that_do_not_answer(current: Workspace) -> None:
+def test_commands_without_a_reusable_answer(current: Workspace) -> None:
     old = dict.fromkeys(("added_at", "scheduled_at", "delivered_at", "acked_at"), -7300)
     rows: list[Row] = [
         {"line": answered_command({**HELLO, "line": "echo hello there"})["line"]},
@@ -239,22 +239,20 @@ def test_commands_that_do_not_answer(current: Workspace) -> None:
     current.add_commands([{"server": "web-01", **answered_command(HELLO), **row} for row in rows])
     done = audit(current, HELLO, reuse_within="1h")
     assert (done.summary["reused"], done.summary["commands"], done.the_result["outcome"]) == (0, 1, "passed")
-    # Whoever names the account means its command.
+    # A command of the account that the check names is reused.
     assert not audit(current, {**HELLO, "username": "root"}, reuse_within="1h").result["changed"]
 
 
 @pytest.mark.parametrize(("status", "requester"), [("success", "bob"), ("awaiting_approval", "bob"), ("success", None)])
 @in_every_dialect
-def test_what_somebody_else_has_had_answered_is_not_believed(
-    workspace: Workspace, status: str, requester: str | None
-) -> None:
+def test_commands_of_other_requesters_are_not_reused(workspace: Workspace, status: str, requester: str | None) -> None:
     forged = {**answered_command(HELLO), "requested_by": requester, "username": "admin", "status": status}
     [made] = workspace.add_commands([{"server": "web-01", **forged}])
     done = audit(workspace, HELLO, reuse_within="1h")
     assert (done.summary["reused"], done.the_result["command"] != made) == (0, True)
 
 
-def test_recent_answers_of_a_server_that_is_offline_count(workspace: Workspace) -> None:
+def test_recent_answers_of_an_offline_server_are_reused(workspace: Workspace) -> None:
     workspace.add_servers("off-01", connected=False)
     more = {"name": "more", "line": "echo more", "matches": "more"}
     workspace.add_commands([{"server": "off-01", **answered_command(HELLO, more)}])
@@ -285,7 +283,7 @@ def test_waived_findings_do_not_fail(current: Workspace) -> None:
     assert (everybody.result["verdict"], everybody.report["coverage"]) == ("pass", 100)
 
 
-def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
+def test_an_expired_waiver_does_not_apply(current: Workspace) -> None:
     done = audit(current, BAD, waivers=[waiver(until="2020-01-31")])
     assert (done.the_result["outcome"], done.the_result["waiver"]["expired"]) == ("failed", True)
     assert done.the_result["message"].endswith("Its waiver expired on 2020-01-31: it is old")
@@ -299,7 +297,7 @@ def test_an_expired_waiver_fails_again_and_says_so(current: Workspace) -> None:
     [
         ({"connected": False}, "The server is offline: its agent is not connected."),
         ({"connected": True, "commissioned": False}, "The server is not commissioned"),
-        ({"connected": True, "platform": "windows"}, "Audits ask in a POSIX shell, and the server runs Windows."),
+        ({"connected": True, "platform": "windows"}, "The server runs Windows, and checks need a POSIX shell."),
         (None, "The workspace has no such server, or the token may not see it."),
     ],
 )
@@ -356,17 +354,17 @@ def test_a_refused_token_fails_the_audit(current: Workspace, at_the_submit: bool
     assert current.commands() == []
 
 
-def test_a_token_that_is_refused_half_way(current: Workspace) -> None:
+def test_a_token_that_is_refused_during_the_audit(current: Workspace) -> None:
     current.fault("status", method="POST", status=401, after=1, body=UNAUTHENTICATED)
     done = audit(current, HELLO, of=hosts(*AGENTS), max_concurrency="1", fail_on="never")
     assert list(done.outcomes.values()) == ["passed"]
     assert done.summary["not_reached"] == 2
-    refusal = f"The workspace {current.url} refused the token half way: The token"
+    refusal = f"The workspace {current.url} refused the token during the audit: The token"
     assert done.result["msg"].startswith(f"Inconclusive: {refusal}")
     assert (done.result["failing"], done.result["verdict"], done.result["failed"]) == (0, "inconclusive", True)
 
 
-def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
+def test_an_unexpected_error_ends_the_audit_of_one_workspace(
     current: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = AuditedHost("there", SERVER, settings=parse_settings({"url": "http://127.0.0.1:9", "token": "alpat-x"}))
@@ -385,7 +383,7 @@ def test_what_nobody_has_thought_of_costs_the_answers_of_one_workspace(
     assert build_result(done)["failed"]
 
 
-def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_does_not_lose_command_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Fleet, jobs: list[Job]) -> None:
         run(self, jobs)
         jobs[0].outcome, jobs[0].msg, jobs[0].output = None, "", None
@@ -397,11 +395,11 @@ def test_what_nobody_has_thought_of_leaves_the_ids(current: Workspace, monkeypat
     assert list(done.outcomes.values()) == ["unknown", "passed"]
     ids = {row["server"]: row["id"] for row in current.commands()}
     assert {result["host"]: result["command"] for result in done.report["results"]} == ids
-    assert f"What came of it was not awaited. Id {ids['web-01']}." in done.report["results"][0]["message"]
+    assert f"The command was not awaited. Id {ids['web-01']}." in done.report["results"][0]["message"]
     assert (done.result["changed"], done.result["failed"]) == (True, True)
 
 
-def test_a_run_that_is_over_gets_no_report(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_is_over_returns_no_report(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Fleet, jobs: list[Job]) -> None:
         raise RunIsOver
 
@@ -435,13 +433,12 @@ def test_check_mode_writes_nothing(current: Workspace) -> None:
 
 # Costs
 
-#: What all of fifteen checks are content with.
 IDLE = [f"idle-{number:03}" for number in range(200)]
 
 
 @pytest.fixture
 def idle(running: Callable[[str], Workspace]) -> Workspace:
-    """Start a workspace whose 200 servers answer at once."""
+    """Return a workspace with 200 servers that answer at once."""
     workspace = running("current")
     workspace.reset()
     workspace.settings(instant=True)
@@ -462,7 +459,7 @@ def test_two_hundred_servers_and_fifteen_checks(idle: Workspace) -> None:
     again = audit(idle, *checks, of=fleet, reuse_within="1h")
     assert set(again.outcomes.values()) == {"passed"}
     assert (idle.counters()["writes"], again.result["changed"], again.summary["reused"]) == (0, False, 3_000)
-    # The history is read once, and who the token is takes two.
+    # One list of recent commands, and two requests for the user of the token.
     assert idle.counters()["requests"] <= 2 + 400 / 100 + 1 + 2
 
 
@@ -503,10 +500,10 @@ def test_findings_fail_the_task_from_a_severity_on(workspace: Workspace) -> None
 # Workspaces without env
 
 
-def test_that_no_variables_come_is_learnt_before_anything_is_submitted(running: Callable[[str], Workspace]) -> None:
+def test_a_workspace_without_env_is_detected_before_the_first_submit(running: Callable[[str], Workspace]) -> None:
     old = running("2024")
     old.reset()
-    # The list of servers does not tell, so that of commands does.
+    # Only the list of commands shows that there is no env.
     for name in AGENTS:
         old.change_server(name, owner=None)
     old.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])
@@ -515,11 +512,11 @@ def test_that_no_variables_come_is_learnt_before_anything_is_submitted(running: 
     assert set(done.outcomes.values()) == {"passed"}
     made = Counter(made["line"] for made in old.commands() if made["line"] != "uptime")
     assert made == {"export LC_ALL=C; echo hello": 2}
-    # The list of servers, the list of commands, two commands, and the looks at them.
+    # The list of servers, the list of commands, two submits, and their polls.
     assert old.requests_made() - before <= 4 + 4
 
 
-def test_lines_may_be_longer_where_the_workspace_is_no_longer_of_2024(running: Callable[[str], Workspace]) -> None:
+def test_published_workspaces_accept_longer_lines(running: Callable[[str], Workspace]) -> None:
     published = running("published")
     published.reset()
     published.add_commands([{"server": "web-03", "line": "uptime", "status": "success", "result": "up"}])

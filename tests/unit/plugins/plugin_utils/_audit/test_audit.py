@@ -60,7 +60,7 @@ def report_of(**checks_of: Sequence[Check]) -> Row:
     return report
 
 
-def test_what_a_host_has_differently_is_in_the_report() -> None:
+def test_the_report_has_the_differences_of_a_host() -> None:
     weak = {**LOAD, "parameters": {"load_max": 1000}, "severity": "low", "remedy": "Call the web team."}
     alike = {"name": "alike", "line": "echo 50"}
     report = report_of(db=parse_checks("checks", [LOAD, alike], ""), web=parse_checks("checks", [weak, alike], ""))
@@ -70,7 +70,7 @@ def test_what_a_host_has_differently_is_in_the_report() -> None:
     assert [row["outcome"] for row in report["results"]] == ["failed", "passed", "passed", "passed"]
 
 
-def where_hosts_differ() -> reports.Report:
+def report_of_different_hosts() -> reports.Report:
     """Return a report of two servers. On the second, a check is worse, has another remedy, and fails."""
     report = reports.summed(reports.report(servers=2, checks=1, offline=0))
     [check], [first, second], [row, _other] = report["checks"], report["servers"], report["results"]
@@ -90,7 +90,7 @@ def where_hosts_differ() -> reports.Report:
     return reports.summed({**report, **rows})
 
 
-DIFFERENT = where_hosts_differ()
+DIFFERENT = report_of_different_hosts()
 
 
 def test_reports_have_the_remedy_of_the_host() -> None:
@@ -110,7 +110,7 @@ def test_the_page_has_the_differences_of_a_host() -> None:
     assert "Call the dba." in page.partition('<h2 id="findings-title">')[2]
 
 
-def test_a_check_is_as_bad_as_its_worst_result() -> None:
+def test_a_check_has_the_severity_of_its_worst_result() -> None:
     [parent], [passed, failed] = DIFFERENT["checks"], DIFFERENT["results"]
     part = {**parent, "name": "scan/rule", "of": parent["name"]}
     # A result that is unknown has the severity of having no answer.
@@ -125,7 +125,7 @@ def test_a_check_is_as_bad_as_its_worst_result() -> None:
         assert content.checks[-1]["severity"] == severity
 
 
-def test_messages_name_so_many_findings_and_no_more() -> None:
+def test_messages_name_fifty_findings() -> None:
     finding = {"check": "c", "outcome": "failed", "severity": "high", "message": "M.", "rc": 1}
     results = [{"host": f"h{number}", **finding, "value": None, "command": None} for number in range(120)]
     counts = dict.fromkeys(("servers", "failed", "commands", "questions"), 120)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Folders of check sets: nothing that is written there is left out without a word."""
+"""Test check sets, and the selection of checks."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks impo
 CHECK = "{name: NAME, line: 'true'}"
 
 
-def folder_of(tmp_path: Path, **files: str) -> Path:
-    """Write these files into a folder. Their names have two underscores instead of the dot."""
+def write_files(tmp_path: Path, **files: str) -> Path:
+    """Write files into a folder. Their names have two underscores in place of the dot."""
     for name, text in files.items():
         (tmp_path / name.replace("__", ".")).write_text(text, encoding="utf-8")
     return tmp_path
@@ -33,9 +33,9 @@ def names_in(folder: Path) -> dict[str, list[str]]:
     return {name: [check.name for check in checks] for name, checks in load_check_sets(folder).items()}
 
 
-def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
+def test_files_end_in_yml_or_yaml(tmp_path: Path) -> None:
     sets = {name: f"checks: [{CHECK.replace('NAME', name[0])}]" for name in ("b__yml", "a__yaml")}
-    assert names_in(folder_of(tmp_path, **sets)) == {"a": ["a"], "b": ["b"]}
+    assert names_in(write_files(tmp_path, **sets)) == {"a": ["a"], "b": ["b"]}
     assert [check.set for checks in load_check_sets(tmp_path).values() for check in checks] == ["a", "b"]
 
 
@@ -45,19 +45,19 @@ def test_both_endings_of_yaml_are_read(tmp_path: Path) -> None:
         ({}, "library: there is no file NAME.yml in"),
         (
             {"a__yml": f"checks: [{CHECK}]", "a__yaml": f"checks: [{CHECK}]"},
-            "library: a.yaml and a.yml are one check set. Rename one of them, or move its checks into the other.",
+            "library: a.yaml and a.yml have the name of one check set. Rename one of them, or move its",
         ),
         ({"a__yml": "checks: {"}, "library, a.yml: it cannot be read: "),
         ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
         ({"a__yml": "checks: [1]"}, "library, a.yml: checks is not a list of checks."),
         ({"a__yml": f"functions: [a]\nchecks: [{CHECK}]"}, "library, a.yml: functions is not a text."),
-        ({"a__yml": f"functions: 'a() {{'\nchecks: [{CHECK}]"}, "library, a.yml: functions: the shell cannot read it"),
+        ({"a__yml": f"functions: 'a() {{'\nchecks: [{CHECK}]"}, "library, a.yml: functions: the shell cannot parse it"),
         ({"a__yml": "checks: [{name: a, line: x, absent: yes}]"}, "library, a.yml, check 1 (a): absent: it is true or"),
     ],
 )
 def test_mistakes_in_check_sets_are_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as raised:
-        load_check_sets(folder_of(tmp_path, **files))
+        load_check_sets(write_files(tmp_path, **files))
     assert str(raised.value).startswith(message)
 
 
@@ -67,7 +67,7 @@ def test_names_may_be_numbers() -> None:
     assert (one.severity, a.severity) == ("low", "info")
 
 
-def test_keys_that_are_merged_may_be_there_as_well(tmp_path: Path) -> None:
+def test_yaml_merge_keys(tmp_path: Path) -> None:
     text = """
 checks:
 - &first {name: a, line: x, parameters: &common {most: 1, least: 1}}
@@ -76,7 +76,7 @@ checks:
   parameters: {deep: 1, <<: *common, most: 2}
 - {<<: *first, name: c}
 """
-    [_a, b, c] = load_check_sets(folder_of(tmp_path, a__yml=text))["a"]
+    [_a, b, c] = load_check_sets(write_files(tmp_path, a__yml=text))["a"]
     assert (b.parameters, c.name, c.line) == ({"deep": 1, "most": 2, "least": 1}, "c", "x")
 
 
@@ -86,7 +86,7 @@ def named(name: str) -> Check:
     return check
 
 
-def test_leaving_out_and_other_severities() -> None:
+def test_skip_and_severities() -> None:
     checks = [named("one"), named("two"), named("three")]
     chosen = filter_checks(checks, ["two"], {"three": "critical", "two": "low"})
     assert [(one.name, one.severity) for one in chosen] == [("one", "high"), ("three", "critical")]
@@ -105,7 +105,7 @@ def test_leaving_out_and_other_severities() -> None:
         ),
     ],
 )
-def test_bad_choices(skip: list[str], severities: dict[str, str], message: str) -> None:
+def test_invalid_skip_and_severities_are_refused(skip: list[str], severities: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError) as raised:
         filter_checks([named("one"), named("two")], skip, severities)
     assert str(raised.value) == message

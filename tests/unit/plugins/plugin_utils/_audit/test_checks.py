@@ -27,7 +27,7 @@ def check(**given: Any) -> Check:
     return parsed
 
 
-def test_what_is_expected_in_words() -> None:
+def test_expected_conditions_in_words() -> None:
     parsed = check(matches="b", absent="c", number="<= 9")
     words = ["exit code 0", "output matches b", "output does not match c", "first number is at most 9"]
     assert parsed.expected == words
@@ -43,10 +43,10 @@ def test_what_is_expected_in_words() -> None:
             {"matches": "(a"},
             "matches: '(a' is not a regular expression: missing ), unterminated subpattern at position 0",
         ),
-        ({"line": "if true; then"}, "checks, check 1 (it): line: the shell cannot read it: "),
-        ({"applies_if": "fi"}, "checks, check 1 (it): applies_if: the shell cannot read it: "),
+        ({"line": "if true; then"}, "checks, check 1 (it): line: the shell cannot parse it: "),
+        ({"applies_if": "fi"}, "checks, check 1 (it): applies_if: the shell cannot parse it: "),
         ({"matches": [""]}, "matches: it is empty. Give a text."),
-        ({"number": "<= x"}, "number: '<= x' is not a limit. Give <=, >= or == and a number or a parameter that is"),
+        ({"number": "<= x"}, "number: '<= x' is not a limit. Give <=, >= or == and a number or the name of"),
         ({"number": "90"}, "number: '90' is not a limit."),
         ({"number": "< 90"}, "number: '< 90' is not a limit."),
         ({"number": "<= inf"}, "number: '<= inf' is not a limit."),
@@ -54,21 +54,21 @@ def test_what_is_expected_in_words() -> None:
         ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
         ({"number": "<= a", "parameters": {"a": "x"}}, "number: '<= a' is not a limit."),
         ({"number": "<= a", "parameters": {"a": "90"}}, "number: '<= a' is not a limit."),
-        ({"kind": "problems", "absent": "x"}, "absent: it does not go with kind problems. Leave it out."),
+        ({"kind": "problems", "absent": "x"}, "absent: it cannot be used with kind problems. Leave it out."),
         ({"kind": "results"}, "value of kind must be one of: output, problems, got: results"),
         (
             {"kind": "output", "results": {"format": "tap"}},
             "checks, check 1 (it): parameters are mutually exclusive: results|kind",
         ),
         ({"timeout": True}, "timeout: it is true or false"),
-        ({"parameters": {"Bad": 1}}, "parameters.Bad: it is not a name for a parameter."),
+        ({"parameters": {"Bad": 1}}, "parameters.Bad: the name is not valid."),
         (
             {"results": {"format": "tab"}},
             "checks, check 1 (it): results: value of format must be one of: xccdf, tap, junit",
         ),
     ],
 )
-def test_bad_checks(given: Row, message: str) -> None:
+def test_invalid_checks_are_refused(given: Row, message: str) -> None:
     whole = {"name": "it", "line": "true", **given}
     with pytest.raises(UsageError) as raised:
         parse_checks("checks", [{key: value for key, value in whole.items() if value is not None}])
@@ -78,22 +78,22 @@ def test_bad_checks(given: Row, message: str) -> None:
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ({"name": "two", "line": "x" * 200_000}, r"checks, check 2 \(two\): line: its code has 200,000 characters"),
+        ({"name": "two", "line": "x" * 200_000}, r"checks, check 2 \(two\): line: the code has 200,000 characters"),
         ({"name": "one", "line": "x"}, "checks 1 and 2 are both named one"),
     ],
 )
-def test_the_check_that_is_wrong_is_named(second: Row, message: str) -> None:
+def test_errors_name_the_wrong_check(second: Row, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_checks("checks", [{"name": "one", "line": "true"}, second])
     with pytest.raises(UsageError, match="checks: there is no check"):
         parse_checks("checks", [])
 
 
-def test_a_check_without_a_severity_is_as_bad_as_what_fails_an_audit() -> None:
+def test_the_default_severity_fails_an_audit() -> None:
     assert check().severity == SPEC["fail_on"]["default"]
 
 
-def test_code_is_read_and_not_run(tmp_path: Path) -> None:
+def test_code_is_parsed_and_not_run(tmp_path: Path) -> None:
     check(line=f"touch {tmp_path}/run; $(touch {tmp_path}/run)")
     assert not (tmp_path / "run").exists()
 
@@ -115,7 +115,7 @@ def test_values_of_parameters() -> None:
         (True, "no", False),
     ],
 )
-def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
+def test_parameters_get_the_type_of_their_default(default: Any, given: Any, value: Any) -> None:
     assert parse_parameter("audit_x", default, given) == value
 
 
@@ -129,7 +129,7 @@ def test_kinds_of_parameters(default: Any, given: Any, value: Any) -> None:
         ("x", "a\0b", "audit_x: it has a NUL character. Remove that character."),
     ],
 )
-def test_values_of_other_kinds(default: Any, given: Any, message: str) -> None:
+def test_values_of_another_type_are_refused(default: Any, given: Any, message: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_parameter("audit_x", default, given)
     assert message in str(raised.value)

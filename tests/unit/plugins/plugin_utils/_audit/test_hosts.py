@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Variables that have one value for the whole audit, the waivers of all hosts, and names in errors."""
+"""Test variables that must be equal for all hosts, waivers of hosts, and the names of variables in errors."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def host(name: str, value: object) -> HostVariables:
     return HostVariables(name, {"inventory_hostname": name, "audit_fail_on": value}, None)
 
 
-def test_hosts_that_differ_in_what_is_one_for_the_play_are_named() -> None:
+def test_differing_play_variables_are_refused() -> None:
     refuse_differing_values(host("web-01", "low"), host("web-02", "low"))
     with pytest.raises(UsageError, match=r"^audit_fail_on: .* differs: web-01 has low, web-02 has high. Set it in "):
         refuse_differing_values(host("web-01", "low"), host("web-02", "high"))
 
 
-def test_waivers_are_joined_each_once() -> None:
+def test_waivers_are_joined_without_duplicates() -> None:
     other = {**WAIVER, "check": "nginx", "until": date(2027, 1, 1)}
     joined: Row = {}
     for given in ([], [WAIVER, other], [other, WAIVER], None):
@@ -42,7 +42,7 @@ def test_waivers_are_joined_each_once() -> None:
 
 
 @pytest.mark.parametrize("given", ["sshd-*", [WAIVER, "sshd-*"]])
-def test_waivers_of_a_host_that_are_no_list_of_dictionaries(given: object) -> None:
+def test_waivers_must_be_a_list_of_dictionaries(given: object) -> None:
     with pytest.raises(UsageError, match=r"^waivers: it is not a list of dictionaries"):
         add_waivers({}, given)
 

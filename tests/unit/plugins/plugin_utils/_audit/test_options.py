@@ -23,7 +23,7 @@ def waiver(**given: Any) -> Row:
     ("given", "message"),
     [
         (waiver(until="soon"), "waivers, waiver 1: until: 'soon' is not a date."),
-        (waiver(groups=[]), "waivers, waiver 1: it is about no host."),
+        (waiver(groups=[]), "waivers, waiver 1: it has neither hosts nor groups."),
         (waiver(reason=" "), "waivers, waiver 1: reason: it is empty."),
         (waiver(unitl=1), "waivers, waiver 1: unitl: there is no such key. Did you mean until?"),
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),

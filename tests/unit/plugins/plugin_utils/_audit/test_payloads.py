@@ -73,7 +73,7 @@ def test_each_check_has_its_answer(shell: str) -> None:
     }
 
 
-def test_no_check_can_spoil_another(shell: str) -> None:
+def test_no_check_can_change_the_answer_of_another(shell: str) -> None:
     answers = run_checks(
         shell,
         {"line": "exec 1>&-; exit"},
@@ -104,7 +104,7 @@ def test_parameters_and_functions(shell: str) -> None:
     assert answers["c1"].output == "<unset>"
 
 
-def test_a_line_begins_behind_its_functions() -> None:
+def test_functions_precede_the_line() -> None:
     [check] = parse_checks("checks", [{"name": "a", "line": "f", "applies_if": " "}], "f() { echo hi; }")
     assert subprocess.run(["/bin/sh", "-c", build_line(check)], capture_output=True, check=True).stdout == b"hi\n"
 
@@ -119,7 +119,7 @@ def test_a_check_that_does_not_apply(shell: str) -> None:
     assert answers["c1"] == CheckAnswer(0, "asked\n")
 
 
-def test_each_check_has_its_time(shell: str) -> None:
+def test_each_check_has_its_timeout(shell: str) -> None:
     answers = run_checks(
         shell,
         {"line": "echo begun; sleep 60", "timeout": 1},
@@ -142,7 +142,7 @@ def test_each_check_has_its_time(shell: str) -> None:
     }
 
 
-def test_all_checks_have_their_time_together(shell: str) -> None:
+def test_all_checks_share_the_time_of_their_command(shell: str) -> None:
     answers = run_checks(
         shell, {"line": "sleep 60", "timeout": 50}, {"line": "sleep 60", "timeout": 51}, {"line": "id"}, seconds=3
     )
@@ -158,7 +158,7 @@ def test_a_server_without_timeout(shell: str, tmp_path: Path) -> None:
     assert answers == {"c0": CheckAnswer(0, "fine\n"), "c1": CheckAnswer(124, "")}
 
 
-def test_checks_leave_cpu_and_disk_to_others() -> None:
+def test_checks_run_at_the_lowest_priority() -> None:
     assert run_checks("/bin/sh", {"line": "nice; ionice -p $$"})["c0"].output == "19\nidle\n"
 
 
@@ -167,7 +167,7 @@ def test_the_time_of_all_checks_is_less_than_that_of_their_command(wait_timeout:
     assert build_env(wait_timeout) == {"AUDIT_SECONDS": seconds}
 
 
-def test_answers_of_a_command_that_is_ended_count(shell: str) -> None:
+def test_answers_of_a_killed_command_count(shell: str) -> None:
     checks = parse_checks("checks", [{"name": "a", "line": "echo a"}, {"name": "b", "line": "echo b; sleep 60"}])
     packed = pack(*build_script(checks, shell), in_parts=True)
     argv = [*shlex.split(shell), "-c", packed.env["BODY"], "label", f"sha256:{packed.digest}"]
@@ -209,6 +209,6 @@ def test_long_outputs_are_cut(shell: str) -> None:
         (b"[part 25]\na\nhi\na rc 999999 in 9 by 0\n", []),
     ],
 )
-def test_answers_that_are_not_whole_are_none(printed: bytes, names: list[str]) -> None:
+def test_incomplete_answers_are_ignored(printed: bytes, names: list[str]) -> None:
     checks = parse_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
     assert list(parse_answers(printed, checks)) == names

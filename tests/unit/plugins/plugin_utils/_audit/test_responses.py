@@ -28,7 +28,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, S
 
 
 def evaluate_check(given: Row, output: str = "", rc: int = 0, **answer: Any) -> Evaluation:
-    """Return the outcome of an answer to a check with these keys."""
+    """Evaluate an answer to a check with these keys."""
     [check] = parse_checks("checks", [{"name": "it", "line": "true", **given}])
     return evaluate(check, CheckAnswer(rc, output, **answer))
 
@@ -82,10 +82,10 @@ def test_an_exit_code_that_the_workspace_did_not_state() -> None:
 
 
 @pytest.mark.parametrize("given", [{"matches": "a"}, {"absent": "b"}, {"number": "<= 9"}])
-def test_output_with_a_hole_proves_nothing(given: Row) -> None:
+def test_incomplete_output_never_passes(given: Row) -> None:
     assert evaluate_check(given, "a 1").outcome == "passed"
     assert evaluate_check(given, "a 1", complete=False).outcome == "unknown"
-    # It may show enough.
+    # A part of the output can be enough to fail.
     assert evaluate_check({"absent": "1"}, "a 1", complete=False).outcome == "failed"
 
 
@@ -98,8 +98,8 @@ def test_only_the_beginning_of_an_output_is_evaluated() -> None:
     ("output", "outcome", "message"),
     [
         ("done\n", "passed", "No problem was found."),
-        ("", "unknown", "The check did not come to its end."),
-        ("done\nmore", "unknown", "The check did not come to its end. The output ends with: more"),
+        ("", "unknown", "The check did not end with done."),
+        ("done\nmore", "unknown", "The check did not end with done. The output ends with: more"),
         ("problem: a\nproblem: b.\nproblem: a\n", "failed", "a. b."),
         ("unknown: only root may look\nproblem: a\n", "failed", "a."),
         ("not applicable: no sshd\nunknown: b\ndone", "unknown", "b."),
@@ -125,7 +125,7 @@ def test_one_long_problem_is_shown_whole_or_cut_with_an_ellipsis() -> None:
     assert evaluate_check({"kind": "problems"}, f"problem: {updates * 9}\ndone\n").message.endswith("\u2026")
 
 
-def test_problems_of_an_answer_that_is_not_whole() -> None:
+def test_problems_in_an_incomplete_answer() -> None:
     assert evaluate_check({"kind": "problems"}, "done", complete=False).outcome == "unknown"
     assert evaluate_check({"kind": "problems"}, "problem: a", complete=False).outcome == "failed"
     for given in ({"kind": "problems"}, {"matches": "x"}):
@@ -133,11 +133,11 @@ def test_problems_of_an_answer_that_is_not_whole() -> None:
 
 
 @pytest.mark.parametrize("given", [{"kind": "problems"}, {"absent": "k"}])
-def test_an_answer_that_took_too_long(given: Row) -> None:
+def test_a_check_that_timed_out(given: Row) -> None:
     late = evaluate_check(given, "looked\n", rc=124, out_of_time=9)
     assert (late.outcome, late.message) == (
         "unknown",
-        "The server took longer than 9 s, which is what was left of wait_timeout.",
+        "The server took longer than 9 s, the rest of wait_timeout.",
     )
     assert evaluate_check({"kind": "problems"}, "problem: a", rc=124, out_of_time=9).outcome == "failed"
 
@@ -160,7 +160,7 @@ CHECK = {"name": "it", "line": "oscap", "results": {"format": "xccdf"}}
 
 
 def response(output: Output, rc: int = 0, packed: bool = True, given: Check | None = None) -> Response:
-    """Return the response to a check, by default the one of a scanner."""
+    """Return the response to a check, by default to a check with the results of a scanner."""
     check = given or parse_checks("checks", [CHECK])[0]
     command = Command(
         id=NO_COMMAND, server=Server(SERVER), line="", shell="system", status="success", success=True, exit_code=rc
@@ -169,34 +169,34 @@ def response(output: Output, rc: int = 0, packed: bool = True, given: Check | No
     return parse_responses(job, [check], packed)[check.name]
 
 
-def part(said: str, output: str = ROWS, name: str = "it") -> Output:
+def part(status: str, output: str = ROWS, name: str = "it") -> Output:
     """Return the output of a payload with one answer."""
-    last = f"{name}\n{output}\n{name} {said}"
+    last = f"{name}\n{output}\n{name} {status}"
     return Output(f"[part {len(last)}]\n{last}\n")
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("status", "reason"),
     [
-        ("rc 2 in 30 by 137", "Not all of the output is there"),
+        ("rc 2 in 30 by 137", "The output is incomplete."),
         ("in 30 by 124", "The server took longer than 30 s."),
-        ("in 17 by 137", "The server took longer than 17 s, which is what was left of wait_timeout."),
+        ("in 17 by 137", "The server took longer than 17 s, the rest of wait_timeout."),
         ("rc 137 in 30 by 0", "The scanner was ended by signal 9."),
     ],
 )
-def test_rows_that_came_whole_are_results(said: str, why: str) -> None:
-    known = response(part(said))
-    assert [(one.name, one.outcome) for one in known.evaluation.named] == [
+def test_complete_rows_of_an_incomplete_output_are_results(status: str, reason: str) -> None:
+    result = response(part(status))
+    assert [(one.name, one.outcome) for one in result.evaluation.rules] == [
         ("a", "passed"),
         ("b", "failed"),
         ("missing-results", "unknown"),
     ]
-    assert known.evaluation.named[-1].message.startswith(why)
-    assert not known.is_reusable
+    assert result.evaluation.rules[-1].message.startswith(reason)
+    assert not result.is_reusable
 
 
-#: What scanners write that come to their ends, a few tests that all pass.
-WHOLE = {
+#: Complete outputs of scanners. All tests in them pass.
+COMPLETE = {
     "xccdf": "xccdf_org.x_rule_a:pass\nxccdf_org.x_rule_b:pass\n",
     "tap": "1..1\nok 1 - a\n1..2\nok 1 - b\nok 2 - c\n",
     "junit": '<testsuite tests="2">\n<testcase name="a"/>\n<testcase name="b"/>\n</testsuite>\n',
@@ -206,52 +206,52 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_what_a_signal_ended_passes_only_where_it_is_seen_to_be_whole(kind: str) -> None:
+def test_killed_scanners_pass_only_with_complete_output(kind: str) -> None:
     of_json = {"outcome": "ok", "name": "id", "words": {"passed": ["true"]}} if kind == "json" else {}
     [check] = parse_checks("checks", [{"name": "it", "line": "scan", "results": {"format": kind, **of_json}}])
 
     def has_passed(output: str, rc: int) -> bool:
-        known = response(part(f"rc {rc} in 30 by 0", output), given=check)
-        return known.evaluation.outcome == "passed" and all(one.outcome == "passed" for one in known.evaluation.named)
+        result = response(part(f"rc {rc} in 30 by 0", output), given=check)
+        return result.evaluation.outcome == "passed" and all(one.outcome == "passed" for one in result.evaluation.rules)
 
-    whole = WHOLE[kind]
-    assert has_passed(whole, 0)
-    assert not any(has_passed(whole[:end], 139) for end in range(len(whole.rstrip())))
+    complete = COMPLETE[kind]
+    assert has_passed(complete, 0)
+    assert not any(has_passed(complete[:end], 139) for end in range(len(complete.rstrip())))
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome", "message"),
+    ("status", "outcome", "message"),
     [
         ("rc 124 in 30 by 0", "failed", "The exit code is 124."),
         ("rc 0 in 30 by 124", "passed", ""),
         ("in 30 by 124", "unknown", "The server took longer than 30 s."),
-        # What reads the output was ended as well.
-        ("rc 0 in 30 by 137", "unknown", "Not all of the output is there"),
+        # The reader of the output was killed as well.
+        ("rc 0 in 30 by 137", "unknown", "The output is incomplete."),
         ("in 0", "unknown", "Out of time"),
         ("not applicable in 30 by 0", "not_applicable", ""),
-        ("in 30 by 2", "unknown", "Its answer did not come"),
+        ("in 30 by 2", "unknown", "The answer is missing or incomplete."),
     ],
 )
-def test_what_the_time_of_a_check_means(said: str, outcome: str, message: str) -> None:
+def test_status_lines_of_checks(status: str, outcome: str, message: str) -> None:
     [check] = parse_checks("checks", [{"name": "mount", "line": "ls /mnt", "absent": "x"}])
-    known = response(part(said, "", "mount"), given=check)
-    assert (known.evaluation.outcome, known.reached) == (outcome, True)
-    assert message in known.evaluation.message
+    result = response(part(status, "", "mount"), given=check)
+    assert (result.evaluation.outcome, result.reached) == (outcome, True)
+    assert message in result.evaluation.message
 
 
-def test_answers_count_however_their_command_ended() -> None:
+def test_complete_answers_of_a_failed_command_count() -> None:
     checks = parse_checks("checks", [{"name": name, "line": "x"} for name in "ab"])
     row = current_row(status="failed", success=False, exit_code=-1)
     output = replace(part("rc 0 in 30 by 0", "x", "a"), complete=False, note="The output cannot be read.")
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(row), outcome=Outcome.FAILED, output=output)
     done = parse_responses(job, checks, True)
     assert [done[name].evaluation.outcome for name in "ab"] == ["passed", "unknown"]
-    assert done["b"].evaluation.message.startswith("It ended early: a signal ended it")
+    assert done["b"].evaluation.message.startswith("The command ended early: a signal ended it")
 
 
 def test_an_output_with_gaps_has_no_result() -> None:
-    known = response(Output(f"{ROWS}\n", complete=False), packed=False)
-    assert (known.evaluation.outcome, known.evaluation.named) == ("unknown", ())
+    result = response(Output(f"{ROWS}\n", complete=False), packed=False)
+    assert (result.evaluation.outcome, result.evaluation.rules) == ("unknown", ())
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_an_output_with_gaps_has_no_result() -> None:
         ({}, "the queue is full", "Never ran: the queue is full."),
     ],
 )
-def test_what_may_not_have_run_is_no_answer(fields: dict[str, str], refused: str, reason: str) -> None:
+def test_a_command_that_may_not_have_run_has_no_answer(fields: dict[str, str], refused: str, reason: str) -> None:
     row = current_row(status="failed", success=False, **fields)
     [check] = parse_checks("checks", [CHECK])
     output = Output("", refused=refused)

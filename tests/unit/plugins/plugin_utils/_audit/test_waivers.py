@@ -12,7 +12,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers imp
 
 
 @pytest.mark.parametrize(("today", "expired"), [(date(2027, 1, 31), False), (date(2027, 2, 1), True)])
-def test_a_waiver_counts_on_its_last_day(today: date, expired: bool) -> None:
+def test_a_waiver_is_valid_on_its_last_day(today: date, expired: bool) -> None:
     [waiver] = read_waivers([{"check": "a", "hosts": ["web"], "reason": "It moves.", "until": "2027-01-31"}], today)
     assert waiver.expired is expired
 
