@@ -42,7 +42,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     drop_empty_options,
     find_settings,
     get_run_folder,
-    refuse_foreign_server,
+    refuse_other_workspace,
     refuse_shared_name,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
@@ -193,7 +193,7 @@ class _Workspaces:
         self._known: dict[tuple[str, ...], Settings] = {}
 
     def get_settings(self, host: str, variables: Mapping[str, Any]) -> Settings:
-        refuse_foreign_server(self._arguments, variables.get(WORKSPACE))
+        refuse_other_workspace(self._arguments["url"], variables.get(WORKSPACE))
         found = find_settings(self._arguments, variables, os.environ, folder=get_run_folder())
         key = tuple(str(found.options.get(name)) for name in CONNECTION)
         if key not in self._known:

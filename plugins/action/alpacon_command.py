@@ -25,7 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_tas
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import WORKSPACE, refuse_foreign_server
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import WORKSPACE, refuse_other_workspace
 
 #: A larger script does not fit into one submit even if compressed well.
 _MAX_SCRIPT_BYTES = 2**27
@@ -77,7 +77,7 @@ class ActionModule(AlpaconAction):
         has_target = any(name in arguments for name in ("servers", "server", "ids", "id"))
         self._is_for_host = not (has_target or arguments.get("state") == "finished" or self._only_predicted_ids)
         if self._is_for_host:
-            refuse_foreign_server(self._task.args, self._templar.template(task_vars.get(WORKSPACE)))
+            refuse_other_workspace(self._task.args.get("url"), self._templar.template(task_vars.get(WORKSPACE)))
             host = str(task_vars["inventory_hostname"])
             server_id = self._templar.template(task_vars.get("alpacon_server_id"))
             if not server_id and host in C.LOCALHOST:

@@ -168,13 +168,8 @@ def _find_url(sources: _SettingSources, default: Any) -> Any:
     own = sources.get_variable(WORKSPACE)
     if not is_given(own):
         return default
-    url = sources.get_variable("alpacon_url")
-    if is_given(url) and normalize_url(url) != normalize_url(own):
-        raise UsageError(
-            "alpacon_url",
-            f"it is {url}, and the host is a server of {own}",
-            "Leave it out for this host, or name the workspace in the option url of the task.",
-        )
+    remedy = "Leave it out for this host, or name the workspace in the option url of the task."
+    refuse_other_workspace(sources.get_variable("alpacon_url"), own, "alpacon_url", remedy)
     return own
 
 
@@ -197,13 +192,12 @@ def drop_empty_options(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def refuse_foreign_server(options: Mapping[str, Any], own: Any) -> None:
-    """Refuse the URL of another workspace in a task for the server of its host."""
-    url = options.get("url")
+def refuse_other_workspace(
+    url: Any, own: Any, option: str = "url", remedy: str = "Leave it out, or give servers as well."
+) -> None:
+    """Refuse a URL that is not that of the host's own workspace."""
     if is_given(url) and is_given(own) and normalize_url(url) != normalize_url(own):
-        raise UsageError(
-            "url", f"it is {url}, and the host is a server of {own}", "Leave it out, or give servers as well."
-        )
+        raise UsageError(option, f"it is {url}, and the host is a server of {own}", remedy)
 
 
 def refuse_shared_name(host: str, variables: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> None:

@@ -138,7 +138,7 @@ class HostConnection:
     def __init__(self, runner: ServerRunner, action: str, cache_owner: str | None, parent: str | None = None) -> None:
         self._runner = runner
         self._action = action
-        self._cache_note = None if cache_owner is None else f"cached by {cache_owner}"
+        self._cache_note = "" if cache_owner is None else f"cached by {cache_owner}"
         self._batch = CommandBatch(parent)
 
     def run_command(self, command: str, stdin: bytes = b"") -> RunResult:
@@ -174,7 +174,7 @@ class HostConnection:
         result = self._submit(command, reduced.program if reduced else stdin, steps, files)
         if result.mark == UNDONE:
             raise HostStepFailed(f"The host could not be prepared: {_error_text(result)}")
-        if reduced and cached is not None and self._cache_note:
+        if reduced and cached is not None:
             if reduced.is_missed(result):
                 self._runner.write_note(self._cache_note, b"nothing")
                 return self._submit(command, stdin)
@@ -184,7 +184,7 @@ class HostConnection:
 
     def _cached_parts(self) -> set[str] | None:
         """Return the digests of cached parts; None without a cache, or if parts were missing in it."""
-        if self._cache_note is None:
+        if not self._cache_note:
             return None
         note = self._runner.read_note(self._cache_note)
         return None if note == b"nothing" else set(json.loads(note or "[]"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Modules and files over the connection plugin, on servers whose agents really run them."""
+"""Run modules and copy files over the connection plugin."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible_cores import CORES
 from system.plays import Row, read_journal_ids, run_over_connection, task
 from workspace.client import Workspace
 
-#: Text that is not only in a module's arguments, but nowhere else either.
+#: Text that is only in the arguments of modules.
 SECRET = "Xenops-and-Xerus-4711"
 ARGV_OF_ALL = "for file in /proc/[0-9]*/cmdline; do tr '\\0' ' ' < $file; echo; done 2> /dev/null; true"
 NAME = "ä 'ö' \"ü\" $x 汉语.bin"
@@ -24,7 +24,7 @@ def builtin(name: str, module: str, options: object = None, **keywords: object) 
 
 
 def modules(workspace: Workspace, module: str = "") -> list[Row]:
-    """The workspace's record of modules that were submitted."""
+    """Return the commands that ran modules."""
     return [row for row in workspace.commands() if f" module:{module}" in row["line"]]
 
 
@@ -122,7 +122,7 @@ def test_an_offline_host_is_unreachable_and_a_too_large_task_fails(current: Work
 
 
 def test_an_interrupted_run_leaves_a_journal_and_printed_its_path(current: Workspace, tmp_path: Path) -> None:
-    # The play is interrupted by what it runs, once it is long.
+    # The task interrupts the play when the path of the journal is printed.
     group = "{{ lookup('pipe', 'ps -o pgid= $$') | trim }}"
     told = "alpacon: if this run is interrupted, the IDs are in "
     wait = f"until grep -q '{told}' {tmp_path}/log; do sleep 0.1; done; kill -INT -{group}; sleep 20"

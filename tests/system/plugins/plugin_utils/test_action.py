@@ -18,7 +18,7 @@ from workspace.client import Workspace
 
 HOSTS = ("web-01", "web-02", "web-03")
 
-#: Writes down each context that a process makes, and which process it is.
+#: Records the process that creates a TLS context.
 COUNTER = """
 import os
 import ssl

@@ -22,8 +22,8 @@ LINE = {"line": "echo hello"}
 def warnings_of(done: Play) -> dict[str, list[str]]:
     """Return the warnings of the tasks that warned."""
     assert done.code == 0, done.log
-    told = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
-    return {name: texts for name, texts in told.items() if texts}
+    warnings = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
+    return {name: texts for name, texts in warnings.items() if texts}
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -17,13 +17,13 @@ from workspace.client import Workspace
 
 Row = dict[str, Any]
 
-#: Stands for any module whose result is forged on its way back.
+#: Module that returns forged facts.
 FORGE = """\
 #!/usr/bin/python
 import json
 print(json.dumps({{"changed": False, "ansible_facts": json.loads({facts!r})}}))
 """
-#: Facts that ansible-core itself ignores: they change nothing.
+#: Facts that ansible-core ignores.
 OF_CORE = {"ansible_user": "root", "ansible_become": True, "ansible_become_user": "root", "ansible_connection": "local"}
 
 
@@ -48,7 +48,7 @@ def forged(url: str, server_id: str) -> Row:
 
 
 def uses(way: str) -> list[Row]:
-    """Tasks that read settings of their host, each in another kind of plugin."""
+    """Return tasks of several kinds of plugins that read settings of their host."""
     looked_up = {"msg": "{{ query('herdops.alpacon.alpacon_command', 'web-01', default='none') }}"}
     return [task(f"{way} module", {"line": "echo used"}), task(f"{way} lookup", looked_up, "ansible.builtin.debug")]
 
@@ -71,7 +71,7 @@ def test_no_setting_comes_from_a_fact(current: Workspace, tmp_path: Path, core: 
         facts = forged(evil.url, ids["target"])
         for name, content in (("forge", facts), ("forge_core", OF_CORE)):
             (tmp_path / f"library/{name}.py").write_text(FORGE.format(facts=json.dumps(content)), encoding="utf-8")
-        # As releases before and from 2.19 on keep them.
+        # Cached facts before ansible-core 2.19, and since.
         for file, cached in (("cached", facts), ("s1_cached", {"__payload__": json.dumps(facts)})):
             (tmp_path / "facts" / file).write_text(json.dumps(cached), encoding="utf-8")
         run = run_playbook(
@@ -103,13 +103,13 @@ def test_no_setting_comes_from_a_fact(current: Workspace, tmp_path: Path, core: 
         assert evil.requests == []
     tasks = run.tasks
     honest = ("Forge", "Forge once", "Forge core", "Honest", "Gathering Facts")
-    believed = [(name, row) for name, rows in tasks.items() if name not in honest for row in rows if not row["failed"]]
-    assert believed == [], run.log
+    used = [(name, row) for name, rows in tasks.items() if name not in honest for row in rows if not row["failed"]]
+    assert used == [], run.log
     said = [row["msg"] for name, rows in tasks.items() if name not in honest for row in rows]
     assert len(said) == 3 * 4 + 2 + 1, run.log
     assert [text for text in said if "returned settings as facts" not in text] == []
     commands = current.commands()
-    # The modules that forge, and the last task.
+    # The modules that return forged facts, and the last task.
     assert {command["server"] for command in commands} == {"web-01", "web-02", "honest"}
     assert "echo used" not in {command["line"] for command in commands}
     assert {command["username"] for command in commands} == {commands[0]["username"]}

@@ -31,7 +31,7 @@ RUN = "herdops.alpacon.alpacon_command"
 
 @dataclass(frozen=True)
 class Both:
-    """One inventory of two workspaces."""
+    """Manage one inventory of two workspaces."""
 
     here: Workspace
     there: Workspace
@@ -39,11 +39,11 @@ class Both:
 
     @property
     def twin(self) -> str:
-        """The host of the second web-01."""
+        """Return the host name of the second web-01."""
         return f"web-01-{self.there.server_ids()['web-01'][:8]}"
 
     def write(self, here: Row, there: Row) -> list[Path]:
-        """Write both sources, and give their files."""
+        """Write both sources, and return their files."""
         (self.folder / "inventory").mkdir()
         files = [Source(self.here, self.folder / "inventory", name=f"{number}.alpacon.yml") for number in (1, 2)]
         for file, options in zip(files, (here, there), strict=True):
@@ -51,11 +51,11 @@ class Both:
         return [file.path for file in files]
 
     def write_hosts(self, **inventory: Any) -> None:
-        """Write an inventory that was made by hand."""
+        """Write an inventory without the plugin."""
         (self.folder / "inventory").write_text(json.dumps({"all": inventory}), encoding="utf-8")
 
     def play(self, *tasks: Row, core: str = "development", **environ: str | None) -> tuple[Listing, dict[str, Row]]:
-        """Run tasks on all hosts without settings in the environment, and give what the last one of each returned."""
+        """Run tasks on all hosts without settings in the environment, and return the last result of each host."""
         plays = [{"hosts": "all", "gather_facts": False, "tasks": list(tasks)}]
         (self.folder / "ansible.cfg").touch()
         (self.folder / "play.json").write_text(json.dumps(plays), encoding="utf-8")
@@ -70,7 +70,7 @@ class Both:
 
 @pytest.fixture
 def both(running: Callable[[str], Workspace], tmp_path: Path) -> Iterator[Both]:
-    """Two workspaces of different dialects, neither of which ever gets a token that is not its own."""
+    """Yield two workspaces of different dialects, and check that each got only its own token."""
     two = Both(running("current"), running("2024"), tmp_path)
     for workspace in (two.here, two.there):
         workspace.reset()
@@ -82,7 +82,7 @@ def both(running: Callable[[str], Workspace], tmp_path: Path) -> Iterator[Both]:
 
 
 def source(workspace: Workspace, *names: str, **more: Any) -> Row:
-    """The options of an inventory of one workspace, with its token."""
+    """Return the options of an inventory of one workspace, with its token."""
     return {"url": workspace.url, "token": workspace.token, "filters": {"name": list(names)}, **more}
 
 
@@ -104,7 +104,7 @@ def test_servers_with_equal_names_are_two_hosts_with_a_warning(both: Both) -> No
 
 
 def audit(**options: Any) -> Row:
-    """A task that asks every host for a word."""
+    """Return a task that audits every host."""
     checks = [{"name": "hello", "line": "echo hello", "matches": "hello"}]
     return {"herdops.alpacon.alpacon_audit": {"checks": checks, "progress": False, **options}}
 
@@ -158,7 +158,7 @@ def test_tasks_use_the_token_of_the_file_with_the_server(both: Both, core: str) 
 
 @pytest.mark.parametrize("core", CORES)
 def test_a_default_token_is_refused_for_a_second_workspace(both: Both, core: str) -> None:
-    # As inventories made by hand: a host knows its own group's URL, and no other.
+    # Without the inventory plugin, a host has only the URL of its group.
     groups = {
         "first": {"hosts": {"web-01": {}}, "vars": {"alpacon_url": both.here.url}},
         "second": {"hosts": {"web-02": {}}, "vars": {"alpacon_url": both.there.url}},
@@ -191,10 +191,10 @@ def test_an_audit_names_a_workspace_that_fails(both: Both) -> None:
     assert {row["host"]: row["outcome"] for row in report["results"]} == {"web-01": "passed", "web-02": "passed"}
 
 
-# What verifies certificates, wherever it is said and whatever asks
+# Verification of certificates
 
-#: What a task or plugin does first, by what it is a part of.
-ASKS: dict[str, Row] = {
+#: Tasks that send a request first, by kind of plugin.
+TASKS: dict[str, Row] = {
     "module": task("module", {"filters": {"name": "web-01"}}, "herdops.alpacon.alpacon_server_info"),
     "lookup": task("lookup", {"msg": f"{{{{ query('{RUN}', 'web-01') }}}}"}, "ansible.builtin.debug"),
     "audit": task("audit", {"checks": [{"name": "one", "line": "true"}]}, "herdops.alpacon.alpacon_audit"),
@@ -206,12 +206,12 @@ ASKS: dict[str, Row] = {
         vars={"ansible_connection": "herdops.alpacon.alpacon"},
     ),
 }
-SOMEBODY = "is not trusted"
+UNTRUSTED = "is not trusted"
 
 
 @pytest.mark.parametrize(
     ("word", "in_environment", "said"),
-    [("", True, SOMEBODY), ("ture", True, "validate_certs"), ("ture", False, "validate_certs"), ("no", False, None)],
+    [("", True, UNTRUSTED), ("ture", True, "validate_certs"), ("ture", False, "validate_certs"), ("no", False, None)],
 )
 def test_only_false_disables_the_verification_of_certificates(
     current: Workspace,
@@ -226,8 +226,8 @@ def test_only_false_disables_the_verification_of_certificates(
     if in_environment:
         environ["ALPACON_VALIDATE_CERTS"] = word
     arguments = [] if in_environment else ["-e", json.dumps({"alpacon_validate_certs": word})]
-    done = run_playbook(current, tmp_path, play(*ASKS.values()), ["web-01"], *arguments, **environ)
-    assert done.tasks.keys() == ASKS.keys()
+    done = run_playbook(current, tmp_path, play(*TASKS.values()), ["web-01"], *arguments, **environ)
+    assert done.tasks.keys() == TASKS.keys()
     for what, [result] in done.tasks.items():
-        assert (said in result["msg"]) if said else (SOMEBODY not in result["msg"]), f"{what}: {result['msg']}"
+        assert (said in result["msg"]) if said else (UNTRUSTED not in result["msg"]), f"{what}: {result['msg']}"
     assert bool(server.requests) is (said is None)

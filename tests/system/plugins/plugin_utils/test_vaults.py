@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read values with the tag !vault as texts, which they are not before ansible-core 2.19."""
+"""Read values with the tag !vault, which have a type of their own before ansible-core 2.19."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ PASSWORD = "open sesame"
 SECRET = "correct horse {{ battery }} staple"
 MARK = "encrypted: "
 GROUP = "group/herdops.alpacon.alpacon"
-#: What is handed to another host runs there in the Python of the controller.
+#: Delegated modules run in the Python of the controller.
 SAME_PYTHON = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 CONNECTED = {**SAME_PYTHON, "ansible_connection": "herdops.alpacon.alpacon"}
 AUDIT = "herdops.alpacon.alpacon_audit"
 
 
 def vaulted(data: Any) -> str:
-    """YAML in which the texts that begin with the mark are encrypted."""
+    """Return YAML in which the texts that begin with the mark are encrypted."""
 
     def encrypt(found: re.Match[str]) -> str:
         text = json.loads(f'"{found[1]}"')

@@ -15,7 +15,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_arguments, check_filters
 
 EMPTY: tuple[Any, ...] = (None, "", "  ")
-#: Selections that select nothing, as playbooks write them.
+#: Selections that select nothing.
 NOTHING: tuple[Any, ...] = (*EMPTY, [], ["web-01", ""], ["web-01", None], {"name": "web-01"}, True, [True])
 NO_LIST: tuple[Any, ...] = ("web-01,,web-02", [["web-01"]])
 SELECTIONS = {
@@ -70,7 +70,7 @@ def test_empty_selections_are_refused(module: str, option: str, values: tuple[An
         ({"server": "web-02", "servers": ["web-01"]}, "servers: it is given twice, as servers and as server."),
         ({"usernam": "x"}, "usernam: herdops.alpacon.alpacon_command has no such option. Did you mean username?"),
         ({"zzz": 1}, "ansible-doc herdops.alpacon.alpacon_command lists all options."),
-        # Not as Python writes them.
+        # Ansible would write these as Python does.
         ({"line": ["echo", "hi"]}, "line: it is a list. Give one text: in quotes if it is a word such as true or yes"),
         ({"stdin": {"a": "b"}}, "stdin: it is a dictionary. "),
     ],

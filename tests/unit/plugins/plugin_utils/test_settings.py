@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Several workspaces in one inventory: each host's tasks go to its own, with the token that belongs there."""
+"""Find workspace, token and other settings of a task, with several workspaces in one inventory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils import _settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     find_settings,
     normalize_url,
-    refuse_foreign_server,
+    refuse_other_workspace,
     refuse_shared_name,
     register_inventory,
     unregister_inventory,
@@ -41,7 +41,6 @@ def no_inventories(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def env(url: str | None = None, token: str | None = None) -> dict[str, str]:
-    """An environment."""
     return {name: value for name, value in (("ALPACON_URL", url), ("ALPACON_TOKEN", token)) if value}
 
 
@@ -60,7 +59,7 @@ def test_urls_of_a_workspace_are_normalized(url: str, workspace: str) -> None:
 @pytest.mark.parametrize(
     ("given", "variables", "environ", "url", "token"),
     [
-        # One workspace, as ever.
+        # One workspace.
         ({}, {}, env(A, "a"), A, "a"),
         ({}, {"alpacon_url": A}, env(None, "a"), A, "a"),
         ({}, {"alpacon_url": A, "alpacon_token": "v"}, env(B, "b"), A, "v"),
@@ -69,7 +68,7 @@ def test_urls_of_a_workspace_are_normalized(url: str, workspace: str) -> None:
         ({}, {"alpacon_workspace": A}, env(A, "a"), A, "a"),
         ({}, {"alpacon_workspace": A, "alpacon_workspaces": [A]}, env(None, "a"), A, "a"),
         ({}, {}, env(), None, None),
-        # Several: the host's own one counts, and no token goes to another.
+        # Several workspaces: the one of the host, and only with its own token.
         ({}, {"alpacon_workspace": B}, env(A, "a"), B, None),
         ({}, {"alpacon_workspace": B, "alpacon_token": "v"}, env(A, "a"), B, None),
         ({}, {"alpacon_workspace": B, "alpacon_url": f"{B}/", "alpacon_token": "v"}, env(A, "a"), B, "v"),
@@ -120,7 +119,7 @@ def test_the_settings_are_those_of_the_first_file_with_the_server() -> None:
     register_inventory("1.alpacon.yml", Settings(A, "anew", validate_certs=False, ca_path="/ca.pem"), [ONE])
     assert [options(ONE)[name] for name in ("token", "validate_certs")] == ["anew", False]
     assert [options(TWO.upper())[name] for name in ("token", "validate_certs")] == ["two", True]
-    # What no file lists has what all of them say.
+    # A server in no file has the values that are the same in all files.
     for server_id in (NONE, "web-01", None):
         assert options(server_id) == {"url": A, "ca_path": "/ca.pem", "request_timeout": 30}
     assert options(NONE, alpacon_tokens={A: "named"})["token"] == "named"
@@ -132,15 +131,15 @@ def test_the_settings_are_those_of_the_first_file_with_the_server() -> None:
 
 
 def test_only_the_needed_token_is_templated() -> None:
-    worked_out: list[Any] = []
+    templated: list[Any] = []
 
     def template(value: Any) -> Any:
-        worked_out.append(value)
+        templated.append(value)
         return value
 
     variables = {"alpacon_workspace": B, "alpacon_tokens": {A: "{{ x }}", B: "{{ y }}"}}
     assert find_settings({}, variables, {}, template).options["token"] == "{{ y }}"
-    assert "{{ x }}" not in worked_out
+    assert "{{ x }}" not in templated
 
 
 @pytest.mark.parametrize(
@@ -192,7 +191,7 @@ def test_a_default_token_belongs_to_one_workspace_in_a_run(tmp_path: Path) -> No
 
 
 def variables_of_plugins() -> set[str]:
-    """Every variable that a plugin or a role reads a setting from."""
+    """Return the variables that plugins and roles read settings from."""
     kinds = [("connection", "alpacon"), ("inventory", "alpacon"), ("lookup", "alpacon_command"), ("become", "account")]
     texts = [import_module(f"{PLUGINS}.{kind}.{name}").DOCUMENTATION for kind, name in kinds]
     options = [option for text in texts for option in yaml.safe_load(text)["options"].values()]
@@ -206,7 +205,7 @@ def variables_of_plugins() -> set[str]:
     return names
 
 
-#: ansible-core ignores these as facts, or sets them itself.
+#: ansible-core ignores these facts, or sets them itself.
 OF_CORE = {"ansible_facts", "ansible_play_name", "ansible_user", "ansible_pipelining", "ansible_become_user"}
 
 
@@ -218,11 +217,11 @@ def test_facts_with_names_of_settings_are_refused(name: str) -> None:
 
 
 def test_a_task_for_its_host_cannot_name_another_workspace() -> None:
-    refuse_foreign_server({"url": f"{A}/api"}, A)
-    refuse_foreign_server({}, A)
-    refuse_foreign_server({"url": A}, None)
+    refuse_other_workspace(f"{A}/api", A)
+    refuse_other_workspace(None, A)
+    refuse_other_workspace(A, None)
     with pytest.raises(UsageError, match=r"url: it is .*, and the host is a server of"):
-        refuse_foreign_server({"url": B}, A)
+        refuse_other_workspace(B, A)
 
 
 def test_a_host_with_the_name_of_a_group_is_refused() -> None:

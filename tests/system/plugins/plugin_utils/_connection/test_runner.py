@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A server that runs code and takes files, without Ansible: what it costs, and what is said where that fails."""
+"""Run bodies and copy files without Ansible: results, errors for each failure, and submits through a proxy."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, TOKEN
 
 MAY_HAVE_RUN = "may have run"
-Reach = Callable[..., ServerRunner]
+MakeRunner = Callable[..., ServerRunner]
 
 
 @pytest.fixture
-def reach(tmp_path: Path) -> Iterator[Reach]:
-    """Gives servers of a workspace, as tasks of one run reach them."""
+def make_runner(tmp_path: Path) -> Iterator[MakeRunner]:
+    """Make runners for servers, as tasks of one run do."""
     with ExitStack() as stack:
 
         def make(where: Workspace | str, server: str = "web-01", wait_timeout: float = 60, **more: Any) -> ServerRunner:
@@ -51,28 +51,28 @@ def reach(tmp_path: Path) -> Iterator[Reach]:
             limits = Limits(wait_timeout=wait_timeout, cancel_on_timeout=True, offline="fail", wait_for_approval=False)
             fields: dict[str, Any] = {"connected": None, "username": None, "groupname": None, "extra": {}, **more}
             access = RunTarget(host="the-host", server=server, limits=limits, **fields)
-            remote = ServerRunner(access, parse_settings(known), run)
-            stack.callback(remote.close)
-            return remote
+            runner = ServerRunner(access, parse_settings(known), run)
+            stack.callback(runner.close)
+            return runner
 
         yield make
 
 
-def ping(remote: ServerRunner, text: str = "echo pong") -> RunResult:
-    return remote.run_body("module:ansible.builtin.ping", build_shell_body(text), b"code")
+def ping(runner: ServerRunner, text: str = "echo pong") -> RunResult:
+    return runner.run_body("module:ansible.builtin.ping", build_shell_body(text), b"code")
 
 
-def why_not(remote: ServerRunner, text: str = "echo pong") -> str:
-    """Why the server did not run it."""
+def get_error(runner: ServerRunner, text: str = "echo pong") -> str:
+    """Return the error of a run that fails."""
     with pytest.raises(AlpaconError) as raised:
-        ping(remote, text)
+        ping(runner, text)
     return str(raised.value)
 
 
-# What fails
+# Errors
 
 
-def test_each_error_names_its_cause_and_nothing_runs(current: Workspace, reach: Reach) -> None:
+def test_each_error_names_its_cause_and_nothing_runs(current: Workspace, make_runner: MakeRunner) -> None:
     ids, tokens = current.server_ids(), current.tokens()
     current.disconnect("web-02")
     current.settings(holds=[{"line": "ping", "servers": ["web-03"], "status": "awaiting_approval"}])
@@ -88,23 +88,23 @@ def test_each_error_names_its_cause_and_nothing_runs(current: Workspace, reach: 
         ({"token": "wrong" * 8}, "token"),
         ({"url": "http://127.0.0.1:9"}, "127.0.0.1:9"),
     ]
-    for given, cause in causes:
-        said = why_not(reach(current, **given))
-        assert re.search(cause, said), said
-        assert MAY_HAVE_RUN not in said
-        assert not [secret for secret in (current.token, tokens["noacl"], "wrong" * 8) if secret in said]
+    for fields, cause in causes:
+        message = get_error(make_runner(current, **fields))
+        assert re.search(cause, message), message
+        assert MAY_HAVE_RUN not in message
+        assert not [secret for secret in (current.token, tokens["noacl"], "wrong" * 8) if secret in message]
     assert [row["run_count"] for row in current.commands()] == [0] * len(current.commands())
     assert {row["status"] for row in current.commands()} <= {"cancelled"}
 
 
-def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, reach: Reach) -> None:
+def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, make_runner: MakeRunner) -> None:
     current.settings(holds=[{"line": "ping", "servers": ["web-01"], "status": "awaiting_approval"}])
     current.fault("status", method="DELETE", status=403, body='{"detail": "No.", "code": "api_token_acl_not_allowed"}')
-    assert "It could not be cancelled. It may have run" in why_not(reach(current))
+    assert "It could not be cancelled. It may have run" in get_error(make_runner(current))
 
 
 @pytest.mark.parametrize(
-    ("settings", "fault", "said", "run_count"),
+    ("settings", "fault", "message", "run_count"),
     [
         ({"gives_up_after": 1}, {"kind": "never_ack"}, "The workspace says: agent_disconnected. It may have run", 0),
         (
@@ -120,13 +120,18 @@ def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, rea
     ],
 )
 def test_errors_name_commands_that_may_have_run(
-    current: Workspace, reach: Reach, settings: dict[str, Any], fault: dict[str, Any], said: str, run_count: int
+    current: Workspace,
+    make_runner: MakeRunner,
+    settings: dict[str, Any],
+    fault: dict[str, Any],
+    message: str,
+    run_count: int,
 ) -> None:
     current.settings(**settings)
     about = {} if "path" in fault else {"line": " module:"}
     current.fault(fault.pop("kind"), **about, **fault)
-    text = why_not(reach(current, wait_timeout=1 if "path" in about or not about else 60))
-    assert re.search(said, text), text
+    text = get_error(make_runner(current, wait_timeout=1 if "path" in about or not about else 60))
+    assert re.search(message, text), text
     if not run_count:
         assert "has run" not in text
     assert [row["run_count"] for row in current.commands()] == [run_count]
@@ -140,30 +145,32 @@ def test_errors_name_commands_that_may_have_run(
     ],
 )
 def test_lost_responses_and_late_chunks_are_found(
-    current: Workspace, reach: Reach, settings: dict[str, Any], fault: dict[str, Any]
+    current: Workspace, make_runner: MakeRunner, settings: dict[str, Any], fault: dict[str, Any]
 ) -> None:
     current.settings(**settings)
     current.fault(fault.pop("kind"), **fault)
-    assert ping(reach(current)) == RunResult(0, b"pong\n", b"")
+    assert ping(make_runner(current)) == RunResult(0, b"pong\n", b"")
     assert [row["run_count"] for row in current.commands()] == [1]
 
 
-def test_timeouts_name_the_command_and_a_remedy(current: Workspace, reach: Reach) -> None:
+def test_timeouts_name_the_command_and_a_remedy(current: Workspace, make_runner: MakeRunner) -> None:
     current.settings(line_seconds=2)
-    said = [why_not(reach(current, wait_timeout=seconds), "sleep 30") for seconds in (1, 60)]
+    messages = [get_error(make_runner(current, wait_timeout=seconds), "sleep 30") for seconds in (1, 60)]
     waited, ended = (command["id"] for command in current.commands())
-    assert f"command {waited}: Not finished within alpacon_wait_timeout." in said[0]
-    assert f"command {ended} has run." in said[1]
-    assert "the agent ended it after 2s" in said[1]
-    assert said[1].endswith("A task that takes so long needs async and poll.")
+    assert f"command {waited}: Not finished within alpacon_wait_timeout." in messages[0]
+    assert f"command {ended} has run." in messages[1]
+    assert "the agent ended it after 2s" in messages[1]
+    assert messages[1].endswith("A task that takes so long needs async and poll.")
 
 
 class TaskTimeoutError(BaseException):
-    """Stands in for the error with which ansible-core ends a task."""
+    """Replace the error with which ansible-core ends a task."""
 
 
 @pytest.mark.parametrize("text", [(), ("Timed out after 1 second.",)])
-def test_the_timeout_of_a_task_names_its_command(current: Workspace, reach: Reach, text: tuple[str, ...]) -> None:
+def test_the_timeout_of_a_task_names_its_command(
+    current: Workspace, make_runner: MakeRunner, text: tuple[str, ...]
+) -> None:
     def end(_number: int, _frame: object) -> None:
         raise TaskTimeoutError(*text)
 
@@ -171,33 +178,35 @@ def test_the_timeout_of_a_task_names_its_command(current: Workspace, reach: Reac
     before = signal.signal(signal.SIGALRM, end)
     try:
         with pytest.raises(TaskTimeoutError) as raised:
-            ping(reach(current, alert=alerts.append), f"kill -ALRM {os.getpid()}; sleep 20")
+            ping(make_runner(current, alert=alerts.append), f"kill -ALRM {os.getpid()}; sleep 20")
     finally:
         signal.signal(signal.SIGALRM, before)
     [command] = current.commands()
-    said = f"the-host: command {command['id']} is not finished. Await it by alpacon_command with state=finished."
-    assert [*alerts, *raised.value.args] == [" ".join([*text, said])]
+    message = f"the-host: command {command['id']} is not finished. Await it by alpacon_command with state=finished."
+    assert [*alerts, *raised.value.args] == [" ".join([*text, message])]
 
 
 @pytest.mark.parametrize("reason", ["user", "group"])
-def test_a_missing_account_raises_its_own_error(current: Workspace, reach: Reach, reason: str) -> None:
+def test_a_missing_account_raises_its_own_error(current: Workspace, make_runner: MakeRunner, reason: str) -> None:
     current.fault("fail_start", reason=reason)
     with pytest.raises(AccountRefused, match=rf"the-host: nothing was run: the server has no {reason} "):
-        ping(reach(current, groupname="deploy"))
+        ping(make_runner(current, groupname="deploy"))
 
 
 @pytest.mark.parametrize("workspace", ["published", "2024"], indirect=True)
-def test_workspaces_without_variables_are_refused(workspace: Workspace, reach: Reach) -> None:
-    assert "nothing was run: the workspace did not pass on the variables" in why_not(reach(workspace))
+def test_workspaces_without_variables_are_refused(workspace: Workspace, make_runner: MakeRunner) -> None:
+    assert "nothing was run: the workspace did not pass on the variables" in get_error(make_runner(workspace))
 
 
-# What proxies take
+# Proxies and notes
 
 
-def test_files_and_modules_pass_a_proxy_with_a_small_limit(current: Workspace, reach: Reach, tmp_path: Path) -> None:
-    # What ModSecurity takes unless it is told otherwise.
+def test_files_and_modules_pass_a_proxy_with_a_small_limit(
+    current: Workspace, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    # The default limit of ModSecurity.
     current.settings(body_max=128 * 1024)
-    host = HostConnection(reach(current), "ansible.builtin.copy", cache_owner=None)
+    host = HostConnection(make_runner(current), "ansible.builtin.copy", cache_owner=None)
     content = random.Random(1).randbytes(150_000)
     host.put(content, f"{tmp_path}/there")
     assert (tmp_path / "there").read_bytes() == content
@@ -206,16 +215,16 @@ def test_files_and_modules_pass_a_proxy_with_a_small_limit(current: Workspace, r
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
     assert {row["run_count"] for row in current.commands()} == {1}
     refused = [entry for entry in current.log() if entry["status"] == 413]
-    assert len(refused) <= 3, "what the proxy takes is found once, and a module is tried as a whole"
+    assert len(refused) <= 3, "the limit of the proxy is found once, and a module is tried as a whole"
 
 
-def test_homes_are_noted_for_each_account_until_the_server_is_invalidated(reach: Reach) -> None:
-    def remote(username: str | None = None) -> ServerRunner:
-        return reach("https://workspace.example", SERVER, username=username)
+def test_homes_are_noted_for_each_account_until_the_server_is_invalidated(make_runner: MakeRunner) -> None:
+    def runner(username: str | None = None) -> ServerRunner:
+        return make_runner("https://workspace.example", SERVER, username=username)
 
-    homes = [remote(account).get_home_note("echo ~app") for account in (None, "deploy")]
-    assert homes[0] == homes[1], "each account notes the answer for itself"
-    remote("deploy").write_note(homes[0], b"/home/app")
-    assert remote("deploy").read_note(remote("deploy").get_home_note("echo ~app")) == b"/home/app"
-    remote().invalidate_server()
-    assert remote("deploy").read_note(remote("deploy").get_home_note("echo ~app")) is None
+    homes = [runner(account).get_home_note("echo ~app") for account in (None, "deploy")]
+    assert homes[0] == homes[1], "each account has a note of its own under this name"
+    runner("deploy").write_note(homes[0], b"/home/app")
+    assert runner("deploy").read_note(runner("deploy").get_home_note("echo ~app")) == b"/home/app"
+    runner().invalidate_server()
+    assert runner("deploy").read_note(runner("deploy").get_home_note("echo ~app")) is None
