@@ -81,8 +81,8 @@ class BecomeModule(BecomeBase):
         """Return the command, and refuse other connections, which would run it as their own user."""
         if not self.connection_names_account:
             raise AnsibleError(
-                f"Become method {self.name} works with the connection herdops.alpacon.alpacon only, and this task goes"
-                " over another one. Set ansible_become_method for the hosts of the workspace, or another one here, such"
-                " as ansible.builtin.sudo."
+                f"Become method {self.name} works with the connection herdops.alpacon.alpacon only, and this task uses"
+                " another one. Set ansible_become_method for the hosts of the workspace only, or another method here,"
+                " such as ansible.builtin.sudo."
             )
         return cmd

@@ -450,19 +450,16 @@ class Connection(ConnectionBase):
         with _errors_as_warnings():
             templated = {name: templar.template(self._variables[name]) for name in names if name in self._variables}
             self.set_options(task_keys=self._task_keys, var_options={**self._variables, **templated})
-            self._close_host(self._host, reset=True)
+            self._host.reset()
+        self.close()
 
     def close(self) -> None:
         """Run the deferred steps and close."""
-        with _errors_as_warnings():
-            self._close_host(self.__dict__.get("_host"))
-
-    def _close_host(self, host: HostConnection | None, reset: bool = False) -> None:
-        self.__dict__.pop("_host", None)
+        host: HostConnection | None = self.__dict__.pop("_host", None)
         self._connected = False
         if host:
-            with self._convert_errors():
-                host.close(reset)
+            with _errors_as_warnings(), self._convert_errors():
+                host.close()
 
 
 @contextlib.contextmanager

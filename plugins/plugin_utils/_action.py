@@ -62,7 +62,7 @@ class AlpaconAction(ActionBase):
 
     module_name: str
     spec: ClassVar[dict[str, dict[str, Any]]]
-    #: Rules of Ansible's argument spec beside it, such as C(mutually_exclusive).
+    #: Rules for the spec, such as C(mutually_exclusive).
     rules: ClassVar[Mapping[str, Any]] = {}
     operation: Callable[..., dict[str, Any]]
     #: Options that select something, each with the remedy for an empty value.
@@ -366,7 +366,7 @@ def _get_item(task: Any, task_vars: Mapping[str, Any]) -> _Item:
         item = json.dumps(task_vars.get(loop_var) if loop_var else None, sort_keys=True, default=str)
         name = json.dumps([_identify(task), item])
         # A loop may have equal items.
-        occurrence = sum(known.name.rpartition(" ")[0] == name for known in _ITEMS.values())
+        occurrence = sum(other.name.rpartition(" ")[0] == name for other in _ITEMS.values())
         _ITEMS[id(task)] = _Item(task, f"{name} {occurrence}")
     return _ITEMS[id(task)]
 

@@ -94,5 +94,5 @@ def first_in_run(mark: str) -> bool:
     except FileExistsError:
         return False
     except OSError:
-        return True  # the disk is full, say
+        return True  # such as a full disk
     return True

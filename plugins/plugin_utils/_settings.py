@@ -143,7 +143,7 @@ def find_settings(
         options.update(_get_common_values([name for name, value in options.items() if value is None], inventories))
         if inventories and "token" in options and options["token"] is None:
             hint = (
-                f"The inventory was read with several tokens of {workspace}, and nothing says which of them is meant."
+                f"The inventory was read with several tokens of {workspace}, and none of the files has this host."
                 f" Name one under that URL in the variable {_TOKENS}."
             )
     return TaskSettings({name: value for name, value in options.items() if value is not None}, hint)
@@ -260,8 +260,7 @@ def _find_token(sources: _SettingSources, workspace: str) -> tuple[Any, str]:
             listed = sources.get_variable(WORKSPACES)
             workspaces = {normalize_if_url(each) for each in listed} if isinstance(listed, (list, tuple)) else set()
             if not workspaces <= {workspace}:
-                why = "there are several workspaces, and nothing says which one it is for"
-                hints.append(f"{name} is not sent to {workspace}: {why}.")
+                hints.append(f"{name} is not sent to {workspace}, since the inventory has several workspaces.")
                 continue
         is_other = is_given(url) and normalize_if_url(url) != workspace
         owner = url if is_other else _bind_token(sources, name, token, workspace)
@@ -286,7 +285,7 @@ def _bind_token(sources: _SettingSources, name: str, token: Any, workspace: str)
     try:
         return os.readlink(link)
     except OSError:
-        return workspace  # the disk is full, say
+        return workspace  # such as a full disk
 
 
 def _get_origin(value: Any) -> str:

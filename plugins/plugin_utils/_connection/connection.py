@@ -233,17 +233,15 @@ class HostConnection:
         if self._batch.steps:
             self._run_now(_NO_COMMAND)
 
-    def close(self, reset: bool = False) -> None:
-        """Run the deferred steps and close.
+    def reset(self) -> None:
+        """Query the server again before the next run, in every process."""
+        self._runner.invalidate_server()
 
-        Args:
-            reset: Query the server again before the next run.
-        """
+    def close(self) -> None:
+        """Run the deferred steps and close."""
         try:
             self.finish()
         finally:
-            if reset:
-                self._runner.invalidate_server()
             self._runner.close()
 
     def put(self, content: bytes, path: str) -> None:

@@ -122,11 +122,11 @@ class ReducedModule:
         return self.relies_on_host and result.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
-def reduce_module(module: bytes, known: Collection[str]) -> ReducedModule | None:
+def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | None:
     """Leave out the cached parts of a module; return None for a module without an archive.
 
     Args:
-        known: Digests of the cached parts.
+        cached: Digests of the cached parts.
     """
     archive = _ARCHIVE.search(module)
     content = _decode_archive(archive[0]) if archive else None
@@ -142,8 +142,8 @@ def reduce_module(module: bytes, known: Collection[str]) -> ReducedModule | None
             sent.append(part)
             continue
         parts.add(name)
-        items.append(name if name in known else -len(part))
-        sent += [] if name in known else [part]
+        items.append(name if name in cached else -len(part))
+        sent += [] if name in cached else [part]
     items.append(len(tail))
     sent.append(tail)
     digest = hashlib.sha256(module).hexdigest()

@@ -89,7 +89,7 @@ class ServerRunner:
         self._client.__exit__()
 
     def invalidate_server(self) -> None:
-        """Query the server again before the next run, in every process."""
+        """Query the server and its homes again before the next run, in every process."""
         self._server = None
         self.write_note(_ID, b"")
         self.invalidate_home_folders()

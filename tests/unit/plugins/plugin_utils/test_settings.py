@@ -125,7 +125,7 @@ def test_the_settings_are_those_of_the_first_file_with_the_server() -> None:
     assert options(NONE, alpacon_tokens={A: "named"})["token"] == "named"
     found = find_settings({"url": A}, {}, {})
     said = found.explain(UsageError("token", "it is missing"))
-    assert f"The inventory was read with several tokens of {A}, and nothing says which of them is meant. Name" in said
+    assert f"The inventory was read with several tokens of {A}, and none of the files has this host. Name" in said
     unregister_inventory("2.alpacon.yml")
     assert options(TWO)["token"] == "anew"
 
@@ -161,7 +161,7 @@ def test_wrong_variables_are_refused(variables: Row, said: str) -> None:
         (
             {"alpacon_workspace": B, "alpacon_workspaces": [A, B]},
             env(None, "a"),
-            f"ALPACON_TOKEN is not sent to {B}: there are several workspaces, and nothing says which one it is for.",
+            f"ALPACON_TOKEN is not sent to {B}, since the inventory has several workspaces.",
         ),
         ({"alpacon_workspace": B}, env(), f"Name the token of {B} under that URL in the variable alpacon_tokens."),
         ({"alpacon_workspace": B, "alpacon_tokens": {B: ""}}, env(), f"alpacon_tokens has an empty token for {B}."),
