@@ -53,6 +53,8 @@ _REMOVE_OLD_MODULE_FILES = (
     f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
     " -exec rm -f {} + 2>/dev/null || :"
 )
+#: Name of the note that old module files are removed, and text of the note on a cache in which parts were missing.
+_FILES_REMOVED, _CACHE_FAILED = "files removed", b"failed"
 #: Commands of ansible-core's shell plugins, with absolute paths that need no quotes.
 _PATH = r"/[\w.@+/-]+"
 #: Some releases append this.
@@ -166,8 +168,8 @@ class HostConnection:
     def _run_now(self, command: str, stdin: bytes = b"") -> RunResult:
         steps, files = self._batch.steps, self._batch.files
         self._batch.clear()
-        if self._runner.read_note("tidied") is None:
-            self._runner.write_note("tidied", b"")
+        if self._runner.read_note(_FILES_REMOVED) is None:
+            self._runner.write_note(_FILES_REMOVED, b"")
             steps = [_REMOVE_OLD_MODULE_FILES, *steps]
         cached = self._cached_parts() if stdin else None
         reduced = None if cached is None else reduce_module(stdin, cached)
@@ -175,8 +177,8 @@ class HostConnection:
         if result.mark == UNDONE:
             raise HostStepFailed(f"The host could not be prepared: {_error_text(result)}")
         if reduced and cached is not None:
-            if reduced.is_missed(result):
-                self._runner.write_note(self._cache_note, b"nothing")
+            if reduced.is_part_missing(result):
+                self._runner.write_note(self._cache_note, _CACHE_FAILED)
                 return self._submit(command, stdin)
             if result.rc == 0 and not reduced.parts <= cached:
                 self._runner.write_note(self._cache_note, json.dumps(sorted(cached | reduced.parts)).encode())
@@ -187,7 +189,7 @@ class HostConnection:
         if not self._cache_note:
             return None
         note = self._runner.read_note(self._cache_note)
-        return None if note == b"nothing" else set(json.loads(note or "[]"))
+        return None if note == _CACHE_FAILED else set(json.loads(note or "[]"))
 
     def _submit(self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
         kind = "module" if stdin else "command"
@@ -228,7 +230,7 @@ class HostConnection:
             raise
         return self._run_body("module", build_shell_body(f"exec < {quoted}; rm -f {quoted}; {command}"))
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Run the deferred steps."""
         if self._batch.steps:
             self._run_now(_NO_COMMAND)
@@ -240,7 +242,7 @@ class HostConnection:
     def close(self) -> None:
         """Run the deferred steps and close."""
         try:
-            self.finish()
+            self._finish()
         finally:
             self._runner.close()
 
@@ -248,13 +250,13 @@ class HostConnection:
         """Write a file: in pieces if it is large, else by a step that is deferred in the temporary folder of a task."""
         limit = self._max_piece
         if sum(len(file.content) for file in self._batch.files) + len(content) > limit:
-            self.finish()
+            self._finish()
         if len(content) > limit:
             self._put_in_pieces(content, path)
             return
         self._batch.put(content, path)
         if not self._batch.is_inside(path):
-            self.finish()  # the task may run no other command
+            self._finish()  # the task may run no other command
 
     @property
     def _max_piece(self) -> int:
@@ -317,7 +319,7 @@ class HostConnection:
         return self._runner.run_body(make_label(kind, self._action), body, stdin, files)
 
     def _run_step(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
-        self.finish()
+        self._finish()
         result = self._run_body("file", build_shell_body(text), files=files)
         if result.rc:
             raise HostStepFailed(_error_text(result))

@@ -115,7 +115,7 @@ class ReducedModule:
     parts: frozenset[str]
     relies_on_host: bool
 
-    def is_missed(self, result: RunResult) -> bool:
+    def is_part_missing(self, result: RunResult) -> bool:
         """Return True if a cached part was missing, and the module did not run."""
         # With become, ansible-core's success mark is on the line before.
         last = result.stdout.rpartition(b"\n")[2]

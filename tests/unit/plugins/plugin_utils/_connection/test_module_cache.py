@@ -104,10 +104,10 @@ def test_nothing_is_imported_from_the_home(run_program: RunProgram, tmp_path: Pa
 def test_nothing_runs_if_a_cached_part_is_missing(run_program: RunProgram) -> None:
     first, second = reduce(pack_module("first")), reduce(pack_module("second"), reduce(pack_module("first")))
     result = run_program(second)
-    assert second.is_missed(result)
-    assert second.is_missed(replace(result, stdout=b"BECOME-SUCCESS-abc\n" + result.stdout))
+    assert second.is_part_missing(result)
+    assert second.is_part_missing(replace(result, stdout=b"BECOME-SUCCESS-abc\n" + result.stdout))
     assert b"second" not in result.stdout
-    assert not first.is_missed(result)
+    assert not first.is_part_missing(result)
 
 
 def test_changed_parts_are_not_used(run_program: RunProgram, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_changed_parts_are_not_used(run_program: RunProgram, tmp_path: Path) -> 
     for file in (tmp_path / FOLDER).iterdir():
         file.write_bytes(b"print('other')")
     second = reduce(pack_module("second"), first)
-    assert second.is_missed(run_program(second))
+    assert second.is_part_missing(run_program(second))
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(run_program: RunProgram, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_a_folder_that_others_can_write_to_is_not_used(run_program: RunProgram, 
     run_program(first)
     (tmp_path / FOLDER).chmod(0o777)
     second = reduce(pack_module("second"), first)
-    assert second.is_missed(run_program(second))
+    assert second.is_part_missing(run_program(second))
     assert read_output(run_program(first)) == "first 6 None __main__"
 
 
