@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Compare the hosts of a rollout, collect their results, and show its waves and summary."""
+"""Compare the hosts of a rollout, collect their results, and print its progress and summary."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from ansible.utils.helpers import pct_to_int
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
 
 #: Outcomes of hosts to retry; all others are successes.
-RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")
-RETRY_FILE = "rollout.retry"
-#: Maximum lines of an output that are searched for a cause, the last ones, and characters of a line.
+_RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")
+#: Search this many lines at the end of an output for a cause, and shorten texts to this many characters.
 _MAX_LINES, _MAX_LENGTH = 1000, 300
-#: Limits of the summary: causes, hosts per cause, notes.
-_SHOWN_CAUSES, _NAMES, _NOTES = 20, 5, 20
+#: Maximum number of causes, of hosts per cause, and of notes in the summary.
+_MAX_CAUSES, _MAX_HOSTS, _MAX_NOTES = 20, 5, 20
 #: Parts of a cause that differ between hosts.
 _HOST_SPECIFIC = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE), "<id>"),
@@ -36,10 +35,10 @@ _HOST_SPECIFIC = (
 
 def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
     """Return the number of batches that ansible-core makes with these values of ``serial``."""
-    waves, left = 0, hosts
-    while left > 0:
+    waves, remaining = 0, hosts
+    while remaining > 0:
         size = pct_to_int(sizes[min(waves, len(sizes) - 1)], hosts) if sizes else 0
-        waves, left = waves + 1, left - size if size > 0 else 0
+        waves, remaining = waves + 1, remaining - size if size > 0 else 0
     return waves
 
 
@@ -48,11 +47,13 @@ def compare_hosts(batch: Iterable[str], variables: Mapping[str, Mapping[str, Any
 
     Args:
         batch: the hosts of the wave.
-        variables: those of each host; ``__alpamon_host`` has no plan if M(herdops.alpacon.alpamon_info) failed.
+        variables: the variables of each host. The result of M(herdops.alpacon.alpamon_info) in ``__alpamon_host`` has
+            no plan if the module failed.
 
     Returns:
-        ``hosts``: all of the wave; ``token_hosts``: by workspace, the first host that needs a token;
-        ``shared``: by host, why it is refused.
+        ``hosts``: the hosts of the wave.
+        ``token_hosts``: the first host that needs a token, by workspace.
+        ``shared``: the reason for the refusal, by host.
     """
     plans = {host: (variables[host].get("__alpamon_host") or {}).get("plan") or {} for host in batch}
     token_hosts: dict[str, str] = {}
@@ -65,23 +66,19 @@ def compare_hosts(batch: Iterable[str], variables: Mapping[str, Mapping[str, Any
             records.setdefault(plan["server_id"], []).append(host)
     shared = {}
     for hosts in records.values():
-        # It may be deleted if all its hosts become absent.
+        # If the state of all of them is absent, the shared record may be deleted.
         if len(hosts) > 1 and any(plans[host].get("state") != "absent" for host in hosts):
             for host in hosts:
                 shared[host] = (
                     f"The host has the same credentials as {_list_names([other for other in hosts if other != host])}."
-                    " One is a clone, or both are names of one machine."
+                    " One of them is a clone, or they are names of one machine."
                     " Remove /etc/alpamon from a clone, and roll out again."
                 )
     return {"hosts": list(plans), "token_hosts": token_hosts, "shared": shared}
 
 
 def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Return the result of a host at the end of its wave.
-
-    Args:
-        facts: the variables of the host, after the role.
-    """
+    """Return the result of a host from its variables after the role."""
     host: Mapping[str, Any] = facts.get("__alpamon_host") or {}
     plan: Mapping[str, Any] = host.get("plan") or {}
     registration: Mapping[str, Any] = facts.get("__alpamon_registration") or {}
@@ -89,7 +86,7 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
     version = facts.get("alpamon_installed_version", latest.get("version")) or ""
     target = {"absent": "removed", "installed": "installed"}.get(plan.get("state", ""), "connected")
     connected = facts.get("alpamon_connected", False)
-    # Before ansible-core 2.19, what is null comes as an empty text.
+    # Before ansible-core 2.19, null becomes an empty text.
     unknown = connected is None or connected == ""
     if "rollout_cause" in facts:
         outcome = "unreachable" if host.get("unreachable") else "unknown" if unknown else "failed"
@@ -99,12 +96,12 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
         outcome = "installed"
     else:
         outcome = "removed" if target == "removed" else "not installed"
-    if check_mode and outcome not in (target, *RETRY):
+    if check_mode and outcome not in (target, *_RETRY):
         outcome = f"would be {target}"
     notes = [f"left behind in the workspace: {orphan}" for orphan in facts.get("alpamon_orphans") or ()]
     notes += [f"offline under the same name: {other}" for other in facts.get("alpamon_duplicates") or ()]
     if plan.get("cloned_id"):
-        notes.append(f"registered on another machine, and left in the workspace: {plan['cloned_id']}")
+        notes.append(f"record of another machine, which stays in the workspace: {plan['cloned_id']}")
     if plan.get("clock") and "rollout_cause" in facts:
         notes.append(plan["clock"])
     if registration.get("key"):  # the role was interrupted
@@ -119,24 +116,28 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
     }
 
 
-def make_host_results(facts: Mapping[str, Any], check_mode: bool, left: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the result of a host at the end of its wave by its name, with the hosts that the wave lost."""
+def make_host_results(facts: Mapping[str, Any], check_mode: bool, batch: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the result of a host, and of the hosts of its wave that became unreachable, by host.
+
+    Args:
+        batch: the hosts of the wave that are still reachable.
+    """
     stats = (facts.get("rollout_compared") or {}).get("ansible_stats") or {"data": {"wave": {"hosts": ()}}}
-    lost = set(stats["data"]["wave"]["hosts"]).difference(left)
-    own = make_host_result(facts, check_mode)
-    return {**{host: {"outcome": "unreachable"} for host in lost}, facts["inventory_hostname"]: own}
+    unreachable = set(stats["data"]["wave"]["hosts"]).difference(batch)
+    result = make_host_result(facts, check_mode)
+    return {**{host: {"outcome": "unreachable"} for host in unreachable}, facts["inventory_hostname"]: result}
 
 
 class Rollout:
-    """Collect the results of the hosts of a rollout, write them to a file and show the summary.
+    """Collect the results of the hosts of a rollout, write them to files and print the summary.
 
     Args:
-        hosts: the chosen hosts, in the order of the inventory.
-        results_file: gets the result of each host as a line of JSON; empty for no files.
+        hosts: the hosts of the rollout, in the order of the inventory.
+        results_file: path of the file with one line of JSON per host; empty to write no files.
         show: prints a line.
         warn: prints a warning.
         facts: returns the variables of a host.
-        retry: hosts for the retry file from earlier rollouts of this run; those of this one are added.
+        retry: hosts of earlier rollouts of this run to retry; the rollout adds its own.
         clock: returns seconds.
     """
 
@@ -156,44 +157,43 @@ class Rollout:
         self._retry = [] if retry is None else retry
         self._wave, self._waves, self._limit = 0, 0, 100.0
         self._batch: list[str] = []
-        self._open: set[str] = set()
+        self._unfinished: set[str] = set()
+        #: By host that ran a task: the cause of its failure, or empty.
         self._causes: dict[str, str] = {}
-        self._began = 0.0
+        self._started_at = 0.0
 
     def start_wave(self, batch: Sequence[str], sizes: Sequence[Any], limit: float | None) -> None:
-        """Begin the next wave.
+        """Start the next wave.
 
         Args:
+            batch: the hosts of the wave.
             sizes: ``serial`` of the play.
             limit: ``max_fail_percentage`` of the play.
         """
         self._end_wave("unknown")
         self._wave, self._waves = self._wave + 1, self._waves or count_waves(len(self._rows), sizes)
         self._batch, self._limit = list(batch), 100.0 if limit is None else limit
-        self._open = {host for host in batch if not self._rows.get(host)}
-        self._causes, self._began = {}, self._clock()
+        self._unfinished = {host for host in batch if not self._rows.get(host)}
+        self._causes, self._started_at = {}, self._clock()
 
     def host_started(self, host: str) -> None:
-        """Note that a task runs on a host of the wave."""
         self._causes.setdefault(host, "")
 
     def host_failed(self, host: str, result: Mapping[str, Any]) -> None:
-        """Record the cause, for a host that reports no result."""
+        """Record the cause of a failure, in case the host ends without a result."""
         self._causes[host] = find_failure_reason(result)[0]
 
     def host_unreachable(self, host: str, result: Mapping[str, Any]) -> None:
-        """Record that a host became unreachable."""
         # no_log hides the message of some tasks.
         cause = find_failure_reason(result)[0] if result.get("msg") else "The host became unreachable."
         self._finish_early(host, "unreachable", cause)
 
     def add_results(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
-        """Record the results of hosts."""
         for host, row in rows.items():
             self._finish(host, **row)
 
     def end_rollout(self, interrupted: bool = False) -> None:
-        """End the wave, and show the summary."""
+        """End the wave, and print the summary."""
         self._end_wave("interrupted" if interrupted else "unknown")
         tried = [host for host, row in self._rows.items() if row]
         for host, row in self._rows.items():
@@ -203,23 +203,23 @@ class Rollout:
             self._show_summary(interrupted)
 
     def _end_wave(self, outcome: str) -> None:
-        """Record an outcome for the hosts of the wave without a result."""
+        """Record an outcome for the hosts of the wave that ran a task and have no result."""
         # Hosts that failed in an earlier play run no task.
-        for host in [host for host in self._batch if host in self._open and host in self._causes]:
+        for host in [host for host in self._batch if host in self._unfinished and host in self._causes]:
             self._finish_early(host, "failed" if self._causes[host] else outcome, self._causes[host])
-        if self._open and self._open != set(self._batch):
+        if self._unfinished and self._unfinished != set(self._batch):
             self._show_wave()
-        self._open = set()
+        self._unfinished = set()
 
     def _finish_early(self, host: str, outcome: str, cause: str) -> None:
-        if host in self._open:
+        if host in self._unfinished:
             self._finish(host, **{**make_host_result(self._facts(host), False), "outcome": outcome, "cause": cause})
 
     def _finish(self, host: str, outcome: str, **values: Any) -> None:
-        if host in self._open:
-            self._open.discard(host)
-            self._add_row(host, outcome, seconds=round(self._clock() - self._began, 1), **values)
-            if not self._open:
+        if host in self._unfinished:
+            self._unfinished.discard(host)
+            self._add_row(host, outcome, seconds=round(self._clock() - self._started_at, 1), **values)
+            if not self._unfinished:
                 self._show_wave()
 
     def _add_row(self, host: str, outcome: str, **values: Any) -> None:
@@ -244,8 +244,7 @@ class Rollout:
         self._show(f"rollout: {_format_counts([row['outcome'] for row in rows])}")
         self._show_causes(rows)
         notes = [f"  {clean_line(row['host'])}: {note}" for row in rows for note in row["notes"]]
-        for line in _limit_lines(notes, _NOTES, "  and {} more notes"):
-            self._show(line)
+        self._show_lines(notes, _MAX_NOTES, "notes")
         if interrupted:
             self._show(f"The run was interrupted in wave {self._wave} of {self._waves}.")
         elif self._wave < self._waves:
@@ -255,32 +254,36 @@ class Rollout:
             self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {why}")
         if self._file:
             self._show(f"Results: {clean_line(self._file)}")
-        self._write_retry_file([row["host"] for row in rows if row["outcome"] in RETRY])
+        self._write_retry_file([row["host"] for row in rows if row["outcome"] in _RETRY])
 
     def _show_causes(self, rows: Iterable[Mapping[str, Any]]) -> None:
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:
             if row["cause"]:
                 groups.setdefault(_mask_host(row["cause"], (row["host"], row["server_name"])), []).append(row)
-        largest = sorted(groups.items(), key=lambda item: -len(item[1]))
         lines = []
-        for common, found in largest:
-            shown = _list_names([row["host"] for row in found])
-            lines.append(f"  {len(found)} x {found[0]['cause'] if len(found) == 1 else common} ({shown})")
-        for line in _limit_lines(lines, _SHOWN_CAUSES, "  and {} more causes"):
+        for common, found in sorted(groups.items(), key=lambda item: -len(item[1])):
+            names = _list_names([row["host"] for row in found])
+            lines.append(f"  {len(found)} x {found[0]['cause'] if len(found) == 1 else common} ({names})")
+        self._show_lines(lines, _MAX_CAUSES, "causes")
+
+    def _show_lines(self, lines: Sequence[str], limit: int, kind: str) -> None:
+        for line in lines[:limit]:
             self._show(line)
+        if len(lines) > limit:
+            self._show(f"  and {len(lines) - limit} more {kind}")
 
     def _write_retry_file(self, hosts: Sequence[str]) -> None:
         self._retry[:] = dict.fromkeys([*self._retry, *hosts])
         if not (hosts and self._file):
             return
-        path = os.path.join(os.path.dirname(self._file), RETRY_FILE)
+        path = os.path.join(os.path.dirname(self._file), "rollout.retry")
         try:
             _write_file(path, "".join(f"{host}\n" for host in self._retry), os.O_TRUNC)
         except OSError as error:
             self._warn(f"The hosts to retry cannot be written to {path}: {error.strerror}.")
         else:
-            self._show(f"To go on with the hosts that are left, add: --limit @{clean_line(path)}")
+            self._show(f"To retry the other hosts, add: --limit @{clean_line(path)}")
 
 
 def _write_file(path: str, text: str, flag: int) -> None:
@@ -294,29 +297,25 @@ def _shorten(value: Any) -> str:
 
 
 def _list_names(hosts: Sequence[str]) -> str:
-    more = f" and {len(hosts) - _NAMES} more" if len(hosts) > _NAMES else ""
-    return ", ".join(map(clean_line, hosts[:_NAMES])) + more
+    more = f" and {len(hosts) - _MAX_HOSTS} more" if len(hosts) > _MAX_HOSTS else ""
+    return ", ".join(map(clean_line, hosts[:_MAX_HOSTS])) + more
 
 
 def _format_counts(outcomes: Sequence[str]) -> str:
-    """Count outcomes, good ones first: ``180 of 200 connected, 20 failed``."""
+    """Count outcomes, successes first: ``180 of 200 connected, 20 failed``."""
     counts = Counter(outcomes)
-    first, *others = sorted(counts, key=lambda outcome: RETRY.index(outcome) if outcome in RETRY else -1)
+    first, *others = sorted(counts, key=lambda outcome: _RETRY.index(outcome) if outcome in _RETRY else -1)
     return ", ".join([f"{counts[first]} of {len(outcomes)} {first}", *(f"{counts[other]} {other}" for other in others)])
 
 
 def _mask_host(cause: str, names: Iterable[str]) -> str:
-    """Replace the names, ids and addresses of a host in a cause, so that equal causes can be counted."""
+    """Replace names, ids and addresses in a cause, so that the same cause on several hosts is counted as one."""
     # Shorter names may be ordinary words.
     for name in sorted((clean_line(name) for name in names if len(name) > 3), key=len, reverse=True):
         cause = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "<host>", cause)
     for pattern, replacement in _HOST_SPECIFIC:
         cause = pattern.sub(replacement, cause)
     return cause
-
-
-def _limit_lines(lines: Sequence[str], number: int, more: str) -> list[str]:
-    return list(lines) if len(lines) <= number else [*lines[:number], more.format(len(lines) - number)]
 
 
 # Causes of failures
@@ -350,7 +349,7 @@ def find_failure_reason(result: Mapping[str, Any]) -> list[str]:
 
 
 def _find_cause(result: Mapping[str, Any]) -> str:
-    """Return the line that states the cause, or else the last error line; empty if there is none."""
+    """Return the line of the cause, or else the last error line; empty if there is none."""
     lines = [_shorten(line) for line in _list_lines(result)]
     for cause in _CAUSES:
         found = next((line for line in lines if cause.search(line)), "")

@@ -12,9 +12,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import FIELDS
 
-#: Connection settings of all modules of the collection.
+#: Variables of the connection settings.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))
-#: Variables that the inventory, tasks and the role alpamon define.
+#: Other variables of the collection.
 _OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces")) | {
     "alpamon_url",
     "alpamon_token",
@@ -23,44 +23,38 @@ _OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id
 }
 #: Synonyms for the variable that selects hosts or servers.
 _SYNONYMS = ("host", "hosts", "server", "servers", "limit")
-#: Two typos are allowed from this length on, else one.
+#: Minimum length of a word that may have two typos; shorter words may have one.
 _LONG = 7
-#: Minimum length of an abbreviation.
-_ABBREVIATION = 3
 
 
 def find_misspelt_names(
     names: Iterable[str], known: Iterable[str], selection: str = "", extra_vars: Iterable[str] = ()
 ) -> list[str]:
-    """Find misspelt names of variables.
+    """Return a sentence for each misspelt name of a variable.
 
-    Ignores names that begin with an underscore or have more words than a known name: they are the user's own.
+    Names that begin with an underscore or have more words than a known name are the user's own.
 
     Args:
         names: all defined variables.
         known: the variables of the playbook or role.
-        selection: the known variable that selects hosts or servers; synonyms of it are reported too.
-        extra_vars: variables of -e; abbreviations among them are reported too.
-
-    Returns:
-        A sentence for each misspelt name.
+        selection: the known variable that selects hosts or servers; its synonyms count as misspelt.
+        extra_vars: variables of -e; abbreviations among them count as misspelt.
     """
     known, extra_vars = frozenset(known), {str(name) for name in extra_vars}
     prefix = selection.partition("_")[0]
-    meant = dict.fromkeys(_OTHERS, "") | {name: name for name in known | _SETTINGS}
-    meant |= {f"{prefix}_{word}": selection for word in _SYNONYMS if selection}
+    suggestions = dict.fromkeys(_OTHERS, "") | {name: name for name in known | _SETTINGS}
+    suggestions |= {f"{prefix}_{word}": selection for word in _SYNONYMS if selection}
     unknown = {str(name) for name in names}.union(extra_vars) - known - _SETTINGS - _OTHERS
     prefixes = {name.partition("_")[0] for name in known | _SETTINGS}
-    # Compare beginnings first: it is faster, since most variables belong to something else.
-    beginnings = {name[: _LONG + 1] for name in unknown}
-    near = {
+    # Compare beginnings first, which is faster. Most variables do not belong to the collection.
+    similar = {
         start
-        for start in beginnings
+        for start in {name[: _LONG + 1] for name in unknown}
         if any(_count_typos(start.lower().replace("-", "_").partition("_")[0], each) <= 2 for each in prefixes)
     }
     sentences = []
-    for name in sorted(name for name in unknown if name[: _LONG + 1] in near):
-        likely = _find_closest(name.lower().replace("-", "_"), meant)
+    for name in sorted(name for name in unknown if name[: _LONG + 1] in similar):
+        likely = _find_closest(name.lower().replace("-", "_"), suggestions)
         if not likely and name in extra_vars:
             likely = " or ".join(_list_long_forms(name, known))
         if likely:
@@ -68,32 +62,32 @@ def find_misspelt_names(
     return sentences
 
 
-def _find_closest(written: str, meant: Mapping[str, str]) -> str:
-    """Return the meaning of the most similar name; empty if none is similar."""
-    words = set(written.split("_")) - {""}
+def _find_closest(misspelt: str, suggestions: Mapping[str, str]) -> str:
+    """Return the suggestion for the most similar name; empty if no name is similar."""
+    words = set(misspelt.split("_")) - {""}
     similar = []
-    for name, meaning in meant.items():
-        prefix, _underscore, own = name.partition("_")
-        word = own if written.startswith(f"{prefix}_") else prefix
-        typos = _count_typos(written, name)
+    for name, suggestion in suggestions.items():
+        prefix, _underscore, rest = name.partition("_")
+        word = rest if misspelt.startswith(f"{prefix}_") else prefix
+        typos = _count_typos(misspelt, name)
         if typos <= (2 if len(word) >= _LONG else 1) and not words > set(name.split("_")):
-            similar.append((typos, name, meaning))
+            similar.append((typos, name, suggestion))
     return min(similar)[2] if similar else ""
 
 
 def _list_long_forms(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names that this one abbreviates."""
-    prefix, underscore, own = name.partition("_")
+    """Return the known names that a name abbreviates."""
+    prefix, underscore, short = name.partition("_")
     same = [other for other in sorted(known) if other.startswith(prefix + underscore)]
-    return [other for other in same if _is_short(own, other.partition("_")[2])]
+    return [other for other in same if _is_abbreviation(short, other.partition("_")[2])]
 
 
-def _is_short(short: str, whole: str) -> bool:
-    """Return True if short has some of the words of whole, or is one word and one of both begins with the other."""
-    if set(short.split("_")) < set(whole.split("_")):
+def _is_abbreviation(short: str, long: str) -> bool:
+    """Return True if short has some of the words of long, or is one word, and one of both begins with the other."""
+    if set(short.split("_")) < set(long.split("_")):
         return True
-    begins = whole.startswith(short) or short.startswith(whole)
-    return begins and "_" not in short and min(len(short), len(whole)) >= _ABBREVIATION
+    begins = long.startswith(short) or short.startswith(long)
+    return begins and "_" not in short and min(len(short), len(long)) >= 3
 
 
 def _count_typos(one: str, other: str, most: int = 2) -> int:
@@ -104,7 +98,7 @@ def _count_typos(one: str, other: str, most: int = 2) -> int:
         one, other = one[1:], other[1:]
     if not most or not one or not other:
         return len(one or other)
-    rests = [(one[1:], other), (one, other[1:]), (one[1:], other[1:])]
+    remainders = [(one[1:], other), (one, other[1:]), (one[1:], other[1:])]
     if one[:2] == other[1::-1]:
-        rests.append((one[2:], other[2:]))
-    return 1 + min(_count_typos(*rest, most - 1) for rest in rests)
+        remainders.append((one[2:], other[2:]))
+    return 1 + min(_count_typos(*remainder, most - 1) for remainder in remainders)

@@ -66,7 +66,7 @@ class RolloutRecorder:
 @pytest.mark.parametrize(
     "sizes", [["1", "10%", "50%"], [1], ["30%"], [0], [], [2, 0], ["100%"], [1, "1%"], [5000], ["200%"]]
 )
-def test_waves_are_counted_as_ansible_makes_them(hosts: int, sizes: list[Any]) -> None:
+def test_number_of_waves(hosts: int, sizes: list[Any]) -> None:
     class Inventory:
         def get_hosts(self, *_pattern: Any, **_order: Any) -> list[int]:
             return list(range(hosts))
@@ -79,7 +79,7 @@ def test_waves_are_counted_as_ansible_makes_them(hosts: int, sizes: list[Any]) -
     assert count_waves(hosts, sizes) == len(executor._get_serialized_batches(Play()))
 
 
-def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path) -> None:
+def test_results_file_and_lines_of_a_rollout(tmp_path: Path) -> None:
     recorder = RolloutRecorder(tmp_path, ["a", "b", "c"], (1, 2))
     rollout = recorder.wave("a")
     recorder.now += 7.25
@@ -108,7 +108,7 @@ def test_a_result_is_written_as_it_comes_and_a_wave_has_one_line(tmp_path: Path)
         "  1 x No space left on device (b)",
         "  a: its clock is ahead",
         f"Results: {recorder.file}",
-        f"To go on with the hosts that are left, add: --limit @{tmp_path}/rollout.retry",
+        f"To retry the other hosts, add: --limit @{tmp_path}/rollout.retry",
     ]
     assert recorder.retried == ["b"]
 
@@ -125,7 +125,7 @@ def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [recorder.file]
 
 
-def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(tmp_path: Path) -> None:
+def test_a_rollout_that_stopped_retries_the_hosts_that_were_not_tried(tmp_path: Path) -> None:
     recorder = RolloutRecorder(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
     recorder.wave("a", "b").add_results({"a": FULL, "b": WELL})
     recorder.rollout.end_rollout()
@@ -136,7 +136,7 @@ def test_the_summary_says_why_it_stopped_and_retries_those_that_were_not_tried(t
     assert recorder.retried == ["a", "c", "d"]
 
 
-def test_a_host_that_is_lost_is_written_at_once_with_its_record(tmp_path: Path) -> None:
+def test_an_unreachable_host_has_a_result_with_its_record(tmp_path: Path) -> None:
     recorder = RolloutRecorder(tmp_path, ["a", "b"])
     registration = {"id": UUIDS[0], "key": "secret"}
     recorder.facts["a"] = {"__alpamon_registration": registration, "__alpamon_host_after": {"version": "2.5.0"}}
@@ -147,8 +147,8 @@ def test_a_host_that_is_lost_is_written_at_once_with_its_record(tmp_path: Path) 
     assert row["version"] == "2.5.0"
     assert row["notes"] == [f"its key may not be on the host: {UUIDS[0]}"]
     assert "secret" not in str(row)
-    # What comes later of it changes nothing.
-    rollout.add_results({"a": WELL, "b": WELL, "stranger": WELL})
+    # Later results of the host, and results of other hosts, are ignored.
+    rollout.add_results({"a": WELL, "b": WELL, "other": WELL})
     assert recorder.outcomes == {"a": "unreachable", "b": "connected"}
     assert recorder.lines == ["wave 1 of 1: 1 of 2 connected, 1 unreachable"]
 
@@ -177,7 +177,7 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
 
 
 @pytest.mark.parametrize(
-    ("causes", "said"),
+    ("causes", "line"),
     [
         ({"web-1": "web-1 is full", "web-2": "web-2 is full"}, "2 x <host> is full (web-1, web-2)"),
         ({"web-1": "web-1 is full"}, "1 x web-1 is full (web-1)"),
@@ -191,11 +191,11 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
         (dict.fromkeys("abcdefgh", "x"), "8 x x (a, b, c, d, e and 3 more)"),
     ],
 )
-def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], said: str) -> None:
+def test_equal_causes_are_one_group(tmp_path: Path, causes: dict[str, str], line: str) -> None:
     recorder = RolloutRecorder(tmp_path, list(causes))
     recorder.wave().add_results({host: {"outcome": "failed", "cause": cause} for host, cause in causes.items()})
     recorder.rollout.end_rollout()
-    assert recorder.lines[2] == f"  {said}"
+    assert recorder.lines[2] == f"  {line}"
 
 
 def test_the_name_of_the_server_is_not_part_of_a_cause(tmp_path: Path) -> None:
@@ -230,10 +230,10 @@ def test_messages_of_hosts_have_no_control_characters(tmp_path: Path) -> None:
     rollout.host_unreachable("a\x1b[2J", {"msg": evil})
     rollout.add_results({"b": {"outcome": evil, "version": evil, "cause": evil, "notes": [evil, None], "server_id": 7}})
     rollout.end_rollout()
-    said = "\n".join(recorder.lines)
-    assert "\x1b" not in said
-    assert "\x07" not in said
-    assert "\\x1b]0;evil" in said
+    output = "\n".join(recorder.lines)
+    assert "\x1b" not in output
+    assert "\x07" not in output
+    assert "\\x1b]0;evil" in output
     assert max(map(len, recorder.lines)) < 1000
     assert recorder.rows["b"]["server_id"] == "7"
 
@@ -250,7 +250,7 @@ def test_rollouts_of_one_run_share_both_files(tmp_path: Path) -> None:
     assert len(one.file.read_text(encoding="utf-8").splitlines()) == 4
 
 
-def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
+def test_unwritable_files_cause_one_warning(tmp_path: Path) -> None:
     recorder = RolloutRecorder(tmp_path / "none", ["a", "b"])
     recorder.wave().add_results({"a": FULL, "b": FULL})
     recorder.rollout.end_rollout()
@@ -259,9 +259,7 @@ def test_files_that_cannot_be_written_cost_one_warning(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("given", "name"), [("~/done.jsonl", "done.jsonl"), (7, "7")])
-def test_the_files_are_named_as_limit_needs_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any, name: str
-) -> None:
+def test_paths_of_files_work_with_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: Any, name: str) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     lines: list[str] = []
@@ -270,11 +268,11 @@ def test_the_files_are_named_as_limit_needs_them(
     rollout.add_results({"a": FULL})
     rollout.end_rollout()
     assert {file.name for file in tmp_path.iterdir()} == {name, "rollout.retry"}
-    # Ansible does not expand it.
+    # Ansible does not expand ~ in --limit.
     assert Path(lines[-1].rpartition("@")[2]).exists()
 
 
-def test_it_did_not_stop_where_a_host_had_failed_before(tmp_path: Path) -> None:
+def test_a_host_that_failed_in_an_earlier_play_stops_no_rollout(tmp_path: Path) -> None:
     recorder = RolloutRecorder(tmp_path, ["a", "b"])
     recorder.wave("b").add_results({"b": WELL})
     recorder.rollout.end_rollout()
@@ -289,10 +287,10 @@ def test_a_failed_wave_ends_the_rollout_whatever_the_limit_is(tmp_path: Path) ->
     assert any(line.endswith("1 of 1 failed. Ansible stops if all hosts of a wave fail.") for line in recorder.lines)
 
 
-def test_many_clones_name_only_a_few() -> None:
+def test_the_refusal_of_clones_names_five_hosts() -> None:
     own = {"__alpamon_host": {"plan": DONE}}
     shared = compare_hosts([f"web-{number}" for number in range(500)], defaultdict(lambda: own))["shared"]
-    assert "as web-1, web-2, web-3, web-4, web-5 and 494 more. One is" in shared["web-0"]
+    assert "as web-1, web-2, web-3, web-4, web-5 and 494 more. One of them" in shared["web-0"]
 
 
 def test_no_files_are_written_without_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +354,7 @@ def test_the_outcome_of_a_host(state: str, check_mode: bool, facts: dict[str, An
     assert make_host_result({"__alpamon_host": host, **facts}, check_mode)["outcome"] == outcome
 
 
-def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
+def test_notes_in_the_result_of_a_host() -> None:
     facts = {
         "__alpamon_host": {"version": "2.4.0", "plan": {**DONE, "cloned_id": UUIDS[1], "clock": "Its clock is ahead."}},
         "alpamon_orphans": [UUIDS[2]],
@@ -372,7 +370,7 @@ def test_the_result_of_a_host_has_notes_of_what_is_left() -> None:
         "notes": [
             f"left behind in the workspace: {UUIDS[2]}",
             f"offline under the same name: web, {UUIDS[3]}",
-            f"registered on another machine, and left in the workspace: {UUIDS[1]}",
+            f"record of another machine, which stays in the workspace: {UUIDS[1]}",
             "Its clock is ahead.",
         ],
     }
@@ -385,7 +383,7 @@ def test_a_host_that_was_never_reached_is_unreachable() -> None:
     assert make_host_result(facts, False)["outcome"] == "unreachable"
 
 
-def test_a_host_reports_the_hosts_that_its_wave_lost() -> None:
+def test_a_host_reports_the_unreachable_hosts_of_its_wave() -> None:
     wave = compare_hosts("abc", {host: {} for host in "abc"})
     facts = {"inventory_hostname": "a", "rollout_compared": {"ansible_stats": {"data": {"wave": wave}}}}
     assert make_host_results(facts, False, ["a", "c"]) == {
@@ -421,7 +419,7 @@ DENIED = "Permission denied: /etc/alpamon"
         ({"msg": "One or more items failed", "results": [{"failed": True, "msg": DENIED}, {}]}, DENIED),
     ],
 )
-def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> None:
+def test_known_causes(result: dict[str, Any], cause: str) -> None:
     assert find_failure_reason(result)[0] == f"{result['msg'].splitlines()[0]} {cause}"
 
 
@@ -439,11 +437,11 @@ def test_the_line_that_states_the_cause(result: dict[str, Any], cause: str) -> N
         ({"msg": "No.", "stderr": "\x1b[2Jgone"}, ["No. \\x1b[2Jgone"]),
     ],
 )
-def test_without_one_it_is_the_last_line_of_the_errors(result: dict[str, Any], lines: list[str]) -> None:
+def test_other_causes_are_the_last_line_of_the_errors(result: dict[str, Any], lines: list[str]) -> None:
     assert find_failure_reason(result) == lines
 
 
-def test_much_output_gives_one_short_line() -> None:
+def test_causes_in_long_outputs_are_short() -> None:
     much = f"{'no space left ' * 100}\n" + "line\n" * 900
     [first] = find_failure_reason({"msg": "No.", "stdout": much})
     assert first.startswith("No. no space left")

@@ -26,7 +26,7 @@ def arguments(playbook: str) -> list[str]:
 
 ROLLOUT = [*options("alpamon"), "alpamon_hosts", "alpamon_serial", "alpamon_max_fail_percentage", "alpamon_groups"]
 ROLLOUT += ["alpamon_become", "alpamon_results"]
-#: The variables of each playbook and role, and the one that selection hosts or servers.
+#: The variables of each playbook and role, and the variable that selects hosts or servers.
 KNOWN: dict[str, tuple[list[str], str]] = {
     **{name: (arguments(name), "alpacon_servers") for name in ("run", "schedule", "cancel")},
     "rollout": (ROLLOUT, "alpamon_hosts"),
@@ -76,14 +76,14 @@ def test_abbreviations_of_extra_variables(name: str, playbook: str, meant: str) 
     assert find_misspelt_names([name], known, selection) == []
 
 
-def test_no_short_forms_are_left_alone() -> None:
+def test_names_that_are_no_abbreviations() -> None:
     own = ["alpacon_ru", "alpacon_team_contacts", "alpacon_line_of_today", "alpacon_identity", "alpacon_groups"]
     known, selection = KNOWN["run"]
     assert find_misspelt_names(own, known, selection, own) == []
 
 
 @pytest.mark.parametrize("playbook", KNOWN)
-def test_variables_of_the_user_of_ansible_and_of_the_collection_are_left_alone(playbook: str) -> None:
+def test_other_variables_are_not_misspelt(playbook: str) -> None:
     known, selection = KNOWN[playbook]
     inventory = [f"{prefix}{field}" for field in FIELDS for prefix in ("alpacon_", "alpacon2_", "srv_")]
     of_others = {name for names, _chooses in KNOWN.values() for name in names} - {"alpacon_servers", "alpamon_hosts"}
