@@ -168,10 +168,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
     FILE_ENDINGS,
     GroupNaming,
     HostNaming,
-    find_shared_host,
+    classify_shared_host,
+    disable_templates,
     make_connection_variables,
     make_group_name,
-    make_inert,
     make_undo,
     to_group_name,
     to_host_name,
@@ -194,9 +194,8 @@ if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
     from ansible.parsing.dataloader import DataLoader
 
-#: Fields of several values, with the parts that host names may use; None for all.
+#: Fields with several values, by name: the keys that host names may use; None for all.
 _NESTED = {"owner": ("id", "name", "email"), "tags": None}
-_NO_NAMES = ("status", "groups")
 _PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpacon\b""", re.MULTILINE)
 _CONNECTION = "ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection"
 
@@ -205,18 +204,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """Servers of a workspace as hosts."""
 
     NAME = "herdops.alpacon.alpacon"
-    # Names of groups come from the workspace, and Ansible uses them as templates.
+    # Ansible would use the workspace's names of groups as templates.
     _sanitize_group_name = staticmethod(to_group_name)
 
     def verify_file(self, path: str) -> bool:
-        """Return True if the name of a file is one of this plugin."""
+        """Return True if the file is an inventory of this plugin, by the ending of its name."""
         if not super().verify_file(path):
             return False
         if path.endswith(FILE_ENDINGS):
             return True
-        # A pipe, as of <(a command), can be read only once.
+        # A pipe, such as <(command), can be read only once.
         if Path(path).is_file() and _PLUGIN.search(Path(path).read_bytes()):
-            self.display.warning(f"{path} is not read: its name must end in {' or '.join(FILE_ENDINGS)}.")
+            self.display.warning(f"{path} is ignored: its name must end in {' or '.join(FILE_ENDINGS)}.")
         return False
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
@@ -238,12 +237,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 reason = "got no connection, since the agent for Windows has no POSIX shell:"
                 warn_of_servers(names, reason, self.display.warning)
                 prepare_workers()
-                importlib.import_module(_CONNECTION)  # once, and not by each worker for each of its tasks
-            # Templates in compose may look up commands already.
+                # Import the plugin here, so that not each worker does it for each task.
+                importlib.import_module(_CONNECTION)
+            # Templates in compose may use the lookup of this collection.
             register_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
             self._add_hosts(inventory, normalize_url(settings.url), chosen)
         except Exception as error:
-            # Ansible continues without this inventory, and plays would run on some of the servers.
+            # Ansible continues after errors, and plays would run on those servers that were added before.
             undo()
             unregister_inventory(path)
             if isinstance(error, AlpaconError):
@@ -256,20 +256,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         known = self.option_definitions
         names = {alias for name, option in known.items() for alias in (name, *(option.get("aliases") or ()))}
         # Ansible ignores options that do not exist.
-        otherwise = f"ansible-doc -t inventory {self.NAME} lists those that there are."
-        check_option_names(f"the inventory {self.NAME}", self._file_options, names, otherwise)
+        remedy = f"ansible-doc -t inventory {self.NAME} lists the options."
+        check_option_names(f"the inventory {self.NAME}", self._file_options, names, remedy)
         # Connection settings may be templates.
-        given = {name: value for name, value in self._file_options.items() if name not in CONNECTION}
-        check_booleans(given, known)
+        check_booleans({name: value for name, value in self._file_options.items() if name not in CONNECTION}, known)
         hostname = self.get_option("hostname")
         self._name_sources = _check_name_sources(hostname if isinstance(hostname, list) else [hostname])
         prefix = self.get_option("hostvars_prefix") or ""
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", prefix):
             raise UsageError(
                 "hostvars_prefix",
-                f"no variable's name can begin with '{prefix}'",
-                "Give letters, digits and underscores, such as alpacon_; without any, variables of Ansible itself would"
-                " be overwritten.",
+                f"names of variables cannot begin with '{prefix}'",
+                "Give letters, digits and underscores, such as alpacon_. Without a prefix, the fields would overwrite"
+                " variables of Ansible.",
             )
         _check_keyed_groups(self.get_option("keyed_groups") or ())
 
@@ -281,7 +280,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return ServerFilter.from_options(options.get("filters"))
 
     def _find_settings(self, inventory: InventoryData) -> Settings:
-        # From the file, since Ansible reads every word that is not true as false.
+        # get_option() converts every invalid boolean to false.
         given = {name: self._render(name, value) for name, value in self._file_options.items() if name in CONNECTION}
         variables = {**(self._vars or {}), WORKSPACES: _get_workspaces(inventory)}
         variables.pop(WORKSPACE, None)
@@ -300,9 +299,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     # Servers
 
     def _read_servers(self, settings: Settings, key: str, use_entry: bool, wanted: ServerFilter) -> list[Described]:
-        """Read the servers from the cache, or from the workspace as far as it filters them."""
+        """Read servers from the cache or the workspace, filtered only as far as the workspace filters them."""
         use_cache = self.get_option("cache")
-        # Cached servers are those of one workspace, one token and one query.
+        # An entry is valid for one workspace, one token and one query.
         origin = [VERSION, normalize_url(settings.url), settings.token, sorted(wanted.parameters.items())]
         digest = hashlib.sha256(json.dumps(origin).encode()).hexdigest()
         entry = _read_entry(self._cache, key, digest) if use_cache and use_entry else None
@@ -310,7 +309,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             # Messages go to standard error, since ansible-inventory prints to standard output.
             with Client(settings, report=self.display.warning) as client:
                 listed = list(list_servers(client, wanted, GroupNames(client, self.display.warning)))
-            # No cache changes a single text.
+            # Caches may change values, but not a text.
             entry = {"origin": digest, "servers": json.dumps(listed)}
             if use_cache:
                 self._cache[key] = entry
@@ -318,39 +317,38 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return servers
 
     def _drop_unidentified(self, servers: list[Described]) -> list[Described]:
-        """Return each server once, sorted; warn of rows without a UUID."""
+        """Return each server once, sorted by name; leave out rows without a UUID, with a warning."""
         by_id = {normalize_uuid(server["id"]): server for server in reversed(servers) if is_uuid(server.get("id"))}
         without = sum(not is_uuid(server.get("id")) for server in servers)
         if without:
-            self.display.warning(f"{without} of the servers that the workspace lists have no UUID, and are left out.")
-        # A workspace does not sort servers of the same name.
+            self.display.warning(f"The inventory leaves out {without} servers that have no UUID in the workspace.")
+        # Workspaces do not sort servers of the same name.
         return sorted(by_id.values(), key=lambda server: (str(server.get("name")), server["id"]))
 
     # Hosts
 
     def _add_hosts(self, inventory: InventoryData, workspace: str, servers: list[Described]) -> None:
         warn = self.display.warning
-        workspaces = [*_get_workspaces(inventory), make_inert(workspace)]
+        workspaces = [*_get_workspaces(inventory), disable_templates(workspace)]
         inventory.set_variable("all", WORKSPACES, list(dict.fromkeys(workspaces)))
         variables = [self._make_variables(server, workspace) for server in servers]
-        wanted = [
-            (self._make_host_name(server, own), own[SERVER_ID]) for server, own in zip(servers, variables, strict=True)
-        ]
+        pairs = zip(servers, variables, strict=True)
+        wanted = [(self._make_host_name(server, own), own[SERVER_ID]) for server, own in pairs]
         default_groups = self.get_option("default_groups")
         group_naming = GroupNaming(servers, warn) if "groups" in default_groups else None
         groups = [list(_list_groups(server, default_groups, group_naming)) for server in servers]
         for group in dict.fromkeys(chain.from_iterable(groups)):
             inventory.add_group(group)
         naming = HostNaming(inventory, warn)
-        shared: dict[str, list[str]] = {"kept": [], "joined": []}
+        shared: dict[str, list[str]] = {"connected": [], "joined": []}
         failures: dict[str, tuple[str, list[str]]] = {}
         for name, own, own_groups in zip(naming.assign_names(wanted, workspace), variables, groups, strict=True):
-            how = find_shared_host(inventory.hosts.get(name)) if "ansible_connection" in own else ""
-            if how:
-                shared[how].append(name)
+            kind = classify_shared_host(inventory.hosts.get(name)) if "ansible_connection" in own else ""
+            if kind:
+                shared[kind].append(name)
             inventory.add_host(name)
             for variable, value in own.items():
-                if how != "kept" or variable != "ansible_connection":
+                if kind != "connected" or variable != "ansible_connection":
                     inventory.set_variable(name, variable, value)
             for group in own_groups:
                 inventory.add_host(name, group)
@@ -358,20 +356,20 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             for key, reason in dict(self._add_to_keyed_groups(name, own)).items():
                 failures.setdefault(key, (reason, []))[1].append(name)
         naming.rename_hosts_like_groups()
-        what = "had the name of a host"
-        warn_of_servers(shared["kept"], f"{what} that another inventory gives a connection, which stays:", warn)
-        joined = f"{what} of another inventory, which is reached through the workspace now:"
-        warn_of_servers(shared["joined"], joined, warn)
+        problem = "got no connection, since another inventory has a host of that name with a connection:"
+        warn_of_servers(shared["connected"], problem, warn)
+        problem = "had the name of a host of another inventory, which now has the connection of the server:"
+        warn_of_servers(shared["joined"], problem, warn)
         for key, (reason, hosts) in failures.items():
-            what = f"for which {key} in keyed_groups makes no valid group ({clean_line(reason)}):"
-            warn_of_servers(hosts, what, warn)
+            problem = f"got no group from {key} in keyed_groups, since the value is not valid ({clean_line(reason)}):"
+            warn_of_servers(hosts, problem, warn)
 
     def _make_variables(self, server: Described, workspace: str) -> dict[str, Any]:
         prefix = self.get_option("hostvars_prefix")
         return {
-            **{f"{prefix}{name}": make_inert(value) for name, value in server.items()},
-            SERVER_ID: make_inert(normalize_uuid(server["id"])),
-            WORKSPACE: make_inert(workspace),
+            **{f"{prefix}{name}": disable_templates(value) for name, value in server.items()},
+            SERVER_ID: disable_templates(normalize_uuid(server["id"])),
+            WORKSPACE: disable_templates(workspace),
             **(make_connection_variables(server) if self.get_option("connection") else {}),
         }
 
@@ -408,15 +406,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
 
     def _add_to_keyed_groups(self, name: str, variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Add a host to its keyed groups; yield the keys whose value makes no group, each with the reason."""
+        """Add a host to its keyed groups; yield the key and the reason for each value that makes no valid group."""
         strict = self.get_option("strict")
         for entry in self.get_option("keyed_groups") or ():
             try:
                 self._add_host_to_keyed_groups([entry], variables, name, strict=strict)
-            except Exception as error:  # Ansible raises several for the tags of one server
+            except Exception as error:  # Ansible raises errors of several types for invalid values
                 key = str(entry.get("key"))
                 if strict:
-                    problem = f"{key} makes no valid group for the host {name}: {error}"
+                    problem = f"the value of {key} makes no valid group for the host {name}: {error}"
                     raise UsageError("keyed_groups", problem) from None
                 yield key, str(error)
 
@@ -442,12 +440,12 @@ def _is_template(text: str) -> bool:
 def _is_field(text: str) -> bool:
     field, dot, part = text.partition(".")
     if not dot:
-        return field in FIELDS and field not in _NESTED and field not in _NO_NAMES
+        return field in FIELDS and field not in (*_NESTED, "status", "groups")
     return field in _NESTED and bool(part) and part in (_NESTED[field] or (part,))
 
 
 def _check_keyed_groups(entries: Any) -> None:
-    """Check for mistakes that concern every host, and so are never skipped."""
+    """Check the entries, since a mistake in them affects every host."""
     example = "Give entries such as {key: alpacon_name, prefix: name}."
     for entry in entries:
         if not entry or not isinstance(entry, Mapping):
@@ -455,13 +453,12 @@ def _check_keyed_groups(entries: Any) -> None:
         if not str(entry.get("key") or "").strip():
             raise UsageError("keyed_groups", f"there is no key in '{entry}'", example)
         if entry.get("default_value") is not None and entry.get("trailing_separator") is not None:
-            raise UsageError(
-                "keyed_groups", "default_value and trailing_separator exclude each other", "Give one of them."
-            )
+            problem = "default_value and trailing_separator exclude each other"
+            raise UsageError("keyed_groups", problem, "Give one of them.")
 
 
 def _get_workspaces(inventory: InventoryData) -> list[str]:
-    """Return the URLs of the workspaces whose servers the inventory has so far."""
+    """Return the URLs of the workspaces whose servers are in the inventory."""
     return list(inventory.groups["all"].get_vars().get(WORKSPACES) or [])
 
 
@@ -474,7 +471,6 @@ def _get_field(server: Described, path: str) -> str:
 
 
 def _list_groups(server: Described, default_groups: list[str], naming: GroupNaming | None) -> Iterator[str]:
-    """Yield the default groups of a server."""
     if naming:
         yield from map(naming.get_name, server.get("groups") or [])
     for option, field in (("os", "os_name"), ("platform", "platform")):
@@ -485,11 +481,10 @@ def _list_groups(server: Described, default_groups: list[str], naming: GroupNami
 
 
 def _read_entry(cache: Any, key: str, digest: str) -> dict[str, Any] | None:
-    """Return the entry of a cache, if it is of this origin."""
+    """Return the entry of a cache; None if it is missing, damaged or of another origin."""
     try:
         entry = cache[key]
-    except Exception:
-        # Each cache has its own errors for an entry that is missing or damaged.
+    except Exception:  # each cache plugin has its own errors
         return None
     if not isinstance(entry, dict) or not isinstance(entry.get("servers"), str):
         return None

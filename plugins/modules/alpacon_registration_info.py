@@ -8,18 +8,17 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: alpacon_registration_info
-short_description: Ask an Alpacon workspace about the registration of a server
+short_description: Verify the registration of a server with an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Asks the workspace, with the credentials of a server's agent, whether they are valid and whether the agent is
-    connected. It sends one request.
-  - It does not fail if they are not valid, or if the workspace cannot be reached. RV(credentials) is the answer.
+  - Verifies the credentials of an agent, and reads whether the agent is connected, with one request.
+  - The task does not fail if the credentials are invalid or the workspace cannot be reached. Check RV(credentials).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   id:
     description:
-      - UUID of the server, which its agent knows from its registration.
+      - UUID of the server, from its registration.
     type: str
     required: true
   key:
@@ -34,7 +33,7 @@ options:
     default: 2m
   token:
     description:
-      - It is neither required nor sent; the request is sent with O(id) and O(key).
+      - The module does not need a token, and does not send one.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -76,33 +75,33 @@ id:
   sample: 550e8400-e29b-41d4-a716-446655440000
 credentials:
   description:
-    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if it did not say.
+    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if they could not be verified.
   returned: success
   type: str
   sample: valid
 name:
-  description: Name of the record; null if the workspace did not say.
+  description: Name of the record; null if it is unknown.
   returned: success
   type: str
   sample: web-1a2b3c
 commissioned:
-  description: Whether the agent has sent its first report; null if the workspace did not say.
+  description: Whether the agent has sent its first report; null if that is unknown.
   returned: success
   type: bool
   sample: true
 is_connected:
-  description: Whether the agent is connected; null if the workspace did not say.
+  description: Whether the agent is connected; null if that is unknown.
   returned: success
   type: bool
   sample: true
 connected:
   description:
-    - Whether the agent is commissioned and connected. Null if the workspace did not say, or refused the credentials.
+    - Whether the agent is commissioned and connected; null if the credentials are not V(valid).
   returned: success
   type: bool
   sample: true
 version:
-  description: Version of the agent; null if the workspace did not say.
+  description: Version of the agent; null if it is unknown.
   returned: success
   type: str
   sample: 2.5.0
@@ -126,7 +125,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registratio
 
 
 def main() -> None:
-    """Ask about the registration of a server."""
+    """Verify the registration of a server."""
     run_module(INFO_SPEC, run_registration_info)
 
 

@@ -12,25 +12,25 @@ short_description: Manage the registration tokens of an Alpacon workspace
 version_added: 1.0.0
 description:
   - Creates, rotates and deletes registration tokens, with which new servers are registered in the workspace.
-  - The workspace shows the key of a token only once, in the answer to the request that creates it. The module returns
-    it as RV(key), and nothing else ever contains it.
+  - The workspace returns the key of a token only once, in the response to the request that creates the token. The
+    module returns it as RV(key).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   state:
     description:
-      - V(present) creates a token if there is none of that name that is neither disabled nor expired, and deletes those
-        of that name that can no longer be used.
-      - V(rotated) creates a token and then deletes every other one of that name. It is always a change.
+      - V(present) creates a token unless there is one of that name that is neither disabled nor expired. When it
+        creates one, it deletes the disabled and expired tokens of that name.
+      - V(rotated) creates a token, then deletes all other tokens of that name.
       - V(temporary) creates a token for this run of Ansible, whose name begins with O(name), see RV(name), and deletes
-        those of runs on this controller that have ended. It is always a change, and cannot be delegated.
+        the tokens of earlier runs on this controller. The task cannot be delegated.
       - V(absent) deletes all tokens of that name.
     type: str
     default: present
     choices: [present, absent, rotated, temporary]
   name:
     description:
-      - Name of the token, of 1 to 64 characters. It is compared exactly.
+      - Name of the token, of 1 to 64 characters.
     type: str
     required: true
   groups:
@@ -43,18 +43,18 @@ options:
     elements: str
   expires_at:
     description:
-      - When the token expires, as ISO 8601 with a time zone. An existing token is compared with it as with O(groups).
-        It cannot be combined with O(expires_in).
+      - When the token expires, as ISO 8601 with a time zone. If the existing token expires at another time,
+        O(state=present) fails. It cannot be combined with O(expires_in).
     type: str
   expires_in:
     description:
       - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d). An existing token
-        is not compared with it.
+        may expire at any time.
     type: str
   description:
     description:
-      - Purpose of a new token. By default, it says that Ansible made the token, with a mark by which the task
-        recognizes it.
+      - Purpose of a new token. By default, a text with a random mark, by which the module finds the token if the
+        response is lost.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -69,11 +69,11 @@ attributes:
     details:
       - O(state=rotated) and O(state=temporary) create a new token each time.
 notes:
-  - Set C(no_log) to V(true) on tasks that may create a token; otherwise RV(key) is shown wherever results are shown.
-  - If the answer to the request that creates a token is lost, its key is lost too. The module then finds the token by
-    the mark in its description or, with O(state=temporary), by its name, deletes it and creates another, once. If
-    O(description) is given, or the workspace does not list descriptions, the token may be another run's. The task then
-    fails, names the token and deletes nothing.
+  - Set C(no_log) to V(true) on tasks that may create a token. Otherwise, Ansible shows RV(key) with the result.
+  - If the response with the key is lost, the module finds the token by the mark in its description or, with
+    O(state=temporary), by its name. It deletes the token and creates another one, once. If O(description) is given, or
+    the workspace does not list descriptions, the token may belong to another run. Then the task fails, names the token
+    and deletes nothing.
   - O(token) must belong to a superuser, or be a service token.
 seealso:
   - module: herdops.alpacon.alpacon_registration
@@ -114,19 +114,19 @@ EXAMPLES = r"""
 RETURN = r"""
 name:
   description:
-    - Name of the token. With O(state=temporary), a hyphen and a mark of the run follow O(name).
+    - Name of the token. With O(state=temporary), a hyphen and a mark of the run are added to O(name).
   returned: success
   type: str
   sample: rollout
 id:
-  description: UUID of the token; null if there is none, or if one would be created, in check mode.
+  description: UUID of the token; null if there is none, or if check mode predicts a new one.
   returned: success
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 key:
   description:
-    - The key of a token that the task created. It is a secret, and shown only once.
-    - Null if the token existed before. O(state=rotated) returns a new one.
+    - The key of a token that the task created. It is a secret, and the workspace returns it only once.
+    - Null if the token existed before. O(state=rotated) returns a new key.
   returned: success
   type: str
   sample: null
@@ -142,7 +142,7 @@ expires_at:
   type: str
   sample: "2031-01-01T03:00:00Z"
 deleted:
-  description: UUIDs of the tokens that were deleted or, in check mode, would be.
+  description: UUIDs of the tokens that the task deleted or, in check mode, would delete.
   returned: success
   type: list
   elements: str

@@ -11,7 +11,7 @@ module: alpacon_server_info
 short_description: List servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Lists servers by name, by UUID or by filters, with all fields that the workspace lists about them.
+  - Lists servers by name, UUID or filters, with all of their fields.
   - It sends one request per hundred servers, and one more for the names of IAM groups if the workspace lists only their
     ids.
 author:
@@ -20,7 +20,7 @@ options:
   servers:
     description:
       - Names or UUIDs of servers. By default, all servers. With O(filters), a server must match both.
-      - A warning names those that do not exist.
+      - The module warns of servers that do not exist.
     type: list
     elements: str
     aliases: [server]
@@ -79,9 +79,8 @@ EXAMPLES = r"""
 RETURN = r"""
 servers:
   description:
-    - The servers, ordered by name as the workspace orders them.
-    - A key is present only if the workspace states the field, and null if the workspace says so, as most are for a
-      server that has never reported.
+    - The servers, ordered by name. A field that the workspace does not list is missing. Most fields are null until the
+      agent has sent its first report.
   returned: success
   type: list
   elements: dict
@@ -132,13 +131,13 @@ servers:
       description: Whether its agent is connected.
       type: bool
     commissioned:
-      description: Whether it is commissioned.
+      description: Whether its agent has sent its first report.
       type: bool
     starred:
       description: Whether the user of the token starred it.
       type: bool
     status:
-      description: Its status, as the workspace gives it.
+      description: Its status, as the workspace states it.
       type: raw
     os_name:
       description: Name of its operating system.
@@ -171,13 +170,13 @@ servers:
       description: Load as last reported.
       type: float
     uptime:
-      description: How long it has been up, as the workspace gives it.
+      description: How long it has been up, as the workspace states it.
       type: raw
     boot_time:
       description: When it booted.
       type: str
     last_connectivity:
-      description: When its agent was last heard from.
+      description: When its agent last sent data.
       type: str
     started_at:
       description: When its agent was started.
@@ -189,7 +188,7 @@ servers:
       description: When its record last changed.
       type: str
     owner:
-      description: Id, name and email of the user who owns it; null if nobody does.
+      description: Id, name and email of its owner; null without one.
       type: dict
     groups:
       description: Id and name of each of its IAM groups.

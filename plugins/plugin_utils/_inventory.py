@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Turn text of the workspace into names of hosts and groups, and into values that are never run as templates."""
+"""Make names of hosts and groups from text of the workspace, and values that Ansible never runs as templates."""
 
 from __future__ import annotations
 
@@ -36,34 +36,33 @@ if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
     from ansible.inventory.host import Host
 
-#: True before ansible-core 2.19, which runs every text as a template that is not marked as unsafe.
+#: Before ansible-core 2.19, texts are templates unless they are marked as unsafe; since then, only if they are trusted.
 TRUSTS_ALL_TEXT = not hasattr(template, "trust_as_template")
 CONNECTION_PLUGIN = "herdops.alpacon.alpacon"
-#: Endings of the files of the inventory plugin.
+#: Endings of inventory files.
 FILE_ENDINGS = ("alpacon.yml", "alpacon.yaml")
-#: Variables that select how a host is reached, besides those of SSH.
+#: Variables that configure the connection to a host, besides those of SSH.
 _CONNECTION_VARIABLES = frozenset(("ansible_connection", "ansible_host", "ansible_port", "ansible_user"))
 _SHORT_ID = 8
 #: Maximum bytes of a name, so that a suffix and the ending of a file can be added.
 _MAX_BYTES = 180
 #: Maximum number of names in a warning, and of warnings about names.
-_NAMED = 20
-#: Unsafe in a name, except for the accents of letters. Without these, a text ends no quotes, calls nothing and passes
-#: nothing on, wherever a play puts it: into a template, a condition (before ansible-core 2.19, the result of {{ }} in
-#: one is an expression), a line of a shell, a pattern or a path.
+_MAX_NAMES = 20
+#: Unsafe characters of a name; accents of letters are safe. A text without unsafe characters is harmless in templates,
+#: conditions (before ansible-core 2.19, they evaluate the result of {{ }} again), shell lines, patterns and paths.
 _UNSAFE_IN_NAMES = re.compile(r"[^\w.@+-]")
-#: Unsafe in a text; blanks, colons and slashes only split.
+#: Unsafe characters of other texts. Blanks, colons and slashes only separate words.
 _UNSAFE_IN_TEXTS = re.compile(r"[^\w.@+ :/-]")
-#: Names that are no names of a host or group of the inventory for Ansible.
+#: Names that Ansible does not use as hosts or groups of the inventory.
 _RESERVED = frozenset(("all", "ungrouped", *C.LOCALHOST))
 
 Warn = Callable[[str], None]
 
 
-def make_inert(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
+def disable_templates(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
     """Return a value of the workspace that no ansible-core runs as a template or an expression.
 
-    Harmless text is trusted, since ansible-inventory lists only such text without a mark.
+    Harmless texts are trusted, so that ansible-inventory lists them as plain texts.
     """
     if not trusts_all_text:
         return _trust_harmless(value)
@@ -71,7 +70,7 @@ def make_inert(value: Any, trusts_all_text: bool = TRUSTS_ALL_TEXT) -> Any:
 
 
 def _is_harmless(value: Any) -> bool:
-    # Two harmless texts are harmless together, if an expression of the user joins them.
+    # An expression of the user may join several texts. Harmless texts are still harmless then.
     if isinstance(value, str):
         return all(map(_is_accent, _UNSAFE_IN_TEXTS.findall(value)))
     if isinstance(value, Mapping):
@@ -80,9 +79,9 @@ def _is_harmless(value: Any) -> bool:
 
 
 def _mark_unsafe(value: Any, always: bool = False) -> Any:
-    """Mark the texts of a value that are not harmless, or all of its values as texts."""
+    """Mark the unsafe texts of a value. With always, convert all of its values to texts and mark them."""
     if value and isinstance(value, Mapping):
-        # Ansible ignores marks of keys, so the value of an unsafe key becomes a text that can be marked.
+        # Ansible ignores marks of keys, so mark all values of an unsafe key.
         return {
             (key if _is_harmless(key) else wrap_var(key)): _mark_unsafe(item, always or not _is_harmless(key))
             for key, item in value.items()
@@ -103,7 +102,7 @@ def _trust_harmless(value: Any) -> Any:
 
 
 def trust_result(text: str) -> Any:
-    """Trust the harmless result of an expression, which ansible-core does not trust since 2.19."""
+    """Trust the result of an expression if it is harmless. Since 2.19, ansible-core does not trust results."""
     return text if TRUSTS_ALL_TEXT else _trust_harmless(text)
 
 
@@ -116,7 +115,7 @@ def _is_accent(char: str) -> bool:
 
 @cache
 def to_group_name(name: str) -> str:
-    """Return a name that a group can have, whatever the settings of Ansible are."""
+    """Convert a name to a valid group name, independently of the settings of Ansible."""
     safe = _strip_core_key(str(to_safe_group_name(name, force=True, silent=True)))
     if len(safe.encode()) > _MAX_BYTES:
         safe = f"{_cut(safe)}_{_hash(safe)}"
@@ -129,24 +128,23 @@ def make_group_name(prefix: str, name: str) -> str:
 
 
 def to_host_name(name: str) -> str:
-    """Return a name that a host can have.
+    """Convert a name to a safe host name.
 
-    Ansible uses names of hosts as templates, as patterns and as names of files, and prints them; no mark would stay on
-    them.
+    Ansible uses host names in templates, patterns, file names and messages, and removes marks from them.
     """
     with suppress(ValueError):
-        # A zone may be any text.
+        # The zone of an address may be any text.
         if ip_address(name) and "%" not in name:
             return name
     text = _UNSAFE_IN_NAMES.sub(lambda found: found[0] if _is_accent(found[0]) else "_", name)
-    # Patterns and options begin with these.
+    # @ and - have a meaning at the start of patterns and options.
     bare = text.lstrip("@-")
     text = _strip_core_key("_" * (len(text) - len(bare)) + bare)
     return text.replace(".", "_") if not text.strip(".") else _cut(text)
 
 
 def _strip_core_key(name: str) -> str:
-    # Names are keys in the JSON of ansible-inventory, which other inventories read.
+    # Names become keys in the output of ansible-inventory, where this prefix has a meaning.
     return name[1:] if name.startswith(CORE_KEY_PREFIX) else name
 
 
@@ -159,7 +157,7 @@ def _hash(text: str) -> str:
 
 
 def make_distinct(wanted: Iterable[tuple[str, str]], warn: Warn) -> list[str]:
-    """Return a name for each pair of a name and an id; those that share a name all get a part of their id added."""
+    """Return a distinct name for each pair of a name and an id. Names that are not distinct get a part of the id."""
     pairs = list(wanted)
     counts = Counter(name for name, _id in pairs)
     short = [name if counts[name] == 1 else f"{name}-{server_id[:_SHORT_ID]}" for name, server_id in pairs]
@@ -171,24 +169,28 @@ def make_distinct(wanted: Iterable[tuple[str, str]], warn: Warn) -> list[str]:
     hosts: dict[str, list[str]] = {}
     for new, (name, _id) in zip(distinct, pairs, strict=True):
         hosts.setdefault(name, []).append(new)
-    _warn_of_shared(hosts, "servers", "host", warn)
+    _warn_of_shared_names(hosts, "servers", "host", warn)
     return distinct
 
 
-def _warn_of_shared(names: Mapping[str, Sequence[str]], kind: str, becomes: str, warn: Warn) -> None:
-    """Warn of each name that several servers or groups would have."""
-    shared = sorted(name for name, own in names.items() if len(own) > 1)
-    for name in shared[:_NAMED]:
-        own = names[name]
-        warn(f"{len(own)} {kind} would be the {becomes} {name}. They are the {becomes}s {_list_some(own)}.")
-    if len(shared) > _NAMED:
-        warn(f"{len(shared) - _NAMED} more names of {becomes}s are shared in this way.")
+def _warn_of_shared_names(names: Mapping[str, Sequence[str]], objects: str, kind: str, warn: Warn) -> None:
+    """Warn of each name that several objects of the workspace would share as hosts or groups.
+
+    Args:
+        names: the names that the objects have instead, by the name that they would share.
+    """
+    shared = sorted(name for name, instead in names.items() if len(instead) > 1)
+    for name in shared[:_MAX_NAMES]:
+        instead = names[name]
+        warn(f"{len(instead)} {objects} would share the {kind} name {name}. Their names are {_list_names(instead)}.")
+    if len(shared) > _MAX_NAMES:
+        warn(f"{len(shared) - _MAX_NAMES} more {kind} names would be shared.")
 
 
 class GroupNaming:
-    """Name the workspace's groups; those that would share a name all get a part of a digest added.
+    """Name the groups of the workspace. Names that are not distinct get a part of a digest.
 
-    Otherwise, whoever may make a group could add servers to the plays and variables of another one.
+    Otherwise, a user who may create a group could add servers to the plays and variables of another group.
     """
 
     def __init__(self, servers: Iterable[Mapping[str, Any]], warn: Warn) -> None:
@@ -196,7 +198,7 @@ class GroupNaming:
         for group in (group for server in servers for group in server.get("groups") or ()):
             self._ids.setdefault(make_group_name("group", group["name"]), set()).add(_identify(group))
         names = {name: sorted(f"{name}_{_hash(one)}" for one in ids) for name, ids in self._ids.items()}
-        _warn_of_shared(names, "groups of the workspace", "group", warn)
+        _warn_of_shared_names(names, "groups of the workspace", "group", warn)
 
     def get_name(self, group: Mapping[str, Any]) -> str:
         name = make_group_name("group", group["name"])
@@ -208,54 +210,48 @@ def _identify(group: Mapping[str, Any]) -> str:
 
 
 class HostNaming:
-    """Name servers in an inventory, with names that no other server and no group has.
-
-    Args:
-        inventory: the hosts are added to it as soon as they are named.
-    """
+    """Give servers host names that no other server and no group of an inventory has."""
 
     def __init__(self, inventory: InventoryData, warn: Warn) -> None:
         self._inventory = inventory
         self._warn = warn
 
     def assign_names(self, wanted: Sequence[tuple[str, str]], workspace: str) -> Iterator[str]:
-        """Yield the name of each server; the host has to be added before the next one.
+        """Yield the host name of each server. The caller adds the host before it requests the next name.
 
         Args:
             wanted: the name and the UUID of each server.
         """
-        safe = [to_host_name(name) for name, _id in wanted]
-        counts = Counter(safe)
-        unsafe = [new != name for new, (name, _id) in zip(safe, wanted, strict=True)]
-        # A name that had to be changed never replaces that of another server.
-        pairs = [
-            (f"{name}-{server_id[:_SHORT_ID]}" if changed and counts[name] > 1 else name, server_id)
-            for name, changed, (_name, server_id) in zip(safe, unsafe, wanted, strict=True)
-        ]
-        changed_names: list[str] = []
-        taken: list[str] = []
-        foreign: list[str] = []
-        for name, changed, (_name, server_id) in zip(make_distinct(pairs, self._warn), unsafe, wanted, strict=True):
-            own = self._find_free_name(name, server_id, workspace, joins=not changed)
+        counts = Counter(to_host_name(name) for name, _id in wanted)
+        pairs, is_changed = [], []
+        for name, server_id in wanted:
+            safe = to_host_name(name)
+            is_changed.append(safe != name)
+            # The server that really has this name keeps it.
+            pairs.append((f"{safe}-{server_id[:_SHORT_ID]}" if safe != name and counts[safe] > 1 else safe, server_id))
+        unsafe: list[str] = []
+        of_groups: list[str] = []
+        of_servers: list[str] = []
+        names = make_distinct(pairs, self._warn)
+        for name, changed, (_name, server_id) in zip(names, is_changed, wanted, strict=True):
+            free = self._find_free_name(name, server_id, workspace, may_join=not changed)
             if changed:
-                changed_names.append(own)
-            elif own != name:
-                (foreign if name in self._inventory.hosts else taken).append(f"{name} ({own})")
-            yield own
-        warn_of_servers(changed_names, "had a name that is not safe for a host, which is now:", self._warn)
-        warn_of_servers(
-            taken, "had the name of a group or of this machine, so a part of the UUID was added:", self._warn
-        )
-        of_other = f"of {workspace} had the name of another server's host, so a part of the UUID was added:"
-        warn_of_servers(foreign, of_other, self._warn)
+                unsafe.append(free)
+            elif free != name:
+                (of_servers if name in self._inventory.hosts else of_groups).append(f"{name} ({free})")
+            yield free
+        warn_of_servers(unsafe, "had a name that is not safe for a host, so the host has another name:", self._warn)
+        added = "so a part of the UUID was added:"
+        warn_of_servers(of_groups, f"had the name of a group or of this machine, {added}", self._warn)
+        warn_of_servers(of_servers, f"of {workspace} had the name of another server's host, {added}", self._warn)
 
     def rename_hosts_like_groups(self) -> None:
-        """Rename hosts of workspaces that have the name of a group which was added since."""
+        """Rename hosts of workspaces whose name is that of a group which was added after them."""
         hosts = self._inventory.hosts
         renamed = []
         for name in [name for name in hosts if name in self._inventory.groups and is_from_workspace(hosts[name])]:
             host = hosts[name]
-            new = self._find_free_name(name, str(host.vars[SERVER_ID]), str(host.vars[WORKSPACE]), joins=False)
+            new = self._find_free_name(name, str(host.vars[SERVER_ID]), str(host.vars[WORKSPACE]), may_join=False)
             groups = [group.name for group in self._inventory.groups.values() if host in group.hosts]
             self._inventory.remove_host(host)
             self._inventory.add_host(new)
@@ -266,32 +262,32 @@ class HostNaming:
             renamed.append(f"{name} ({new})")
         warn_of_servers(renamed, "had the name of a group, so a part of the UUID was added:", self._warn)
 
-    def _find_free_name(self, name: str, server_id: str, workspace: str, joins: bool) -> str:
-        """Return the name, or the first one with a suffix that no group and no other server has.
+    def _find_free_name(self, name: str, server_id: str, workspace: str, may_join: bool) -> str:
+        """Return the name, or the name with the first suffix that makes it free.
 
         Args:
-            joins: True if the server may be a host of another inventory that does not know its server.
+            may_join: True if a host of another inventory may become the host of the server.
         """
         longer = f"{name}-{server_id}"
         for candidate in (name, f"{name}-{server_id[:_SHORT_ID]}", longer, f"{longer}-{_hash(workspace)}"):
-            if self._is_free(candidate, server_id, workspace, joins):
+            if self._is_free(candidate, server_id, workspace, may_join):
                 return candidate
-        problem = f"every name for the server {server_id} is taken"
-        raise UsageError("hostname", problem, "Rename the server, or what has its name.")
+        problem = f"hosts or groups have all names that the server {server_id} could get"
+        raise UsageError("hostname", problem, f"Rename the server, or the host or group {name}.")
 
-    def _is_free(self, name: str, server_id: str, workspace: str, joins: bool) -> bool:
+    def _is_free(self, name: str, server_id: str, workspace: str, may_join: bool) -> bool:
         if name in _RESERVED or name in self._inventory.groups:
             return False
         host = self._inventory.hosts.get(name)
         if host is None or SERVER_ID not in host.vars:
-            return host is None or joins
+            return host is None or may_join
         known = str(host.vars[SERVER_ID])
         known_id = normalize_uuid(known) if is_uuid(known) else known
         return (known_id, normalize_if_url(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
 
 
 def is_from_workspace(host: Host) -> bool:
-    """Return True if an inventory of a workspace was the first to add the host."""
+    """Return True if an inventory of this plugin was the first one to add the host."""
     source = str(host.vars.get("inventory_file") or "")
     return WORKSPACE in host.vars and SERVER_ID in host.vars and source.endswith(FILE_ENDINGS)
 
@@ -300,18 +296,21 @@ def is_from_workspace(host: Host) -> bool:
 
 
 def make_connection_variables(server: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables that any module needs to reach a server through the workspace; none for Windows."""
+    """Return the variables with which any module runs on a server through the workspace; none for Windows."""
     if is_windows(server):
         return {}
-    return {"ansible_connection": make_inert(CONNECTION_PLUGIN), "alpacon_is_connected": server.get("is_connected")}
+    return {
+        "ansible_connection": disable_templates(CONNECTION_PLUGIN),
+        "alpacon_is_connected": server.get("is_connected"),
+    }
 
 
-def find_shared_host(host: Host | None) -> str:
-    """Return how a server joins a host that exists already.
+def classify_shared_host(host: Host | None) -> str:
+    """Classify a host that has the name of a server.
 
     Returns:
-        C(kept) if another inventory gives the host a connection, which it keeps; C(joined) if it has none; empty for
-        hosts that are reached through a workspace, and without a host.
+        C(connected) if another inventory gives the host a connection, which does not change; C(joined) if another
+        inventory has the host without one; else empty.
     """
     if host is None:
         return ""
@@ -319,34 +318,34 @@ def find_shared_host(host: Host | None) -> str:
     connection = variables.get("ansible_connection")
     if connection == CONNECTION_PLUGIN or (connection is None and is_from_workspace(host)):
         return ""
-    keeps = any(name in _CONNECTION_VARIABLES or name.startswith("ansible_ssh_") for name in variables)
-    return "kept" if keeps else "joined"
+    connected = any(name in _CONNECTION_VARIABLES or name.startswith("ansible_ssh_") for name in variables)
+    return "connected" if connected else "joined"
 
 
 def make_undo(inventory: InventoryData) -> Callable[[], None]:
-    """Return a function that undoes all changes of an inventory from now on."""
+    """Return a function that restores the current state of an inventory."""
     hosts, groups = inventory.hosts, inventory.groups
     contents: list[dict[str, Any]] = [hosts, groups, *map(vars, hosts.values()), *map(vars, groups.values())]
-    kept = [
+    saved = [
         {name: copy(value) if isinstance(value, (dict, list, set)) else value for name, value in each.items()}
         for each in contents
     ]
 
     def undo() -> None:
-        for each, before in zip(contents, kept, strict=True):
+        for each, before in zip(contents, saved, strict=True):
             each.clear()
             each.update(before)
 
     return undo
 
 
-def warn_of_servers(hosts: Sequence[str], what: str, warn: Warn) -> None:
-    """Warn of some servers, by the names of their hosts."""
+def warn_of_servers(hosts: Sequence[str], problem: str, warn: Warn) -> None:
+    """Warn of a problem with the servers of some hosts, if there are any."""
     if hosts:
         count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"
-        warn(f"{count} {what} {_list_some(hosts)}.")
+        warn(f"{count} {problem} {_list_names(hosts)}.")
 
 
-def _list_some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"
+def _list_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+    return f"{', '.join(names[:_MAX_NAMES])}{more}"

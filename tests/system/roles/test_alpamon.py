@@ -363,7 +363,7 @@ def test_absent_and_the_token_of_the_workspace(
     orphans = {name: facts["alpamon_orphans"] for name, facts in shown.items() if facts["alpamon_orphans"]}
     assert orphans == {"away": [ID], "half": [ID]}
     assert {facts["alpamon_server_id"] for facts in shown.values()} == {""}
-    assert f"the record {ID} may be left behind" in done.log
+    assert f"The record {ID} may be left behind" in done.log
     for name in set(answers) - {"refuses"}:
         assert {"/etc/alpamon", "/var/lib/alpamon", "/run/alpamon", SOURCES} <= set(done[name].removed), name
         assert done[name].of("apt")[-1]["state"] == "absent"

@@ -128,7 +128,7 @@ def test_only_files_of_that_name_are_ours(tmp_path: Path) -> None:
         (tmp_path / name).write_text(f"plugin: {PLUGIN}\n", encoding="utf-8")
         assert plugin.verify_file(str(tmp_path / name)) is (name != "inventory.yml")
     assert plugin.display.warned == [
-        f"{tmp_path}/inventory.yml is not read: its name must end in alpacon.yml or alpacon.yaml."
+        f"{tmp_path}/inventory.yml is ignored: its name must end in alpacon.yml or alpacon.yaml."
     ]
 
 
@@ -172,7 +172,7 @@ def test_a_failed_inventory_leaves_no_host(source: Source, options: Row, problem
     ("options", "problem"),
     [
         ({"hostname": "nmae"}, "hostname: 'nmae' is neither a template nor a field"),
-        ({"hostvars_prefix": "my-"}, "hostvars_prefix: no variable's name can begin with 'my-'"),
+        ({"hostvars_prefix": "my-"}, "hostvars_prefix: names of variables cannot begin with 'my-'"),
         ({"default_groups": ["colour"]}, "default_groups"),
         ({"keyed_groups": ["alpacon_name"]}, "keyed_groups: 'alpacon_name' is not a dictionary. Give entries such as"),
         (
@@ -246,10 +246,10 @@ def test_a_tag_that_makes_no_group_costs_no_host(source: Source, core: str) -> N
     assert sorted(listing.hosts) == ["web-1", "web-2", "web-3"], listing.log
     assert listing.groups["role_web"] == ["web-1"]
     assert [listing.groups[f"_web_{number}"] for number in (1, 2, 3)] == [["web-1"], ["web-2"], ["web-3"]]
-    assert re.search(rf"for which {re.escape(BY_ROLE)} in keyed_groups makes no valid group \(", listing.warnings)
+    assert f"got no group from {BY_ROLE} in keyed_groups, since the value is not valid (" in listing.warnings
     strict = printed(source, rows, keyed_groups=[by_role], strict=True)
     assert strict.hosts == {}
-    assert f"keyed_groups: {BY_ROLE} makes no valid group for the host web-2: " in strict.warnings
+    assert f"keyed_groups: the value of {BY_ROLE} makes no valid group for the host web-2: " in strict.warnings
 
 
 # Filters, and options that are templates
@@ -412,7 +412,7 @@ def test_unsafe_names_are_warned_of_without_control_characters(source: Source) -
     rows = web(*({"name": name} for name in names))
     read = served(source, rows)
     assert {name: host["alpacon_name"] for name, host in read.hosts.items()} == {new: old for old, new in names.items()}
-    assert "2 servers had a name that is not safe for a host, which is now: " in read.warnings
+    assert "2 servers had a name that is not safe for a host, so the host has another name: " in read.warnings
     graph = printed(source, rows, "--graph")
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", graph.out + graph.log)
 
@@ -433,7 +433,7 @@ def test_a_server_with_an_odd_field_is_a_host_all_the_same(source: Source, field
     read = served(source, [*ODD_ROWS, *rows], keyed_groups=keyed, compose={"a": "alpacon_tags.role"})
     assert read.failure == ""
     assert {host["alpacon_server_id"] for host in read.hosts.values()} == {uuid(n) for n in range(len(ODD_FIELDS))}
-    assert "4 of the servers that the workspace lists have no UUID, and are left out." in read.warnings
+    assert "The inventory leaves out 4 servers that have no UUID in the workspace." in read.warnings
     if field in ODD_FILTERS:
         names = {"os_name": "os", "is_connected": "connected"}
         assert served(source, rows, filters={names.get(field, field): ODD_FILTERS[field]}).failure == ""
@@ -457,7 +457,7 @@ def test_a_host_that_is_reached_in_another_way_stays_there(source: Source, hosts
     assert read.hosts["web-1"].get("ansible_connection") == connection
     assert read.hosts["web-1"]["alpacon_server_id"] == uuid(1)
     assert read.hosts["web-2"]["ansible_connection"] == PLUGIN
-    kept = "1 server had the name of a host that another inventory gives a connection, which stays: web-1."
+    kept = "since another inventory has a host of that name with a connection: web-1."
     assert kept in read.warnings
 
 
@@ -468,7 +468,7 @@ def test_a_host_of_another_inventory_that_gets_the_connection_is_warned_of(sourc
         read = served(source, web({}), other, connection=True)
         assert read.hosts["web-1"]["ansible_connection"] == PLUGIN
         warning = (
-            "1 server had the name of a host of another inventory, which is reached through the workspace now: web-1"
+            "1 server had the name of a host of another inventory, which now has the connection of the server: web-1"
         )
         assert (warning in read.warnings) is is_warned
 
@@ -481,7 +481,8 @@ def test_groups_that_share_a_name_stay_apart(source: Source) -> None:
     assert "group_prod_db" not in read.groups
     assert read.groups["group_web"] == ["web-1", "web-2"]
     assert (
-        f"2 groups of the workspace would be the group group_prod_db. They are the groups {apart[0]}" in read.warnings
+        f"2 groups of the workspace would share the group name group_prod_db. Their names are {apart[0]}"
+        in read.warnings
     )
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test names of hosts and groups, and text of a workspace that must not become a template."""
+"""Test the names of hosts and groups, and that no text of a workspace becomes a template."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
 
 
 @pytest.fixture
-def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return make_inert with visible marks, as an older ansible-core sets them."""
+def disabled(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return disable_templates with visible marks, as an older ansible-core sets them."""
     monkeypatch.setattr(_inventory, "wrap_var", lambda text: f"!{text}")
-    return lambda value: _inventory.make_inert(value, trusts_all_text=True)
+    return lambda value: _inventory.disable_templates(value, trusts_all_text=True)
 
 
 @pytest.mark.parametrize(
@@ -32,8 +32,8 @@ def inert(monkeypatch: pytest.MonkeyPatch) -> Any:
         *(None, 3, 1.5, True, [], {}, ["a", 1], {"a": {"b": ["c", {}]}}),
     ],
 )
-def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
-    assert inert(value) is value
+def test_harmless_values_do_not_change(disabled: Any, value: Any) -> None:
+    assert disabled(value) is value
 
 
 @pytest.mark.parametrize(
@@ -46,19 +46,19 @@ def test_plain_values_stay_as_they_are(inert: Any, value: Any) -> None:
         ({"{{ x }}": 1, "b": None}, {"!{{ x }}": "!1", "b": None}),
         ({"{{ x }}": [], "}}": {}}, {"!{{ x }}": "![]", "!}}": "!{}"}),
         ({"f()": {"a": [1, True]}}, {"!f()": {"a": ["!1", "!True"]}}),
-        # What is run where it becomes an expression.
+        # Ansible runs these if they become an expression.
         ("lookup('pipe','x')", "!lookup('pipe','x')"),
         *((f"a{char}", f"!a{char}") for char in "'\"`()[]}|~=,;&<>$*%^!?\\\n\t\0\x1b\u2028\u202e\uff07\ud800"),
     ],
 )
-def test_values_that_may_be_run_are_marked(inert: Any, value: Any, marked: Any) -> None:
-    assert inert(value) == marked
+def test_unsafe_values_are_marked(disabled: Any, value: Any, marked: Any) -> None:
+    assert disabled(value) == marked
 
 
 def test_only_harmless_text_is_trusted_since_2_19(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ansible.template.trust_as_template", lambda text: f"+{text}", raising=False)
     texts = ["web-01", "lookup('pipe','x')", "{{ y }}", 3, True, None, []]
-    assert _inventory.make_inert({"{{ x }}": texts, "a": {"b": "c d"}}, trusts_all_text=False) == {
+    assert _inventory.disable_templates({"{{ x }}": texts, "a": {"b": "c d"}}, trusts_all_text=False) == {
         "{{ x }}": ["+web-01", *texts[1:]],
         "a": {"b": "+c d"},
     }
@@ -123,14 +123,14 @@ def test_each_server_has_a_name_of_its_own(servers: list[tuple[str, str]], names
     assert len(warnings) == (1 if names != [name for name, _id in servers] else 0)
 
 
-def test_warnings_of_shared_names_do_not_flood() -> None:
+def test_number_of_warnings_of_shared_names() -> None:
     warnings: list[str] = []
     make_distinct([("192.0.2.7", f"{number:08x}-1") for number in range(10_000)], warnings.append)
-    [said] = warnings
-    assert said.startswith("10000 servers would be the host 192.0.2.7. They are the hosts 192.0.2.7-00000000, ")
-    assert said.endswith(" and 9980 more.")
-    assert len(said) < 2_000
+    [warning] = warnings
+    assert warning.startswith("10000 servers would share the host name 192.0.2.7. Their names are 192.0.2.7-00000000, ")
+    assert warning.endswith(" and 9980 more.")
+    assert len(warning) < 2_000
     warnings.clear()
     make_distinct([(f"web-{number // 2}", f"{number:08x}-1") for number in range(600)], warnings.append)
     assert len(warnings) == 21
-    assert warnings[-1] == "280 more names of hosts are shared in this way."
+    assert warnings[-1] == "280 more host names would be shared."
