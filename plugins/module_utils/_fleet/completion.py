@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Finish jobs: by the status of their command, by their time, by the state of their server, or by a cancel."""
+"""Decide when jobs end: by the status of the command, a timeout, the state of the server, or a cancel."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class _Restart:
 
     Attributes:
         seen_at: monotonic seconds.
-        progress: of the command when the restart was seen first.
-        survived: True if the command went on since, so that the new agent has it.
+        progress: status and newest output of the command when the restart was seen first.
+        survived: True if the command made progress since.
     """
 
     started_at: datetime | None
@@ -40,7 +40,7 @@ class _Restart:
 
 
 class ServerStates:
-    """Reads the servers of commands that make no progress, and seldom, since each server may cost a request.
+    """Reads the servers of commands that make no progress, at growing intervals: each server may cost a request.
 
     Args:
         queued: seconds that a command is queued before its server is read.
@@ -49,15 +49,15 @@ class ServerStates:
     def __init__(self, client: Client, queued: float) -> None:
         self._client = client
         self._queued = queued
-        #: By the ID of a command: when its server is read next, in monotonic seconds, and the pause before that.
+        #: By command ID: the next read of its server in monotonic seconds, and the pause before that read.
         self._next_reads: dict[str, tuple[float, float]] = {}
-        #: By the ID of a command.
+        #: By command ID.
         self._restarts: dict[str, _Restart] = {}
-        #: IDs of the commands whose time is up.
+        #: IDs of the commands that timed out.
         self._expired: set[str] = set()
 
     def refresh(self, jobs: Sequence[Job]) -> None:
-        """Read the servers of these jobs; a server that cannot be read stays as it is."""
+        """Read the servers of these jobs. If that fails, the jobs do not change."""
         ids = list(dict.fromkeys(job.server.id for job in jobs if job.server.id))
         try:
             found = query_servers(self._client, ids)[0] if ids else {}
@@ -68,7 +68,7 @@ class ServerStates:
                 job.server = merge_servers(server, job.server)
 
     def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
-        """Read the servers of commands that make no progress, once more when their time is up. Return these jobs."""
+        """Read the servers of commands that make no progress, and once more at their timeout. Return these jobs."""
         due = []
         for job in jobs:
             command = job.known
@@ -90,7 +90,7 @@ class ServerStates:
         return _may_be_offline(command) and now >= awaited_since + wait
 
     def is_lost_by_restart(self, job: Job, now: float) -> bool:
-        """Return True if a command made no progress between two calls after a restart of its agent."""
+        """Return True if a command made no progress for :attr:`Pacing.patience` seconds after a restart."""
         try:
             poll_job(self._client, job)
             command = job.known
@@ -109,24 +109,24 @@ class ServerStates:
 
 
 def _may_be_offline(command: Command) -> bool:
-    """Return True if the state of the server may explain why a command makes no progress."""
+    """Return True if an offline or restarted server may delay this command."""
     return command.status == "queued" or command.status in IN_PROGRESS
 
 
 def waits_for_server(job: Job) -> bool:
-    """Return True if a command waits for a server whose agent is not connected."""
+    """Return True if a command cannot be delivered, since its server is offline."""
     return job.known.status == "queued" and job.server.is_connected is False
 
 
 def is_cut_off(job: Job) -> bool:
-    """Return True if the agent that has taken a command is not connected, so that its result cannot come yet."""
+    """Return True if a delivered command cannot report its result, since its server is offline."""
     return job.known.status in IN_PROGRESS and job.server.is_connected is False
 
 
 def was_restarted(job: Job, since: datetime | None = None) -> bool:
-    """Return True if the agent reported its start after it took the command, or after another time.
+    """Return True if the agent reported a start after a time: by default, the delivery of the command.
 
-    The report may be late, so this is no proof; see :meth:`ServerStates.is_lost_by_restart`.
+    Agents report their start late, so the command may still run; see :meth:`ServerStates.is_lost_by_restart`.
     """
     since = since or job.known.acked_at or job.known.delivered_at
     if job.known.status not in IN_PROGRESS or not since or not job.server.started_at:
@@ -140,36 +140,36 @@ def describe_offline(server: Server) -> str:
 
 
 def complete(job: Job, limits: Limits) -> bool:
-    """Give a job its outcome if its command has one. Return True if the command ended, so that it has an output."""
+    """Finish a job by the status of its command. Return True if the command ended, so that its output can be read."""
     command = job.known
     if command.status == "awaiting_purpose":
-        job.add_note("The workspace asked what it is for, and goes on only when told so: give the option purpose.")
+        job.add_note("The workspace holds it until it has a purpose. Set the option purpose.")
     if command.status == "awaiting_approval" and not limits.wait_for_approval:
         job.finish(Outcome.AWAITING_APPROVAL)
-    elif not (command.status == "error" and _may_pass(job, limits)):
+    elif not (command.status == "error" and _is_temporary_error(job, limits)):
         outcome = get_outcome(command, limits.success_codes)
         if outcome:
             job.finish(outcome)
     return job.outcome is not None and command.finished
 
 
-def _may_pass(job: Job, limits: Limits) -> bool:
-    """Return True if an error may be the moment between an approval and the delivery."""
+def _is_temporary_error(job: Job, limits: Limits) -> bool:
+    """Return True if the status may be C(error) only because the command is approved and not delivered yet."""
     command = job.known
     if limits.wait_for_approval:
         return command.handled_at is None
-    # A command is often awaited by its ID as soon as it is approved.
+    # Users often await a command by its ID right after they approve it.
     is_undelivered = not (job.body or command.handled_at or command.delivered_at)
     return is_undelivered and time.monotonic() - job.awaited_since < PACING.patience
 
 
 def is_missing_too_long(job: Job, now: float) -> bool:
-    """Return True if the workspace has not shown a command for so long that it never will."""
+    """Return True if polls have not found a command for so long that a lag of reads cannot be the cause."""
     return bool(job.missing_since) and now - job.missing_since >= PACING.patience
 
 
 def time_out(job: Job, limits: Limits) -> bool:
-    """Finish a job whose time is up. Return True if its command is to be cancelled."""
+    """Finish a job that timed out. Return True if the caller has to cancel its command."""
     if job.missing_since:
         return _time_out_missing(job, limits)
     status = job.known.status
@@ -186,9 +186,9 @@ def _time_out_missing(job: Job, limits: Limits) -> bool:
     job.error = None
     cancels = limits.cancel_on_timeout and bool(job.body) and job.known.pending
     if cancels:
-        msg = f"It was accepted as {job.id}, and the workspace does not show it."  # the cancel tells more
+        msg = f"It was accepted as {job.id}, and the workspace does not show it."  # the cancel adds the rest
     elif job.body or job.known.line:
-        msg = f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or reads lag behind."
+        msg = f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or is not shown yet."
     else:
         msg = "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it."
     job.finish(Outcome.UNKNOWN, msg)
@@ -196,24 +196,23 @@ def _time_out_missing(job: Job, limits: Limits) -> bool:
 
 
 def mark_unknown(job: Job, error: AlpaconError) -> None:
-    """Finish a job whose command cannot be read."""
-    remedy = f"Once that is mended, await it with state=finished and id={job.id}."
+    remedy = f"Once this is fixed, await it with state=finished and id={job.id}."
     job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {remedy}", error)
 
 
 def mark_restarted(job: Job) -> None:
-    """Finish a job whose command was most likely lost by a restart of its agent."""
-    taken = "the agent had taken it" if job.known.acked_at else "it was delivered and before the agent took it"
+    """Finish a job whose command the restart of its agent has most likely ended."""
+    taken = "the agent acknowledged it" if job.known.acked_at else "it was delivered, before the agent acknowledged it"
     job.finish(
         Outcome.UNKNOWN,
         f"No result is expected: the agent of {job.server} was restarted at {to_iso(job.server.started_at)}, after"
-        f" {taken}, and nothing came since. It may have run in part. If it reports after all, state=finished with"
-        f" id={job.id} returns its result.",
+        f" {taken}, and has reported nothing since. It may have run in part. If a result arrives later,"
+        f" state=finished with id={job.id} returns it.",
     )
 
 
 def skip_offline(job: Job, limits: Limits) -> bool:
-    """Finish a job whose server is offline, if nothing is to be submitted then. Return True if so."""
+    """Finish a job whose server is offline, unless C(offline=wait). Return True if it is finished."""
     if limits.offline == "wait" or job.server.is_connected is not False:
         return False
     job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {describe_offline(job.server)}.")
@@ -221,7 +220,7 @@ def skip_offline(job: Job, limits: Limits) -> bool:
 
 
 def cancel_offline(client: Client, job: Job) -> None:
-    """Cancel a command that waits for a server that is offline. If it was delivered, the job goes on."""
+    """Cancel the command of an offline server and finish its job. If it was delivered meanwhile, change nothing."""
     try:
         done = cancel(client, job.known.id)
     except AlpaconError as error:
@@ -234,7 +233,7 @@ def cancel_offline(client: Client, job: Job) -> None:
 
 
 def cancel_expired(client: Client, job: Job) -> None:
-    """Cancel a command whose time is up."""
+    """Cancel a command that timed out, and add the result to the message of its finished job."""
     try:
         done = cancel(client, job.known.id)
     except LostResponse as error:
@@ -247,8 +246,8 @@ def cancel_expired(client: Client, job: Job) -> None:
         job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
     elif done == CANCELLED or not job.missing_since:
         job.command = job.known.with_status("cancelled")
-        # Audits count by this what they submitted, which a command that was there before is not.
+        # Audits count their submits by changed, so the cancel of an own submit must not set it.
         job.changed = job.changed or (done == CANCELLED and not job.body)
         job.finish(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")
     else:
-        job.msg = f"{job.msg} It was cancelled, or reads lag behind."
+        job.msg = f"{job.msg} It was cancelled before, or is not shown yet."

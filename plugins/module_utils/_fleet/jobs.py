@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs, each of which brings one command to its outcome, and the limits of a task."""
+"""The record of one command of a task (job), the outcomes it can have, and the limits of a task."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from .._api.records import NEVER_RAN, Command, Server
 
 
 class Outcome(str, Enum):
-    """End of a command as the task sees it; the value is the word in results.
+    """Result of a job; the value is the C(outcome) that tasks return.
 
     Attributes:
         sentence: explanation for users.
-        is_ok: True if it is no failure, unless a task says otherwise.
+        is_ok: False if the outcome is a failure; see also :attr:`Limits.ok_outcomes`.
     """
 
     sentence: str
@@ -44,16 +44,16 @@ class Outcome(str, Enum):
     )
     STUCK = (
         "stuck",
-        "No result: the server took it and fell silent. It may have run, and a late answer may still come.",
+        "No result: the server received it and then stopped reporting. It may have run, and may still report a result.",
     )
     ERROR = "error", "The workspace reports an error with it and cannot say whether it ran."
     TIMED_OUT = (
         "timed_out",
-        "Not finished within wait_timeout. It goes on; await it with state=finished and its id.",
+        "Not finished within wait_timeout. It continues; await it with state=finished and its id.",
     )
     OFFLINE = "offline", "Never ran: the server is offline."
     REFUSED = "refused", "Never ran: the workspace did not accept it."
-    UNKNOWN = "unknown", "Nobody can say whether it was accepted: the answer was lost. It was not sent again."
+    UNKNOWN = "unknown", "It may have been accepted: the response to its submit was lost. It was not sent again."
     SENT = "sent", "Too late to cancel: it was delivered to the server already."
     NOT_TRIED = "not_tried", "Not tried."
 
@@ -64,23 +64,22 @@ class Outcome(str, Enum):
         outcome.is_ok = is_ok
         return outcome
 
-    # The same as the word in sets and in texts too, on every Python.
+    # In sets and texts, equal to the plain word on every version of Python.
     __hash__ = str.__hash__
     __str__ = str.__str__
 
 
-#: Outcomes that are no failure.
 OK_OUTCOMES = frozenset(outcome for outcome in Outcome if outcome.is_ok)
 
-#: Outcomes of commands that the workspace has not accepted.
+#: Outcomes of jobs whose submit the workspace did not accept.
 NOT_ACCEPTED = frozenset((Outcome.REFUSED, Outcome.NOT_TRIED, Outcome.OFFLINE))
 
-#: Outcomes, and statuses, of commands that a person or a policy declined.
+#: Outcomes and statuses of commands that a reviewer or a policy declined.
 DECLINED = frozenset((Outcome.DENIED, Outcome.REJECTED))
 
 
 def get_outcome(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
-    """Return how a command ended, or None if it has not."""
+    """Return the outcome of a finished command, or None if it is unfinished."""
     if not command.finished:
         return None
     if command.parent_failed:
@@ -89,25 +88,21 @@ def get_outcome(command: Command, success_codes: Iterable[int] = (0,)) -> Outcom
         return Outcome(command.status)
     is_failed = command.status == "failed" or (command.success is False and command.status != "success")
     if is_failed and (command.error_phase or not command.exit_code):
-        return Outcome.FAILED  # a code that contradicts the status is not that of the line
+        return Outcome.FAILED  # an exit code that contradicts the status is not the exit code of the line
     rc = 0 if command.rc is None and command.succeeded else command.rc
     return Outcome.SUCCESS if rc in set(success_codes) else Outcome.FAILED
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of waiting, of concurrency and of failures.
+    """Limits of a task, from the options of the same names.
 
     Attributes:
-        wait: await the commands.
-        wait_timeout: seconds from the submit of a command until its wait ends.
-        wait_for_approval: go on waiting for a command that is held for a human.
-        cancel_on_timeout: cancel commands that are not delivered by then.
-        max_concurrency: most commands that are unfinished at once; None for no limit.
-        max_errors: most failures before no more commands are submitted; None for no limit.
-        success_codes: exit codes that count as success.
-        offline: meaning of a server whose agent is not connected: C(wait), C(fail) or C(skip).
-        output_limit: characters to keep of the end of each output; None for all.
+        wait_timeout: seconds from the submit of each command.
+        max_concurrency: maximum number of unfinished commands; None for no limit.
+        max_errors: submit no more commands after more failures than this; None for no limit.
+        offline: C(wait), C(fail) or C(skip).
+        output_limit: number of characters to return from the end of each output; None for all.
     """
 
     wait: bool = True
@@ -127,18 +122,19 @@ class Limits:
 
 @dataclass
 class Job:
-    """One command: its submit, or the command to await, and what is known of it so far.
+    """One command of a task: the submit, the command as the last poll returned it, and the result.
 
     Attributes:
-        body: fields of the submit; empty for a command that exists already.
+        body: fields of the submit; empty for a command that the task did not submit.
         outcome: None until the job is finished.
         msg: explanation of the outcome.
-        note: remarks that hold for any outcome.
-        lost: its submit if the answer was lost.
-        found: commands that may be this submit; None if the last search failed.
+        note: remarks that apply to any outcome.
+        changed: True if the task submitted or cancelled the command.
+        lost: the submit if its response was lost.
+        found: commands that may come from the lost submit; None if the last search failed.
         awaited_since, next_poll: monotonic seconds.
-        listed: False once the list no longer shows it, so that it is polled by its ID.
-        missing_since: monotonic seconds of the first poll that did not show it; 0 if the last one did.
+        listed: False if the list does not contain the command, so that it is polled by its ID.
+        missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
 
     server: Server
@@ -158,7 +154,7 @@ class Job:
     missing_since: float = 0.0
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
-        """Set the outcome; a message or error that is not given stays."""
+        """Set the outcome, and the message and error unless they are None."""
         self.outcome = outcome
         if msg is not None:
             self.msg = msg
@@ -166,12 +162,12 @@ class Job:
             self.error = error
 
     def add_note(self, note: str) -> None:
-        """Add a remark once."""
+        """Append a remark unless the note contains it already."""
         if note not in self.note:
             self.note = f"{self.note} {note}".lstrip()
 
     def update(self, command: Command) -> None:
-        """Set the command as the workspace shows it now."""
+        """Store the command as a poll returned it."""
         self.command, self.error, self.missing_since = command, None, 0.0
         self.server = merge_servers(self.server, command.server)
 
@@ -181,7 +177,7 @@ class Job:
 
     @property
     def ran(self) -> bool | None:
-        """Return True if the command has run, False if not, None if that is not known."""
+        """Return True if the command has run, False if it has not, None if that is unknown."""
         if self.command is None:
             return None if self.outcome == Outcome.UNKNOWN else False
         if self.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and self.command.status != "cancelled":
@@ -190,17 +186,17 @@ class Job:
 
     @property
     def known(self) -> Command:
-        """Return the command of a job that has one."""
+        """Return the command of a job that certainly has one."""
         if self.command is None:
             raise ValueError("this job has no command yet")
         return self.command
 
 
 def get_digest(body: Mapping[str, Any]) -> str:
-    """Return a digest that only equal submits have in common."""
+    """Return a digest of the fields of a submit, equal only for equal submits."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def merge_servers(first: Server, second: Server) -> Server:
-    """Add the ID or name that the first record lacks."""
+    """Return the first record, completed by the ID and name of the second."""
     return replace(first, id=first.id or second.id, name=first.name or second.name)

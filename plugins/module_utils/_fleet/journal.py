@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that workers write together: the commands of a run, and a journal of those that have not ended."""
+"""Record the submitted commands of a run, and its unfinished ones in a journal. All workers write the same files."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 
 from .._api.settings import Warn
 
-#: Longest wait for a lock, in seconds.
+#: Maximum seconds to wait for a lock.
 _LOCK_WAIT = 5.0
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock a folder while a file in it is replaced."""
+    """Lock out other workers that replace files in this folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         lock_file(descriptor, fcntl.LOCK_EX)
@@ -37,7 +37,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def lock_file(descriptor: int, kind: int) -> None:
-    """Wait for a lock; raise :class:`TimeoutError` if another process holds it for too long."""
+    """Wait for a lock. Raise :class:`TimeoutError` if another process has it for too long."""
     deadline = time.monotonic() + _LOCK_WAIT
     while True:
         try:
@@ -45,12 +45,12 @@ def lock_file(descriptor: int, kind: int) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise TimeoutError("a lock is held for too long") from None
+                raise TimeoutError("another process has the lock for too long") from None
             time.sleep(0.002)
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Replace a file, so that nobody ever reads half of it."""
+    """Replace a file atomically."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
     fresh.replace(file)
@@ -64,31 +64,31 @@ def read_number(file: Path) -> float:
 
 
 def hash_line(line: str) -> str:
-    """Return a digest that replaces the line of a task with C(no_log) in files."""
+    """Return a digest to write in place of a line if the task has C(no_log)."""
     return f"sha256:{hashlib.sha256(line.strip().encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 class SubmittedCommands:
-    """The commands that the workers of a run have submitted: a file with a JSON row in each line.
+    """A file of the commands that the workers of a run have submitted, with a JSON row in each line.
 
-    Errors of the file system are ignored: they must not stop the commands.
+    Errors of the file system are ignored, so that they do not stop the task.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Add the row of a command. Nothing in it may be secret."""
+        """Add the row of a command. It must not contain secrets."""
         with contextlib.suppress(OSError):
             descriptor = os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                # The line before may have been cut on a full disk.
+                # Begin a new line: a full disk may have cut the previous one.
                 os.write(descriptor, f"\n{json.dumps(row)}\n".encode())
             finally:
                 os.close(descriptor)
 
     def read_rows(self) -> dict[str, dict[str, Any]]:
-        """Return the rows by ID, in their order."""
+        """Return the rows by command ID, oldest first."""
         rows: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
             for line in self.file.read_text(encoding="utf-8").splitlines():
@@ -106,12 +106,13 @@ class Position(NamedTuple):
 
 
 class Journal:
-    """A file with a line for each command that the workers of a run are about to submit, or that has not ended.
+    """A file with a line for each unfinished command of a run, written before its submit.
 
-    A line has the ID of the command (blanks until it is known), the ID of its server, the time before the submit and
-    the SHA-256 of the command line. The worker of a command blanks its line; the last one removes the file.
+    A line contains the ID of the command (blanks until the workspace accepts it), the ID of its server, the time before
+    the submit, and the SHA-256 of the command line. A worker overwrites the lines of its finished commands with blanks,
+    and removes the file if no other line is left.
 
-    A file that cannot be written must not stop the commands: one warning says so. Threads may share a journal.
+    If the file cannot be written, the journal warns once and the task continues. Threads may share a journal.
     """
 
     #: Length of an ID.
@@ -120,16 +121,16 @@ class Journal:
     def __init__(self, file: Path, warn: Warn) -> None:
         self.file = file
         self._warn = warn
-        #: False once it could not be written.
+        #: False after a failed write.
         self.works = True
         self._lock = threading.Lock()
-        #: One to append, one to read and write anywhere. Opening costs more than all the rest.
+        #: One to append, one to write anywhere. They stay open, since opening takes longer than all the rest.
         self._descriptors: list[int] = []
         #: Number of lines of this worker.
         self._lines = 0
 
     def add_submit(self, server_id: str, line: str) -> Position | None:
-        """Add a command that is about to be submitted; return None if that fails."""
+        """Add a line before a submit. Return None if that fails."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
         text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
@@ -143,11 +144,11 @@ class Journal:
             return None
 
     def add_id(self, position: Position, command_id: str) -> None:
-        """Add the ID of a command that was accepted."""
+        """Write the ID of an accepted command into its line."""
         self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
     def remove(self, positions: Sequence[Position]) -> None:
-        """Blank lines of this worker, and remove the file if no line is left."""
+        """Overwrite lines of this worker with blanks, and remove the file if no line is left."""
         if not positions:
             return
         self._overwrite([(position.offset, b" " * (position.length - 1)) for position in positions])
@@ -169,13 +170,13 @@ class Journal:
                     written = os.write(descriptor, text)
                     begin = os.lseek(descriptor, 0, os.SEEK_CUR) - written
                     if written < len(text):
-                        # Another worker may have appended a line since, so the piece stays, blank.
+                        # Another worker may have appended a line since, so blank the part instead of truncating.
                         os.pwrite(anywhere, b"\n".rjust(written)[:written], begin)
                         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                     return begin
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
-            self._close()  # another worker has removed the file since
+            self._close()  # another worker has removed the file
 
     def _open(self) -> list[int]:
         while len(self._descriptors) < 2:
@@ -184,7 +185,7 @@ class Journal:
             for flags in (os.O_WRONLY | os.O_APPEND, os.O_RDWR):
                 self._descriptors.append(os.open(self.file, flags | os.O_CREAT, 0o600))
             if not os.path.sameopenfile(*self._descriptors):
-                self._close()  # another worker has removed the file between both
+                self._close()  # another worker has removed the file between the two calls
         return self._descriptors
 
     def _close(self) -> None:
@@ -199,7 +200,7 @@ class Journal:
 
     def _overwrite(self, changes: Sequence[tuple[int, bytes]]) -> None:
         try:
-            # These lines are this worker's own, so that other workers need no lock.
+            # No other worker writes to these lines, so no lock between workers is needed.
             with self._lock:
                 _appending, descriptor = self._open()
                 for offset, text in changes:
@@ -211,4 +212,4 @@ class Journal:
     def _fail(self, error: OSError) -> None:
         if self.works:
             self.works = False
-            self._warn(f"alpacon: {self.file} cannot be written: an interrupted run leaves no ids behind. {error}")
+            self._warn(f"alpacon: {self.file} cannot be written. If this run is interrupted, its IDs are lost. {error}")

@@ -24,34 +24,35 @@ from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import PACING
 from .sharing import NOT_LISTED, SharedState
 
-#: Calls a function for each of these jobs, several at a time.
+#: Calls a function for each job in threads, as :meth:`ThreadPoolExecutor.map` does.
 ForEach = Callable[[Callable[[Job], Optional[AlpaconError]], Iterable[Job]], Iterable[Optional[AlpaconError]]]
 
 
 class Poller:
-    """Updates jobs from the list of commands, one by one, or from what another worker saw.
+    """Updates jobs from the list of commands, by their IDs, or from the polls of another worker.
 
     Args:
-        shared: state of the workers of a run, each of which awaits one command.
+        shared: state that the workers of a run share; None to poll alone.
+        wait_timeout: seconds after which a job is polled without the other workers.
     """
 
     def __init__(self, client: Client, shared: SharedState | None, wait_timeout: float) -> None:
         self._client = client
         self._shared_poller = SharedPoller(client, shared, wait_timeout) if shared else None
-        #: Requests that the last read of the list took.
+        #: Number of pages that the last poll of the list read.
         self.pages = 1
 
     def poll(self, jobs: Sequence[Job], for_each: ForEach, newest_only: bool = False) -> None:
-        """Update these jobs.
+        """Update these jobs with as few requests as possible.
 
-        The list shows a hundred commands a request, newest first. It is read as long as that costs no more
-        than a request for each command that it has not shown.
+        The list returns a hundred commands per page, newest first. After as many pages as commands are still
+        missing, each of these is read by its ID instead.
 
         Args:
-            newest_only: read no further than commands have ended.
+            newest_only: stop after the first page on which no command has ended.
 
         Raises:
-            AlpaconError: none of them could be read.
+            AlpaconError: no job could be read.
         """
         if self._shared_poller and _is_shared(jobs):
             self._shared_poller.poll(jobs[0])
@@ -66,7 +67,7 @@ class Poller:
             raise failures[0]
 
     def count_awaited(self) -> int:
-        """Return the number of commands that the workers of the run await."""
+        """Return the number of commands that the workers of the run await; 0 without other workers."""
         with contextlib.suppress(OSError):
             return len(self._shared_poller.shared.awaited_ids()) if self._shared_poller else 0
         return 0
@@ -81,7 +82,7 @@ class Poller:
             self._shared_poller.shared.remove_awaited(str(jobs[0].id))
 
     def _poll_list(self, unseen: dict[str | None, Job], newest_only: bool) -> bool:
-        """Update jobs from the list, and remove them from these. Return True unless the rest waits for another poll."""
+        """Update jobs from the list and remove them from C(unseen). Return False to leave the rest to a later poll."""
         servers = {job.server.id for job in unseen.values()}
         only = {"server": next(iter(servers))} if len(servers) == 1 and None not in servers else {}
         number, is_complete = 1, True
@@ -102,12 +103,12 @@ class Poller:
             if is_complete and now - (job.missing_since or now) < PACING.list_lag:
                 job.missing_since = job.missing_since or now
             else:
-                job.listed = False  # too far down, or gone
+                job.listed = False  # too far down the list, or deleted
         return True
 
 
 class SharedPoller:
-    """Polls for workers that await one command each: one of them reads the list for all."""
+    """Polls for workers that await one command each: one worker reads the list and writes the rows for the others."""
 
     def __init__(self, client: Client, shared: SharedState, wait_timeout: float) -> None:
         self._client = client
@@ -117,17 +118,17 @@ class SharedPoller:
         self._polled_at = 0.0
 
     def poll(self, job: Job) -> None:
-        """Update a job from what another worker has seen, or poll for all workers if it is time to.
+        """Update a job from the row that another worker wrote, or poll for all workers if a poll is due.
 
         Raises:
-            AlpaconError: it could not be read.
+            AlpaconError: the command could not be read.
         """
         began = time.monotonic()
         try:
             row = self.shared.pop_row(job.known.id)
-            if row is None and job.listed and not self._is_left_alone(job):
+            if row is None and job.listed and not self._must_poll_alone(job):
                 self._poll_if_due(job)
-                # Another worker may have seen that it was handed over.
+                # Another worker may have written that the command was delivered.
                 status = self.shared.read_status(job.known.id) if job.known.status == "queued" else ""
                 if status:
                     job.command = job.known.with_status(status)
@@ -138,20 +139,20 @@ class SharedPoller:
                 _update_from_row(self._client, job, row)
                 self.shared.add_awaited(job.known.id)
         except OSError:
-            poll_job(self._client, job)  # the temporary folder is full, or gone
+            poll_job(self._client, job)  # the temporary folder is full or was removed
         finally:
             self._polled_at = began
 
-    def _is_left_alone(self, job: Job) -> bool:
-        """Return True if the other workers poll no more, or the time of this one is up."""
+    def _must_poll_alone(self, job: Job) -> bool:
+        """Return True if the other workers have stopped polling, or this job times out."""
         now = time.monotonic()
         polled, _pause = self.shared.read_poll()
         return now - max(polled, job.awaited_since) > PACING.patience or now >= job.awaited_since + self._wait_timeout
 
     def _poll_if_due(self, job: Job) -> None:
         if self._is_due(job):
-            with self.shared.try_lock("poll") as is_mine:
-                if is_mine and self._is_due(job):
+            with self.shared.try_lock("poll") as is_locked:
+                if is_locked and self._is_due(job):
                     self._poll_for_all(job)
 
     def _is_due(self, job: Job) -> bool:
@@ -172,7 +173,7 @@ class SharedPoller:
                 command_id = parse_row_id(row)
                 if command_id in unseen:
                     unseen.remove(command_id)
-                    finished += self._pass_on(own, row)
+                    finished += self._share_row(own, row)
             if number >= len(unseen):
                 break
         if own.known.id in unseen:
@@ -180,13 +181,13 @@ class SharedPoller:
         for command_id in unseen - {own.known.id}:
             if self.shared.is_awaited_for(command_id, PACING.list_lag):
                 self.shared.write_row(command_id, NOT_LISTED)
-        # The more commands a poll shows to be over, the sooner the next one comes.
+        # Poll sooner if at least a third of the commands had ended, later if not.
         factor = 0.5 if finished >= 1 + awaited // 3 else 2.0
         pause = max(self.shared.read_poll()[1] * factor, PACING.shortest)
         self.shared.write_poll(began, min(pause, _get_longest_pause(awaited)))
 
-    def _pass_on(self, own: Job, row: Mapping[str, Any]) -> bool:
-        """Pass a row to the worker that awaits its command. Return True if the command is over."""
+    def _share_row(self, own: Job, row: Mapping[str, Any]) -> bool:
+        """Write a row for the worker that awaits its command. Return True if the command has ended."""
         command = Command.from_row(row)
         if command.id == own.known.id:
             _update_from_row(self._client, own, row)
@@ -202,7 +203,7 @@ def _get_longest_pause(awaited: int) -> float:
 
 
 def _is_shared(jobs: Sequence[Job]) -> bool:
-    """Return True if a worker that awaits these polls for other workers as well: it has but one command."""
+    """Return True if these jobs are polled together with those of other workers: only single commands are."""
     return len(jobs) == 1 and jobs[0].id is not None
 
 
@@ -216,7 +217,7 @@ def poll_job(client: Client, job: Job) -> None:
 
 
 def try_poll_job(client: Client, job: Job) -> AlpaconError | None:
-    """Update a job by the ID of its command; add an error to the job, and return it."""
+    """Update a job by the ID of its command. If that fails, add the error to the job and return it."""
     try:
         poll_job(client, job)
     except AlpaconError as error:
@@ -228,24 +229,23 @@ def try_poll_job(client: Client, job: Job) -> AlpaconError | None:
 def _update_from_row(client: Client, job: Job, row: Mapping[str, Any]) -> None:
     command = Command.from_row(row)
     if command.hides_rc:
-        try_poll_job(client, job)  # the detail has the exit code
+        try_poll_job(client, job)  # only the detail has the exit code
     else:
         job.update(command)
 
 
 def _is_past(rows: Sequence[Mapping[str, Any]], jobs: Iterable[Job]) -> bool:
-    """Return True if all of these jobs are newer than the last row, so that no later page can have them."""
+    """Return True if all of these jobs are newer than the last row, so that no later page contains them."""
     last = parse_time(rows[-1].get("added_at")) if rows else None
     added = [job.known.added_at for job in jobs]
     return last is not None and all(time is not None and time > last for time in added)
 
 
 class OutputCollector:
-    """Gives jobs the outputs of their finished commands.
+    """Reads the outputs of finished commands, unpacks them, and cuts them to the limit.
 
     Args:
-        hide: removes secrets, before an output is cut.
-        sleep: called with seconds to pause.
+        hide: removes secrets from an output before it is cut.
     """
 
     def __init__(
@@ -257,14 +257,14 @@ class OutputCollector:
         self._sleep = sleep
 
     def collect_from_row(self, job: Job) -> bool:
-        """Set the output that the row of the command has. Return True if that is all of it."""
+        """Set the output from the row of the command. Return False if the row does not have all of it."""
         output = parse_output(job.known)
         if output:
             self._set_output(job, output)
         return output is not None
 
     def fetch(self, job: Job) -> None:
-        """Set the output from wherever the workspace has it."""
+        """Read the whole output of a command."""
         try:
             is_complete = make_end_check(job.known, job.body.get("line"))
             self._set_output(job, fetch_output(self._client, job.known, self._sleep, is_complete))
@@ -272,15 +272,15 @@ class OutputCollector:
             self.mark_unreadable(job, error)
 
     def mark_unreadable(self, job: Job, error: AlpaconError) -> None:
-        """Set the output to what the row has."""
+        """Set the output from the row, and note that the rest could not be read."""
         self._set_output(job, Output(job.known.result or "", False, f"Its output could not be read: {error}"))
 
     def _set_output(self, job: Job, output: Output) -> None:
         job.command, output = unpack_output(job.known, output, job.body.get("line"))
         if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
-            # The exit code of a payload is in its output.
+            # A payload writes its exit code into its output.
             job.outcome = get_outcome(job.command, self._limits.success_codes) or job.outcome
-        # The two ends of a payload that ran nothing, whatever exit codes count as success.
+        # A payload that ran nothing was skipped or refused, whatever success_codes are.
         if output.mark == SKIPPED:
             job.changed = False
             job.finish(Outcome.SUCCESS, output.text)

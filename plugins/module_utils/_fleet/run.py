@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run of a task: its messages, the files that its workers share, and locks between the hosts of the task."""
+"""The context of a task: how it reports, the files that its workers share, and locks between its hosts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _PROCESS_KEY = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
 
 
 def get_process_key(pid: int) -> str:
-    """Return a text that no other process has, also on other machines and at other times."""
+    """Return a key that is unique to this process on all machines and at all times."""
     return f"{_digest_machine()}-{pid}-{_get_start(pid)}"
 
 
 def has_process_ended(key: str) -> bool:
-    """Return True if this is the key of a process of this machine that is gone."""
+    """Return True if the key is that of a process on this machine, and the process has exited."""
     found = _PROCESS_KEY.fullmatch(key)
     if found is None or found[1] != _digest_machine():
         return False
@@ -50,7 +50,7 @@ def has_process_ended(key: str) -> bool:
 
 
 def _digest_machine() -> str:
-    """Return a digest of the machine since its boot, of the container, and of the user."""
+    """Return a digest of the boot of the machine, the container and the user."""
     try:
         parts = [(_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii"), os.readlink(_PROC / "self/ns/pid")]
     except OSError:
@@ -59,24 +59,24 @@ def _digest_machine() -> str:
 
 
 def _get_start(pid: int) -> int:
-    """Return the start of a process in ticks since the boot; 0 if there is none, or the system does not say."""
+    """Return the start of a process in ticks since the boot, or 0 if it is unknown."""
     try:
         status = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return 0
-    # The name in front may have anything in it.
+    # The name before the last parenthesis may contain spaces and parentheses.
     return int(status.rpartition(b")")[2].split()[19])
 
 
 @dataclass(frozen=True)
 class HostLocks:
-    """Locks that decide which host of a task submits a command to a server: the first one.
+    """Locks with which only the first host of a task submits a command to a server.
 
     Args:
         folder: temporary folder of the run.
         task: identity of the task and its loop item.
-        remedy: advice if another host has the lock.
-        own: name of the server in a task that names none.
+        remedy: advice to users if another host has the lock.
+        own: server name of the host, for a task without the option servers.
     """
 
     folder: Path
@@ -89,16 +89,16 @@ class HostLocks:
         """Acquire all of these locks or none.
 
         Args:
-            wanted: servers, and the digests of their submits.
+            wanted: pairs of a server and the digest of its submit.
 
         Returns:
-            A server that another host has, and that host; None if this host has all.
+            None if this host has all locks, otherwise a server that another host has locked, and that host.
 
         Raises:
             AlpaconError: the locks cannot be written.
         """
         acquired: list[Path] = []
-        # In one order for all: so one of the hosts that want some of the same gets all of its own.
+        # In the same order on each host, so that one of several competing hosts gets all of its locks.
         for server, digest in sorted(wanted):
             name = hashlib.sha256(f"{self.task}\0{server}\0{digest}".encode("utf-8", "surrogatepass")).hexdigest()
             file = self.folder / "alpacon-host-locks" / name
@@ -111,10 +111,10 @@ class HostLocks:
         return None
 
     def _acquire_file(self, file: Path, acquired: list[Path]) -> str:
-        """Return the host that has a lock, which is this one if nobody had it."""
+        """Acquire a lock unless another host has it. Return the host that has it now."""
         try:
             file.parent.mkdir(mode=0o700, exist_ok=True)
-            os.symlink(self.host, file)  # a link has its text at once
+            os.symlink(self.host, file)  # unlike a file, a link is never empty
         except FileExistsError:
             with contextlib.suppress(OSError):
                 return os.readlink(file)
@@ -127,11 +127,11 @@ class HostLocks:
 
 @dataclass
 class EarlierSubmit:
-    """A submit that an earlier attempt of the same task has made.
+    """A submit by an earlier attempt of the same task.
 
     Attributes:
-        sent_at: local time of the submit, in seconds since the epoch.
-        may_repeat: True if it may be submitted again: it has ended and was not declined, or was never accepted.
+        sent_at: local time in seconds since the epoch.
+        may_repeat: True if the command was never accepted, or ended without being declined.
     """
 
     sent_at: float
@@ -141,22 +141,22 @@ class EarlierSubmit:
 
 @dataclass(frozen=True)
 class RunContext:
-    """The ansible-playbook that all workers of a run belong to; the default stands for a module on another host.
+    """The run of ansible-playbook, from a worker's view. The default is for a module that runs on another host.
 
     Attributes:
-        report: prints a line about the progress of a task.
+        report: prints a progress line.
         alert: prints a warning at once.
-        is_first: returns True the first time any worker of the run passes this mark.
-        is_over: returns True if the run has ended without this worker.
+        is_first: returns True the first time any worker of the run passes this key.
+        is_over: returns True if ansible-playbook has exited before this worker.
         report_journal: prints the path of the journal, once in a long run.
         folder: temporary folder that the workers share.
-        journal_file: list of the commands that have not ended, which an interrupted run leaves behind.
-        process: id of the process on this machine.
+        journal_file: the journal of unfinished commands, which remains after an interrupted run.
+        process: process ID of ansible-playbook.
     """
 
     report: Callable[[str], None] = lambda _text: None
     alert: Warn = lambda _text: None
-    is_first: Callable[[str], bool] = lambda _mark: True
+    is_first: Callable[[str], bool] = lambda _key: True
     is_over: Callable[[], bool] = lambda: False
     report_journal: Callable[[], None] = lambda: None
     folder: Path | None = None
@@ -166,15 +166,15 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Run:
-    """The run of a task.
+    """One run of a task: its keywords, and its connections to the workers for the other hosts.
 
     Attributes:
         warn: adds a warning to the result of the task.
-        no_log: hides output and values in messages too, since Ansible prints those of failures.
-        hosts: number of hosts that the task runs for, each in a worker of its own.
-        host_locks: locks between these hosts; None if one host alone has the task.
-        earlier_submits: submits of earlier attempts of this task by digest; None if it is never retried.
-        own_server: server name of the host, in a task that names no servers.
+        no_log: keeps outputs and values out of messages, which Ansible prints for failed tasks.
+        hosts: number of hosts that the task runs for, each in its own worker.
+        host_locks: locks between these hosts; None if the task runs for one host.
+        earlier_submits: submits of earlier attempts of this task by digest; None if the task has no retries.
+        own_server: server name of the host, for a task without the option servers.
     """
 
     context: RunContext = RunContext()
@@ -193,18 +193,18 @@ class Run:
         return SubmittedCommands(folder / "alpacon-submitted") if folder else None
 
     def open_journal(self) -> Journal | None:
-        """Return a journal for one task, in the file of the run."""
+        """Return the journal for one task. All tasks of a run share its file."""
         return Journal(self.context.journal_file, self.context.alert) if self.context.journal_file else None
 
     def open_shared_state(self, settings: Settings) -> SharedState | None:
-        """Return the state that the workers share about a workspace, if they can share any."""
+        """Return the state that the workers share, or None if there is no folder for it."""
         try:
             return SharedState(self.context.folder, settings.url, settings.token) if self.context.folder else None
         except OSError:
-            return None  # the disk is full, say: then each worker polls for itself
+            return None  # for example if the disk is full: then each worker polls alone
 
     def open_client(self, settings: Settings, shared: SharedState | None = None) -> Client:
-        """Return a client that pauses as all workers do, and writes nothing once the run is over."""
+        """Return a client that obeys shared pauses and outages, and writes nothing after the end of the run."""
         return Client(
             settings,
             pause=shared.pause if shared else None,
@@ -215,6 +215,6 @@ class Run:
         )
 
     def check_not_over(self) -> None:
-        """Raise :class:`RunIsOver` if nothing may be written any more."""
+        """Raise :class:`RunIsOver` if the run has ended, so that nothing more may be written."""
         if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")

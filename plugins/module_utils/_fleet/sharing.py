@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files in the temporary folder of a run, by which its workers share pauses, rows of commands and names of servers.
+"""Share rate limit pauses, outages, rows of commands and server names between the worker processes of a run.
 
-Workers are processes. Only the user can read the folder, and it is gone when the run is. No token and no environment
-variable is in there.
+They are files in the temporary folder of the run, which only the user can read and which ends with the run. The files
+contain no token and no environment variable.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from .._api.records import Server, is_uuid, normalize_uuid
 from .._api.servers import SERVERS_PATH, parse_servers, query_servers, suggest_server
 from .journal import lock_folder, read_number, replace_file
 
-#: Stands for the row of a command that the list does not have.
+#: Replaces the row of a command that the list does not contain.
 NOT_LISTED: dict[str, Any] = {}
 _COMMAND_ID = re.compile(r"[0-9A-Za-z-]+")
-#: Time that names of servers are valid, and that a worker waits for another one that reads something, in seconds.
+#: Seconds that the shared list of server names is valid, and seconds to wait for another worker to find a value.
 _NAMES_VALID, _FIND_WAIT = 60.0, 60.0
 
 
 class SharedPause(RateLimitPause):
-    """A pause for all workers of a run; for this process alone if the file cannot be written."""
+    """A rate limit pause of all workers of a run, or of this process alone if the file cannot be written."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
         self._file = file
 
     def get_end(self) -> float:
-        """Return the end in monotonic seconds, which all processes of a machine count alike."""
+        """Return the end in monotonic seconds, which are the same in all processes of a machine."""
         return max(self._until, read_number(self._file))
 
     def extend(self, until: float) -> bool:
@@ -58,7 +58,7 @@ class SharedPause(RateLimitPause):
 
 
 class SharedOutage(Outage):
-    """The outage of a workspace for all workers of a run; for this process alone if the files cannot be written."""
+    """An outage that all workers of a run see, or this process alone if the files cannot be written."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class SharedOutage(Outage):
                 (self._folder / "accepted").touch()
 
     def is_first_notice(self) -> bool:
-        """Return True the first time in this run, to one worker alone."""
+        """Return True to the first worker that calls this in the run."""
         try:
             (self._folder / "outage_announced").touch(exist_ok=False)
         except FileExistsError:
@@ -106,7 +106,7 @@ class SharedOutage(Outage):
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock between threads, and the one between workers if there is a file for it."""
+        """Lock out the other threads, and the other workers if the folder can be locked."""
         with super().locked(), contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):
                 stack.enter_context(lock_folder(self._folder))
@@ -114,11 +114,11 @@ class SharedOutage(Outage):
 
 
 class SharedState:
-    """The state that the workers of a run share about one workspace, as seen with one token.
+    """The state that those workers of a run share which use the same workspace with the same token.
 
     Args:
         folder: temporary folder of the run.
-        url, token: they decide which workers share; only a digest of both is used.
+        url, token: only a digest of both is written.
     """
 
     def __init__(self, folder: Path, url: str, token: str) -> None:
@@ -126,7 +126,7 @@ class SharedState:
         self._folder = folder / f"alpacon-{digest}"
         self._awaited = self._folder / "awaited"
         self._rows = self._folder / "rows"
-        # Parents that mkdir makes itself would be open to others.
+        # With parents=True, mkdir would make folders that other users can read.
         for path in (self._folder, self._awaited, self._rows):
             path.mkdir(mode=0o700, exist_ok=True)
         self.pause = SharedPause(self._folder / "paused_until")
@@ -134,7 +134,7 @@ class SharedState:
 
     @contextlib.contextmanager
     def try_lock(self, name: str) -> Iterator[bool]:
-        """Yield True if this worker has the lock. It never waits, and the end of a worker releases it."""
+        """Yield True if this worker got the lock, at once. The lock is released when the worker exits, too."""
         with (self._folder / f"{name}.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -144,31 +144,31 @@ class SharedState:
                 yield True
 
     def find_once(self, name: str, find: Callable[[], Any], valid: float = math.inf) -> Any:
-        """Return a JSON value that one worker finds for all; None if that takes another one too long.
+        """Return a JSON value that one worker finds for all, or None if another worker takes too long.
 
         Args:
-            valid: seconds until it is found anew.
+            valid: seconds until the value is found again.
         """
         file = self._folder / name
         deadline = time.monotonic() + _FIND_WAIT
         while time.monotonic() < deadline:
             for value in _load(file, valid):
                 return value
-            with self.try_lock(name) as is_mine:
-                # Another worker may have stored it just before the lock.
-                if is_mine and not _load(file, valid):
+            with self.try_lock(name) as is_locked:
+                # Another worker may have written the value just before the lock.
+                if is_locked and not _load(file, valid):
                     began, value = time.monotonic(), find()
                     with contextlib.suppress(OSError):
                         replace_file(file, f"{began}\n{json.dumps(value)}")
                     return value
-            if not is_mine:
+            if not is_locked:
                 time.sleep(0.02)
         return None
 
     # Commands
 
     def add_awaited(self, command_id: str) -> None:
-        """Ask the worker that polls to look for this command as well."""
+        """Ask the worker that polls to search the list for this command too."""
         with contextlib.suppress(OSError):
             (self._awaited / _to_file_name(command_id)).touch()
 
@@ -182,29 +182,29 @@ class SharedState:
         return {entry.name for entry in os.scandir(self._awaited)}
 
     def is_awaited_for(self, command_id: str, seconds: float) -> bool:
-        """Return True if a worker has awaited this command for so long."""
+        """Return True if a worker has awaited this command for at least so many seconds."""
         with contextlib.suppress(OSError):
             return time.time() - (self._awaited / command_id).stat().st_mtime >= seconds
         return False
 
     def write_status(self, command_id: str, status: str) -> None:
-        """Tell the worker that awaits a command that it was handed over; once is enough."""
+        """Write the status of an unfinished command for the worker that awaits it, once."""
         file = self._awaited / _to_file_name(command_id)
         with contextlib.suppress(OSError):
             if not file.stat().st_size:
-                # Its worker may have removed it since: it must not come back.
+                # Without O_CREAT: the other worker may have removed the file since.
                 descriptor = os.open(file, os.O_WRONLY)
                 os.write(descriptor, status.encode())
                 os.close(descriptor)
 
     def read_status(self, command_id: str) -> str:
-        """Return the status that another worker wrote of an awaited command, or an empty string."""
+        """Return the status that another worker wrote for this command, or an empty string."""
         with contextlib.suppress(OSError):
             return (self._awaited / _to_file_name(command_id)).read_text()
         return ""
 
     def write_row(self, command_id: str, row: dict[str, Any]) -> None:
-        """Pass the last row of a command, or :data:`NOT_LISTED`, to the worker that awaits it."""
+        """Write the last row of a command, or :data:`NOT_LISTED`, for the worker that awaits it."""
         replace_file(self._rows / _to_file_name(command_id), json.dumps(row))
         (self._awaited / _to_file_name(command_id)).unlink(missing_ok=True)
 
@@ -219,7 +219,7 @@ class SharedState:
         return row
 
     def read_poll(self) -> tuple[float, float]:
-        """Return when the last complete poll began, in monotonic seconds, and the pause after it; 0 before one."""
+        """Return the start of the last complete poll in monotonic seconds, and the pause after it; both 0 at first."""
         with contextlib.suppress(FileNotFoundError):
             began, _space, pause = (self._folder / "poll").read_text().partition(" ")
             return float(began), float(pause)
@@ -231,12 +231,12 @@ class SharedState:
 
 def _to_file_name(command_id: str) -> str:
     if not _COMMAND_ID.fullmatch(command_id):
-        raise ValueError("no id of a command looks like that")
+        raise ValueError("this is not the ID of a command")
     return command_id
 
 
 def _load(file: Path, valid: float) -> list[Any]:
-    """Return the value of a file in a list; an empty one if it is missing or too old."""
+    """Return a list with the value of a file, or an empty list if the file is missing or too old."""
     with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8") as lines:
         if time.monotonic() - float(lines.readline()) < valid:
             return [json.load(lines)]
@@ -256,12 +256,12 @@ def find_servers(
     A UUID costs no request: the API refuses a submit to a server that does not exist. Names are compared exactly.
 
     Args:
-        shared: state of the workers, by which they read the list once for all hosts.
+        shared: state of the workers, so that one of them reads the list for all hosts.
         hosts: number of hosts that the task runs for.
-        unique: refuse a server that is named twice.
+        unique: refuse two references to the same server.
 
     Raises:
-        UsageError: a name is unknown or stands for several servers.
+        UsageError: no server or several servers have a name, or two references are to the same server.
     """
     names = list(dict.fromkeys(reference for reference in references if not is_uuid(reference)))
     found = _read_shared_names(client, names, shared, hosts) if shared and names and hosts > 1 else {}
@@ -285,7 +285,7 @@ def find_servers(
 def _read_shared_names(
     client: Client, names: Sequence[str], shared: SharedState, hosts: int
 ) -> dict[str, list[Server]]:
-    """Return the servers of the names that the shared list has; the others may be newer."""
+    """Return the servers of those names that the shared list contains. The list may lack new servers."""
 
     def read() -> dict[str, list[str]]:
         ids: dict[str, list[str]] = {}
@@ -299,7 +299,7 @@ def _read_shared_names(
     try:
         ids = shared.find_once("servers", read, _NAMES_VALID) or {}
     except (OSError, IncompleteList):
-        return {}  # the disk is full, say: then each worker queries its own
+        return {}  # for example if the disk is full: then each worker queries its own names
     return {name: [Server(server_id, name) for server_id in ids[name]] for name in names if name in ids}
 
 

@@ -122,7 +122,7 @@ def test_skipped_servers_are_named_in_a_warning(current: Workspace) -> None:
     assert done.warnings == [f"offline: 12 servers are offline and skipped: {', '.join(gone[:10])} and 2 more."]
 
 
-@pytest.mark.parametrize(("fault", "taken"), [("vanish", "the agent had taken it"), ("never_ack", "it was delivered")])
+@pytest.mark.parametrize(("fault", "taken"), [("vanish", "the agent ack"), ("never_ack", "it was delivered")])
 def test_command_that_makes_no_progress_after_a_restart_is_given_up(
     current: Workspace, quick: FakeClock, fault: str, taken: str
 ) -> None:

@@ -83,7 +83,7 @@ def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
     run = Run(earlier_submits={get_digest(body): EarlierSubmit(clock.time())})
     Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
-    assert job.msg.endswith("An earlier attempt of this task has sent it.")
+    assert job.msg.endswith("An earlier attempt of this task sent it.")
     assert count_methods(current)["POST"] == 0
 
 
@@ -96,7 +96,7 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
     current.fault(kind, method="POST", path=LIST, times=1, status=502)
     Fleet(client, Limits(wait=False, wait_timeout=wait_timeout), sleep=clock.sleep).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
-    assert "No such command was seen" in job.msg
+    assert "The workspace shows no such command" in job.msg
     assert "An earlier attempt" not in job.msg
     assert looked <= clock.passed < 2 * looked, "lists may lag"
     assert count_methods(current)["POST"] == 1
@@ -138,8 +138,8 @@ def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
     assert 300 <= clock.passed < 330
     for job in jobs:
         assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
-        assert "The workspace could not be asked for it." in job.msg
-        assert "No such command was seen" not in job.msg
+        assert "The search for it failed." in job.msg
+        assert "The workspace shows no such command" not in job.msg
     assert client.requests - 6 <= 20
 
 
@@ -171,7 +171,7 @@ def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
     run = Run(RunContext(folder=tmp_path), earlier_submits=earlier_submits)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
-    assert "Any of these may be it: " in job.msg
+    assert "One of these may be it: " in job.msg
     assert ours not in job.msg
     assert sum(command_id in job.msg for command_id in made) == 10
     assert len(current.commands()) == 12

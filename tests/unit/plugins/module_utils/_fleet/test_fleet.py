@@ -32,11 +32,10 @@ def test_how_far_it_is_is_told_every_five_seconds(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fleet, "time", SimpleNamespace(monotonic=lambda: clock.now))
     journal = Journal(Path("/run.ids"), pytest.fail)
     reporter = ProgressReporter(told.append, pytest.fail, journal)
-    reporter.begin(clock.now)
     for clock.now in (1004.0, 1005.0, 1009.0, 1010.0):
         reporter.report(2, waiting("web-1"), Counter({True: 3, False: 4}))
     so_far = "alpacon: 2 to submit, 1 running, 1 of them waiting for a server that is offline, 3 done, 4 failed after"
-    where = "alpacon: if this run is interrupted, the ids are in /run.ids"
+    where = "alpacon: if this run is interrupted, the IDs are in /run.ids"
     assert told == [f"{so_far} 5 s", where, f"{so_far} 10 s"]
 
 

@@ -109,7 +109,7 @@ def test_a_journal_that_cannot_be_written_any_more_is_told_once_and_keeps_what_i
     journal.remove([place])
     assert read_journal_ids(journal) == [COMMAND]
     [warning] = warnings
-    assert warning.endswith("cannot be written: an interrupted run leaves no ids behind. no space left")
+    assert warning.endswith("cannot be written. If this run is interrupted, its IDs are lost. no space left")
 
 
 def test_what_a_full_disk_cuts_off_is_no_line_and_costs_no_other_line(
