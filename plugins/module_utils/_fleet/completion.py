@@ -163,11 +163,6 @@ def _is_temporary_error(job: Job, limits: Limits) -> bool:
     return is_undelivered and time.monotonic() - job.awaited_since < PACING.patience
 
 
-def is_missing_too_long(job: Job, now: float) -> bool:
-    """Return True if polls have not found a command for so long that a lag of reads cannot be the cause."""
-    return bool(job.missing_since) and now - job.missing_since >= PACING.patience
-
-
 def time_out(job: Job, limits: Limits) -> bool:
     """Finish a job that timed out. Return True if the caller has to cancel its command."""
     if job.missing_since:
@@ -193,11 +188,6 @@ def _time_out_missing(job: Job, limits: Limits) -> bool:
         msg = "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it."
     job.finish(Outcome.UNKNOWN, msg)
     return cancels
-
-
-def mark_unknown(job: Job, error: AlpaconError) -> None:
-    remedy = f"Once this is fixed, await it with state=finished and id={job.id}."
-    job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {remedy}", error)
 
 
 def mark_restarted(job: Job) -> None:

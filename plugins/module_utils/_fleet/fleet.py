@@ -238,8 +238,7 @@ class Fleet:
     def _count(self, *steps: _Step) -> int:
         return sum(1 for _job, step in self._futures.values() if step in steps)
 
-    def _count_free(self) -> int:
-        """Return how many more jobs may be submitted now."""
+    def _count_submittable(self) -> int:
         limit = self._limits.max_concurrency
         submitting = self._count(_Step.SUBMIT, _Step.FOLLOW_UP)
         queue_room = 2 * THREADS - submitting
@@ -250,7 +249,7 @@ class Fleet:
 
     def _next_to_submit(self) -> Iterator[Job]:
         """Yield the jobs to submit now. The caller starts each before it requests the next."""
-        while self._to_submit and not self._stop_reason and self._count_free() > 0:
+        while self._to_submit and not self._stop_reason and self._count_submittable() > 0:
             job = self._to_submit.popleft()
             if completion.skip_offline(job, self._limits):
                 self._count_finished(job)
@@ -290,7 +289,6 @@ class Fleet:
                 self._add_awaited(job)
 
     def _handle_unexpected(self, job: Job, step: _Step, error: AlpaconError) -> None:
-        """Add an unexpected error to a job, and keep its command."""
         if job.command is None:
             job.finish(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {error}", error)
         elif step is _Step.FETCH_OUTPUT:
@@ -356,7 +354,7 @@ class Fleet:
     # Polls
 
     def _get_next_poll(self) -> float:
-        if self._to_submit and (self._limits.max_concurrency is None or self._count_free() > 0):
+        if self._to_submit and (self._limits.max_concurrency is None or self._count_submittable() > 0):
             pause = self._pacing.submitting if self._limits.max_errors is None else self._pacing.failing
             return max(self._next_poll, self._polled_at + pause)
         return self._next_poll
@@ -391,7 +389,6 @@ class Fleet:
             self._awaited = []
 
     def _may_poll_newest(self) -> bool:
-        """Return True if the next polls may read only the newest page of the list."""
         if self._to_submit or len(self._awaited) <= _LONG_LIST:
             return False
         now = time.monotonic()
@@ -417,7 +414,7 @@ class Fleet:
                 self._awaited.append(job)
 
     def _complete(self, job: Job, failure: AlpaconError | None) -> None:
-        """Finish a job if its command has ended or is missing for too long."""
+        """Finish a job if its command has ended, or has been missing for longer than reads lag."""
         try:
             if completion.complete(job, self._limits):
                 if not self._outputs.collect_from_row(job):
@@ -426,7 +423,7 @@ class Fleet:
                     return
             elif failure:
                 job.error = failure
-            elif completion.is_missing_too_long(job, time.monotonic()):
+            elif job.missing_since and time.monotonic() - job.missing_since >= PACING.patience:
                 completion.time_out(job, self._limits)
         except Exception as error:
             self._mark_unknown(job, wrap_unexpected(error, self._run.no_log))
@@ -435,7 +432,8 @@ class Fleet:
             self._count_finished(job)
 
     def _mark_unknown(self, job: Job, error: AlpaconError) -> None:
-        completion.mark_unknown(job, error)
+        remedy = f"Once this is fixed, await it with state=finished and id={job.id}."
+        job.finish(Outcome.UNKNOWN, f"Submitted, but its outcome cannot be read: {error} {remedy}", error)
         self._count_finished(job)
 
     def _check_servers(self, now: float) -> None:

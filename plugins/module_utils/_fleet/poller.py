@@ -144,7 +144,7 @@ class SharedPoller:
             self._polled_at = began
 
     def _must_poll_alone(self, job: Job) -> bool:
-        """Return True if the other workers have stopped polling, or this job times out."""
+        """Return True if the other workers have stopped polling, or this job has timed out."""
         now = time.monotonic()
         polled, _pause = self.shared.read_poll()
         return now - max(polled, job.awaited_since) > PACING.patience or now >= job.awaited_since + self._wait_timeout

@@ -20,7 +20,7 @@ from typing import Callable
 from .._api.client import Client
 from .._api.errors import AlpaconError, RunIsOver
 from .._api.settings import Settings, Warn
-from .journal import Journal, SubmittedCommands
+from .journal import SubmittedCommands
 from .sharing import SharedState
 
 _PROC = Path("/proc")
@@ -192,12 +192,7 @@ class Run:
         folder = self.context.folder
         return SubmittedCommands(folder / "alpacon-submitted") if folder else None
 
-    def open_journal(self) -> Journal | None:
-        """Return the journal for one task. All tasks of a run share its file."""
-        return Journal(self.context.journal_file, self.context.alert) if self.context.journal_file else None
-
     def open_shared_state(self, settings: Settings) -> SharedState | None:
-        """Return the state that the workers share, or None if there is no folder for it."""
         try:
             return SharedState(self.context.folder, settings.url, settings.token) if self.context.folder else None
         except OSError:

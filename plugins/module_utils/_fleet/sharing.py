@@ -152,11 +152,12 @@ class SharedState:
         file = self._folder / name
         deadline = time.monotonic() + _FIND_WAIT
         while time.monotonic() < deadline:
-            for value in _load(file, valid):
+            value = _load(file, valid)
+            if value is not None:
                 return value
             with self.try_lock(name) as is_locked:
                 # Another worker may have written the value just before the lock.
-                if is_locked and not _load(file, valid):
+                if is_locked and _load(file, valid) is None:
                     began, value = time.monotonic(), find()
                     with contextlib.suppress(OSError):
                         replace_file(file, f"{began}\n{json.dumps(value)}")
@@ -178,7 +179,6 @@ class SharedState:
                 (folder / _to_file_name(command_id)).unlink()
 
     def awaited_ids(self) -> set[str]:
-        """Return the IDs of the commands that the workers await."""
         return {entry.name for entry in os.scandir(self._awaited)}
 
     def is_awaited_for(self, command_id: str, seconds: float) -> bool:
@@ -235,12 +235,12 @@ def _to_file_name(command_id: str) -> str:
     return command_id
 
 
-def _load(file: Path, valid: float) -> list[Any]:
-    """Return a list with the value of a file, or an empty list if the file is missing or too old."""
+def _load(file: Path, valid: float) -> Any:
+    """Return the JSON value of a file, or None if the file is missing or too old."""
     with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8") as lines:
         if time.monotonic() - float(lines.readline()) < valid:
-            return [json.load(lines)]
-    return []
+            return json.load(lines)
+    return None
 
 
 def find_servers(

@@ -26,7 +26,7 @@ from .._api.errors import (
 from .._api.lost_submits import LostSubmit, fetch_requester, find_submitted
 from .._api.records import NEVER_RAN, Command, to_iso
 from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest, merge_servers
-from .journal import Position, hash_line
+from .journal import Journal, Position, hash_line
 from .pacing import PACING
 from .run import EarlierSubmit, Run
 
@@ -43,7 +43,8 @@ class Submitter:
         self._run = run
         self._earlier_submits: dict[str, EarlierSubmit] = {} if run.earlier_submits is None else run.earlier_submits
         self._submitted = run.submitted_commands
-        self.journal = run.open_journal()
+        context = run.context
+        self.journal = Journal(context.journal_file, context.alert) if context.journal_file else None
         #: Journal lines by the C(id()) of the job.
         self._positions: dict[int, Position] = {}
         #: IDs of commands that do not come from a lost submit.

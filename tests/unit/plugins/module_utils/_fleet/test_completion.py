@@ -23,14 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.completion 
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, CONNECTION, FAR, SERVER, Row, current_row
-
-
-@pytest.mark.parametrize(("seconds", "is_missing"), [(34.9, False), (35.0, True)])
-def test_a_command_that_the_workspace_does_not_show_may_appear_for_a_while(seconds: float, is_missing: bool) -> None:
-    command = Command(COMMAND, Server(SERVER), "uptime", "system", "queued")
-    job = Job(Server(SERVER), command=command, missing_since=1000.0)
-    assert completion.is_missing_too_long(job, 1000.0 + seconds) is is_missing
+from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, FAR, SERVER, Row, current_row
 
 
 @pytest.mark.parametrize(
