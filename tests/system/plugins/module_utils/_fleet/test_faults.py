@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A part of the fault campaign, from a fixed seed, and a case that it led to."""
+"""A part of the fault campaign, from a fixed seed, and a case that it found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIST = {"method": "GET", "path": r"^/api/events/commands/\?"}
 
 
 @pytest.mark.slow
-def test_task_and_workspace_agree_whatever_fails() -> None:
+def test_results_match_the_workspace_with_any_fault() -> None:
     campaign = Campaign("276", rounds=range(9), bounds=Bounds(IN_PROCESS, most=12, timeouts=(3, 4)))
     campaign.run()
     assert not campaign.failures, "\n\n".join(campaign.failures)
@@ -30,7 +30,7 @@ def test_task_and_workspace_agree_whatever_fails() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [LIST, DETAIL, SUBMIT], ids=["list", "detail", "submit"])
-def test_an_answer_of_a_wrong_shape_loses_nobody(current: Workspace, fault: Row) -> None:
+def test_a_response_of_a_wrong_shape_loses_no_command(current: Workspace, fault: Row) -> None:
     current.fault("html", status=200, body='{"results": [null]}', times=2, **fault)
     result = run(current, line="echo hello", servers=["web-01", "web-02", "web-03"], wait_timeout="60")
     assert {entry["id"] for entry in result.commands} == {row["id"] for row in current.commands()}

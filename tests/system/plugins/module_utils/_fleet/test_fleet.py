@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Fleets: submitting to many servers and awaiting them, within limits.
+"""Submit commands to many servers and await them, within limits.
 
-The servers have no agents: their commands stay as they are until the test says what became of them.
+The servers have no agents, so only the test changes the status of their commands.
 """
 
 from __future__ import annotations
@@ -39,25 +39,23 @@ FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 
 
 class Stage:
-    """A workspace with servers that do nothing, and a client whose time is the test's."""
+    """A workspace with servers that do nothing, and a client with a fake clock."""
 
     def __init__(self, workspace: Workspace, client: Client, clock: FakeClock) -> None:
         self.workspace, self.client, self.clock = workspace, client, clock
         self.on_sleep: Callable[[], object] = lambda: None
 
     def jobs(self, count: int = 1, line: str = "make all", **fields: Any) -> list[Job]:
-        """A job for each of so many new servers."""
+        """Return a job for each of so many new servers."""
         servers = self.workspace.add_servers(*(f"bare-{number:03d}" for number in range(count)), connected=True)
         return [self.job(server["id"], server["name"], line, **fields) for server in servers]
 
     @staticmethod
     def job(server_id: str, name: str, line: str = "make all", **fields: Any) -> Job:
-        """A job for one server."""
         body = {"server": server_id, "shell": "system", "line": line, "username": "", "groupname": ""}
         return Job(Server(server_id, name), body={**body, "scheduled_at": None, **fields})
 
     def run(self, jobs: list[Job], **limits: Any) -> Fleet:
-        """Bring the jobs to their end."""
         fleet = Fleet(self.client, Limits(**limits), sleep=self._sleep)
         fleet.run(jobs)
         return fleet
@@ -67,17 +65,16 @@ class Stage:
         self.on_sleep()
 
     def unfinished(self) -> list[Row]:
-        """Commands that are not over."""
         return [command for command in self.workspace.commands() if command["status"] not in FINISHED]
 
     def end(self, commands: list[Row] | None = None, **fields: Any) -> None:
-        """Let commands end; all that are not over unless they are named."""
+        """End these commands; by default, all unfinished ones."""
         for command in self.unfinished() if commands is None else commands:
             fields = {"status": "success", "result": "done\n", **fields}
             self.workspace.change_command(command["id"], **fields)
 
     def end_at(self, seconds: float, **fields: Any) -> None:
-        """Let all commands end at a time."""
+        """End all commands at a time of the fake clock."""
         self.clock.at(seconds, functools.partial(self.end, **fields))
 
 
@@ -90,10 +87,10 @@ def outcomes(jobs: list[Job]) -> Counter[str | None]:
     return Counter(job.outcome for job in jobs)
 
 
-# How commands end
+# Outcomes
 
 
-def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stage: Stage) -> None:
+def test_a_command_that_polls_no_longer_find_is_unknown(stage: Stage) -> None:
     [job] = stage.jobs(scheduled_at=FAR)
     stage.clock.at(2, lambda: stage.workspace.delete_command(str(job.id)))
     stage.run([job])
@@ -102,10 +99,10 @@ def test_what_a_command_came_to_that_the_workspace_does_not_show_is_unknown(stag
     assert 30 < stage.clock.passed < 60
 
 
-def test_mixed_endings_lose_nobody(stage: Stage) -> None:
+def test_mixed_outcomes_are_assigned_to_their_jobs(stage: Stage) -> None:
     jobs = stage.jobs(6)
-    endings = ["success", "failed", "denied", "cancelled", "success", "expired"]
-    by_server = {str(job.server.name): status for job, status in zip(jobs, endings, strict=True)}
+    statuses = ["success", "failed", "denied", "cancelled", "success", "expired"]
+    by_server = {str(job.server.name): status for job, status in zip(jobs, statuses, strict=True)}
 
     def end() -> None:
         for command in stage.unfinished():
@@ -113,7 +110,7 @@ def test_mixed_endings_lose_nobody(stage: Stage) -> None:
 
     stage.clock.at(5, end)
     stage.run(jobs)
-    assert [job.outcome for job in jobs] == endings
+    assert [job.outcome for job in jobs] == statuses
     made = {command["server"]: command["id"] for command in stage.workspace.commands()}
     assert {job.server.name: job.id for job in jobs} == made
     assert count_methods(stage.workspace)["POST"] == 6
@@ -126,7 +123,7 @@ def test_mixed_endings_lose_nobody(stage: Stage) -> None:
     ("status", "code", "note"),
     [(409, "EVENT_COMMAND_ALREADY_SENT", ""), (403, "forbidden", "the first try to cancel the command failed")],
 )
-def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
+def test_an_offline_server_keeps_a_command_that_cannot_be_cancelled(
     stage: Stage, status: int, code: str, note: str
 ) -> None:
     [server] = stage.workspace.add_servers("off-01", connected=False)
@@ -140,10 +137,10 @@ def test_what_cannot_be_taken_back_from_an_offline_server_is_awaited_on(
     assert bool(note) == bool(job.note)
 
 
-# Holds
+# Approval
 
 
-def test_a_command_that_is_held_ends_the_wait(stage: Stage) -> None:
+def test_a_held_command_ends_the_wait(stage: Stage) -> None:
     stage.workspace.settings(holds=[{"line": "make", "status": "awaiting_approval"}])
     jobs = stage.jobs(2)
     stage.run(jobs)
@@ -154,10 +151,10 @@ def test_a_command_that_is_held_ends_the_wait(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("status", ["awaiting_approval", "verifying", "awaiting_purpose"])
-def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage, status: str) -> None:
+def test_a_held_command_is_awaited_with_wait_for_approval(stage: Stage, status: str) -> None:
     stage.workspace.settings(holds=[{"line": "make", "status": status}])
     [job] = stage.jobs()
-    # Between approval and delivery the API says "error" for a moment.
+    # Between approval and delivery, the status is error for a moment.
     stage.clock.at(60, lambda: stage.workspace.change_command(str(job.id), status="error"))
     stage.end_at(120 if status == "awaiting_approval" else 50)
     stage.run([job], wait_for_approval=status == "awaiting_approval")
@@ -165,20 +162,20 @@ def test_a_command_that_is_held_is_awaited_where_asked(stage: Stage, status: str
     assert count_methods(stage.workspace)["POST"] == 1
 
 
-# Stuck, and time
+# Timeouts
 
 
-def test_a_wait_ends_in_time(stage: Stage) -> None:
+def test_commands_time_out_after_wait_timeout(stage: Stage) -> None:
     jobs = stage.jobs(3)
     stage.run(jobs, wait_timeout=100)
     assert outcomes(jobs) == {"timed_out": 3}
     assert all(job.id and job.known.status == "delivered" for job in jobs)
     assert all("Last status: delivered" in job.msg for job in jobs)
     assert 100 <= stage.clock.passed < 130
-    assert len(nonzero_sleeps(stage.clock.slept)) < 80, "pauses widen"
+    assert len(nonzero_sleeps(stage.clock.slept)) < 80, "pauses grow"
 
 
-def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None:
+def test_wait_timeout_counts_from_the_submit_of_each_command(stage: Stage) -> None:
     jobs = stage.jobs(3)
     for seconds in (15, 30, 45):
         stage.end_at(seconds)
@@ -187,7 +184,7 @@ def test_each_command_has_wait_timeout_from_its_own_submit(stage: Stage) -> None
     assert count_methods(stage.workspace)["POST"] == 3
 
 
-def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_the_start(stage: Stage) -> None:
+def test_submits_wait_for_the_request_budget_until_wait_timeout(stage: Stage) -> None:
     jobs = stage.jobs(3)
     stage.workspace.fault("status", method="POST", after=1, **rate_limit_fault(10))
     stage.end_at(15)
@@ -197,15 +194,15 @@ def test_a_used_up_budget_holds_submits_back_no_longer_than_wait_timeout_from_th
     assert sum(stage.clock.slept) < 20
 
 
-def test_the_last_look_comes_when_the_time_is_up(stage: Stage) -> None:
+def test_the_last_poll_is_at_the_timeout(stage: Stage) -> None:
     [job] = stage.jobs()
     stage.end_at(99.8)
     stage.run([job], wait_timeout=100)
     assert job.outcome == "success"
-    assert sum(stage.clock.slept) <= 100.4, "looks were several seconds apart by then"
+    assert sum(stage.clock.slept) <= 100.4, "polls are several seconds apart by then"
 
 
-def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(stage: Stage) -> None:
+def test_reads_wait_for_the_request_budget_until_the_last_command_ends(stage: Stage) -> None:
     jobs = stage.jobs()
     stage.client.deadline = stage.clock.monotonic() + 10
     stage.workspace.fault("status", method="POST", times=1, **rate_limit_fault(8))
@@ -216,14 +213,14 @@ def test_requests_wait_for_their_budget_as_long_as_the_last_command_may_take(sta
     assert (jobs[0].outcome, jobs[0].output.text, jobs[0].output.note) == ("success", "all of it", "")
 
 
-# Failures on the way
+# Failed requests
 
-#: Failures of looks that pass: of a workspace, and what proxies say of what they do not let through.
-PASSING = [(502, ""), (403, "<html>blocked by firewall</html>"), (401, '{"message": "Forbidden"}')]
+#: Temporary failures of polls: status and page, from the workspace or a proxy.
+TEMPORARY = [(502, ""), (403, "<html>blocked by firewall</html>"), (401, '{"message": "Forbidden"}')]
 
 
-@pytest.mark.parametrize(("status", "page"), PASSING)
-def test_looks_that_fail_do_not_end_the_wait(stage: Stage, status: int, page: str) -> None:
+@pytest.mark.parametrize(("status", "page"), TEMPORARY)
+def test_failed_polls_do_not_end_the_wait(stage: Stage, status: int, page: str) -> None:
     jobs = stage.jobs(2)
     stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=status, times=6, body=page))
     stage.end_at(20)
@@ -232,24 +229,24 @@ def test_looks_that_fail_do_not_end_the_wait(stage: Stage, status: int, page: st
     assert [fault["hits"] for fault in stage.workspace.faults()] == [6]
 
 
-def test_a_proxy_that_lets_nothing_through_any_more_is_named_when_the_time_is_up(stage: Stage) -> None:
+def test_a_proxy_that_blocks_polls_is_named_at_the_timeout(stage: Stage) -> None:
     [job] = stage.jobs()
-    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=403, body=PASSING[1][1]))
+    stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=403, body=TEMPORARY[1][1]))
     stage.run([job], wait_timeout=60)
     assert (job.outcome, bool(job.id)) == ("timed_out", True)
     assert "The last poll failed: blocked by firewall" in job.msg
     assert stage.workspace.faults()[0]["hits"] <= 20
 
 
-def test_a_page_of_a_proxy_does_not_end_the_submits(stage: Stage) -> None:
+def test_a_page_of_a_proxy_does_not_stop_the_submits(stage: Stage) -> None:
     jobs = stage.jobs(5)
-    stage.workspace.fault("status", method="POST", status=401, times=1, body=PASSING[1][1])
+    stage.workspace.fault("status", method="POST", status=401, times=1, body=TEMPORARY[1][1])
     stage.on_sleep = stage.end
     stage.run(jobs, max_concurrency=1)
     assert outcomes(jobs) == {"unknown": 1, "success": 4}
 
 
-def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage) -> None:
+def test_a_revoked_token_loses_no_ids(stage: Stage) -> None:
     jobs = stage.jobs(2)
     body = '{"code": "unauthorized"}'
     stage.clock.at(3, lambda: stage.workspace.fault("status", method="GET", status=401, body=body))
@@ -262,7 +259,7 @@ def test_a_token_that_is_withdrawn_meanwhile_keeps_the_ids(stage: Stage) -> None
 
 
 @pytest.mark.parametrize("workspace", ["2024"], indirect=True)
-def test_nothing_is_tried_once_a_workspace_has_been_without_its_database_for_two_minutes(stage: Stage) -> None:
+def test_nothing_is_submitted_after_an_outage_of_two_minutes(stage: Stage) -> None:
     stage.workspace.lose_database(after=1)
     stage.client.get(LIST)
     jobs = stage.jobs(60)
@@ -274,14 +271,14 @@ def test_nothing_is_tried_once_a_workspace_has_been_without_its_database_for_two
     assert count_methods(stage.workspace)["POST"] == 0
 
 
-# What nobody foresaw
+# Unexpected errors
 
 
 def fail(*_arguments: Any) -> None:
-    raise RuntimeError("nobody foresaw this")
+    raise RuntimeError("unexpected failure")
 
 
-def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_in_a_submit_affects_one_job(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = stage.jobs(3)
     monkeypatch.setattr(
         submitting,
@@ -291,22 +288,20 @@ def test_what_nobody_foresaw_in_a_submit_costs_that_command_only(stage: Stage, m
     stage.end_at(5)
     stage.run(jobs)
     assert [job.outcome for job in jobs] == ["success", "unknown", "success"]
-    assert "nobody foresaw this" in jobs[1].msg
+    assert "unexpected failure" in jobs[1].msg
 
 
-def test_what_nobody_foresaw_once_a_command_is_accepted_leaves_what_is_known_of_it(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_after_a_submit_keeps_the_command(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     accept = Submitter.submit
     monkeypatch.setattr(Submitter, "submit", lambda *arguments: fail(accept(*arguments)))
     [job] = stage.jobs()
     stage.end_at(2)
     stage.run([job])
     assert (job.outcome, job.changed, job.id) == ("success", True, stage.workspace.commands()[0]["id"])
-    assert "nobody foresaw this" in job.note
+    assert "unexpected failure" in job.note
 
 
-def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage) -> None:
+def test_an_unreadable_output_is_no_failure(stage: Stage) -> None:
     stage.workspace.fault("status", path="/chunks/", status=403)
     [job] = stage.jobs()
     stage.end_at(2, result="")
@@ -321,39 +316,39 @@ def test_an_output_that_cannot_be_read_is_no_failure(stage: Stage) -> None:
     ("where", "name", "outcome"),
     [(completion, "complete", "unknown"), (completion, "time_out", "unknown"), (Poller, "poll", "timed_out")],
 )
-def test_what_nobody_foresaw_later_keeps_all_ids(
+def test_an_unexpected_error_in_a_poll_keeps_all_ids(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, name: str, outcome: str
 ) -> None:
     jobs = stage.jobs(2)
     monkeypatch.setattr(where, name, fail)
     stage.run(jobs, wait_timeout=10)
     assert {job.id for job in jobs} == {command["id"] for command in stage.workspace.commands()}
-    assert all(job.outcome == outcome and "nobody foresaw this" in job.msg for job in jobs)
+    assert all(job.outcome == outcome and "unexpected failure" in job.msg for job in jobs)
 
 
 # Limits
 
 
-def test_no_more_than_max_concurrency_are_unfinished(stage: Stage) -> None:
+def test_at_most_max_concurrency_commands_are_unfinished(stage: Stage) -> None:
     jobs = stage.jobs(13)
-    seen: list[int] = []
+    counts: list[int] = []
 
-    def look() -> None:
+    def end_two() -> None:
         unfinished = stage.unfinished()
-        seen.append(len(unfinished))
+        counts.append(len(unfinished))
         stage.end(unfinished[:2])
 
-    stage.on_sleep = look
+    stage.on_sleep = end_two
     stage.run(jobs, max_concurrency=4)
     assert outcomes(jobs) == {"success": 13}
-    assert max(seen) == 4
+    assert max(counts) == 4
 
 
-def test_as_many_as_max_concurrency_are_submitted_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    everybody, write = threading.Barrier(4), stage.client.write
+def test_max_concurrency_commands_are_submitted_at_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_threads, write = threading.Barrier(4), stage.client.write
 
     def write_together(*request: Any) -> ApiResponse:
-        everybody.wait(timeout=5)
+        all_threads.wait(timeout=5)
         return write(*request)
 
     monkeypatch.setattr(stage.client, "write", write_together)
@@ -364,21 +359,19 @@ def test_as_many_as_max_concurrency_are_submitted_at_once(stage: Stage, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "told"),
+    ("status", "code", "explained"),
     [(400, "api_token_acl_not_allowed", True), (403, "api_token_acl_not_allowed", False), (400, "invalid", False)],
 )
-def test_that_no_line_break_is_let_through_is_told_where_that_is_so(
-    stage: Stage, status: int, code: str, told: bool
-) -> None:
+def test_a_rejected_line_break_is_explained(stage: Stage, status: int, code: str, explained: bool) -> None:
     stage.workspace.fault("status", method="POST", status=status, body=f'{{"code": "{code}"}}')
     [job] = stage.jobs(line="echo a\necho b")
     stage.run([job])
     assert job.outcome == "refused"
-    assert ("rejects multi-line commands" in job.note) is told
+    assert ("rejects multi-line commands" in job.note) is explained
 
 
 @pytest.mark.parametrize(("max_errors", "submits"), [(0, 1), (2, 3), (None, 12)])
-def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: int | None, submits: int) -> None:
+def test_max_errors_stops_the_submits(stage: Stage, max_errors: int | None, submits: int) -> None:
     names = [f"off-{number:02d}" for number in range(12)]
     servers = stage.workspace.add_servers(*names, connected=False)
     stage.workspace.settings(offline_mode="refuse")
@@ -390,7 +383,7 @@ def test_after_max_errors_nothing_more_is_submitted(stage: Stage, max_errors: in
     assert all(f"max_errors={max_errors}" in job.msg for job in jobs[submits:])
 
 
-def test_commands_that_fail_count_as_errors_too(stage: Stage) -> None:
+def test_failed_commands_count_for_max_errors(stage: Stage) -> None:
     jobs = stage.jobs(6)
     stage.on_sleep = lambda: stage.end(status="failed")
     stage.run(jobs, max_concurrency=2, max_errors=1)
@@ -398,7 +391,7 @@ def test_commands_that_fail_count_as_errors_too(stage: Stage) -> None:
     assert outcomes(jobs)["not_tried"] >= 3
 
 
-def test_a_bad_token_stops_at_once(stage: Stage, connect: Connect) -> None:
+def test_a_refused_token_stops_the_submits(stage: Stage, connect: Connect) -> None:
     stage.client = connect(stage.workspace, token="alpat-wrong", sleep=stage.clock.sleep)
     jobs = stage.jobs(60)
     stage.run(jobs)
@@ -410,7 +403,7 @@ def test_a_bad_token_stops_at_once(stage: Stage, connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [(1500, "success"), (86400, "unknown")])
-def test_results_are_waited_for_beyond_their_time_but_not_a_day_if_the_budget_is_used_up(
+def test_polls_wait_for_the_request_budget_beyond_wait_timeout_but_no_day(
     stage: Stage, seconds: int, outcome: str
 ) -> None:
     jobs = stage.jobs(2)
@@ -425,21 +418,23 @@ def test_results_are_waited_for_beyond_their_time_but_not_a_day_if_the_budget_is
 # Requests
 
 
-def test_many_commands_are_looked_at_a_hundred_at_a_time(stage: Stage) -> None:
+def test_a_request_polls_a_hundred_commands(stage: Stage) -> None:
     jobs = stage.jobs(60)
     stage.end_at(14)
     stage.run(jobs)
     assert outcomes(jobs) == {"success": 60}
     reads = request_paths(stage.workspace)
-    assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), "none is asked for alone"
+    assert all(path.startswith(f"{LIST}?") and "page_size=100" in path for path in reads), (
+        "no command is read by its ID"
+    )
     assert len(reads) <= 60, "less than one a second, for sixty commands"
 
 
 @pytest.mark.parametrize(("max_errors", "seconds"), [(None, 20), (0, 5)])
-def test_looks_are_far_apart_while_commands_are_submitted(
+def test_polls_are_rare_while_commands_are_submitted(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, max_errors: int | None, seconds: int
 ) -> None:
-    clock, looked = stage.clock, [0.0]
+    clock, polled_at = stage.clock, [0.0]
     jobs = [stage.job(str(uuid.UUID(int=number)), f"web-{number}") for number in range(300)]
 
     def submit_slowly(_client: Client, body: Row, _known: Any) -> Command:
@@ -447,20 +442,20 @@ def test_looks_are_far_apart_while_commands_are_submitted(
         return Command(body["server"], Server(body["server"]), "make all", "system", "verifying", result="done")
 
     def poll(_poller: Poller, awaited: list[Job], *_arguments: Any) -> None:
-        looked.append(clock.monotonic())
+        polled_at.append(clock.monotonic())
         for job in awaited if all(job.id for job in jobs) else ():
             job.update(job.known.with_status("success"))
 
     monkeypatch.setattr(fleet, "THREADS", 1)
     monkeypatch.setattr(submitting, "submit", submit_slowly)
     monkeypatch.setattr(Poller, "poll", poll)
-    looked[0] = clock.monotonic()
+    polled_at[0] = clock.monotonic()
     stage.run(jobs, max_errors=max_errors)
     assert outcomes(jobs) == {"success": 300}
-    assert seconds <= min(after - before for before, after in pairwise(looked[:4])) < seconds + 0.9
+    assert seconds <= min(after - before for before, after in pairwise(polled_at[:4])) < seconds + 0.9
 
 
-def test_one_command_is_asked_for_by_its_id(stage: Stage) -> None:
+def test_one_command_is_read_by_its_id(stage: Stage) -> None:
     [job] = stage.jobs()
     stage.end_at(14)
     stage.run([job])
@@ -477,7 +472,7 @@ def test_commands_of_one_server_are_listed_for_that_server(stage: Stage) -> None
     assert all(f"server={first.server.id}" in path for path in listed)
 
 
-def test_rows_that_leave_the_exit_code_out_are_completed(stage: Stage) -> None:
+def test_rows_without_an_exit_code_are_completed(stage: Stage) -> None:
     stage.workspace.settings(lean_rows=True)
     jobs = stage.jobs(3)
     stage.end_at(2, status="failed", exit_code=7)
@@ -488,32 +483,32 @@ def test_rows_that_leave_the_exit_code_out_are_completed(stage: Stage) -> None:
 
 @pytest.fixture
 def many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-    """Jobs for 210 commands that are running, of which 50 count as many."""
+    """Return jobs of 210 running commands, with 50 as the limit of a long list."""
     monkeypatch.setattr(fleet, "_LONG_LIST", 50)
-    # Taken later than the agents were started, so that results can still come.
+    # Acknowledged after the agents started, so that no restart explains their silence.
     made = stage.workspace.add_many_commands(210, line="true", status="running", added_at=FAR, acked_at=FAR)
     return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]
 
 
-def looks(stage: Stage) -> list[int]:
+def list_poll_pages(stage: Stage) -> list[int]:
     """Return the number of pages of the list that each poll has read."""
     numbers = [int(parse_qs(path).get("page", ["1"])[0]) for path in request_paths(stage.workspace)]
     return [number for number, following in zip(numbers, [*numbers[1:], 1], strict=True) if following == 1]
 
 
-def test_of_many_commands_the_newest_are_glanced_at_in_between(stage: Stage, many: list[Job]) -> None:
+def test_most_polls_of_a_long_list_read_only_the_newest_page(stage: Stage, many: list[Job]) -> None:
 
-    def end_after_eight_looks() -> None:
-        if request_paths(stage.workspace) and len(looks(stage)) >= 8:
+    def end_after_eight_polls() -> None:
+        if request_paths(stage.workspace) and len(list_poll_pages(stage)) >= 8:
             stage.end()
 
-    stage.on_sleep = end_after_eight_looks
+    stage.on_sleep = end_after_eight_polls
     stage.run(many)
     assert outcomes(many) == {"success": 210}
-    assert looks(stage)[:8] == [1, 1, 1, 3] * 2, "a poll of the newest that sees nothing new ends with the first page"
+    assert list_poll_pages(stage)[:8] == [1, 1, 1, 3] * 2, "a poll of the newest page ends there if nothing has ended"
 
 
-def test_many_commands_time_out_only_after_a_look_at_all(stage: Stage, many: list[Job]) -> None:
+def test_a_long_list_is_read_to_its_end_before_the_timeout(stage: Stage, many: list[Job]) -> None:
     oldest = many[0].id
     stage.clock.at(18, lambda: stage.end([c for c in stage.workspace.commands() if c["id"] == oldest]))
     stage.run(many, wait_timeout=20)

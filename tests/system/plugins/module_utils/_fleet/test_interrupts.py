@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A fleet that is interrupted, or whose run is over, while it submits."""
+"""A fleet that is interrupted, or whose run ends, while it submits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, current_row
 
-#: More than are on their way and queued at once.
+#: More than the threads send and queue at once.
 MANY = 4 * THREADS
 
 
@@ -44,18 +44,18 @@ def accepted(request: Request) -> Response:
 
 
 class Hanging:
-    """A workspace that answers a submit only when it is let go, or after so long that somebody waited for it."""
+    """A workspace whose responses hang until the test sets an event, and which records those that timed out."""
 
     def __init__(self, serve: Callable[..., ScriptedServer]) -> None:
         self.first, self.rest = threading.Event(), threading.Event()
-        self.waited_for: list[str] = []
+        self.timed_out: list[str] = []
         self.server = serve(self._answer)
         self._taken = threading.Lock()
 
     def _answer(self, request: Request) -> Response:
         event = self.first if self._taken.acquire(blocking=False) else self.rest
         if not event.wait(20):
-            self.waited_for.append(request.path)
+            self.timed_out.append(request.path)
         return accepted(request)
 
     def is_busy(self) -> bool:
@@ -71,26 +71,26 @@ def hanging(serve: Callable[..., ScriptedServer]) -> Iterator[Hanging]:
     hangs.rest.set()
 
 
-def beside(work: Callable[[], object]) -> threading.Thread:
+def start_thread(work: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
 
-def lines_of(journal: Path) -> int:
+def count_lines(journal: Path) -> int:
     return len([line for line in journal.read_text().splitlines() if line.strip()])
 
 
 @pytest.fixture
-def _heeds_interrupts() -> Iterator[None]:
-    # Processes that run tests beside others ignore them.
+def _handle_interrupts() -> Iterator[None]:
+    # The workers of pytest-xdist ignore interrupts.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.usefixtures("_heeds_interrupts")
-def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
+@pytest.mark.usefixtures("_handle_interrupts")
+def test_an_interrupt_neither_waits_for_requests_nor_sends_queued_ones(
     hanging: Hanging, connect: Connect, tmp_path: Path
 ) -> None:
     def interrupt() -> None:
@@ -99,35 +99,33 @@ def test_an_interrupt_awaits_no_request_and_sends_nothing_that_is_queued(
 
     journal = tmp_path / "run.ids"
     fleet = Fleet(connect(hanging.server), Limits(), run=Run(RunContext(journal_file=journal)))
-    interrupts = beside(interrupt)
+    interrupts = start_thread(interrupt)
     with pytest.raises(KeyboardInterrupt):
         fleet.run(jobs())
     interrupts.join()
-    assert hanging.waited_for == []
-    assert lines_of(journal) == THREADS
+    assert hanging.timed_out == []
+    assert count_lines(journal) == THREADS
     hanging.first.set()
     hanging.rest.set()
     for thread in threading.enumerate():
         if thread.name.startswith("alpacon"):
             thread.join()
     assert len(hanging.server.requests) == THREADS
-    assert len(read_journal_ids(journal)) == THREADS, "answers that come late still leave their ids"
+    assert len(read_journal_ids(journal)) == THREADS, "late responses still add their IDs"
 
 
-def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent(
-    hanging: Hanging, connect: Connect, tmp_path: Path
-) -> None:
+def test_the_end_of_the_run_stops_submits_and_keeps_the_ids(hanging: Hanging, connect: Connect, tmp_path: Path) -> None:
     over = threading.Event()
 
     def end() -> None:
         wait_until(hanging.is_busy)
         over.set()
-        hanging.first.set()  # so that the next one gets its turn
+        hanging.first.set()  # so that the next submit can start
         threading.Timer(0.5, hanging.rest.set).start()
 
     journal = tmp_path / "run.ids"
     fleet = Fleet(connect(hanging.server), Limits(), run=Run(RunContext(journal_file=journal, is_over=over.is_set)))
-    ends = beside(end)
+    ends = start_thread(end)
     with pytest.raises(RunIsOver):
         fleet.run(jobs())
     assert len(hanging.server.requests) == THREADS
@@ -135,7 +133,7 @@ def test_a_run_that_is_over_sends_nothing_more_and_keeps_the_ids_of_what_it_sent
     ends.join()
 
 
-def test_a_submit_that_waited_for_its_budget_is_not_sent_once_the_run_is_over(
+def test_a_submit_that_waits_for_its_budget_is_not_sent_after_the_run(
     serve: Callable[..., ScriptedServer], connect: Connect
 ) -> None:
     throttle = Response({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})

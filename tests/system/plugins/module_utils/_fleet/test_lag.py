@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads that lag behind writes by several seconds change no outcome and no count, in any state."""
+"""Reads that lag behind writes change no outcome and submit nothing twice."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ class Lagging:
         self.run = Run(RunContext(folder=folder))
 
     def __call__(self, **options: Any) -> Row:
-        """Carry out a task."""
+        """Run a task without warnings and return its result."""
         warnings: list[str] = []
         result = run_command(command_options(self.workspace, **options), replace(self.run, warn=warnings.append))
         assert warnings == []
         return result
 
     def pending(self, server: str = "web-01") -> list[str]:
-        """The commands that stand on a server."""
+        """Return the IDs of the scheduled commands of a server."""
         return [row["id"] for row in self.workspace.commands(server=server) if row["status"] == "scheduled"]
 
 
 @pytest.fixture
 def lagging(workspace: Workspace, tmp_path: Path) -> Lagging:
-    """A workspace whose reads are up to a second old."""
+    """Return tasks for a workspace whose reads are up to a second old."""
     workspace.settings(read_lag=1.0)
     return Lagging(workspace, tmp_path)
 
 
-def test_what_a_task_without_log_has_scheduled_is_known_by_a_digest_alone(lagging: Lagging, tmp_path: Path) -> None:
+def test_with_no_log_only_a_digest_of_the_line_is_written(lagging: Lagging, tmp_path: Path) -> None:
     options = {"servers": SERVERS, "line": "reboot hunter2", "state": "scheduled", "scheduled_at": FAR}
     lagging.run = replace(lagging.run, no_log=True)
     assert [lagging(**options)["changed"] for _time in range(2)] == [True, False]
@@ -58,7 +58,7 @@ def test_what_a_task_without_log_has_scheduled_is_known_by_a_digest_alone(laggin
 
 
 @in_every_dialect
-def test_what_is_scheduled_stands_once_and_is_cancelled(lagging: Lagging) -> None:
+def test_schedule_reschedule_and_cancel(lagging: Lagging) -> None:
     options = {"servers": SERVERS, "line": "reboot"}
     first = lagging(state="scheduled", scheduled_at=FAR, **options)
     again = lagging(state="scheduled", scheduled_at=FAR, **options)

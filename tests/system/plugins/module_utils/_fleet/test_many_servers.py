@@ -23,7 +23,7 @@ NAMES = [f"node-{number:03}" for number in range(110)]
 
 @pytest.fixture
 def fleet(workspace: Workspace) -> Workspace:
-    """A workspace whose servers answer at once; rows of other commands lie around theirs."""
+    """Return a workspace whose commands end at once, with other commands before and after theirs."""
     workspace.settings(instant=True)
     workspace.add_servers(*NAMES, connected=True)
     for line in ("before", "after"):
@@ -32,37 +32,37 @@ def fleet(workspace: Workspace) -> Workspace:
     return workspace
 
 
-def standing(workspace: Workspace) -> list[dict[str, Any]]:
+def pending(workspace: Workspace) -> list[dict[str, Any]]:
     return [row for row in workspace.commands(line=LINE) if row["status"] in ("scheduled", "queued")]
 
 
-def schedule(workspace: Workspace, **given: Any) -> TaskResult:
-    return run(workspace, state="scheduled", servers=NAMES, **{"line": LINE, "scheduled_at": FAR, **given})
+def schedule(workspace: Workspace, **options: Any) -> TaskResult:
+    return run(workspace, state="scheduled", servers=NAMES, **{"line": LINE, "scheduled_at": FAR, **options})
 
 
 @pytest.mark.parametrize("workspace", ["current", "2024"], indirect=True)
-def test_a_schedule_stands_once_is_moved_and_is_cancelled(fleet: Workspace) -> None:
-    # Rows of 2024 do not state their time, so each is asked for.
+def test_schedule_reschedule_and_cancel_on_many_servers(fleet: Workspace) -> None:
+    # Rows of 2024 do not contain scheduled_at, so each command is read by its ID.
     details = len(NAMES) if fleet.dialect == "2024" else 0
     first = schedule(fleet)
     assert (first.changed, first.failed) == (True, False)
-    asked = fleet.requests_made()
-    assert asked <= len(NAMES) + details + 20
+    requests = fleet.requests_made()
+    assert requests <= len(NAMES) + details + 20
     second = schedule(fleet)
     assert (second.changed, second.failed, second["summary"]) == (False, False, {"pending": len(NAMES)})
-    assert fleet.requests_made() - asked <= details + 12
+    assert fleet.requests_made() - requests <= details + 12
     later = "2998-06-01T03:00:00Z"
     moved = schedule(fleet, scheduled_at=later, reschedule=True)
     assert (moved.changed, moved.failed) == (True, False)
-    assert Counter(row["server"] for row in standing(fleet)) == Counter(NAMES)
-    assert {row["scheduled_at"] for row in standing(fleet)} == {later.replace("Z", "+00:00")}
+    assert Counter(row["server"] for row in pending(fleet)) == Counter(NAMES)
+    assert {row["scheduled_at"] for row in pending(fleet)} == {later.replace("Z", "+00:00")}
     assert not run(fleet, state="cancelled", servers=NAMES, line=LINE, scheduled_at=FAR).changed
     cancelled = run(fleet, state="cancelled", servers=NAMES, line=LINE)
     assert (cancelled.changed, cancelled.failed, cancelled["summary"]) == (True, False, {"cancelled": len(NAMES)})
-    assert standing(fleet) == []
+    assert pending(fleet) == []
 
 
-def test_what_ran_is_reused_and_awaited_and_cancelled_by_id(fleet: Workspace) -> None:
+def test_reuse_await_and_cancel_many_commands(fleet: Workspace) -> None:
     fleet.settings(date_header=True)
     ran = run(fleet, servers=NAMES, line="uptime")
     assert (ran.changed, ran.failed, ran["summary"]) == (True, False, {"success": len(NAMES)})
@@ -73,4 +73,4 @@ def test_what_ran_is_reused_and_awaited_and_cancelled_by_id(fleet: Workspace) ->
     assert (awaited.failed, [command["id"] for command in awaited.commands]) == (False, ids)
     waiting = [command["id"] for command in schedule(fleet).commands]
     assert run(fleet, state="cancelled", ids=waiting)["summary"] == {"cancelled": len(NAMES)}
-    assert standing(fleet) == []
+    assert pending(fleet) == []

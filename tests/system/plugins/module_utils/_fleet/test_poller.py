@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Workers of a run that look for each other: who looks when, what is handed on, and what becomes of the rest.
+"""Workers of a run that poll for each other.
 
-Each worker is a fleet with one command; they share a folder, as the processes of a run do.
+Each worker awaits one command. The workers share a folder, as the processes of a run do.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST
 
-#: More than a request shows.
+#: More rows than a page of the list has.
 DEEP = 150
 
 
 class Workers:
-    """Workers whose time is the test's."""
+    """Workers with a fake clock."""
 
     def __init__(self, workspace: Workspace, client: Client, clock: FakeClock, folder: Path) -> None:
         self.workspace, self.client, self.clock = workspace, client, clock
@@ -45,18 +45,18 @@ class Workers:
         self._polled_at: dict[str | None, float] = {}
 
     def fleet(self, **limits: Any) -> Fleet:
-        """A worker."""
+        """Return the fleet of a worker."""
         return Fleet(self.client, Limits(**limits), sleep=self.clock.sleep, shared=self.shared)
 
     def job(self, command_id: str) -> Job:
-        """A command that a worker awaits from now on, as the others know."""
+        """Return a job that a worker awaits from now on."""
         self.shared.add_awaited(command_id)
         job = Job(Server(None), command=Command(command_id, Server(None), "make all", "system", "running"))
         job.awaited_since = self.clock.monotonic()
         return job
 
     def poll(self, job: Job, after: float = 2.0, **limits: Any) -> list[str]:
-        """Poll as the worker of a command, a while later. Return the paths that it requested."""
+        """Poll as the worker of a job, some seconds later. Return the paths of the requests."""
         self.clock.sleep(after)
         before = len(request_paths(self.workspace))
         poller = SharedPoller(self.client, self.shared, Limits(**limits).wait_timeout)
@@ -65,24 +65,23 @@ class Workers:
         self._polled_at[job.id] = self.clock.monotonic()
         return request_paths(self.workspace)[before:]
 
-    def let_wait(self, job: Job, seconds: float) -> None:
-        """Make the others believe that a command has been awaited for so long."""
+    def set_awaited_for(self, job: Job, seconds: float) -> None:
+        """Change the time since when a command is awaited."""
         [file] = self._folder.glob(f"alpacon-*/awaited/{job.id}")
         then = time.time() - seconds
         os.utime(file, (then, then))
 
     def end(self, *jobs: Job) -> None:
-        """Let commands end well."""
         for job in jobs:
             self.workspace.change_command(job.known.id, status="success", result="done", exit_code=0)
 
     def running(self, count: int) -> list[Job]:
-        """Commands that go on, each with its worker."""
+        """Return jobs of running commands, each with its worker."""
         made = self.workspace.add_many_commands(count, line="make all", status="running", added_at=-60)
         return [self.job(command_id) for command_id in made]
 
-    def far_and_near(self) -> list[Job]:
-        """Two commands that go on, with many of others between them in the list."""
+    def make_far_and_near(self) -> list[Job]:
+        """Return jobs of two running commands, with many others between them in the list."""
         far, near = self.running(2)
         self.workspace.change_command(far.known.id, added_at=-7200)
         self.workspace.add_many_commands(DEEP, line="true", status="success", added_at=-1800)
@@ -102,7 +101,7 @@ def detail(job: Job) -> str:
 
 
 @pytest.mark.parametrize(("wait_timeout", "at_most"), [(1800, 60), (10, 12)])
-def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: float, at_most: float) -> None:
+def test_a_worker_that_hangs_in_a_poll_delays_no_other(workers: Workers, wait_timeout: float, at_most: float) -> None:
     mine, _other = workers.running(2)
     workers.clock.at(5, lambda: workers.end(mine))
     with workers.shared.try_lock("poll"):
@@ -112,14 +111,14 @@ def test_a_poller_that_hangs_holds_nobody_up(workers: Workers, wait_timeout: flo
     assert {path.partition("?")[0] for path in request_paths(workers.workspace)} == {detail(mine)}
 
 
-def test_who_hears_nothing_of_a_poller_for_35_seconds_polls_alone(workers: Workers) -> None:
+def test_a_worker_polls_alone_after_35_seconds_without_a_poll(workers: Workers) -> None:
     mine, _other = workers.running(2)
     with workers.shared.try_lock("poll"):
         assert workers.poll(mine, after=34.2) == []
         assert workers.poll(mine, after=0.9) == [detail(mine)]
 
 
-def test_a_folder_that_is_gone_holds_nobody_up(workers: Workers, tmp_path: Path) -> None:
+def test_a_removed_folder_delays_no_worker(workers: Workers, tmp_path: Path) -> None:
     mine, _other = workers.running(2)
     workers.clock.at(5, lambda: workers.end(mine))
     shutil.rmtree(tmp_path)
@@ -129,11 +128,11 @@ def test_a_folder_that_is_gone_holds_nobody_up(workers: Workers, tmp_path: Path)
     assert set(request_paths(workers.workspace)) == {detail(mine)}
 
 
-# Who polls
+# Shared polls
 
 
 @pytest.mark.slow
-def test_twenty_hosts_cost_hardly_more_than_one_task_for_all(current: Workspace, tmp_path: Path) -> None:
+def test_twenty_hosts_cost_little_more_than_one_task_for_all(current: Workspace, tmp_path: Path) -> None:
     hosts = [f"many-{number:02d}" for number in range(20)]
     current.add_servers(*hosts, connected=True)
     current.settings(instant=True)
@@ -144,21 +143,19 @@ def test_twenty_hosts_cost_hardly_more_than_one_task_for_all(current: Workspace,
     assert play.code == 0, play.log
     counters = current.counters()
     routes = {route: counted["total"] for route, counted in counters["routes"].items()}
-    # Where the machine is busy, some servers are asked whether they are connected.
+    # On a busy machine, some servers are read.
     asked = routes.pop("GET /api/servers/servers/{id}/", 0)
     assert routes["GET /api/servers/servers/"] == 1
     assert counters["requests"] - asked <= 1.3 * len(hosts) + 2, counters
 
 
-def test_a_poll_serves_everybody_who_waited_before_it_began(workers: Workers) -> None:
+def test_a_poll_serves_the_workers_that_waited_before_it_began(workers: Workers) -> None:
     mine, other = workers.running(2)
     assert len(workers.poll(mine)) == 1
     assert workers.poll(other, after=0.7) == []
 
 
-def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_poll_does_not_serve_workers_that_came_later(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     mine, other = workers.running(2)
     pages = workers.client.pages
 
@@ -173,23 +170,23 @@ def test_a_poll_does_not_serve_who_came_while_it_was_under_way(
 
 
 @pytest.mark.parametrize(
-    ("awaited", "over", "gap"),
+    ("awaited", "ended", "pause"),
     [(40, 14, 0.2), (40, 13, 0.6), (9, 4, 0.2), (9, 3, 0.45)],
 )
-def test_a_poll_was_worth_it_where_it_showed_a_third_to_be_over(
-    workers: Workers, awaited: int, over: int, gap: float
+def test_pauses_shrink_if_a_third_of_the_commands_has_ended(
+    workers: Workers, awaited: int, ended: int, pause: float
 ) -> None:
     jobs = workers.running(awaited)
     workers.shared.write_poll(workers.clock.monotonic() - 9, 0.3)
-    workers.end(*jobs[:over])
+    workers.end(*jobs[:ended])
     assert len(workers.poll(jobs[-1])) == 1
-    assert workers.shared.read_poll()[1] == pytest.approx(gap)
+    assert workers.shared.read_poll()[1] == pytest.approx(pause)
 
 
-# What is handed on
+# Shared rows
 
 
-def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> None:
+def test_a_held_command_is_polled_again(workers: Workers) -> None:
     mine, held = workers.running(2)
     workers.workspace.change_command(held.known.id, status="awaiting_approval")
     workers.poll(mine)
@@ -205,11 +202,11 @@ def test_a_command_whose_hold_was_seen_is_looked_for_again(workers: Workers) -> 
 # Far down the list
 
 
-def test_a_command_far_down_the_list_is_left_to_its_own_worker(workers: Workers) -> None:
-    far, near = workers.far_and_near()
-    assert len(workers.poll(near)) == 1, "no more pages than commands that are missing"
+def test_a_command_far_down_the_list_is_polled_by_its_own_worker(workers: Workers) -> None:
+    far, near = workers.make_far_and_near()
+    assert len(workers.poll(near)) == 1, "no more pages than missing commands"
     assert workers.shared.pop_row(str(far.id)) is None, "the list may lag"
-    workers.let_wait(far, 10)
+    workers.set_awaited_for(far, 10)
     assert len(workers.poll(near)) == 1
     workers.end(far)
     assert workers.poll(far) == [detail(far)]
@@ -217,20 +214,17 @@ def test_a_command_far_down_the_list_is_left_to_its_own_worker(workers: Workers)
     assert str(far.id) not in workers.shared.awaited_ids()
 
 
-def test_who_polls_and_is_far_down_the_list_asks_for_its_own(workers: Workers) -> None:
-    far, _near = workers.far_and_near()
+def test_the_polling_worker_reads_its_own_command_by_id(workers: Workers) -> None:
+    far, _near = workers.make_far_and_near()
     workers.end(far)
     assert [path.partition("?")[0] for path in workers.poll(far)] == [LIST, detail(far)]
     assert far.known.status == "success"
 
 
-# Several commands of one worker
-
-
 # The budget
 
 
-def test_a_budget_that_is_used_up_holds_every_worker_back(workers: Workers) -> None:
+def test_all_workers_wait_for_the_request_budget(workers: Workers) -> None:
     workers.shared.pause.extend(time.monotonic() + 0.3)
     began = time.monotonic()
     with Run().open_client(workers.client.settings, workers.shared) as client:

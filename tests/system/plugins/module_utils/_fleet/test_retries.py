@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send each server the command of a task once, however many hosts the task runs for and however often it is tried.
+"""Each server gets the command of a task once, for any number of hosts and retries.
 
-Plays that need not be apart share a run of ansible-playbook, each with lines that begin with its name.
+Plays share a run of ansible-playbook where they can; their command lines begin with the name of the task.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from workspace.client import Workspace
 HOSTS = [f"host-{number}" for number in range(1, 6)]
 SERVERS = ["many-1", "many-2"]
 COMMAND = "herdops.alpacon.alpacon_command"
-#: A task that is handed to another host runs there in the Python of the controller.
+#: A delegated task runs in the Python of the controller.
 SAME_PYTHON = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
 on_every_core = pytest.mark.parametrize("core", CORES)
 
 
 @pytest.fixture
 def instant(current: Workspace) -> Workspace:
-    """A workspace whose servers answer at once."""
+    """Return a workspace whose commands end at once."""
     current.add_servers(*SERVERS, connected=True)
     current.settings(instant=True)
     return current
 
 
 def a_play(*tasks: Row, **keywords: Any) -> Row:
-    """A play for all hosts."""
+    """Return a play for all hosts."""
     return {"hosts": "all", "gather_facts": False, **keywords, "tasks": list(tasks)}
 
 
 def a_task(name: str = "Reboot", line: str = "", **keywords: Any) -> Row:
-    """A task that forgot run_once; its line begins with its name."""
+    """Return a task without run_once, whose line begins with its name."""
     options = {"servers": SERVERS, "line": f"{name}: {line}", **keywords.pop("options", {})}
     return {"name": name, COMMAND: options, "ignore_errors": True, **keywords}
 
 
 def submitted(workspace: Workspace) -> dict[str, dict[str, int]]:
-    """Return how many commands of each task each server got."""
+    """Return the number of commands of each task on each server."""
     commands: dict[str, Counter[str]] = {}
     for row in workspace.commands():
         commands.setdefault(row["line"].partition(":")[0], Counter())[row["server"]] += 1
@@ -59,14 +59,14 @@ def each(times: int) -> dict[str, int]:
 
 
 def refusals(play: Play, task: str) -> list[str]:
-    """Return the messages with which hosts were refused in a task."""
+    """Return the messages of the hosts that failed in a task."""
     return [result["msg"] for result in play.tasks[task] if result["failed"]]
 
 
 ADD = "Add run_once: true to the task, or leave servers out"
 LINEAR = "Play it with strategy: linear and run_once: true, or leave servers out"
-#: Name of a task -> its keywords, those of its play, and the advice to the hosts that are refused.
-FORGOTTEN: dict[str, tuple[Row, Row, str]] = {
+#: Task name -> keywords of the task, keywords of the play, and the remedy in the message.
+MISSING: dict[str, tuple[Row, Row, str]] = {
     "at once": ({}, {}, ADD),
     "in batches": ({}, {"serial": 2}, "Move the task into a play of its own without serial, and add run_once: true"),
     "in one batch": ({}, {"serial": [0]}, ADD),
@@ -83,27 +83,27 @@ FORGOTTEN: dict[str, tuple[Row, Row, str]] = {
         "Play it with strategy: linear and run_once: true and without serial",
     ),
     "scheduled": ({"options": {"state": "scheduled", "scheduled_at": "2999-01-01T00:00:00Z"}}, {}, ADD),
-    "handed to another host": ({"delegate_to": "elsewhere"}, {}, ADD),
+    "delegated": ({"delegate_to": "elsewhere"}, {}, ADD),
 }
 
 
 @on_every_core
-def test_a_forgotten_run_once_sends_nothing_twice(instant: Workspace, tmp_path: Path, core: str) -> None:
+def test_a_missing_run_once_sends_nothing_twice(instant: Workspace, tmp_path: Path, core: str) -> None:
     plays = [
-        a_play(a_task(name, **keywords), vars=SAME_PYTHON, **of_play)
-        for name, (keywords, of_play, _advice) in FORGOTTEN.items()
+        a_play(a_task(name, **keywords), vars=SAME_PYTHON, **play_keywords)
+        for name, (keywords, play_keywords, _advice) in MISSING.items()
     ]
     (tmp_path / "included.yml").write_text(json.dumps([a_task("included")]))
     plays.append(a_play({"include_tasks": "included.yml"}, strategy="free"))
     done = run_playbook(instant, tmp_path, plays, HOSTS, "--forks", "5", core=core)
-    assert submitted(instant) == dict.fromkeys((*FORGOTTEN, "included"), each(1)), done.log
-    for name, (_keywords, _of_play, advice) in FORGOTTEN.items():
-        told = refusals(done, name)
-        assert len(told) == len(HOSTS) - 1
-        assert all(" gets this command for host " in msg and advice in msg for msg in told), told
+    assert submitted(instant) == dict.fromkeys((*MISSING, "included"), each(1)), done.log
+    for name, (_keywords, _play_keywords, advice) in MISSING.items():
+        messages = refusals(done, name)
+        assert len(messages) == len(HOSTS) - 1
+        assert all(" gets this command for host " in msg and advice in msg for msg in messages), messages
 
 
-def test_what_is_meant_to_run_several_times_does(instant: Workspace, tmp_path: Path) -> None:
+def test_tasks_that_are_meant_to_repeat_submit_again(instant: Workspace, tmp_path: Path) -> None:
     plays = [
         a_play(a_task("two tasks"), a_task("two tasks"), run_once=True),
         a_play(a_task("two batches", run_once=True, loop="{{ ansible_play_batch[:1] }}"), serial=3),
@@ -118,7 +118,7 @@ def test_what_is_meant_to_run_several_times_does(instant: Workspace, tmp_path: P
     done = run_playbook(instant, tmp_path, plays, HOSTS[:4], "--forks=20")
     twice = ("two tasks", "two batches", "two plays", "two items", "included twice", "items")
     assert submitted(instant) == {**dict.fromkeys(twice, each(2)), "lines": each(4)}, done.log
-    # Which host submits what of a loop is up to chance.
+    # Any host may submit an item of a loop.
     assert all(name == "items" or not refusals(done, name) for name in done.tasks)
 
 
@@ -163,12 +163,12 @@ def test_a_handler_needs_run_once_too(instant: Workspace, tmp_path: Path, core: 
 
 SUBMITS, LISTS = "^/api/events/commands/$", r"^/api/events/commands/\?"
 FORBIDDEN = '{"code": "forbidden"}'
-#: So long a lost submit is looked for.
+#: Limits the search for a lost submit.
 BRIEF = {"wait_timeout": "1s"}
 
 
-def until_known(**keywords: Any) -> Row:
-    """A task that is tried until it is known to have ended well."""
+def until_success(**keywords: Any) -> Row:
+    """Return a task with retries until it succeeds."""
     task = {"register": "done", "until": "done is success", "retries": 3, "delay": 0, "run_once": True}
     return a_task(**{**task, **keywords})
 
@@ -181,22 +181,20 @@ def attempts(play: Play) -> int:
 
 
 @pytest.mark.parametrize("where", [{"loop": [1]}, {"delegate_to": "elsewhere"}], ids=["loop", "shipped"])
-def test_a_retry_does_not_submit_again_what_may_have_been_accepted(
-    instant: Workspace, tmp_path: Path, where: Row
-) -> None:
-    # Two submits are lost on their way, and the workspace shows none of them.
+def test_a_retry_does_not_repeat_a_submit_that_may_be_accepted(instant: Workspace, tmp_path: Path, where: Row) -> None:
+    # The requests of two submits are lost.
     instant.fault("lose_before", method="POST", path=SUBMITS, times=2)
-    done = run_playbook(instant, tmp_path, [a_play(until_known(options=BRIEF, **where))], HOSTS, "--forks=20")
+    done = run_playbook(instant, tmp_path, [a_play(until_success(options=BRIEF, **where))], HOSTS, "--forks=20")
     assert instant.commands() == [], done.log
     assert instant.counters()["writes"] == 2, done.log
     assert attempts(done) > 1
 
 
 @on_every_core
-def test_a_retry_finds_what_became_visible_meanwhile(instant: Workspace, tmp_path: Path, core: str) -> None:
+def test_a_retry_finds_the_command_of_a_lost_submit(instant: Workspace, tmp_path: Path, core: str) -> None:
     instant.fault("lose_after", method="POST", path=SUBMITS, times=2)
     instant.fault("status", method="GET", path=LISTS, status=403, body=FORBIDDEN, times=3)
-    done = run_playbook(instant, tmp_path, [a_play(until_known(options=BRIEF, loop=[1]))], HOSTS, core=core)
+    done = run_playbook(instant, tmp_path, [a_play(until_success(options=BRIEF, loop=[1]))], HOSTS, core=core)
     assert submitted(instant) == {"Reboot": each(1)}, done.log
     assert instant.counters()["writes"] == 2, done.log
     assert (done.code, attempts(done) > 1) == (0, True), done.log

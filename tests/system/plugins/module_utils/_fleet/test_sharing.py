@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""State that workers share, with real processes, and the servers that names mean."""
+"""Shared state with real processes, and the search for servers."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ from ansible_collections.herdops.alpacon.tests.unit.support import (
 
 FORK = multiprocessing.get_context("fork")
 
-#: Nothing here takes so long unless it hangs, in seconds.
+#: Seconds after which a process counts as hanging.
 PATIENCE = 30.0
 
 
 def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run a function in so many processes at once and return their results."""
+    """Run a function in several processes at once. Return its results."""
     start = FORK.Barrier(count)
-    answers = FORK.SimpleQueue()
+    results = FORK.SimpleQueue()
 
     def process(number: int) -> None:
         start.wait(PATIENCE)
-        answers.put((number, work(number)))
+        results.put((number, work(number)))
 
     processes = [FORK.Process(target=process, args=(number,), daemon=True) for number in range(count)]
     for one in processes:
@@ -62,12 +62,12 @@ def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
     for one in processes:
         one.join(PATIENCE)
     assert [one.exitcode for one in processes] == [0] * count
-    return [answer for _number, answer in sorted(answers.get() for _process in processes)]
+    return [result for _number, result in sorted(results.get() for _process in processes)]
 
 
 @pytest.fixture
 def shared(tmp_path: Path) -> SharedState:
-    """Return the state of workers, still empty."""
+    """Return an empty shared state."""
     return SharedState(tmp_path, URL, TOKEN)
 
 
@@ -76,13 +76,11 @@ def shared(tmp_path: Path) -> SharedState:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """A journal that does not exist yet, in a folder that does not either."""
+    """Return a journal without its file and folder."""
     return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
 
 
-def test_commands_that_are_journalled_while_others_are_struck_out_stay(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lines_survive_while_other_workers_remove_theirs(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = _journal.lock_file
 
     def lock_later(descriptor: int, kind: int) -> None:
@@ -92,16 +90,16 @@ def test_commands_that_are_journalled_while_others_are_struck_out_stay(
     def work(number: int) -> bool:
         kept, missed = set(), set()
         for step in range(30):
-            place = submit(journal, uuid(number, step))
+            position = submit(journal, uuid(number, step))
             missed |= {uuid(number, step)} - set(read_journal_ids(journal))
-            # At first, nobody has anything under way now and then, and the journal is gone.
+            # In the first steps, workers remove all lines now and then, and with them the file.
             if step < 15 or step % 5:
-                journal.remove([place])
+                journal.remove([position])
             else:
                 kept.add(uuid(number, step))
         return not missed and kept <= set(read_journal_ids(journal))
 
-    # Others have time to take away what was just opened.
+    # Other workers get time to remove the file after it was opened.
     monkeypatch.setattr(_journal, "lock_file", lock_later)
     assert all(at_once(8, work))
     assert len(read_journal_ids(journal)) == 8 * 3
@@ -111,42 +109,41 @@ def test_commands_that_are_journalled_while_others_are_struck_out_stay(
 
 
 def host_locks(folder: Path, host: str, task: str = "task") -> HostLocks:
-    """Return the locks of one host of a task."""
     return HostLocks(folder, task, host)
 
 
-def _wish(folder: Path, task: str, wishes: list[list[tuple[str, str]]], number: int) -> tuple[str, str] | None:
-    return host_locks(folder, f"host-{number}", task).acquire(wishes[number])
+def _acquire(folder: Path, task: str, wanted: list[list[tuple[str, str]]], number: int) -> tuple[str, str] | None:
+    return host_locks(folder, f"host-{number}", task).acquire(wanted[number])
 
 
-def test_of_hosts_whose_wishes_overlap_each_server_goes_to_one(tmp_path: Path) -> None:
-    wishes = [[("a", "x"), ("b", "x")], [("b", "x"), ("c", "x")], [("c", "x"), ("a", "x")]]
+def test_one_of_several_competing_hosts_gets_all_locks(tmp_path: Path) -> None:
+    wanted = [[("a", "x"), ("b", "x")], [("b", "x"), ("c", "x")], [("c", "x"), ("a", "x")]]
     for round_ in range(5):
         task = f"task {round_}"
-        answers = at_once(3, partial(_wish, tmp_path, task, wishes))
-        winners = [number for number in range(3) if answers[number] is None]
+        results = at_once(3, partial(_acquire, tmp_path, task, wanted))
+        winners = [number for number in range(3) if results[number] is None]
         assert len(winners) == 1
 
 
 # Rows
 
 
-def test_who_offers_and_who_takes_never_meet_half_a_row(shared: SharedState) -> None:
+def test_no_worker_reads_half_a_row(shared: SharedState) -> None:
     row = {"id": "a", "result": "x" * 200_000}
     enough = FORK.Event()
 
     def work(number: int) -> int:
-        taken = 0
+        reads = 0
         while not enough.is_set():
             if number == 0:
                 shared.write_row("a", row)
                 continue
             found = shared.pop_row("a")
             assert found in (None, row)
-            taken += found is not None
-            if taken == 20:
+            reads += found is not None
+            if reads == 20:
                 enough.set()
-        return taken
+        return reads
 
     assert max(at_once(3, work)) == 20
 
@@ -165,7 +162,7 @@ def test_ids_cost_no_request(workspace: Workspace, connect: Connect) -> None:
     assert client.requests == 0
 
 
-def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
+def test_one_name_costs_one_request(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
     [server] = find_servers(client, ["web-02"])
     assert (server.id, server.name, server.is_connected) == (workspace.server_ids()["web-02"], "web-02", True)
@@ -173,25 +170,23 @@ def test_one_name_is_asked_for(workspace: Workspace, connect: Connect) -> None:
 
 
 @pytest.mark.parametrize(("hosts", "asked"), [(1, "name=web-02&"), (2, "")])
-def test_a_list_for_others_is_made_where_there_are_others(
+def test_the_list_is_read_for_several_hosts(
     current: Workspace, connect: Connect, tmp_path: Path, hosts: int, asked: str
 ) -> None:
     find_servers(connect(current), ["web-02"], shared=SharedState(tmp_path, current.url, current.token), hosts=hosts)
     assert request_paths(current) == [f"/api/servers/servers/?{asked}page_size=100"]
 
 
-def test_a_list_for_others_is_not_read_where_asking_takes_fewer_requests(
-    serve: Serve, connect: Connect, tmp_path: Path
-) -> None:
+def test_a_list_longer_than_the_queries_is_not_read(serve: Serve, connect: Connect, tmp_path: Path) -> None:
     server = serve([Response(page([], None, 201)), Response(page([{"id": SERVER, "name": "web-02"}]))])
     shared = SharedState(tmp_path, server.url, TOKEN)
     assert ids(find_servers(connect(server), ["web-02"], shared=shared, hosts=2)) == [SERVER]
     assert [query.get("name") for query in server.queries] == [None, "web-02"]
 
 
-def test_a_list_that_workers_cannot_share_is_no_need(current: Workspace, connect: Connect, tmp_path: Path) -> None:
+def test_names_are_found_without_a_shared_list(current: Workspace, connect: Connect, tmp_path: Path) -> None:
     shared = SharedState(tmp_path, current.url, current.token)
-    # What is in the way of the file fails as a full disk does.
+    # A folder in place of the file fails as a full disk does.
     next(tmp_path.glob("alpacon-*")).joinpath("servers").mkdir()
     assert ids(find_servers(connect(current), ["web-02"], shared=shared, hosts=2)) == [current.server_ids()["web-02"]]
 
@@ -203,36 +198,34 @@ def test_names_are_compared_exactly(workspace: Workspace, connect: Connect, name
     assert caught.value.option == "server"
 
 
-def test_a_single_name_that_is_unknown_gets_a_suggestion_and_the_word_on_rights(
-    workspace: Workspace, connect: Connect
-) -> None:
+def test_an_unknown_name_gets_a_suggestion_and_a_hint_on_rights(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
     with pytest.raises(UsageError, match=r"Did you mean web-01\? The token may also not see that server\.$"):
         find_servers(client, ["wbe-01"])
     assert client.requests == 2
 
 
-def test_a_suggestion_that_cannot_be_looked_for_hides_nothing(serve: Serve, connect: Connect) -> None:
+def test_a_failed_search_for_a_suggestion_keeps_the_message(serve: Serve, connect: Connect) -> None:
     server = serve([Response(page([])), Response({"code": "forbidden"}, status=403)])
     with pytest.raises(UsageError, match=r"no server is named web-7\. Check the name\."):
         find_servers(connect(server), ["web-7"])
 
 
-def test_two_servers_of_one_name_are_told_apart_by_id(serve: Serve, connect: Connect) -> None:
+def test_an_ambiguous_name_lists_the_ids(serve: Serve, connect: Connect) -> None:
     rows = [{"id": SERVER, "name": "twin"}, {"id": OTHER_SERVER, "name": "twin"}]
     with pytest.raises(UsageError, match=f"2 servers are named twin: {SERVER}, {OTHER_SERVER}. Give the id"):
         find_servers(connect(serve([Response(page(rows))])), ["twin"])
 
 
 @pytest.mark.parametrize("references", [[SERVER, SERVER.upper()], ["{id}", "web-02", "web-01"]])
-def test_each_server_may_be_named_once(current: Workspace, connect: Connect, references: list[str]) -> None:
+def test_a_server_that_is_named_twice_is_refused(current: Workspace, connect: Connect, references: list[str]) -> None:
     named = [reference.format(id=current.server_ids()["web-01"]) for reference in references]
     with pytest.raises(UsageError, match=r"are the same server\. Name each server once") as caught:
         find_servers(connect(current), named)
     assert caught.value.option == "servers"
 
 
-def test_a_name_that_must_be_escaped(serve: Serve, connect: Connect) -> None:
+def test_names_are_escaped_in_queries(serve: Serve, connect: Connect) -> None:
     def answer(request: Request) -> Response:
         return Response(page([{"id": SERVER, "name": request.query["name"]}]))
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Writes whose answer is lost, on a real workspace: one POST, one command, whatever happens to the answer."""
+"""Submits whose response is lost: one POST and at most one command."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ LINE = "echo once"
 
 
 def later(workspace: Workspace, server: str = "web-01") -> Row:
-    """Return fields of a submit that nothing delivers during a test."""
+    """Return the body of a submit that is scheduled for a far time."""
     return make_body(workspace, server, line=LINE, scheduled_at=FAR)
 
 
 @in_every_dialect
 @pytest.mark.parametrize("fault", [{"kind": "lose_after"}, {"kind": "status_after", "status": 413}], ids=str)
-def test_a_submit_whose_answer_is_lost_is_found_again(
+def test_the_command_of_a_lost_submit_is_found(
     workspace: Workspace, connect: Connect, clock: FakeClock, fault: Row
 ) -> None:
     client = connect(workspace, sleep=clock.sleep)
-    # No answer of 2024 has a Date, so an earlier submit tells the clock.
+    # Responses of 2024 have no Date, so an earlier submit sets the clock.
     submit(client, make_body(workspace, line="true"))
     before = count_methods(workspace)["POST"]
     job = Job(Server(None), body=later(workspace))
@@ -58,7 +58,7 @@ def test_a_submit_whose_answer_is_lost_is_found_again(
 
 
 @pytest.mark.parametrize("shown", [True, False], ids=["an id that is known", "an id that never came"])
-def test_what_an_earlier_attempt_has_submitted_is_taken_up(
+def test_a_retry_adopts_the_command_of_an_earlier_attempt(
     current: Workspace, connect: Connect, clock: FakeClock, shown: bool
 ) -> None:
     client = connect(current, sleep=clock.sleep)
@@ -75,9 +75,7 @@ def test_what_an_earlier_attempt_has_submitted_is_taken_up(
     assert count_methods(current)["POST"] == 1
 
 
-def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
-    current: Workspace, connect: Connect, clock: FakeClock
-) -> None:
+def test_a_retry_does_not_repeat_a_lost_submit(current: Workspace, connect: Connect, clock: FakeClock) -> None:
     body = later(current)
     job = Job(Server(None), body=body)
     run = Run(earlier_submits={get_digest(body): EarlierSubmit(clock.time())})
@@ -87,9 +85,9 @@ def test_what_an_earlier_attempt_may_have_submitted_is_not_submitted_again(
     assert count_methods(current)["POST"] == 0
 
 
-@pytest.mark.parametrize(("kind", "wait_timeout", "looked"), [("lose_before", 300, 30), ("status", 3, 3)])
-def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
-    current: Workspace, connect: Connect, clock: FakeClock, kind: str, wait_timeout: float, looked: float
+@pytest.mark.parametrize(("kind", "wait_timeout", "searched"), [("lose_before", 300, 30), ("status", 3, 3)])
+def test_a_lost_submit_without_a_command_is_unknown(
+    current: Workspace, connect: Connect, clock: FakeClock, kind: str, wait_timeout: float, searched: float
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     job = Job(Server(None), body=later(current))
@@ -98,13 +96,13 @@ def test_a_submit_that_may_or_may_not_have_arrived_is_unknown(
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert "The workspace shows no such command" in job.msg
     assert "An earlier attempt" not in job.msg
-    assert looked <= clock.passed < 2 * looked, "lists may lag"
+    assert searched <= clock.passed < 2 * searched, "the search lasts as long as lists may lag"
     assert count_methods(current)["POST"] == 1
     assert current.commands() == []
 
 
 def outage(workspace: Workspace, clock: FakeClock, seconds: float) -> list[Job]:
-    """Lose the answers of six submits, and have a gateway answer 502 for a while."""
+    """Lose the responses of six submits, and return 502 to reads for a while."""
     workspace.add_servers(*(f"away-{number}" for number in range(6)))
     servers = [f"away-{number}" for number in range(6)]
     workspace.fault("lose_after", method="POST", path=LIST, times=6)
@@ -114,14 +112,12 @@ def outage(workspace: Workspace, clock: FakeClock, seconds: float) -> list[Job]:
     return [Job(Server(None, server), body=later(workspace, server)) for server in servers]
 
 
-def test_an_outage_of_a_minute_loses_no_ids_and_costs_few_requests(
-    current: Workspace, connect: Connect, clock: FakeClock
-) -> None:
+def test_an_outage_of_a_minute_loses_no_ids(current: Workspace, connect: Connect, clock: FakeClock) -> None:
     client = connect(current, sleep=clock.sleep)
     client.get(LIST)
     jobs = outage(current, clock, 60)
     before = client.requests
-    # The workspace's clock does not move on with that of the test, so all that is older is known in place of it.
+    # The workspace does not use the fake clock, so exclude older commands by their IDs instead of their times.
     Fleet(client, Limits(wait=False, wait_timeout=300), sleep=clock.sleep).run(jobs, others=[])
     assert {job.id for job in jobs} == {row["id"] for row in current.commands(line=LINE)}
     assert len({job.id for job in jobs}) == 6
@@ -129,7 +125,7 @@ def test_an_outage_of_a_minute_loses_no_ids_and_costs_few_requests(
     assert client.requests - before - 6 <= 20
 
 
-def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
+def test_an_outage_that_does_not_end_leaves_submits_unknown(
     current: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
     client = connect(current, sleep=clock.sleep)
@@ -143,12 +139,12 @@ def test_an_outage_that_does_not_end_is_no_word_about_a_submit(
     assert client.requests - 6 <= 20
 
 
-def test_an_equal_command_of_another_requester_is_not_taken(
+def test_an_equal_command_of_another_requester_is_not_adopted(
     workspace: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
     client = connect(workspace, sleep=clock.sleep)
     job = Job(Server(None), body=later(workspace))
-    # Somebody else submits the same, in the same second, and the own submit never arrives.
+    # Another user submits the same in the same second, and the own submit is lost.
     row = {"server": "web-01", "line": LINE, "scheduled_at": FAR, "requested_by": "carol", "added_at": 1}
     theirs = workspace.add_commands([row])
     workspace.fault("lose_before", method="POST", path=LIST, times=1)
@@ -159,7 +155,7 @@ def test_an_equal_command_of_another_requester_is_not_taken(
     assert request_paths(workspace).count("/api/iam/users/-/") == 1
 
 
-def test_of_many_that_may_be_it_ten_are_named_and_none_of_other_tasks(
+def test_ten_possible_commands_of_a_lost_submit_are_named(
     current: Workspace, connect: Connect, clock: FakeClock, tmp_path: Path
 ) -> None:
     client = connect(current, sleep=clock.sleep)

@@ -18,13 +18,13 @@ from workspace.client import Workspace
 
 Begin = Callable[..., RunningPlay]
 
-#: Servers without an agent, whose commands go on until the test ends them.
+#: Servers without an agent, whose commands run until the test ends them.
 BARE = [f"bare-{number}" for number in range(1, 6)]
 
 
 @pytest.fixture
 def begin(current: Workspace, tmp_path: Path) -> Iterator[Begin]:
-    """Begins runs of ansible-playbook, each in a folder of its own, and ends those that a failed test leaves."""
+    """Return a function that starts ansible-playbook in a folder of its own, and stop all runs after the test."""
     with ExitStack() as stack:
         begun: list[RunningPlay] = []
 
@@ -37,29 +37,24 @@ def begin(current: Workspace, tmp_path: Path) -> Iterator[Begin]:
         yield play
 
 
-def under_way(workspace: Workspace) -> set[str]:
-    """Ids of the commands that go on."""
+def list_running_ids(workspace: Workspace) -> set[str]:
     return {row["id"] for row in workspace.commands() if row["status"] in ("delivered", "running")}
 
 
 def end_all(workspace: Workspace) -> None:
-    """End the commands that go on, well."""
-    for command_id in under_way(workspace):
+    for command_id in list_running_ids(workspace):
         workspace.change_command(command_id, status="success", result="ready")
-
-
-# The journal
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["one task", "a task per host"])
-def test_a_run_that_is_interrupted_leaves_the_ids_of_what_goes_on(current: Workspace, begin: Begin, way: str) -> None:
+def test_an_interrupted_run_leaves_the_ids_of_running_commands(current: Workspace, begin: Begin, way: str) -> None:
     current.add_servers(*BARE, connected=True)
-    everybody = [*AGENTS, *BARE]
+    names = [*AGENTS, *BARE]
     secret: dict[str, Any] = {"line": "echo ready", "env": {"PASSWORD": "hunter2-hunter2"}}
-    play = begin(["localhost"], servers=everybody, **secret) if way == "one task" else begin(everybody, **secret)
+    play = begin(["localhost"], servers=names, **secret) if way == "one task" else begin(names, **secret)
     returned = set() if way == "one task" else set(AGENTS)
-    wait_until(lambda: set(play.results) == returned and len(under_way(current)) == len(BARE))
+    wait_until(lambda: set(play.results) == returned and len(list_running_ids(current)) == len(BARE))
     left = {row["id"] for row in current.commands() if row["server"] not in returned}
     journal = play.folder / f"home/alpacon/{play.temporary.name}.ids"
     wait_until(lambda: set(read_journal_ids(journal)) == left)
@@ -79,5 +74,5 @@ def test_a_run_that_is_interrupted_leaves_the_ids_of_what_goes_on(current: Works
     end_all(current)
     assert following.end().code == 0, following.log
     assert following.results["localhost"]["summary"] == {"success": len(left)}
-    assert len(current.commands()) == len(everybody)
+    assert len(current.commands()) == len(names)
     assert following.journals == []

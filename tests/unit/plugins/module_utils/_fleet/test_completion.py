@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The end of the wait for a command, and questions about its server."""
+"""Outcomes of commands that fail, time out or are cancelled, and reads of their servers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, F
         ({}, {"handled_at": FAR}, Limits(wait_for_approval=True), 0.0, "error"),
     ],
 )
-def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
+def test_status_error_between_approval_and_delivery_is_no_outcome(
     monkeypatch: pytest.MonkeyPatch, body: Row, fields: Row, limits: Limits, seconds: float, outcome: str | None
 ) -> None:
     clock = SimpleNamespace(now=1000.0)
@@ -49,7 +49,7 @@ def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome", "withdraws"),
+    ("status", "outcome", "cancels"),
     [
         ("queued", "timed_out", True),
         ("scheduled", "timed_out", True),
@@ -58,10 +58,10 @@ def test_an_error_may_be_the_moment_between_an_approval_and_a_delivery(
         ("error", "error", False),
     ],
 )
-def test_only_what_still_waits_is_withdrawn_and_only_where_asked(status: str, outcome: str, withdraws: bool) -> None:
-    for asked in (True, False):
+def test_timeout_cancels_only_pending_commands_with_cancel_on_timeout(status: str, outcome: str, cancels: bool) -> None:
+    for enabled in (True, False):
         job = Job(Server(SERVER), command=Command.from_row(current_row(status=status)))
-        assert completion.time_out(job, Limits(cancel_on_timeout=asked)) is (withdraws and asked)
+        assert completion.time_out(job, Limits(cancel_on_timeout=enabled)) is (cancels and enabled)
         assert job.outcome == outcome
         assert f"Last status: {status}." in job.msg
 
@@ -70,7 +70,7 @@ def test_only_what_still_waits_is_withdrawn_and_only_where_asked(status: str, ou
     ("body", "missing", "done", "outcome", "changed"),
     [
         ({}, 0.0, CANCELLED, "timed_out", True),
-        # What it has submitted counts as a change already where the workspace has accepted it.
+        # A submit sets changed as soon as the workspace accepts it.
         ({"line": "uptime"}, 0.0, CANCELLED, "timed_out", False),
         ({}, 0.0, GONE, "timed_out", False),
         ({}, 1000.0, CANCELLED, "timed_out", True),
@@ -78,7 +78,7 @@ def test_only_what_still_waits_is_withdrawn_and_only_where_asked(status: str, ou
         ({}, 0.0, SENT, "unknown", False),
     ],
 )
-def test_what_is_withdrawn_is_a_change_where_it_stood_before(
+def test_cancel_after_timeout_changes_only_commands_of_others(
     monkeypatch: pytest.MonkeyPatch, body: Row, missing: float, done: str, outcome: str, changed: bool
 ) -> None:
     monkeypatch.setattr(completion, "cancel", lambda _client, _command_id: done)
@@ -95,7 +95,7 @@ def test_what_is_withdrawn_is_a_change_where_it_stood_before(
     "done",
     [CANCELLED, GONE, SENT, LostResponse("no answer states that it was cancelled"), ApiError("DELETE", "/", 403)],
 )
-def test_no_sentence_about_a_cancel_contradicts_another(
+def test_messages_about_a_cancel_do_not_contradict_each_other(
     monkeypatch: pytest.MonkeyPatch, done: str | AlpaconError, missing: float
 ) -> None:
     def cancel(_client: Client, _command_id: str) -> str:
@@ -114,7 +114,7 @@ def test_no_sentence_about_a_cancel_contradicts_another(
 
 
 class OneServer(Client):
-    """Answers every question with the same server, without a workspace."""
+    """Return the same server for every request, without a workspace."""
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         return {"id": SERVER, "name": "web-01", "is_connected": True}
@@ -130,7 +130,7 @@ def client() -> Iterator[Client]:
     ("status", "seconds"),
     [("queued", [1, 61, 181, 421, 721, 1021]), ("running", [15, 75, 195, 435, 735, 1035]), ("held", [])],
 )
-def test_the_pauses_between_two_questions_double_up_to_five_minutes(
+def test_pauses_between_reads_of_a_server_double_up_to_five_minutes(
     client: Client, status: str, seconds: list[int]
 ) -> None:
     server_states = ServerStates(client, queued=1)
@@ -138,14 +138,14 @@ def test_the_pauses_between_two_questions_double_up_to_five_minutes(
     assert [now for now in range(1200) if server_states.refresh_due([job], now, wait_timeout=1800)] == seconds
 
 
-def test_the_server_is_asked_for_once_more_when_the_wait_ends(client: Client) -> None:
+def test_server_is_read_once_more_at_the_timeout(client: Client) -> None:
     server_states = ServerStates(client, queued=60)
     jobs = [Job(Server(SERVER), command=Command.from_row(current_row(status=word))) for word in ("queued", "held")]
-    asked = [(now, server_states.refresh_due(jobs, now, wait_timeout=20)) for now in (19, 20, 21)]
-    assert asked == [(19, []), (20, jobs[:1]), (21, [])]
+    read = [(now, server_states.refresh_due(jobs, now, wait_timeout=20)) for now in (19, 20, 21)]
+    assert read == [(19, []), (20, jobs[:1]), (21, [])]
 
 
-def test_what_cannot_be_asked_for_stays_as_it_is_known(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_read_of_a_server_changes_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_arguments: Any) -> None:
         raise ApiError("GET", "/api/servers/servers/", 503)
 
@@ -170,7 +170,7 @@ ADDED, BEFORE, AFTER = "2026-11-24T10:30:44Z", "2026-11-24T10:30:43Z", "2026-11-
     ],
 )
 @pytest.mark.parametrize("taken", ["acked_at", "delivered_at"])
-def test_only_an_agent_that_was_started_later_may_have_lost_a_command(
+def test_only_an_agent_that_started_later_may_have_lost_a_command(
     status: str, added_at: str | None, started_at: str | None, expected: bool, taken: str
 ) -> None:
     command = Command.from_row(current_row(status=status, added_at=added_at, **{taken: added_at}))

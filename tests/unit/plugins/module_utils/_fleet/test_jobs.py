@@ -28,14 +28,14 @@ from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER,
     [
         ("success", Outcome.SUCCESS, True),
         ("queued", None, False),
-        # It may have run since the last look.
+        # It may have run since the last poll.
         ("queued", Outcome.TIMED_OUT, None),
         ("cancelled", Outcome.TIMED_OUT, False),
         (None, Outcome.REFUSED, False),
         (None, Outcome.UNKNOWN, None),
     ],
 )
-def test_whether_a_command_has_run(status: str | None, outcome: Outcome | None, ran: bool | None) -> None:
+def test_ran_is_none_if_the_command_may_have_run(status: str | None, outcome: Outcome | None, ran: bool | None) -> None:
     command = Command.from_row(current_row(status=status)) if status else None
     assert Job(Server(SERVER), command=command, outcome=outcome).ran is ran
 
@@ -49,26 +49,26 @@ def test_whether_a_command_has_run(status: str | None, outcome: Outcome | None, 
         (Server(SERVER, None, True, False), Server(SERVER, "web-01"), Server(SERVER, "web-01", True, False)),
     ],
 )
-def test_what_is_known_of_a_server_is_completed(known: Server, read: Server, together: Server) -> None:
+def test_merge_adds_missing_fields_of_a_server(known: Server, read: Server, together: Server) -> None:
     assert merge_servers(known, read) == together
 
 
-def test_a_remark_is_made_once() -> None:
+def test_a_note_is_added_once() -> None:
     job = Job(Server(SERVER))
     for note in ("It waits.", "It was found.", "It waits."):
         job.add_note(note)
     assert job.note == "It waits. It was found."
 
 
-def test_a_command_that_is_shown_again_is_no_longer_missing() -> None:
+def test_update_resets_the_error_and_missing_since() -> None:
     job = Job(Server(SERVER), missing_since=1000.0, error=AlpaconError("lost"))
     job.update(Command.from_row(current_row()))
     assert (job.id, job.missing_since, job.error) == (job.known.id, 0, None)
 
 
-@pytest.mark.parametrize(("offline", "fine"), [("wait", False), ("fail", False), ("skip", True)])
-def test_a_server_that_is_offline_is_fine_only_where_it_is_to_be_skipped(offline: str, fine: bool) -> None:
-    assert (Outcome.OFFLINE in Limits(offline=offline).ok_outcomes) is fine
+@pytest.mark.parametrize(("offline", "is_ok"), [("wait", False), ("fail", False), ("skip", True)])
+def test_offline_is_ok_only_with_offline_skip(offline: str, is_ok: bool) -> None:
+    assert (Outcome.OFFLINE in Limits(offline=offline).ok_outcomes) is is_ok
     assert Limits(offline=offline).ok_outcomes >= OK_OUTCOMES
 
 
@@ -82,12 +82,12 @@ def test_a_server_that_is_offline_is_fine_only_where_it_is_to_be_skipped(offline
         ({"exit_code": 3}, "failed"),
     ],
 )
-def test_what_the_workspace_calls_failed(fields: dict[str, Any], outcome: str) -> None:
+def test_outcome_of_a_failed_command_depends_on_its_exit_code(fields: dict[str, Any], outcome: str) -> None:
     command = Command.from_row(current_row(status="failed", success=False, **fields))
     assert get_outcome(command, {0, 2}) == outcome
 
 
 @pytest.mark.parametrize(("codes", "outcome"), [({0}, "success"), ({1, 2}, "failed")])
-def test_a_success_in_a_word_that_is_not_known_is_that_of_code_0(codes: set[int], outcome: str) -> None:
+def test_success_with_an_unknown_status_has_exit_code_0(codes: set[int], outcome: str) -> None:
     command = Command.from_row(current_row(status="well done", success=True, handled_at="2026-11-24T10:30:45Z"))
     assert get_outcome(command, codes) == outcome

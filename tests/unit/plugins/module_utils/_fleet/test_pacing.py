@@ -15,11 +15,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing impo
     ("age", "alone", "shared"),
     [(0.1, 0.3, 0.2), (0.9, 1, 0.2), (1, 1, 0.2), (10, 1, 0.8), (100, 8, 8), (1000, 10, 10)],
 )
-def test_pauses_widen_with_the_age_of_a_command(age: float, alone: float, shared: float) -> None:
+def test_pauses_grow_with_the_age_of_a_command(age: float, alone: float, shared: float) -> None:
     assert PACING.get_pause(age) == pytest.approx(alone)
     assert PACING.get_pause(age, shared=True) == pytest.approx(shared)
 
 
 @pytest.mark.parametrize(("pages", "pause"), [(1, 1), (10, 3.46), (32, 9.3), (101, 30)])
-def test_pauses_widen_with_the_length_of_the_list(pages: int, pause: float) -> None:
+def test_pauses_grow_with_the_length_of_the_list(pages: int, pause: float) -> None:
     assert PACING.get_pause(10, pages) == pytest.approx(pause, abs=0.01)

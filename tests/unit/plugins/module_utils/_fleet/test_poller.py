@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Looks at commands that the list does not show, and at some that cannot be read."""
+"""Polls of commands that the list does not contain, and of commands that cannot be read."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ AFTER_FAR = "2999-06-01T00:00:00Z"
 
 
 class Listing(Client):
-    """Lists commands of others, and shows as running whatever is asked for by its id."""
+    """A list of other commands only; every command that is read by its ID is running."""
 
     def __init__(self, others: int) -> None:
         super().__init__(parse_settings(CONNECTION))
         self._others = others
-        self.asked: list[str] = []
+        self.read_ids: list[str] = []
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         if path == COMMANDS_PATH:
@@ -49,12 +49,12 @@ class Listing(Client):
             following = page + 1 if 100 * page < self._others else None
             return {"count": self._others, "current": page, "next": following, "results": rows}
         command_id = path.rstrip("/").rpartition("/")[2]
-        self.asked.append(command_id)
+        self.read_ids.append(command_id)
         return current_row(id=command_id, status="running")
 
 
 class Unreadable(Client):
-    """Shows each command as running, but for those that cannot be read."""
+    """Every command is running, except some that cannot be read."""
 
     def __init__(self, *unreadable: str) -> None:
         super().__init__(parse_settings(CONNECTION))
@@ -68,46 +68,46 @@ class Unreadable(Client):
 
 
 def jobs(listed: bool = False, **fields: Any) -> list[Job]:
-    """Two jobs whose commands are looked for in the list, or are no longer."""
+    """Return two jobs."""
     rows = [current_row(id=command_id, **fields) for command_id in (COMMAND, NO_COMMAND)]
     return [Job(Server(SERVER, "web-01"), command=Command.from_row(row), listed=listed) for row in rows]
 
 
-def test_what_is_too_far_down_in_the_list_is_asked_for_by_its_id_from_then_on() -> None:
+def test_commands_far_down_the_list_are_read_by_id_from_then_on() -> None:
     polled = jobs(listed=True)
     with (client := Listing(others=1000)):
         poller = Poller(client, None, 1800)
         for times in (1, 2):
             poller.poll(polled, map)
-            assert client.asked == [COMMAND, NO_COMMAND] * times
+            assert client.read_ids == [COMMAND, NO_COMMAND] * times
 
 
-def test_a_list_is_read_no_further_than_to_what_is_older() -> None:
+def test_the_list_is_read_only_until_its_rows_are_older() -> None:
     newest = jobs(listed=True, added_at=AFTER_FAR)
     with (client := Listing(others=1000)):
         Poller(client, None, 1800).poll(newest, map)
-        assert client.asked == [], "the list lags: it ought to have shown both on its first page"
+        assert client.read_ids == [], "the list lags: its first page should contain both"
 
 
-def test_what_a_list_that_may_lag_lacks_is_looked_for_in_it_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_missing_in_the_list_are_read_by_id_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     polled = jobs(listed=True)
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(_poller, "time", SimpleNamespace(monotonic=lambda: clock.now))
     with (client := Listing(others=1)):
         poller = Poller(client, None, 1800)
-        for clock.now, asked in ((1000.0, 0), (1004.9, 0), (1005.0, 2)):
+        for clock.now, reads in ((1000.0, 0), (1004.9, 0), (1005.0, 2)):
             poller.poll(polled, map)
-            assert len(client.asked) == asked
+            assert len(client.read_ids) == reads
 
 
-def test_a_look_fails_where_nothing_could_be_seen() -> None:
+def test_a_poll_that_reads_nothing_fails() -> None:
     with Unreadable(COMMAND, NO_COMMAND) as client, pytest.raises(ApiError, match=f"{COMMAND}.*503"):
         Poller(client, None, 1800).poll(jobs(), map)
 
 
-def test_what_cannot_be_seen_hides_no_other() -> None:
-    seen, unseen = polled = jobs()
+def test_a_command_that_cannot_be_read_affects_no_other() -> None:
+    readable, unreadable = polled = jobs()
     with Unreadable(NO_COMMAND) as client:
         Poller(client, None, 1800).poll(polled, map)
-    assert (seen.known.status, seen.error) == ("running", None)
-    assert (unseen.known.status, str(unseen.error).count("503")) == ("queued", 1)
+    assert (readable.known.status, readable.error) == ("running", None)
+    assert (unreadable.known.status, str(unreadable.error).count("503")) == ("queued", 1)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run that a task is part of: locks between hosts, retries, and processes that have ended."""
+"""Locks between the hosts of a task, retries, and keys of processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from ansible_collections.herdops.alpacon.tests.unit.shared_state import URL
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, command_options
 
 
-def test_a_run_that_has_no_folder_to_write_to_shares_nothing(tmp_path: Path) -> None:
+def test_a_run_without_a_writable_folder_shares_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     settings = Settings(URL, TOKEN)
     assert Run().open_shared_state(settings) is None
@@ -48,21 +48,23 @@ def test_a_run_that_has_no_folder_to_write_to_shares_nothing(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("task", "server", "digest"), [("other", "a", "x"), ("task", "b", "x"), ("task", "a", "y")], ids=str
 )
-def test_another_task_server_or_command_is_free(tmp_path: Path, task: str, server: str, digest: str) -> None:
+def test_locks_of_other_tasks_servers_and_commands_are_free(
+    tmp_path: Path, task: str, server: str, digest: str
+) -> None:
     assert HostLocks(tmp_path, "task", "first").acquire([("a", "x")]) is None
     assert HostLocks(tmp_path, task, "second").acquire([(server, digest)]) is None
     assert HostLocks(tmp_path, "task", "second").acquire([("a", "x")]) == ("a", "first")
 
 
-def test_a_host_keeps_what_it_has_claimed(tmp_path: Path) -> None:
+def test_a_host_keeps_its_locks(tmp_path: Path) -> None:
     assert HostLocks(tmp_path, "task", "first").acquire([("a", "x")]) is None
     assert HostLocks(tmp_path, "task", "first").acquire([("a", "x"), ("b", "x")]) is None
     assert HostLocks(tmp_path, "task", "second").acquire([("b", "x")]) == ("b", "first")
 
 
-def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
+def test_a_server_is_locked_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     first, second = (HostLocks(tmp_path, "task", host, remedy="Do so.") for host in ("first", "second"))
-    # What is handed to another host finds its certificates there.
+    # The option ca_path of a delegated task is a path on the other host.
     options = command_options(servers=[SERVER.upper()], line="reboot", ca_path="/on/that/host")
     lock_named_servers(first, {**options, "url": "https://workspace.example/api/"})
     server = Server(SERVER, "many-1")
@@ -71,33 +73,33 @@ def test_a_server_is_known_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome", "over"),
+    ("status", "outcome", "expected"),
     [
         ("success", Outcome.SUCCESS, True),
         ("cancelled", Outcome.CANCELLED, True),
-        # As the workspace says of what was carried, of whose answer nothing is there.
+        # A payload that succeeded according to the workspace, but has no output.
         ("success", Outcome.UNKNOWN, False),
         ("running", Outcome.TIMED_OUT, False),
-        # Nobody is asked once more for what they have said no to.
+        # A declined command is never submitted again.
         ("denied", Outcome.DENIED, False),
     ],
 )
-def test_a_retry_submits_again_only_what_is_over(status: str, outcome: Outcome, over: bool) -> None:
+def test_a_retry_repeats_only_commands_that_ended(status: str, outcome: Outcome, expected: bool) -> None:
     body = {"line": "reboot"}
     earlier_submits = {get_digest(body): EarlierSubmit(0.0, COMMAND)}
     job = Job(Server(SERVER), body, Command(COMMAND, Server(SERVER), "reboot", "system", status), outcome)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Submitter(client, Run(earlier_submits=earlier_submits)).finish([job])
-    assert earlier_submits[get_digest(body)].may_repeat is over
+    assert earlier_submits[get_digest(body)].may_repeat is expected
 
 
-def test_what_cannot_be_agreed_on_is_submitted_by_nobody(tmp_path: Path) -> None:
+def test_locks_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(AlpaconError, match=f"cannot be locked in {tmp_path}/file: .*Not a directory"):
         HostLocks(tmp_path / "file", "task", "first").acquire([(SERVER, "digest")])
 
 
-def test_who_cannot_have_all_leaves_the_rest_to_others(tmp_path: Path) -> None:
+def test_a_host_that_misses_one_lock_releases_the_others(tmp_path: Path) -> None:
     first, second, third = (HostLocks(tmp_path, "task", host) for host in ("first", "second", "third"))
     assert first.acquire([("b", "digest")]) is None
     assert second.acquire([("a", "digest"), ("b", "digest")]) == ("b", "first")
@@ -114,25 +116,25 @@ def make_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("_system")
-def test_a_process_that_goes_on_and_one_that_is_gone() -> None:
+def test_a_process_has_ended_after_its_exit() -> None:
     assert not has_process_ended(get_process_key(os.getpid()))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        mark = get_process_key(process.pid)
-        assert not has_process_ended(mark)
-    assert has_process_ended(mark)
+        key = get_process_key(process.pid)
+        assert not has_process_ended(key)
+    assert has_process_ended(key)
 
 
 @pytest.mark.usefixtures("_system")
-def test_a_number_that_another_process_has_by_now() -> None:
+def test_a_reused_process_id_counts_as_ended() -> None:
     machine, pid, started = get_process_key(os.getpid()).split("-")
-    # Where the system does not say when it was started, nobody can tell.
+    # Without /proc, the start is unknown.
     before = max(int(started) - 1, 0)
     assert bool(before) == run._PROC.exists()
     assert has_process_ended(f"{machine}-{pid}-{before}") == bool(before)
 
 
 @pytest.mark.usefixtures("_system")
-def test_those_of_other_machines_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_of_other_machines_and_users_never_count_as_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     _machine, _pid, started = get_process_key(os.getpid()).split("-")
     assert not has_process_ended(f"00000000-4194305-{started}")
     own = get_process_key(4194305)
@@ -142,7 +144,7 @@ def test_those_of_other_machines_are_left_alone(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("_system")
-def test_a_process_of_another_account_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_may_not_be_signalled_is_running(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(pid: int, _signal: int) -> None:
         raise PermissionError(pid)
 
@@ -152,5 +154,5 @@ def test_a_process_of_another_account_goes_on(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("text", ["", "web", "1a2b3c4d-12", "1a2b3c4d-12-34-56", "20261126T201400-12345"])
 @pytest.mark.usefixtures("_system")
-def test_what_is_no_mark(text: str) -> None:
+def test_other_texts_are_no_process_keys(text: str) -> None:
     assert not has_process_ended(text)

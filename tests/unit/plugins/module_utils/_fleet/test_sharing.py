@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Pauses, outages, rows and names that workers share."""
+"""Pauses, outages, rows and names that the workers of a run share."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERV
 
 
 def files(folder: Path) -> list[Path]:
-    """All files below a folder."""
+    """Return all files below a folder."""
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def mode(path: Path) -> int:
-    """The permissions of a file or folder."""
+    """Return the permissions of a file or folder."""
     return stat.S_IMODE(path.stat().st_mode)
 
 
 @pytest.fixture
 def shared(tmp_path: Path) -> SharedState:
-    """Return the state of workers, still empty."""
+    """Return an empty shared state."""
     return SharedState(tmp_path, URL, TOKEN)
 
 
@@ -50,18 +50,18 @@ def shared(tmp_path: Path) -> SharedState:
 
 @pytest.fixture(params=["of a process", "of a run"])
 def pause(request: pytest.FixtureRequest, tmp_path: Path) -> RateLimitPause:
-    """A pause of either kind that nobody has asked for yet."""
+    """Return a pause that has not begun."""
     return RateLimitPause() if request.param == "of a process" else SharedPause(tmp_path / "paused_until")
 
 
-def test_the_longest_pause_counts(pause: RateLimitPause) -> None:
+def test_the_latest_end_of_a_pause_counts(pause: RateLimitPause) -> None:
     assert pause.get_end() == 0
     for until in (5.0, 9.0, 7.0):
         pause.extend(until)
     assert pause.get_end() == 9.0
 
 
-def test_a_pause_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
+def test_a_pause_that_cannot_be_written_is_of_this_process(tmp_path: Path) -> None:
     pause = SharedPause(tmp_path / "gone/paused_until")
     pause.extend(9.0)
     assert pause.get_end() == 9.0
@@ -81,7 +81,7 @@ def test_workers_share_an_outage_and_one_of_them_probes(tmp_path: Path) -> None:
     assert one.read_state() is None
 
 
-def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -> None:
+def test_an_outage_that_cannot_be_written_is_of_this_process(tmp_path: Path) -> None:
     outage = SharedOutage(tmp_path / "gone")
     outage.record_failure(100.0, 0.5)
     assert [outage.acquire_probe(now) for now in (100.4, 100.6, 100.7)] == [False, True, False]
@@ -92,7 +92,7 @@ def test_an_outage_that_cannot_be_shared_holds_for_the_process(tmp_path: Path) -
 # Locks
 
 
-def test_one_worker_holds_a_lock(shared: SharedState) -> None:
+def test_only_one_worker_gets_a_lock(shared: SharedState) -> None:
     with shared.try_lock("poll") as mine, shared.try_lock("poll") as twice, shared.try_lock("servers") as other:
         assert (mine, twice, other) == (True, False, True)
     with shared.try_lock("poll") as again:
@@ -102,19 +102,19 @@ def test_one_worker_holds_a_lock(shared: SharedState) -> None:
 # Rows
 
 
-def test_a_row_is_taken_once(shared: SharedState) -> None:
+def test_a_row_is_removed_when_it_is_read(shared: SharedState) -> None:
     shared.add_awaited("a")
     assert shared.pop_row("a") is None
     shared.write_row("a", {"id": "a", "result": "grüße \U0001f411\n"})
     assert shared.awaited_ids() == set()
     assert shared.pop_row("a") == {"id": "a", "result": "grüße \U0001f411\n"}
     assert shared.pop_row("a") is None
-    # That the list does not have it is an answer too.
+    # A marker for a missing row is read like a row.
     shared.write_row("a", NOT_LISTED)
     assert shared.pop_row("a") == NOT_LISTED
 
 
-def test_what_nobody_awaits_any_more_leaves_nothing(shared: SharedState) -> None:
+def test_commands_that_are_no_longer_awaited_leave_no_files(shared: SharedState) -> None:
     shared.add_awaited("a")
     shared.add_awaited("b")
     shared.write_row("b", {"id": "b"})
@@ -129,7 +129,7 @@ def test_what_nobody_awaits_any_more_leaves_nothing(shared: SharedState) -> None
 
 
 def filled(folder: Path, url: str = URL, token: str = TOKEN) -> SharedState:
-    """A shared folder in which everything is used."""
+    """Return a shared state with a value of each kind."""
     shared = SharedState(folder, url, token)
     shared.pause.extend(9.0)
     shared.write_poll(7.0, 0.15)
@@ -154,7 +154,7 @@ def test_workspaces_and_tokens_never_mix(tmp_path: Path, url: str, token: str) -
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_token_is_in_no_name_and_no_file(tmp_path: Path) -> None:
+def test_the_token_is_in_no_path_and_no_file(tmp_path: Path) -> None:
     filled(tmp_path)
     submit(Journal(tmp_path / "alpacon/run.ids", pytest.fail), COMMAND)
     found = list(tmp_path.rglob("*"))
@@ -164,7 +164,7 @@ def test_the_token_is_in_no_name_and_no_file(tmp_path: Path) -> None:
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
 
 
-def test_only_the_user_may_look_into_the_folders(tmp_path: Path) -> None:
+def test_only_the_user_can_open_the_folders(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         filled(tmp_path)
@@ -175,7 +175,7 @@ def test_only_the_user_may_look_into_the_folders(tmp_path: Path) -> None:
     assert {path: mode(path) for path in folders} == dict.fromkeys(folders, 0o700)
 
 
-def test_what_one_worker_has_found_is_valid_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_found_value_is_valid_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now))
     reads: list[float] = []
@@ -189,7 +189,7 @@ def test_what_one_worker_has_found_is_valid_for_a_while(tmp_path: Path, monkeypa
     assert reads == [1000.0, 1060.0, 2125.0]
 
 
-def test_a_worker_that_takes_too_long_is_waited_for_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_once_waits_a_minute_for_another_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=1000.0)
 
     def sleep(seconds: float) -> None:
@@ -198,11 +198,11 @@ def test_a_worker_that_takes_too_long_is_waited_for_a_minute(tmp_path: Path, mon
     monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep))
     reader, waiter = (SharedState(tmp_path, URL, TOKEN) for _worker in range(2))
     with reader.try_lock("servers"):
-        assert waiter.find_once("servers", lambda: pytest.fail("another one reads them")) is None
+        assert waiter.find_once("servers", lambda: pytest.fail("another worker finds it")) is None
     assert clock.now == pytest.approx(1060, abs=0.1)
 
 
-def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
+def test_only_one_worker_calls_find(tmp_path: Path) -> None:
     workers = [SharedState(tmp_path, URL, TOKEN) for _worker in range(3)]
     found: list[bool] = []
 
@@ -216,7 +216,7 @@ def test_one_worker_finds_out_for_all(tmp_path: Path) -> None:
     assert found == [True]
 
 
-def test_what_nobody_awaits_is_not_expected_and_what_somebody_does_is_after_a_while(tmp_path: Path) -> None:
+def test_is_awaited_for_needs_an_awaited_command_and_enough_time(tmp_path: Path) -> None:
     worker = SharedState(tmp_path, URL, TOKEN)
     worker.add_awaited(COMMAND)
     assert [worker.is_awaited_for(command_id, 0.0) for command_id in (COMMAND, SERVER)] == [True, False]
