@@ -29,7 +29,6 @@ from .results import (
     RuleResult,
     ScannerError,
     clean_result,
-    make_missing_result,
     merge_results,
     shorten,
 )
@@ -123,7 +122,7 @@ def _parse_beginning(options: Mapping[str, Any], output: str, cut_reason: str) -
     rules = [one for one in rules if one.name != rules[-1].name or one.outcome == FAILED]
     if not rules:
         raise ScannerError(cut_reason)
-    return [*rules, make_missing_result(" ".join([cut_reason, *messages]))]
+    return [*rules, RuleResult.missing(" ".join([cut_reason, *messages]))]
 
 
 def _complete_results(options: Mapping[str, Any], found: Sequence[RuleResult], message: str) -> list[RuleResult]:

@@ -18,7 +18,7 @@ from xml.etree.ElementTree import Element
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
 
-from .json_results import describe_control, format_value, get_objects, parse_json
+from .json_results import format_value, get_objects, parse_control, parse_json
 from .junit_tap import get_text, parse_xml
 from .openscap import make_script, shorten_id
 from .results import MAX_RESULTS, MAX_TEXT, UNKNOWN, RuleResult, ScannerError, clean_result, parse_severity
@@ -85,7 +85,7 @@ def _make_inspec(path: str, profile: dict[str, Any], options: Mapping[str, Any])
         "name": name,
         "title": format_value(profile.get("title")) or name,
         "line": f"{command} exec {shlex.quote(options.get('path') or path)} --reporter {reporter} --no-color",
-        "rules": list(map(describe_control, get_objects(profile.get("controls"), "controls"))),
+        "rules": list(map(parse_control, get_objects(profile.get("controls"), "controls"))),
     }
 
 
@@ -133,7 +133,7 @@ def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
     items = list(_iter_selected(benchmark, settings("select")))
     selected = {item.get("id", "") for item in items}
     rules = [item for item in items if item.tag == "Rule" and _is_applicable(item, selected)]
-    return [_describe_rule(rule, values, severities.get(rule.get("id", ""), rule)) for rule in rules]
+    return [_parse_rule(rule, values, severities.get(rule.get("id", ""), rule)) for rule in rules]
 
 
 def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Iterator[Element]:
@@ -152,7 +152,7 @@ def _is_applicable(rule: Element, selected: set[str]) -> bool:
     return all(not selected.isdisjoint(names) for names in required) and selected.isdisjoint(conflicts)
 
 
-def _describe_rule(rule: Element, values: Mapping[str, str], refined: Element) -> RuleResult:
+def _parse_rule(rule: Element, values: Mapping[str, str], refined: Element) -> RuleResult:
     for reference in rule.iter("sub"):
         reference.text = values.get(reference.get("idref", ""), "")
     name, description = shorten_id(rule.get("id", "")), _get_child_text(rule, "description")
@@ -164,11 +164,11 @@ def _describe_rule(rule: Element, values: Mapping[str, str], refined: Element) -
     return RuleResult(
         name,
         UNKNOWN,
-        _get_child_text(rule, "title") or name,
-        _get_child_text(rule, "rationale") or description,
-        parse_severity(refined.get("severity") or rule.get("severity") or ""),
-        next((text for text in map(get_text, fixes) if text and len(text) < MAX_TEXT), description),
-        (*map(get_text, rule.findall("ident")), *references),
+        title=_get_child_text(rule, "title") or name,
+        rationale=_get_child_text(rule, "rationale") or description,
+        severity=parse_severity(refined.get("severity") or rule.get("severity") or ""),
+        remedy=next((text for text in map(get_text, fixes) if text and len(text) < MAX_TEXT), description),
+        references=(*map(get_text, rule.findall("ident")), *references),
     )
 
 

@@ -103,12 +103,12 @@ def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> R
     return RuleResult(
         name,
         outcome,
-        text("title"),
-        text("rationale"),
-        parse_severity(text("severity")),
-        text("remedy"),
-        tuple(texts("references")),
-        text("message") or (default if outcome == UNKNOWN else ""),
+        title=text("title"),
+        rationale=text("rationale"),
+        severity=parse_severity(text("severity")),
+        remedy=text("remedy"),
+        references=tuple(texts("references")),
+        message=text("message") or (default if outcome == UNKNOWN else ""),
     )
 
 
@@ -126,19 +126,18 @@ def parse_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         messages = [format_value(one.get("skip_message") or one.get("status_message")) for one in profiles]
         raise ScannerError(" ".join(["The report has no control.", *filter(None, messages)]))
     results = [
-        _parse_test(describe_control(control), test)
+        _parse_test(parse_control(control), test)
         for control in controls
         for test in get_objects(control.get("results") or [], "results")
     ]
-    # A profile that wraps another repeats its controls, without results.
+    # A profile that wraps another one repeats its controls without results.
     tested = {result.name for result in results}
-    untested = [one for one in map(describe_control, controls) if one.name not in tested]
+    untested = [one for one in map(parse_control, controls) if one.name not in tested]
     return [*results, *(replace(one, message="None of its tests was run.") for one in untested)]
 
 
 def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
-    status, skipped = format_value(test.get("status")), format_value(test.get("skip_message"))
-    raised = format_value(test.get("exception"))
+    status, skipped, raised = (format_value(test.get(key)) for key in ("status", "skip_message", "exception"))
     outcome = UNKNOWN
     if control.outcome == NOT_APPLICABLE:
         outcome = NOT_APPLICABLE
@@ -153,7 +152,7 @@ def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
     return replace(control, outcome=outcome, message="" if outcome == PASSED else message.removeprefix(": "))
 
 
-def describe_control(control: Mapping[str, Any]) -> RuleResult:
+def parse_control(control: Mapping[str, Any]) -> RuleResult:
     """Return the texts of a control, from a report or from the output of C(inspec json)."""
     tags, impact = control.get("tags"), control.get("impact")
     tags = tags if isinstance(tags, dict) else {}
@@ -168,11 +167,11 @@ def describe_control(control: Mapping[str, Any]) -> RuleResult:
         format_value(control.get("id")),
         # In profiles of MITRE and DISA, a control with the impact 0 does not apply.
         NOT_APPLICABLE if impact == 0 else UNKNOWN,
-        format_value(control.get("title")),
-        texts.get("rationale") or format_value(control.get("desc")) or texts.get("default", ""),
-        next((severity for least, severity in _IMPACTS if impact is not None and impact >= least), None),
-        texts.get("fix") or format_value(tags.get("fix")),
-        tuple(_list_references(control.get("refs"), tags)),
+        title=format_value(control.get("title")),
+        rationale=texts.get("rationale") or format_value(control.get("desc")) or texts.get("default", ""),
+        severity=next((name for least, name in _IMPACTS if impact is not None and impact >= least), None),
+        remedy=texts.get("fix") or format_value(tags.get("fix")),
+        references=tuple(_list_references(control.get("refs"), tags)),
     )
 
 

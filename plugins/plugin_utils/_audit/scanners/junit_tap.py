@@ -13,17 +13,7 @@ from typing import Any
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from .results import (
-    FAILED,
-    MAX_RESULTS,
-    MAX_TEXT,
-    NOT_APPLICABLE,
-    PASSED,
-    UNKNOWN,
-    RuleResult,
-    ScannerError,
-    make_missing_result,
-)
+from .results import FAILED, MAX_RESULTS, MAX_TEXT, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 
 #: Element in a test case -> outcome. The first one found counts.
 _OUTCOMES = {"failure": FAILED, "error": UNKNOWN, "skipped": NOT_APPLICABLE}
@@ -110,7 +100,7 @@ def parse_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         results += map(_parse_case, suite.findall("testcase"))
         cases = len(list(suite.iter("testcase")))
         if counted.isdecimal() and len(counted) < 10 and int(counted) > cases:
-            results.append(make_missing_result(f"{name or 'A suite'} counts {counted} tests, and contains {cases}."))
+            results.append(RuleResult.missing(f"{name or 'A suite'} counts {counted} tests, and contains {cases}."))
         for kind in ("failure", "error"):
             for problem in suite.findall(kind):
                 results.append(RuleResult(name or "suite", _OUTCOMES[kind], message=_describe_problem(problem)))
@@ -162,7 +152,7 @@ def parse_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         problem = "There is no plan, so tests may be missing."
     elif not problem and tests != sum(plans):
         problem = f"{sum(plans)} tests were planned, and {tests} were run."
-    return [*results, make_missing_result(problem)] if problem else results
+    return [*results, RuleResult.missing(problem)] if problem else results
 
 
 def _add_message(test: RuleResult, line: str) -> RuleResult:

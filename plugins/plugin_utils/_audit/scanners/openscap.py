@@ -14,17 +14,7 @@ from typing import Any
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
 
-from .results import (
-    FAILED,
-    MISSING,
-    NOT_APPLICABLE,
-    PASSED,
-    UNKNOWN,
-    RuleResult,
-    ScannerError,
-    make_missing_result,
-    parse_severity,
-)
+from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
 #: The directory of the packages of the SCAP Security Guide.
 _DIRECTORY = "/usr/share/xml/scap/ssg/content"
@@ -154,7 +144,7 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         if len(line) > 4000:
             continue
         if line.startswith(f"{MISSING}: "):
-            found.append(make_missing_result(line.removeprefix(f"{MISSING}: ").strip()))
+            found.append(RuleResult.missing(line.removeprefix(f"{MISSING}: ").strip()))
         elif match := _LINE.match(line):
             outcome, message = _RESULTS[match[4]]
             severity = parse_severity(match[2] or "")

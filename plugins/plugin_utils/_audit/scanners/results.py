@@ -25,7 +25,7 @@ PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
 #: The most characters of the texts of a result, and the most references.
 MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
-#: The name of a result whose message says that others are missing.
+#: The name of :meth:`RuleResult.missing`.
 MISSING = "missing-results"
 #: A rule with several results has the first of these outcomes that one of them has.
 _WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
@@ -111,14 +111,15 @@ class RuleResult:
     references: tuple[str, ...] = ()
     message: str = ""
 
+    @classmethod
+    def missing(cls, message: str) -> RuleResult:
+        """Return the result whose message says that others are missing."""
+        return cls(MISSING, UNKNOWN, "The scanner finished", message=message)
+
 
 def parse_severity(word: str) -> str | None:
     """Return the severity that a scanner's word means; None for other words, such as ``unknown``."""
     return _SEVERITIES.get(word.strip().casefold())
-
-
-def make_missing_result(message: str) -> RuleResult:
-    return RuleResult(MISSING, UNKNOWN, "The scanner finished", message=message)
 
 
 def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
