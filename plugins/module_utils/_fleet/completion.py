@@ -64,18 +64,19 @@ class ServerStates:
         except AlpaconError:
             return
         for job in jobs:
-            for server in found.get(str(job.server.id), ())[:1]:
-                job.server = merge_servers(server, job.server)
+            servers = found.get(str(job.server.id))
+            if servers:
+                job.server = merge_servers(servers[0], job.server)
 
     def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
         """Read the servers of commands that make no progress, and once more at their timeout. Return these jobs."""
         due = []
         for job in jobs:
             command = job.known
-            is_last = now >= job.awaited_since + wait_timeout and command.id not in self._expired
-            if is_last:
+            expires_now = now >= job.awaited_since + wait_timeout and command.id not in self._expired
+            if expires_now:
                 self._expired.add(command.id)
-            if (is_last and _may_be_offline(command)) or self._is_due(command, job.awaited_since, now):
+            if (expires_now and _may_be_offline(command)) or self._is_due(command, job.awaited_since, now):
                 due.append(job)
                 _next, pause = self._next_reads.get(command.id, (now, PACING.ask_again / 2))
                 pause = min(2 * pause, PACING.ask_again_longest)

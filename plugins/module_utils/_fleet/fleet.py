@@ -44,12 +44,7 @@ _BUDGET_PERIOD = 3600.0
 
 
 class ProgressReporter:
-    """Prints the progress of a task every few seconds, and a warning as soon as commands wait for offline servers.
-
-    Args:
-        report: prints a progress line; None to print none.
-        alert: prints a warning about offline servers.
-    """
+    """Prints the progress of a task every few seconds, and a warning as soon as commands wait for offline servers."""
 
     def __init__(
         self, report: Callable[[str], None] | None, alert: Callable[[str], None], journal: Journal | None
@@ -157,7 +152,7 @@ class Fleet:
     def run(
         self,
         jobs: Sequence[Job],
-        others: Iterable[str] | None = None,
+        existing_ids: Iterable[str] | None = None,
         follow_up: Callable[[Job], None] | None = None,
     ) -> None:
         """Submit and await all jobs until each has an outcome. An error of one job does not affect the others.
@@ -165,13 +160,13 @@ class Fleet:
         A fleet runs once.
 
         Args:
-            others: IDs of all existing commands that equal a job's command; None if they were not listed.
+            existing_ids: IDs of all commands that equal the command of a job; None if they were not listed.
             follow_up: called in a thread with each job whose command was accepted; it may finish the job.
 
         Raises:
             RunIsOver: the run ended before this worker; the journal has the IDs of the unfinished commands.
         """
-        self._prepare(jobs, others)
+        self._prepare(jobs, existing_ids)
         self._follow_up = follow_up
         try:
             while self._to_submit or self._futures or self._awaited or self._lost.jobs:
@@ -208,9 +203,9 @@ class Fleet:
     def fetch_output(self, job: Job) -> None:
         self._outputs.fetch(job)
 
-    def _prepare(self, jobs: Sequence[Job], others: Iterable[str] | None) -> None:
-        if others is not None:
-            self._submitter.exclude(others, all_older=True)
+    def _prepare(self, jobs: Sequence[Job], existing_ids: Iterable[str] | None) -> None:
+        if existing_ids is not None:
+            self._submitter.exclude(existing_ids, all_older=True)
         self._submitter.exclude(job.id for job in jobs if job.id)
         self._to_submit.extend(job for job in jobs if job.command is None)
         self._awaited = [job for job in jobs if job.command is not None and not job.outcome]

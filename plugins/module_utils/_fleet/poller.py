@@ -58,11 +58,11 @@ class Poller:
             self._shared_poller.poll(jobs[0])
             return
         unseen = {job.id: job for job in jobs if job.listed}
-        several = len(unseen) > 1
-        if several and not self._poll_list(unseen, newest_only):
+        uses_list = len(unseen) > 1
+        if uses_list and not self._poll_list(unseen, newest_only):
             return
-        singly = [job for job in jobs if not (several and job.listed)]
-        failures = [error for error in for_each(partial(try_poll_job, self._client), singly) if error]
+        unlisted = [job for job in jobs if not (uses_list and job.listed)]
+        failures = [error for error in for_each(partial(try_poll_job, self._client), unlisted) if error]
         if failures and len(failures) == len(jobs):
             raise failures[0]
 

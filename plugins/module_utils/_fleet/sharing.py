@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Share rate limit pauses, outages, rows of commands and server names between the worker processes of a run.
+"""Share pauses, outages, rows of commands and server names between the workers of a run, and find servers by name.
 
-They are files in the temporary folder of the run, which only the user can read and which ends with the run. The files
-contain no token and no environment variable.
+The workers are processes. They share files in the temporary folder of the run, which only the user can read and which
+is deleted after the run. The files contain no token and no environment variable.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def test_an_outage_of_a_minute_loses_no_ids(current: Workspace, connect: Connect
     jobs = outage(current, clock, 60)
     before = client.requests
     # The workspace does not use the fake clock, so exclude older commands by their IDs instead of their times.
-    Fleet(client, Limits(wait=False, wait_timeout=300), sleep=clock.sleep).run(jobs, others=[])
+    Fleet(client, Limits(wait=False, wait_timeout=300), sleep=clock.sleep).run(jobs, existing_ids=[])
     assert {job.id for job in jobs} == {row["id"] for row in current.commands(line=LINE)}
     assert len({job.id for job in jobs}) == 6
     assert count_methods(current)["POST"] == 6

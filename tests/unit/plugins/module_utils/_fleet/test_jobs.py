@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import (
     OK_OUTCOMES,
@@ -58,12 +57,6 @@ def test_a_note_is_added_once() -> None:
     for note in ("It waits.", "It was found.", "It waits."):
         job.add_note(note)
     assert job.note == "It waits. It was found."
-
-
-def test_update_resets_the_error_and_missing_since() -> None:
-    job = Job(Server(SERVER), missing_since=1000.0, error=AlpaconError("lost"))
-    job.update(Command.from_row(current_row()))
-    assert (job.id, job.missing_since, job.error) == (job.known.id, 0, None)
 
 
 @pytest.mark.parametrize(("offline", "is_ok"), [("wait", False), ("fail", False), ("skip", True)])
