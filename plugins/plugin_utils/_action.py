@@ -262,7 +262,7 @@ class AlpaconAction(ActionBase):
     def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         if len(task_vars.get("ansible_play_hosts_all") or ()) <= 1:
             return False
-        # With serial, a handler with run_once still runs once.
+        # A handler with run_once runs once for each flush, also with serial.
         once = self._task.run_once and _is_linear(self._task)
         return not once or (is_in_batches(self._task) and not isinstance(self._task, Handler))
 
