@@ -99,7 +99,7 @@ def count_created_tokens(workspace: Workspace) -> int:
 
 
 @pytest.mark.promise
-def test_all_go_well_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> None:
+def test_a_rollout_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> None:
     fingerprint, key = make_signing_key(tmp_path / "keys")
     serves = ("^uri ", {"changed": False, "status": 200, "content": key})
     spaced = " ".join(fingerprint[i : i + 4] for i in range(0, 40, 4))
@@ -146,17 +146,17 @@ def test_an_empty_selection_is_refused(current: Workspace, tmp_path: Path, argum
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (("--skip-tags", "verify,mine"), "--skip-tags verify would skip the whole role."),
         (("--tags", "instal,register"), "There are no tasks with the tags instal."),
     ],
 )
-def test_tags_that_carry_out_nothing_are_refused(
-    current: Workspace, tmp_path: Path, arguments: list[str], told: str
+def test_tags_that_select_nothing_are_refused(
+    current: Workspace, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     done = run_role(tmp_path, current, {"a": make_host("a")}, *arguments, playbook=PLAYBOOK)
-    assert told in done.rows["a"]["cause"]
+    assert message in done.rows["a"]["cause"]
     assert done.code == 2, done.log
     assert {call.module for call in done["a"].calls} == {"alpamon_info"}
 
@@ -182,7 +182,7 @@ def test_hosts_that_only_their_own_agent_reaches_are_refused(current: Workspace,
     assert current.counters()["writes"] == 0
 
 
-def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspace, tmp_path: Path) -> None:
+def test_a_registration_token_is_created_only_if_needed(current: Workspace, tmp_path: Path) -> None:
     shared = registered(current)
     [by_hand] = current.registration_tokens()
     hosts = {
@@ -216,7 +216,7 @@ def test_a_registration_token_is_made_only_where_one_is_needed(current: Workspac
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
 
 
-def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspace, tmp_path: Path) -> None:
+def test_registered_hosts_need_no_permission_to_create_tokens(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": ScriptedHost(DEBIAN, registered(current)), "b": ScriptedHost(DEBIAN)}
     current.fault(method="POST", path="registration-tokens/$", times=9, **FORBIDDEN)
     done = run_rollout(tmp_path, current, hosts, alpamon_serial=2, alpamon_max_fail_percentage=50)
@@ -225,7 +225,7 @@ def test_hosts_that_are_registered_need_no_right_to_make_tokens(current: Workspa
     assert len(current.registered()) == 1
 
 
-def test_each_workspace_gets_its_own_token_by_its_own_certificate(current: Workspace, tmp_path: Path) -> None:
+def test_each_workspace_has_its_own_token_and_certificate(current: Workspace, tmp_path: Path) -> None:
     ca = authority(tmp_path, "Our CA")
     with Workspace("current", servers=0, agents=False, tls=(ca.chain, ca.chain), ca=ca.file) as other:
         other.settings(instant=True)
@@ -261,7 +261,7 @@ def test_check_mode(current: Workspace, tmp_path: Path) -> None:
 
 
 @pytest.mark.promise
-def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: Path) -> None:
+def test_a_failed_canary_stops_the_rollout(current: Workspace, tmp_path: Path) -> None:
     hosts = {"a": make_host("a", BROKEN, *agent_facts(clock_ahead=90000)), "b": make_host("b"), "c": make_host("c")}
     done = run_rollout(tmp_path, current, hosts)
     assert done.code == 2, done.log
@@ -272,7 +272,7 @@ def test_rest_is_left_alone_when_the_canary_fails(current: Workspace, tmp_path: 
     assert current.registered() == current.registration_tokens() == []
 
 
-def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Workspace, tmp_path: Path) -> None:
+def test_waves_continue_within_the_limit_with_any_settings(current: Workspace, tmp_path: Path) -> None:
     hosts = {name: make_host(name, *([BROKEN] if name in "bde" else [])) for name in "abdefg"}
     hosts["c"] = make_host("c", ("^apt ", GONE))
     hosts["d"] = make_host("d", *agent_facts(**GONE))
@@ -294,7 +294,7 @@ def test_waves_go_on_within_the_limit_whatever_ansible_is_set_to(current: Worksp
     assert {host: row["outcome"] for host, row in artifact.items()} == outcomes(done)
 
 
-def test_the_next_run_takes_up_what_lost_hosts_left(current: Workspace, tmp_path: Path) -> None:
+def test_the_next_run_uses_the_records_of_unreachable_hosts(current: Workspace, tmp_path: Path) -> None:
     lost_at = {"before": "^apt ", "later": "^systemd_service "}
     names = ("before", "between", "later", "leaves", "stays")
     hosts = {name: make_host(name, (lost_at.get(name, "^copy .*alpamon.conf"), GONE)) for name in names}
@@ -355,7 +355,7 @@ def run_and_signal(
 
 
 @pytest.mark.promise
-def test_an_interrupted_run_keeps_each_cause_and_the_next_run_goes_on(current: Workspace, tmp_path: Path) -> None:
+def test_an_interrupted_run_and_the_next_one(current: Workspace, tmp_path: Path) -> None:
     hosts = {
         "a": make_host("a"),
         "broken": make_host("broken", BROKEN),
@@ -402,7 +402,7 @@ def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_pa
 
 
 @pytest.mark.promise
-def test_a_workspace_that_goes_away_makes_nothing_but_failures(current: Workspace, tmp_path: Path) -> None:
+def test_an_outage_of_the_workspace_only_causes_failures(current: Workspace, tmp_path: Path) -> None:
     hosts = {
         "full": make_host("full", FULL),
         "waits": make_host("waits"),

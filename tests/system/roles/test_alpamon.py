@@ -101,7 +101,7 @@ def test_present_and_again(current: Workspace, tmp_path: Path, core: str) -> Non
         done = run_role(tmp_path, current, hosts, **given)
         assert done.code == 0, done.log
         records = {record["id"]: record for record in current.registered()}
-        # Packages that are files are copied again, as only that tells whether they are others.
+        # Package files are copied again, since only their content shows a change.
         once_more = {
             name: replace(hosts[name], answers=[*agent_facts(held=name == "dnf"), *done[name].left()])
             for name in ("apt", "dnf", "zypper", "again")
@@ -227,10 +227,14 @@ def test_failures_leave_no_record_and_show_no_secret(
     urls = {"alpamon_url": evil.url, "alpamon_repository_url": evil.url}
     forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_host_after": planned}}
     named, own = make_signing_key(tmp_path / "own")
-    stranger, foreign = make_signing_key(tmp_path / "foreign")
+    other, foreign = make_signing_key(tmp_path / "foreign")
     trusted = {"alpamon_key_fingerprints": named}
-    keys = {"foreign": (foreign, stranger), "both": (own + foreign, f"{named}, {stranger}"), "page": (KEY, "of no key")}
-    pages = {name: ({"status": 200, "content": key}, told) for name, (key, told) in keys.items()}
+    keys = {
+        "foreign": (foreign, other),
+        "both": (own + foreign, f"{named}, {other}"),
+        "page": (KEY, "of no key"),
+    }
+    pages = {name: ({"status": 200, "content": key}, message) for name, (key, message) in keys.items()}
     hosts = {
         "full": ScriptedHost(DEBIAN, [("^copy .*alpamon.conf", FULL)]),
         "locked": ScriptedHost(DEBIAN, [("^command .*apt-get", locked)]),
@@ -238,7 +242,7 @@ def test_failures_leave_no_record_and_show_no_secret(
         "silent": ScriptedHost(
             DEBIAN, [("^command .*journalctl", {"rc": 0, "stdout": log}), *agent_facts(clock_ahead=-86400)]
         ),
-        **{name: ScriptedHost(DEBIAN, [("^uri ", page)], trusted) for name, (page, _told) in pages.items()},
+        **{name: ScriptedHost(DEBIAN, [("^uri ", page)], trusted) for name, (page, _message) in pages.items()},
         "lost key": ScriptedHost(DEBIAN, [page], private),
         **{f"{each.manager} fails": ScriptedHost(each, [index], private) for each in (DEBIAN, ROCKY, LEAP)},
         **{f"{each.manager} works": ScriptedHost(each, variables=private) for each in (DEBIAN, ROCKY, LEAP)},
@@ -260,20 +264,20 @@ def test_failures_leave_no_record_and_show_no_secret(
     # Another run registers that one, which keeps its lock.
     assert len([line for line in done["busy"].commands if "set -C" in line]) == 3
     assert LOCK not in done["busy"].removed
-    [record] = current.registered()  # that of the host which is silent
+    [record] = current.registered()  # of the host silent
     why = r'Not connected .*1440 minutes behind.*alpamon_ca_cert.*status=78.*key="\*{8}"\ntoken=\*{8}\nBackhaul'
     assert re.search(why, done["silent"].failure, re.S)
     assert all(secret not in done.log for secret in (token, record["key"], "abc-DEF_123", "hunter2"))
     for name, (_page, fingerprints) in pages.items():
-        told = f"has the fingerprint {fingerprints}, which is not in alpamon_key_fingerprints. It is not trusted."
-        assert told in done[name].failure
+        message = f"has the fingerprint {fingerprints}, which is not in alpamon_key_fingerprints. It is not trusted."
+        assert message in done[name].failure
         assert done[name].of("copy") == []
     assert f"+URIs: {VENDOR}/any/" in done.log
     modes = {name: row["mode"] for name in hosts for row in done[name].of("copy") if "alpacax_alpamon." in row["dest"]}
     assert {modes[f"{manager} works"] for manager in ("apt", "dnf", "zypper")} == {"0600"}
     names = "__alpamon_host_after, alpamon_ca_cert, alpamon_repository_url, alpamon_url"
-    told = f"Host later returned settings as facts: {names}."
-    assert told in done["later"].failure
+    message = f"Host later returned settings as facts: {names}."
+    assert message in done["later"].failure
     assert "of the controller" not in str(done["later"].calls)
     assert evil.requests == []
     refused = {
@@ -283,8 +287,8 @@ def test_failures_leave_no_record_and_show_no_secret(
         "setting": "max_worker",
         "odd": "The host returned an unexpected value for configuration, hostname of alpamon_info.",
     }
-    for name, told in refused.items():
-        assert told in done[name].failure
+    for name, message in refused.items():
+        assert message in done[name].failure
         assert {call.module for call in done[name].calls} <= {"alpamon_info"}
 
 
@@ -326,7 +330,7 @@ def test_check_mode_changes_nothing_and_shows_no_key(current: Workspace, tmp_pat
 def test_absent_and_the_token_of_the_workspace(
     current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path, core: str
 ) -> None:
-    # It knows the agent, and then no longer: with an API token the record could still be looked for.
+    # The workspace refuses the credentials now. With an API token, the task could still search for the record.
     gone = Response({"detail": "Authentication credentials were not provided."}, 403)
     other, original, left = serve([gone]), current.register(), current.register()
     missing = {"failed": True, "msg": "Could not find the requested service a: host"}

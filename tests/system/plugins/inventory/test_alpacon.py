@@ -121,7 +121,7 @@ def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace:
     assert sorted(path.split("?")[0] for path in requests_of(source)) == [*names, *["/api/servers/servers/"] * 3]
 
 
-def test_only_files_of_that_name_are_ours(tmp_path: Path) -> None:
+def test_endings_of_inventory_files(tmp_path: Path) -> None:
     plugin: Any = inventory_loader.get(PLUGIN)
     plugin.display = inventories.RecordingDisplay()
     for name in ("my.alpacon.yml", "alpacon.yaml", "inventory.yml"):
@@ -202,11 +202,11 @@ def test_the_prefix_of_variables(source: Source) -> None:
 
 
 @pytest.mark.parametrize(("chosen", "groups"), [([], {"ungrouped"}), (["connected"], {"connected", "disconnected"})])
-def test_which_groups_are_made(source: Source, chosen: list[str], groups: set[str]) -> None:
+def test_default_groups(source: Source, chosen: list[str], groups: set[str]) -> None:
     assert set(source.parse(default_groups=chosen, filters=ONES).groups) == groups
 
 
-def test_variables_and_groups_of_ones_own(source: Source) -> None:
+def test_compose_groups_and_keyed_groups(source: Source) -> None:
     read = source.parse(
         filters=ONES,
         default_groups=[],
@@ -238,7 +238,7 @@ def test_variables_and_groups_of_ones_own(source: Source) -> None:
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_a_tag_that_makes_no_group_costs_no_host(source: Source, core: str) -> None:
+def test_a_tag_that_makes_no_group_removes_no_host(source: Source, core: str) -> None:
     source = replace(source, programs=prepare(core))
     rows = web({"tags": {"role": "web"}}, {"tags": {"role": "all"}}, {"tags": {"role": True}})
     by_role = {"key": BY_ROLE, "prefix": "role", "parent_group": "role_all"}
@@ -335,7 +335,7 @@ CORE_KEY_PREFIX: tuple[Any, ...] = (
 
 
 @pytest.mark.parametrize("core", CORES)
-def test_neither_workspace_nor_cache_makes_anything_of_texts_but_data(source: Source, core: str) -> None:
+def test_texts_of_the_workspace_and_the_cache_are_never_run(source: Source, core: str) -> None:
     inventories.MARKER.unlink(missing_ok=True)
     rows = [
         {"id": uuid(n), "name": f"web-{n}", "tags": value, "status": value, "groups": [{"id": "1", "name": value}]}
@@ -392,7 +392,7 @@ def test_tasks_use_the_server_id_and_fail_if_a_group_has_that_name(current: Work
 NAMED_LIKE_GROUPS = ("web", "_web", "all", "ungrouped", "localhost", "127.0.0.1", "::1", "connected", "os_debian")
 
 
-def test_no_server_takes_a_pattern_away(source: Source) -> None:
+def test_names_of_servers_do_not_break_patterns(source: Source) -> None:
     rows = [
         {"id": uuid(n), "name": name, "os_name": "Debian", "is_connected": True, "tags": {"role": "web"}}
         for n, name in enumerate(NAMED_LIKE_GROUPS)
@@ -425,7 +425,7 @@ ODD_FILTERS: Row = {"tags": {"x": "y"}, "groups": "x", "os_name": "x*", "is_conn
 
 
 @pytest.mark.parametrize("field", ["name", "groups", "groups_name", "tags", "owner", *list(ODD_FILTERS)[2:], "status"])
-def test_a_server_with_an_odd_field_is_a_host_all_the_same(source: Source, field: str) -> None:
+def test_a_server_with_an_invalid_field_is_a_host(source: Source, field: str) -> None:
     rows = [
         {"id": uuid(n), "name": f"web-{n}", "groups": [uuid(99)], field: value} for n, value in enumerate(ODD_FIELDS)
     ]
@@ -450,7 +450,7 @@ def test_a_server_with_an_odd_field_is_a_host_all_the_same(source: Source, field
         ("web-1\n[all:vars]\nansible_port=2222\n", None),
     ],
 )
-def test_a_host_that_is_reached_in_another_way_stays_there(source: Source, hosts: str, connection: str | None) -> None:
+def test_a_host_of_another_inventory_keeps_its_connection(source: Source, hosts: str, connection: str | None) -> None:
     other = source.folder / "a.ini"
     other.write_text(hosts, encoding="utf-8")
     read = served(source, web({}, {}), other, connection=True)
@@ -461,7 +461,7 @@ def test_a_host_that_is_reached_in_another_way_stays_there(source: Source, hosts
     assert kept in read.warnings
 
 
-def test_a_host_of_another_inventory_that_gets_the_connection_is_warned_of(source: Source) -> None:
+def test_a_host_of_another_inventory_gets_the_connection_with_a_warning(source: Source) -> None:
     other = source.folder / "a.ini"
     for variables, is_warned in (("", True), (f"\n[web:vars]\nansible_connection={PLUGIN}", False)):
         other.write_text(f"[web]\nweb-1{variables}\n", encoding="utf-8")
@@ -473,7 +473,7 @@ def test_a_host_of_another_inventory_that_gets_the_connection_is_warned_of(sourc
         assert (warning in read.warnings) is is_warned
 
 
-def test_groups_that_share_a_name_stay_apart(source: Source) -> None:
+def test_groups_that_share_a_name_get_suffixes(source: Source) -> None:
     groups = [{"id": uuid(number), "name": name} for number, name in enumerate(("Prod DB", "prod-db", "Web"), 10)]
     read = served(source, web(*({"groups": [group, groups[2]]} for group in groups[:2])), default_groups=["groups"])
     apart = sorted(name for name in read.groups if name.startswith("group_prod_db_"))
@@ -486,7 +486,7 @@ def test_groups_that_share_a_name_stay_apart(source: Source) -> None:
     )
 
 
-def test_no_tag_puts_every_host_into_a_group(source: Source) -> None:
+def test_no_tag_adds_all_hosts_to_a_group(source: Source) -> None:
     keyed = [{"key": BY_ROLE, "separator": "", "parent_group": "roles"}]
     read = served(source, web({"tags": {"role": "web"}}, {"tags": {"role": "all"}}), keyed_groups=keyed)
     assert read.groups == {"web": ["web-1"], "all_": ["web-2"]}

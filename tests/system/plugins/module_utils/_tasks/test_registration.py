@@ -26,13 +26,13 @@ UUID = "550e8400-e29b-41d4-a716-446655440000"
 CREDENTIALS: dict[str, Any] = {"id": UUID, "key": "a-key-of-nobody"}
 MYSELF = "/servers/-/$"
 NOTHING_TO_DO = "Nothing to do: the record is gone, or belongs to other credentials."
-#: What a proxy or a broken workspace answers, which says nothing of credentials.
-NO_WORD: list[dict[str, Any]] = [
+#: Faults of a proxy or the workspace, after which credentials are neither valid nor invalid.
+UNVERIFIED: list[dict[str, Any]] = [
     {"kind": "status", "status": 403, "body": '{"message": "Forbidden"}'},
     {"kind": "status", "status": 200, "body": "{}"},
     {"kind": "lose_after"},
 ]
-#: Answers to a registration that are lost, and whether it made a record.
+#: Lost responses to a registration, and True if it made a record.
 LOST: list[tuple[dict[str, Any], bool]] = [
     ({"kind": "lose_before"}, False),
     ({"kind": "lose_after"}, True),
@@ -43,7 +43,7 @@ NEW: dict[str, Any] = {"registration_token": "x", "name": "web", "platform": "de
 
 
 @pytest.fixture
-def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+def fake_time(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Replace the clock of the tasks too, so that they do not wait."""
     tasks = "ansible_collections.herdops.alpacon.plugins.module_utils._tasks"
     for module in ("orphaned_servers", "registration", "registration_task"):
@@ -115,11 +115,11 @@ def test_with_an_api_token_orphans_and_offline_records_are_named(workspace: Work
     made = {record["id"]: record for record in workspace.registered()}
     assert set(made) == {*names, starting.id, done["id"]}
     assert set(made[done["id"]]["tags"]) == {"env", MARKER}
-    # Lists of older workspaces do not say how old a record is.
+    # Lists of older workspaces do not have added_at.
     assert done["requests"] == (2 if workspace.dialect == "current" else 4)
 
 
-def test_a_run_that_is_over_registers_nothing(current: Workspace) -> None:
+def test_an_ended_run_registers_nothing(current: Workspace) -> None:
     with pytest.raises(RunIsOver):
         scripted(current, Run(RunContext(is_over=lambda: True)), **NEW)
     assert current.registered() == []
@@ -130,7 +130,7 @@ def test_a_run_that_is_over_registers_nothing(current: Workspace) -> None:
 MACHINE_ID = "0123456789abcdef0123456789abcdef web-01"
 
 
-def test_the_tag_of_a_machine_does_not_say_which_one_it_is(current: Workspace) -> None:
+def test_the_tag_of_a_machine_is_a_digest(current: Workspace) -> None:
     reported: list[str] = []
     given = {**NEW, "registration_token": current.add_registration_token()["key"], "tags": {"env": "prod"}}
     done = scripted(current, Run(RunContext(report=reported.append)), machine=MACHINE_ID, **given)
@@ -138,12 +138,12 @@ def test_the_tag_of_a_machine_does_not_say_which_one_it_is(current: Workspace) -
     assert re.fullmatch("[0-9a-f]{32}", record["tags"][MACHINE])
     assert (record["tags"]["env"], len(record["tags"])) == ("prod", 2)
     assert "0123456789abcdef" not in str(current.log())
-    # It is known before anybody has written the key.
+    # The id is printed before the key is on the host.
     assert reported == [f"alpacon: registered {record['name']}, {done['id']}"]
 
 
 @in_every_dialect
-def test_records_of_the_machine_whose_keys_were_lost_are_deleted(workspace: Workspace) -> None:
+def test_unused_records_of_the_machine_are_deleted(workspace: Workspace) -> None:
     lost = [enrol(workspace, machine=MACHINE_ID), enrol(workspace, machine=f" {MACHINE_ID}\n")]
     used = enrol(workspace, machine=MACHINE_ID)
     workspace.change_server(used["name"], commissioned=True)
@@ -153,11 +153,11 @@ def test_records_of_the_machine_whose_keys_were_lost_are_deleted(workspace: Work
     if workspace.dialect != "current":  # lists no tags
         kept |= {record["id"] for record in lost}
     assert {record["id"] for record in workspace.registered()} == kept
-    # None of them is old enough to be named.
+    # The records are too new to be orphans.
     assert (done["orphans"], done.warnings) == ([], [])
 
 
-def test_a_failed_search_for_orphans_loses_no_key(workspace: Workspace, patient: FakeClock) -> None:
+def test_a_failed_search_for_orphans_loses_no_key(workspace: Workspace, fake_time: FakeClock) -> None:
     workspace.fault("status", method="GET", status=500)
     done = enrol(workspace, token=workspace.token)
     assert not done.failed
@@ -181,10 +181,10 @@ def test_a_registration_token_that_is_refused(workspace: Workspace) -> None:
     assert posts(workspace) == 1
 
 
-# lost answers
+# lost responses
 
 
-def test_a_lost_answer_without_an_api_token(workspace: Workspace, patient: FakeClock) -> None:
+def test_a_lost_response_without_an_api_token(workspace: Workspace, fake_time: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=REGISTER)
     done = enrol(workspace)
     assert (done.failed, done.changed) == (True, True)
@@ -195,8 +195,8 @@ def test_a_lost_answer_without_an_api_token(workspace: Workspace, patient: FakeC
 
 @in_every_dialect
 @pytest.mark.parametrize(("fault", "made"), LOST)
-def test_a_lost_answer_with_an_api_token(
-    workspace: Workspace, patient: FakeClock, fault: dict[str, Any], made: bool
+def test_a_lost_response_with_an_api_token(
+    workspace: Workspace, fake_time: FakeClock, fault: dict[str, Any], made: bool
 ) -> None:
     workspace.settings(date_header=True)
     workspace.fault(method="POST", path=REGISTER, times=1, **fault)
@@ -205,11 +205,11 @@ def test_a_lost_answer_with_an_api_token(
     assert (done["id"], done["key"]) == (record["id"], record["key"])
     assert done["orphans"] == []
     assert posts(workspace) == 2
-    assert len(patient.slept) == (1 if made else 3)  # one look finds it, three looks find nothing
-    assert patient.slept[0] == 0
+    assert len(fake_time.slept) == (1 if made else 3)  # searches
+    assert fake_time.slept[0] == 0
 
 
-def test_three_lost_answers(current: Workspace, patient: FakeClock) -> None:
+def test_three_lost_responses(current: Workspace, fake_time: FakeClock) -> None:
     current.fault("lose_after", method="POST", path=REGISTER)
     done = enrol(current, token=current.token)
     assert done.failed
@@ -218,9 +218,9 @@ def test_three_lost_answers(current: Workspace, patient: FakeClock) -> None:
     assert current.registered() == []
 
 
-def test_records_of_other_hosts_stay(current: Workspace, patient: FakeClock) -> None:
+def test_records_of_other_hosts_stay(current: Workspace, fake_time: FakeClock) -> None:
     """Register another host of that name at the same time."""
-    patient.at(0, lambda: add_starting_record(current, "web-abcdef", tags={"env": "test"}))
+    fake_time.at(0, lambda: add_starting_record(current, "web-abcdef", tags={"env": "test"}))
     current.fault("lose_before", method="POST", path=REGISTER, times=1)
     done = enrol(current, token=current.token)
     assert only_record(current)["id"] == done["id"]
@@ -228,8 +228,8 @@ def test_records_of_other_hosts_stay(current: Workspace, patient: FakeClock) -> 
     assert done["orphans"] == []
 
 
-def test_without_tags_nothing_is_deleted_on_a_guess(published: Workspace, patient: FakeClock) -> None:
-    patient.at(0, lambda: add_starting_record(published, "web-abcdef"))
+def test_without_tags_no_uncertain_record_is_deleted(published: Workspace, fake_time: FakeClock) -> None:
+    fake_time.at(0, lambda: add_starting_record(published, "web-abcdef"))
     published.fault("lose_after", method="POST", path=REGISTER, times=1)
     done = enrol(published, token=published.token)
     assert done.failed
@@ -238,7 +238,7 @@ def test_without_tags_nothing_is_deleted_on_a_guess(published: Workspace, patien
     assert {orphan["id"] for orphan in done["orphans"]} == ids
 
 
-def test_a_record_that_cannot_be_deleted(workspace: Workspace, patient: FakeClock) -> None:
+def test_a_record_that_cannot_be_deleted(workspace: Workspace, fake_time: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=REGISTER, times=1)
     workspace.fault("status", method="DELETE", status=403, body='{"code": "forbidden"}')
     done = enrol(workspace, token=workspace.token)
@@ -264,8 +264,10 @@ def test_stale_credentials_are_replaced_only_where_allowed(workspace: Workspace)
     assert (replaced.changed, replaced["key"]) == (True, only_record(workspace)["key"])
 
 
-@pytest.mark.parametrize("fault", NO_WORD)
-def test_unverified_credentials_never_register(workspace: Workspace, patient: FakeClock, fault: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fault", UNVERIFIED)
+def test_unverified_credentials_never_register(
+    workspace: Workspace, fake_time: FakeClock, fault: dict[str, Any]
+) -> None:
     workspace.fault(path=MYSELF, **fault)
     done = enrol(workspace, **CREDENTIALS, replace_stale=True)
     assert (done.failed, done.changed, done["credentials"]) == (True, False, "unreachable")
@@ -300,7 +302,7 @@ def test_credentials_are_verified(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("with_token", [False, True])
-def test_a_workspace_without_registration_says_so(workspace: Workspace, patient: FakeClock, with_token: bool) -> None:
+def test_a_workspace_without_registration(workspace: Workspace, fake_time: FakeClock, with_token: bool) -> None:
     agent = new_agent(workspace)
     workspace.settings(registration=False)
     token = workspace.token if with_token else None
@@ -315,7 +317,7 @@ def test_a_workspace_without_registration_says_so(workspace: Workspace, patient:
 # state: connected
 
 
-def test_connected_later(workspace: Workspace, patient: FakeClock) -> None:
+def test_connected_later(workspace: Workspace, fake_time: FakeClock) -> None:
     agent = new_agent(workspace)
     workspace.fault("status", path=MYSELF, status=503, times=2)
     with ExitStack() as stack:
@@ -324,11 +326,11 @@ def test_connected_later(workspace: Workspace, patient: FakeClock) -> None:
             stack.enter_context(agent.dial())
             workspace.wait_connected(only_record(workspace)["name"])
 
-        patient.at(5, agent.commit)
-        patient.at(20, dial)
+        fake_time.at(5, agent.commit)
+        fake_time.at(20, dial)
         done = register(workspace, state="connected", **agent.options)
         again = register(workspace, state="connected", **agent.options)
-    assert 20 <= patient.passed < 40
+    assert 20 <= fake_time.passed < 40
     for result in (done, again):
         assert (result.changed, result.failed) == (False, False)
         assert (result["connected"], result["is_connected"]) == (True, True)
@@ -336,7 +338,7 @@ def test_connected_later(workspace: Workspace, patient: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("commits", "text"), [(False, "has not sent its first report"), (True, "no open websocket")])
-def test_not_connected_in_time(workspace: Workspace, patient: FakeClock, commits: bool, text: str) -> None:
+def test_not_connected_in_time(workspace: Workspace, fake_time: FakeClock, commits: bool, text: str) -> None:
     agent = new_agent(workspace)
     if commits:
         agent.commit()
@@ -346,14 +348,16 @@ def test_not_connected_in_time(workspace: Workspace, patient: FakeClock, commits
     assert text in done["msg"]
     assert "journalctl -u alpamon" in done["msg"]
     assert (done["credentials"], done["commissioned"], done["connected"]) == ("valid", commits, False)
-    assert 160 < patient.passed <= 185
+    assert 160 < fake_time.passed <= 185
     assert done["requests"] == 25
 
 
 @pytest.mark.parametrize(
     ("stated", "wanted", "comes"), [("v2.6.0-rc1", "2.6.0~rc1", True), (None, "2.5.0", True), ("2.4.0", "2.5.0", False)]
 )
-def test_connected_on_a_version(serve: Serve, patient: FakeClock, stated: str | None, wanted: str, comes: bool) -> None:
+def test_connected_on_a_version(
+    serve: Serve, fake_time: FakeClock, stated: str | None, wanted: str, comes: bool
+) -> None:
     row = {"id": UUID, "name": "web-1a2b3c", "commissioned": True, "is_connected": True, "version": stated}
     given: dict[str, Any] = {"state": "connected", "version": wanted, "wait_timeout": "3s"}
     done = scripted(serve([Response(row)]), **given, **CREDENTIALS)
@@ -365,7 +369,7 @@ LATEST = Response({"agent_rollout_policy": "latest"})
 
 
 @pytest.mark.parametrize(
-    ("answer", "given", "tells"),
+    ("answer", "given", "alerted"),
     [
         (LATEST, {"pinned": True}, 1),
         (LATEST, {}, 0),
@@ -374,7 +378,7 @@ LATEST = Response({"agent_rollout_policy": "latest"})
     ],
 )
 def test_a_workspace_that_upgrades_pinned_agents_is_warned_of_once(
-    serve: Serve, answer: Response, given: dict[str, Any], tells: int
+    serve: Serve, answer: Response, given: dict[str, Any], alerted: int
 ) -> None:
     row = {"id": UUID, "commissioned": True, "is_connected": True, "version": "2.5.0"}
     server = serve(lambda request: Response(row) if "/servers/-/" in request.path else answer)
@@ -383,7 +387,7 @@ def test_a_workspace_that_upgrades_pinned_agents_is_warned_of_once(
     run = Run(RunContext(alert=alerts.append, is_first=lambda _mark: next(marks)))
     for _worker in range(2):
         scripted(server, run, **{"token": "x", "state": "connected", "version": "2.5.0", **CREDENTIALS, **given})
-    assert ["so 2.5.0 will not stay. Hold the package" in alert for alert in alerts] == [True] * tells
+    assert ["so 2.5.0 will not stay. Hold the package" in alert for alert in alerts] == [True] * alerted
 
 
 @pytest.mark.parametrize(
@@ -396,11 +400,11 @@ def test_a_workspace_that_upgrades_pinned_agents_is_warned_of_once(
     ids=["away", "refused", "away long ago"],
 )
 def test_an_unreachable_workspace_leaves_the_connection_unknown(
-    current: Workspace, patient: FakeClock, fault: dict[str, Any], seconds: float, connected: bool | None, text: str
+    current: Workspace, fake_time: FakeClock, fault: dict[str, Any], seconds: float, connected: bool | None, text: str
 ) -> None:
     agent = new_agent(current)
     current.fault("status", path=MYSELF, **fault)
-    patient.at(seconds, current.clear_faults)
+    fake_time.at(seconds, current.clear_faults)
     done = register(current, state="connected", **agent.options)
     assert (done.failed, done["connected"]) == (True, connected)
     assert done["msg"].startswith(text)
@@ -417,8 +421,8 @@ OTHER = "1a50ea6c-2138-4d3f-9633-e50694c847c4"
         ({"id": UUID, "commissioned": True, "is_connected": "no"}, "valid"),
     ],
 )
-def test_only_its_own_row_says_that_a_server_is_connected(
-    serve: Serve, patient: FakeClock, row: dict[str, Any], credentials: str
+def test_only_the_row_of_the_server_is_used(
+    serve: Serve, fake_time: FakeClock, row: dict[str, Any], credentials: str
 ) -> None:
     server = serve([Response(row)])
     done = scripted(server, state="connected", wait_timeout="3s", **CREDENTIALS)
@@ -472,7 +476,7 @@ def test_a_record_of_another_workspace_is_deleted_by_its_agent_alone(workspace: 
     assert [(entry["method"], entry["token"]) for entry in workspace.log()][1:] == [("DELETE", None)]
 
 
-def test_a_record_of_another_workspace_that_is_away_is_named(patient: FakeClock) -> None:
+def test_a_record_of_an_unreachable_workspace_is_named(fake_time: FakeClock) -> None:
     options = {name: option.get("default") for name, option in SPEC.items()}
     done = run_registration({**options, **OF_ANOTHER, **CREDENTIALS, "url": "http://127.0.0.1:9"}, Run())
     assert (done["failed"], done["changed"], done["orphans"]) == (True, False, [{"id": UUID, "name": None}])
@@ -497,7 +501,7 @@ def test_a_lost_unregistration_is_sent_again(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_an_orphan_is_named(workspace: Workspace, patient: FakeClock, check_mode: bool) -> None:
+def test_an_orphan_is_named(workspace: Workspace, fake_time: FakeClock, check_mode: bool) -> None:
     agent = new_agent(workspace)
     workspace.fault("status", path="/(unregister|-)/$", status=403, body="<h1>No</h1>")
     done = register(workspace, state="unregistered", check_mode=check_mode, **agent.options)
@@ -549,7 +553,7 @@ def test_each_request_has_the_one_credential_that_it_needs(serve: Serve) -> None
     ]
 
 
-def test_older_records_are_not_deleted_as_the_lost_one(published: Workspace, patient: FakeClock) -> None:
+def test_older_records_are_not_deleted_as_the_lost_one(published: Workspace, fake_time: FakeClock) -> None:
     published.settings(date_header=True)
     old = new_agent(published)
     published.change_server(only_record(published)["name"], added_at=-7200)
@@ -636,7 +640,9 @@ def test_nothing_is_replaced_if_the_old_record_is_not_certain(
     ],
     ids=["refused", "lost", "not all groups", "unseen"],
 )
-def test_without_its_groups_the_old_record_stays(current: Workspace, patient: FakeClock, fault: dict[str, Any]) -> None:
+def test_an_old_record_is_not_deleted_without_its_groups(
+    current: Workspace, fake_time: FakeClock, fault: dict[str, Any]
+) -> None:
     old = old_record(current)
     current.fault(**fault)
     done = replace(current)
@@ -664,7 +670,9 @@ def test_without_its_groups_the_old_record_stays(current: Workspace, patient: Fa
         {"kind": "lose_after", "method": "DELETE"},
     ],
 )
-def test_lost_answers_while_a_record_is_replaced(current: Workspace, patient: FakeClock, fault: dict[str, Any]) -> None:
+def test_lost_responses_while_a_record_is_replaced(
+    current: Workspace, fake_time: FakeClock, fault: dict[str, Any]
+) -> None:
     old = old_record(current)
     current.fault(**fault)
     done = replace(current)
@@ -680,7 +688,7 @@ def test_an_old_record_that_cannot_be_deleted_is_named(current: Workspace) -> No
     assert f"the new record has the groups of {old['name']} ({old['id']})" in done.warnings[0]
 
 
-def test_groups_outlive_runs_that_lost_the_key(current: Workspace) -> None:
+def test_groups_of_records_without_keys_are_copied(current: Workspace) -> None:
     old_record(current)
     lost = replace(current, machine=MACHINE_ID)
     old = old_record(current, group_name="Legacy")

@@ -24,7 +24,7 @@ TOKENS = "/registration-tokens/"
 
 
 @pytest.fixture
-def patient(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+def fake_time(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Replace the clock of the task too, so that it does not wait."""
     monkeypatch.setattr(_registration_tokens, "time", clock)
     return clock
@@ -41,7 +41,7 @@ def group_id(workspace: Workspace, name: str) -> str:
 
 
 @pytest.mark.parametrize("state", ["present", "absent", "rotated", "temporary"])
-def test_a_run_that_is_over_changes_no_tokens(current: Workspace, state: str) -> None:
+def test_an_ended_run_changes_no_tokens(current: Workspace, state: str) -> None:
     name = f"fleet-{GONE}" if state == "temporary" else "fleet"
     current.add_registration_token(name=name, enabled=state == "absent")
     before = ids(current)
@@ -197,7 +197,7 @@ def test_unknown_groups(workspace: Workspace) -> None:
     assert ids(workspace) == []
 
 
-# lost answers
+# lost responses
 
 
 @in_every_dialect
@@ -209,19 +209,19 @@ def test_unknown_groups(workspace: Workspace) -> None:
         {"kind": "status_after", "status": 201, "body": f'{{"id": "{COMMAND}", "key": 5}}'},
     ],
 )
-def test_a_lost_answer_leaves_one_token_with_a_known_key(
-    workspace: Workspace, patient: FakeClock, fault: dict[str, Any]
+def test_a_lost_response_leaves_one_token_with_a_known_key(
+    workspace: Workspace, fake_time: FakeClock, fault: dict[str, Any]
 ) -> None:
     workspace.fault(method="POST", path=TOKENS, times=1, **fault)
     made = manage_token(workspace, groups=["Operations"])
     assert made.changed
     [token] = workspace.registration_tokens()
     assert (made["id"], made["key"]) == (token["id"], token["key"])
-    assert len(patient.slept) == (2 if fault["kind"] == "lose_before" else 1)
-    assert patient.slept[0] == 0
+    assert len(fake_time.slept) == (2 if fault["kind"] == "lose_before" else 1)
+    assert fake_time.slept[0] == 0
 
 
-def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Workspace, patient: FakeClock) -> None:
+def test_two_lost_responses_end_in_an_error_that_names_the_token(workspace: Workspace, fake_time: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS)
     with pytest.raises(LostResponse) as caught:
         manage_token(workspace)
@@ -230,16 +230,16 @@ def test_two_lost_answers_end_in_an_error_that_names_the_token(workspace: Worksp
     assert workspace.counters()["routes"][f"POST /api/servers{TOKENS}"]["total"] == 2
 
 
-def test_tokens_of_others_are_never_deleted(workspace: Workspace, patient: FakeClock) -> None:
+def test_tokens_of_others_are_never_deleted(workspace: Workspace, fake_time: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
-    patient.at(0, workspace.add_registration_token)
+    fake_time.at(0, workspace.add_registration_token)
     with pytest.raises(LostResponse, match="unless another run has just created it"):
         manage_token(workspace)
     assert len(ids(workspace)) == 2
     assert [entry["method"] for entry in workspace.log()].count("DELETE") == 0
 
 
-def test_a_failed_search_for_a_lost_token(workspace: Workspace, patient: FakeClock) -> None:
+def test_a_failed_search_for_a_lost_token(workspace: Workspace, fake_time: FakeClock) -> None:
     workspace.fault("lose_after", method="POST", path=TOKENS, times=1)
     workspace.fault("status", method="GET", path=TOKENS, after=1, status=403, body='{"code": "forbidden"}')
     with pytest.raises(LostResponse, match="could not be listed"):

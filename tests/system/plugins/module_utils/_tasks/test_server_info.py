@@ -81,7 +81,7 @@ def test_one_by_id_is_one_request(workspace: Workspace) -> None:
     assert len(request_paths(workspace)) == 2, "the names of groups are read besides"
 
 
-def test_unknown_servers_are_warned_of(workspace: Workspace) -> None:
+def test_warning_of_unknown_servers(workspace: Workspace) -> None:
     outcome = list_servers(workspace, servers=["web-1", "web-01", NO_COMMAND])
     assert names(outcome) == ["web-01"]
     assert outcome.warnings == [
@@ -116,7 +116,7 @@ def test_limit(workspace: Workspace, limit: int, count: int, pages: int) -> None
     assert len([path for path in request_paths(workspace) if path.startswith(LIST)]) == pages
 
 
-def test_a_filter_of_an_unlisted_field_is_warned_of(published: Workspace) -> None:
+def test_warning_of_a_filter_of_an_unlisted_field(published: Workspace) -> None:
     outcome = list_servers(published, filters={"platform": ["debian"], "tags": {"role": None}})
     assert names(outcome) == []
     assert outcome.warnings == [
