@@ -76,14 +76,14 @@ class HostLocks:
         folder: temporary folder of the run.
         task: identity of the task and its loop item.
         remedy: advice to users if another host has the lock.
-        own: server name of the host, for a task without the option servers.
+        own_server: server name of the host, for a task without the option servers.
     """
 
     folder: Path
     task: str
     host: str
     remedy: str = ""
-    own: str = ""
+    own_server: str = ""
 
     def acquire(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         """Acquire all of these locks or none.

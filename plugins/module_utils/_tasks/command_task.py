@@ -134,7 +134,7 @@ def lock_servers(host_locks: HostLocks, options: CommandOptions, url: str, serve
         key, host = conflict
         raise UsageError(
             "servers",
-            f"{host_locks.own or by_key[key]} gets this command for host {host} of the task",
+            f"{host_locks.own_server or by_key[key]} gets this command for host {host} of the task",
             f"A server gets the command of a task once, so nothing was submitted for this host. {host_locks.remedy}",
         )
 
