@@ -83,6 +83,8 @@ class ActionModule(AlpaconAction):
             remedy = "Remove delegate_to: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: only the controller can run an audit. {remedy}"}
         self._task_vars = task_vars or {}
+        #: By the values of their options.
+        self._parsed_settings: dict[tuple[str, ...], Settings] = {}
         return super().run(tmp, task_vars)
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -153,7 +155,6 @@ class ActionModule(AlpaconAction):
     ) -> list[Host]:
         """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
         hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
-        workspaces = _Workspaces(self._task.args, options, warn)
         manager = self._task.get_variable_manager()
         first: HostVariables | None = None
         names: set[str] = set()
@@ -176,33 +177,27 @@ class ActionModule(AlpaconAction):
                 add_waivers(waivers, variables.get(WAIVERS_VARIABLE))
             server_id = variables.get(SERVER_ID)
             server = normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
-            settings = workspaces.get_settings(name, variables)
+            settings = self._find_settings(variables, options, warn)
             hosts.append(Host(name, server, frozenset(groups_by_host.get(name, ())), checks, settings))
         if options["library"]:
             _refuse_misspelt_names(names, set(manager.extra_vars), selector)
         return hosts
 
-
-class _Workspaces:
-    """Finds the connection settings of hosts, and parses equal settings once."""
-
-    def __init__(self, arguments: Mapping[str, Any], options: Mapping[str, Any], warn: Callable[[str], None]) -> None:
-        self._arguments = {name: arguments.get(name) for name in CONNECTION}
-        self._options = options
-        self._warn = warn
-        self._known: dict[tuple[str, ...], Settings] = {}
-
-    def get_settings(self, host: str, variables: Mapping[str, Any]) -> Settings:
-        refuse_other_workspace(self._arguments["url"], variables.get(WORKSPACE))
-        found = find_settings(self._arguments, variables, os.environ, folder=get_run_folder())
+    def _find_settings(
+        self, variables: HostVariables, options: Mapping[str, Any], warn: Callable[[str], None]
+    ) -> Settings:
+        """Return the connection settings of a host. Equal options are parsed once."""
+        arguments = {name: self._task.args.get(name) for name in CONNECTION}
+        refuse_other_workspace(arguments["url"], variables.get(WORKSPACE))
+        found = find_settings(arguments, variables, os.environ, folder=get_run_folder())
         key = tuple(str(found.options.get(name)) for name in CONNECTION)
-        if key not in self._known:
+        if key not in self._parsed_settings:
             try:
-                self._known[key] = parse_settings({**self._options, **found.options}, self._warn)
+                self._parsed_settings[key] = parse_settings({**options, **found.options}, warn)
             except UsageError as error:
                 text = found.explain(error).removeprefix(f"{error.option}: ")
-                raise UsageError(error.option, f"{text} Host: {host}.") from None
-        return self._known[key]
+                raise UsageError(error.option, f"{text} Host: {variables.host}.") from None
+        return self._parsed_settings[key]
 
 
 def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: CheckSelector) -> None:

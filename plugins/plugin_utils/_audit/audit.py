@@ -28,7 +28,7 @@ from .options import AuditOptions
 from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
 from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
-from .responses import get_rule_results, missing_response
+from .responses import missing_response
 from .scanners import make_unknown_results
 from .scanners.results import (
     FAILED,
@@ -144,10 +144,7 @@ def _get_user() -> str | None:
 
 
 class _CheckRows:
-    """The rows of a report's checks and of scanners' rules, by their names.
-
-    Hosts may have different checks of one name. The row describes the first of them.
-    """
+    """The rows of a report's checks and rules, by name. Of different checks with one name, the first has the row."""
 
     def __init__(self) -> None:
         self.rows: dict[str, _Row] = {}
@@ -156,13 +153,11 @@ class _CheckRows:
         self._known: dict[int, tuple[int, _Row]] = {}
 
     def add(self, check: Check, rules: Sequence[RuleResult], results: int) -> _Row:
-        """Add a check of a host and its rules, and count its questions.
+        """Add a check of a host, and return the values that differ from the row of the check's name.
 
         Args:
+            rules: the results of another tool.
             results: the number of results of the check.
-
-        Returns:
-            The values of the check that differ from its row.
         """
         if id(check) not in self._known:
             own = {
@@ -173,8 +168,8 @@ class _CheckRows:
                 "parameters": dict(check.parameters),
                 **{key: getattr(check, key) for key in _COPIED_FROM_CHECK},
             }
-            row = self.rows.setdefault(check.name, own)
-            difference = {key: value for key, value in own.items() if value != row[key]}
+            first = self.rows.setdefault(check.name, own)
+            difference = {key: value for key, value in own.items() if value != first[key]}
             self._known[id(check)] = (len(make_unknown_results(check.results, "")) if check.results else 0, difference)
         known_rules, difference = self._known[id(check)]
         self.questions += results or known_rules or 1
@@ -245,7 +240,9 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
         "reused": response.reused,
         "waiver": None,
     }
-    rules = get_rule_results(check, response)
+    rules = evaluation.rules
+    if check.results and not rules and evaluation.outcome == UNKNOWN:
+        rules = make_unknown_results(check.results, evaluation.message)
     if not rules:
         return (), [row]
     # The results of the rules replace the output.

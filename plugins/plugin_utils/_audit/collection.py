@@ -63,7 +63,6 @@ from .responses import Response, missing_response, parse_responses
 _MAX_UNFINISHED_AGE = 3600.0
 #: Recent commands by server ID and line, sorted by their ends.
 _RecentCommands = Mapping[tuple[str, str], list[Command]]
-_NO_SERVER = "The workspace has no such server, or the token may not see it."
 #: The longest text about a server in a report, in characters.
 _MAX_TEXT = 200
 
@@ -115,7 +114,7 @@ def _resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server))
     if not servers:
-        return AuditedHost(host, skip_reason=_NO_SERVER)
+        return AuditedHost(host, skip_reason="The workspace has no such server, or the token may not see it.")
     if len(servers) > 1:
         ids = ", ".join(str(server.id) for server in servers)
         remedy = "Give the host the variable alpacon_server_id."

@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 
 from .checks import PROBLEMS, RESULTS, Check, format_number
 from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
-from .scanners import LINE_FORMATS, make_unknown_results, parse_output
+from .scanners import LINE_FORMATS, parse_output
 from .scanners.results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 
 #: The longest output in a report, in characters.
@@ -196,14 +196,6 @@ def missing_response(reason: str, command: Command | None = None, reached: bool 
     return Response(Evaluation(UNKNOWN, reason), command=command, reached=reached)
 
 
-def get_rule_results(check: Check, response: Response) -> Sequence[RuleResult]:
-    """Return the results of another tool, or an unknown result for each known rule if the tool gave none."""
-    evaluation = response.evaluation
-    if check.results and not evaluation.rules and evaluation.outcome == UNKNOWN:
-        return make_unknown_results(check.results, evaluation.message)
-    return evaluation.rules
-
-
 def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: bool = False) -> dict[str, Response]:
     """Return the responses in the output of a finished job, by the names of checks.
 
@@ -266,7 +258,7 @@ def _build_response(check: Check, answer: CheckAnswer, command: Command | None, 
 
 
 def _excerpt(output: str, position: int) -> str:
-    """Return the part of an output around a position that fits into a report."""
+    """Return the part of an output around a position, cut for a report."""
     start = max(0, min(position - MAX_REPORTED // 2, len(output) - MAX_REPORTED))
     if start:
         # Begin with a whole line if possible.

@@ -193,7 +193,7 @@ def test_an_audit_needs_no_first_host(current: Workspace, tmp_path: Path) -> Non
 def test_batches_are_refused(current: Workspace, tmp_path: Path) -> None:
     done = run_playbook(current, tmp_path, [audit_play(NAMED, serial=1)], AGENTS)
     assert done.code == 2, done.log
-    assert "Take serial out of the play" in " ".join(done.log.split())
+    assert "Remove serial from the play" in " ".join(done.log.split())
     assert current.commands() == []
 
 
