@@ -73,13 +73,13 @@ def encode_part(answer: str) -> str:
 
 
 def answered_command(*checks: Row, prints: str = "hello") -> Row:
-    """Return the row of a command in which each check printed this."""
-    asked = parse_checks("checks", checks)
-    packed = pack(*build_script(asked), in_parts=True)
-    parts = [encode_part(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in asked]
+    """Return the row of a finished command in which each check passed with this output."""
+    parsed = parse_checks("checks", checks)
+    packed = pack(*build_script(parsed), in_parts=True)
+    parts = [encode_part(f"{check.name}\n{prints}\n{check.name} rc 0 in 30 by 0") for check in parsed]
     text = "\n".join([f"[alpacon {packed.digest}]", *parts, "[stderr]", "[rc 0]", "[end]", ""])
-    by = {"requested_by": "admin", "username": "admin"}
-    return {**by, "line": packed.line, "status": "success", "exit_code": 0, "result": text}
+    account = {"requested_by": "admin", "username": "admin"}
+    return {**account, "line": packed.line, "status": "success", "exit_code": 0, "result": text}
 
 
 @dataclass(frozen=True)
@@ -101,16 +101,12 @@ def hosts(*names: str, groups: dict[str, list[str]] | None = None) -> list[Audit
 def audit_hosts(options: Row, members: Sequence[AuditedHost], run: Run) -> AuditResult:
     selector = CheckSelector({}, options)
     checks = [selector.select(one.name, {}) if one.checks is None else one.checks for one in members]
-    checked = AuditOptions.from_options(options, checks)
     settings = parse_settings(options, run.warn)
-    return run_audit(
-        checked,
-        [
-            Host(one.name, one.server, one.groups, asked, one.settings or settings)
-            for one, asked in zip(members, checks, strict=True)
-        ],
-        run,
-    )
+    audited = [
+        Host(one.name, one.server, one.groups, own_checks, one.settings or settings)
+        for one, own_checks in zip(members, checks, strict=True)
+    ]
+    return run_audit(AuditOptions.from_options(options, checks), audited, run)
 
 
 def options(workspace: Workspace, *checks: Row, **given: Any) -> Row:
@@ -131,9 +127,8 @@ def audit(
     """Run an audit, and check its report against the schema and the number of requests."""
     warnings: list[str] = []
     before = workspace.requests_made()
-    asked = hosts("web-01") if of is None else of
     run = Run(warn=warnings.append, check_mode=check_mode)
-    done = audit_hosts(options(workspace, *checks, **given), asked, run)
+    done = audit_hosts(options(workspace, *checks, **given), hosts("web-01") if of is None else of, run)
     assert done.report["summary"]["requests"] == workspace.requests_made() - before
     if not check_mode:
         jsonschema.validate({**done.report, "results": done.report["results"][:20]}, SCHEMA)

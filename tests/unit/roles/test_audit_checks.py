@@ -51,7 +51,7 @@ def test_each_check_has_its_texts(check: Row) -> None:
 
 
 def test_each_check_fits_into_a_line() -> None:
-    checks = [check for asked in load_check_sets(_FILES[0].parent).values() for check in asked]
+    checks = [check for check_set in load_check_sets(_FILES[0].parent).values() for check in check_set]
     assert len(checks) <= 40
     assert not {check.name: size for check in checks if (size := len(build_line(check))) > LINE_LENGTH}
 
