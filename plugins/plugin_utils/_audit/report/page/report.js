@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: GPL-3.0-or-later
  */
 
-// Shows what the part of the URL after the # names: filters, and a server or a check.
+// Show what the fragment of the URL names: filters, and a server or a check.
 (() => {
   "use strict";
 
@@ -18,7 +18,7 @@
   const SHOWN_ANSWERS = 12;
   const SHOWN_SERVERS = 60;
   const ROW = 28;
-  // Larger grids have only the rows in sight.
+  // Larger grids have only the visible rows.
   const ALL_ROWS = 150;
   const FEW_CHECKS = 40;
 
@@ -261,7 +261,7 @@
     const what = create("span", { class: "what" }, report.texts[row[MESSAGE]]);
     const summary = create("summary", {}, createBadge(getKind(row)), what, create("span", { class: "who" }, name));
     const element = create("details", { class: "finding" }, summary);
-    // Only what is opened is filled.
+    // Fill it only once it is opened, since a page may have thousands.
     element.reveal = () => element.children.length > 1 || element.append(createEvidence(check, row, servers, link));
     element.addEventListener("toggle", element.reveal);
     return element;
@@ -327,7 +327,7 @@
       this.fill();
     },
 
-    // Draw the rows in sight, and some around them.
+    // Draw the visible rows, and some around them.
     fill() {
       let [first, last] = [0, this.rows.length];
       if (last > ALL_ROWS) {
