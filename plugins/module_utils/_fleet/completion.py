@@ -76,7 +76,7 @@ class ServerStates:
             expires_now = now >= job.awaited_since + wait_timeout and command.id not in self._expired
             if expires_now:
                 self._expired.add(command.id)
-            if (expires_now and _may_be_offline(command)) or self._is_due(command, job.awaited_since, now):
+            if (expires_now and _depends_on_server(command)) or self._is_due(command, job.awaited_since, now):
                 due.append(job)
                 _next, pause = self._next_reads.get(command.id, (now, PACING.ask_again / 2))
                 pause = min(2 * pause, PACING.ask_again_longest)
@@ -88,7 +88,7 @@ class ServerStates:
         if command.id in self._next_reads:
             return now >= self._next_reads[command.id][0]
         wait = self._queued if command.status == "queued" else PACING.running
-        return _may_be_offline(command) and now >= awaited_since + wait
+        return _depends_on_server(command) and now >= awaited_since + wait
 
     def is_lost_by_restart(self, job: Job, now: float) -> bool:
         """Return True if a command made no progress for :attr:`Pacing.patience` seconds after a restart."""
@@ -109,17 +109,17 @@ class ServerStates:
         return not restart.survived and now >= restart.seen_at + PACING.patience
 
 
-def _may_be_offline(command: Command) -> bool:
+def _depends_on_server(command: Command) -> bool:
     """Return True if an offline or restarted server may delay this command."""
     return command.status == "queued" or command.status in IN_PROGRESS
 
 
-def waits_for_server(job: Job) -> bool:
+def is_queued_offline(job: Job) -> bool:
     """Return True if a command cannot be delivered, since its server is offline."""
     return job.known.status == "queued" and job.server.is_connected is False
 
 
-def is_cut_off(job: Job) -> bool:
+def is_running_offline(job: Job) -> bool:
     """Return True if a delivered command cannot report its result, since its server is offline."""
     return job.known.status in IN_PROGRESS and job.server.is_connected is False
 
@@ -171,7 +171,7 @@ def time_out(job: Job, limits: Limits) -> bool:
     status = job.known.status
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
     last = (job.error and f" The last poll failed: {job.error}") or ""
-    waits = f" It waits for {describe_offline(job.server)}." if waits_for_server(job) else ""
+    waits = f" It waits for {describe_offline(job.server)}." if is_queued_offline(job) else ""
     if was_restarted(job):
         waits = f" The agent of {job.server} was restarted at {to_iso(job.server.started_at)}; a result may never come."
     job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
@@ -186,18 +186,18 @@ def _time_out_missing(job: Job, limits: Limits) -> bool:
     elif job.body or job.known.line:
         msg = f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or is not shown yet."
     else:
-        msg = "The workspace does not show it: it was cancelled, the id is wrong, or the token may not see it."
+        msg = "The workspace does not show it: it was cancelled, the ID is wrong, or the token may not see it."
     job.finish(Outcome.UNKNOWN, msg)
     return cancels
 
 
 def mark_restarted(job: Job) -> None:
     """Finish a job whose command the restart of its agent has most likely ended."""
-    taken = "the agent acknowledged it" if job.known.acked_at else "it was delivered, before the agent acknowledged it"
+    delivery = "the agent acknowledged it" if job.known.acked_at else "it was delivered and not acknowledged"
     job.finish(
         Outcome.UNKNOWN,
         f"No result is expected: the agent of {job.server} was restarted at {to_iso(job.server.started_at)}, after"
-        f" {taken}, and has reported nothing since. It may have run in part. If a result arrives later,"
+        f" {delivery}, and has reported nothing since. It may have run in part. If a result arrives later,"
         f" state=finished with id={job.id} returns it.",
     )
 

@@ -22,7 +22,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, wrap_unexpected
 from .._api.lists import PAGE_SIZE
 from . import completion
-from .completion import ServerStates, describe_offline, is_cut_off, waits_for_server, was_restarted
+from .completion import ServerStates, describe_offline, is_queued_offline, is_running_offline, was_restarted
 from .jobs import Job, Limits, Outcome
 from .journal import Journal
 from .pacing import PACING, Pacing
@@ -70,7 +70,7 @@ class ProgressReporter:
         self._reported_at = now
         left = f"{to_submit} to submit, " if to_submit else ""
         left += f"{lost} searched for after a lost response, " if lost else ""
-        offline = sum(map(waits_for_server, awaited))
+        offline = sum(map(is_queued_offline, awaited))
         waiting = f", {offline} of them waiting for a server that is offline" if offline else ""
         self._report(
             f"alpacon: {left}{len(awaited)} running{waiting}, {finished[True]} done, {finished[False]} failed"
@@ -322,7 +322,7 @@ class Fleet:
         job.next_poll = now + self._pacing.first_poll
         self._poller.add_awaited(job)
         self._add_awaited(job)
-        if waits_for_server(job):
+        if is_queued_offline(job):
             self._progress.report_offline([job])
 
     def _add_awaited(self, job: Job) -> None:
@@ -440,14 +440,14 @@ class Fleet:
         for job in restarted:
             completion.mark_restarted(job)
             self._count_finished(job)
-        offline = [job for job in due if waits_for_server(job)]
-        cut_off = [job for job in due if not job.outcome and is_cut_off(job)]
-        if self._limits.offline == "wait":
-            cut_off, offline = [*offline, *cut_off], []
-        self._progress.report_offline(cut_off)
-        for job in offline:
+        queued = [job for job in due if is_queued_offline(job)]
+        running = [job for job in due if not job.outcome and is_running_offline(job)]
+        is_awaited = self._limits.offline == "wait"
+        self._progress.report_offline([*queued, *running] if is_awaited else running)
+        to_cancel = [] if is_awaited else queued
+        for job in to_cancel:
             self._start_thread(_Step.CANCEL_OFFLINE, partial(completion.cancel_offline, self._client), job)
-        gone = {id(job) for job in (*restarted, *offline)}
+        gone = {id(job) for job in (*restarted, *to_cancel)}
         self._awaited = [job for job in self._awaited if id(job) not in gone]
 
     def _time_out_all(self) -> None:

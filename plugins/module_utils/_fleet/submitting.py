@@ -252,7 +252,7 @@ class LostSubmitFinder:
         return bool(job.found and job.found.candidates) or now >= self._get_end(job)
 
     def _get_end(self, job: Job) -> float:
-        """Return the monotonic time after which a command that is not listed does not exist."""
+        """Return the monotonic time at which to stop the search for a command that is not listed."""
         # A gateway that answers 413 has most likely not forwarded the request.
         is_too_large = isinstance(job.error, LostResponse) and job.error.status == 413
         return job.awaited_since + min(PACING.list_lag if is_too_large else PACING.patience, self._wait)
