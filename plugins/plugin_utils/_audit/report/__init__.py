@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
 
 from ..scanners.results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_passed_share
 from .formats import render_csv, render_json, render_junit, render_markdown
@@ -85,9 +84,11 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
         raise ReportError(path, f"it is not JSON: {error}") from error
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise ReportError(path, f"it is no JSON object with schema {SCHEMA}")
+    if not isinstance(report.get("finished_at"), str):
+        raise ReportError(path, "it has no text at finished_at")
     try:
+        # Refuse a damaged report before the audit, not when its own report is written.
         compare_reports({**report, "servers": [], "checks": [], "results": []}, report)
-        parse_time(report["finished_at"] + "")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReportError(path, f"something in it is missing or damaged ({error!r})") from error
     return report

@@ -113,24 +113,25 @@ def _make_xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapp
 def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
     """Return the texts of the rules that a profile and the profiles that it extends select."""
     by_id = {one.get("id", ""): one for one in benchmark.findall("Profile")}
+    # The last setting counts, so a profile stands after those that it extends.
     profiles: list[Element] = []
     base: Element | None = profile
     while base is not None and base not in profiles:
         profiles.insert(0, base)
         base = by_id.get(base.get("extends", "").lstrip("~^"))
 
-    def settings(name: str) -> dict[str, Element]:
-        return {one.get("idref", ""): one for each in profiles for one in each.findall(name)}
+    def get_settings(name: str) -> dict[str, Element]:
+        return {setting.get("idref", ""): setting for one in profiles for setting in one.findall(name)}
 
-    severities, selectors = settings("refine-rule"), settings("refine-value")
+    severities, selectors = get_settings("refine-rule"), get_settings("refine-value")
     values = {}
     for value in benchmark.iter("Value"):
         texts = {one.get("selector", ""): get_text(one) for one in value.findall("value")}
         key = value.get("id", "")
         selector = selectors[key].get("selector", "") if key in selectors else ""
         values[key] = texts.get(selector, texts.get("", ""))
-    values.update({key: get_text(one) for key, one in settings("set-value").items()})
-    items = list(_iter_selected(benchmark, settings("select")))
+    values.update({key: get_text(one) for key, one in get_settings("set-value").items()})
+    items = list(_iter_selected(benchmark, get_settings("select")))
     selected = {item.get("id", "") for item in items}
     rules = [item for item in items if item.tag == "Rule" and _is_applicable(item, selected)]
     return [_parse_rule(rule, values, severities.get(rule.get("id", ""), rule)) for rule in rules]
@@ -153,8 +154,9 @@ def _is_applicable(rule: Element, selected: set[str]) -> bool:
 
 
 def _parse_rule(rule: Element, values: Mapping[str, str], refined: Element) -> RuleResult:
-    for reference in rule.iter("sub"):
-        reference.text = values.get(reference.get("idref", ""), "")
+    """Return the texts of a rule, with the values of a profile and the severity of a refined rule."""
+    for placeholder in rule.iter("sub"):
+        placeholder.text = values.get(placeholder.get("idref", ""), "")
     name, description = shorten_id(rule.get("id", "")), _get_child_text(rule, "description")
     fixes = [*rule.findall("fixtext"), *(fix for fix in rule.findall("fix") if fix.get("system") in _FIX_SYSTEMS)]
     sections: dict[str, list[str]] = {}
