@@ -84,7 +84,7 @@ class Submitter:
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
             self._refuse(job, error)
         if job.command:
-            self._record(job, job.command, own)
+            self._record(job, own)
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Remove jobs from the journal, and set whether a later attempt of the task may repeat them."""
@@ -123,7 +123,8 @@ class Submitter:
         if self.journal and position:
             self.journal.remove([position])
 
-    def _record(self, job: Job, command: Command, submitted: EarlierSubmit) -> None:
+    def _record(self, job: Job, submitted: EarlierSubmit) -> None:
+        command = job.known
         submitted.command_id = command.id
         self._excluded.add(command.id)
         if self.journal and id(job) in self._positions:
@@ -155,7 +156,7 @@ class Submitter:
         job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
         with contextlib.suppress(AlpaconError):
             job.command = find_command(self._client, earlier.command_id) or job.command
-        self._record(job, job.command, earlier)
+        self._record(job, earlier)
         job.add_note(_EARLIER)
 
     def adopt_lost(self, jobs: Sequence[Job]) -> None:
@@ -180,7 +181,7 @@ class Submitter:
         else:
             job.add_note(_EARLIER)
         job.error = None
-        self._record(job, job.command, self._earlier_submits[get_digest(job.body)])
+        self._record(job, self._earlier_submits[get_digest(job.body)])
 
 
 def lacks_budget(error: AlpaconError | None) -> bool:
