@@ -139,16 +139,8 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.vars import combine_vars
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
-    AlpaconError,
-    UsageError,
-    clean_line,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
-    is_uuid,
-    is_windows,
-    normalize_uuid,
-)
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, is_windows, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import (
@@ -165,12 +157,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
     check_option_names,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import (
+    CONNECTION_PLUGIN,
     FILE_ENDINGS,
     GroupNaming,
     HostNaming,
     classify_shared_host,
     disable_templates,
-    make_connection_variables,
     make_group_name,
     make_undo,
     to_group_name,
@@ -366,12 +358,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _make_variables(self, server: Described, workspace: str) -> dict[str, Any]:
         prefix = self.get_option("hostvars_prefix")
-        return {
+        variables = {
             **{f"{prefix}{name}": disable_templates(value) for name, value in server.items()},
             SERVER_ID: disable_templates(normalize_uuid(server["id"])),
             WORKSPACE: disable_templates(workspace),
-            **(make_connection_variables(server) if self.get_option("connection") else {}),
         }
+        if self.get_option("connection") and not is_windows(server):
+            variables["ansible_connection"] = disable_templates(CONNECTION_PLUGIN)
+            variables["alpacon_is_connected"] = server.get("is_connected")
+        return variables
 
     def _make_host_name(self, server: Described, variables: dict[str, Any]) -> str:
         remedy = "Add id to it, as the last of a list."

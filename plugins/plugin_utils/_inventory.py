@@ -27,7 +27,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
     CORE_KEY_PREFIX,
     is_uuid,
-    is_windows,
     normalize_uuid,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, WORKSPACE, normalize_if_url
@@ -293,16 +292,6 @@ def is_from_workspace(host: Host) -> bool:
 
 
 # Connections
-
-
-def make_connection_variables(server: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the variables with which any module runs on a server through the workspace; none for Windows."""
-    if is_windows(server):
-        return {}
-    return {
-        "ansible_connection": disable_templates(CONNECTION_PLUGIN),
-        "alpacon_is_connected": server.get("is_connected"),
-    }
 
 
 def classify_shared_host(host: Host | None) -> str:

@@ -17,8 +17,6 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Row = Dict[str, Any]
-#: A function that runs a program without a shell and returns its exit code and output.
-Program = Callable[[List[str]], Tuple[int, str]]
 
 CONFIGURATION = "/etc/alpamon/alpamon.conf"
 OVERRIDE = "/etc/systemd/system/alpamon.service.d/ansible.conf"
@@ -73,10 +71,11 @@ class System(NamedTuple):
     """Access to the host.
 
     Attributes:
+        run_program: runs a program without a shell and returns its exit code and output.
         root: prefix of all paths; tests set it.
     """
 
-    run_program: Program
+    run_program: Callable[[List[str]], Tuple[int, str]]
     root: str = ""
     environ: Mapping[str, str] = os.environ
 

@@ -257,14 +257,13 @@ def verify_credentials(task: RegistrationTask) -> StoredCredentials:
         return StoredCredentials("stale" if stale else "unreachable", describe_refusal(error))
     except AlpaconError as error:
         return StoredCredentials("unreachable", str(error))
-    if not isinstance(row, Mapping) or not isinstance(row.get("commissioned"), bool):
-        why = f"GET {SERVERS_PATH}-/: the response is not from an Alpacon workspace. Check url."
-        return StoredCredentials("unreachable", why)
-    server = Server.from_row(row)
-    if server.id != task.options.id:
-        why = f"GET {SERVERS_PATH}-/: the response is not about the server {task.options.id}. Check url."
-        return StoredCredentials("unreachable", why)
-    return StoredCredentials("valid", server=server)
+    problem = "not from an Alpacon workspace"
+    if isinstance(row, Mapping) and isinstance(row.get("commissioned"), bool):
+        server = Server.from_row(row)
+        if server.id == task.options.id:
+            return StoredCredentials("valid", server=server)
+        problem = f"not about the server {task.options.id}"
+    return StoredCredentials("unreachable", f"GET {SERVERS_PATH}-/: the response is {problem}. Check url.")
 
 
 def describe_refusal(error: ApiError) -> str:
