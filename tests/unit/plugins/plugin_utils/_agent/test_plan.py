@@ -65,12 +65,12 @@ VENDOR_KEY = "/etc/apt/keyrings/alpacax_alpamon-archive-keyring.gpg"
 CREDENTIALS = {"url": URL, "id": ID, "key": KEY, "readable": True, "complete": True, "text": ""}
 
 
-def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Row:
-    """Return the base with changes, and those of dictionaries merged into theirs."""
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Row:
+    """Merge changes into a dictionary, and into the dictionaries in it."""
     return {
         **base,
         **{
-            name: merged(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
+            name: merge(base[name], value) if isinstance(value, dict) and isinstance(base.get(name), dict) else value
             for name, value in changes.items()
         },
     }
@@ -84,8 +84,8 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def converged(**options: Any) -> Row:
-    """Return a host on which the role has done all of its work with these options."""
+def make_converged_host(**options: Any) -> Row:
+    """Return a host that needs no change with these options."""
     found = plan(FRESH, options)
     content = found["configuration"] % {"id": ID, "key": KEY}
     files: Row = {path: {**PRESENT, "mode": mode} for path, mode in FOLDERS.items()}
@@ -108,13 +108,13 @@ def converged(**options: Any) -> Row:
         "files": files,
         "held": found["hold"],
     }
-    return merged(FRESH, ready)
+    return merge(FRESH, ready)
 
 
-READY = converged()
-CLONE = merged(READY, {"registered_machine_id": OTHER_MACHINE})
-ELSEWHERE = merged(READY, {"configuration": {"url": "https://other.example"}})
-DAMAGED = merged(READY, {"configuration": {"complete": False, "key": None}})
+READY = make_converged_host()
+CLONE = merge(READY, {"registered_machine_id": OTHER_MACHINE})
+OTHER_WORKSPACE = merge(READY, {"configuration": {"url": "https://other.example"}})
+DAMAGED = merge(READY, {"configuration": {"complete": False, "key": None}})
 NOTHING = {
     "add_source": False,
     "install": False,
@@ -127,7 +127,7 @@ NOTHING = {
     "start": False,
     "has_changes": False,
 }
-STAYS = {
+REGISTERED = {
     **NOTHING,
     "needs_token": False,
     "check_credentials": True,
@@ -139,15 +139,15 @@ STAYS = {
 BY_FILE = {"package_file": "https://x.example/alpamon_2.6.0_amd64.deb?a#b", "package_checksum": "sha256:0a"}
 
 
-def of(agent: Mapping[str, Any], **changes: Any) -> Row:
-    return merged(agent, changes)
+def change(agent: Mapping[str, Any], **changes: Any) -> Row:
+    return merge(agent, changes)
 
 
-# Each row: the state of the host, the options that are set, and what of the plan is expected.
+# Each row: the state of the host, the options, and the expected part of the plan.
 DECISIONS: dict[str, tuple[Row, Row, Row]] = {
-    "converged": (READY, {}, STAYS),
+    "converged": (READY, {}, REGISTERED),
     "converged with every option": (
-        converged(
+        make_converged_host(
             hold=True,
             ca_cert_content="CA\n",
             service_override="[Service]\nNice=5\n",
@@ -163,7 +163,7 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
             "validate_certs": False,
             "repository_url": "https://u:p@mirror.example/a%20b/{id}",
         },
-        STAYS,
+        REGISTERED,
     ),
     "fresh": (
         FRESH,
@@ -182,11 +182,15 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     ),
     "fresh with a token": (FRESH, {"registration_token": "t"}, {"register": True, "needs_token": False}),
     # Versions
-    "any version stays": (of(READY, version="2.3.0"), {}, NOTHING),
+    "any version stays": (change(READY, version="2.3.0"), {}, NOTHING),
     "pinned": (READY, {"version": "2.5.0"}, NOTHING),
     "pinned newer": (READY, {"version": "2.5.10"}, {"install": True, "add_source": True, "package_version": "2.5.10"}),
     "candidate": (READY, {"version": "2.6.0-rc1"}, {"install": True, "package_version": "2.6.0~rc1"}),
-    "candidate as packages write it": (of(READY, version="2.6.0-rc1"), {"version": "2.6.0~rc1"}, {"install": False}),
+    "candidate as packages write it": (
+        change(READY, version="2.6.0-rc1"),
+        {"version": "2.6.0~rc1"},
+        {"install": False},
+    ),
     "latest": (
         READY,
         {"version": "latest"},
@@ -200,21 +204,29 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     ),
     # Packages that are files
     "file whose name has another version": (READY, BY_FILE, {"add_source": True, "install": True, "repository": None}),
-    "file whose name has this version": (of(READY, version="2.6.0"), BY_FILE, {"add_source": True, "install": False}),
-    "file that is this version": (of(READY, package_file_version="2.5.0"), BY_FILE, {"install": False}),
-    "file that is another version": (of(READY, package_file_version="2.6.0"), BY_FILE, {"install": True}),
+    "file whose name has this version": (
+        change(READY, version="2.6.0"),
+        BY_FILE,
+        {"add_source": True, "install": False},
+    ),
+    "file that is this version": (change(READY, package_file_version="2.5.0"), BY_FILE, {"install": False}),
+    "file that is another version": (change(READY, package_file_version="2.6.0"), BY_FILE, {"install": True}),
     "no package at all": (FRESH, BY_FILE, {"add_source": True, "install": True}),
     # Holds
     "hold": (READY, {"hold": True}, {"change_hold": True, "hold": True, "has_changes": True, "install": False}),
-    "hold that is not wanted": (of(READY, held=True), {}, {"change_hold": True, "hold": False}),
+    "hold that is not wanted": (change(READY, held=True), {}, {"change_hold": True, "hold": False}),
     "hold of nothing yet": (FRESH, {"hold": True}, {"change_hold": False, "hold": True}),
     # Repository
     "another channel": (READY, {"channel": "rc"}, {"add_source": True, "install": False}),
     "other fingerprints": (READY, {"key_fingerprints": ["CD34"]}, {"add_source": True}),
     "fingerprints in another spelling": (READY, {"key_fingerprints": ["ab 12"]}, NOTHING),
-    "key that is gone": (of(READY, files={KEYS[0]: ABSENT}), {}, {"add_source": True}),
-    "file of the repository that was changed": (of(READY, files={REPOSITORIES[0]: PRESENT}), {}, {"add_source": True}),
-    "list of the vendor's setup script": (of(READY, files={VENDOR_REPOSITORY: PRESENT}), {}, {"add_source": True}),
+    "key that is gone": (change(READY, files={KEYS[0]: ABSENT}), {}, {"add_source": True}),
+    "file of the repository that was changed": (
+        change(READY, files={REPOSITORIES[0]: PRESENT}),
+        {},
+        {"add_source": True},
+    ),
+    "list of the vendor's setup script": (change(READY, files={VENDOR_REPOSITORY: PRESENT}), {}, {"add_source": True}),
     "repository of somebody else": (READY, {"channel": "rc", "manage_repository": False}, NOTHING),
     # With credentials in its environment, the package would register the host by itself.
     "environment of the package manager": (
@@ -236,11 +248,11 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         {"reregister_stale": True},
         {**NOTHING, "needs_token": True, "check_credentials": True},
     ),
-    "id in capitals": (of(READY, configuration={"id": ID.upper()}), {}, {"server_id": ID, "register": False}),
+    "id in capitals": (change(READY, configuration={"id": ID.upper()}), {}, {"server_id": ID, "register": False}),
     "another spelling of the URL": (
-        of(READY, configuration={"url": f"{URL.replace('https://my', 'HTTPS://MY')}:443//"}),
+        change(READY, configuration={"url": f"{URL.replace('https://my', 'HTTPS://MY')}:443//"}),
         {},
-        STAYS,
+        REGISTERED,
     ),
     "clone": (
         CLONE,
@@ -256,18 +268,22 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         },
     ),
     "clone of a host of another workspace": (
-        of(CLONE, configuration={"url": "https://other.example"}),
+        change(CLONE, configuration={"url": "https://other.example"}),
         {"allow_workspace_change": True},
         {"register": True, "leave": False, "server_id": "", "cloned_id": ID},
     ),
     "host from before machine ids were noted": (
-        of(READY, registered_machine_id=""),
+        change(READY, registered_machine_id=""),
         {},
         {"register": False, "server_id": ID, "cloned_id": ""},
     ),
-    "host without a machine id": (of(READY, machine_id=""), {}, {"register": False, "cloned_id": "", "machine": ""}),
+    "host without a machine id": (
+        change(READY, machine_id=""),
+        {},
+        {"register": False, "cloned_id": "", "machine": ""},
+    ),
     "another workspace": (
-        ELSEWHERE,
+        OTHER_WORKSPACE,
         {"allow_workspace_change": True},
         {
             "problems": [],
@@ -291,41 +307,45 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         },
     ),
     "damaged configuration of another machine": (
-        of(DAMAGED, registered_machine_id=OTHER_MACHINE),
+        change(DAMAGED, registered_machine_id=OTHER_MACHINE),
         {},
         {"register": True, "incomplete_id": ""},
     ),
-    "an id that was cut off": (of(DAMAGED, configuration={"id": ID[:8]}), {}, {"register": True, "incomplete_id": ""}),
+    "an id that was cut off": (
+        change(DAMAGED, configuration={"id": ID[:8]}),
+        {},
+        {"register": True, "incomplete_id": ""},
+    ),
     # The configuration and the service
     "configuration by hand": (
-        of(READY, files={CONFIGURATION: PRESENT}),
+        change(READY, files={CONFIGURATION: PRESENT}),
         {},
-        {**STAYS, "write_configuration": True, "has_changes": True},
+        {**REGISTERED, "write_configuration": True, "has_changes": True},
     ),
     "mode of the configuration": (
-        of(READY, files={CONFIGURATION: {"mode": "0640"}}),
+        change(READY, files={CONFIGURATION: {"mode": "0640"}}),
         {},
         {"write_configuration": True},
     ),
-    "owner of a folder": (of(READY, files={"/var/lib/alpamon": {"uid": 5}}), {}, {"write_configuration": True}),
-    "folder that is gone": (of(READY, files={"/run/alpamon": ABSENT}), {}, {"write_configuration": True}),
+    "owner of a folder": (change(READY, files={"/var/lib/alpamon": {"uid": 5}}), {}, {"write_configuration": True}),
+    "folder that is gone": (change(READY, files={"/run/alpamon": ABSENT}), {}, {"write_configuration": True}),
     "settings": (READY, {"settings": {"max_workers": 5}}, {"write_configuration": True, "register": False}),
     "null settings": (READY, {"settings": {"max_workers": None}}, NOTHING),
     "no verification": (READY, {"validate_certs": False}, {"write_configuration": True}),
     "override": (READY, {"service_override": "[Service]\n"}, {"change_override": True, "has_changes": True}),
-    "override that is not wanted": (of(READY, files={OVERRIDE: PRESENT}), {}, {"change_override": True}),
+    "override that is not wanted": (change(READY, files={OVERRIDE: PRESENT}), {}, {"change_override": True}),
     "CA": (READY, {"ca_cert_content": "CA"}, {"change_certificate": True, "has_changes": True}),
     # Somebody else may have put it there.
-    "CA that is not mentioned": (of(READY, files={CERTIFICATES[0]: PRESENT}), {}, NOTHING),
+    "CA that is not mentioned": (change(READY, files={CERTIFICATES[0]: PRESENT}), {}, NOTHING),
     "old process": (
-        of(READY, process={"state": "outdated", "outdated": ["package"]}),
+        change(READY, process={"state": "outdated", "outdated": ["package"]}),
         {},
         {"restart": True, "has_changes": True},
     ),
-    "stopped": (of(READY, service={"active": False}), {}, {"start": True, "restart": False}),
-    "disabled": (of(READY, service={"enabled": False}), {}, {"start": True}),
-    "timer that restarts": (of(READY, restart_timer={"active": True}), {}, {"start": True}),
-    "timer that would restart": (of(READY, restart_timer={"enabled": True}), {}, {"start": True}),
+    "stopped": (change(READY, service={"active": False}), {}, {"start": True, "restart": False}),
+    "disabled": (change(READY, service={"enabled": False}), {}, {"start": True}),
+    "timer that restarts": (change(READY, restart_timer={"active": True}), {}, {"start": True}),
+    "timer that would restart": (change(READY, restart_timer={"enabled": True}), {}, {"start": True}),
     # Other states
     "image": (
         READY,
@@ -340,7 +360,7 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         },
     ),
     "image in a container": (
-        of(FRESH, service_manager="bash"),
+        change(FRESH, service_manager="bash"),
         {"state": "installed"},
         {"problems": [], "install": True},
     ),
@@ -351,12 +371,12 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     ),
     "removal of a clone": (CLONE, {"state": "absent"}, {"server_id": "", "cloned_id": ID}),
     "removal of a host of another workspace": (
-        ELSEWHERE,
+        OTHER_WORKSPACE,
         {"state": "absent"},
         {"problems": [], "server_id": ID, "other_workspace": True, "leave": False},
     ),
     "removal with what would be refused": (
-        of(READY, pending=["/x"], service_manager="init", hostname="10.0.0.5"),
+        change(READY, pending=["/x"], service_manager="init", hostname="10.0.0.5"),
         {"state": "absent", "version": "x", "url": "", "connect_timeout": "x"},
         {"problems": []},
     ),
@@ -371,29 +391,41 @@ def test_decisions(row: str) -> None:
 
 
 REFUSED: dict[str, tuple[Row, Row, str]] = {
-    "no root": (of(FRESH, uid=1000), {}, "The tasks of this role need root. Set become to true for them."),
+    "no root": (change(FRESH, uid=1000), {}, "The tasks of this role need root. Set become to true for them."),
     "system": (
-        of(FRESH, distribution={"id": "debian", "version": "10"}),
+        change(FRESH, distribution={"id": "debian", "version": "10"}),
         {},
         "The agent does not run on Debian GNU/Linux 10. It runs on Debian from 11 on, Ubuntu from 18.04 on,",
     ),
-    "no systemd": (of(FRESH, service_manager="bash"), {}, "systemd does not manage the services of this host"),
+    "no systemd": (change(FRESH, service_manager="bash"), {}, "systemd does not manage the services of this host"),
     "pending": (
-        of(READY, pending=["/var/lib/alpamon/upgrade.pending"]),
+        change(READY, pending=["/var/lib/alpamon/upgrade.pending"]),
         {},
         "Try again when /var/lib/alpamon/upgrade.pending is gone.",
     ),
-    "another workspace": (ELSEWHERE, {}, f"is registered in https://other.example, not in {URL}. Set alpamon_allow_"),
+    "another workspace": (
+        OTHER_WORKSPACE,
+        {},
+        f"is registered in https://other.example, not in {URL}. Set alpamon_allow_",
+    ),
     "no URL": (FRESH, {"url": ""}, "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."),
     "no URL at all": (FRESH, {"url": "my-workspace"}, "alpamon_url: 'my-workspace' is not an http or https URL."),
     "no version": (FRESH, {"version": "2.5"}, "alpamon_version is '2.5'. Give a version such as 2.5.0, latest,"),
     "wildcard": (FRESH, {"version": "2.5.*"}, "alpamon_version is '2.5.*'."),
     "old version": (FRESH, {"version": "2.2.9"}, "alpamon_version is 2.2.9, and the role needs 2.3.0 or newer."),
     "old candidate": (FRESH, {"version": "2.3.0-rc1"}, "the role needs 2.3.0 or newer"),
-    "old package": (of(READY, version="2.2.9"), {}, "alpamon 2.2.9 is installed, and this role needs 2.3.0 or newer."),
+    "old package": (
+        change(READY, version="2.2.9"),
+        {},
+        "alpamon 2.2.9 is installed, and this role needs 2.3.0 or newer.",
+    ),
     "downgrade": (READY, {"version": "2.4.9"}, "alpamon 2.5.0 is installed, and 2.4.9 is older. Set alpamon_allow_d"),
     "candidate of what is installed": (READY, {"version": "2.5.0-rc2"}, "and 2.5.0-rc2 is older."),
-    "older file": (of(READY, package_file_version="2.4.0"), BY_FILE, "alpamon 2.5.0 is installed, and 2.4.0 is older."),
+    "older file": (
+        change(READY, package_file_version="2.4.0"),
+        BY_FILE,
+        "alpamon 2.5.0 is installed, and 2.4.0 is older.",
+    ),
     "latest file": (FRESH, {**BY_FILE, "version": "latest"}, "alpamon_version=latest and alpamon_package_file exclude"),
     "latest and held": (FRESH, {"version": "latest", "hold": True}, "exclude each other"),
     "checksum": (
@@ -404,7 +436,7 @@ REFUSED: dict[str, tuple[Row, Row, str]] = {
     "two CAs": (FRESH, {"ca_cert": "/a.pem", "ca_cert_content": "CA"}, "exclude each other"),
     "tag": (FRESH, {"tags": {"env": "a", "rack": 4}}, "alpamon_tags: the value of rack is not a string."),
     "duration": (FRESH, {"connect_timeout": "5 x"}, "alpamon_connect_timeout: '5 x' is not a duration."),
-    "address as a name": (of(FRESH, hostname="10.0.0.5"), {}, "alpamon_name: 10.0.0.5 is an address"),
+    "address as a name": (change(FRESH, hostname="10.0.0.5"), {}, "alpamon_name: 10.0.0.5 is an address"),
     "no name": (FRESH, {"name": "..."}, "alpamon_name: '...' has no character for a name"),
 }
 
@@ -417,23 +449,23 @@ def test_problems(row: str) -> None:
 
 
 def test_each_problem_is_reported() -> None:
-    problems = plan(of(FRESH, pending=["/a"]), {"url": "", "version": "x", "connect_timeout": "y"})["problems"]
+    problems = plan(change(FRESH, pending=["/a"]), {"url": "", "version": "x", "connect_timeout": "y"})["problems"]
     assert len(problems) == 4
 
 
 WARNED: dict[str, tuple[Row, Row, list[str]]] = {
     "nothing": (READY, {}, []),
-    "clock ahead": (of(READY, clock_ahead=7200), {}, ["web: The clock of the host is 120 minutes ahead of"]),
-    "clock behind": (of(READY, clock_ahead=-86400), {}, ["web: The clock of the host is 1440 minutes behind"]),
-    "slow connection": (of(READY, clock_ahead=-200), {}, []),
+    "clock ahead": (change(READY, clock_ahead=7200), {}, ["web: The clock of the host is 120 minutes ahead of"]),
+    "clock behind": (change(READY, clock_ahead=-86400), {}, ["web: The clock of the host is 1440 minutes behind"]),
+    "slow connection": (change(READY, clock_ahead=-200), {}, []),
     "clone": (CLONE, {}, [f"web: The configuration was made on another machine, so the record {ID} in {URL} is not"]),
     "key": (READY, {"key_fingerprints": []}, ["alpamon_key_fingerprints is empty"]),
     "package": (FRESH, {**BY_FILE, "package_checksum": ""}, ["alpamon_package_checksum is empty"]),
     "plain": (FRESH, {"url": "http://a.example"}, ["alpamon_url is not https"]),
     "certificates": (FRESH, {"validate_certs": False}, ["Certificates are not verified"]),
     "port": (FRESH, {"url": "https://a.example:8000"}, ["The agent turns the first 8000 in a.example:8000 into 8081"]),
-    "proxy": (of(READY, proxies=["https_proxy"]), {}, ["web: The environment of the host names a proxy."]),
-    "removal": (of(READY, proxies=["x"], clock_ahead=7200), {"state": "absent", "validate_certs": False}, []),
+    "proxy": (change(READY, proxies=["https_proxy"]), {}, ["web: The environment of the host names a proxy."]),
+    "removal": (change(READY, proxies=["x"], clock_ahead=7200), {"state": "absent", "validate_certs": False}, []),
 }
 
 
@@ -465,14 +497,14 @@ def test_warnings(row: str) -> None:
         (None, {}, "alpamon is to be installed, and nothing is installed"),
     ],
 )
-def test_version_that_the_package_manager_has_not_installed(version: Any, options: Row, message: str) -> None:
-    problems = plan(of(READY, version=version), options)["installed_problems"]
+def test_version_that_the_package_manager_did_not_install(version: Any, options: Row, message: str) -> None:
+    problems = plan(change(READY, version=version), options)["installed_problems"]
     assert [problem[: len(message)] for problem in problems] == ([message] if message else [])
 
 
 # Parts
 
-WORK_OF_PARTS: dict[str, tuple[str, Row]] = {
+PARTS: dict[str, tuple[str, Row]] = {
     "install": (
         "install",
         {"add_source": True, "install": True, "register": True, "needs_token": False, "start": False},
@@ -487,16 +519,16 @@ WORK_OF_PARTS: dict[str, tuple[str, Row]] = {
 }
 
 
-@pytest.mark.parametrize("row", WORK_OF_PARTS)
+@pytest.mark.parametrize("row", PARTS)
 def test_parts(row: str) -> None:
-    part, expected = WORK_OF_PARTS[row]
+    part, expected = PARTS[row]
     options = {"service_override": "[Service]\n"}
     found = plan(FRESH, options, parts=frozenset({part}))
     assert {name: found[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(
-    ("parts", "option", "back"),
+    ("parts", "option", "rolls_back"),
     [
         (set(), True, True),
         (set(), False, False),
@@ -505,8 +537,8 @@ def test_parts(row: str) -> None:
         ({"install", "configure", "verify"}, True, True),
     ],
 )
-def test_only_a_run_that_upgrades_and_restarts_goes_back(parts: set[str], option: bool, back: bool) -> None:
-    assert plan(READY, {"rollback": option}, parts=frozenset(parts))["rollback"] is back
+def test_only_a_run_that_upgrades_and_restarts_rolls_back(parts: set[str], option: bool, rolls_back: bool) -> None:
+    assert plan(READY, {"rollback": option}, parts=frozenset(parts))["rollback"] is rolls_back
 
 
 @pytest.mark.parametrize("part", ["configure", "verify"])
@@ -533,20 +565,22 @@ def test_files_of_the_controller() -> None:
     assert found["repository"]["key_source"] == files["repository_key"]
     assert found["repository"]["key_is_url"] is False
     repository = {"sha256": digest(found["repository"]["content"])}
-    there = {
+    present = {
         CERTIFICATES[0]: {**PRESENT, "sha256": digest("CA")},
         KEYS[0]: {**PRESENT, "sha256": digest("KEY")},
         REPOSITORIES[0]: repository,
     }
-    found = plan(of(READY, files=there), options, files=files, digests=digests)
+    found = plan(change(READY, files=present), options, files=files, digests=digests)
     assert (found["add_source"], found["change_certificate"], found["has_changes"]) == (False, False, False)
-    # A key of another content is copied again.
-    assert plan(of(READY, files=there), options, files=files, digests={**digests, "repository_key": "0"})["add_source"]
+    # Another key is copied again.
+    assert plan(change(READY, files=present), options, files=files, digests={**digests, "repository_key": "0"})[
+        "add_source"
+    ]
 
 
-def test_file_of_the_vendor_goes_as_apt_refuses_two_keys_of_one_repository() -> None:
+def test_the_repository_file_of_the_vendor_is_removed() -> None:
     assert "absent" not in [row["state"] for row in plan(FRESH)["repository"]["paths"]]
-    paths = plan(of(FRESH, files={REPOSITORIES[1]: PRESENT}))["repository"]["paths"]
+    paths = plan(change(FRESH, files={REPOSITORIES[1]: PRESENT}))["repository"]["paths"]
     assert {"path": REPOSITORIES[1], "state": "absent"} in paths
 
 
@@ -571,7 +605,7 @@ def test_checksum_of_a_file_of_the_controller() -> None:
     assert problem == "a.deb does not have the checksum in alpamon_package_checksum. It is not installed."
 
 
-def test_file_that_is_a_package() -> None:
+def test_package_file() -> None:
     found = plan(FRESH, BY_FILE)["package_file"]
     assert found["is_url"]
     assert found["path"] == "/var/cache/alpamon/alpamon_2.6.0_amd64.deb"
@@ -580,7 +614,7 @@ def test_file_that_is_a_package() -> None:
     assert found == {"source": known["package_file"], "is_url": False, "path": "/var/cache/alpamon/alpamon.deb"}
 
 
-# What the host is registered as
+# The name of the server
 
 
 @pytest.mark.parametrize(
@@ -588,17 +622,17 @@ def test_file_that_is_a_package() -> None:
     [({}, "web-01", "web-01"), ({"name": "db"}, "web-01", "db"), ({}, "", "web")],
 )
 def test_name(options: Row, hostname: str, name: str) -> None:
-    found = plan(of(FRESH, hostname=hostname), options)
+    found = plan(change(FRESH, hostname=hostname), options)
     assert (found["name"], found["machine"], found["platform"]) == (name, f"{MACHINE} web", "debian")
 
 
-def test_prediction_of_check_mode() -> None:
-    assert plan(of(FRESH, check_mode=True))["would_install"]
+def test_check_mode() -> None:
+    assert plan(change(FRESH, check_mode=True))["would_install"]
     assert not plan(FRESH)["would_install"]
-    assert not plan(of(READY, check_mode=True))["would_install"]
+    assert not plan(change(READY, check_mode=True))["would_install"]
 
 
-def test_leftovers() -> None:
+def test_paths_to_remove() -> None:
     everything = plan(READY, {"state": "absent"})["paths_to_remove"]
     assert {"/etc/alpamon", "/var/lib/alpamon", "/var/cache/alpamon", "/run/alpamon.pid", KEYS[0]} <= set(everything)
     assert set(REPOSITORIES) <= set(everything)
@@ -606,7 +640,7 @@ def test_leftovers() -> None:
     assert set(everything) - set(kept) == {*REPOSITORIES, KEYS[0], VENDOR_KEY}
 
 
-# A host that returns what the module never does
+# Unexpected values in the result of the module
 
 HOSTILE: dict[str, Row] = {
     "configuration as a list": {"configuration": []},
@@ -653,12 +687,12 @@ def test_unexpected_values(row: str, state: str) -> None:
     assert len(problem) < 200
 
 
-def test_names_and_texts_that_are_harmless() -> None:
+def test_messages_are_printable() -> None:
     odd = "{{ 1 }} %(key)s \u202e\x9b"
     name = "https://evil.example/x"
-    agent = of(ELSEWHERE, hostname=name, configuration={"url": f"https://{odd}"}, distribution={"name": odd})
+    agent = change(OTHER_WORKSPACE, hostname=name, configuration={"url": f"https://{odd}"}, distribution={"name": odd})
     [problem] = plan(agent)["problems"]
     assert problem.isprintable()
     assert plan(agent, {"allow_workspace_change": True})["name"] == name
-    [problem] = plan(of(agent, distribution={"id": "x"}))["problems"]
+    [problem] = plan(change(agent, distribution={"id": "x"}))["problems"]
     assert problem.isprintable()
