@@ -102,19 +102,15 @@ class ActionModule(AlpaconAction):
         if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _SERIAL_REMEDY)
         check_sets = load_check_sets(Path(options["library"])) if options["library"] else {}
-        groups: Mapping[str, Any] = self._task_vars.get("groups", {})
-        groups_by_host: dict[str, set[str]] = {}
-        for group, members in groups.items():
-            for member in members:
-                groups_by_host.setdefault(member, set()).add(group)
         waivers: dict[str, Any] = {}
-        hosts = self._list_hosts(options, CheckSelector(check_sets, options), groups_by_host, waivers, run.warn)
+        hosts = self._list_hosts(options, CheckSelector(check_sets, options), waivers, run.warn)
         if options["waivers"] is None:
             options = {**options, "waivers": list(waivers.values())}
         audit_options = AuditOptions.from_options(options, [host.checks for host in hosts])
         distinct = {id(host.checks): host.checks for host in hosts}.values()
         checks = {check.name for shared in (*distinct, *check_sets.values()) for check in shared}
-        host_names = {*groups_by_host, *(host.name for host in hosts)}
+        groups: Mapping[str, Any] = self._task_vars.get("groups", {})
+        host_names = {*groups.get("all", ()), *(host.name for host in hosts)}
         for warning in find_unknown_names(audit_options.waivers, checks, host_names, groups):
             run.warn(warning)
         previous = read_previous(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
@@ -146,12 +142,7 @@ class ActionModule(AlpaconAction):
         return bool(self._task_vars.get("ansible_role_name") == _ROLE)
 
     def _list_hosts(
-        self,
-        options: Mapping[str, Any],
-        selector: CheckSelector,
-        groups_by_host: Mapping[str, set[str]],
-        waivers: dict[str, Any],
-        warn: Callable[[str], None],
+        self, options: Mapping[str, Any], selector: CheckSelector, waivers: dict[str, Any], warn: Callable[[str], None]
     ) -> list[Host]:
         """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
         hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
@@ -178,7 +169,8 @@ class ActionModule(AlpaconAction):
             server_id = variables.get(SERVER_ID)
             server = normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
             settings = self._find_settings(variables, options, warn)
-            hosts.append(Host(name, server, frozenset(groups_by_host.get(name, ())), checks, settings))
+            host_groups = frozenset(group.name for group in host.get_groups())
+            hosts.append(Host(name, server, host_groups, checks, settings))
         if options["library"]:
             _refuse_misspelt_names(names, set(manager.extra_vars), selector)
         return hosts

@@ -22,8 +22,8 @@ description:
   - The task fails, after the report has been written, unless the verdict is V(pass). The verdict is V(fail) if there is
     a finding of O(fail_on) or worse, and otherwise V(inconclusive) if less than O(min_coverage) was answered, nothing
     was answered, or a workspace could not be asked.
-  - In workspaces that support no C(env), such as those of 2024, each check is a command of its own. A check that is
-    longer than a line may be is V(unknown) there.
+  - In workspaces that support no C(env), such as those of 2024, each check is a command of its own. A check that is too
+    long for a line is V(unknown) there.
   - The role P(herdops.alpacon.audit#role) has check sets, and runs this module.
 author:
   - herdops.alpacon contributors (@herdops)

@@ -149,7 +149,7 @@ class _CheckRows:
     def __init__(self) -> None:
         self.rows: dict[str, _Row] = {}
         self.questions = 0
-        #: The number of known rules of each check, and the keys in which the check differs from its row; by id().
+        #: The number of known rules of each check, and the values that differ from the row; by id().
         self._known: dict[int, tuple[int, _Row]] = {}
 
     def add(self, check: Check, rules: Sequence[RuleResult], results: int) -> _Row:

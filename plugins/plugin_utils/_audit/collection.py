@@ -174,6 +174,7 @@ class WorkspaceCollector:
     submitted_to: set[str] = field(default_factory=set)
     refusal: str = ""
     error: AlpaconError | None = None
+    _recent: _RecentCommands = field(default_factory=dict)
     #: The payloads by the IDs of their checks.
     _payloads: dict[tuple[int, ...], Payload] = field(default_factory=dict)
     #: The longest line of a workspace that supports no env; None if it does.
@@ -186,23 +187,23 @@ class WorkspaceCollector:
     def collect(self) -> None:
         """Find the servers, reuse recent answers, and run the other checks."""
         has_env = self._find_servers()
-        recent = self._list_recent_commands()
-        commands = [command for same_line in recent.values() for command in same_line]
+        self._recent = self._list_recent_commands()
+        commands = [command for same_line in self._recent.values() for command in same_line]
         if not commands and not has_env:
             commands = list_newest_commands(self.client)
         self._max_line = _detect_max_line(commands, has_env)
         fleet = self._create_fleet()
-        batches = [batch for audited in self.hosts for batch in self._reuse_answers(audited, recent, fleet)]
-        has_recent = self.options.reuse_within and any(batch.key in recent for batch in batches)
+        batches = [batch for audited in self.hosts for batch in self._reuse_answers(audited, fleet)]
+        has_recent = self.options.reuse_within and any(batch.key in self._recent for batch in batches)
         if has_recent and not self.client.clock.is_known:
             self.run.warn(CLOCK_UNKNOWN)
         if self.run.check_mode:
             self.to_submit = len({batch.match for batch in batches})
             return
         lines: list[_CheckBatch] = []
-        for batch in self._submit(batches, recent):
+        for batch in self._submit(batches):
             lines += self._build_batches(batch.audited, batch.checks)
-        self._submit(lines, recent)
+        self._submit(lines)
 
     def mark_failed(self, error: AlpaconError) -> None:
         """Give each host the error as the reason for its missing responses."""
@@ -286,7 +287,7 @@ class WorkspaceCollector:
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         return recent
 
-    def _reuse_answers(self, audited: AuditedHost, recent: _RecentCommands, fleet: Fleet) -> list[_CheckBatch]:
+    def _reuse_answers(self, audited: AuditedHost, fleet: Fleet) -> list[_CheckBatch]:
         """Store the reusable answers of a server and return the batches that have to run.
 
         An audit repeats only the checks that did not pass, so they may be in a later command with fewer checks.
@@ -297,7 +298,7 @@ class WorkspaceCollector:
         to_run = []
         while candidates:
             batch, earlier = candidates.pop()
-            command = self._find_reusable(batch, recent, earlier)
+            command = self._find_reusable(batch, earlier)
             if command is None:
                 to_run.append(batch)
                 continue
@@ -313,14 +314,14 @@ class WorkspaceCollector:
                 candidates += [(smaller, command) for smaller in self._build_batches(audited, not_passed)]
         return [] if audited.skip_reason else to_run
 
-    def _find_reusable(self, batch: _CheckBatch, recent: _RecentCommands, earlier: Command | None) -> Command | None:
+    def _find_reusable(self, batch: _CheckBatch, earlier: Command | None) -> Command | None:
         """Return the newest command that ran the batch within O(reuse_within), and not before an earlier command."""
         if not self.options.reuse_within or not self.client.clock.is_known:
             return None
         since = self.client.clock.now() - timedelta(seconds=self.options.reuse_within)
         if earlier:
             since = max(since, end_sort_key(earlier))
-        for command in reversed(recent.get(batch.key, ())):
+        for command in reversed(self._recent.get(batch.key, ())):
             has_result = command.status in RAN and command.ran and not command.error_phase
             if has_result and end_sort_key(command) >= since and self._own_commands.include(command, batch.match):
                 with contextlib.suppress(AlpaconError):
@@ -328,7 +329,7 @@ class WorkspaceCollector:
                 return None
         return None
 
-    def _submit(self, batches: Iterable[_CheckBatch], recent: _RecentCommands) -> list[_CheckBatch]:
+    def _submit(self, batches: Iterable[_CheckBatch]) -> list[_CheckBatch]:
         """Run the batches and store their responses.
 
         Returns:
@@ -337,7 +338,7 @@ class WorkspaceCollector:
         by_match: dict[Match, list[_CheckBatch]] = {}
         for batch in batches:
             by_match.setdefault(batch.match, []).append(batch)
-        jobs = {match: self._create_job(group[0], recent) for match, group in by_match.items()}
+        jobs = {match: self._create_job(group[0]) for match, group in by_match.items()}
         if not jobs:
             return []
         try:
@@ -361,11 +362,11 @@ class WorkspaceCollector:
             self._max_line = _detect_max_line(commands, has_env=False) or LINE_LENGTH_2024
         return [batch for match in failed for batch in by_match[match]]
 
-    def _create_job(self, batch: _CheckBatch, recent: _RecentCommands) -> Job:
+    def _create_job(self, batch: _CheckBatch) -> Job:
         """Return a job that awaits an unfinished command of the batch, or submits a new command if there is none."""
         unfinished = [
             command
-            for command in recent.get(batch.key, ())
+            for command in self._recent.get(batch.key, ())
             if not command.finished and self._own_commands.include(command, batch.match)
         ]
         body = {**batch.match.to_body(), **({"env": batch.payload.env} if batch.payload else {})}

@@ -23,7 +23,7 @@ from .checks import Check
 #: The waivers of all hosts are joined.
 WAIVERS_VARIABLE = f"{VARIABLE_PREFIX}waivers"
 _PLAY_OPTIONS = ("compare_to", "fail_on", "formats", "max_concurrency", "min_coverage", "reuse_within", "wait_timeout")
-#: Variables with one value for all hosts, by the options of the module.
+#: Variables that must be equal for all hosts, by the options of the module.
 PLAY_VARIABLES = {**{name: f"{VARIABLE_PREFIX}{name}" for name in _PLAY_OPTIONS}, "dest": "audit_report_dir"}
 #: Templates of these may contain the current time, so the templates are compared.
 _COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir")

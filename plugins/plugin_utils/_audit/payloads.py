@@ -113,7 +113,7 @@ class CheckAnswer:
 
 
 def build_env(wait_timeout: float) -> dict[str, str]:
-    """Return the time for all checks of a command, which is shorter than the command is awaited or the agent allows."""
+    """Return the variable with the seconds for all checks: less than wait_timeout and than the limit of the agent."""
     return {"AUDIT_SECONDS": str(max(1, min(int(wait_timeout * 0.8), 1500)))}
 
 

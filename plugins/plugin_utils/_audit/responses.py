@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Evaluate the answers of servers to checks: what a check expects, what the answer is, and the outcome."""
+"""Read the answers to checks in the output of a command, and evaluate them."""
 
 from __future__ import annotations
 
