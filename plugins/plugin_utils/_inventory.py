@@ -23,13 +23,9 @@ from ansible.inventory.group import to_safe_group_name
 from ansible.inventory.helpers import get_group_vars
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
-    CORE_KEY_PREFIX,
-    is_uuid,
-    normalize_uuid,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, WORKSPACE, normalize_if_url
+from ..module_utils._api.errors import UsageError
+from ..module_utils._api.records import CORE_KEY_PREFIX, is_uuid, normalize_uuid
+from ._settings import SERVER_ID, WORKSPACE, normalize_if_url
 
 if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData

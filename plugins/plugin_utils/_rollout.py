@@ -16,7 +16,7 @@ from typing import Any
 
 from ansible.utils.helpers import pct_to_int
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ..module_utils._api.errors import clean_line
 
 #: Outcomes of hosts to retry; all others are successes.
 _RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import FIELDS
+from ..module_utils._api.errors import clean_line
+from ..module_utils._options.connection import CONNECTION
+from ..module_utils._tasks.server_info import FIELDS
 
 #: Variables of the connection settings.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import (
+from ...module_utils._agent.reading import (
     CONFIGURATION,
     FILES,
     FOLDERS,
@@ -21,15 +21,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     TIMER,
     VENDOR_REPOSITORY,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.problems import (
-    find_installed_problems,
-    find_problems,
-    find_warnings,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState, Controller
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import SETTINGS, SUPPORTED, find_family
+from ...module_utils._api.errors import clean_line
+from ...module_utils._api.records import is_uuid
+from .problems import find_installed_problems, find_problems, find_warnings
+from .state import AgentState, Controller
+from .systems import SETTINGS, SUPPORTED, find_family
 
 #: The options of the role, without their prefix. The role has the defaults.
 SPEC: dict[str, dict[str, Any]] = {

@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import parse_duration
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registration_task import to_server_name
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import AgentState
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import version_key
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_url
+from ...module_utils._api.errors import AlpaconError, clean_line
+from ...module_utils._options.values import parse_duration
+from ...module_utils._tasks.registration_task import to_server_name
+from .._settings import normalize_url
+from .state import AgentState
+from .systems import version_key
 
 #: Older agents have neither ``register --force`` nor ``unregister``.
 _MIN_VERSION = "2.3.0"

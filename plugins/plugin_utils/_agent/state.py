@@ -13,19 +13,9 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import (
-    CONFIGURATION,
-    FOLDERS,
-    MASK,
-    OVERRIDE,
-    VENDOR_REPOSITORY,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import (
-    Family,
-    Repository,
-    render_configuration,
-)
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import normalize_if_url
+from ...module_utils._agent.reading import CONFIGURATION, FOLDERS, MASK, OVERRIDE, VENDOR_REPOSITORY
+from .._settings import normalize_if_url
+from .systems import Family, Repository, render_configuration
 
 #: The tags of the role that apply, by state.
 PARTS: Mapping[str, frozenset[str]] = {

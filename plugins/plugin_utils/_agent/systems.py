@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading import CERTIFICATES, KEYS, REPOSITORIES
+from ...module_utils._agent.reading import CERTIFICATES, KEYS, REPOSITORIES
 
 _HEADER = "# Managed by Ansible, role herdops.alpacon.alpamon\n"
 _CHANNELS = {

@@ -16,8 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-
+from ....module_utils._api.errors import AlpaconError
 from ..scanners.results import FAILED, OUTCOMES, PASSED, SEVERITIES, compute_passed_share
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html

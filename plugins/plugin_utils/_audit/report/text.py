@@ -13,9 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import parse_time
-
+from ....module_utils._api.errors import clean
+from ....module_utils._api.records import parse_time
 from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
 
 #: Keys of a trend that hold results, and their titles.

@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
-
+from ....module_utils._api.errors import UsageError
+from ..._arguments import validate_dictionary
 from .json_results import parse_inspec, parse_json_results
 from .junit_tap import parse_junit, parse_tap
 from .openscap import parse_xccdf

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-
+from ....module_utils._api.errors import UsageError, did_you_mean
 from .json_results import format_value, get_objects, parse_control, parse_json
 from .junit_tap import get_text, parse_xml
 from .openscap import make_script, shorten_id

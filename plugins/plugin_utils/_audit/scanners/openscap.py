@@ -11,9 +11,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
-
+from ....module_utils._api.errors import UsageError
+from ..._arguments import validate_dictionary
 from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
 #: The directory of the packages of the SCAP Security Guide.
