@@ -14,7 +14,7 @@ short_description: Audit servers through Alpacon and report the findings
 version_added: 1.0.0
 description:
   - Runs checks on the servers of all hosts of the play, in one task with one command for each server and account. A
-    check is shell code and what is expected of its exit code and output.
+    check is shell code with conditions for the exit code and the output.
   - Each host has its own checks, parameters and workspace, by its variables. The report of all of them is written as
     JSON, JUnit XML, Markdown, HTML or CSV.
   - A server that is offline, or whose command is refused or lost, is named once with the reason, and its checks count

@@ -338,6 +338,6 @@ def _describe_result(audit: AuditResult, findings: Sequence[Mapping[str, Any]]) 
 
 
 def _name_findings(findings: Sequence[Mapping[str, Any]]) -> str:
-    named = [words.removesuffix(": ") for words in describe_findings(findings)]
-    more = [f"and {len(named) - _MAX_NAMED} more"] if len(named) > _MAX_NAMED else []
-    return "; ".join([*named[:_MAX_NAMED], *more])
+    descriptions = [text.removesuffix(": ") for text in describe_findings(findings)]
+    more = len(descriptions) - _MAX_NAMED
+    return "; ".join([*descriptions[:_MAX_NAMED], *([f"and {more} more"] if more > 0 else [])])

@@ -143,8 +143,8 @@ def parse_checks(
     checks: dict[str, Check] = {}
     for number, row in enumerate(rows, start=1):
         name = row.get("name")
-        named = f" ({name})" if isinstance(name, str) and name else ""
-        check = _parse_check(f"{option}, check {number}{named}", row, functions, check_set)
+        label = f"check {number} ({name})" if isinstance(name, str) and name else f"check {number}"
+        check = _parse_check(f"{option}, {label}", row, functions, check_set)
         if check.name in checks:
             first = list(checks).index(check.name) + 1
             problem = f"checks {first} and {number} are both named {check.name}"

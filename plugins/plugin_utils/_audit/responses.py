@@ -132,7 +132,7 @@ def _evaluate_output(check: Check, answer: CheckAnswer, output: str, complete: b
     for match in filter(None, (pattern.search(output) for pattern in check.absent)):
         start = output.rfind("\n", 0, match.start()) + 1
         line = output[start:].partition("\n")[0]
-        problems.append((f"The server says: {line.strip()[:_MAX_LINE]}", start))
+        problems.append((f"The output has: {line.strip()[:_MAX_LINE]}", start))
     if not problems:
         if not complete and (check.matches or check.absent or check.number):
             return Evaluation(UNKNOWN, _INCOMPLETE)

@@ -178,8 +178,8 @@ def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: P
         variables = {**role(PLAIN)["vars"], **given}
         done = run_playbook(current, tmp_path / str(number), ROLE, AGENTS, "-e", json.dumps(variables))
         results = [result for name in ("Audit the hosts", "Show the findings") for result in done.tasks.get(name, [])]
-        told = json.dumps([line for result in results for line in (result.get("warnings", []), result["msg"])])
-        assert all(text in told for text in texts), done.log
+        messages = json.dumps([line for result in results for line in (result.get("warnings", []), result["msg"])])
+        assert all(text in messages for text in texts), done.log
 
 
 def test_an_audit_needs_no_first_host(current: Workspace, tmp_path: Path) -> None:

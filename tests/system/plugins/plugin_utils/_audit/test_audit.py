@@ -49,8 +49,8 @@ def test_checks_on_a_fleet(workspace: Workspace) -> None:
     counted = {"servers": 3, "checks": 2, "questions": 6, "passed": 3, "failed": 3, "score": 50.0, "commands": 3}
     assert counted.items() <= done.summary.items()
     assert done.summary["failed_by_severity"]["high"] == 3
-    told = {"reuse_within": 5400.0, "fail_on": "high"}
-    assert told.items() <= done.report.items()
+    options_in_report = {"reuse_within": 5400.0, "fail_on": "high"}
+    assert options_in_report.items() <= done.report.items()
     assert audit(workspace, HELLO).report["title"] == f"Audit of {workspace.url.removeprefix('http://')}"
 
 
@@ -293,7 +293,7 @@ def test_an_expired_waiver_does_not_apply(current: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("server", "says"),
+    ("server", "reason"),
     [
         ({"connected": False}, "The server is offline: its agent is not connected."),
         ({"connected": True, "commissioned": False}, "The server is not commissioned"),
@@ -301,31 +301,31 @@ def test_an_expired_waiver_does_not_apply(current: Workspace) -> None:
         (None, "The workspace has no such server, or the token may not see it."),
     ],
 )
-def test_servers_without_a_command(current: Workspace, server: Row | None, says: str) -> None:
+def test_servers_without_a_command(current: Workspace, server: Row | None, reason: str) -> None:
     if server:
         current.add_servers("odd-01", **server)
     by_id = AuditedHost("id", current.server_ids().get("odd-01", NO_COMMAND))
     done = audit(current, HELLO, of=[by_id, *hosts("odd-01", "web-01")])
     assert done.outcomes == {("web-01", "hello"): "passed"}
-    assert all(done.reasons[name].startswith(says) for name in ("id", "odd-01"))
+    assert all(done.reasons[name].startswith(reason) for name in ("id", "odd-01"))
     assert (done.summary["not_reached"], done.report["coverage"]) == (2, 33.3)
     assert {made["server"] for made in current.commands()} == {"web-01"}
 
 
 @pytest.mark.parametrize(
-    ("status", "says", "ends"),
+    (("status", "reason", "last_status")),
     [
         ("denied", "Never ran: the workspace's verification denied it.", "denied"),
         ("queued", "Not finished within wait_timeout", "cancelled"),
     ],
 )
-def test_commands_that_never_run(current: Workspace, status: str, says: str, ends: str) -> None:
+def test_commands_that_never_run(current: Workspace, status: str, reason: str, last_status: str) -> None:
     current.settings(holds=[{"line": "alpacon-audit", "servers": ["web-02"], "status": status}])
     done = audit(current, HELLO, of=hosts(*AGENTS), wait_timeout="1s")
     assert Counter(done.outcomes.values()) == {"passed": 2}
     [held] = [made for made in current.commands() if made["server"] == "web-02"]
-    assert done.reasons["web-02"].startswith(says)
-    assert (held["status"], held["id"] in done.reasons["web-02"]) == (ends, True)
+    assert done.reasons["web-02"].startswith(reason)
+    assert (held["status"], held["id"] in done.reasons["web-02"]) == (last_status, True)
 
 
 def test_a_held_command_is_adopted_by_the_next_audit(current: Workspace) -> None:
@@ -422,8 +422,13 @@ def test_a_list_of_servers_that_may_not_be_read(workspace: Workspace) -> None:
 def test_check_mode_writes_nothing(current: Workspace) -> None:
     audit(current, HELLO, BAD)
     current.reset_counters()
-    asked: Row = {"of": hosts("web-01", "web-02"), "check_mode": True, "reuse_within": "1h", "fail_on": "info"}
-    done = audit(current, HELLO, BAD, **asked)
+    options_of_audit: Row = {
+        "of": hosts("web-01", "web-02"),
+        "check_mode": True,
+        "reuse_within": "1h",
+        "fail_on": "info",
+    }
+    done = audit(current, HELLO, BAD, **options_of_audit)
     assert (current.counters()["writes"], done.result["changed"]) == (0, True)
     assert done.outcomes == {("web-01", "hello"): "passed"}
     assert done.result["msg"] == "1 passed, 0 failed, 0 unknown. 2 commands would be submitted."

@@ -69,7 +69,7 @@ def test_so_much_must_be_answered(
 def test_a_finding_fails_the_audit_however_little_was_answered(current: Workspace) -> None:
     done = audit(current, BAD, *questions(1, 2))
     assert said(done) == ("fail", 50.0, True)
-    told = "1 finding of severity high or worse: web-01: bad (high): The server says: one. Only 2 of 4 questions"
+    told = "1 finding of severity high or worse: web-01: bad (high): The output has: one. Only 2 of 4 questions"
     assert done.result["msg"].startswith(told)
 
 

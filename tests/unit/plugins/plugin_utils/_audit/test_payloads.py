@@ -112,11 +112,11 @@ def test_functions_precede_the_line() -> None:
 def test_a_check_that_does_not_apply(shell: str) -> None:
     answers = run_checks(
         shell,
-        {"line": "echo asked", "applies_if": "echo no such thing; exit 127"},
-        {"line": "echo asked", "applies_if": "[ $most = 4 ]", "parameters": {"most": 4}},
+        {"line": "echo ran", "applies_if": "echo no such thing; exit 127"},
+        {"line": "echo ran", "applies_if": "[ $most = 4 ]", "parameters": {"most": 4}},
     )
     assert answers["c0"] == CheckAnswer(0, "", applies=False)
-    assert answers["c1"] == CheckAnswer(0, "asked\n")
+    assert answers["c1"] == CheckAnswer(0, "ran\n")
 
 
 def test_each_check_has_its_timeout(shell: str) -> None:
@@ -126,7 +126,7 @@ def test_each_check_has_its_timeout(shell: str) -> None:
         {"line": "echo begun; sleep 61 & sleep 62; echo over", "timeout": 1},
         {"line": "echo begun; sleep 63 & exit 3", "timeout": 1},
         {"line": "trap '' TERM; sleep 64; sleep 65", "timeout": 1},
-        {"line": "echo asked", "applies_if": "sleep 66", "timeout": 1},
+        {"line": "echo ran", "applies_if": "sleep 66", "timeout": 1},
         {"line": "exit 124", "timeout": 60},
         {"line": "kill -9 $$"},
     )

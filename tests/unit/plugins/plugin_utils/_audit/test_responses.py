@@ -66,7 +66,7 @@ def test_text_that_is_no_number(text: str) -> None:
         ({}, "a\nno such file\n", 1, "The exit code is 1. The output ends with: no such file"),
         ({"matches": "^x$"}, "", 0, "The output is not as expected. It is empty."),
         ({"matches": "^x$"}, "a\nb", 0, "The output is not as expected. It begins with: a"),
-        ({"absent": "port 2"}, "a\n  port 22 is open\nc", 0, "The server says: port 22 is open"),
+        ({"absent": "port 2"}, "a\n  port 22 is open\nc", 0, "The output has: port 22 is open"),
         ({"number": "<= 90"}, "97", 0, "It is 97, and must be at most 90."),
         ({"number": ">= 2.5"}, "1.5", 0, "It is 1.5, and must be at least 2.5."),
     ],
