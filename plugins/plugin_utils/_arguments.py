@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
 from ..module_utils._api.errors import UsageError, did_you_mean
 from ..module_utils._options.values import parse_boolean
 
@@ -128,25 +126,3 @@ def drop_predicted_ids(arguments: dict[str, Any], *names: str) -> bool:
             del arguments[name]
             is_removed = True
     return is_removed
-
-
-def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: Any) -> dict[str, Any]:
-    """Validate a value of an option by Ansible's argument spec.
-
-    Args:
-        rules: Rules of the spec, such as C(required_if).
-
-    Raises:
-        UsageError: The value is no dictionary, or Ansible refuses it.
-    """
-    if not isinstance(value, Mapping):
-        raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
-    for key in value:
-        if key not in spec:
-            remedy = did_you_mean(str(key), spec, f"It may have: {', '.join(spec)}.")
-            raise UsageError(f"{option}: {key}", "there is no such key", remedy)
-    result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
-    if result.error_messages:
-        raise UsageError(option, result.error_messages[0])
-    options: dict[str, Any] = result.validated_parameters
-    return options

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.parsing.convert_bool import boolean
 
-from .._api.errors import UsageError
+from .._api.errors import UsageError, did_you_mean
 from .._api.records import is_uuid, is_valid_key, normalize_uuid, parse_time
 
 LINE_LENGTH = 2048
@@ -196,3 +197,25 @@ def check_credential(option: str, text: str) -> str:
             f"Give the {option} alone, without quotes or '{option}='.",
         )
     return text
+
+
+def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: Any) -> dict[str, Any]:
+    """Validate a value of an option by Ansible's argument spec.
+
+    Args:
+        rules: Rules of the spec, such as C(required_if).
+
+    Raises:
+        UsageError: The value is no dictionary, or Ansible refuses it.
+    """
+    if not isinstance(value, Mapping):
+        raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
+    for key in value:
+        if key not in spec:
+            remedy = did_you_mean(str(key), spec, f"It may have: {', '.join(spec)}.")
+            raise UsageError(f"{option}: {key}", "there is no such key", remedy)
+    result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
+    if result.error_messages:
+        raise UsageError(option, result.error_messages[0])
+    options: dict[str, Any] = result.validated_parameters
+    return options

@@ -17,10 +17,9 @@ from urllib.parse import urlsplit
 
 from ansible.release import __version__ as ansible_core
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import to_iso
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-
+from ...module_utils._api.records import to_iso
+from ...module_utils._api.settings import VERSION, Settings
+from ...module_utils._fleet.run import Run
 from .checks import Check
 from .collection import AuditedHost, WorkspaceCollector, collect_responses
 from .hosts import Host

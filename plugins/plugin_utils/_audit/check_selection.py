@@ -15,9 +15,8 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
-
+from ...module_utils._api.errors import UsageError, did_you_mean
+from ...module_utils._options.values import split_list
 from .checks import RESULTS, Check, check_syntax, parse_checks, parse_parameter
 from .scanners.openscap import parse_benchmarks
 from .scanners.results import SEVERITIES

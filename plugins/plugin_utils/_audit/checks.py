@@ -14,10 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
-
+from ...module_utils._api.errors import UsageError
+from ...module_utils._options import values
 from .scanners import parse_results_options
 from .scanners.results import SEVERITIES
 
@@ -227,7 +225,7 @@ def _validate_check(option: str, row: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in row.items()
         if value is not None
     }
-    return validate_dictionary(option, CHECK_SPEC, options, mutually_exclusive=[("results", "kind")])
+    return values.validate_dictionary(option, CHECK_SPEC, options, mutually_exclusive=[("results", "kind")])
 
 
 def _parse_defaults(option: str, defaults: Mapping[Any, Any]) -> dict[str, Any]:

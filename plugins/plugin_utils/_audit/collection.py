@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
+from ...module_utils._api.client import Client
+from ...module_utils._api.commands import (
     CLOCK_UNKNOWN,
     Match,
     detect_env_by_servers,
@@ -22,7 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
     list_newest_commands,
     list_server_commands,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+from ...module_utils._api.errors import (
     NO_ACCESS_STATUSES,
     SENTENCES,
     AlpaconError,
@@ -31,28 +31,18 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
     wrap_unexpected,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import NEWEST_FIRST
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.lost_submits import OwnCommands
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import (
-    RAN,
-    STATUSES,
-    Command,
-    Server,
-    is_uuid,
-    is_windows,
-    parse_owner,
-    to_text,
-)
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, get_outcome
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import AUDIT_PACING
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import NO_VARIABLES
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import Payload, PayloadTooLarge, pack
-
+from ...module_utils._api.lists import NEWEST_FIRST
+from ...module_utils._api.lost_submits import OwnCommands
+from ...module_utils._api.records import RAN, STATUSES, Command, Server, is_uuid, is_windows, parse_owner, to_text
+from ...module_utils._api.servers import query_servers
+from ...module_utils._api.settings import Settings
+from ...module_utils._fleet.fleet import Fleet
+from ...module_utils._fleet.jobs import Job, get_outcome
+from ...module_utils._fleet.pacing import AUDIT_PACING
+from ...module_utils._fleet.run import Run
+from ...module_utils._options.values import LINE_LENGTH
+from ...module_utils._payload.frames import NO_VARIABLES
+from ...module_utils._payload.packing import Payload, PayloadTooLarge, pack
 from .checks import Check
 from .hosts import Host
 from .options import AuditOptions

@@ -13,10 +13,9 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt
-
+from ...module_utils._api.errors import UsageError
+from ...module_utils._api.settings import Settings
+from .._settings import decrypt
 from .check_selection import HOST_OPTIONS, VARIABLE_PREFIX
 from .checks import Check
 

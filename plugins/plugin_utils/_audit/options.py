@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
-
+from ...module_utils._api.errors import UsageError
+from ...module_utils._fleet.jobs import Limits
+from ...module_utils._options import values
+from ...module_utils._options.connection import CONNECTION
 from .checks import Check
 from .report import DEFAULT_FORMATS, FORMATS
 from .scanners.results import SEVERITIES

@@ -10,10 +10,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output, explain_ended_early
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
-
+from ...module_utils._api.outputs import Output, explain_ended_early
+from ...module_utils._api.records import Command
+from ...module_utils._fleet.jobs import Job, Outcome
 from .checks import PROBLEMS, RESULTS, Check, format_number
 from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
 from .scanners import LINE_FORMATS, parse_output

@@ -12,9 +12,8 @@ from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, did_you_mean
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import validate_dictionary
-
+from ...module_utils._api.errors import UsageError, did_you_mean
+from ...module_utils._options.values import validate_dictionary
 from .scanners.results import FAILED, WAIVED
 
 WAIVER: dict[str, dict[str, Any]] = {

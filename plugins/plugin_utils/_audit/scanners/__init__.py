@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....module_utils._api.errors import UsageError
-from ..._arguments import validate_dictionary
+from ....module_utils._options.values import validate_dictionary
 from .json_results import parse_inspec, parse_json_results
 from .junit_tap import parse_junit, parse_tap
 from .openscap import parse_xccdf

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....module_utils._api.errors import UsageError
-from ..._arguments import validate_dictionary
+from ....module_utils._options.values import validate_dictionary
 from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
 #: The directory of the packages of the SCAP Security Guide.
