@@ -47,6 +47,8 @@ class Submitter:
         self.journal = Journal(context.journal_file, context.alert) if context.journal_file else None
         #: Journal lines by the C(id()) of the job.
         self._positions: dict[int, Position] = {}
+        #: By the C(id()) of the job; only jobs that this attempt has submitted or adopted.
+        self._submits: dict[int, EarlierSubmit] = {}
         #: IDs of commands that do not come from a lost submit.
         self._excluded: set[str] = set()
         self._excludes_all_older = False
@@ -72,10 +74,11 @@ class Submitter:
         digest = get_digest(job.body)
         earlier = self._earlier_submits.get(digest)
         if earlier and not earlier.may_repeat:
+            self._submits[id(job)] = earlier
             self._adopt_earlier(job, earlier)
             return
         self._run.check_not_over()
-        own = self._earlier_submits[digest] = EarlierSubmit(time.time())
+        own = self._earlier_submits[digest] = self._submits[id(job)] = EarlierSubmit(time.time())
         self._add_to_journal(job)
         try:
             job.command = submit(self._client, job.body, self._excluded)
@@ -91,9 +94,9 @@ class Submitter:
         if self.journal:
             self.journal.remove([self._positions[id(job)] for job in jobs if id(job) in self._positions])
         for job in jobs:
-            earlier = self._earlier_submits.get(get_digest(job.body)) if job.body else None
-            if earlier:
-                earlier.may_repeat = _may_submit_again(job)
+            submitted = self._submits.get(id(job))
+            if submitted:
+                submitted.may_repeat = _may_submit_again(job)
 
     def _add_to_journal(self, job: Job) -> None:
         position = self.journal and self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
@@ -181,7 +184,7 @@ class Submitter:
         else:
             job.add_note(_EARLIER)
         job.error = None
-        self._record(job, self._earlier_submits[get_digest(job.body)])
+        self._record(job, self._submits[id(job)])
 
 
 def lacks_budget(error: AlpaconError | None) -> bool:

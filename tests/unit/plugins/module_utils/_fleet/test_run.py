@@ -17,8 +17,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome, get_digest
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run, submitting
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import (
     EarlierSubmit,
     HostLocks,
@@ -84,13 +85,30 @@ def test_a_server_is_locked_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
         ("denied", Outcome.DENIED, False),
     ],
 )
-def test_a_retry_repeats_only_commands_that_ended(status: str, outcome: Outcome, expected: bool) -> None:
-    body = {"line": "reboot"}
+def test_a_retry_repeats_only_commands_that_ended(
+    monkeypatch: pytest.MonkeyPatch, status: str, outcome: Outcome, expected: bool
+) -> None:
+    body = {"server": SERVER, "line": "reboot", "shell": "system"}
     earlier_submits = {get_digest(body): EarlierSubmit(0.0, COMMAND)}
-    job = Job(Server(SERVER), body, Command(COMMAND, Server(SERVER), "reboot", "system", status), outcome)
+    command = Command(COMMAND, Server(SERVER), "reboot", "system", status)
+    monkeypatch.setattr(submitting, "find_command", lambda _client, _id: command)
+    job = Job(Server(SERVER), body)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
-        Submitter(client, Run(earlier_submits=earlier_submits)).finish([job])
+        submitter = Submitter(client, Run(earlier_submits=earlier_submits))
+        submitter.submit(job)
+        job.finish(outcome)
+        submitter.finish([job])
     assert earlier_submits[get_digest(body)].may_repeat is expected
+
+
+def test_a_retry_that_submits_nothing_does_not_allow_the_next_one_to_submit() -> None:
+    body = {"server": SERVER, "line": "reboot"}
+    earlier_submits = {get_digest(body): EarlierSubmit(0.0, COMMAND)}
+    job = Job(Server(SERVER, is_connected=False), body)
+    with Client(Settings("https://workspace.example", TOKEN)) as client:
+        Fleet(client, Limits(offline="fail"), run=Run(earlier_submits=earlier_submits)).run([job])
+    assert job.outcome == Outcome.OFFLINE
+    assert not earlier_submits[get_digest(body)].may_repeat
 
 
 def test_locks_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
