@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from .._api.client import Client
@@ -85,9 +84,14 @@ class CommandTask:
         # A payload without its variables runs nothing, and reports that.
         if self.options.has_payload or "env" not in self.options.extra:
             return
-        detect = partial(supports_env, self.client)
+
+        def detect() -> list[bool | None]:
+            return [supports_env(self.client)]
+
         shared = self.run.open_shared_state(self.client.settings)
-        if (shared.find_once("supports_env", detect) if shared else detect()) is False:
+        found = shared.find_once("supports_env", detect) if shared else None
+        # None: another worker takes too long.
+        if (found or detect()) == [False]:
             raise UsageError(
                 "env",
                 "this workspace does not pass variables on to servers, so the line would run without them",
