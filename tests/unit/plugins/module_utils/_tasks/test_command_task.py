@@ -37,7 +37,7 @@ def test_a_worker_that_waited_too_long_for_the_check_of_env_makes_it(
 ) -> None:
     monkeypatch.setattr(command_task, "supports_env", lambda _client: False)
     monkeypatch.setattr(sharing, "_FIND_WAIT", 0.05)
-    with SharedState(tmp_path, URL, TOKEN).try_lock("supports_env"), pytest.raises(UsageError, match="^env: "):
+    with SharedState(tmp_path, URL, TOKEN).try_lock("supports_env"), pytest.raises(UsageError, match=r"^env: "):
         task.check_env()
 
 
