@@ -214,7 +214,10 @@ def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: 
         if key not in spec:
             remedy = did_you_mean(str(key), spec, f"It may have: {', '.join(spec)}.")
             raise UsageError(f"{option}: {key}", "there is no such key", remedy)
-    result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
+    try:
+        result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
+    except OverflowError as error:
+        raise UsageError(option, f"a number is infinite: {error}") from None
     if result.error_messages:
         raise UsageError(option, result.error_messages[0])
     options: dict[str, Any] = result.validated_parameters
