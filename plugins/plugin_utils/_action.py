@@ -315,7 +315,9 @@ class AlpaconAction(ActionBase):
         """Add connection settings from variables of the host and from the environment of the controller."""
         refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
         self._settings = find_settings(self._task.args, task_vars, os.environ, self._templar.template, get_run_folder())
-        return {**drop_empty_options(self._task.args), **self._settings.options}
+        # Ansible refuses null for these, so that a null state never means the default state.
+        with_default = [name for name, option in self.spec.items() if option.get("default") is not None]
+        return {**drop_empty_options(self._task.args, with_default), **self._settings.options}
 
 
 _SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]

@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,12 +183,16 @@ def _get_common_values(names: Sequence[str], inventories: Sequence[Settings]) ->
     return common
 
 
-def drop_empty_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove null options and empty connection settings, since rules of argument specs count null as given."""
+def drop_empty_options(options: Mapping[str, Any], kept: Collection[str] = ()) -> dict[str, Any]:
+    """Remove null options and empty connection settings, since rules of argument specs count null as given.
+
+    Args:
+        kept: Options that stay if they are null.
+    """
     return {
         name: value
         for name, value in options.items()
-        if value is not None and (name not in CONNECTION or is_given(value))
+        if (is_given(value) if name in CONNECTION else value is not None or name in kept)
     }
 
 

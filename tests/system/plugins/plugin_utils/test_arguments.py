@@ -58,6 +58,7 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
             "a secret",
         ),
         ("env: the name of entry 1", {**LINE, "server": "web-01", "env": {"A=hunter22": ""}}, COMMAND_MODULE, "env"),
+        ("state", {**LINE, "server": "web-01", "state": None}, COMMAND_MODULE, "a null state"),
         ("filters: it is", {"filters": "{{ [] }}"}, SERVERS_MODULE, "filters"),
         ("hosts: it is", {"checks": [], "hosts": nosuch}, AUDIT_MODULE, "of an audit"),
     ]
