@@ -197,9 +197,9 @@ def describe_used_up_budget(error: AlpaconError | None) -> str:
 
 
 def _note_surplus(job: Job, ids: Sequence[str]) -> None:
-    """Note the IDs of commands that the workspace made besides the requested one: they may run too."""
+    """Note the IDs of other commands in the response to a submit: they may run too."""
     if ids:
-        job.add_note(f"The workspace made other commands for the same submit, which may run too: {', '.join(ids)}.")
+        job.add_note(f"The response to its submit names other commands, which may run too: {', '.join(ids)}.")
 
 
 def _may_submit_again(job: Job) -> bool:

@@ -35,7 +35,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_tas
     lock_servers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import URL
-from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, SERVER, TOKEN, command_options
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, NO_COMMAND, SERVER, TOKEN, command_options
 
 
 def test_a_run_without_a_writable_folder_shares_nothing(tmp_path: Path) -> None:
@@ -99,6 +99,16 @@ def test_a_retry_repeats_only_commands_that_ended(
         job.finish(outcome)
         submitter.finish([job])
     assert earlier_submits[get_digest(body)].may_repeat is expected
+
+
+def test_other_commands_of_a_response_are_noted_without_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = Command(COMMAND, Server(SERVER), "reboot", "system", "queued", surplus=(NO_COMMAND,))
+    monkeypatch.setattr(submitting, "submit", lambda _client, _body, _known: command)
+    job = Job(Server(SERVER), {"server": SERVER, "line": "reboot"})
+    with Client(Settings("https://workspace.example", TOKEN)) as client:
+        Submitter(client, Run()).submit(job)
+    # A proxy may have repeated the response to another submit.
+    assert job.note == f"The response to its submit names other commands, which may run too: {NO_COMMAND}."
 
 
 def test_a_retry_that_submits_nothing_does_not_allow_the_next_one_to_submit() -> None:
