@@ -183,7 +183,7 @@ options:
     description:
       - Findings that are accepted up to a day. If omitted, the variables C(audit_waivers) of all hosts.
       - A failed result gets the outcome V(waived) up to O(waivers[].until), and fails again afterwards. A waiver of a
-        check, host or group that does not exist, or of no failed result, causes a warning.
+        check, host or group that does not exist causes a warning. The HTML page also names waivers of no failed result.
     type: list
     elements: dict
     suboptions:

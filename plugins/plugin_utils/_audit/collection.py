@@ -203,6 +203,8 @@ class WorkspaceCollector:
         self.hosts = [audited_hosts.get(host.name) or AuditedHost(host) for host in self.inventory_hosts]
         for audited in self.hosts:
             audited.skip_reason = audited.skip_reason or self.refusal
+            # A response of a command that was not submitted has no other reason than the error.
+            audited.responses = {name: one for name, one in audited.responses.items() if one.reached or one.command}
 
     def _find_servers(self) -> bool | None:
         """Resolve the hosts to servers.

@@ -364,6 +364,17 @@ def test_a_token_that_is_refused_during_the_audit(current: Workspace) -> None:
     assert (done.result["failing"], done.result["verdict"], done.result["failed"]) == (0, "inconclusive", True)
 
 
+def test_a_refused_token_is_the_reason_of_a_server_with_earlier_answers(current: Workspace) -> None:
+    given = options(current, HELLO, {"name": "bad", "line": "false"}, reuse_within="1h")
+    audit_hosts(given, hosts("web-01"), Run())
+    current.fault("status", method="POST", status=401, times=1, body=UNAUTHENTICATED)
+    other = AuditedHost("other", "web-02", settings=parse_settings({**given, "request_timeout": 99}))
+    done = audit_hosts(given, [*hosts("web-01"), other], Run())
+    server = done.report["servers"][0]
+    assert (server["reached"], server["age_seconds"] is None) == (True, False)
+    assert server["reason"].startswith(f"The workspace {current.url} could not be asked: The token")
+
+
 def test_an_unexpected_error_ends_the_audit_of_one_workspace(
     current: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
