@@ -136,7 +136,7 @@ options:
     vars:
       - name: alpacon_module_cache
 notes:
-  - There is no terminal. A task whose become method needs a password is refused before anything is submitted. Use
+  - There is no terminal. A task that gives its become method a password is refused before anything is submitted. Use
     P(herdops.alpacon.account#become), which needs none.
   - A host is unreachable if its agent is offline, if the workspace refuses the command, or if its result is unknown.
     The message says whether it may have run. If the workspace refuses the account that a task becomes with
