@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, Callable
 
 from .._api import commands
@@ -73,7 +74,7 @@ RULES: dict[str, Any] = {
         ("ids", *_TO_RUN),
         ("ids", "servers"),
         ("ids", "scheduled_at"),
-        *(("ids", "line", name) for name in ("stdin", "chdir", "executable", "creates", "removes")),
+        *product(("ids", "line"), ("stdin", "chdir", "executable", "creates", "removes")),
     ],
     "required_one_of": [("servers", "ids")],
     "required_if": [

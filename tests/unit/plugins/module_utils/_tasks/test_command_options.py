@@ -49,7 +49,7 @@ SCRIPT: Row = {
 ARGV: Row = {"servers": ["web-01"], "argv": ["/usr/bin/id", "-u"]}
 NOISE = base64.b64encode(random.Random(1).randbytes(2_000_000)).decode()
 
-#: Combinations that the argument spec refuses, each with the beginning of the message.
+#: Combinations that the argument spec refuses, each with its message.
 REFUSED_BY_RULES: list[tuple[Row, str]] = [
     ({"servers": ["web-01"]}, "state is executed but any of the following are missing: line, script, argv"),
     ({"line": "true"}, "one of the following is required: servers, ids"),
@@ -57,13 +57,14 @@ REFUSED_BY_RULES: list[tuple[Row, str]] = [
     ({"servers": ["web-01"], "state": "finished"}, "state is finished but all of the following are missing: ids"),
     (
         {"servers": ["web-01"], "state": "cancelled"},
-        "state is cancelled but any of the following are missing: ids",
+        "state is cancelled but any of the following are missing: ids, line, script, argv",
     ),
     ({**CANCEL, "line": "true"}, "parameters are mutually exclusive: ids|line|script|argv"),
     ({**FINISH, "servers": ["web-01"]}, "parameters are mutually exclusive: ids|servers"),
     ({**CANCEL, "scheduled_at": LATER}, "parameters are mutually exclusive: ids|scheduled_at"),
     ({**SCRIPT, "line": "true"}, "parameters are mutually exclusive: ids|line|script|argv"),
-    ({**RUN, "stdin": ""}, "parameters are mutually exclusive: ids|line|stdin"),
+    ({**RUN, "stdin": ""}, "parameters are mutually exclusive: line|stdin"),
+    ({**FINISH, "chdir": "/srv"}, "parameters are mutually exclusive: ids|chdir"),
     ({**ARGV, "executable": "bash"}, "missing parameter(s) required by 'executable': script"),
 ]
 REFUSED: list[tuple[Row, str, str]] = [
@@ -110,7 +111,7 @@ REFUSED: list[tuple[Row, str, str]] = [
 @pytest.mark.parametrize(("given", "message"), REFUSED_BY_RULES)
 def test_refused_combinations(given: Row, message: str) -> None:
     result = ArgumentSpecValidator(SHIPPED_SPEC, **RULES).validate({**CONNECTION, **given})
-    assert [text[: len(message)] for text in result.error_messages] == [message]
+    assert result.error_messages == [message]
 
 
 @pytest.mark.parametrize("given", [RUN, SCHEDULE, FINISH, CANCEL, SCRIPT, {**ARGV, "creates": "/x"}])
