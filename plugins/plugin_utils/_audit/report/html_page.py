@@ -280,15 +280,15 @@ def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of the page that the report does not have."""
     summary, seconds = report["summary"], text.count_seconds(report)
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
-    bar = [(name, count) for name, count in parts.items() if count]
+    counts = [(name, count) for name, count in parts.items() if count]
     tone = {FAIL: "high", INCONCLUSIVE: "medium"}.get(report["verdict"], UNKNOWN)
     if report["verdict"] == PASS and report["fail_on"] and not summary[FAILED] and not summary[UNKNOWN]:
         tone = PASSED
     return {
         "results": sum(summary[name] for name in OUTCOMES),
         "passed_share": compute_passed_share(summary),
-        "bar": bar,
-        "bar_label": ", ".join(f"{count} {name}" for name, count in bar) or "no results",
+        "bar": counts,
+        "bar_label": ", ".join(f"{count} {name}" for name, count in counts) or "no results",
         "failing": len(list_failing(report)),
         "coverage": text.clean_text(text.describe_coverage(report)),
         "tone": tone,

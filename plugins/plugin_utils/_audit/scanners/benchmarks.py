@@ -40,10 +40,10 @@ def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
         is_xccdf = isinstance(content, list)
         parts = _make_xccdf(path, digest, content, options) if is_xccdf else _make_inspec(path, content, options)
     except OSError as error:
-        raise UsageError("terms", f"{path} cannot be read: {error.strerror}", "Give a file.") from error
+        raise UsageError("terms", f"{path} cannot be read: {error.strerror}", "Give a file.") from None
     except ScannerError as error:
         remedy = "Give an XCCDF data stream, or a file that inspec json wrote."
-        raise UsageError("terms", f"{path}: {error}", remedy) from error
+        raise UsageError("terms", f"{path}: {error}", remedy) from None
     rules = parts.pop("rules")
     if not 0 < len(rules) <= MAX_RESULTS:
         raise UsageError("profile", f"it selects {len(rules):,} rules of {path}", f"Choose 1 to {MAX_RESULTS:,}.")
