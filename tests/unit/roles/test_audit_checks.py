@@ -75,7 +75,8 @@ def test_the_page_about_checks_is_up_to_date() -> None:
     assert tool.PAGE.read_text(encoding="utf-8") == tool.page(), "run python tests/tools/describe_checks.py"
 
 
-def test_every_check_has_states_that_pass_and_fail() -> None:
+def test_every_check_has_five_states_that_pass_and_fail() -> None:
     rows = pytest.importorskip("checks.check_files").state_rows()
     assert set(rows) == {check["name"] for check in _CHECKS}
+    assert not [name for name, states in rows.items() if len(states) < 5]
     assert not [name for name, states in rows.items() if not {"passed", "failed"} <= {row["outcome"] for row in states}]
