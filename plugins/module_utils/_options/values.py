@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -214,10 +215,9 @@ def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: 
         if key not in spec:
             remedy = did_you_mean(str(key), spec, f"It may have: {', '.join(spec)}.")
             raise UsageError(f"{option}: {key}", "there is no such key", remedy)
-    try:
-        result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
-    except OverflowError as error:
-        raise UsageError(option, f"a number is infinite: {error}") from None
+        if isinstance(value[key], float) and math.isinf(value[key]):
+            raise UsageError(f"{option}: {key}", "it is infinite", "Give a finite number.")
+    result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
     if result.error_messages:
         raise UsageError(option, result.error_messages[0])
     options: dict[str, Any] = result.validated_parameters

@@ -50,7 +50,7 @@ def test_expected_conditions_in_words() -> None:
         ({"number": "90"}, "number: '90' is not a limit."),
         ({"number": "< 90"}, "number: '< 90' is not a limit."),
         ({"number": "<= inf"}, "number: '<= inf' is not a limit."),
-        ({"timeout": float("inf")}, "checks, check 1 (it): "),
+        ({"timeout": float("inf")}, "checks, check 1 (it): timeout: it is infinite. Give a finite number."),
         ({"timeout": 0}, "timeout: it is 0. Give seconds from 1 to 3600."),
         ({"parameters": {"a": None}}, "parameters.a: it has no default. Give a text, a number, true or false, or"),
         ({"number": "<= a", "parameters": {"a": "x"}}, "number: '<= a' is not a limit."),
