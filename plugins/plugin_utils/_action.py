@@ -25,8 +25,8 @@ from ansible.plugins.loader import strategy_loader
 from ansible.utils.helpers import pct_to_int
 
 from ..module_utils._api.errors import AlpaconError, RunIsOver, UsageError
-from ..module_utils._fleet.jobs import DECLINED, Outcome
-from ..module_utils._fleet.run import EarlierSubmit, HostLocks, Run
+from ..module_utils._fleet.jobs import DECLINED, Outcome, SubmitRecord
+from ..module_utils._fleet.run import HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
 from ..module_utils._options.secrets import collect_secrets, redact_error, sanitize_result
 from ._arguments import check_arguments
@@ -354,7 +354,7 @@ class _Item:
 
     task: Any
     name: str
-    earlier_submits: dict[str, EarlierSubmit] = field(default_factory=dict)
+    earlier_submits: dict[str, SubmitRecord] = field(default_factory=dict)
     open_result: dict[str, Any] = field(default_factory=dict)
 
 

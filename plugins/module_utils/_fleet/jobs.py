@@ -17,6 +17,7 @@ from .._api.errors import AlpaconError
 from .._api.lost_submits import FoundSubmit, LostSubmit
 from .._api.outputs import Output
 from .._api.records import NEVER_RAN, Command, Server
+from .journal import Position
 
 
 class Outcome(str, Enum):
@@ -121,6 +122,22 @@ class Limits:
 
 
 @dataclass
+class SubmitRecord:
+    """A submit by this or an earlier attempt of a task.
+
+    Attributes:
+        sent_at: local time in seconds since the epoch.
+        may_repeat: True if the command was never accepted, or ended without being declined.
+        position: line of the journal.
+    """
+
+    sent_at: float
+    command_id: str | None = None
+    may_repeat: bool = False
+    position: Position | None = None
+
+
+@dataclass
 class Job:
     """One command of a task: the submit, the command as the last poll returned it, and the result.
 
@@ -130,6 +147,7 @@ class Job:
         msg: explanation of the outcome.
         note: remarks that apply to any outcome.
         changed: True if the task submitted or cancelled the command.
+        record: the submit by this or an earlier attempt of the task; None if there is none.
         lost: the submit if its response was lost.
         found: commands that may come from the lost submit; None if the last search failed.
         awaited_since, next_poll: monotonic seconds.
@@ -146,6 +164,7 @@ class Job:
     error: AlpaconError | None = None
     output: Output | None = None
     changed: bool = False
+    record: SubmitRecord | None = None
     lost: LostSubmit | None = None
     found: FoundSubmit | None = None
     awaited_since: float = 0.0

@@ -20,6 +20,7 @@ from typing import Callable
 from .._api.client import Client
 from .._api.errors import AlpaconError, RunIsOver
 from .._api.settings import Settings, Warn
+from .jobs import SubmitRecord
 from .journal import SubmittedCommands
 from .sharing import SharedState
 
@@ -125,20 +126,6 @@ class HostLocks:
         return self.host
 
 
-@dataclass
-class EarlierSubmit:
-    """A submit by an earlier attempt of the same task.
-
-    Attributes:
-        sent_at: local time in seconds since the epoch.
-        may_repeat: True if the command was never accepted, or ended without being declined.
-    """
-
-    sent_at: float
-    command_id: str | None = None
-    may_repeat: bool = False
-
-
 @dataclass(frozen=True)
 class RunContext:
     """The run of ansible-playbook, from a worker's view. The default is for a module that runs on another host.
@@ -184,7 +171,7 @@ class Run:
     no_log: bool = False
     hosts: int = 1
     host_locks: HostLocks | None = None
-    earlier_submits: dict[str, EarlierSubmit] | None = None
+    earlier_submits: dict[str, SubmitRecord] | None = None
     own_server: str = ""
 
     @property

@@ -25,10 +25,10 @@ from .._api.errors import (
 )
 from .._api.lost_submits import LostSubmit, fetch_requester, find_submitted
 from .._api.records import NEVER_RAN, Command, to_iso
-from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, get_digest, merge_servers
-from .journal import Journal, Position, hash_line
+from .jobs import DECLINED, NOT_ACCEPTED, Job, Limits, Outcome, SubmitRecord, get_digest, merge_servers
+from .journal import Journal, hash_line
 from .pacing import PACING
-from .run import EarlierSubmit, Run
+from .run import Run
 
 #: Maximum number of commands in a message.
 _NAMED_COMMANDS = 10
@@ -41,14 +41,10 @@ class Submitter:
     def __init__(self, client: Client, run: Run) -> None:
         self._client = client
         self._run = run
-        self._earlier_submits: dict[str, EarlierSubmit] = {} if run.earlier_submits is None else run.earlier_submits
+        self._earlier_submits: dict[str, SubmitRecord] = {} if run.earlier_submits is None else run.earlier_submits
         self._submitted = run.submitted_commands
         context = run.context
         self.journal = Journal(context.journal_file, context.alert) if context.journal_file else None
-        #: Journal lines by the C(id()) of the job.
-        self._positions: dict[int, Position] = {}
-        #: By the C(id()) of the job; only jobs that this attempt has submitted or adopted.
-        self._submits: dict[int, EarlierSubmit] = {}
         #: IDs of commands that do not come from a lost submit.
         self._excluded: set[str] = set()
         self._excludes_all_older = False
@@ -74,34 +70,35 @@ class Submitter:
         digest = get_digest(job.body)
         earlier = self._earlier_submits.get(digest)
         if earlier and not earlier.may_repeat:
-            self._submits[id(job)] = earlier
             self._adopt_earlier(job, earlier)
             return
         self._run.check_not_over()
-        own = self._earlier_submits[digest] = self._submits[id(job)] = EarlierSubmit(time.time())
-        self._add_to_journal(job)
+        record = self._earlier_submits[digest] = SubmitRecord(time.time())
+        self._begin(job, record)
         try:
             job.command = submit(self._client, job.body, self._excluded)
         except LostResponse as error:
-            job.lost, job.error = LostSubmit(job.body, own.sent_at), error
+            job.lost, job.error = LostSubmit(job.body, record.sent_at), error
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
             self._refuse(job, error)
         if job.command:
-            self._record(job, own)
+            self._save_command(job)
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Remove jobs from the journal, and set whether a later attempt of the task may repeat them."""
+        records = [job.record for job in jobs if job.record]
         if self.journal:
-            self.journal.remove([self._positions[id(job)] for job in jobs if id(job) in self._positions])
+            self.journal.remove([record.position for record in records if record.position])
         for job in jobs:
-            submitted = self._submits.get(id(job))
-            if submitted:
-                submitted.may_repeat = _may_submit_again(job)
+            # A job without a record was not submitted, and an earlier submit of the same stays as it is.
+            if job.record:
+                job.record.may_repeat = _may_submit_again(job)
 
-    def _add_to_journal(self, job: Job) -> None:
-        position = self.journal and self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
-        if position:
-            self._positions[id(job)] = position
+    def _begin(self, job: Job, record: SubmitRecord) -> None:
+        """Write the journal's line of a submit."""
+        job.record = record
+        if self.journal:
+            record.position = self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
 
     def _refuse(self, job: Job, error: ApiError | ConnectionFailed | TimeHasPassed) -> None:
         if isinstance(error, TimeHasPassed):
@@ -122,16 +119,17 @@ class Submitter:
                 job.add_note(
                     "This workspace rejects multi-line commands, whatever its access list allows. Use script instead."
                 )
-        position = self._positions.pop(id(job), None)
-        if self.journal and position:
-            self.journal.remove([position])
+        if self.journal and job.record and job.record.position:
+            self.journal.remove([job.record.position])
+            job.record.position = None
 
-    def _record(self, job: Job, submitted: EarlierSubmit) -> None:
+    def _save_command(self, job: Job) -> None:
         command = job.known
-        submitted.command_id = command.id
         self._excluded.add(command.id)
-        if self.journal and id(job) in self._positions:
-            self.journal.add_id(self._positions[id(job)], command.id)
+        if job.record:
+            job.record.command_id = command.id
+            if self.journal and job.record.position:
+                self.journal.add_id(job.record.position, command.id)
         if self._submitted:
             # Lists that lag may not contain it yet for other tasks of the run.
             self._submitted.add(
@@ -151,15 +149,15 @@ class Submitter:
         job.server = merge_servers(job.server, command.server)
         _note_surplus(job, command.surplus)
 
-    def _adopt_earlier(self, job: Job, earlier: EarlierSubmit) -> None:
-        self._add_to_journal(job)
+    def _adopt_earlier(self, job: Job, earlier: SubmitRecord) -> None:
+        self._begin(job, earlier)
         if earlier.command_id is None:
             job.lost = LostSubmit(job.body, earlier.sent_at)
             return
         job.command = Command(earlier.command_id, job.server, str(job.body["line"]), job.body["shell"], "unknown")
         with contextlib.suppress(AlpaconError):
             job.command = find_command(self._client, earlier.command_id) or job.command
-        self._record(job, earlier)
+        self._save_command(job)
         job.add_note(_EARLIER)
 
     def adopt_lost(self, jobs: Sequence[Job]) -> None:
@@ -184,7 +182,7 @@ class Submitter:
         else:
             job.add_note(_EARLIER)
         job.error = None
-        self._record(job, self._submits[id(job)])
+        self._save_command(job)
 
 
 def lacks_budget(error: AlpaconError | None) -> bool:

@@ -22,9 +22,9 @@ from workspace.client import Workspace
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, get_digest
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, SubmitRecord, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import SubmittedCommands
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import EarlierSubmit, Run, RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     FAR,
     LIST,
@@ -65,7 +65,7 @@ def test_a_retry_adopts_the_command_of_an_earlier_attempt(
     body = later(current)
     sent_at = clock.time()
     command = submit(client, body)
-    earlier_submits = {get_digest(body): EarlierSubmit(sent_at, command.id if shown else None)}
+    earlier_submits = {get_digest(body): SubmitRecord(sent_at, command.id if shown else None)}
     job = Job(Server(None), body=body)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(earlier_submits=earlier_submits)).run([job])
     assert (job.outcome, job.id, job.changed) == ("pending", command.id, True)
@@ -78,7 +78,7 @@ def test_a_retry_adopts_the_command_of_an_earlier_attempt(
 def test_a_retry_does_not_repeat_a_lost_submit(current: Workspace, connect: Connect, clock: FakeClock) -> None:
     body = later(current)
     job = Job(Server(None), body=body)
-    run = Run(earlier_submits={get_digest(body): EarlierSubmit(clock.time())})
+    run = Run(earlier_submits={get_digest(body): SubmitRecord(clock.time())})
     Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
     assert job.msg.endswith("An earlier attempt of this task sent it.")
@@ -160,7 +160,7 @@ def test_ten_possible_commands_of_a_lost_submit_are_named(
 ) -> None:
     client = connect(current, sleep=clock.sleep)
     job = Job(Server(None), body=later(current))
-    earlier_submits = {get_digest(job.body): EarlierSubmit(clock.time())}
+    earlier_submits = {get_digest(job.body): SubmitRecord(clock.time())}
     client.get(LIST)
     ours, *made = [current.submit("web-01", LINE, scheduled_at=FAR) for _command in range(12)]
     SubmittedCommands(tmp_path / "alpacon-submitted").add({"id": ours})

@@ -19,9 +19,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run, submitting
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, Outcome, get_digest
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import (
+    Job,
+    Limits,
+    Outcome,
+    SubmitRecord,
+    get_digest,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import (
-    EarlierSubmit,
     HostLocks,
     Run,
     RunContext,
@@ -89,7 +94,7 @@ def test_a_retry_repeats_only_commands_that_ended(
     monkeypatch: pytest.MonkeyPatch, status: str, outcome: Outcome, expected: bool
 ) -> None:
     body = {"server": SERVER, "line": "reboot", "shell": "system"}
-    earlier_submits = {get_digest(body): EarlierSubmit(0.0, COMMAND)}
+    earlier_submits = {get_digest(body): SubmitRecord(0.0, COMMAND)}
     command = Command(COMMAND, Server(SERVER), "reboot", "system", status)
     monkeypatch.setattr(submitting, "find_command", lambda _client, _id: command)
     job = Job(Server(SERVER), body)
@@ -113,7 +118,7 @@ def test_other_commands_of_a_response_are_noted_without_a_cause(monkeypatch: pyt
 
 def test_a_retry_that_submits_nothing_does_not_allow_the_next_one_to_submit() -> None:
     body = {"server": SERVER, "line": "reboot"}
-    earlier_submits = {get_digest(body): EarlierSubmit(0.0, COMMAND)}
+    earlier_submits = {get_digest(body): SubmitRecord(0.0, COMMAND)}
     job = Job(Server(SERVER, is_connected=False), body)
     with Client(Settings("https://workspace.example", TOKEN)) as client:
         Fleet(client, Limits(offline="fail"), run=Run(earlier_submits=earlier_submits)).run([job])
