@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the page of the documentation that describes the audit's checks."""
+"""Write the page of the documentation that describes the audit's checks into the file that is named."""
 
 from __future__ import annotations
 
@@ -16,15 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from checks import check_files
 
-PAGE = Path(__file__).parents[2] / "docs/docsite/rst/audit_checks.rst"
 _HEAD = """\
-..
-  Copyright: (c) 2026, herdops.alpacon contributors
-  GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-  SPDX-License-Identifier: GPL-3.0-or-later
-
-.. This page is written by tests/tools/describe_checks.py.
-
 .. _ansible_collections.herdops.alpacon.docsite.audit_checks:
 
 Checks of the audit
@@ -85,4 +77,4 @@ def _wrapped(text: str, indent: str = "") -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    Path(sys.argv[1]).write_text(page(), encoding="utf-8")
