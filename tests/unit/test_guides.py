@@ -60,7 +60,7 @@ def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> N
 
 
 def test_every_status_has_its_meaning() -> None:
-    listed = [word for row in _rows("fleet_commands", "What each status means") for word in _literals(row[0])]
+    listed = [word for row in _rows("run_commands", "What each status means") for word in _literals(row[0])]
     assert sorted(listed) == sorted(STATUSES)
 
 
@@ -68,7 +68,7 @@ def test_every_status_has_its_meaning() -> None:
 def test_the_variables_of_a_playbook_are_listed(playbook: str) -> None:
     play = yaml.safe_load((ROOT / f"playbooks/{playbook}.yml").read_text(encoding="utf-8"))[0]
     listed: set[str] = set()
-    for variables, playbooks in _rows("fleet_commands", "From the command line"):
+    for variables, playbooks in _rows("run_commands", "From the command line"):
         if playbook in _literals(playbooks) or playbooks.strip() == "all three":
             listed |= set(_literals(variables))
     assert listed == set(play["vars"]["__playbook_arguments"])
