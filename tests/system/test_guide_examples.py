@@ -1,0 +1,143 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the YAML blocks of the guides against a workspace, or check the syntax of those that need real servers."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from system.inventories import Source
+from system.plays import run_playbook
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+pytestmark = pytest.mark.slow
+
+GUIDES = ROOT / "docs/docsite/rst"
+WORKSPACE = "https://my-workspace.us1.alpacon.io"
+HOSTS = {"web": ["web-01", "web-02", "web-03"], "db": ["db-01", "db-02"]}
+#: Variables of examples.
+VARIABLES = {"vault_alpacon_token": "{{ lookup('ansible.builtin.env', 'ALPACON_TOKEN') }}", "vault_pgpassword": "pssst"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A guide whose plays and tasks run.
+
+    Attributes:
+        variables: variables that its examples need.
+        outputs: what commands answered lately, by line.
+        skipped: names of plays and tasks that need something else, such as SSH or real servers.
+    """
+
+    name: str
+    variables: Row = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    skipped: tuple[str, ...] = ()
+
+
+#: Here a command ends at once, and its output is its line.
+PAGES = (
+    Page("getting_started"),
+    Page("run_commands", outputs={"uptime": "up 2 days"}),
+    Page("schedule_commands"),
+    Page("from_ssh", skipped=("Over SSH",)),
+)
+#: Guides whose examples are run by other tests, or only have their syntax checked here.
+CHECKED = ("any_module", "reviewing", "scripts", "waiting_and_cost")
+#: Roles of users that examples name.
+ROLES = ("application",)
+
+
+def read_blocks(page: str) -> list[Any]:
+    text = (GUIDES / f"{page}.rst").read_text(encoding="utf-8")
+    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:\n|    .*\n)+)", text)
+    return [entry for block in blocks for entry in yaml.safe_load_all(textwrap.dedent(block))]
+
+
+def read_plays(page: str, skipped: tuple[str, ...] = ()) -> list[Row]:
+    """Return the plays of a page, with each block of tasks as a play of web-01."""
+    plays: list[Row] = []
+    for block in read_blocks(page):
+        if not isinstance(block, list):
+            continue
+        entries = [entry for entry in block if entry.get("name") not in skipped]
+        if entries and "hosts" not in entries[0] and "ansible.builtin.import_playbook" not in entries[0]:
+            entries = [{"hosts": "web-01", "gather_facts": False, "tasks": entries}]
+        plays += entries
+    return plays
+
+
+def make_inventory(**variables: Any) -> Row:
+    children = {group: {"hosts": dict.fromkeys(hosts, {})} for group, hosts in HOSTS.items()}
+    return {"all": {"children": children, "vars": {"ansible_connection": "local", **VARIABLES, **variables}}}
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Workspace]:
+    """Return a workspace whose servers have no agent, and answer at once."""
+    with Workspace("current", servers=0, agents=False) as workspace:
+        workspace.settings(instant=True)
+        for hosts in HOSTS.values():
+            workspace.add_servers(*hosts, connected=True, groups=["Operations"])
+        yield workspace
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_examples_of_a_guide_run(busy: Workspace, tmp_path: Path, page: Page) -> None:
+    busy.add_commands(
+        [
+            {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
+            for server in sum(HOSTS.values(), [])
+            for line, result in page.outputs.items()
+        ]
+    )
+    plays = yaml.safe_load(yaml.safe_dump(read_plays(page.name, page.skipped)).replace(WORKSPACE, busy.url))
+    assert plays
+    run = run_playbook(busy, tmp_path, plays, make_inventory(**page.variables))
+    assert run.code == 0, run.log
+    assert {task["name"] for play in plays for task in play["tasks"]} <= run.tasks.keys()
+
+
+@pytest.mark.parametrize("page", CHECKED)
+def test_examples_of_a_guide_are_plays(busy: Workspace, tmp_path: Path, page: str) -> None:
+    for role in ROLES:
+        (tmp_path / "roles" / role).mkdir(parents=True)
+    plays = read_plays(page)
+    assert plays
+    run = run_playbook(busy, tmp_path, plays, make_inventory(), "--syntax-check")
+    assert run.code == 0, run.log
+
+
+def _inventories() -> list[tuple[str, Row]]:
+    pages = sorted(path.stem for path in GUIDES.glob("*.rst"))
+    return [
+        (page, block) for page in pages for block in read_blocks(page) if isinstance(block, dict) and "plugin" in block
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "options"),
+    [pytest.param(page, options, id=f"{page}-{number}") for number, (page, options) in enumerate(_inventories())],
+)
+def test_inventories_of_a_guide_list_servers(
+    busy: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str, options: Row
+) -> None:
+    for name in ("PROD_TOKEN", "EU_TOKEN", "US_TOKEN"):
+        monkeypatch.setenv(name, busy.token)
+    source = Source(busy, tmp_path)
+    text = re.sub(r"https://[\w-]+\.us1\.alpacon\.io", busy.url, yaml.safe_dump(options))
+    source.path.write_text(text.replace("~/.cache", str(tmp_path)), encoding="utf-8")
+    listing = source.run("--list")
+    assert listing.code == 0, listing.log
+    assert "Failed to parse" not in listing.log, listing.log
