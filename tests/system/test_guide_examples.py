@@ -79,7 +79,7 @@ def read_plays(page: str, skipped: tuple[str, ...] = ()) -> list[Row]:
 
 
 def make_inventory(**variables: Any) -> Row:
-    children = {group: {"hosts": dict.fromkeys(hosts, {})} for group, hosts in HOSTS.items()}
+    children = {group: {"hosts": {host: {} for host in hosts}} for group, hosts in HOSTS.items()}
     return {"all": {"children": children, "vars": {"ansible_connection": "local", **VARIABLES, **variables}}}
 
 
@@ -98,7 +98,8 @@ def test_examples_of_a_guide_run(busy: Workspace, tmp_path: Path, page: Page) ->
     busy.add_commands(
         [
             {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
-            for server in sum(HOSTS.values(), [])
+            for hosts in HOSTS.values()
+            for server in hosts
             for line, result in page.outputs.items()
         ]
     )
