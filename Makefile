@@ -52,7 +52,7 @@ test: $(READY) ## prove each promise once: style, types, tests, integration targ
 docs: $(READY) ## build the HTML documentation into build/docs
 	@rm -rf build/docs && mkdir -p build/docs/rst
 	@$(environ); antsibull-docs collection --use-current --fail-on-error --dest-dir build/docs/rst herdops.alpacon; \
-		cp docs/docsite/rst/*.png docs/docsite/rst/*.svg build/docs/rst/collections/herdops/alpacon/docsite; \
+		cp docs/docsite/rst/*.webp docs/docsite/rst/*.svg build/docs/rst/collections/herdops/alpacon/docsite; \
 		python tests/tools/describe_checks.py build/docs/rst/collections/herdops/alpacon/docsite/audit_checks.rst; \
 		sed -i 's|^    docsite/audit$$|&\n&_checks|' build/docs/rst/collections/herdops/alpacon/index.rst; \
 		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html

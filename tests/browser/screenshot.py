@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import tempfile
 from pathlib import Path
@@ -20,7 +21,10 @@ report = reports.report()
 with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
     (html,) = write_report(report, Path(folder), ["html"], reports.earlier(report))
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
-    page = browser.new_page(viewport={"width": 1280, "height": 1180}, color_scheme="light")
+    # 1100 x 612 pixels: the verdict, what to fix first and the counts.
+    page = browser.new_page(viewport={"width": 1375, "height": 765}, device_scale_factor=0.8, color_scheme="light")
     page.goto(html.as_uri())
-    page.screenshot(path=Path(__file__).parents[2] / "docs/docsite/rst/audit_report.png")
+    # Playwright itself writes no WebP, which is half as large as PNG.
+    picture = page.context.new_cdp_session(page).send("Page.captureScreenshot", {"format": "webp", "quality": 80})
+    (Path(__file__).parents[2] / "docs/docsite/rst/audit_report.webp").write_bytes(base64.b64decode(picture["data"]))
     browser.close()
