@@ -87,7 +87,7 @@ KNOWN = (
         *("accounts-empty-passwords", "accounts", "critical", "No account has an empty password"),
         'getent shadow | awk -F: \'$2 == "" { print "problem: " $1 " has an empty password" }\'\necho done',
         *("The account deploy has an empty password", "passwd -l NAME", "deploy::20411:0:99999:7:::"),
-        rationale="Whoever knows the name of such an account is in.",
+        rationale="Anybody who knows the account's name may be able to log in.",
     ),
     Known(
         *("security-updates", "updates", "high", "Security updates are installed"),

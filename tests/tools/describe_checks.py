@@ -22,11 +22,12 @@ _HEAD = """\
 Checks of the audit
 ===================
 
-The role ``herdops.alpacon.audit`` includes {checks} checks in {sets} sets, which ``audit_check_sets`` selects. A check
-that lacks a right or a program says so, and never passes for want of it. Nothing is changed on a server.
+These are the {checks} checks of the role ``herdops.alpacon.audit``, in {sets} sets. They change nothing on a server. If a
+check lacks a right or a program, its outcome is ``unknown``, and the report has the reason.
 
-References name the control of NIST SP 800-53. A parameter is set by the variable of that name, in a play, for a group
-or for a host.
+Set ``audit_check_sets`` to run only some sets, and ``audit_skip`` to skip single checks. Set parameters as variables of
+the play, a group or a host, see :ref:`ansible_collections.herdops.alpacon.docsite.audit`. References are controls of NIST
+SP 800-53.
 
 .. contents::
    :local:
