@@ -38,12 +38,14 @@ class Page:
         variables: variables that its examples need.
         outputs: what commands answered lately, by line.
         skipped: names of plays and tasks that need something else, such as SSH or real servers.
+        is_inventory: its hosts come from the inventory plugin.
     """
 
     name: str
     variables: Row = field(default_factory=dict)
     outputs: dict[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
+    is_inventory: bool = False
 
 
 #: Here a command ends at once, and its output is its line.
@@ -52,6 +54,8 @@ PAGES = (
     Page("run_commands", outputs={"uptime": "up 2 days"}),
     Page("schedule_commands"),
     Page("from_ssh", skipped=("Over SSH",)),
+    Page("inventory", is_inventory=True),
+    Page("awx", is_inventory=True),
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
 CHECKED = ("any_module", "reviewing", "scripts", "waiting_and_cost")
@@ -105,7 +109,12 @@ def test_examples_of_a_guide_run(busy: Workspace, tmp_path: Path, page: Page) ->
     )
     plays = yaml.safe_load(yaml.safe_dump(read_plays(page.name, page.skipped)).replace(WORKSPACE, busy.url))
     assert plays
-    run = run_playbook(busy, tmp_path, plays, make_inventory(**page.variables))
+    if page.is_inventory:
+        source = Source(busy, tmp_path)
+        source.write()
+        run = run_playbook(busy, tmp_path, plays, None, "-i", str(source.path))
+    else:
+        run = run_playbook(busy, tmp_path, plays, make_inventory(**page.variables))
     assert run.code == 0, run.log
     assert {task["name"] for play in plays for task in play["tasks"]} <= run.tasks.keys()
 
@@ -117,6 +126,19 @@ def test_examples_of_a_guide_are_plays(busy: Workspace, tmp_path: Path, page: st
     plays = read_plays(page)
     assert plays
     run = run_playbook(busy, tmp_path, plays, make_inventory(), "--syntax-check")
+    assert run.code == 0, run.log
+
+
+def test_the_tokens_of_the_inventory_guide_are_those_of_the_workspaces(busy: Workspace, tmp_path: Path) -> None:
+    [tokens] = [block["alpacon_tokens"] for block in read_blocks("inventory") if "alpacon_tokens" in block]
+    [eu, _us] = tokens
+    play = {"hosts": "web-01", "gather_facts": False, "tasks": [{"herdops.alpacon.alpacon_server_info": {}}]}
+    own = {
+        "alpacon_workspace": busy.url,
+        "alpacon_tokens": {busy.url if url == eu else url: tokens[url] for url in tokens},
+    }
+    inventory = make_inventory(**own, vault_eu_token=busy.token)
+    run = run_playbook(busy, tmp_path, [play], inventory, ALPACON_URL="", ALPACON_TOKEN="")
     assert run.code == 0, run.log
 
 

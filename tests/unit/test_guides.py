@@ -177,6 +177,22 @@ def test_the_files_of_a_report_are_listed() -> None:
     assert re.findall(r"C\((\S+)\)", documented["description"][0]) == list(files.values())
 
 
+def test_the_credential_type_sets_url_and_token() -> None:
+    [inputs] = [block for block in _yaml("awx") if "fields" in block]
+    [injectors] = [block for block in _yaml("awx") if "env" in block]
+    names = [field["id"] for field in inputs["fields"]]
+    assert inputs["required"] == names == ["url", "token"]
+    assert injectors["env"] == {f"ALPACON_{name.upper()}": f"{{{{ {name} }}}}" for name in names}
+
+
+def test_the_execution_environment_has_the_oldest_supported_core() -> None:
+    [image] = [block for block in _yaml("awx") if "images" in block]
+    runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
+    assert runtime["requires_ansible"].startswith(
+        image["dependencies"]["ansible_core"]["package_pip"].removeprefix("ansible-core")
+    )
+
+
 def test_every_guide_is_in_the_contents() -> None:
     contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]
