@@ -182,7 +182,14 @@ commands:
       run_after: []
   contains:
     status:
-      description: The state that the workspace has it in, as in M(herdops.alpacon.alpacon_command).
+      description:
+        - The state of the command in the workspace. V(scheduled) and V(queued) wait for their time or their server.
+        - V(verifying), V(awaiting_purpose) and V(awaiting_approval) are held by the workspace.
+        - V(delivered) and V(running) are at the server.
+        - V(success) ran, and so did V(failed), unless C(ran) is null.
+        - V(denied), V(rejected), V(expired) and V(cancelled) never ran and never will.
+        - V(stuck) and V(error) have no result.
+        - A word of a newer workspace is returned as it is.
       type: str
     shell:
       description: What handled the line.
