@@ -84,7 +84,7 @@ def read_plays(page: str, skipped: tuple[str, ...] = ()) -> list[Row]:
 
 
 def make_inventory(**variables: Any) -> Row:
-    children = {group: {"hosts": {host: {} for host in hosts}} for group, hosts in HOSTS.items()}
+    children: Row = {group: {"hosts": {host: {} for host in hosts}} for group, hosts in HOSTS.items()}
     return {"all": {"children": children, "vars": {"ansible_connection": "local", **VARIABLES, **variables}}}
 
 
