@@ -56,6 +56,7 @@ docs: $(READY) ## build the HTML documentation into build/docs
 		python tests/tools/describe_checks.py build/docs/rst/collections/herdops/alpacon/docsite/audit_checks.rst; \
 		sed -i 's|^    docsite/audit$$|&\n&_checks|' build/docs/rst/collections/herdops/alpacon/index.rst; \
 		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html
+	@echo '<meta http-equiv="refresh" content="0; url=collections/herdops/alpacon/">' > build/docs/html/index.html
 	@echo The documentation is in build/docs/html/collections/herdops/alpacon/index.html
 
 .PHONY: build
@@ -101,6 +102,7 @@ lint: style ## check style, types, documentation, changelog and metadata
 		check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml; \
 		check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml; \
 		ansible-lint --nocolor -q; \
+		uv export --quiet --locked --only-group uv --no-annotate --no-header | diff tests/tools/uv.txt -; \
 		antsibull-changelog lint; \
 		antsibull-docs lint-collection-docs . --plugin-docs --validate-collection-refs=self
 	@$(environ) GALAXY_IMPORTER_RUN_ANSIBLE_LINT=false; nox --no-venv --no-color --envdir build/nox

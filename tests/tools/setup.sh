@@ -30,16 +30,16 @@ find_python() {
 
 # Debian keeps venv in a package of its own; pip alone does as well.
 install_uv() {
-    local python
+    local python install=(install --quiet --disable-pip-version-check --require-hashes --requirement tests/tools/uv.txt)
     python=$(find_python)
     echo "setup: installing uv with $python into $tools" >&2
     rm -rf "$tools"
     mkdir -p "$tools"
     if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
         "$python" -m venv "$tools" >&2
-        "$tools/bin/python" -m pip install --quiet --disable-pip-version-check uv >&2
+        "$tools/bin/python" -m pip "${install[@]}" >&2
     elif "$python" -m pip --version >/dev/null 2>&1; then
-        "$python" -m pip install --quiet --disable-pip-version-check --target "$tools" uv >&2
+        "$python" -m pip "${install[@]}" --target "$tools" >&2
     else
         fail "$python has neither venv nor pip: apt install python3-venv (or install uv) and try again."
     fi
