@@ -59,7 +59,7 @@ PAGES = (
     Page("awx", is_inventory=True),
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
-CHECKED = ("any_module", "reviewing", "scripts")
+CHECKED = ("agent_rollout", "any_module", "reviewing", "scripts")
 #: Roles of users that examples name.
 ROLES = ("application",)
 

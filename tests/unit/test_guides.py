@@ -71,6 +71,12 @@ def test_the_variables_of_the_rollout_are_listed() -> None:
     assert sorted(listed) == sorted(f"alpamon_{name}" for name in alpamon_info._PLAYBOOK_VARIABLES)
 
 
+def test_every_variable_of_the_guide_on_rollouts_exists() -> None:
+    guide = (_GUIDES / "agent_rollout.rst").read_text(encoding="utf-8")
+    used = {*re.findall(r"``(alpamon_\w+)", guide), *re.findall(r"(?:-e |^ +)(alpamon_\w+)[=:]", guide, re.MULTILINE)}
+    assert used - {"alpamon_rollout"} <= set(alpamon_info._VARIABLES)
+
+
 def test_the_variables_of_the_connection_are_listed() -> None:
     documented = read_docstring(str(ROOT / "plugins/connection/alpacon.py"))["doc"]["options"]
     every = {variable["name"] for option in documented.values() for variable in option.get("vars", ())}

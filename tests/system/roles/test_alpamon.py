@@ -13,6 +13,7 @@ import json
 import os
 import re
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -39,6 +40,8 @@ from system.scripted_hosts import (
 )
 from system.support import Response, ScriptedServer
 from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 #: The facts that the role gives, and those in which the key of a server is while it is needed.
 FACTS = (
@@ -374,6 +377,20 @@ def test_absent_and_the_token_of_the_workspace(
     stopped = {"name": "alpamon.service", "enabled": False, "state": "stopped"}
     assert all(stopped in done[name].of("systemd_service") for name in ("own", "archive", "no unit", "image"))
     assert done["container"].of("systemd_service") == []
+
+
+@pytest.mark.parametrize("page", ["docs/docsite/rst/agent_rollout.rst", "roles/alpamon/README.md"])
+def test_the_play_of_the_guide_installs_the_agent(current: Workspace, tmp_path: Path, page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    [play] = re.findall(r"(?m)^ *- name: Install the agent\n(?: +.*\n)+", text)
+    play = textwrap.dedent(play).replace("https://my-workspace.us1.alpacon.io", current.url)
+    (tmp_path / "site.yml").write_text(play.replace("hosts: web", "hosts: all"), encoding="utf-8")
+    variables = {"vault_registration_token": current.add_registration_token()["key"]}
+    with connect_agents(current):
+        hosts = {"web-01": ScriptedHost(variables=variables)}
+        done = run_role(tmp_path, current, hosts, playbook=str(tmp_path / "site.yml"))
+    assert done.code == 0, done.log
+    assert len(current.registered()) == 1
 
 
 def test_lock_of_registrations(tmp_path: Path) -> None:
