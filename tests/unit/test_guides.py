@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import subprocess
@@ -189,6 +190,35 @@ def test_the_execution_environment_has_the_oldest_supported_core() -> None:
     assert runtime["requires_ansible"].startswith(
         image["dependencies"]["ansible_core"]["package_pip"].removeprefix("ansible-core")
     )
+
+
+def _source_texts() -> str:
+    """Return all text of the code, with a NUL character for each variable in it."""
+    texts = []
+    for file in sorted((ROOT / "plugins").rglob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                texts.append(
+                    "".join(str(part.value) if isinstance(part, ast.Constant) else "\0" for part in node.values)
+                )
+            elif isinstance(node, ast.Constant):
+                texts.append(str(node.value))
+    texts += [
+        file.read_text(encoding="utf-8") for part in ("roles", "playbooks") for file in (ROOT / part).rglob("*.yml")
+    ]
+    return "\n".join(" ".join(text.split()) for text in texts)
+
+
+def test_the_messages_of_the_guide_are_those_of_the_collection() -> None:
+    guide = (_GUIDES / "troubleshooting.rst").read_text(encoding="utf-8")
+    terms = re.findall(r"(?m)^(``.+``)\n    \S", guide)
+    # The code adds the name of the option.
+    messages = [re.sub("^(url|token): ", "", text) for term in terms for text in re.findall(r"``(.+?)``", term)]
+    pieces = {piece.strip() for message in messages for piece in message.split("...")} - {""}
+    texts = _source_texts()
+    assert len(terms) >= 30
+    assert not [piece for piece in sorted(pieces) if piece not in texts]
 
 
 def test_every_guide_is_in_the_contents() -> None:

@@ -36,11 +36,12 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
 
     Values may be texts, as in variables and the environment. An empty value counts as left out.
     """
-    for name, meaning in (("url", "the base URL of the workspace"), ("token", "an API or service token")):
+    missing = {"url": "the base URL of the workspace is missing", "token": "an API or service token is missing"}
+    for name, problem in missing.items():
         if not is_given(options.get(name) or "") and (name == "url" or needs_token):
             raise UsageError(
                 name,
-                f"{meaning} is missing",
+                problem,
                 f"Give it as the option {name} (for modules also in module_defaults under"
                 f" group/herdops.alpacon.alpacon), as the variable alpacon_{name}, or as ALPACON_{name.upper()} in the"
                 " environment of ansible-playbook.",
