@@ -9,15 +9,11 @@ name: alpacon
 short_description: Servers of an Alpacon workspace as hosts
 version_added: 1.0.0
 description:
-  - Adds each server of a workspace as a host, with the fields that the workspace lists about it as variables.
+  - Adds each server of a workspace as a host, with its fields as host variables and in groups.
   - The name of the inventory file must end in C(alpacon.yml) or C(alpacon.yaml).
-  - It sends one request per hundred servers, and one more if the workspace lists only the ids of IAM groups. The pages
-    of a longer list overlap, so that no server is missed if others join or leave meanwhile; 1,000 servers take 11
-    requests.
-  - The variable C(alpacon_server_id) is the UUID of the server. The variable C(alpacon_workspace) is the URL of its
-    workspace, which tasks and lookups of this collection use for the host. An inventory can have servers of several
-    workspaces.
-  - Nothing in the data of the workspace is run as a template or an expression.
+  - The host variables C(alpacon_server_id) and C(alpacon_workspace) are the UUID of the server and the URL of its
+    workspace. Tasks and lookups of this collection use them.
+  - Reading takes one request per hundred servers, and at most one more for the names of groups.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -27,34 +23,28 @@ options:
     required: true
     choices: [herdops.alpacon.alpacon]
   url:
-    description:
-      - Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io). It may be a template.
+    description: Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io). It may be a template.
   token:
     description:
-      - API token or service token. It may be a template, such as a lookup, or encrypted with Ansible Vault.
+      - API token or service token. It may be a template, or encrypted with Ansible Vault. It does not become a host
+        variable.
   hostname:
     description:
-      - The names of hosts, as a template, the name of a field, or a list of these. The first one that is not empty is
-        used.
-      - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(id),
-        V(remote_ip), V(owner.name) or V(tags.fqdn). Templates have the variables of the host, such as
-        C({{ alpacon_name }}.example.com), and with O(use_extra_vars=true) extra variables (C(-e)).
-      - Servers that would share a name all get a part of their UUID added, with a warning. So does a server that has
-        the name of a group, of C(localhost), or of another workspace's server.
-      - Characters other than letters, digits, dots, hyphens, underscores, V(@) and V(+) become underscores, with a
-        warning. Addresses of IPv6 are not changed.
+      - Names of the hosts, as a field, a template, or a list of these. The first value that is not empty is used.
+      - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(remote_ip),
+        V(owner.name) or V(tags.fqdn). Templates have the variables of the host.
+      - If a name is used twice, or is the name of a group or C(localhost), a part of the UUID is appended, with a
+        warning. Characters other than letters, digits and C(. - _ @ +) become underscores.
     type: raw
     default: [name, id]
   hostvars_prefix:
-    description:
-      - Prefix of the names of all host variables, except for C(alpacon_server_id) and C(alpacon_workspace).
+    description: Prefix of host variables. C(alpacon_server_id) and C(alpacon_workspace) keep their names.
     type: str
     default: alpacon_
   default_groups:
     description:
-      - Groups to add. V(groups) adds C(group_NAME) for each IAM group, V(os) C(os_NAME), V(platform) C(platform_NAME),
-        and V(connected) C(connected) and C(disconnected).
-      - Names are in lower case, with underscores for characters that a group name cannot have.
+      - Groups to add. V(groups) adds C(group_NAME) for each IAM group, V(os) adds C(os_NAME), V(platform) adds
+        C(platform_NAME), and V(connected) adds C(connected) and C(disconnected). Names are in lower case.
     type: list
     elements: str
     choices: [groups, os, platform, connected]
@@ -62,12 +52,10 @@ options:
   connection:
     description:
       - Whether hosts get the connection plugin P(herdops.alpacon.alpacon#connection), so that any module reaches them
-        through the workspace, without SSH. It sets C(ansible_connection) and C(alpacon_is_connected) for each host;
-        O(compose) can change them.
-      - A host of another inventory keeps its connection, with a warning, if that inventory sets C(ansible_connection),
-        C(ansible_host), C(ansible_port), C(ansible_user) or a variable that begins with C(ansible_ssh_) for it or one
-        of its groups. Inventories that are read later and C(group_vars) are not considered.
-      - Windows servers get no connection, since their agent has no POSIX shell. A warning names them.
+        through the workspace, without SSH. Windows servers do not get it.
+      - A host of an earlier inventory keeps its connection, with a warning, if that inventory sets
+        C(ansible_connection), C(ansible_host), C(ansible_port), C(ansible_user) or C(ansible_ssh_*) for it. Files in
+        C(group_vars) and C(host_vars) are not considered.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -78,11 +66,13 @@ extends_documentation_fragment:
   - ansible.builtin.inventory_cache
 notes:
   - Connection settings are read from the inventory file, then from extra variables (C(-e)), then from the environment.
-  - The values in O(filters), O(url) and O(token) may be templates, which have extra variables (C(-e)) only.
-    O(request_timeout) must be a number; use E(ALPACON_REQUEST_TIMEOUT) to set it for each run.
-  - The token does not become a variable of the hosts. Tasks of the same run that have no settings of their own for a
-    workspace use those of its inventory; of several inventories, the first one that lists the server of the host.
+    Templates in O(url), O(token) and O(filters) have extra variables only.
+  - Text of the workspace never runs as a template. Before ansible-core 2.19, it is no longer protected if an expression
+    takes it from C(hostvars) or decodes it, as with C(b64decode); do not use that in C(set_fact) or C(vars).
 seealso:
+  - name: Inventory
+    description: Guide to this plugin.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/inventory.html
   - module: herdops.alpacon.alpacon_server_info
   - module: herdops.alpacon.alpacon_command
   - plugin: herdops.alpacon.alpacon
@@ -97,28 +87,36 @@ plugin: herdops.alpacon.alpacon
 # plugin: herdops.alpacon.alpacon
 # connection: true
 
-# prod.alpacon.yml: connected servers of two IAM groups, cached for ten minutes
+# prod.alpacon.yml: connected servers of two IAM groups
 # plugin: herdops.alpacon.alpacon
 # url: https://my-workspace.us1.alpacon.io
 # token: "{{ lookup('ansible.builtin.env', 'PROD_TOKEN') }}"
 # filters:
 #   connected: true
 #   groups: [Operations, Databases]
+
+# cached.alpacon.yml: read the list again after ten minutes, or with --flush-cache
+# plugin: herdops.alpacon.alpacon
 # cache: true
 # cache_plugin: ansible.builtin.jsonfile
 # cache_connection: ~/.cache/alpacon
 # cache_timeout: 600
 
-# web.alpacon.yml: hosts named by a tag, with additional variables and groups
+# named.alpacon.yml: hosts named by a tag, or else by their name with a domain
 # plugin: herdops.alpacon.alpacon
-# hostname: [tags.fqdn, name]
+# hostname:
+#   - tags.fqdn
+#   - "{{ alpacon_name }}.example.com"
+
+# grouped.alpacon.yml: more variables and groups
+# plugin: herdops.alpacon.alpacon
 # default_groups: [connected]
 # compose:
-#   memory_gb: (alpacon_physical_memory / 1024 ** 3) | round | int
+#   memory_gb: ((alpacon_physical_memory or 0) / 1024 ** 3) | round(1)
 # groups:
 #   small: (alpacon_physical_memory or 0) < 4 * 1024 ** 3
 # keyed_groups:
-#   - key: alpacon_tags.role | default('')
+#   - key: alpacon_tags.role | default('none')
 #     prefix: role
 #   - key: alpacon_groups | map(attribute='name')
 #     prefix: iam

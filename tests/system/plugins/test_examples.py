@@ -133,4 +133,5 @@ def test_examples_of_inventories_list_servers(busy: Workspace, tmp_path: Path, m
         source = Source(busy, tmp_path / str(number))
         source.folder.mkdir()
         source.path.write_text(text.replace("~/.cache", str(tmp_path)), encoding="utf-8")
-        assert set(source.run("--list").hosts) >= set(HOSTS), text
+        listed = source.run("--list").hosts.values()
+        assert {host["alpacon_name"] for host in listed} >= set(HOSTS), text
