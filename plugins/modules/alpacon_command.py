@@ -11,34 +11,30 @@ module: alpacon_command
 short_description: Run, schedule, await and cancel commands on servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Runs a command line, a script or a program on one server or on many, and returns the exit code and the output of
-    each.
-  - Schedules commands for a later time, awaits commands of an earlier task, and cancels commands that are waiting.
-  - A command is submitted at most once. If the response to a submit is lost, the module looks for the command in the
-    workspace, and never submits it again.
+  - Runs a command line, a script or a program on one server or many, and returns the exit code and the output of each.
+  - Schedules commands, awaits commands of an earlier task, and cancels commands that have not reached their servers.
+  - A command is submitted at most once. If the response to a submit is lost, the module searches for the command in the
+    workspace and never submits it again.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   servers:
     description:
-      - Names or UUIDs of the servers. A UUID saves the request that looks up a name.
-      - If omitted, the server of the inventory host, by its variable C(alpacon_server_id), or else by its name.
+      - Names or UUIDs of the servers. If omitted, the server of the inventory host, by its variable
+        C(alpacon_server_id) or else by its name.
     type: list
     elements: str
     aliases: [server]
   line:
     description:
-      - The command line, of up to 2048 characters; workspaces of 2024 accept 512. The agent passes it to C(/bin/sh), or
+      - The command line, of up to 2048 characters (512 on workspaces of 2024). The agent passes it to C(/bin/sh), or
         splits it at blanks if the workspace does not allow a shell.
-      - From ansible-core 2.19 on, it can be given without a name, as in C(-a uptime).
       - Everyone who may read commands can see it. Pass secrets in O(env).
     type: str
     aliases: [cmd]
   script:
     description:
-      - The path of a script on the controller, and the arguments of the script. It is split as a shell splits words;
-        nothing is expanded. The file is found, and decrypted, as by M(ansible.builtin.script).
-      - Script, arguments and O(stdin) are sent in one request, with about 1.1 MB of compressed data.
+      - The path of a script on the controller, followed by its arguments, as in M(ansible.builtin.script).
     type: str
   _script_content:
     description:
@@ -46,37 +42,36 @@ options:
     type: str
   argv:
     description:
-      - A program and its arguments, as a list that no shell touches. It is sent like O(script).
+      - A program and its arguments, as a list that no shell reads.
     type: list
     elements: str
   stdin:
     description:
-      - The standard input of O(script) or O(argv), exactly as given.
-      - Unlike the values of O(env), it is not masked in the output.
+      - The standard input of O(script) or O(argv). It is not masked in the output.
     type: str
   chdir:
     description:
-      - The folder in which O(script) or O(argv) runs; C(~) at its start is a home. If omitted, the home of the user.
+      - The directory in which O(script) or O(argv) runs. If omitted, the home of the user.
     type: str
   executable:
     description:
-      - The program that runs O(script), by its name or path. If omitted, the first line of the script names it.
+      - The program that runs O(script), by name or path. If omitted, the first line of the script names it.
     type: str
   creates:
     description:
-      - A path or a pattern on the server, relative to O(chdir). If it exists, O(script) or O(argv) is skipped there.
+      - A path or pattern on the server, relative to O(chdir). If it exists, O(script) or O(argv) does not run there.
     type: str
   removes:
     description:
-      - A path or a pattern on the server, relative to O(chdir). If it does not exist, O(script) or O(argv) is skipped
+      - A path or pattern on the server, relative to O(chdir). If it does not exist, O(script) or O(argv) does not run
         there.
     type: str
   state:
     description:
-      - V(executed) submits the command and awaits it. It is always a change, unless O(reuse_within) finds a result.
-      - V(scheduled) makes sure that one command is waiting for O(scheduled_at), or ran at that time.
-      - V(finished) awaits the commands of O(ids).
-      - V(cancelled) makes sure that the commands of O(ids), or all matching ones on O(servers), do not run.
+      - V(executed) submits the command and waits for it.
+      - V(scheduled) ensures that one command waits for O(scheduled_at), or ran at that time.
+      - V(finished) waits for the commands of O(ids).
+      - V(cancelled) cancels the commands of O(ids), or all matching commands on O(servers).
     type: str
     default: executed
     choices: [executed, scheduled, finished, cancelled]
@@ -88,61 +83,55 @@ options:
     aliases: [id]
   shell:
     description:
-      - The handler of the line. V(system) is the shell of the server, which O(script) and O(argv) need, and V(internal)
-        is the agent itself. Today's agents refuse V(osquery).
+      - The handler of the line. V(system) is the shell of the server, V(internal) the agent itself. Today's agents
+        refuse V(osquery).
     type: str
     default: system
     choices: [system, internal, osquery]
   username:
     description:
-      - System user to run as. If omitted, the workspace uses the one of the token, and commands match whatever their
-        user is.
+      - System user to run as. If omitted, the workspace decides, and commands of all users match.
     type: str
   groupname:
     description:
-      - System group to run as. If omitted, the workspace decides, and commands match whatever their group is.
+      - System group to run as. If omitted, the workspace decides, and commands of all groups match.
     type: str
   env:
     description:
-      - Environment variables of the command, with strings as values. The values are secrets, and are masked in results,
-        logs and, from four characters on, in the output. Give it to O(state=finished) as well to mask the same output.
-      - Workspaces of 2024, and those of the published API, do not pass it on; there, the task fails and nothing runs.
-      - With O(line), workspaces may strip blanks and line breaks at both ends of a value, and a warning says so.
+      - Environment variables of the command. Their values are masked in results, logs and, from four characters on, in
+        the output. Give O(env) to O(state=finished) as well to mask the output there.
+      - If the workspace does not support it, the task fails and nothing runs.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and names that begin with
         V(alpacon_), are reserved.
     type: dict
   run_after:
     description:
-      - UUIDs of commands that must have succeeded first. If one of them fails, the command never runs.
-      - If the workspace does not wait for them, the task awaits them before it submits.
+      - UUIDs of commands that must succeed first. If one of them fails, the command never runs.
     type: list
     elements: str
   work_session:
     description:
-      - UUID of a work session, which logins by browser need. API tokens and service tokens do not need one.
+      - UUID of a work session. API tokens and service tokens do not need one.
     type: str
   purpose:
     description:
-      - Why the command is run, for the record of the workspace, in 1 to 2000 characters.
+      - The reason for the command, for the record of the workspace, in 1 to 2000 characters.
     type: str
   scheduled_at:
     description:
-      - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z). A time in the past is
-        refused, unless such a command ran at that time.
-      - With O(state=cancelled), only commands that are scheduled for exactly that time are cancelled.
+      - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z).
+      - With O(state=cancelled), only commands scheduled for exactly this time are cancelled.
     type: str
   reschedule:
     description:
-      - Whether to cancel a matching command that is waiting for another time, once the new one is accepted.
+      - Whether to cancel matching commands that are scheduled for another time, once the new one is accepted.
     type: bool
     default: false
   reuse_within:
     description:
       - With O(state=executed), return the result of a matching command that succeeded within this time, if there is
-        one, and change nothing.
-      - A duration such as V(90s), V(10m) or V(1h30m), or a number of seconds. O(env), O(run_after), O(work_session) and
-        O(purpose) are not compared. A O(script) or O(argv) matches only if the same requester submitted it.
-      - A command that waited for more than half an hour before it ran may not be found, and is then run again.
+        one, instead of running it again. A number of seconds, or a duration such as V(90s), V(10m) or V(1h30m).
+      - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
     type: str
   fail_if_sent:
     description:
@@ -151,64 +140,59 @@ options:
     default: true
   offline:
     description:
-      - What to do about a server whose agent is not connected, with O(state=executed) and O(state=scheduled).
-      - With V(wait), the command waits for the server, but no longer than O(wait_timeout), if the workspace accepts it.
-      - With V(fail), the outcome is V(offline), and nothing is left behind. An inventory host becomes unreachable.
-      - V(skip) does the same as V(fail), but is no failure. A warning names the servers.
+      - What to do if the agent of a server is not connected, with O(state=executed) and O(state=scheduled).
+      - V(wait) submits the command, which waits for the agent. Some workspaces refuse this.
+      - V(fail) fails at once and leaves no command behind. The inventory host becomes unreachable.
+      - V(skip) leaves out the server, with a warning.
     type: str
     default: wait
     choices: [wait, fail, skip]
   wait:
     description:
-      - Whether to wait until the commands have finished. With V(false), await their ids later with O(state=finished).
-      - A scheduled command is never waited for.
+      - Whether to wait until the commands end. With V(false), wait later with O(state=finished). Scheduled commands are
+        never waited for.
     type: bool
     default: true
   wait_timeout:
     description:
       - How long to wait for each command from its submit, as a number of seconds or a duration such as V(90s), V(10m)
-        or V(1h30m). A command that is not finished by then goes on, and the task fails with its id.
-      - If the request budget of the token is used up, commands are submitted later, but no later than this after the
-        start of the task. The outcome of the others is V(not_tried).
+        or V(1h30m). After that, the task fails and the command continues.
+      - If the requests of the token are used up, no command is submitted later than this after the start of the task.
     type: str
     default: 30m
   wait_for_approval:
     description:
-      - Whether to wait for a command that the workspace holds for approval. With V(false), the task fails at once with
-        the id, so that the command can be awaited with O(state=finished).
+      - Whether to wait for a command that the workspace holds for approval. With V(false), the task fails at once.
     type: bool
     default: false
   cancel_on_timeout:
     description:
-      - Whether to cancel a command that was not delivered to its server within O(wait_timeout).
+      - Whether to cancel a command that has not reached its server within O(wait_timeout).
     type: bool
     default: false
   max_concurrency:
     description:
-      - How many commands of the task may be unfinished at the same time, as a number or as a percentage of O(servers).
-        If omitted, there is no limit. The task must wait for its commands.
+      - How many commands may run at the same time, as a number or a percentage of O(servers). If omitted, there is no
+        limit.
     type: str
   max_errors:
     description:
-      - How many commands may fail before no more are submitted, as a number or as a percentage of O(servers). If
-        omitted, any number may fail.
+      - How many commands may fail before no more are submitted, as a number or a percentage of O(servers). If omitted,
+        there is no limit.
     type: str
   progress:
     description:
-      - Whether to print a line every few seconds with the number of commands that are waiting, running, done and
-        failed.
-      - If omitted, it is on for several servers or ids, and off for one. A module on another host cannot print it.
+      - Whether to print a line with the progress every five seconds. If omitted, only for several servers or O(ids).
     type: bool
   success_codes:
     description:
-      - Exit codes that count as success, at least one.
+      - Exit codes that count as success.
     type: list
     elements: int
     default: [0]
   output_limit:
     description:
-      - How many characters of the end of each output to return. If omitted, all of it. With a limit, large outputs of
-        many servers need little memory.
+      - How many characters to return from the end of each output. If omitted, all of it.
     type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -217,108 +201,96 @@ attributes:
   check_mode:
     support: full
     details:
-      - Nothing is submitted or cancelled. O(state=executed) is predicted as a change; O(state=scheduled) and
-        O(state=cancelled) are decided by reading.
-      - A predicted command has no id. Null elements of O(ids) and O(run_after) are left out in check mode. For a single
-        command that would be awaited, RV(rc) is 0 and assumed, and the output is empty.
+      - Nothing is submitted or cancelled. A predicted command has no id, and null elements of O(ids) and O(run_after)
+        are ignored. For a single command, RV(rc) is 0 and the output is empty.
   diff_mode:
     support: full
     details:
-      - Shows commands that are scheduled or cancelled. O(state=executed) and O(state=finished) have nothing to show.
+      - Shows commands that are scheduled or cancelled.
   idempotent:
     support: partial
     details:
-      - O(state=scheduled) and O(state=cancelled) are, and so is O(state=finished) without O(cancel_on_timeout).
-        O(state=executed) is with O(reuse_within).
+      - O(state=scheduled), O(state=cancelled) and O(state=finished) are. O(state=executed) is with O(reuse_within).
   async:
     details:
-      - Submit with O(wait=false), and await the commands later with O(state=finished).
+      - Use O(wait=false), and later O(state=finished).
 notes:
-  - Two commands match if they have the same server, line and O(shell) and, if given, the same O(username) and
-    O(groupname); scheduled commands also need the same time.
-  - A server gets the command of a task once. If several hosts of a task name the same O(servers), the first one submits
-    and the others fail. Add C(run_once=true) to such a task, and with C(serial), move it into a play of its own.
-  - A task that is retried, with C(until) or C(retries), does not submit a command again that may have been accepted or
-    was denied or rejected. It awaits that command. A command that has ended otherwise is submitted again.
-  - When a line ends, the agent kills every process in its process group. A process that is to survive needs a session
-    of its own and must detach from the output, as in C(setsid -w sh -c 'job >/dev/null 2>&1 </dev/null &'), or is
-    started by C(systemd-run --collect job). A O(script) or O(argv) ends when everything that holds its output has.
-  - The line of O(script) and O(argv) is C(/bin/sh -c $RUN LABEL sha256:DIGEST), which needs a pattern such as
-    C(/bin/sh -c $RUN *) in the access list of the token. The content travels in environment variables, so it does not
-    run on workspaces that do not pass on O(env). The server needs C(base64), C(gzip), C(head), C(sed), C(sha256sum) and
+  - Commands match if they have the same server, line and O(shell) and, if given, the same O(username) and O(groupname).
+    A O(script) or O(argv) also needs the same requester.
+  - A server gets the command of a task once. Add C(run_once=true) to a task that names O(servers) in a play of several
+    hosts. With C(serial), move it into a play of its own.
+  - With C(until) and C(retries), a command that may have been accepted, or was denied or rejected, is not submitted
+    again. The task awaits it instead.
+  - When a line ends, the agent kills every process that it started. Start a process that is to survive with
+    C(systemd-run --collect job) or C(setsid -w sh -c 'job >/dev/null 2>&1 </dev/null &').
+  - O(script) and O(argv) are submitted as the line C(/bin/sh -c $RUN LABEL sha256:DIGEST), with about 1.1 MB of
+    compressed data in environment variables. The access list of the token needs a pattern such as C(/bin/sh -c $RUN *),
+    the workspace must support O(env), and the server needs C(base64), C(gzip), C(head), C(sed), C(sha256sum) and
     C(tail).
-  - The digest covers script, arguments, O(stdin), O(chdir), O(executable), O(creates) and O(removes). Everyone who may
-    read commands can test guesses of a short secret against it, so pass PINs and passwords in O(env).
-  - Alpacon merges the standard error of a O(line) into its standard output, so RV(stderr) is empty. O(script) and
-    O(argv) return them apart.
-  - With O(state=cancelled) and without O(ids), the commands of a server are read as far back as the last hundred and
-    the last day. To cancel a command that has been held for longer on a busy server, give its id or O(scheduled_at).
+  - The digest lets everyone who may read commands test guesses of a short secret in arguments or O(stdin). Pass secrets
+    in O(env).
+  - O(state=cancelled) without O(ids) reads the last hundred commands and the last day of each server. Give the id of
+    an older command, or its O(scheduled_at).
 seealso:
   - module: herdops.alpacon.alpacon_command_info
   - plugin: herdops.alpacon.alpacon_command
     plugin_type: lookup
+  - name: Run commands
+    description: Guide with examples, and what to do about each outcome.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/run_commands.html
+  - name: Scripts and files
+    description: Guide to O(script) and O(argv).
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/scripts.html
 """
 
 EXAMPLES = r"""
-- name: Run a command on the host itself
+- name: Show the uptime
   herdops.alpacon.alpacon_command:
     line: uptime
 
-- name: Upgrade several servers, at most five at a time
+- name: Upgrade the web servers
   herdops.alpacon.alpacon_command:
     servers: "{{ groups['web'] }}"
     line: apt-get -y upgrade
     username: root
-    wait_timeout: 20m
     max_concurrency: 5
     max_errors: 10%
-    output_limit: 2000
   run_once: true
 
-- name: Give a secret to a command
+- name: Dump the database
   herdops.alpacon.alpacon_command:
     server: db-01
     line: pg_dump --host replica app > /var/backups/app.sql
     env:
       PGPASSWORD: "{{ vault_pgpassword }}"
 
-- name: Set an application up once, with a script of the controller
+- name: Set up the application
   herdops.alpacon.alpacon_command:
     script: setup.py --instance 'my app'
     executable: python3
     chdir: /srv/app
     creates: /srv/app/.done
 
-- name: Run a program with arguments that no shell touches, and give it something to read
-  herdops.alpacon.alpacon_command:
-    argv: [tee, /etc/motd]
-    stdin: |
-      Welcome to {{ inventory_hostname }}
-    username: root
-
-- name: Run it again only if it did not succeed in the last hour
+- name: Rebuild the index hourly
   herdops.alpacon.alpacon_command:
     line: /usr/local/bin/reindex
     reuse_within: 1h
 
-- name: Schedule a reboot, and cancel one that is scheduled for another time
+- name: Schedule the reboot
   herdops.alpacon.alpacon_command:
     server: web-01
     line: reboot
     username: root
     state: scheduled
     scheduled_at: "2031-01-01T03:00:00Z"
-    reschedule: true
 
-- name: Show the effect of cancelling it
+- name: Cancel the reboot
   herdops.alpacon.alpacon_command:
     server: web-01
     line: reboot
     state: cancelled
-  check_mode: true
-  diff: true
 
-- name: Submit now and await later
+- name: Start the backup
   herdops.alpacon.alpacon_command:
     servers: [web-01, web-02]
     line: /usr/local/bin/backup
@@ -330,23 +302,12 @@ EXAMPLES = r"""
     ids: "{{ backup.commands | map(attribute='id') }}"
     state: finished
     wait_timeout: 2h
-
-- name: Set the workspace once for a play
-  hosts: all
-  gather_facts: false
-  module_defaults:
-    group/herdops.alpacon.alpacon:
-      url: https://my-workspace.us1.alpacon.io
-  tasks:
-    - name: Show the kernel of every host
-      herdops.alpacon.alpacon_command:
-        line: uname -r
 """
 
 RETURN = r"""
 commands:
   description:
-    - One entry for each command, in the order of O(servers) or O(ids).
+    - The commands, in the order of O(servers) or O(ids).
   returned: always
   type: list
   elements: dict
@@ -372,10 +333,10 @@ commands:
       msg: Succeeded.
   contains:
     id:
-      description: UUID of the command. Null if there is none, or if it is not known.
+      description: UUID of the command; null if there is none or it is not known.
       type: str
     server:
-      description: The server; RV(commands[].server.id) and RV(commands[].server.name) are null if they are not known.
+      description: The server; its keys are null if they are not known.
       type: dict
       contains:
         id:
@@ -388,40 +349,34 @@ commands:
       description: The command line; for O(script) and O(argv), the label and the digest.
       type: str
     status:
-      description:
-        - The state of the command in the workspace, such as V(scheduled), V(queued), V(verifying),
-          V(awaiting_purpose), V(awaiting_approval), V(delivered), V(running), V(success), V(failed), V(denied),
-          V(rejected), V(expired), V(cancelled), V(stuck) or V(error). A word of a newer workspace is returned as it is.
+      description: The state of the command in the workspace, as in M(herdops.alpacon.alpacon_command_info).
       type: str
     outcome:
       description:
-        - How it ended. V(success) and V(failed) ran, unless RV(commands[].ran) is null.
-        - V(denied), V(rejected), V(expired), V(cancelled) and V(parent_failed) never ran. V(refused) was not accepted
-          or, with O(state=cancelled), not cancelled. V(offline) was not accepted since the agent is not connected, and
-          V(not_tried) was not submitted.
-        - V(awaiting_approval) is held until somebody approves it, V(timed_out) did not finish in time, V(pending) was
-          not awaited.
-        - V(stuck), V(error) and V(unknown) may have run. V(unknown) is a submit or a cancel whose response was lost, a
-          command that cannot be read, or a O(script) or O(argv) that succeeded without its own report.
-        - V(sent) could not be cancelled, since it had been delivered. With O(state=scheduled), it was accepted too
-          late, so that it runs at once.
+        - How the command ended.
+        - V(success) and V(failed) ran, unless RV(commands[].ran) is null. V(pending) was not awaited, V(timed_out) did
+          not end in time, and V(awaiting_approval) is held.
+        - V(denied), V(rejected), V(expired), V(cancelled), V(parent_failed), V(refused), V(offline) and V(not_tried)
+          never ran; with O(state=cancelled), V(refused) was not cancelled.
+        - V(stuck), V(error) and V(unknown) may have run. V(sent) was delivered too early to be cancelled, or accepted
+          too late to be scheduled.
       type: str
     rc:
-      description: Exit code; null if it did not run, may not have run or is not finished.
+      description: Exit code; null if it is not known.
       type: int
     rc_assumed:
-      description: The workspace did not state the exit code; RV(commands[].rc) is derived from success or failure.
+      description: RV(commands[].rc) is derived from success or failure, since the workspace did not state it.
       returned: when the exit code was not stated
       type: bool
     stdout:
-      description: Standard output. With O(line), standard error is merged into it.
+      description: Standard output; with O(line), standard error as well.
       type: str
     stdout_lines:
       description: RV(commands[].stdout) as lines.
       type: list
       elements: str
     stderr:
-      description: Standard error of O(script) and O(argv). It is empty with O(line).
+      description: Standard error of O(script) and O(argv); empty with O(line).
       type: str
     stderr_lines:
       description: RV(commands[].stderr) as lines.
@@ -443,10 +398,10 @@ commands:
       description: Whether it ran; null if that cannot be known.
       type: bool
     error_phase:
-      description: Where it failed, in a word of the workspace such as V(agent_disconnected); null if not stated.
+      description: Where it failed, in a word of the workspace such as V(agent_disconnected).
       type: str
     output_complete:
-      description: Whether the output is complete; null if there is none yet. RV(commands[].msg) says what is missing.
+      description: Whether the output is complete; if not, RV(commands[].msg) gives the reason.
       type: bool
     changed:
       description: Whether the task changed something for this command.
@@ -456,17 +411,16 @@ commands:
       returned: when it refused the command
       type: dict
     msg:
-      description: What happened, in words.
+      description: What happened.
       type: str
 id:
-  description: With one command, this and every other key of RV(commands[]) is at the top level as well.
+  description: UUID of the command. With one command, all keys of RV(commands[]) are at the top level as well.
   returned: with one command
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 rc:
   description:
-    - As RV(commands[].rc). From ansible-core 2.21 on, Ansible leaves the key out where it is null.
-    - In check mode, 0 for a command that would be submitted and awaited; C(rc_assumed) is then true.
+    - As RV(commands[].rc); 0 in check mode. From ansible-core 2.21 on, Ansible removes the key if it is null.
   returned: with one command
   type: int
   sample: 0
@@ -493,8 +447,7 @@ outcome:
   sample: success
 msg:
   description:
-    - What happened, in words; with several commands, which of them failed and why.
-    - With C(no_log), it shows nothing that a command wrote or was given, since Ansible prints it if the task fails.
+    - What happened; with several commands, which of them failed and why. With C(no_log), it shows no output.
   returned: always
   type: str
   sample: 3 commands, none of them failed.
@@ -510,7 +463,7 @@ requests:
   sample: 2
 option:
   description: The option that is wrong.
-  returned: when one is, and nothing was written
+  returned: when an option is wrong
   type: str
   sample: scheduled_at
 """

@@ -11,17 +11,16 @@ module: alpacon_command_info
 short_description: List commands of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Lists commands by id or by filters, over all pages, with their exit codes and outputs.
+  - Lists commands by id or by filters, with their exit codes and outputs. Without filters, the latest 100.
   - The workspace filters by O(server), O(shell), O(requested_by), O(requested_by_isnull), O(is_scheduled) and
-    O(search). This module filters by the others, and checks every command against all of them, since workspaces
-    silently ignore filters that they do not know.
+    O(search). The module filters by the others after it has read the commands.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   ids:
     description:
-      - UUIDs of commands, instead of filters. One that does not exist or cannot be read is left out, and a warning
-        names it. The task fails if none can be read.
+      - UUIDs of commands, instead of filters. A command that cannot be read is left out with a warning. The task fails
+        if none can be read.
     type: list
     elements: str
     aliases: [id]
@@ -29,24 +28,24 @@ options:
     description: Name or UUID of the server.
     type: str
   shell:
-    description: The handler of the line, such as V(system).
+    description: The handler of the line, V(system), V(internal) or V(osquery).
     type: str
   requested_by:
-    description: Id of the user who requested the command, a number or a UUID, depending on the workspace.
+    description: Id of the user who requested the command, as the workspace writes it.
     type: str
   requested_by_isnull:
-    description: Whether the command has no requester, like those of service tokens.
+    description: Whether the command has no requester, as with a service token.
     type: bool
   is_scheduled:
-    description: V(true) for commands that are scheduled for a time in the future, V(false) for the others.
+    description: Whether the command is scheduled for a time in the future.
     type: bool
   search:
-    description: Words in the name of the server, the line or the name of the requester.
+    description: Text to search for in the name of the server, the line and the name of the requester.
     type: str
   ordering:
     description:
-      - The time to order the commands by; with a minus, the latest first. A warning says if the workspace ignores it.
-      - If omitted, the commands come in the order of O(ids), or else by V(-added_at).
+      - The time to order the commands by; with a minus, the latest first. If omitted, the order of O(ids), or else
+        V(-added_at).
     type: str
     choices:
       - -added_at
@@ -60,36 +59,35 @@ options:
       - -handled_at
       - handled_at
   limit:
-    description: How many commands to return at most; V(0) for all. If omitted, all of O(ids), or else V(100).
+    description: The maximum number of commands; V(0) for all. If omitted, all of O(ids), or else V(100).
     type: int
   status:
-    description: One or more of the values of RV(commands[].status).
+    description: One or more of the words in RV(commands[].status).
     type: list
     elements: str
   success:
-    description: Whether the command succeeded; only commands that ran match, or may have run.
+    description: Whether the command succeeded. Commands that never ran do not match.
     type: bool
   line:
-    description: The exact command line, except for blanks at its ends.
+    description: The exact command line. Blanks at both ends are ignored.
     type: str
     aliases: [cmd]
   since:
     description:
-      - Only commands that were added at this time or later, as ISO 8601 with a time zone, or as a duration before now
-        by the clock of the workspace, such as V(2h). With O(ordering=-added_at), reading stops there.
+      - Only commands that were added at this time or later, as ISO 8601 with a time zone, or as a duration before now,
+        such as V(2h). It saves requests with the default O(ordering).
     type: str
   until:
     description:
-      - Only commands that were added at this time or earlier, in the form of O(since).
+      - Only commands that were added at this time or earlier, written like O(since).
     type: str
   with_output:
     description:
-      - Whether to return outputs. An output that is kept in chunks costs a request of its own.
-      - If an output cannot be read, a warning says so, and C(output_complete) of that command is V(false).
+      - Whether to return outputs. Each output that the workspace keeps in parts costs a request.
     type: bool
     default: true
   output_limit:
-    description: How many characters of the end of each output to return. If omitted, all of it.
+    description: How many characters to return from the end of each output. If omitted, all of it.
     type: int
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -98,7 +96,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - It only reads. In check mode, null elements of O(ids) are left out, since a predicted command has no id.
+      - It only reads. In check mode, null elements of O(ids) are ignored, since predicted commands have no id.
   diff_mode:
     support: none
   idempotent:
@@ -107,23 +105,27 @@ seealso:
   - module: herdops.alpacon.alpacon_command
   - plugin: herdops.alpacon.alpacon_command
     plugin_type: lookup
+  - name: Run commands
+    description: Guide with examples, and what to do about each outcome.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/run_commands.html
 """
 
 EXAMPLES = r"""
-- name: List what failed on a server today
+- name: List today's failures
   herdops.alpacon.alpacon_command_info:
     server: web-01
     success: false
     since: 24h
   register: failures
 
-- name: Show the lines
+- name: Show the failed lines
   ansible.builtin.debug:
     msg: "{{ failures.commands | map(attribute='line') }}"
 
-- name: List what is scheduled, without outputs
+- name: List scheduled commands
   herdops.alpacon.alpacon_command_info:
     is_scheduled: true
+    status: scheduled
     ordering: scheduled_at
     with_output: false
 
@@ -131,7 +133,7 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_command_info:
     id: 550e8400-e29b-41d4-a716-446655440000
 
-- name: Wait, with Ansible's own means, until nothing runs on a server
+- name: Wait until nothing runs
   herdops.alpacon.alpacon_command_info:
     server: web-01
     status: [delivered, running]
@@ -146,8 +148,8 @@ EXAMPLES = r"""
 RETURN = r"""
 commands:
   description:
-    - The commands, in the requested order. They have the keys that M(herdops.alpacon.alpacon_command) returns, except
-      for C(changed), C(error) and C(msg), and these.
+    - The commands. They have the keys of M(herdops.alpacon.alpacon_command), except for C(changed), C(error) and
+      C(msg), and these.
   returned: success
   type: list
   elements: dict
@@ -183,46 +185,47 @@ commands:
   contains:
     status:
       description:
-        - The state of the command in the workspace. V(scheduled) and V(queued) wait for their time or their server.
+        - The state of the command in the workspace.
+        - V(scheduled) and V(queued) wait for their time or their server.
         - V(verifying), V(awaiting_purpose) and V(awaiting_approval) are held by the workspace.
-        - V(delivered) and V(running) are at the server.
-        - V(success) ran, and so did V(failed), unless C(ran) is null.
+        - V(delivered) and V(running) have reached the server.
+        - V(success) and V(failed) ran, unless C(ran) is null.
         - V(denied), V(rejected), V(expired) and V(cancelled) never ran and never will.
-        - V(stuck) and V(error) have no result.
-        - A word of a newer workspace is returned as it is.
+        - V(stuck) and V(error) have no result and may have run.
+        - Other words come from newer workspaces.
       type: str
     shell:
-      description: What handled the line.
+      description: Handler of the line.
       type: str
     username:
-      description: System user; null if the workspace did not say.
+      description: System user; null if not known.
       type: str
     groupname:
-      description: System group; null if the workspace did not say.
+      description: System group; null if not known.
       type: str
     requested_by:
-      description: The requester's id and name; null for a service token.
+      description: Id and name of the requester; null for a service token.
       type: dict
     cancellable:
-      description: Whether the workspace says that it can be cancelled.
+      description: Whether the command can be cancelled.
       type: bool
     added_at:
-      description: When it was created.
+      description: When it was submitted.
       type: str
     scheduled_at:
-      description: When it is or was to run; null if the workspace does not list it.
+      description: When it is to run; null if not known.
       type: str
     delivered_at:
-      description: When it was sent to the server; null if the workspace does not list it.
+      description: When it was sent to the server; null if not known.
       type: str
     acked_at:
-      description: When the server started it; null if the workspace does not list it.
+      description: When the server started it; null if not known.
       type: str
     handled_at:
-      description: When it ended; null if the workspace does not list it.
+      description: When it ended; null if not known.
       type: str
     run_after:
-      description: UUIDs of the commands that it runs after.
+      description: UUIDs of the commands that must succeed first.
       type: list
       elements: str
 requests:
