@@ -9,13 +9,13 @@ name: alpacon_command
 short_description: Look up the latest command of servers in an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Returns, for each server, the output, the id or the whole record of the latest matching command.
-  - It only reads, and reads the list of commands once for all servers.
+  - Returns the output, the id or the whole record of the latest matching command of each server.
+  - It runs nothing, and reads the list of commands once for all servers.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   _terms:
-    description: Names or UUIDs of servers. A term may be several, separated by commas.
+    description: Names or UUIDs of servers, also several in one term, separated by commas.
     required: true
     type: list
     elements: str
@@ -23,26 +23,24 @@ options:
     description: The exact command line. Blanks at both ends are ignored.
     type: str
   status:
-    description: One or more statuses of commands.
+    description: One or more of the statuses that M(herdops.alpacon.alpacon_command_info) describes.
     type: list
     elements: str
     default: [success]
   within:
     description:
-      - The maximum age of the command by the clock of the workspace, as a duration such as V(90s), V(10m) or V(1h30m).
-      - If omitted, the whole list is read if necessary.
+      - The maximum age of the command, as a duration such as V(90s), V(10m) or V(1h30m). It saves requests.
     type: str
   want:
     description:
-      - What to return for each server.
-      - V(record) is a dictionary with the keys that M(herdops.alpacon.alpacon_command_info) returns for a
-        command.
+      - The value to return. V(record) is a dictionary with the keys of a command in
+        M(herdops.alpacon.alpacon_command_info).
     type: str
     default: output
     choices: [output, id, record]
   default:
     description:
-      - The value for a server without such a command. If omitted, such a server is an error.
+      - The value for a server without such a command. If omitted, the lookup fails.
     type: raw
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -53,15 +51,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Show the latest uptime of two servers, if it is not older than an hour
+- name: Show the latest uptime
   ansible.builtin.debug:
     msg: "{{ query('herdops.alpacon.alpacon_command', 'web-01', 'web-02', line='uptime', within='1h') }}"
 
-- name: Show when the last backup ended
+- name: Show the last backup
+  ansible.builtin.debug:
+    msg: "{{ lookup('herdops.alpacon.alpacon_command', 'db-01', line='/usr/local/bin/backup', default='none') }}"
+
+- name: Show when it ended
   ansible.builtin.debug:
     msg: "{{ query('herdops.alpacon.alpacon_command', 'db-01', line='/usr/local/bin/backup', want='record')[0].end }}"
 
-- name: Await the command that runs on the host
+- name: Await the running command
   herdops.alpacon.alpacon_command:
     ids: "{{ query('herdops.alpacon.alpacon_command', inventory_hostname, status=['running'], want='id') }}"
     state: finished
