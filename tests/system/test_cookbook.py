@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run the recipes of the cookbook, with other paths and commands."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from system.plays import Play, run_playbook
+from system.support import AGENTS, Response, ScriptedServer, run_payload
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+pytestmark = pytest.mark.slow
+
+PAGE = (ROOT / "docs/docsite/rst/cookbook.rst").read_text(encoding="utf-8")
+KEY = "new-key-0123456789"
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:\n|    .*\n)+)", PAGE)
+    return [textwrap.dedent(block) for block in found]
+
+
+def recipe(name: str, **replaced: str) -> list[Row]:
+    """Return the play of this name, with other text."""
+    [text] = [block for block in blocks("yaml") if block.startswith(f"- name: {name}\n")]
+    for old, new in replaced.items():
+        assert old in text
+        text = text.replace(old, new)
+    plays: list[Row] = yaml.safe_load(text)
+    return plays
+
+
+def run_recipe(workspace: Workspace, folder: Path, plays: list[Row], **variables: Any) -> Play:
+    own = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", **variables}
+    groups: Row = {"web": {"hosts": {host: {} for host in AGENTS}}, "canary": {"hosts": {AGENTS[0]: {}}}}
+    return run_playbook(workspace, folder, plays, {"all": {"children": groups, "vars": own}})
+
+
+def write_program(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_patching_stops_after_the_canaries_and_leaves_out_patched_servers(current: Workspace, tmp_path: Path) -> None:
+    patchable = tmp_path / "patchable"
+    line = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qy upgrade"
+    play = recipe("Patch the servers", **{line: f"grep -q $HOSTNAME {patchable}"})
+    submitted, left = [], []
+    for hosts in ([], ["web-01", "web-03"], AGENTS):
+        before = len(current.commands())
+        patchable.write_text(" ".join(hosts), encoding="utf-8")
+        done = run_recipe(current, tmp_path, play)
+        assert done.code == (0 if hosts == AGENTS else 2), done.log
+        submitted.append(len(current.commands()) - before)
+        rows = list(csv.DictReader((tmp_path / "left.csv").open(encoding="utf-8"), doublequote=False, escapechar="\\"))
+        left.append([(row["server"], row["outcome"]) for row in rows])
+    assert submitted == [1, 3, 1]
+    assert left == [[("web-01", "failed")], [("web-02", "failed")], []]
+
+
+def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
+    current: Workspace, tmp_path: Path, serve: Callable[..., ScriptedServer]
+) -> None:
+    keys = serve([Response(status=204)])
+    [script] = blocks("sh")
+    (tmp_path / "files").mkdir()
+    restart = write_program(tmp_path / "restart", 'touch "$HOME/restarted"')
+    (tmp_path / "files/install_key.sh").write_text(script.replace("systemctl", restart), encoding="utf-8")
+    play = recipe("Rotate the key", **{"/etc/app/api_key": "api_key"})
+    variables = {"vault_new_key": KEY, "key_service": keys.url, "old_key_id": "7"}
+    current.disconnect("web-02")
+    first = run_recipe(current, tmp_path, play, **variables)
+    assert (first.code, keys.requests) == (2, []), first.log
+    current.connect("web-02")
+    second = run_recipe(current, tmp_path, play, **variables)
+    assert second.code == 0, second.log
+    assert [(request.method, request.path) for request in keys.requests] == [("DELETE", "/keys/7")]
+    assert KEY not in first.log + second.log
+    show = "cat api_key; ls restarted; stat -c %a api_key"
+    read = run_payload(current, argv=["sh", "-c", show], servers=list(AGENTS))
+    assert {row["stdout"] for row in read.commands} == {f"{KEY}\nrestarted\n600"}
+
+
+def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Path) -> None:
+    run_payload(current, argv=["sh", "-c", "echo first >boot_id"], servers=list(AGENTS))
+    run_payload(current, argv=["touch", "reboot-required"], servers=["web-01"])
+    [play] = recipe("Reboot in waves", **{"/run/reboot-required": "$HOME/reboot-required"})
+    play["tasks"][1]["ansible.builtin.reboot"] |= {
+        "reboot_command": write_program(tmp_path / "reboot", 'echo second >"$HOME/boot_id"; sleep 60'),
+        "boot_time_command": "cat boot_id",
+        "test_command": "true",
+    }
+    # The second command of the action is the one that reboots.
+    current.fault("kill", line="command:ansible.builtin.reboot", after=1, times=1, seconds=0.5, away=5)
+    done = run_recipe(current, tmp_path, [play])
+    assert done.code == 0, done.log
+    [rebooted] = done.tasks["Reboot the server"]
+    assert rebooted["rebooted"]
+    assert (tmp_path / "log").read_text(encoding="utf-8").count("skipping: ") == 2
+
+
+def test_a_file_of_every_server_is_collected_with_two_commands(current: Workspace, tmp_path: Path) -> None:
+    done = run_recipe(current, tmp_path, recipe("Collect a file"))
+    assert done.code == 0, done.log
+    files = [tmp_path / f"collected/{host}/etc/hosts" for host in AGENTS]
+    assert {file.read_bytes() for file in files} == {Path("/etc/hosts").read_bytes()}
+    lines = [row["line"] for row in current.commands() if "/usr/bin/python" not in row["line"]]
+    assert len(lines) == 2 * len(AGENTS)
+
+
+def test_the_workflow_audits_the_servers(current: Workspace, tmp_path: Path) -> None:
+    [text] = [block for block in blocks("yaml") if block.startswith("name: ")]
+    file = tmp_path / "audit.yml"
+    file.write_text(text, encoding="utf-8")
+    schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    subprocess.run([*schema, str(file)], check=True)
+    job = yaml.safe_load(text)["jobs"]["audit"]
+    [command] = [step["run"] for step in job["steps"] if step.get("run", "").startswith("ansible-playbook ")]
+    (tmp_path / "my.alpacon.yml").write_text("plugin: herdops.alpacon.alpacon\n", encoding="utf-8")
+    playbook, *arguments = shlex.split(command)[1:]
+    arguments += ["-e", "audit_check_sets=capacity", "-e", "audit_fail_on=never", "-e", "audit_min_coverage=0"]
+    environ = {name: value for name, value in job["env"].items() if not name.startswith("ALPACON_")}
+    done = run_playbook(current, tmp_path, playbook, None, *arguments, **environ)
+    assert done.code == 0, done.log
+    assert all((tmp_path / "audit-report" / name).exists() for name in ("audit.html", "audit.md"))
