@@ -368,6 +368,7 @@ def test_a_rejected_line_break_is_explained(stage: Stage, status: int, code: str
     stage.run([job])
     assert job.outcome == "refused"
     assert ("rejects multi-line commands" in job.note) is explained
+    assert "script" not in job.note, "such a workspace passes no variables on, so scripts do not run either"
 
 
 @pytest.mark.parametrize(("max_errors", "submits"), [(0, 1), (2, 3), (None, 12)])
