@@ -90,11 +90,11 @@ options:
     choices: [system, internal, osquery]
   username:
     description:
-      - System user to run as. If omitted, the workspace decides, and commands of all users match.
+      - System user to run as. If omitted, the workspace decides.
     type: str
   groupname:
     description:
-      - System group to run as. If omitted, the workspace decides, and commands of all groups match.
+      - System group to run as. If omitted, the workspace decides.
     type: str
   env:
     description:
@@ -129,8 +129,8 @@ options:
     default: false
   reuse_within:
     description:
-      - With O(state=executed), return the result of a matching command that succeeded within this time, if there is
-        one, instead of running it again. A number of seconds, or a duration such as V(90s), V(10m) or V(1h30m).
+      - With O(state=executed), reuse the result of a matching command that succeeded within this time, as a number of
+        seconds or a duration such as V(90s), V(10m) or V(1h30m).
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
     type: str
   fail_if_sent:
@@ -142,7 +142,7 @@ options:
     description:
       - What to do if the agent of a server is not connected, with O(state=executed) and O(state=scheduled).
       - V(wait) submits the command, which waits for the agent. Some workspaces refuse this.
-      - V(fail) fails at once and leaves no command behind. The inventory host becomes unreachable.
+      - V(fail) fails at once and leaves no command behind. Without O(servers), the host becomes unreachable.
       - V(skip) leaves out the server, with a warning.
     type: str
     default: wait
@@ -157,7 +157,7 @@ options:
     description:
       - How long to wait for each command from its submit, as a number of seconds or a duration such as V(90s), V(10m)
         or V(1h30m). After that, the task fails and the command continues.
-      - If the requests of the token are used up, no command is submitted later than this after the start of the task.
+      - If the token has no requests left, commands are submitted later, but at most this long after the task started.
     type: str
     default: 30m
   wait_for_approval:
@@ -210,13 +210,13 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(state=scheduled), O(state=cancelled) and O(state=finished) are. O(state=executed) is with O(reuse_within).
+      - All states but O(state=executed) without O(reuse_within).
   async:
     details:
       - Use O(wait=false), and later O(state=finished).
 notes:
-  - Commands match if they have the same server, line and O(shell) and, if given, the same O(username) and O(groupname).
-    A O(script) or O(argv) also needs the same requester.
+  - Commands match if they have the same server, line and O(shell) and, if you give them, the same O(username) and
+    O(groupname). For O(script) and O(argv), the requester must be the same, too.
   - A server gets the command of a task once. Add C(run_once=true) to a task that names O(servers) in a play of several
     hosts. With C(serial), move it into a play of its own.
   - With C(until) and C(retries), a command that may have been accepted, or was denied or rejected, is not submitted
@@ -270,11 +270,6 @@ EXAMPLES = r"""
     executable: python3
     chdir: /srv/app
     creates: /srv/app/.done
-
-- name: Rebuild the index hourly
-  herdops.alpacon.alpacon_command:
-    line: /usr/local/bin/reindex
-    reuse_within: 1h
 
 - name: Schedule the reboot
   herdops.alpacon.alpacon_command:
@@ -358,8 +353,8 @@ commands:
           not end in time, and V(awaiting_approval) is held.
         - V(denied), V(rejected), V(expired), V(cancelled), V(parent_failed), V(refused), V(offline) and V(not_tried)
           never ran; with O(state=cancelled), V(refused) was not cancelled.
-        - V(stuck), V(error) and V(unknown) may have run. V(sent) was delivered too early to be cancelled, or accepted
-          too late to be scheduled.
+        - V(stuck), V(error) and V(unknown) may have run. V(sent) was delivered before it could be cancelled, or
+          accepted too late to be scheduled.
       type: str
     rc:
       description: Exit code; null if it is not known.
