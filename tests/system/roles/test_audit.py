@@ -15,6 +15,7 @@ import yaml
 from ansible_cores import CORES
 from system.plays import Play, run_playbook
 from system.support import AGENTS
+from system.test_guide_examples import read_blocks
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
@@ -203,3 +204,27 @@ def test_check_mode_predicts(current: Workspace, tmp_path: Path) -> None:
     assert shown(done) == [f"{name} 3" for name in AGENTS]
     assert [result["changed"] for result in done.tasks["Audit the hosts"]] == [True]
     assert current.commands() == []
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_guide_run(current: Workspace, tmp_path: Path) -> None:
+    current.add_user("root")
+    [plays] = [block for block in read_blocks("audit") if isinstance(block, list)]
+    variables: Row = {"audit_check_sets": ["capacity", "services", "ssh"], "audit_fail_on": "never"}
+    variables |= {"audit_min_coverage": 0, "audit_report_dir": str(tmp_path / "report")}
+    for block in read_blocks("audit"):
+        variables |= block if isinstance(block, dict) else {}
+    groups: Row = {"web": {"hosts": {"web-01": {}}}, "legacy": {"hosts": {"web-02": {}}}}
+    inventory = {"all": {"children": groups, "vars": variables}}
+    for name, given, checks in (
+        ("play", plays, {"nginx-configuration", "file-handles", "disk-space"}),
+        ("variables", ROLE, {"backup-is-fresh", "disk-space"}),
+    ):
+        done = run_playbook(current, tmp_path / name, given, inventory)
+        report = json.loads((tmp_path / "report/audit.json").read_text(encoding="utf-8"))
+        named = {check["name"]: check for check in report["checks"]}
+        assert (done.code, "WARNING" in done.log) == (0, False), done.log
+        assert checks <= named.keys()
+        assert "swap" not in named
+        assert named["disk-space"]["parameters"] == {"disk_used_max": 80}
+        assert named["failed-units"]["severity"] == "high"
