@@ -117,7 +117,7 @@ class Submitter:
             is_acl = isinstance(error, ApiError) and error.status == 400 and error.code == "api_token_acl_not_allowed"
             if is_acl and "\n" in str(job.body["line"]).strip():
                 job.add_note(
-                    "This workspace rejects multi-line commands, whatever its access list allows. Join them with ; or &&."
+                    "This workspace rejects multi-line commands, whatever its access list. Join them with ; or &&."
                 )
         if self.journal and job.record and job.record.position:
             self.journal.remove([job.record.position])
