@@ -17,6 +17,7 @@ import pytest
 import yaml
 from system.inventories import Source
 from system.plays import run_playbook
+from system.support import AGENTS
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -39,6 +40,7 @@ class Page:
         outputs: what commands answered lately, by line.
         skipped: names of plays and tasks that need something else, such as SSH or real servers.
         is_inventory: its hosts come from the inventory plugin.
+        replaced: text of examples that is something else here.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Page:
     outputs: dict[str, str] = field(default_factory=dict)
     skipped: tuple[str, ...] = ()
     is_inventory: bool = False
+    replaced: dict[str, str] = field(default_factory=dict)
 
 
 #: Here a command ends at once, and its output is its line.
@@ -58,8 +61,21 @@ PAGES = (
     Page("inventory", is_inventory=True),
     Page("awx", is_inventory=True),
 )
+#: Here the servers have agents, and tasks run over the connection plugin. `{folder}` is a temporary folder.
+ON_SERVERS = (
+    Page(
+        "any_module",
+        replaced={
+            "/etc/motd": "{folder}/motd",
+            "/srv/app/manage.py check": "id",
+            "/usr/local/bin/reindex": "id",
+            "poll: 60": "poll: 1",
+        },
+    ),
+    Page("reviewing", replaced={"certbot renew": "id"}),
+)
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
-CHECKED = ("agent_rollout", "any_module", "reviewing", "scripts")
+CHECKED = ("agent_rollout", "scripts")
 #: Roles of users that examples name.
 ROLES = ("application",)
 
@@ -118,6 +134,20 @@ def test_examples_of_a_guide_run(busy: Workspace, tmp_path: Path, page: Page) ->
         run = run_playbook(busy, tmp_path, plays, make_inventory(**page.variables))
     assert run.code == 0, run.log
     assert {task["name"] for play in plays for task in play["tasks"]} <= run.tasks.keys()
+
+
+@pytest.mark.parametrize("page", ON_SERVERS, ids=lambda page: page.name)
+def test_examples_of_a_guide_run_over_the_connection(current: Workspace, tmp_path: Path, page: Page) -> None:
+    text = yaml.safe_dump(read_plays(page.name, page.skipped))
+    for example, here in page.replaced.items():
+        assert example in text
+        text = text.replace(example, here.format(folder=tmp_path))
+    plays = [{"connection": "herdops.alpacon.alpacon", **play} for play in yaml.safe_load(text)]
+    inventory = {"all": {"children": {"web": {"hosts": {host: {} for host in AGENTS}}}, "vars": page.variables}}
+    run = run_playbook(current, tmp_path, plays, inventory)
+    assert run.code == 0, run.log
+    assert {task["name"] for play in plays for task in play["tasks"]} <= run.tasks.keys()
+    assert all(row["line"].startswith("/bin/sh -c $RUN ") for row in current.commands())
 
 
 @pytest.mark.parametrize("page", CHECKED)

@@ -78,23 +78,6 @@ def test_every_variable_of_the_guide_on_rollouts_exists() -> None:
     assert used - {"alpamon_rollout"} <= set(alpamon_info._VARIABLES)
 
 
-def test_the_variables_of_the_connection_are_listed() -> None:
-    documented = read_docstring(str(ROOT / "plugins/connection/alpacon.py"))["doc"]["options"]
-    every = {variable["name"] for option in documented.values() for variable in option.get("vars", ())}
-    listed = {name for variables, _sets in _rows("any_module", "Settings") for name in _literals(variables)}
-    # Set by Ansible and the inventory, and synonyms.
-    unlisted = {
-        "inventory_hostname",
-        "ansible_facts",
-        "ansible_play_name",
-        "awx_user_name",
-        "tower_user_name",
-        "alpacon_is_connected",
-    }
-    unlisted |= {"alpacon_workspace", "alpacon_workspaces", "alpacon_tokens"}
-    assert {name for name in every - unlisted if not name.startswith("ansible_alpacon_")} <= listed
-
-
 def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_on_hosts() -> None:
     listed = [entry for block in _yaml("hardening") if isinstance(block, list) for entry in block]
     scenario = ROOT / "extensions/molecule/scanners"
