@@ -9,12 +9,9 @@ name: account
 short_description: Run tasks as another account, without sudo and without a password
 version_added: 1.0.0
 description:
-  - The agent runs each command as the user that the command names. With this plugin, that is C(become_user), and
-    neither C(sudo) nor a password is needed.
-  - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over any other, such as that of a task that
-    is delegated to the controller, the task fails. Set it for the hosts of the workspace only.
-  - The workspace decides which accounts a token may use. A task that becomes another one, or one that the server does
-    not have, fails.
+  - The agent runs each command as C(become_user), without C(sudo) and without a password.
+  - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over another connection, the task fails.
+  - The workspace decides which accounts a token may use. A task that becomes another one fails.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -35,9 +32,8 @@ options:
     keyword:
       - name: become_user
 notes:
-  - C(become_flags), C(become_exe) and C(become_pass) have no meaning here.
-  - The group is O(herdops.alpacon.alpacon#connection:groupname), or else the one that the workspace has for the
-    account. If the server does not have it, or the account is not in it, set another one there.
+  - C(become_flags), C(become_exe) and C(become_pass) have no effect.
+  - If the account is not in the group that the workspace chooses, set O(herdops.alpacon.alpacon#connection:groupname).
 seealso:
   - plugin: herdops.alpacon.alpacon
     plugin_type: connection
@@ -48,7 +44,7 @@ EXAMPLES = r"""
 #
 #   ansible_become_method: herdops.alpacon.account
 
-- name: Work as deploy, and become root for one task
+- name: Use become in one play
   hosts: web
   connection: herdops.alpacon.alpacon
   gather_facts: false
@@ -56,13 +52,19 @@ EXAMPLES = r"""
     ansible_user: deploy
     ansible_become_method: herdops.alpacon.account
   tasks:
-    - name: Work as deploy
+    - name: Run a task as deploy
       ansible.builtin.command: id -un
       changed_when: false
 
-    - name: Work as root
+    - name: Run a task as root
       ansible.builtin.command: id -un
       become: true
+      changed_when: false
+
+    - name: Run a task as postgres
+      ansible.builtin.command: id -un
+      become: true
+      become_user: postgres
       changed_when: false
 """
 

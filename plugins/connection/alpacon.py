@@ -9,41 +9,37 @@ name: alpacon
 short_description: Run any module on servers of an Alpacon workspace, without SSH
 version_added: 1.0.0
 description:
-  - Runs tasks on a server through the API of the workspace and the agent on the server, which needs no SSH daemon, no
-    inbound port and no key. Each task is a command in the record of the workspace.
-  - A task of most modules costs one submit for each host, and polls that the workers of a run share. A command is never
-    submitted twice.
-  - The code that runs is in the variables of the command. Its line has the name of the module and the SHA-256 of the
-    code, which the server compares before it runs anything.
-  - The option O(herdops.alpacon.alpacon#inventory:connection) of the inventory plugin gives this connection to the
-    hosts of a workspace. For other hosts, set the variable C(ansible_connection) in the inventory, or the keyword
-    C(connection) of a play or a task. A variable of a play would also apply to C(delegate_to=localhost).
+  - Runs tasks on servers through their workspace. The servers need no SSH daemon, no inbound port and no keys.
+  - Most tasks cost one submit for each host. A command is never submitted twice.
+  - Set O(herdops.alpacon.alpacon#inventory:connection) in the inventory of the workspace, the variable
+    C(ansible_connection) in another inventory, or the keyword C(connection) of a play or a task. Do not set
+    C(ansible_connection) in a play, since it would also apply to C(delegate_to=localhost).
 author:
   - herdops.alpacon contributors (@herdops)
 extends_documentation_fragment:
   - herdops.alpacon.connection
   - herdops.alpacon.connection.plugins
+requirements:
+  - Python, C(base64), C(gzip), C(head), C(sed), C(sha256sum) and C(tail) on the server
 options:
   server:
-    description: UUID or name of the server. If C(alpacon_server_id) is not set, it is the name of the host.
+    description: UUID or name of the server. By default, the name of the host.
     type: str
     vars:
       - name: inventory_hostname
       - name: alpacon_server_id
   connected:
-    description:
-      - State of the agent when the inventory was read, which the inventory plugin sets.
-      - If it was not connected, the workspace is queried again before anything is submitted.
+    description: Set by the inventory plugin. If the agent was not connected, the workspace is queried before a submit.
     type: raw
     vars:
       - name: alpacon_is_connected
   workspace:
-    description: URL of the workspace of the host, which the inventory plugin sets.
+    description: Set by the inventory plugin. URL of the workspace of the host.
     type: str
     vars:
       - name: alpacon_workspace
   workspaces:
-    description: URLs of all workspaces of the inventory, which the inventory plugin sets.
+    description: Set by the inventory plugin. URLs of all workspaces of the inventory.
     type: raw
     vars:
       - name: alpacon_workspaces
@@ -53,14 +49,12 @@ options:
     vars:
       - name: alpacon_tokens
   facts:
-    description: The facts of the host. A task fails if one has the name of a setting, such as C(alpacon_url).
+    description: Set by Ansible. A task fails if a fact of the host has the name of a setting, such as C(alpacon_url).
     type: raw
     vars:
       - name: ansible_facts
   remote_user:
-    description:
-      - The account that tasks run as, unless C(become) with P(herdops.alpacon.account#become) names another one.
-      - If omitted, it is the account of the token.
+    description: The account that tasks run as. By default, the account of the token.
     type: str
     ini:
       - section: defaults
@@ -75,14 +69,12 @@ options:
       - name: ansible_user
       - name: ansible_alpacon_user
   groupname:
-    description: The group that tasks run as. If omitted, the workspace chooses it.
+    description: The group that tasks run as. By default, the workspace chooses it.
     type: str
     vars:
       - name: alpacon_groupname
   purpose:
-    description:
-      - Why the commands are run, for those who review them.
-      - If omitted, it names the task, the play and the user.
+    description: The reason that reviewers read. By default, it names the task, the play and the user.
     type: str
     vars:
       - name: alpacon_purpose
@@ -92,12 +84,12 @@ options:
     vars:
       - name: alpacon_work_session
   play:
-    description: The name of the play, which Ansible sets.
+    description: Set by Ansible. Name of the play for O(purpose).
     type: str
     vars:
       - name: ansible_play_name
   awx_user:
-    description: The user who launched the job in AWX or automation controller.
+    description: Set by AWX or automation controller. User for O(purpose).
     type: str
     vars:
       - name: awx_user_name
@@ -105,23 +97,21 @@ options:
   wait_timeout:
     description:
       - How long to wait for each command, as a number of seconds or a duration such as V(10m) or V(1h30m).
-      - A command that is not delivered by then is cancelled. The default is a little longer than the limit of agents.
+      - A command that has not reached its server by then is cancelled.
     type: str
     default: 31m
     vars:
       - name: alpacon_wait_timeout
   wait_for_approval:
     description:
-      - Whether to wait for the approval of a command that the workspace holds.
-      - Otherwise the command is cancelled, and the host is unreachable.
+      - Whether to wait for the approval of a command that the workspace holds. Otherwise the command is cancelled, and
+        the host is unreachable.
     type: bool
     default: false
     vars:
       - name: alpacon_wait_for_approval
   pipelining:
-    description:
-      - Whether to pass modules to Python on the server instead of writing them to files first.
-      - Without it, a task takes several submits.
+    description: Whether to pass modules to Python directly. Writing them to files first costs more submits.
     type: bool
     default: true
     vars:
@@ -129,47 +119,42 @@ options:
       - name: ansible_alpacon_pipelining
   module_cache:
     description:
-      - Whether the host caches the code that modules share in C(~/.cache/alpacon/modules), so that a run sends it once.
-      - Only the account may read it, and its digest is compared before it is used. Arguments of tasks are never cached.
+      - Whether the host keeps the code that modules share in C(~/.cache/alpacon/modules), so that it is sent once.
+      - Arguments of tasks are never kept.
     type: bool
     default: true
     vars:
       - name: alpacon_module_cache
 notes:
-  - There is no terminal. A task that gives its become method a password is refused before anything is submitted. Use
-    P(herdops.alpacon.account#become), which needs none.
-  - A host is unreachable if its agent is offline, if the workspace refuses the command, or if its result is unknown.
-    The message says whether it may have run. If the workspace refuses the account that a task becomes with
-    P(herdops.alpacon.account#become), that task fails instead.
-  - Agents end each command after 30 minutes. Run longer tasks with C(async).
-  - Windows servers, and workspaces without variables for commands, such as those of 2024, are not supported.
-    M(ansible.posix.synchronize) does not work, since rsync needs SSH or a daemon of its own.
-  - The access list of the token has to allow C(/bin/sh -c $RUN *), which allows any code as that account.
-  - The signature of a command in the workspace covers its line with the SHA-256, but not its variables.
+  - A host is unreachable if its agent is offline, if the workspace refuses the command, or if the result is unknown.
+    The message says whether the command may have run.
+  - Agents end each command after 30 minutes. Use C(async) for longer tasks.
+  - The access list of the token must allow C(/bin/sh -c $RUN *), which allows everything that the account may do.
+  - Use P(herdops.alpacon.account#become) to become another account. Other methods work without a password only.
+  - Windows servers and workspaces without variables for commands are not supported.
 seealso:
   - plugin: herdops.alpacon.account
     plugin_type: become
   - plugin: herdops.alpacon.alpacon
     plugin_type: inventory
   - module: herdops.alpacon.alpacon_command
-    description: Runs a line, a script or a program on many servers with one task.
   - name: Any module without SSH
-    description: A guide with a quick start, the costs of a task, and what does not work.
-    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/any_module.rst
+    description: First steps, costs, and what does not work.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/any_module.html
   - name: Reviewing what Ansible runs
-    description: A guide for those who review commands or decide what a token may do.
-    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/reviewing.rst
+    description: The commands in the record, and the access list of a token.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/reviewing.html
 """
 
 EXAMPLES = r"""
-# my.alpacon.yml, an inventory whose hosts all have this connection:
+# my.alpacon.yml, an inventory whose hosts have this connection:
 #
 #   plugin: herdops.alpacon.alpacon
 #   connection: true
 #
 # $ ansible all -i my.alpacon.yml -m ansible.builtin.ping
 
-- name: Use any module on the servers of a group
+- name: Use the connection in one play
   hosts: web
   connection: herdops.alpacon.alpacon
   gather_facts: false
@@ -180,13 +165,24 @@ EXAMPLES = r"""
         dest: /tmp/alpacon-example
         mode: "0644"
 
-    - name: Take longer than the 30 minutes after which agents end a command
+    - name: Run a long task
       ansible.builtin.command: sleep 1
       async: 7200
       poll: 1
       changed_when: false
 
-- name: Say why, and wait until somebody has approved each command
+    - name: Run a task as root
+      ansible.builtin.command: id -un
+      become: true
+      become_method: herdops.alpacon.account
+      changed_when: false
+
+    - name: Compare with the controller
+      ansible.builtin.stat:
+        path: /tmp/alpacon-example
+      delegate_to: localhost
+
+- name: Give a reason and wait for approval
   hosts: web
   connection: herdops.alpacon.alpacon
   gather_facts: false
@@ -195,7 +191,7 @@ EXAMPLES = r"""
     alpacon_wait_for_approval: true
     alpacon_wait_timeout: 2h
   tasks:
-    - name: Ask for the version of the system
+    - name: Get the distribution
       ansible.builtin.setup:
         gather_subset: ["!all", "!min", distribution]
 """
