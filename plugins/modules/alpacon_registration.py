@@ -12,20 +12,19 @@ short_description: Register a server with an Alpacon workspace
 version_added: 1.0.0
 description:
   - Registers a server with a registration token, waits until its agent is connected, or unregisters the server.
-  - The module sends requests to the workspace only. The role P(herdops.alpacon.alpamon#role) installs the agent and
-    writes its credentials to the host.
-  - Each registration creates a new record. So the module registers a server only without O(id) and O(key), or if the
-    workspace refuses them. It does not register if the workspace cannot be reached.
+  - Most users need the role P(herdops.alpacon.alpamon#role) instead, which also installs and configures the agent. This
+    module only sends requests to the workspace.
+  - Each registration creates a new server in the workspace. The module registers only if O(id) and O(key) are missing,
+    or if the workspace refuses them and O(replace_stale=true).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   state:
     description:
-      - V(registered) verifies O(id) and O(key) if they are given, and otherwise registers the server.
-      - V(connected) waits until the agent is commissioned and connected. After O(wait_timeout), the task fails, and
-        RV(connected) is V(false), or null if the state is unknown.
-      - V(unregistered) deletes the record. With O(name), O(machine) and O(token) instead of O(id), it deletes all
-        records of the machine whose agent has never connected.
+      - V(registered) verifies O(id) and O(key), or registers the server without them.
+      - V(connected) waits until the agent is connected, and fails after O(wait_timeout).
+      - V(unregistered) deletes the server. With O(name), O(machine) and O(token) instead of O(id), it deletes all
+        servers of the machine whose agent has never connected.
     type: str
     default: registered
     choices: [registered, connected, unregistered]
@@ -35,81 +34,69 @@ options:
     type: str
   key:
     description:
-      - The key that goes with O(id). It is a secret.
+      - The agent's secret key, which belongs to O(id).
     type: str
   registration_token:
     description:
-      - Key of a registration token, required to register. It is a secret.
+      - Registration token, required to register. It is a secret.
     type: str
   name:
     description:
-      - Name of the server, required to register. The workspace appends a hyphen and six hexadecimal digits, see
-        RV(name).
-      - Like the agent, the module cuts it at the first dot, replaces characters other than letters, digits and
-        underscores by hyphens, and takes the first 64 characters.
+      - Name of the server, required to register. The workspace appends a hyphen and six characters, see RV(name).
+      - The module cuts the name at the first dot and after 64 characters, and replaces characters other than letters,
+        digits and underscores by hyphens.
     type: str
   platform:
     description:
-      - Platform of the server, required to register. It cannot be changed later. V(rhel) is for the SUSE family too,
-        V(darwin) for macOS.
+      - Platform of the server, required to register. It cannot be changed later. Use V(rhel) for SUSE too.
     type: str
     choices: [debian, rhel, darwin, windows]
   tags:
     description:
-      - Tags of a new record, with strings as values.
-      - With O(token) and without O(machine), the module adds the tag C(ansible:registration) with a random value. It
-        finds the record by that tag if the response to the registration is lost.
+      - Tags of the new server. Values must be strings. The module may add one that begins with C(ansible:).
     type: dict
   machine:
     description:
-      - Text that identifies the machine, such as its machine id together with its name in the inventory. Two machines
-        must not have the same text.
-      - The module adds a digest of the text as the tag C(ansible:machine). With O(token), it deletes other records with
-        that tag whose agent has never connected, since their keys are lost.
+      - Text that identifies the machine, such as its machine ID and inventory name. It must be unique.
+      - With O(token), the module deletes older servers of the same machine whose agent has never connected.
     type: str
   replace_stale:
     description:
-      - Whether to register the server again if the workspace refuses O(id) and O(key).
+      - Register the server again if the workspace refuses O(id) and O(key).
     type: bool
     default: false
   replace:
     description:
-      - Whether to replace the old record of a reinstalled host. The new record gets the IAM groups of the old one in
-        addition to its own, then the module deletes the old one. O(token) is required, and must be allowed to change
-        and delete servers.
-      - The old record is the only offline record with the same O(name) whose agent was connected before. If there are
-        several, or if an agent with that name is connected, the module warns and replaces nothing. Do not use this
-        option if two hosts have the same short name.
+      - When the server registers, delete the offline server of the same O(name), and give its IAM groups to the new
+        server. Needs a O(token) that may change and delete servers.
+      - If several servers have that name, or one is connected, the module warns and replaces none. Do not use this if
+        two hosts have the same short name.
     type: bool
     default: false
   clean_up:
     description:
-      - Whether to use O(token) to find and delete records that are left behind. With V(false), the token is not sent.
-        Use V(false) if the token does not belong to O(url).
+      - Use O(token) to find and delete servers that failed registrations left behind. Set V(false) if the token does
+        not belong to O(url).
     type: bool
     default: true
   version:
     description:
-      - With O(state=connected), the version of the agent to wait for, such as V(2.5.0). By default, any version. The
-        option has no effect if the workspace states no version.
+      - With O(state=connected), version of the agent to wait for, such as V(2.5.0). By default, any version.
     type: str
   pinned:
     description:
-      - With O(state=connected) and O(token), whether to warn once in a run if the workspace upgrades agents to the
-        latest version by itself. The setting of older workspaces is unknown.
+      - With O(state=connected) and O(token), warn if the workspace upgrades agents automatically.
     type: bool
     default: false
   wait_timeout:
     description:
-      - How long to wait for the connection with O(state=connected), and with any state if the request budget is used
-        up. A number of seconds or a duration such as V(90s) or V(5m).
+      - How long to wait for the agent with O(state=connected), or for request quota with any state. Seconds, or a
+        duration such as V(90s) or V(5m).
     type: str
     default: 2m
   token:
     description:
-      - API token or service token. It is optional. The notes say where the module reads it from.
-      - With the token, O(state=registered) deletes records whose key is lost, and returns RV(orphans).
-        O(state=unregistered) also deletes a record whose O(key) is invalid or missing.
+      - API token or service token. It is optional, and needed only to clean up, replace and list servers.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -118,7 +105,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - With O(replace), RV(replaced) is the record that would be replaced.
+      - With O(replace), RV(replaced) is the server that would be replaced.
   diff_mode:
     support: full
   idempotent:
@@ -126,15 +113,17 @@ attributes:
     details:
       - O(state=registered) is idempotent with the O(id) and O(key) that it returned before.
 notes:
+  - Set C(no_log) to V(true) on tasks that may register a server. Otherwise, Ansible shows RV(key).
+  - If the response to a registration is lost, the module finds and deletes the new server with O(token), and registers
+    again, at most twice. Without O(token), the task fails and names the server that may be left behind.
+  - If the workspace lists no tags, do not register two servers with the same short name at the same time.
   - Workspaces of 2024 have no registration by token, so O(state=registered) fails.
-  - Set C(no_log) to V(true) on tasks that may register a server. Otherwise, Ansible shows RV(key) with the result.
-  - If the response to a registration is lost, the task fails and names the record that may be left behind. With
-    O(token), it finds and deletes the record, and registers again, at most twice.
-  - If the workspace lists no tags, the module finds that record by its name and age. Then do not register two servers
-    with the same short name at the same time.
 seealso:
   - module: herdops.alpacon.alpacon_registration_info
   - module: herdops.alpacon.alpacon_registration_token
+  - name: Agent rollout
+    description: The guide to the role that installs and registers agents.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/agent_rollout.html
 """
 
 EXAMPLES = r"""
@@ -149,7 +138,7 @@ EXAMPLES = r"""
   register: registration
   no_log: true
 
-- name: Replace the old record of a reinstalled host
+- name: Register a reinstalled host
   herdops.alpacon.alpacon_registration:
     registration_token: "{{ vault_registration_token }}"
     name: "{{ inventory_hostname_short }}"
@@ -158,20 +147,25 @@ EXAMPLES = r"""
   register: registration
   no_log: true
 
-- name: Wait until the agent is connected
+- name: Verify the credentials
+  herdops.alpacon.alpacon_registration:
+    id: "{{ alpamon_id }}"
+    key: "{{ alpamon_key }}"
+
+- name: Wait for the agent
   herdops.alpacon.alpacon_registration:
     state: connected
     id: "{{ alpamon_id }}"
     key: "{{ alpamon_key }}"
     wait_timeout: 3m
 
-- name: Delete the record of a host
+- name: Unregister a host
   herdops.alpacon.alpacon_registration:
     state: unregistered
     id: "{{ alpamon_id }}"
     key: "{{ alpamon_key }}"
 
-- name: Delete records left by failed registrations
+- name: Delete servers of failed registrations
   herdops.alpacon.alpacon_registration:
     state: unregistered
     name: "{{ inventory_hostname_short }}"
@@ -180,25 +174,25 @@ EXAMPLES = r"""
 
 RETURN = r"""
 id:
-  description: UUID of the server; null if check mode predicts a registration, or without O(id) to unregister.
+  description: UUID of the server; null if there is none, or if check mode predicts a registration.
   returned: success
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 key:
   description:
-    - The key of a server that the task registered. It is a secret, and the workspace returns it only once.
-    - Null if O(id) and O(key) are valid.
+    - The secret key of a server that the task registered, which the workspace returns only once. Null if O(id) and
+      O(key) are valid.
   returned: success of O(state=registered)
   type: str
   sample: null
 name:
-  description: Name of the record; null if it is unknown.
+  description: Name of the server; null if it is unknown.
   returned: success
   type: str
-  sample: web-1a2b3c
+  sample: web-01-1a2b3c
 credentials:
   description:
-    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if they could not be verified.
+    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if the workspace did not answer.
   returned: when O(id) and O(key) were verified, and when the server was registered
   type: str
   sample: valid
@@ -213,9 +207,7 @@ is_connected:
   type: bool
   sample: true
 connected:
-  description:
-    - Whether the agent is commissioned, connected and on O(version). Null if the credentials could not be verified, or
-      if agents did not have the time to reconnect after an outage of the workspace.
+  description: Whether the agent is connected and has the version in O(version); null if that is unknown.
   returned: with O(state=connected)
   type: bool
   sample: true
@@ -226,62 +218,59 @@ version:
   sample: 2.5.0
 orphans:
   description:
-    - With O(state=registered) and O(token), other records with that name that are older than an hour and whose agents
-      have never connected. They may belong to another host, so the module does not delete them. Records with the tag
-      of another O(machine) are not listed.
-    - If the task failed, the known records that it may have left behind.
+    - With O(token), other servers of that name that are older than an hour and whose agent has never connected. The
+      module does not delete them, since they may belong to another host.
+    - After a failure, the servers that the task may have left behind.
   returned: with O(state=registered) and O(state=unregistered)
   type: list
   elements: dict
   sample:
-    - {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-9f8e7d}
+    - {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-01-9f8e7d}
   contains:
     id:
-      description: UUID of the record; null if it is unknown.
+      description: UUID of the server; null if it is unknown.
       type: str
     name:
-      description: Name of the record; null if it is unknown.
+      description: Name of the server; null if it is unknown.
       type: str
 duplicates:
   description:
-    - With O(token), other offline records with that name whose agents were connected before. They may belong to another
-      host, or to this one before it was reinstalled, so the module does not delete them. See O(replace).
+    - With O(token), other offline servers of that name whose agent was connected before. The module does not delete
+      them, since they may belong to another host. See O(replace).
   returned: with O(state=registered)
   type: list
   elements: dict
   sample: []
   contains:
     id:
-      description: UUID of the record.
+      description: UUID of the server.
       type: str
     name:
-      description: Name of the record.
+      description: Name of the server.
       type: str
 replaced:
-  description:
-    - With O(replace), the old record that the module deleted or, in check mode, would delete. Null if there is none;
-      RV(duplicates) lists the others.
+  description: With O(replace), the server that was deleted or, in check mode, would be; null if there is none.
   returned: with O(state=registered)
   type: dict
-  sample: {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-9f8e7d, groups: [7bf38068-4fc5-41ee-b987-4cfd59fbd0e8]}
+  sample: {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-01-9f8e7d, groups: [7bf38068-4fc5-41ee-b987-4cfd59fbd0e8]}
   contains:
     id:
-      description: UUID of the old record.
+      description: UUID of the old server.
       type: str
     name:
-      description: Name of the old record.
+      description: Name of the old server.
       type: str
     groups:
-      description: UUIDs of its IAM groups, which the new record has as well.
+      description: UUIDs of its IAM groups, which the new server has as well.
       type: list
       elements: str
 msg:
   description: Summary of the result.
   returned: always
   type: str
-  sample: Registered as web-1a2b3c.
+  sample: Registered as web-01-1a2b3c.
 requests:
-  description: How many HTTP requests the task made.
+  description: Number of HTTP requests that the task made.
   returned: success
   type: int
   sample: 2

@@ -12,7 +12,7 @@ short_description: Verify the registration of a server with an Alpacon workspace
 version_added: 1.0.0
 description:
   - Verifies the credentials of an agent, and reads whether the agent is connected, with one request.
-  - The task does not fail if the credentials are invalid or the workspace cannot be reached. Check RV(credentials).
+  - Invalid credentials do not fail the task, nor does a workspace that does not answer. Check RV(credentials).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -23,17 +23,17 @@ options:
     required: true
   key:
     description:
-      - The key that goes with O(id). It is a secret.
+      - The agent's secret key, which belongs to O(id).
     type: str
     required: true
   wait_timeout:
     description:
-      - How long to wait if the request budget is used up, as a number of seconds or a duration such as V(90s) or V(5m).
+      - How long to wait for request quota. Seconds, or a duration such as V(90s) or V(5m).
     type: str
     default: 2m
   token:
     description:
-      - The module does not need a token, and does not send one.
+      - Ignored. The module authenticates with O(id) and O(key).
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -42,7 +42,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - It only reads.
+      - The module only reads.
   diff_mode:
     support: none
   idempotent:
@@ -53,18 +53,24 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Verify the credentials of a host, from that host
+- name: Verify the credentials
+  herdops.alpacon.alpacon_registration_info:
+    url: https://my-workspace.us1.alpacon.io
+    id: "{{ alpamon_id }}"
+    key: "{{ alpamon_key }}"
+  register: registration
+
+- name: Stop if they are refused
+  ansible.builtin.assert:
+    that: registration.credentials != 'stale'
+    fail_msg: "{{ registration.msg }}"
+
+- name: Verify them from the host
   herdops.alpacon.alpacon_registration_info:
     url: https://my-workspace.us1.alpacon.io
     id: "{{ alpamon_id }}"
     key: "{{ alpamon_key }}"
   delegate_to: "{{ inventory_hostname }}"
-  register: registration
-
-- name: Stop if the workspace refuses them
-  ansible.builtin.assert:
-    that: registration.credentials != 'stale'
-    fail_msg: "{{ registration.msg }}"
 """
 
 RETURN = r"""
@@ -75,15 +81,15 @@ id:
   sample: 550e8400-e29b-41d4-a716-446655440000
 credentials:
   description:
-    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if they could not be verified.
+    - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if the workspace did not answer.
   returned: success
   type: str
   sample: valid
 name:
-  description: Name of the record; null if it is unknown.
+  description: Name of the server; null if it is unknown.
   returned: success
   type: str
-  sample: web-1a2b3c
+  sample: web-01-1a2b3c
 commissioned:
   description: Whether the agent has sent its first report; null if that is unknown.
   returned: success
@@ -95,8 +101,7 @@ is_connected:
   type: bool
   sample: true
 connected:
-  description:
-    - Whether the agent is commissioned and connected; null if the credentials are not V(valid).
+  description: Whether the agent has sent its first report and is connected; null if RV(credentials) is not V(valid).
   returned: success
   type: bool
   sample: true
@@ -111,7 +116,7 @@ msg:
   type: str
   sample: The stored credentials are valid.
 requests:
-  description: How many HTTP requests the task made.
+  description: Number of HTTP requests that the task made.
   returned: success
   type: int
   sample: 1

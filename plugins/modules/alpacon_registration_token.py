@@ -11,19 +11,17 @@ module: alpacon_registration_token
 short_description: Manage the registration tokens of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Creates, rotates and deletes registration tokens, with which new servers are registered in the workspace.
-  - The workspace returns the key of a token only once, in the response to the request that creates the token. The
-    module returns it as RV(key).
+  - Creates, rotates and deletes registration tokens. New servers need one to register with the workspace.
+  - The workspace shows the key of a token only once, when it creates the token. The module returns it as RV(key).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   state:
     description:
-      - V(present) creates a token unless there is one of that name that is neither disabled nor expired. When it
-        creates one, it deletes the disabled and expired tokens of that name.
+      - V(present) creates a token unless a valid one of that name exists, and deletes disabled and expired ones.
       - V(rotated) creates a token, then deletes all other tokens of that name.
-      - V(temporary) creates a token for this run of Ansible, whose name begins with O(name), see RV(name), and deletes
-        the tokens of earlier runs on this controller. The task cannot be delegated.
+      - V(temporary) creates a token for this run of Ansible, and deletes those of earlier runs on this controller. Its
+        RV(name) begins with O(name). The task cannot be delegated.
       - V(absent) deletes all tokens of that name.
     type: str
     default: present
@@ -35,26 +33,23 @@ options:
     required: true
   groups:
     description:
-      - Names or UUIDs of the IAM groups of servers that register with the token. If omitted, an existing token may have
-        any groups, and a new one has none.
-      - The API cannot change a token. If the existing one has other groups, O(state=present) fails; use
-        O(state=rotated).
+      - Names or UUIDs of the IAM groups that servers get when they register with the token.
+      - A token cannot be changed. If the existing one has other groups, O(state=present) fails. Use O(state=rotated).
     type: list
     elements: str
   expires_at:
     description:
       - When the token expires, as ISO 8601 with a time zone. If the existing token expires at another time,
-        O(state=present) fails. It cannot be combined with O(expires_in).
+        O(state=present) fails.
     type: str
   expires_in:
     description:
-      - How long a new token is valid, as a number of seconds or a duration such as V(2h) or V(30d). An existing token
-        may expire at any time.
+      - How long a new token is valid. Seconds, or a duration such as V(2h) or V(30d). Cannot be combined with
+        O(expires_at).
     type: str
   description:
     description:
-      - Purpose of a new token. By default, a text with a random mark, by which the module finds the token if the
-        response is lost.
+      - Purpose of a new token. If you omit it, the module can find and replace a token whose response was lost.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -69,26 +64,25 @@ attributes:
     details:
       - O(state=rotated) and O(state=temporary) create a new token each time.
 notes:
-  - Set C(no_log) to V(true) on tasks that may create a token. Otherwise, Ansible shows RV(key) with the result.
-  - If the response with the key is lost, the module finds the token by the mark in its description or, with
-    O(state=temporary), by its name. It deletes the token and creates another one, once. If O(description) is given, or
-    the workspace does not list descriptions, the token may belong to another run. Then the task fails, names the token
-    and deletes nothing.
+  - Set C(no_log) to V(true) on tasks that may create a token. Otherwise, Ansible shows RV(key).
   - O(token) must belong to a superuser, or be a service token.
+  - If the response with the key is lost, the module deletes that token and creates another one, once. If it cannot
+    identify the token, the task fails, names the token and deletes nothing.
 seealso:
   - module: herdops.alpacon.alpacon_registration
 """
 
 EXAMPLES = r"""
-- name: Create a token for two hours
+- name: Create a registration token
   herdops.alpacon.alpacon_registration_token:
+    url: https://my-workspace.us1.alpacon.io
     name: rollout
     groups: [Operations]
     expires_in: 2h
   register: rollout_token
   no_log: true
 
-- name: Rotate the token of the image builder
+- name: Rotate a registration token
   herdops.alpacon.alpacon_registration_token:
     name: images
     groups: [Operations]
@@ -97,7 +91,7 @@ EXAMPLES = r"""
   register: image_token
   no_log: true
 
-- name: Create a token for this run
+- name: Create a temporary token
   herdops.alpacon.alpacon_registration_token:
     name: nightly
     expires_in: 1d
@@ -105,7 +99,7 @@ EXAMPLES = r"""
   register: nightly_token
   no_log: true
 
-- name: Delete the token of this run
+- name: Delete the temporary token
   herdops.alpacon.alpacon_registration_token:
     name: "{{ nightly_token.name }}"
     state: absent
@@ -114,7 +108,7 @@ EXAMPLES = r"""
 RETURN = r"""
 name:
   description:
-    - Name of the token. With O(state=temporary), a hyphen and a mark of the run are added to O(name).
+    - Name of the token. With O(state=temporary), it is O(name), a hyphen and a mark of the run.
   returned: success
   type: str
   sample: rollout
@@ -125,8 +119,7 @@ id:
   sample: 550e8400-e29b-41d4-a716-446655440000
 key:
   description:
-    - The key of a token that the task created. It is a secret, and the workspace returns it only once.
-    - Null if the token existed before. O(state=rotated) returns a new key.
+    - The secret key of a token that the task created; null if the token existed before.
   returned: success
   type: str
   sample: null
@@ -153,7 +146,7 @@ msg:
   type: str
   sample: Created. Its key is only shown now.
 requests:
-  description: How many HTTP requests the task made.
+  description: Number of HTTP requests that the task made.
   returned: success
   type: int
   sample: 3

@@ -9,8 +9,8 @@ module: alpamon_info
 short_description: Read the state of Alpacon's agent on a host
 version_added: 1.0.0
 description:
-  - Reads the installed version, the service and the configuration of alpamon on the host.
-  - Does not ask the workspace. Use M(herdops.alpacon.alpacon_registration_info) to check the credentials and the
+  - Reads the installed version, the service and the configuration of the agent (alpamon) on the host.
+  - Sends nothing to the workspace. M(herdops.alpacon.alpacon_registration_info) checks the credentials and the
     connection.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -20,24 +20,21 @@ requirements:
 options:
   return_key:
     description:
-      - Whether to return RV(configuration.key), which only root can read. The key is a secret, so set C(no_log) to
-        V(true) on the task.
+      - Return RV(configuration.key), which only root can read. It is a secret, so set C(no_log) to V(true).
     type: bool
     default: false
   package_file:
     description:
-      - Path on the host of a C(.deb) or C(.rpm). Its version is returned in RV(package_file_version).
+      - Path on the host of a C(.deb) or C(.rpm) whose version to return as RV(package_file_version).
     type: path
   plan:
     description:
-      - Whether to return RV(plan), the changes that the role P(herdops.alpacon.alpamon#role) has to make. Works only in
-        tasks of the role.
+      - Return RV(plan). Works only in the role P(herdops.alpacon.alpamon#role).
     type: bool
     default: false
   controller_time:
     description:
-      - Time for comparison with the clock of the host, in seconds since the epoch. By default, the time of the
-        controller.
+      - Time to compare the host's clock with, in seconds since the epoch. By default, the controller's.
     type: float
 attributes:
   check_mode:
@@ -67,12 +64,16 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read the state of the agent
+- name: Read the agent's state
   herdops.alpacon.alpamon_info:
   become: true
   register: agent
 
-- name: Check that the agent was restarted after its upgrade
+- name: Show the agent's version
+  ansible.builtin.debug:
+    msg: "{{ agent.version or 'not installed' }}, held: {{ agent.held }}"
+
+- name: Check that the agent restarted
   ansible.builtin.assert:
     that: agent.process.state != 'outdated'
     fail_msg: "alpamon {{ agent.version }} is installed, but an older version is running."
@@ -80,7 +81,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 version:
-  description: The installed version, such as V(2.6.0-rc1); null if the package is not installed.
+  description: Installed version, such as V(2.6.0-rc1); null if the package is not installed.
   returned: always
   type: str
   sample: 2.5.0
@@ -90,17 +91,17 @@ held:
   type: bool
   sample: false
 package_file_version:
-  description: The version of O(package_file); null without it, or if it is not a package.
+  description: Version of O(package_file); null if it is not a package.
   returned: always
   type: str
   sample: null
 service_manager:
-  description: The name of process 1, usually V(systemd).
+  description: Name of process 1, usually V(systemd).
   returned: always
   type: str
   sample: systemd
 service:
-  description: The systemd unit of the agent. All values are V(false) without systemd.
+  description: The agent's systemd unit. All values are V(false) without systemd.
   returned: always
   type: dict
   sample: {active: true, enabled: true}
@@ -112,7 +113,7 @@ service:
       description: Whether the unit starts at boot.
       type: bool
 restart_timer:
-  description: The systemd timer that upgrades of the package start.
+  description: The systemd timer that restarts the agent after an upgrade of the package.
   returned: always
   type: dict
   sample: {active: false, enabled: false}
@@ -124,7 +125,7 @@ restart_timer:
       description: Whether the unit starts at boot.
       type: bool
 process:
-  description: The process of the agent.
+  description: The agent's process.
   returned: always
   type: dict
   sample: {pid: 812, state: current, outdated: []}
@@ -134,15 +135,15 @@ process:
       type: int
     state:
       description:
-        - V(none) if the agent does not run, V(outdated) if it was started before its package or configuration changed,
-          else V(current).
+        - V(none) if the agent does not run, V(outdated) if its package or configuration changed since it started, else
+          V(current).
       type: str
     outdated:
-      description: What changed since the start, V(package), V(configuration) or both.
+      description: Changes since the start, V(package) or V(configuration) or both.
       type: list
       elements: str
 configuration:
-  description: The configuration of the agent.
+  description: The agent's configuration.
   returned: always
   type: dict
   sample:
@@ -160,32 +161,31 @@ configuration:
       description: UUID of the server; null if it is missing.
       type: str
     key:
-      description: Key of the server with O(return_key=true); null if it is missing.
+      description: Key of the server; null if it is missing or without O(return_key=true).
       type: str
     readable:
-      description: Whether the task could read the file. V(false) means that root is needed.
+      description: Whether the task could read the file. If V(false), use C(become).
       type: bool
     complete:
-      description:
-        - Whether URL, id and key are present and well-formed.
+      description: Whether URL, ID and key are present and well-formed.
       type: bool
     text:
       description: The content of the file, with secrets masked.
       type: str
 machine_id:
-  description: The machine id of the host.
+  description: Machine ID of the host.
   returned: always
   type: str
   sample: 0123456789abcdef0123456789abcdef
 registered_machine_id:
   description:
-    - The machine id that the role wrote into the configuration; empty if it is missing. If it differs from
-      RV(machine_id), the host is a clone, or its machine id has changed.
+    - Machine ID in the agent's configuration; empty if it is missing. If it differs from RV(machine_id), the host is
+      a clone, or its machine ID has changed.
   returned: always
   type: str
   sample: 0123456789abcdef0123456789abcdef
 pending:
-  description: Marker files of an upgrade or migration that the agent itself has started.
+  description: Marker files of an upgrade or migration that the agent started.
   returned: always
   type: list
   elements: str
@@ -229,8 +229,7 @@ uid:
   sample: 0
 clock_ahead:
   description:
-    - Seconds that the clock of the host is ahead of O(controller_time), including the time to reach the host. Negative
-      if it is behind.
+    - Seconds that the host's clock is ahead of O(controller_time), negative if it is behind.
   returned: always
   type: int
   sample: 0
@@ -241,13 +240,13 @@ check_mode:
   sample: false
 plan:
   description:
-    - What the role has to do. All other keys are private to the role.
+    - Changes that the role has to make. All other keys are private to the role.
   returned: with O(plan=true)
   type: dict
   sample: {problems: [], warnings: [], install: false, register: false, write_configuration: false, restart: false}
   contains:
     problems:
-      description: Reasons to refuse the host. If there is one, other keys may be missing.
+      description: Reasons to refuse the host. If there are any, other keys may be missing.
       type: list
       elements: str
     warnings:
@@ -264,7 +263,7 @@ plan:
       description: Whether the configuration has to be changed.
       type: bool
     restart:
-      description: Whether the agent has to be restarted, since its package or configuration changed.
+      description: Whether the agent has to be restarted.
       type: bool
 """
 
