@@ -252,7 +252,10 @@ replaced:
   description: With O(replace), the server that was deleted or, in check mode, would be; null if there is none.
   returned: with O(state=registered)
   type: dict
-  sample: {id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8, name: web-01-9f8e7d, groups: [7bf38068-4fc5-41ee-b987-4cfd59fbd0e8]}
+  sample:
+    id: 7e3984de-49ab-4cc6-bcdf-21fbd35858b8
+    name: web-01-9f8e7d
+    groups: [7bf38068-4fc5-41ee-b987-4cfd59fbd0e8]
   contains:
     id:
       description: UUID of the old server.
