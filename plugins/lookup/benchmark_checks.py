@@ -6,88 +6,86 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: benchmark_checks
-short_description: Make audit checks of benchmarks on the controller
+short_description: Make audit checks from benchmark files
 version_added: 1.0.0
 description:
-  - Reads a benchmark on the controller, and returns the check that evaluates it on servers. The benchmark is an XCCDF
-    data stream, such as those of the SCAP Security Guide, or the output of C(inspec json).
-  - The check has one result for each rule, with the texts of the benchmark. A rule without a result is unknown.
-  - If the servers have the content of the SCAP Security Guide, use the option
-    O(herdops.alpacon.alpacon_audit#module:benchmarks) instead.
+  - Reads an XCCDF data stream, or the output of C(inspec json), on the controller. Returns an audit check that
+    evaluates it on servers.
+  - Each rule becomes a result, with its rationale and remedy in the report. If the report can do without these texts,
+    use O(herdops.alpacon.alpacon_audit#module:benchmarks), which needs no file on the controller.
 requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer
 notes:
-  - For XCCDF, the servers need C(oscap) and the same data stream as the controller. If a server has another one, all
-    rules are unknown.
-  - For InSpec, the servers need the profile and InSpec, or a program that works like it, such as CINC Auditor.
+  - For XCCDF, the servers need C(oscap) and the same data stream. With another one, all rules are unknown.
+  - For InSpec, the servers need InSpec and the profile. Impacts below 0.4 become V(low), below 0.7 V(medium), below 0.9
+    V(high), others V(critical).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   _terms:
-    description:
-      - Paths of XCCDF data streams, or of files that C(inspec json) wrote, on the controller. Relative ones are in the
-        directory C(files) of the role or the play, or beside it.
+    description: Benchmark files on the controller. Relative paths are searched in C(files) of the role or the play.
     required: true
     type: list
     elements: str
   profile:
     description:
-      - The ID of the profile of a data stream, such as V(xccdf_org.ssgproject.content_profile_standard), or its end,
-        V(standard). C(oscap info) lists them.
+      - XCCDF profile, by its ID or the end of it, such as V(standard) for
+        V(xccdf_org.ssgproject.content_profile_standard). Required for XCCDF.
     type: str
   path:
-    description: The path of the data stream or the InSpec profile on the servers. If omitted, the path of the file.
+    description: Path of the data stream or InSpec profile on the servers. By default, the path of the file.
     type: str
   command:
-    description: InSpec on the servers, such as V(cinc-auditor) or V(sudo inspec).
+    description: InSpec command on the servers, such as V(cinc-auditor) or V(sudo inspec).
     type: str
     default: inspec
   reporter:
     description:
-      - The reporter of InSpec. Profiles of MITRE and DISA need V(json), which has the impact 0 of a control that does
-        not apply. It prints several kilobytes for each control, and the output of a check may have 4 MiB.
+      - InSpec reporter. Profiles of MITRE and DISA need V(json), because an impact of 0 means there that a control does
+        not apply. Its output is larger; a check can return 4 MiB.
     type: str
     default: json-min
     choices: [json-min, json]
   name:
-    description:
-      - The name of the check, with which names of results begin, as in C(NAME/sshd_disable_root_login). If omitted, the
-        end of the ID of the XCCDF profile, or the name of the InSpec profile.
+    description: Name of the check. Results are named C(NAME/RULE). By default, the name of the profile.
     type: str
   username:
-    description: The account that runs the check. OpenSCAP must run as V(root). If omitted, that of the audit.
+    description: System user that runs the check. OpenSCAP needs V(root). By default, the user of the token.
     type: str
   timeout:
-    description: Seconds that the check may take on a server.
+    description: Seconds after which the check is stopped on a server.
     type: int
     default: 1800
 seealso:
   - module: herdops.alpacon.alpacon_audit
   - name: Audits by other scanners
-    description: A guide, with examples for InSpec, TAP, JUnit and JSON.
-    link: https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst
+    description: Guide with examples for InSpec, TAP, JUnit and JSON.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/audit_scanners.html
 """
 
 EXAMPLES = r"""
-# The data stream is in the directory files of the play, and where ssg-debian puts it on servers.
-- name: Make a check of a profile of a data stream
+- name: Check an XCCDF profile
   ansible.builtin.set_fact:
     audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'ssg-debian12-ds.xml', profile='anssi_bp28_minimal',
                             path='/usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml', username='root') }}"
 
-# The file is what "inspec json profiles/linux-baseline" wrote.
-- name: Make a check of a profile of InSpec, for CINC Auditor
+# "inspec json profiles/linux-baseline >files/linux-baseline.json" has written the file.
+- name: Check an InSpec profile
   ansible.builtin.set_fact:
     audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'linux-baseline.json', path='/opt/linux-baseline',
-                            command='cinc-auditor', name='baseline', username='root') }}"
+                            username='root') }}"
+
+- name: Use CINC Auditor
+  ansible.builtin.set_fact:
+    audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'linux-baseline.json', path='/opt/linux-baseline',
+                            command='cinc-auditor', name='baseline') }}"
 """
 
 RETURN = r"""
 _list:
   description:
-    - One check for each term, for the option O(herdops.alpacon.alpacon_audit#module:checks). Its rules have the texts
-      of the benchmark.
+    - One check for each file, for O(herdops.alpacon.alpacon_audit#module:checks).
   type: list
   elements: dict
   sample:
