@@ -155,8 +155,9 @@ options:
     default: true
   wait_timeout:
     description:
-      - How long to wait for each command from its submit, as a number of seconds or a duration such as V(90s), V(10m)
-        or V(1h30m). After that, the task fails and the command continues.
+      - How long to wait for each command from its submit or, with O(state=finished), from the start of the task, as a
+        number of seconds or a duration such as V(90s), V(10m) or V(1h30m). After that, the task fails and the command
+        continues.
       - If the token has no requests left, commands are submitted later, but at most this long after the task started.
     type: str
     default: 30m
@@ -296,7 +297,6 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_command:
     ids: "{{ backup.commands | map(attribute='id') }}"
     state: finished
-    wait_timeout: 2h
 """
 
 RETURN = r"""
