@@ -76,8 +76,6 @@ ON_SERVERS = (
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
 CHECKED = ("agent_rollout", "scripts")
-#: Roles of users that examples name.
-ROLES = ("application",)
 
 
 def read_blocks(page: str) -> list[Any]:
@@ -152,8 +150,6 @@ def test_examples_of_a_guide_run_over_the_connection(current: Workspace, tmp_pat
 
 @pytest.mark.parametrize("page", CHECKED)
 def test_examples_of_a_guide_are_plays(busy: Workspace, tmp_path: Path, page: str) -> None:
-    for role in ROLES:
-        (tmp_path / "roles" / role).mkdir(parents=True)
     plays = read_plays(page)
     assert plays
     run = run_playbook(busy, tmp_path, plays, make_inventory(), "--syntax-check")
