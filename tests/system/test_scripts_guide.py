@@ -49,7 +49,7 @@ def prepare(folder: Path) -> None:
 def test_one_file_gets_to_every_server_and_a_second_run_changes_nothing(current: Workspace, tmp_path: Path) -> None:
     prepare(tmp_path)
     (tmp_path / "motd.j2").write_text("Größe {{ 40 + 2 }}\n\n", encoding="utf-8")
-    [play] = example("The same message of the day everywhere")
+    [play] = example("Install the message of the day")
     [task] = play["tasks"]
     options = task["herdops.alpacon.alpacon_command"]
     # A relative path is one in the home of each server.
@@ -68,16 +68,16 @@ def test_one_file_gets_to_every_server_and_a_second_run_changes_nothing(current:
 
 def test_the_other_examples_run(current: Workspace, tmp_path: Path) -> None:
     prepare(tmp_path)
-    tidy = example("Tidy up everywhere")
-    find = example("Look for files whose name has a blank in it")
+    tidy = example("Tidy up")
+    find = example("Find names with blanks")
     find[0]["tasks"][0]["herdops.alpacon.alpacon_command"]["argv"][1] = str(tmp_path)
-    once = example("Set the application up where that has not been done")
-    once[0]["vars"] = {"groups": {"app": list(AGENTS)}}
+    once = example("Set up the application")
+    once[0]["vars"] = {"groups": {"web": list(AGENTS)}}
     options = once[0]["tasks"][0]["herdops.alpacon.alpacon_command"]
     options.update(servers=list(AGENTS), chdir=str(tmp_path))
     done = run_playbook(current, tmp_path, [*tidy, *find, *once, *once], AGENTS)
     assert done.code == 0, done.log
-    [tidied] = done.tasks["Run the script on all hosts of the play"]
+    [tidied] = done.tasks["Run the script"]
     assert {row["stdout"] for row in tidied["commands"]} == {"--days|30|/var/log/my app|"}
     [_first, again] = done.tasks[once[0]["tasks"][0]["name"]]
     assert not again["changed"]

@@ -58,7 +58,7 @@ def _literals(text: str) -> list[str]:
 @pytest.mark.parametrize("module", ["command", "shell"])
 def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> None:
     documented = yaml.safe_load(importlib.import_module(f"ansible.modules.{module}").DOCUMENTATION)
-    listed = [name for row in _rows("from_ssh", "What each option is here") for name in _literals(row[0])]
+    listed = [name for row in _rows("from_ssh", "Convert the options") for name in _literals(row[0])]
     assert set(documented["options"]) <= set(listed)
     assert len(listed) == len(set(listed))
 
