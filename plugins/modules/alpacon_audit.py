@@ -13,18 +13,13 @@ module: alpacon_audit
 short_description: Audit servers through Alpacon and report the findings
 version_added: 1.0.0
 description:
-  - Runs checks on the servers of all hosts of the play, in one task with one command for each server and account. A
-    check is shell code with conditions for the exit code and the output.
-  - Each host has its own checks, parameters and workspace, by its variables. The report of all of them is written as
-    JSON, JUnit XML, Markdown, HTML or CSV.
-  - A server that is offline, or whose command is refused or lost, is named once with the reason, and its checks count
-    as not answered. If no workspace can be asked, the task fails without a verdict.
-  - The task fails, after the report has been written, unless the verdict is V(pass). The verdict is V(fail) if there is
-    a finding of O(fail_on) or worse, and otherwise V(inconclusive) if less than O(min_coverage) was answered, nothing
-    was answered, or a workspace could not be asked.
-  - In workspaces that support no C(env), such as those of 2024, each check is a command of its own. A check that is too
-    long for a line is V(unknown) there.
-  - The role P(herdops.alpacon.audit#role) has check sets, and runs this module.
+  - Runs checks on the servers of all hosts of the play, in one command for each server and user, and writes a report. A
+    check is shell code with conditions for its exit code and output.
+  - Each host has its own checks, parameters and workspace, from its variables.
+  - The task fails unless the verdict is V(pass). It is V(fail) if a finding has the severity O(fail_on) or worse, and
+    otherwise V(inconclusive) if less than O(min_coverage) was answered or a workspace could not be asked.
+  - On workspaces without C(env), such as those of 2024, each check is a command, and is V(unknown) if it is too long.
+  - The role P(herdops.alpacon.audit#role) has checks for this module.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -150,32 +145,31 @@ options:
   library:
     description:
       - Directory on the controller with check sets. Each is a file C(NAME.yml) or C(NAME.yaml) with the list C(checks),
-        and optionally C(functions), which is shell code that runs before each check. Templates are not evaluated.
+        and optionally C(functions), shell code that runs before each check. Templates are not evaluated.
     type: path
   check_sets:
     description:
-      - Names of the check sets in O(library) to run. If omitted, the variable C(audit_check_sets) of each host, or else
-        all of them.
+      - Check sets in O(library) to run. The default is the variable C(audit_check_sets) of each host, or else all sets.
     type: list
     elements: str
   skip:
     description:
-      - Names of checks to skip. CHECK/NAME is a result of another tool. If omitted, the variable C(audit_skip) of each
-        host.
+      - Names of checks to skip. A result of another tool is CHECK/NAME. The default is the variable C(audit_skip) of
+        each host.
     type: list
     elements: str
   severities:
     description:
-      - Other severities by names of checks, as in O(skip). If omitted, the variable C(audit_severities) of each host.
+      - Severities by name of a check, instead of its own. The default is the variable C(audit_severities) of each host.
     type: dict
   username:
     description:
-      - System user for the checks of O(library) and O(benchmarks). If omitted, the variable C(audit_username) of each
-        host, or else the user of the token's account.
+      - System user for the checks of O(library) and O(benchmarks). The default is the variable C(audit_username) of
+        each host, or else the user of the token's account.
     type: str
   hosts:
     description:
-      - The hosts to audit. If omitted, all hosts of the play. In a play with C(serial), give C(ansible_play_batch).
+      - Hosts to audit. The default is all hosts of the play. In a play with C(serial), give C(ansible_play_batch).
       - The server of a host is the one in its variable C(alpacon_server_id), or else the one with the host's name.
     type: list
     elements: str
@@ -217,42 +211,39 @@ options:
         required: true
   reuse_within:
     description:
-      - A duration such as V(1h). A check that passed or did not apply on the server within this time is not run again.
-        Only commands of the token's own user count, as far as their times are certain.
-      - A command of the same checks that still waits, for example for an approval, is awaited and not submitted again.
+      - Do not run checks again that passed or did not apply within this time, such as V(1h). Commands of other users of
+        the workspace do not count.
     type: str
   wait_timeout:
     description:
-      - How long to wait for each command from its submit, in seconds or as a duration such as V(10m). Commands that
-        have not been delivered or approved by then are cancelled.
-      - The checks of a command have four fifths of this together, and 25 minutes at most. The ones that are left are
-        V(unknown).
+      - How long to wait for each command, in seconds or as a duration such as V(10m). Commands that have not reached
+        their server by then are cancelled.
+      - The checks of a command may take four fifths of this together, at most 25 minutes. The others are V(unknown).
     type: str
     default: 5m
   max_concurrency:
     description:
-      - The most unfinished commands, as a number or as a percentage of the hosts.
+      - Maximum number of unfinished commands, as a number or a percentage of the hosts. The default is no limit.
     type: str
   progress:
     description:
-      - Print the progress every five seconds. If omitted, it is printed for more than one host.
+      - Print the progress every five seconds. The default is true for more than one host.
     type: bool
   fail_on:
     description:
-      - The lowest severity that fails the task, or V(never). O(min_coverage) applies in any case.
+      - The lowest severity that fails the task. With V(never), only O(min_coverage) can fail it.
     type: str
     default: high
     choices: [info, low, medium, high, critical, never]
   min_coverage:
     description:
-      - The share of the questions, in percent, that must be answered for the verdict V(pass). A question is a check on
-        a host, or each known rule of such a check. With V(0), one answer is enough.
+      - Minimum share of questions with an answer, in percent. A question is a check on a host, or a rule of another
+        tool on a host. With V(0), one answer is enough.
     type: float
     default: 95
   dest:
     description:
-      - Directory on the controller for the report, whose files only the owner may read. If omitted, no report is
-        written.
+      - Directory on the controller for the report. Only the owner may read the files. By default, no report is written.
     type: path
   formats:
     description:
@@ -263,7 +254,7 @@ options:
     choices: [json, junit, markdown, html, csv]
   compare_to:
     description:
-      - C(audit.json) of an earlier audit. The report then shows what has changed since.
+      - An earlier C(audit.json). The report shows what has changed since then.
     type: path
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -272,35 +263,37 @@ attributes:
   check_mode:
     support: full
     details:
-      - Submits and writes nothing. Recent answers are evaluated, and other checks count as a change.
+      - Submits and writes nothing. Checks that would run count as a change.
   diff_mode:
     support: none
   idempotent:
     support: partial
     details:
-      - With O(reuse_within), a second audit submits nothing if everything passed.
+      - With O(reuse_within), a second audit submits nothing if every check passed.
   action:
     details:
-      - It cannot be delegated to another host than the controller.
+      - Can be delegated to the controller only.
   bypass_host_loop:
     description: Runs once for all hosts of the play.
     support: full
     details:
-      - With C(run_once), every host gets the registered result. It does not work with the strategy C(free).
+      - With C(run_once), every host gets the registered result. The strategy C(free) is not supported.
 seealso:
+  - name: Audits
+    description: The guide on checks, waivers and the verdict.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/audit.html
   - module: herdops.alpacon.alpacon_command
-  - module: herdops.alpacon.alpacon_command_info
 """
 
 EXAMPLES = r"""
-- name: Audit all hosts of the play
+- name: Audit all hosts
   herdops.alpacon.alpacon_audit:
     checks:
-      - name: disk space
+      - name: disk-space
         line: df --output=pcent /
         number: <= 90
         remedy: Delete what is not needed.
-      - name: kernel hardening
+      - name: kernel-pointers
         line: sysctl kernel.kptr_restrict
         matches: '= [12]$'
         severity: low
@@ -308,38 +301,63 @@ EXAMPLES = r"""
     dest: audit-report
   run_once: true
 
-- name: Check two servers, without a report or a failure
+- name: Check without failing
   herdops.alpacon.alpacon_audit:
     hosts: [web-01, web-02]
     checks:
-      - name: reboot needed
-        line: test ! -e /var/run/reboot-required
+      - name: reboot-needed
+        line: test ! -e /run/reboot-required
     fail_on: never
     min_coverage: 0
+  register: audit
+  run_once: true
+
+- name: Show what to fix
+  ansible.builtin.debug:
+    var: audit.overview
+  run_once: true
+
+- name: Run your own check sets
+  herdops.alpacon.alpacon_audit:
+    library: "{{ playbook_dir }}/checks"
+    check_sets: [web]
+    fail_on: critical
+  run_once: true
+
+- name: Accept a finding until March
+  herdops.alpacon.alpacon_audit:
+    checks:
+      - name: old-kernel
+        line: uname -r
+        absent: ['^4[.]']
+    waivers:
+      - check: old-kernel
+        groups: [web]
+        reason: These servers are replaced in spring.
+        until: "2027-03-31"
+    dest: audit-report
+    compare_to: audit-report/audit.json
+  run_once: true
 """
 
 RETURN = r"""
 verdict:
-  description:
-    - V(pass), V(fail) or V(inconclusive), see O(min_coverage) and O(fail_on). Null in check mode.
+  description: V(pass), V(fail) or V(inconclusive). Null in check mode.
   returned: when there was an audit
   type: str
   sample: pass
 msg:
-  description:
-    - The verdict in a sentence, or why there was no audit.
+  description: The verdict in a sentence, or why there was no audit.
   returned: always
   type: str
-  sample: "1 finding of severity high or worse: web-01: disk space (high): It is 97, and must be at most 90."
+  sample: "1 finding of severity high or worse: web-01: disk-space (high): It is 97, and must be at most 90."
 coverage:
-  description:
-    - The share of the questions that were answered, in percent, rounded down to one decimal. Null in check mode.
+  description: Percentage of questions with an answer. Null in check mode.
   returned: when there was an audit
   type: float
   sample: 99.1
 summary:
-  description:
-    - Counts of the whole audit. C(reused) counts reused answers, C(commands) submitted commands.
+  description: Counts of the whole audit, with reused answers, submitted commands and HTTP requests.
   returned: when there was an audit
   type: dict
   sample:
@@ -358,14 +376,13 @@ summary:
     commands: 198
     requests: 215
 findings:
-  description:
-    - The failed and unknown results, the worst first, without outputs. C(fails) is true from severity O(fail_on) on.
+  description: The failed and unknown results, the worst first. C(fails) is true if the result fails the audit.
   returned: when there was an audit
   type: list
   elements: dict
   sample:
     - host: web-01
-      check: disk space
+      check: disk-space
       outcome: failed
       severity: high
       message: It is 97, and must be at most 90.
@@ -374,14 +391,12 @@ findings:
       command: 550e8400-e29b-41d4-a716-446655440000
       fails: true
 failing:
-  description:
-    - The number of failed results of severity O(fail_on) or worse.
+  description: Number of failed results of severity O(fail_on) or worse.
   returned: when there was an audit
   type: int
   sample: 10
 servers:
-  description:
-    - The servers that commands were submitted to.
+  description: Servers that commands were submitted to.
   returned: when there was an audit
   type: list
   elements: dict
@@ -395,15 +410,13 @@ servers:
       type: str
       sample: web-01
 files:
-  description:
-    - Paths of the report's files.
+  description: Paths of the report's files.
   returned: when there was an audit
   type: list
   elements: str
   sample: [/home/me/audit-report/audit.json, /home/me/audit-report/audit.html]
 overview:
-  description:
-    - A summary of a few lines, for people.
+  description: Summary of a few lines.
   returned: when there was an audit
   type: list
   elements: str
@@ -411,11 +424,11 @@ overview:
     - "Audit of my-workspace.us1.alpacon.io: 2 servers, 1 check; 2 commands run, 0 answers reused"
     - "Verdict: fail. 2 of 2 questions answered (100%)."
     - "Fix these first:"
-    - "  high: / is 97% full; at most 90%, on web-01 (disk-space): du -xh / | sort -h | tail says what fills it"
+    - "  high: It is 97, and must be at most 90, on web-01 (disk-space): Delete what is not needed."
     - "1 failed (1 high), 1 passed"
     - "Report: /home/me/audit-report/audit.html"
 requests:
-  description: The number of HTTP requests.
+  description: Number of HTTP requests.
   returned: when there was an audit
   type: int
   sample: 5

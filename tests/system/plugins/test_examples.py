@@ -113,6 +113,8 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
 def test_examples_run_on_servers(current: Workspace, tmp_path: Path, plugin: str) -> None:
     for user in ("deploy", "postgres"):
         current.add_user(user)
+    (tmp_path / "checks").mkdir()
+    (tmp_path / "checks/web.yml").write_text("checks: [{name: nginx, line: 'true'}]", encoding="utf-8")
     entries: list[Row] = yaml.safe_load(examples_of(ROOT / "plugins" / plugin))
     tasks = [entry for entry in entries if "hosts" not in entry]
     grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
