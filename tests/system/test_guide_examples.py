@@ -75,7 +75,7 @@ ON_SERVERS = (
     Page("reviewing", replaced={"certbot renew": "id"}),
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
-CHECKED = ("agent_rollout", "scripts")
+CHECKED = ("agent_rollout", "hardening", "scripts")
 
 
 def read_blocks(page: str) -> list[Any]:
