@@ -25,7 +25,7 @@ author:
 options:
   checks:
     description:
-      - The checks. If omitted, the variable C(audit_checks) of each host.
+      - Checks to run. By default, the variable C(audit_checks) of each host.
     type: list
     elements: dict
     suboptions:
@@ -36,111 +36,115 @@ options:
         required: true
       line:
         description:
-          - Code for a POSIX shell, which gets no input and the locale C(C). Standard error is part of its output.
-          - A workspace of 2024 takes at most 512 characters.
+          - Code for a POSIX shell, without input. Standard error is part of the output.
         type: str
         required: true
       title:
         description:
-          - What is true if the check passes, as a sentence without a full stop, for the report.
+          - What is true if the check passes, such as V(Root cannot log in with a password).
         type: str
         default: ""
       rationale:
         description:
-          - Why that matters, for the report.
+          - Why it matters.
         type: str
         default: ""
       remedy:
         description:
-          - What to do if the check fails, for the report.
+          - How to fix it.
         type: str
         default: ""
       references:
         description:
-          - Sections of benchmarks and controls, for the report.
+          - Sections of benchmarks and controls, such as V(CIS 5.2.7).
         type: list
         elements: str
         default: []
       severity:
         description:
-          - How bad it is if the check fails.
+          - Severity of a failure.
         type: str
         default: high
         choices: [info, low, medium, high, critical]
       username:
         description:
-          - System user to run as. If omitted, the one of the token's account.
+          - System user that runs the check. By default, the user of the token.
         type: str
       applies_if:
         description:
-          - Shell code that runs first. If its exit code is not 0, the outcome is V(not_applicable).
+          - Shell code that runs first. If it fails, the outcome is V(not_applicable).
         type: str
       parameters:
         description:
-          - Shell variables of O(checks[].line) and O(checks[].applies_if), with their defaults. A default is a text, a
-            number, V(true), V(false) or a list, whose elements are joined with blanks.
-          - The variable C(audit_NAME) of a host replaces the default. Reports show the values. Do not pass secrets.
+          - Shell variables of the code, with default values. A list is joined with spaces.
+          - The variable C(audit_NAME) of a host replaces a default. Do not pass secrets, because reports show values.
         type: dict
         default: {}
       timeout:
         description:
-          - Seconds after which the check is ended, with the outcome V(unknown). Checks with long timeouts run last.
-          - It needs the C(timeout) of GNU coreutils on the server, and a workspace that supports C(env).
+          - Seconds after which the check is stopped, with the outcome V(unknown). Needs C(timeout) of GNU coreutils on
+            the server, and a workspace that supports C(env).
         type: int
         default: 30
       kind:
         description:
-          - With V(output), the check passes if its exit code is 0 and O(checks[].matches), O(checks[].absent) and
-            O(checks[].number) hold. This is the default without O(checks[].results).
-          - With V(problems), lines that begin with C(problem:), C(unknown:) or C(not applicable:) decide the outcome,
-            in this order. Without one, the check passes if the last line is C(done). The exit code does not count.
+          - V(output), the default without O(checks[].results), passes if the exit code is 0 and O(checks[].matches),
+            O(checks[].absent) and O(checks[].number) are met.
+          - V(problems) ignores the exit code. Lines that begin with C(problem:), C(unknown:) or C(not applicable:)
+            decide the outcome, in this order. Otherwise, the check passes if the last line is C(done).
         type: str
         choices: [output, problems]
       matches:
         description:
-          - Regular expressions that must all match in the output. V(^) and V($) match at each line.
+          - Regular expressions that must all match the output. V(^) and V($) match at each line.
         type: list
         elements: str
         default: []
       absent:
         description:
-          - Regular expressions that must not match in the output.
+          - Regular expressions that must not match the output.
         type: list
         elements: str
         default: []
       number:
         description:
-          - Limit of the first number in the output, such as V(<= 90) or V(>= memory_min). It is C(<=), C(>=) or C(==)
-            with a number or the name of a parameter. An output without a number is V(unknown).
+          - Limit of the first number in the output, such as V(<= 90). It is C(<=), C(>=) or C(==), and a number or the
+            name of a parameter. Quote it in YAML if it begins with C(>).
         type: str
       results:
         description:
-          - How to read the results of another tool in the output. Each becomes a result of the audit.
-          - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json). The guide
-            L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst)
-            describes the other keys.
+          - How to read the results of another scanner from the output, see
+            L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst).
+          - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json).
+          - C(rules) describes rules by C(name), C(title), C(rationale), C(severity), C(remedy) and C(references). A
+            listed rule without a result is V(unknown).
+          - With V(json), C(outcome) is the path of a word in a result. C(words) lists the words for C(passed),
+            C(failed), C(unknown) and C(not_applicable). Both are required. Other words are V(unknown).
+          - With V(json), C(list) is the path of the results, by default the document. If it is an object, its keys are
+            the names. C(name), C(title), C(rationale), C(severity), C(remedy), C(references) and C(message) are paths
+            in a result.
         type: dict
   benchmarks:
     description:
-      - Content for OpenSCAP on the servers, such as the SCAP Security Guide. Each entry is a check with a result
-        C(PROFILE/RULE) for each rule of the profile. If omitted, the variable C(audit_benchmarks) of each host.
-      - OpenSCAP must run as root, see O(username). An evaluation may take half an hour, see O(wait_timeout).
+      - OpenSCAP profiles to evaluate on the servers. Each is a check with a result C(PROFILE/RULE) for each rule. By
+        default, the variable C(audit_benchmarks) of each host.
+      - Set O(username) to V(root), and O(wait_timeout) to half an hour.
     type: list
     elements: dict
     suboptions:
       file:
         description:
-          - Path of an XCCDF data stream on the servers, or the name of a file in C(/usr/share/xml/scap/ssg/content).
+          - XCCDF data stream on the servers. An absolute path, or a name in C(/usr/share/xml/scap/ssg/content).
         type: str
         required: true
       profile:
         description:
-          - ID of the profile, such as V(xccdf_org.ssgproject.content_profile_standard), or its end, V(standard).
+          - Profile ID or the end of it, such as V(standard) for V(xccdf_org.ssgproject.content_profile_standard).
         type: str
         required: true
       tailoring:
         description:
-          - Path of a tailoring file on the servers, or the name of a file in C(/usr/share/xml/scap/ssg/content).
+          - Tailoring file on the servers. An absolute path, or a name in C(/usr/share/xml/scap/ssg/content).
         type: str
   library:
     description:
@@ -175,38 +179,37 @@ options:
     elements: str
   waivers:
     description:
-      - Findings that are accepted up to a day. If omitted, the variables C(audit_waivers) of all hosts.
-      - A failed result gets the outcome V(waived) up to O(waivers[].until), and fails again afterwards. A waiver of a
-        check, host or group that does not exist causes a warning. The HTML page also names waivers of no failed result.
+      - Failed results to accept, with the outcome V(waived). By default, the variables C(audit_waivers) of all hosts.
+      - A waiver of an unknown check, host or group causes a warning.
     type: list
     elements: dict
     suboptions:
       check:
         description:
-          - Name of a check, or a pattern with V(*) and V(?).
+          - Name of a check or result, or a pattern with V(*) and V(?).
         type: str
         required: true
       hosts:
         description:
-          - Names of hosts, or patterns. Give this, O(waivers[].groups) or both.
+          - Names of hosts, or patterns. Required without O(waivers[].groups).
         type: list
         elements: str
         default: []
       groups:
         description:
-          - Inventory groups, such as V(all).
+          - Inventory groups, such as V(all). Required without O(waivers[].hosts).
         type: list
         elements: str
         default: []
       reason:
         description:
-          - Why it is accepted.
+          - Why the result is accepted.
         type: str
         required: true
       until:
         description:
-          - The last day in UTC, such as V(2027-01-31). Quote the date if O(waivers) is a variable and ansible-core is
-            older than 2.19.
+          - Last day in UTC, such as V(2027-01-31). After it, the result fails again.
+          - Quote the date if O(waivers) is a variable and ansible-core is older than 2.19.
         type: raw
         required: true
   reuse_within:
