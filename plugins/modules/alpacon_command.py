@@ -223,13 +223,11 @@ notes:
   - With C(until) and C(retries), a command that may have been accepted, or was denied or rejected, is not submitted
     again. The task awaits it instead.
   - When a line ends, the agent kills every process that it started. Start a process that is to survive with
-    C(systemd-run --collect job) or C(setsid -w sh -c 'job >/dev/null 2>&1 </dev/null &').
-  - O(script) and O(argv) are submitted as the line C(/bin/sh -c $RUN LABEL sha256:DIGEST), with about 1.1 MB of
-    compressed data in environment variables. The access list of the token needs a pattern such as C(/bin/sh -c $RUN *),
-    the workspace must support O(env), and the server needs C(base64), C(gzip), C(head), C(sed), C(sha256sum) and
-    C(tail).
-  - The digest lets everyone who may read commands test guesses of a short secret in arguments or O(stdin). Pass secrets
-    in O(env).
+    C(systemd-run --collect).
+  - O(script) and O(argv) are submitted as the line C(/bin/sh -c $RUN LABEL sha256:DIGEST) with environment variables.
+    The access list of the token needs a pattern such as C(/bin/sh -c $RUN *), and the workspace must support O(env).
+  - Everyone who may read commands can test guesses of arguments and O(stdin) against the digest. Pass secrets in
+    O(env).
   - O(state=cancelled) without O(ids) reads the last hundred commands and the last day of each server. Give the id of
     an older command, or its O(scheduled_at).
 seealso:

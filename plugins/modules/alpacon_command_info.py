@@ -12,8 +12,7 @@ short_description: List commands of an Alpacon workspace
 version_added: 1.0.0
 description:
   - Lists commands by id or by filters, with their exit codes and outputs. Without filters, the latest 100.
-  - The workspace filters by O(server), O(shell), O(requested_by), O(requested_by_isnull), O(is_scheduled) and
-    O(search). The module filters by the others after it has read the commands.
+  - The filters O(status), O(success), O(line) and O(until) save no requests, since the module applies them.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
