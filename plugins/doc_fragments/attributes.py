@@ -11,35 +11,29 @@ requirements:
   - Python 3.10 or newer on the controller, and 3.9 or newer on a host that the task is delegated to
 attributes:
   check_mode:
-    description: Can run in C(check_mode) and return changed status prediction without modifying the workspace.
+    description: Can run in C(check_mode) and predict changes without modifying the workspace.
   diff_mode:
-    description: Returns details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
+    description: Returns what has changed, or would change in C(check_mode), when in diff mode.
   idempotent:
-    description:
-      - When run twice in a row outside check mode, with the same arguments, the second invocation indicates no
-        change.
+    description: A second run with the same arguments, outside check mode, reports no change.
   action_group:
     description: Use C(group/herdops.alpacon.alpacon) in C(module_defaults) to set defaults for this module.
     support: full
     membership:
       - herdops.alpacon.alpacon
   action:
-    description:
-      - Runs in the Ansible process of the controller, without a connection to the host and without shipping a module.
+    description: Runs on the controller, without a connection to the host.
     support: full
     details:
-      - If the task is delegated to a host other than the controller, the module is shipped there and runs from it, with
-        the same result.
+      - Delegated to another host, the module is sent there and talks to the workspace from there.
   async:
     description: Can be used with the C(async) keyword.
     support: none
   facts:
-    description: Returns C(ansible_facts), which become facts of the host.
+    description: Returns C(ansible_facts).
     support: none
   platform:
     description: Systems on which the module can run.
     support: full
     platforms: posix
-    details:
-      - It speaks to the workspace, whatever systems the servers run.
 """

@@ -11,55 +11,50 @@ class ModuleDocFragment:
 options:
   url:
     description:
-      - Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io).
-      - Required, unless it is set in one of the other places in the notes.
+      - URL of the workspace, such as V(https://my-workspace.us1.alpacon.io). Required, here or in one of the places
+        that the notes list.
     type: str
   token:
     description:
-      - API token or service token.
-      - Required, unless it is set in one of the other places in the notes.
+      - API token or service token. Required, here or in one of the places that the notes list.
     type: str
   validate_certs:
     description:
-      - Whether TLS certificates are verified.
+      - Whether to verify TLS certificates.
     type: bool
     default: true
   ca_path:
     description:
-      - File or directory with the CA certificates to trust, in PEM format.
-      - If omitted, the file that E(REQUESTS_CA_BUNDLE) names, or else the one of the Python library C(requests).
+      - File or directory with the CA certificates to trust, in PEM format. If omitted, the file that
+        E(REQUESTS_CA_BUNDLE) names, or else the certificates of the Python library C(requests).
     type: path
   request_timeout:
     description:
-      - How many seconds the workspace may be silent during one request.
-      - A complete answer must arrive within four times as long, and may have at most 128 MiB and a million values.
-      - This does not limit how long a command may take.
+      - How many seconds to wait for the next data of a response. A whole response may take four times as long.
+      - This does not limit how long a command may run.
     type: int
     default: 30
 requirements:
   - ansible-core 2.16 or newer
-  - The Python library C(requests), wherever the work is done
+  - The Python library C(requests)
 notes:
   - >-
-    The connection settings O(url), O(token), O(validate_certs), O(ca_path) and O(request_timeout) are searched in this
-    order. First, as options of the task or lookup or, for modules, in C(module_defaults) under
-    C(group/herdops.alpacon.alpacon). Second, as the host variables C(alpacon_url), C(alpacon_token),
-    C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout). Third, in the environment as
-    E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and E(ALPACON_REQUEST_TIMEOUT).
-    Last, the settings that the inventory of that workspace was read with in the same run; of several inventories, the
-    first one that lists the server of the host.
+    The connection settings come from the options of the task or C(module_defaults), then from the host variables
+    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout), then
+    from the environment variables E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and
+    E(ALPACON_REQUEST_TIMEOUT), and last from the inventory that lists the host.
   - >-
-    A host of the inventory P(herdops.alpacon.alpacon#inventory) has the variable C(alpacon_workspace), which takes
-    precedence over E(ALPACON_URL). An C(alpacon_url) that names another workspace is an error.
+    The variable C(alpacon_workspace), which the inventory P(herdops.alpacon.alpacon#inventory) sets, takes precedence
+    over E(ALPACON_URL). An C(alpacon_url) of another workspace is an error.
   - >-
-    A token is sent to its own workspace only. C(alpacon_tokens) is a dictionary of tokens by the URLs of their
-    workspaces. C(alpacon_token) is the token of the workspace of C(alpacon_url), or else of E(ALPACON_URL);
-    E(ALPACON_TOKEN) is that of E(ALPACON_URL). If no URL says which workspace they belong to, they are used as long as
-    the inventory has hosts of one workspace only. If groups have their own C(alpacon_url) and share one
-    C(alpacon_token) or E(ALPACON_TOKEN), it is sent to the first of these workspaces in a run, and tasks for the others
-    fail; give each group its own C(alpacon_token), or use C(alpacon_tokens).
-  - The usual environment variables for proxies are honoured, unless O(url) is an address of the machine itself, such as
-    V(http://localhost:8000).
+    A token is sent to one workspace only, C(alpacon_token) to that of C(alpacon_url) and E(ALPACON_TOKEN) to that of
+    E(ALPACON_URL). Without a URL, it belongs to the only workspace of the inventory. For several workspaces, set
+    C(alpacon_tokens) to a dictionary of tokens by URL.
+  - The usual environment variables for proxies apply, except to a workspace on the same machine.
+seealso:
+  - name: Settings
+    description: Guide with a table of all connection settings.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/getting_started.html
 """
 
     # For plugins: the sources of each option.

@@ -11,44 +11,37 @@ class ModuleDocFragment:
 options:
   filters:
     description:
-      - Conditions that a server must meet, all of them. By default, all servers are selected. Null and empty filters
-        are refused.
-      - A list of names, operating systems or platforms may be one text with commas, such as V(web-01, web-02). Write a
-        value that contains a comma as an element of a list.
-      - Every server is checked, since workspaces ignore filters that they do not know.
+      - Conditions that a server must meet, all of them. If omitted, all servers are selected.
+      - Give lists as YAML lists or as text with commas, such as V(web-01, web-02). An empty filter is an error.
     type: dict
     suboptions:
       connected:
-        description: Whether the server's agent is connected.
+        description: Whether the agent of the server is connected.
         type: bool
       commissioned:
-        description: Whether the server is commissioned. The workspace filters by it.
+        description: Whether the agent of the server has sent its first report.
         type: bool
       name:
-        description:
-          - Names, or patterns with C(*), C(?) and C([...]); one of them must match.
-          - The workspace filters by a single name without such characters.
+        description: Names, or patterns with C(*), C(?) and C([...]). One of them must match.
         type: list
         elements: str
       os:
-        description: Names of operating systems, or patterns, such as V(debian) or V(*buntu*), in any case.
+        description: Operating systems or patterns, such as V(debian) or V(*buntu*), in any case.
         type: list
         elements: str
       platform:
         description:
-          - Platforms, or patterns, such as V(debian), V(rhel) or V(windows), in any case.
-          - Some workspaces do not list it; a warning says so.
+          - Platforms or patterns, such as V(debian), V(rhel) or V(windows), in any case. Older workspaces do not list
+            platforms, and a warning says so.
         type: list
         elements: str
       groups:
-        description:
-          - Names or UUIDs of IAM groups; the server must be in one of them.
-          - The workspace filters by a single UUID.
+        description: Names or UUIDs of IAM groups. The server must be in one of them.
         type: list
         elements: str
       tags:
         description:
-          - Tags that the server must have, with their values. The value null matches any value.
-          - Some workspaces do not list them; a warning says so.
+          - Tags that the server must have, with their values; null matches any value. Older workspaces do not list
+            tags, and a warning says so.
         type: dict
 """

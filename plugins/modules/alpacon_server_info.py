@@ -11,22 +11,21 @@ module: alpacon_server_info
 short_description: List servers of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Lists servers by name, UUID or filters, with all of their fields.
-  - It sends one request per hundred servers, and one more for the names of IAM groups if the workspace lists only their
-    ids.
+  - Lists servers by name, UUID or filters, with their operating system, agent, groups, tags and times.
+  - It sends one request for each hundred servers of the workspace, and one for the names of IAM groups if needed.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   servers:
     description:
-      - Names or UUIDs of servers. By default, all servers. With O(filters), a server must match both.
-      - The module warns of servers that do not exist.
+      - Names or UUIDs of servers. If omitted, all servers. With O(filters), a server must match both.
+      - A server that does not exist causes a warning.
     type: list
     elements: str
     aliases: [server]
   limit:
     description:
-      - Maximum number of servers to return; V(0) for all.
+      - The maximum number of servers to return; V(0) for all.
     type: int
     default: 0
 extends_documentation_fragment:
@@ -53,7 +52,7 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_server_info:
   register: fleet
 
-- name: Show how many are offline
+- name: Count the offline servers
   ansible.builtin.debug:
     msg: "{{ fleet.servers | rejectattr('is_connected') | length }} of {{ fleet.servers | length }} are offline."
 
@@ -61,7 +60,13 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_server_info:
     server: web-01
 
-- name: List the Debian servers of a group that are connected
+- name: Find old agents
+  ansible.builtin.debug:
+    msg: "{{ known | selectattr('version', 'version', '2.5.0', '<') | map(attribute='name') }}"
+  vars:
+    known: "{{ fleet.servers | selectattr('version') }}"
+
+- name: List connected Debian servers
   herdops.alpacon.alpacon_server_info:
     filters:
       connected: true
@@ -79,8 +84,8 @@ EXAMPLES = r"""
 RETURN = r"""
 servers:
   description:
-    - The servers, ordered by name. A field that the workspace does not list is missing. Most fields are null until the
-      agent has sent its first report.
+    - The servers, ordered by name. A field that the workspace does not list is missing, and most are null until the
+      first report of the agent.
   returned: success
   type: list
   elements: dict
@@ -125,34 +130,34 @@ servers:
       description: Description of the server.
       type: str
     remote_ip:
-      description: Address that its agent connects from; not an address for SSH.
+      description: Address that the agent connects from; not an address for SSH.
       type: str
     is_connected:
-      description: Whether its agent is connected.
+      description: Whether the agent is connected.
       type: bool
     commissioned:
-      description: Whether its agent has sent its first report.
+      description: Whether the agent has sent its first report.
       type: bool
     starred:
       description: Whether the user of the token starred it.
       type: bool
     status:
-      description: Its status, as the workspace states it.
+      description: Status, as the workspace states it.
       type: raw
     os_name:
-      description: Name of its operating system.
+      description: Name of the operating system.
       type: str
     os_version:
-      description: Version of its operating system.
+      description: Version of the operating system.
       type: str
     platform:
-      description: Family of its operating system, such as V(debian) or V(rhel).
+      description: Family of the operating system, such as V(debian) or V(rhel).
       type: str
     version:
-      description: Version of its agent.
+      description: Version of the agent.
       type: str
     osquery_version:
-      description: Version of osquery on it.
+      description: Version of osquery.
       type: str
     cpu_physical_cores:
       description: Number of physical cores.
@@ -161,47 +166,47 @@ servers:
       description: Number of logical cores.
       type: int
     cpu_type:
-      description: Type of its processor.
+      description: Type of the processor.
       type: str
     physical_memory:
       description: Memory in bytes.
       type: int
     load:
-      description: Load as last reported.
+      description: Load in the last report.
       type: float
     uptime:
-      description: How long it has been up, as the workspace states it.
+      description: Uptime, as the workspace states it.
       type: raw
     boot_time:
-      description: When it booted.
+      description: Time of the last boot.
       type: str
     last_connectivity:
-      description: When its agent last sent data.
+      description: Time of the last data from the agent.
       type: str
     started_at:
-      description: When its agent was started.
+      description: Time when the agent started.
       type: str
     added_at:
-      description: When it was added to the workspace.
+      description: Time when the server was added to the workspace.
       type: str
     updated_at:
-      description: When its record last changed.
+      description: Time of the last change of its record.
       type: str
     owner:
-      description: Id, name and email of its owner; null without one.
+      description: Id, name and email of the owner; null without one.
       type: dict
     groups:
-      description: Id and name of each of its IAM groups.
+      description: Id and name of each IAM group of the server.
       type: list
       elements: dict
     is_root:
-      description: Whether its agent runs as root.
+      description: Whether the agent runs as root.
       type: bool
     offline_alert_enabled:
-      description: Whether the workspace alerts when it goes offline.
+      description: Whether the workspace sends an alert when the server goes offline.
       type: bool
     tags:
-      description: Its tags, with their values.
+      description: Tags with their values.
       type: dict
 requests:
   description: How many HTTP requests the task made.
