@@ -53,5 +53,7 @@ def test_every_check_set_is_a_choice() -> None:
     assert set(library) <= set(OPTIONS["audit_check_sets"]["choices"])
     assert all(check.set == name and check.title and check.remedy for name in library for check in library[name])
     parameters = {name for checks in library.values() for check in checks for name in check.parameters}
+    guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
+    assert f" {sum(map(len, library.values()))} checks" in guide
     # A parameter must not have the name of an option.
     assert not {f"audit_{name}" for name in parameters} & set(OPTIONS)
