@@ -12,10 +12,8 @@ short_description: Register a server with an Alpacon workspace
 version_added: 1.0.0
 description:
   - Registers a server with a registration token, waits until its agent is connected, or unregisters the server.
-  - Most users need the role P(herdops.alpacon.alpamon#role) instead, which also installs and configures the agent. This
-    module only sends requests to the workspace.
-  - Each registration creates a new server in the workspace. The module registers only if O(id) and O(key) are missing,
-    or if the workspace refuses them and O(replace_stale=true).
+  - The module changes nothing on the host. The role P(herdops.alpacon.alpamon#role) also installs the agent.
+  - Each registration creates a new server in the workspace, so give O(id) and O(key) if you have them.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -23,8 +21,8 @@ options:
     description:
       - V(registered) verifies O(id) and O(key), or registers the server without them.
       - V(connected) waits until the agent is connected, and fails after O(wait_timeout).
-      - V(unregistered) deletes the server. With O(name), O(machine) and O(token) instead of O(id), it deletes all
-        servers of the machine whose agent has never connected.
+      - V(unregistered) deletes the server O(id), or with O(name), O(machine) and O(token) all servers of the machine
+        whose agent has never connected.
     type: str
     default: registered
     choices: [registered, connected, unregistered]
@@ -43,8 +41,7 @@ options:
   name:
     description:
       - Name of the server, required to register. The workspace appends a hyphen and six characters, see RV(name).
-      - The module cuts the name at the first dot and after 64 characters, and replaces characters other than letters,
-        digits and underscores by hyphens.
+      - The module cuts it at the first dot, and replaces other characters than letters, digits and C(_) by hyphens.
     type: str
   platform:
     description:
@@ -68,9 +65,9 @@ options:
   replace:
     description:
       - When the server registers, delete the offline server of the same O(name), and give its IAM groups to the new
-        server. Needs a O(token) that may change and delete servers.
-      - If several servers have that name, or one is connected, the module warns and replaces none. Do not use this if
-        two hosts have the same short name.
+        server. Needs a O(token) that may change and delete servers. Does nothing if several servers have that name, or
+        if one is connected.
+      - Do not use this if two hosts have the same short name.
     type: bool
     default: false
   clean_up:
@@ -90,13 +87,12 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long to wait for the agent with O(state=connected), or for request quota with any state. Seconds, or a
-        duration such as V(90s) or V(5m).
+      - How long to wait for the agent or for request quota, in seconds or as a duration such as V(90s) or V(5m).
     type: str
     default: 2m
   token:
     description:
-      - API token or service token. It is optional, and needed only to clean up, replace and list servers.
+      - API token or service token. Optional, and needed only to find and delete other servers.
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection
@@ -114,8 +110,8 @@ attributes:
       - O(state=registered) is idempotent with the O(id) and O(key) that it returned before.
 notes:
   - Set C(no_log) to V(true) on tasks that may register a server. Otherwise, Ansible shows RV(key).
-  - If the response to a registration is lost, the module finds and deletes the new server with O(token), and registers
-    again, at most twice. Without O(token), the task fails and names the server that may be left behind.
+  - If the response to a registration is lost, the module deletes the new server with O(token) and registers again, at
+    most twice. Without O(token), the task fails.
   - If the workspace lists no tags, do not register two servers with the same short name at the same time.
   - Workspaces of 2024 have no registration by token, so O(state=registered) fails.
 seealso:
@@ -218,8 +214,8 @@ version:
   sample: 2.5.0
 orphans:
   description:
-    - With O(token), other servers of that name that are older than an hour and whose agent has never connected. The
-      module does not delete them, since they may belong to another host.
+    - With O(token), other servers of that name, older than an hour, whose agent has never connected. They may belong to
+      another host.
     - After a failure, the servers that the task may have left behind.
   returned: with O(state=registered) and O(state=unregistered)
   type: list
@@ -235,8 +231,8 @@ orphans:
       type: str
 duplicates:
   description:
-    - With O(token), other offline servers of that name whose agent was connected before. The module does not delete
-      them, since they may belong to another host. See O(replace).
+    - With O(token), other offline servers of that name whose agent was connected before. They may belong to another
+      host. O(replace) deletes one.
   returned: with O(state=registered)
   type: list
   elements: dict

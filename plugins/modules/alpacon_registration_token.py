@@ -18,10 +18,10 @@ author:
 options:
   state:
     description:
-      - V(present) creates a token unless a valid one of that name exists, and deletes disabled and expired ones.
+      - V(present) creates a token unless a valid one of that name exists. It replaces disabled and expired ones.
       - V(rotated) creates a token, then deletes all other tokens of that name.
-      - V(temporary) creates a token for this run of Ansible, and deletes those of earlier runs on this controller. Its
-        RV(name) begins with O(name). The task cannot be delegated.
+      - V(temporary) creates a token whose RV(name) begins with O(name), and deletes those of earlier runs on this
+        controller. The task cannot be delegated.
       - V(absent) deletes all tokens of that name.
     type: str
     default: present
