@@ -43,6 +43,7 @@ def prepare(folder: Path) -> None:
     (folder / "files").mkdir()
     (folder / "files/place.sh").write_text(PLACE, encoding="utf-8")
     (folder / "files/tidy.sh").write_text('#!/bin/sh\nprintf "%s|" "$@"\n', encoding="utf-8")
+    (folder / "files/restore.sh").write_text('test "$PGPASSWORD" = pssst\n', encoding="utf-8")
     (folder / "files/setup.sh").write_text("touch .done\n", encoding="utf-8")
 
 
@@ -73,9 +74,12 @@ def test_the_other_examples_run(current: Workspace, tmp_path: Path) -> None:
     find[0]["tasks"][0]["herdops.alpacon.alpacon_command"]["argv"][1] = str(tmp_path)
     once = example("Set up the application")
     once[0]["vars"] = {"groups": {"web": list(AGENTS)}}
+    restore = example("Restore the database")
+    restore[0]["vars"] = {"vault_pgpassword": "pssst"}
+    restore[0]["tasks"][0]["herdops.alpacon.alpacon_command"]["server"] = AGENTS[0]
     options = once[0]["tasks"][0]["herdops.alpacon.alpacon_command"]
     options.update(servers=list(AGENTS), chdir=str(tmp_path))
-    done = run_playbook(current, tmp_path, [*tidy, *find, *once, *once], AGENTS)
+    done = run_playbook(current, tmp_path, [*tidy, *find, *restore, *once, *once], AGENTS)
     assert done.code == 0, done.log
     [tidied] = done.tasks["Run the script"]
     assert {row["stdout"] for row in tidied["commands"]} == {"--days|30|/var/log/my app|"}
