@@ -105,6 +105,7 @@ def test_a_rollout_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_p
     spaced = " ".join(fingerprint[i : i + 4] for i in range(0, 40, 4))
     given: dict[str, Any] = {
         "alpamon_serial": "1, 2",
+        "alpamon_groups": "Operations",
         "alpamon_max_fail_percentage": "10",
         "alpamon_key_fingerprints": f"{'0' * 40}, {spaced}",
         "alpamon_tags": "env=prod, team=a=b",
@@ -126,6 +127,7 @@ def test_a_rollout_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_p
     assert current.registration_tokens() == []
     assert all(record["key"] not in done.log for record in current.registered())
     for record in current.registered():
+        assert record["groups"] == ["Operations"]
         assert {("env", "prod"), ("team", "a=b")} <= record["tags"].items()
     assert "max_workers = 7\n" in done["a"].files["/etc/alpamon/alpamon.conf"]
     again = run_rollout(
