@@ -285,6 +285,12 @@ seealso:
   - name: Audits
     description: The guide on checks, waivers and the verdict.
     link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/audit.html
+  - name: Hardening with the SCAP Security Guide
+    description: The guide on benchmarks.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/hardening.html
+  - name: Audits by other scanners
+    description: The guide on checks with results.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/audit_scanners.html
   - module: herdops.alpacon.alpacon_command
 """
 
