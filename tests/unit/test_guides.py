@@ -21,7 +21,6 @@ import yaml
 from ansible.parsing.plugin_docs import read_docstring
 
 from ansible_collections.herdops.alpacon.plugins.action import alpamon_info
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import STATUSES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import FILES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import (
     FORMATS,
@@ -61,12 +60,6 @@ def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> N
     listed = [name for row in _rows("from_ssh", "Convert the options") for name in _literals(row[0])]
     assert set(documented["options"]) <= set(listed)
     assert len(listed) == len(set(listed))
-
-
-def test_every_status_has_its_meaning() -> None:
-    returned = yaml.safe_load(importlib.import_module(f"{_MODULES}.alpacon_command_info").RETURN)
-    described = " ".join(returned["commands"]["contains"]["status"]["description"])
-    assert sorted(re.findall(r"V\((\w+)\)", described)) == sorted(STATUSES)
 
 
 def test_the_variables_of_the_rollout_are_listed() -> None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documentation has a word for everything that can come of a command."""
+"""Test that the documentation lists each status and outcome of a command."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import NEVER_RAN, STATUSES
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Outcome
-from ansible_collections.herdops.alpacon.plugins.modules import alpacon_command
+from ansible_collections.herdops.alpacon.plugins.modules import alpacon_command, alpacon_command_info
 
 
-def _words(key: str) -> set[str]:
-    """The words that the documentation of a key of results marks as values."""
-    documented = yaml.safe_load(alpacon_command.RETURN)["commands"]["contains"][key]["description"]
+def _words(returned: str, key: str) -> set[str]:
+    """Return the values that the documentation of a key of commands lists."""
+    documented = yaml.safe_load(returned)["commands"]["contains"][key]["description"]
     return set(re.findall(r"V\((\w+)\)", " ".join(documented)))
 
 
 def test_every_status_is_documented() -> None:
-    assert _words("status") == STATUSES
+    assert _words(alpacon_command_info.RETURN, "status") == STATUSES
 
 
 def test_every_outcome_is_documented() -> None:
-    assert _words("outcome") == {outcome.value for outcome in Outcome}
+    assert _words(alpacon_command.RETURN, "outcome") == {outcome.value for outcome in Outcome}
 
 
 def test_what_never_ran_has_a_sentence_of_its_own() -> None:
