@@ -9,11 +9,11 @@ name: alpacon
 short_description: Run any module on servers of an Alpacon workspace, without SSH
 version_added: 1.0.0
 description:
-  - Runs tasks on servers through their workspace. The servers need no SSH daemon, no inbound port and no keys.
-  - Most tasks cost one submit for each host. A command is never submitted twice.
+  - Runs tasks on servers through their Alpacon workspace. The servers need no SSH daemon, no inbound port and no keys.
+  - Most tasks submit one command to each host. A command is never submitted twice.
   - Set O(herdops.alpacon.alpacon#inventory:connection) in the inventory of the workspace, the variable
     C(ansible_connection) in another inventory, or the keyword C(connection) of a play or a task. Do not set
-    C(ansible_connection) in a play, since it would also apply to C(delegate_to=localhost).
+    C(ansible_connection) in C(vars) of a play, since it would also apply to C(delegate_to=localhost).
 author:
   - herdops.alpacon contributors (@herdops)
 extends_documentation_fragment:
@@ -29,17 +29,19 @@ options:
       - name: inventory_hostname
       - name: alpacon_server_id
   connected:
-    description: Set by the inventory plugin. If the agent was not connected, the workspace is queried before a submit.
+    description:
+      - Whether the agent was connected when the inventory was read. If not, the connection queries the workspace before
+        it submits a command. Set by the inventory plugin.
     type: raw
     vars:
       - name: alpacon_is_connected
   workspace:
-    description: Set by the inventory plugin. URL of the workspace of the host.
+    description: URL of the workspace of the host. Set by the inventory plugin.
     type: str
     vars:
       - name: alpacon_workspace
   workspaces:
-    description: Set by the inventory plugin. URLs of all workspaces of the inventory.
+    description: URLs of all workspaces of the inventory. Set by the inventory plugin.
     type: raw
     vars:
       - name: alpacon_workspaces
@@ -49,7 +51,8 @@ options:
     vars:
       - name: alpacon_tokens
   facts:
-    description: Set by Ansible. A task fails if a fact of the host has the name of a setting, such as C(alpacon_url).
+    description:
+      - Facts of the host. A task fails if a fact has the name of a setting, such as C(alpacon_url). Set by Ansible.
     type: raw
     vars:
       - name: ansible_facts
@@ -69,12 +72,12 @@ options:
       - name: ansible_user
       - name: ansible_alpacon_user
   groupname:
-    description: The group that tasks run as. By default, the workspace chooses it.
+    description: The system group that tasks run as. By default, the workspace chooses it.
     type: str
     vars:
       - name: alpacon_groupname
   purpose:
-    description: The reason that reviewers read. By default, it names the task, the play and the user.
+    description: Reason for the commands, for reviewers. By default, it names the task, the play and the user.
     type: str
     vars:
       - name: alpacon_purpose
@@ -84,12 +87,12 @@ options:
     vars:
       - name: alpacon_work_session
   play:
-    description: Set by Ansible. Name of the play for O(purpose).
+    description: Name of the play in the default of O(purpose). Set by Ansible.
     type: str
     vars:
       - name: ansible_play_name
   awx_user:
-    description: Set by AWX or automation controller. User for O(purpose).
+    description: Name of the user in the default of O(purpose). Set by AWX or automation controller.
     type: str
     vars:
       - name: awx_user_name
@@ -111,7 +114,7 @@ options:
     vars:
       - name: alpacon_wait_for_approval
   pipelining:
-    description: Whether to pass modules to Python directly. Writing them to files first costs more submits.
+    description: Whether to pass modules to Python directly. Writing them to files first needs more commands.
     type: bool
     default: true
     vars:
@@ -130,8 +133,13 @@ notes:
     The message says whether the command may have run.
   - Agents end each command after 30 minutes. Use C(async) for longer tasks.
   - The access list of the token must allow C(/bin/sh -c $RUN *), which allows everything that the account may do.
-  - Use P(herdops.alpacon.account#become) to become another account. Other methods work without a password only.
-  - Windows servers and workspaces without variables for commands are not supported.
+  - Use P(herdops.alpacon.account#become) to become another account. Other become methods, such as sudo, work only
+    without a password.
+  - Windows servers, and workspaces that do not support environment variables of commands, are not supported.
+  - A variable takes precedence over an environment variable. Without both, the settings of the inventory that lists the
+    host apply.
+  - The variable C(alpacon_workspace), which the inventory P(herdops.alpacon.alpacon#inventory) sets, takes precedence
+    over E(ALPACON_URL). An C(alpacon_url) of another workspace is an error.
 seealso:
   - plugin: herdops.alpacon.account
     plugin_type: become
@@ -142,7 +150,7 @@ seealso:
     description: First steps, costs, and what does not work.
     link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/any_module.html
   - name: Reviewing what Ansible runs
-    description: The commands in the record, and the access list of a token.
+    description: How to read the commands, and what a token may run.
     link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/reviewing.html
 """
 

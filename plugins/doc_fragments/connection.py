@@ -30,7 +30,7 @@ options:
     type: path
   request_timeout:
     description:
-      - How many seconds to wait for the next data of a response. A whole response may take four times as long.
+      - Seconds to wait for the next data of a response. A whole response may take four times as long.
       - This does not limit how long a command may run.
     type: int
     default: 30
@@ -38,14 +38,6 @@ requirements:
   - ansible-core 2.16 or newer
   - The Python library C(requests)
 notes:
-  - >-
-    The connection settings come from the options of the task or C(module_defaults), then from the host variables
-    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout), then
-    from the environment variables E(ALPACON_URL), E(ALPACON_TOKEN), E(ALPACON_VALIDATE_CERTS), E(ALPACON_CA_PATH) and
-    E(ALPACON_REQUEST_TIMEOUT), and last from the inventory that lists the host.
-  - >-
-    The variable C(alpacon_workspace), which the inventory P(herdops.alpacon.alpacon#inventory) sets, takes precedence
-    over E(ALPACON_URL). An C(alpacon_url) of another workspace is an error.
   - >-
     A token is sent to one workspace only, C(alpacon_token) to that of C(alpacon_url) and E(ALPACON_TOKEN) to that of
     E(ALPACON_URL). Without a URL, it belongs to the only workspace of the inventory. For several workspaces, set
@@ -57,10 +49,24 @@ seealso:
     link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/getting_started.html
 """
 
+    # For modules and plugins that a task runs.
+    TASKS = r"""
+options: {}
+notes:
+  - >-
+    The connection settings come from the options of the task or C(module_defaults), then from the host variables
+    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout), then
+    from the environment variables with these names in upper case, such as E(ALPACON_URL), and last from the inventory
+    that lists the host.
+  - >-
+    The variable C(alpacon_workspace), which the inventory P(herdops.alpacon.alpacon#inventory) sets, takes precedence
+    over E(ALPACON_URL). An C(alpacon_url) of another workspace is an error.
+"""
+
     # For plugins: the sources of each option.
     PLUGINS = r"""
 requirements:
-  - Python 3.10 or newer
+  - Python 3.10 or newer on the controller
 options:
   url:
     env:

@@ -23,16 +23,18 @@ options:
     required: true
     choices: [herdops.alpacon.alpacon]
   url:
-    description: Base URL of the workspace, such as V(https://my-workspace.us1.alpacon.io). It may be a template.
+    description:
+      - URL of the workspace, such as V(https://my-workspace.us1.alpacon.io). Required, here, as an extra variable or in
+        the environment. It may be a template.
   token:
     description:
-      - API token or service token. It may be a template, or encrypted with Ansible Vault. It does not become a host
-        variable.
+      - API token or service token. Required, here, as an extra variable or in the environment. It may be a template, or
+        encrypted with Ansible Vault. It does not become a host variable.
   hostname:
     description:
       - Names of the hosts, as a field, a template, or a list of these. The first value that is not empty is used.
       - Fields are those of RV(herdops.alpacon.alpacon_server_info#module:servers), such as V(name), V(remote_ip),
-        V(owner.name) or V(tags.fqdn). Templates have the variables of the host.
+        V(owner.name) or V(tags.fqdn). Templates can use the variables of the host.
       - If a name is used twice, or is the name of a group or C(localhost), a part of the UUID is appended, with a
         warning. Characters other than letters, digits and C(. - _ @ +) become underscores.
     type: raw
@@ -66,9 +68,10 @@ extends_documentation_fragment:
   - ansible.builtin.inventory_cache
 notes:
   - Connection settings are read from the inventory file, then from extra variables (C(-e)), then from the environment.
-    Templates in O(url), O(token) and O(filters) have extra variables only.
-  - Text of the workspace never runs as a template. Before ansible-core 2.19, it is no longer protected if an expression
-    takes it from C(hostvars) or decodes it, as with C(b64decode); do not use that in C(set_fact) or C(vars).
+    Templates in O(url), O(token) and O(filters) can use extra variables only.
+  - Text of the workspace never runs as a template. Before ansible-core 2.19, an expression that reads the text from
+    C(hostvars) or decodes it, such as with C(b64decode), removes this protection. Do not use such expressions in
+    C(set_fact) or C(vars).
 seealso:
   - name: Inventory
     description: Guide to this plugin.

@@ -43,6 +43,7 @@ options:
       - The value for a server without such a command. If omitted, the lookup fails.
     type: raw
 extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.connection.plugins
 seealso:

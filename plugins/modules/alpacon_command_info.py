@@ -89,6 +89,7 @@ options:
     description: How many characters to return from the end of each output. If omitted, all of it.
     type: int
 extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
 attributes:

@@ -12,7 +12,7 @@ short_description: Verify the registration of a server with an Alpacon workspace
 version_added: 1.0.0
 description:
   - Verifies the credentials of an agent, and reads whether the agent is connected, with one request.
-  - Invalid credentials do not fail the task, nor does a workspace that does not answer. Check RV(credentials).
+  - The task does not fail if the credentials are invalid or the workspace does not answer. Check RV(credentials).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -28,7 +28,7 @@ options:
     required: true
   wait_timeout:
     description:
-      - How long to wait for request quota. Seconds, or a duration such as V(90s) or V(5m).
+      - How long to wait while the workspace limits requests. Seconds, or a duration such as V(90s) or V(5m).
     type: str
     default: 2m
   token:
@@ -36,6 +36,7 @@ options:
       - Ignored. The module authenticates with O(id) and O(key).
     type: str
 extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
 attributes:

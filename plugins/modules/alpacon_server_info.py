@@ -12,7 +12,7 @@ short_description: List servers of an Alpacon workspace
 version_added: 1.0.0
 description:
   - Lists servers by name, UUID or filters, with their operating system, agent, groups, tags and times.
-  - It sends one request for each hundred servers of the workspace, and one for the names of IAM groups if needed.
+  - Sends one request for each hundred servers of the workspace, and one for the names of IAM groups if needed.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -30,13 +30,14 @@ options:
     default: 0
 extends_documentation_fragment:
   - herdops.alpacon.server_filters
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
 attributes:
   check_mode:
     support: full
     details:
-      - It only reads.
+      - The module only reads.
   diff_mode:
     support: none
   idempotent:
@@ -62,9 +63,10 @@ EXAMPLES = r"""
 
 - name: Find old agents
   ansible.builtin.debug:
-    msg: "{{ known | selectattr('version', 'version', '2.5.0', '<') | map(attribute='name') }}"
+    msg: "{{ reported | selectattr('version', 'version', '2.5.0', '<') | map(attribute='name') }}"
   vars:
-    known: "{{ fleet.servers | selectattr('version') }}"
+    # The version is null until the first report.
+    reported: "{{ fleet.servers | selectattr('version') }}"
 
 - name: List connected Debian servers
   herdops.alpacon.alpacon_server_info:
