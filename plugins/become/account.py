@@ -10,8 +10,8 @@ short_description: Run tasks as another account, without sudo and without a pass
 version_added: 1.0.0
 description:
   - The agent runs each command as C(become_user), without C(sudo) and without a password.
-  - It works with the connection P(herdops.alpacon.alpacon#connection) only. Over another connection, the task fails.
-  - The workspace decides which accounts a token may use. A task that becomes another one fails.
+  - This works with the connection P(herdops.alpacon.alpacon#connection) only. Over another connection, the task fails.
+  - The workspace decides which accounts a token may use. With any other account, the task fails.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:

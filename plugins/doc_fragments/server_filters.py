@@ -11,7 +11,7 @@ class ModuleDocFragment:
 options:
   filters:
     description:
-      - Conditions that a server must meet, all of them. If omitted, all servers are selected.
+      - Select the servers that meet all of these conditions. If omitted, all servers are selected.
       - Give lists as YAML lists or as text with commas, such as V(web-01, web-02). An empty filter is an error.
     type: dict
     suboptions:

@@ -10,14 +10,14 @@ short_description: Make audit checks from benchmark files
 version_added: 1.0.0
 description:
   - Reads an XCCDF data stream, or the output of C(inspec json), on the controller. Returns an audit check that
-    evaluates it on servers.
+    runs the benchmark on servers.
   - Each rule becomes a result, with its rationale and remedy in the report. If the report can do without these texts,
     use O(herdops.alpacon.alpacon_audit#module:benchmarks), which needs no file on the controller.
 requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer
 notes:
-  - For XCCDF, the servers need C(oscap) and the same data stream. With another one, all rules are unknown.
+  - For XCCDF, the servers need C(oscap) and the same data stream. With a different data stream, all rules are unknown.
   - For InSpec, the servers need InSpec and the profile. Impacts below 0.4 become V(low), below 0.7 V(medium), below 0.9
     V(high), others V(critical).
 author:
@@ -42,8 +42,8 @@ options:
     default: inspec
   reporter:
     description:
-      - InSpec reporter. Profiles of MITRE and DISA need V(json), because an impact of 0 means there that a control does
-        not apply. Its output is larger; a check can return 4 MiB.
+      - InSpec reporter. Profiles of MITRE and DISA need V(json), in which an impact of 0 means that a control does not
+        apply. Its output is larger; a check can return at most 4 MiB.
     type: str
     default: json-min
     choices: [json-min, json]
@@ -51,7 +51,7 @@ options:
     description: Name of the check. Results are named C(NAME/RULE). By default, the name of the profile.
     type: str
   username:
-    description: System user that runs the check. OpenSCAP needs V(root). By default, the user of the token.
+    description: System user that runs the check. OpenSCAP needs V(root). By default, the account of the token.
     type: str
   timeout:
     description: Seconds after which the check is stopped on a server.
@@ -70,7 +70,7 @@ EXAMPLES = r"""
     audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'ssg-debian12-ds.xml', profile='anssi_bp28_minimal',
                             path='/usr/share/xml/scap/ssg/content/ssg-debian12-ds.xml', username='root') }}"
 
-# "inspec json profiles/linux-baseline >files/linux-baseline.json" has written the file.
+# To create the file, run: inspec json profiles/linux-baseline >files/linux-baseline.json
 - name: Check an InSpec profile
   ansible.builtin.set_fact:
     audit_checks: "{{ query('herdops.alpacon.benchmark_checks', 'linux-baseline.json', path='/opt/linux-baseline',

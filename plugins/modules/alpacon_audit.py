@@ -15,10 +15,12 @@ version_added: 1.0.0
 description:
   - Runs checks on the servers of all hosts of the play, in one command for each server and user, and writes a report. A
     check is shell code with conditions for its exit code and output.
-  - Each host has its own checks, parameters and workspace, from its variables.
-  - The task fails unless the verdict is V(pass). It is V(fail) if a finding has the severity O(fail_on) or worse, and
-    otherwise V(inconclusive) if less than O(min_coverage) was answered or a workspace could not be asked.
-  - On workspaces without C(env), such as those of 2024, each check is a command, and is V(unknown) if it is too long.
+  - By default, the variables of a host set its checks, their parameters and its workspace.
+  - The task fails unless the verdict is V(pass). The verdict is V(fail) if a finding has the severity O(fail_on) or
+    worse. Otherwise it is V(inconclusive) if less than O(min_coverage) percent of the questions were answered, or if a
+    workspace did not answer or refused the token.
+  - Some workspaces, such as those of 2024, do not support environment variables of commands. There, each check is a
+    command, and is V(unknown) if it is too long.
   - The role P(herdops.alpacon.audit#role) has checks for this module.
 author:
   - herdops.alpacon contributors (@herdops)
@@ -68,7 +70,7 @@ options:
         choices: [info, low, medium, high, critical]
       username:
         description:
-          - System user that runs the check. By default, the user of the token.
+          - System user that runs the check. By default, the account of the token.
         type: str
       applies_if:
         description:
@@ -83,15 +85,17 @@ options:
       timeout:
         description:
           - Seconds after which the check is stopped, with the outcome V(unknown). Needs C(timeout) of GNU coreutils on
-            the server, and a workspace that supports C(env).
+            the server, and a workspace that supports environment variables of commands.
         type: int
         default: 30
       kind:
         description:
-          - V(output), the default without O(checks[].results), passes if the exit code is 0 and O(checks[].matches),
-            O(checks[].absent) and O(checks[].number) are met.
-          - V(problems) ignores the exit code. Lines that begin with C(problem:), C(unknown:) or C(not applicable:)
-            decide the outcome, in this order. Otherwise, the check passes if the last line is C(done).
+          - How to evaluate the output. Cannot be combined with O(checks[].results).
+          - V(output), the default, passes if the exit code is 0 and O(checks[].matches), O(checks[].absent) and
+            O(checks[].number) are met.
+          - V(problems) ignores the exit code. A line that begins with C(problem:) fails the check. Without one, a line
+            that begins with C(unknown:) or, after that, C(not applicable:) decides. Without any of these, the check
+            passes if the last line is C(done), and is V(unknown) otherwise.
         type: str
         choices: [output, problems]
       matches:
@@ -108,27 +112,26 @@ options:
         default: []
       number:
         description:
-          - Limit of the first number in the output, such as V(<= 90). It is C(<=), C(>=) or C(==), and a number or the
+          - Limit of the first number in the output, such as V(<= 90). Give C(<=), C(>=) or C(==), and a number or the
             name of a parameter. Quote it in YAML if it begins with C(>).
         type: str
       results:
         description:
-          - How to read the results of another scanner from the output, see
-            L(Audits by other scanners,https://github.com/herdops/herdops.alpacon/blob/main/docs/docsite/rst/audit_scanners.rst).
+          - How to read the results of another scanner from the output. The guide Audits by other scanners has examples.
           - C(format) is V(xccdf), V(tap), V(junit), V(inspec) or V(json).
           - C(rules) describes rules by C(name), C(title), C(rationale), C(severity), C(remedy) and C(references). A
             listed rule without a result is V(unknown).
-          - With V(json), C(outcome) is the path of a word in a result. C(words) lists the words for C(passed),
-            C(failed), C(unknown) and C(not_applicable). Both are required. Other words are V(unknown).
-          - With V(json), C(list) is the path of the results, by default the document. If it is an object, its keys are
-            the names. C(name), C(title), C(rationale), C(severity), C(remedy), C(references) and C(message) are paths
-            in a result.
+          - With V(json), C(list) is the path of the results, by default the whole document. If it is an object, its
+            keys are the names of the results. C(outcome), C(name), C(title), C(rationale), C(severity), C(remedy),
+            C(references) and C(message) are paths in a result.
+          - With V(json), C(outcome) and C(words) are required. C(words) lists the words at C(outcome) that mean
+            C(passed), C(failed), C(unknown) and C(not_applicable). Other words mean V(unknown).
         type: dict
   benchmarks:
     description:
       - OpenSCAP profiles to evaluate on the servers. Each is a check with a result C(PROFILE/RULE) for each rule. By
         default, the variable C(audit_benchmarks) of each host.
-      - Set O(username) to V(root), and O(wait_timeout) to half an hour.
+      - Set O(username) to V(root), and O(wait_timeout) to V(30m).
     type: list
     elements: dict
     suboptions:
@@ -158,18 +161,19 @@ options:
     elements: str
   skip:
     description:
-      - Names of checks to skip. A result of another tool is CHECK/NAME. The default is the variable C(audit_skip) of
-        each host.
+      - Names of checks to skip. For a result of another scanner, give C(CHECK/NAME). The default is the variable
+        C(audit_skip) of each host.
     type: list
     elements: str
   severities:
     description:
-      - Severities by name of a check, instead of its own. The default is the variable C(audit_severities) of each host.
+      - Severities that replace those of checks, by the names of the checks. The default is the variable
+        C(audit_severities) of each host.
     type: dict
   username:
     description:
       - System user for the checks of O(library) and O(benchmarks). The default is the variable C(audit_username) of
-        each host, or else the user of the token's account.
+        each host, or else the account of the token.
     type: str
   hosts:
     description:
@@ -214,14 +218,14 @@ options:
         required: true
   reuse_within:
     description:
-      - Do not run checks again that passed or did not apply within this time, such as V(1h). Commands of other users of
-        the workspace do not count.
+      - Do not run checks again that passed or did not apply within this time, such as V(1h). By default, all checks
+        run. Commands of other users of the workspace do not count.
     type: str
   wait_timeout:
     description:
       - How long to wait for each command, in seconds or as a duration such as V(10m). Commands that have not reached
         their server by then are cancelled.
-      - The checks of a command may take four fifths of this together, at most 25 minutes. The others are V(unknown).
+      - The checks of a command may take four fifths of this together, at most 25 minutes. Later checks are V(unknown).
     type: str
     default: 5m
   max_concurrency:
@@ -230,7 +234,7 @@ options:
     type: str
   progress:
     description:
-      - Print the progress every five seconds. The default is true for more than one host.
+      - Whether to print the progress every five seconds. The default is true for more than one host.
     type: bool
   fail_on:
     description:
@@ -241,7 +245,7 @@ options:
   min_coverage:
     description:
       - Minimum share of questions with an answer, in percent. A question is a check on a host, or a rule of another
-        tool on a host. With V(0), one answer is enough.
+        scanner on a host. With V(0), one answer is enough.
     type: float
     default: 95
   dest:
@@ -257,9 +261,10 @@ options:
     choices: [json, junit, markdown, html, csv]
   compare_to:
     description:
-      - An earlier C(audit.json). The report shows what has changed since then.
+      - An earlier C(audit.json). The report shows what has changed since then. A missing file causes a warning.
     type: path
 extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
 attributes:

@@ -19,10 +19,10 @@ author:
 options:
   state:
     description:
-      - V(registered) verifies O(id) and O(key), or registers the server without them.
+      - V(registered) verifies O(id) and O(key). Without them, it registers the server.
       - V(connected) waits until the agent is connected, and fails after O(wait_timeout).
-      - V(unregistered) deletes the server O(id), or with O(name), O(machine) and O(token) all servers of the machine
-        whose agent has never connected.
+      - V(unregistered) deletes the server O(id). Without O(id), but with O(name), O(machine) and O(token), it deletes
+        all servers of the machine whose agent has never connected.
     type: str
     default: registered
     choices: [registered, connected, unregistered]
@@ -40,8 +40,8 @@ options:
     type: str
   name:
     description:
-      - Name of the server, required to register. The workspace appends a hyphen and six characters, see RV(name).
-      - The module cuts it at the first dot, and replaces other characters than letters, digits and C(_) by hyphens.
+      - Name of the server, required to register. The workspace appends a hyphen and six characters.
+      - The module cuts it at the first dot, and replaces characters other than letters, digits and C(_) with hyphens.
     type: str
   platform:
     description:
@@ -87,7 +87,8 @@ options:
     default: false
   wait_timeout:
     description:
-      - How long to wait for the agent or for request quota, in seconds or as a duration such as V(90s) or V(5m).
+      - How long to wait for the agent, or while the workspace limits requests. Seconds, or a duration such as V(90s) or
+        V(5m).
     type: str
     default: 2m
   token:
@@ -95,6 +96,7 @@ options:
       - API token or service token. Optional, and needed only to find and delete other servers.
     type: str
 extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
 attributes:
@@ -129,6 +131,7 @@ EXAMPLES = r"""
     registration_token: "{{ vault_registration_token }}"
     name: "{{ inventory_hostname_short }}"
     platform: debian
+    machine: "{{ ansible_facts.machine_id }} {{ inventory_hostname }}"
     tags:
       env: prod
   register: registration
@@ -165,7 +168,7 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_registration:
     state: unregistered
     name: "{{ inventory_hostname_short }}"
-    machine: "{{ alpamon_machine_id }} {{ inventory_hostname }}"
+    machine: "{{ ansible_facts.machine_id }} {{ inventory_hostname }}"
 """
 
 RETURN = r"""
@@ -194,12 +197,12 @@ credentials:
   sample: valid
 commissioned:
   description: Whether the agent has sent its first report; null if that is unknown.
-  returned: when RV(credentials) is
+  returned: when RV(credentials) is returned
   type: bool
   sample: true
 is_connected:
   description: Whether the agent is connected; null if that is unknown.
-  returned: when RV(credentials) is
+  returned: when RV(credentials) is returned
   type: bool
   sample: true
 connected:
@@ -209,7 +212,7 @@ connected:
   sample: true
 version:
   description: Version of the agent; null if it is unknown.
-  returned: when RV(credentials) is
+  returned: when RV(credentials) is returned
   type: str
   sample: 2.5.0
 orphans:

@@ -20,7 +20,7 @@ options:
     description:
       - V(present) creates a token unless a valid one of that name exists. It replaces disabled and expired ones.
       - V(rotated) creates a token, then deletes all other tokens of that name.
-      - V(temporary) creates a token whose RV(name) begins with O(name), and deletes those of earlier runs on this
+      - V(temporary) creates a token for this run, with a suffix in RV(name), and deletes those of earlier runs on this
         controller. The task cannot be delegated.
       - V(absent) deletes all tokens of that name.
     type: str
@@ -39,8 +39,8 @@ options:
     elements: str
   expires_at:
     description:
-      - When the token expires, as ISO 8601 with a time zone. If the existing token expires at another time,
-        O(state=present) fails.
+      - When the token expires, such as V(2027-01-31T00:00:00Z). By default, never. If the existing token expires at
+        another time, O(state=present) fails.
     type: str
   expires_in:
     description:
@@ -49,9 +49,11 @@ options:
     type: str
   description:
     description:
-      - Purpose of a new token. If you omit it, the module can find and replace a token whose response was lost.
+      - Purpose of a new token. The default has a random part, by which the module finds a token whose response was
+        lost.
     type: str
 extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
   - herdops.alpacon.attributes
 attributes:
@@ -108,7 +110,7 @@ EXAMPLES = r"""
 RETURN = r"""
 name:
   description:
-    - Name of the token. With O(state=temporary), it is O(name), a hyphen and a mark of the run.
+    - Name of the token. With O(state=temporary), it is O(name), a hyphen and the suffix of the run.
   returned: success
   type: str
   sample: rollout

@@ -34,7 +34,7 @@ options:
     default: false
   controller_time:
     description:
-      - Time to compare the host's clock with, in seconds since the epoch. By default, the controller's.
+      - Time to compare the host's clock with, in seconds since the epoch. By default, the time of the controller.
     type: float
 attributes:
   check_mode:
