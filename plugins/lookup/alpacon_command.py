@@ -15,7 +15,7 @@ author:
   - herdops.alpacon contributors (@herdops)
 options:
   _terms:
-    description: Names or UUIDs of servers, also several in one term, separated by commas.
+    description: Names or UUIDs of servers. One term can list several, separated by commas.
     required: true
     type: list
     elements: str
@@ -29,7 +29,7 @@ options:
     default: [success]
   within:
     description:
-      - The maximum age of the command, as a duration such as V(90s), V(10m) or V(1h30m). It saves requests.
+      - The maximum age of the command, as a duration such as V(90s), V(10m) or V(1h30m). A short one saves requests.
     type: str
   want:
     description:
@@ -40,7 +40,7 @@ options:
     choices: [output, id, record]
   default:
     description:
-      - The value for a server without such a command. If omitted, the lookup fails.
+      - The value to return for a server without a matching command. If omitted, the lookup fails.
     type: raw
 extends_documentation_fragment:
   - herdops.alpacon.connection.tasks

@@ -20,8 +20,8 @@ author:
 options:
   servers:
     description:
-      - Names or UUIDs of the servers. If omitted, the server of the inventory host, by its variable
-        C(alpacon_server_id) or else by its name.
+      - Names or UUIDs of the servers. If omitted, the server whose UUID is in the host variable C(alpacon_server_id),
+        or else the server that has the name of the inventory host.
     type: list
     elements: str
     aliases: [server]
@@ -83,8 +83,8 @@ options:
     aliases: [id]
   shell:
     description:
-      - The handler of the line. V(system) is the shell of the server, V(internal) the agent itself. Today's agents
-        refuse V(osquery).
+      - What runs the line. V(system) is the shell of the server, V(internal) is the agent itself. Today's agents refuse
+        V(osquery).
     type: str
     default: system
     choices: [system, internal, osquery]
@@ -98,9 +98,9 @@ options:
     type: str
   env:
     description:
-      - Environment variables of the command. Their values are masked in results, logs and, from four characters on, in
-        the output. Give O(env) to O(state=finished) as well to mask the output there.
-      - If the workspace does not support it, the task fails and nothing runs.
+      - Environment variables of the command. Results and logs do not show their values. In the output, values of four
+        or more characters are masked. To mask them with O(state=finished), too, give the same O(env) there.
+      - If the workspace does not support O(env), the task fails and nothing runs.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and names that begin with
         V(alpacon_), are reserved.
     type: dict
@@ -111,11 +111,11 @@ options:
     elements: str
   work_session:
     description:
-      - UUID of a work session. API tokens and service tokens do not need one.
+      - UUID of the work session of Alpacon to which the command belongs. API tokens and service tokens need none.
     type: str
   purpose:
     description:
-      - The reason for the command, for the record of the workspace, in 1 to 2000 characters.
+      - The reason for the command, which the workspace records. 1 to 2000 characters.
     type: str
   scheduled_at:
     description:
@@ -129,8 +129,8 @@ options:
     default: false
   reuse_within:
     description:
-      - With O(state=executed), reuse the result of a matching command that succeeded within this time, as a number of
-        seconds or a duration such as V(90s), V(10m) or V(1h30m).
+      - With O(state=executed), return the result of a matching command that succeeded within this time, if there is
+        one, instead of running the command. A number of seconds, or a duration such as V(90s), V(10m) or V(1h30m).
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
     type: str
   fail_if_sent:
@@ -155,10 +155,10 @@ options:
     default: true
   wait_timeout:
     description:
-      - How long to wait for each command from its submit or, with O(state=finished), from the start of the task, as a
-        number of seconds or a duration such as V(90s), V(10m) or V(1h30m). After that, the task fails and the command
-        continues.
-      - If the token has no requests left, commands are submitted later, but at most this long after the task started.
+      - How long to wait for each command, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
+        After that, the task fails and the command continues.
+      - The time starts when the command is submitted or, with O(state=finished), when the task starts.
+      - If the token has no requests left, the task also waits this long, from its start, to submit commands.
     type: str
     default: 30m
   wait_for_approval:
@@ -183,7 +183,8 @@ options:
     type: str
   progress:
     description:
-      - Whether to print a line with the progress every five seconds. If omitted, only for several servers or O(ids).
+      - Whether to print the progress every five seconds. If omitted, the task prints it if there are several servers or
+        O(ids).
     type: bool
   success_codes:
     description:
@@ -212,7 +213,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - All states but O(state=executed) without O(reuse_within).
+      - O(state=executed) is idempotent only with O(reuse_within). The other states are always idempotent.
   async:
     details:
       - Use O(wait=false), and later O(state=finished).
@@ -220,17 +221,17 @@ notes:
   - Commands match if they have the same server, line and O(shell) and, if you give them, the same O(username) and
     O(groupname). For O(script) and O(argv), the requester must be the same, too.
   - A server gets the command of a task once. Add C(run_once=true) to a task that names O(servers) in a play of several
-    hosts. With C(serial), move it into a play of its own.
+    hosts. If that play uses C(serial), move the task to a separate play.
   - With C(until) and C(retries), a command that may have been accepted, or was denied or rejected, is not submitted
-    again. The task awaits it instead.
+    again. The next try awaits it instead.
   - When a line ends, the agent kills every process that it started. Start a process that is to survive with
     C(systemd-run --collect).
   - O(script) and O(argv) are submitted as the line C(/bin/sh -c $RUN LABEL sha256:DIGEST) with environment variables.
     The access list of the token needs a pattern such as C(/bin/sh -c $RUN *), and the workspace must support O(env).
-  - Everyone who may read commands can test guesses of arguments and O(stdin) against the digest. Pass secrets in
+  - Everyone who may read commands sees the digest, and can use it to guess arguments and O(stdin). Pass secrets in
     O(env).
-  - O(state=cancelled) without O(ids) reads the last hundred commands and the last day of each server. Give the id of
-    an older command, or its O(scheduled_at).
+  - O(state=cancelled) without O(ids) reads the commands of each server that are due in the future or were due in the
+    last day, and a hundred more. For an older command, give its id or its O(scheduled_at).
 seealso:
   - module: herdops.alpacon.alpacon_command_info
   - plugin: herdops.alpacon.alpacon_command
@@ -349,7 +350,7 @@ commands:
       description:
         - How the command ended.
         - V(success) and V(failed) ran, unless RV(commands[].ran) is null. V(pending) was not awaited, V(timed_out) did
-          not end in time, and V(awaiting_approval) is held.
+          not end in time, and V(awaiting_approval) is held for approval.
         - V(denied), V(rejected), V(expired), V(cancelled), V(parent_failed), V(refused), V(offline) and V(not_tried)
           never ran; with O(state=cancelled), V(refused) was not cancelled.
         - V(stuck), V(error) and V(unknown) may have run. V(sent) was delivered before it could be cancelled, or
@@ -359,7 +360,7 @@ commands:
       description: Exit code; null if it is not known.
       type: int
     rc_assumed:
-      description: RV(commands[].rc) is derived from success or failure, since the workspace did not state it.
+      description: True if the workspace did not state the exit code, and RV(commands[].rc) is 0 or 1 instead.
       returned: when the exit code was not stated
       type: bool
     stdout:
@@ -392,7 +393,7 @@ commands:
       description: Whether it ran; null if that cannot be known.
       type: bool
     error_phase:
-      description: Where it failed, in a word of the workspace such as V(agent_disconnected).
+      description: The phase in which it failed, as the workspace names it, such as V(agent_disconnected).
       type: str
     output_complete:
       description: Whether the output is complete; if not, RV(commands[].msg) gives the reason.
@@ -401,7 +402,7 @@ commands:
       description: Whether the task changed something for this command.
       type: bool
     error:
-      description: The error of the workspace, with C(status), C(code) and C(message).
+      description: The error that the workspace returned, with C(status), C(code) and C(message).
       returned: when it refused the command
       type: dict
     msg:

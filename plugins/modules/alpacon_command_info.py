@@ -11,8 +11,8 @@ module: alpacon_command_info
 short_description: List commands of an Alpacon workspace
 version_added: 1.0.0
 description:
-  - Lists commands by id or by filters, with their exit codes and outputs. Without filters, the latest 100.
-  - The filters O(status), O(success), O(line) and O(until) save no requests, since the module applies them.
+  - Lists commands by id or by filters, with their exit codes and outputs. Without filters, it lists the latest 100.
+  - The module itself applies the filters O(status), O(success), O(line) and O(until), so they save no requests.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -27,10 +27,10 @@ options:
     description: Name or UUID of the server.
     type: str
   shell:
-    description: The handler of the line, V(system), V(internal) or V(osquery).
+    description: What runs the line, V(system), V(internal) or V(osquery).
     type: str
   requested_by:
-    description: Id of the user who requested the command, as the workspace writes it.
+    description: Id of the user who requested the command, as in RV(commands[].requested_by).
     type: str
   requested_by_isnull:
     description: Whether the command has no requester, as with a service token.
@@ -39,12 +39,12 @@ options:
     description: Whether the command is scheduled for a time in the future.
     type: bool
   search:
-    description: Text to search for in the name of the server, the line and the name of the requester.
+    description: Text that the name of the server, the line or the name of the requester contains.
     type: str
   ordering:
     description:
-      - The time to order the commands by; with a minus, the latest first. If omitted, the order of O(ids), or else
-        V(-added_at).
+      - The time to sort the commands by. With a minus, the latest comes first. If omitted, commands are in the order of
+        O(ids), or else sorted by V(-added_at).
     type: str
     choices:
       - -added_at
@@ -58,10 +58,10 @@ options:
       - -handled_at
       - handled_at
   limit:
-    description: The maximum number of commands; V(0) for all. If omitted, all of O(ids), or else V(100).
+    description: The maximum number of commands; V(0) for all. If omitted, V(100), or all of O(ids).
     type: int
   status:
-    description: One or more of the words in RV(commands[].status).
+    description: One or more of the values of RV(commands[].status).
     type: list
     elements: str
   success:
@@ -73,8 +73,8 @@ options:
     aliases: [cmd]
   since:
     description:
-      - Only commands that were added at this time or later, as ISO 8601 with a time zone, or as a duration before now,
-        such as V(2h). It saves requests with the default O(ordering).
+      - Only commands that were added at this time or later. Give it as ISO 8601 with a time zone, or as a duration
+        before now, such as V(2h). It saves requests if O(ordering) is V(-added_at).
     type: str
   until:
     description:
