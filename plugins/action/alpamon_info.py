@@ -79,8 +79,8 @@ class ActionModule(ActionBase):
         misspelt = find_misspelt_names(variables, _VARIABLES, selection, extra)
         if "_raw_params" in extra:
             misspelt.append(
-                f"'{clean_line(extra['_raw_params'])}' belongs to no variable. Put a value that has blanks in quotes of"
-                " its own."
+                f"'{clean_line(extra['_raw_params'])}' belongs to no variable. Put a value with blanks in two pairs of"
+                " quotes."
             )
         if selection:
             misspelt += _find_tag_problems(variables)

@@ -68,8 +68,8 @@ options:
     type: str
   state:
     description:
-      - V(executed) submits the command and waits for it.
-      - V(scheduled) ensures that one command waits for O(scheduled_at), or ran at that time.
+      - V(executed) submits the command that O(line), O(script) or O(argv) gives, and waits for it.
+      - V(scheduled) ensures that one such command waits for O(scheduled_at), or ran at that time.
       - V(finished) waits for the commands of O(ids).
       - V(cancelled) cancels the commands of O(ids), or all matching commands on O(servers).
     type: str
@@ -142,8 +142,8 @@ options:
     description:
       - What to do if the agent of a server is not connected, with O(state=executed) and O(state=scheduled).
       - V(wait) submits the command, which waits for the agent. Some workspaces refuse this.
-      - V(fail) fails at once and leaves no command behind. Without O(servers), the host becomes unreachable.
-      - V(skip) leaves out the server, with a warning.
+      - V(fail) fails the task and leaves no command for that server. Without O(servers), the host becomes unreachable.
+      - V(skip) skips the server, with a warning.
     type: str
     default: wait
     choices: [wait, fail, skip]
@@ -178,8 +178,8 @@ options:
     type: str
   max_errors:
     description:
-      - How many commands may fail before no more are submitted, as a number or a percentage of O(servers). If omitted,
-        there is no limit.
+      - How many failed commands to accept, as a number or a percentage of O(servers). If more fail, no further commands
+        are submitted. If omitted, there is no limit.
     type: str
   progress:
     description:
