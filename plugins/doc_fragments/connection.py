@@ -39,9 +39,9 @@ requirements:
   - The Python library C(requests)
 notes:
   - >-
-    A token is sent to one workspace only, C(alpacon_token) to that of C(alpacon_url) and E(ALPACON_TOKEN) to that of
-    E(ALPACON_URL). Without a URL, it belongs to the only workspace of the inventory. For several workspaces, set
-    C(alpacon_tokens) to a dictionary of tokens by URL.
+    A token is sent to one workspace only: C(alpacon_token) to the workspace of C(alpacon_url), and E(ALPACON_TOKEN) to
+    the workspace of E(ALPACON_URL). If its URL is not set, the token is sent to the workspace of the inventory, if
+    there is only one. For several workspaces, set C(alpacon_tokens) to a dictionary of tokens by URL.
   - The usual environment variables for proxies apply, except to a workspace on the same machine.
 seealso:
   - name: Settings

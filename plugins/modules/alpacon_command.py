@@ -222,9 +222,9 @@ notes:
     O(groupname). For O(script) and O(argv), the requester must be the same, too.
   - A server gets the command of a task once. Add C(run_once=true) to a task that names O(servers) in a play of several
     hosts. If that play uses C(serial), move the task to a separate play.
-  - With C(until) and C(retries), a command that may have been accepted, or was denied or rejected, is not submitted
+  - With C(until) and C(retries), a command that was denied or rejected, or may have been accepted, is not submitted
     again. The next try awaits it instead.
-  - When a line ends, the agent kills every process that it started. Start a process that is to survive with
+  - When a line ends, the agent kills all processes that the line started. To keep a process, start it with
     C(systemd-run --collect).
   - O(script) and O(argv) are submitted as the line C(/bin/sh -c $RUN LABEL sha256:DIGEST) with environment variables.
     The access list of the token needs a pattern such as C(/bin/sh -c $RUN *), and the workspace must support O(env).
