@@ -80,7 +80,6 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     variables = {
         "alpamon_id": agent.id,
         "alpamon_key": agent.key,
-        "alpamon_machine_id": "0123456789abcdef0123456789abcdef",
         "vault_pgpassword": "pssst",
         "vault_registration_token": busy.add_registration_token("examples")["key"],
     }
@@ -88,7 +87,8 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     tasks = [entry for entry in entries if "hosts" not in entry]
     plays = [entry for entry in entries if "hosts" in entry]
     grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
-    plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, *tasks]})
+    facts = {"name": "Have a fact", "ansible.builtin.set_fact": {"machine_id": 32 * "a", "cacheable": True}}
+    plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, facts, *tasks]})
     for script in SCRIPTS:
         (tmp_path / script).touch()
     for name, content in CONTENT.items():
