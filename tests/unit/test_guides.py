@@ -197,6 +197,12 @@ def test_the_messages_of_the_guide_are_those_of_the_collection() -> None:
     assert not [piece for piece in sorted(pieces) if piece not in texts]
 
 
+def test_a_guide_has_at_most_200_lines_and_the_readme_fewer_than_150() -> None:
+    lines = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in _GUIDES.glob("*.rst")}
+    assert {name: count for name, count in lines.items() if count > 200} == {}
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+
+
 def test_every_guide_is_in_the_contents() -> None:
     contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]
