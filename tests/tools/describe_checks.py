@@ -26,8 +26,8 @@ These are the {checks} checks of the role ``herdops.alpacon.audit``, in {sets} s
 a check lacks a right or a program, its outcome is ``unknown``, and the report has the reason.
 
 Set ``audit_check_sets`` to run only some sets, and ``audit_skip`` to skip single checks. Set parameters as variables
-of the play, a group or a host, see :ref:`ansible_collections.herdops.alpacon.docsite.audit`. References are controls
-of NIST SP 800-53.
+of the play, a group or a host, see :ref:`ansible_collections.herdops.alpacon.docsite.audit`. A check whose list is
+``[]`` does not apply until you set it. References are controls of NIST SP 800-53.
 
 .. contents::
    :local:
