@@ -59,7 +59,7 @@ def write_program(path: Path, text: str) -> str:
 
 def test_patching_stops_after_the_canaries_and_leaves_out_patched_servers(current: Workspace, tmp_path: Path) -> None:
     patchable = tmp_path / "patchable"
-    line = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qy upgrade"
+    line = "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qyo Dpkg::Options::=--force-confold upgrade"
     play = recipe("Patch the servers", **{line: f"grep -q $HOSTNAME {patchable}"})
     submitted, left = [], []
     for hosts in ([], ["web-01", "web-03"], AGENTS):
@@ -84,6 +84,7 @@ def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
     (tmp_path / "files/install_key.sh").write_text(script.replace("systemctl", restart), encoding="utf-8")
     play = recipe("Rotate the key", **{"/etc/app/api_key": "api_key"})
     variables = {"vault_new_key": KEY, "key_service": keys.url, "old_key_id": "7"}
+    run_payload(current, argv=["sh", "-c", "echo old >api_key && chmod 640 api_key"], servers=list(AGENTS))
     current.disconnect("web-02")
     first = run_recipe(current, tmp_path, play, **variables)
     assert (first.code, keys.requests) == (2, []), first.log
@@ -94,7 +95,7 @@ def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
     assert KEY not in first.log + second.log
     show = "cat api_key; ls restarted; stat -c %a api_key"
     read = run_payload(current, argv=["sh", "-c", show], servers=list(AGENTS))
-    assert {row["stdout"] for row in read.commands} == {f"{KEY}\nrestarted\n600"}
+    assert {row["stdout"] for row in read.commands} == {f"{KEY}\nrestarted\n640"}
 
 
 def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Path) -> None:
