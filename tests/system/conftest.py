@@ -81,6 +81,14 @@ def old(running: Callable[[str], Workspace]) -> Workspace:
     return _fresh(running("2024"))
 
 
+@pytest.fixture(scope="module")
+def instant() -> Iterator[Workspace]:
+    """Return a workspace without agents, in which a command ends at once and its output is its line."""
+    with Workspace("current", servers=0, agents=False) as workspace:
+        workspace.settings(instant=True)
+        yield workspace
+
+
 @pytest.fixture
 def connect() -> Iterator[Connect]:
     with ExitStack() as stack:

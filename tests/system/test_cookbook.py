@@ -7,11 +7,9 @@
 from __future__ import annotations
 
 import csv
-import re
 import shlex
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,22 +20,16 @@ from system.plays import Play, run_playbook
 from system.support import AGENTS, Response, ScriptedServer, run_payload
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row, read_code_blocks
 
 pytestmark = pytest.mark.slow
 
-PAGE = (ROOT / "docs/docsite/rst/cookbook.rst").read_text(encoding="utf-8")
 KEY = "new-key-0123456789"
-
-
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:\n|    .*\n)+)", PAGE)
-    return [textwrap.dedent(block) for block in found]
 
 
 def recipe(name: str, **replaced: str) -> list[Row]:
     """Return the play of this name, with other text."""
-    [text] = [block for block in blocks("yaml") if block.startswith(f"- name: {name}\n")]
+    [text] = [block for block in read_code_blocks("cookbook", "yaml") if block.startswith(f"- name: {name}\n")]
     for old, new in replaced.items():
         assert old in text
         text = text.replace(old, new)
@@ -78,7 +70,7 @@ def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
     current: Workspace, tmp_path: Path, serve: Callable[..., ScriptedServer]
 ) -> None:
     keys = serve([Response(status=204)])
-    [script] = blocks("sh")
+    [script] = read_code_blocks("cookbook", "sh")
     (tmp_path / "files").mkdir()
     restart = write_program(tmp_path / "restart", 'touch "$HOME/restarted"')
     (tmp_path / "files/install_key.sh").write_text(script.replace("systemctl", restart), encoding="utf-8")
@@ -126,7 +118,7 @@ def test_a_file_of_every_server_is_collected_with_two_commands(current: Workspac
 
 
 def test_the_workflow_audits_the_servers(current: Workspace, tmp_path: Path) -> None:
-    [text] = [block for block in blocks("yaml") if block.startswith("name: ")]
+    [text] = [block for block in read_code_blocks("cookbook", "yaml") if block.startswith("name: ")]
     file = tmp_path / "audit.yml"
     file.write_text(text, encoding="utf-8")
     schema = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]

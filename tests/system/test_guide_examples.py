@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from system.plays import run_playbook
 from system.support import AGENTS
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row, read_code_blocks
 
 pytestmark = pytest.mark.slow
 
@@ -37,8 +35,8 @@ class Page:
 
     Attributes:
         skipped: names of plays and tasks that need something else, such as SSH or real servers.
-        is_inventory: its hosts come from the inventory plugin.
-        replaced: text of examples that is something else here.
+        is_inventory: take the hosts from the inventory plugin.
+        replaced: texts of examples, with their replacements.
     """
 
     name: str
@@ -77,9 +75,7 @@ ELSEWHERE = ("audit", "audit_report", "audit_scanners", "cookbook")
 
 
 def read_blocks(page: str) -> list[Any]:
-    text = (GUIDES / f"{page}.rst").read_text(encoding="utf-8")
-    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:\n|    .*\n)+)", text)
-    return [entry for block in blocks for entry in yaml.safe_load_all(textwrap.dedent(block))]
+    return [entry for block in read_code_blocks(page, "yaml") for entry in yaml.safe_load_all(block)]
 
 
 def read_plays(page: str, skipped: tuple[str, ...] = ()) -> list[Row]:
@@ -101,13 +97,10 @@ def make_inventory(**variables: Any) -> Row:
 
 
 @pytest.fixture(scope="module")
-def busy() -> Iterator[Workspace]:
-    """Return a workspace whose servers have no agent, and answer at once."""
-    with Workspace("current", servers=0, agents=False) as workspace:
-        workspace.settings(instant=True)
-        for hosts in HOSTS.values():
-            workspace.add_servers(*hosts, connected=True, groups=["Operations"])
-        yield workspace
+def busy(instant: Workspace) -> Workspace:
+    for hosts in HOSTS.values():
+        instant.add_servers(*hosts, connected=True, groups=["Operations"])
+    return instant
 
 
 def test_the_examples_of_every_guide_are_tested() -> None:

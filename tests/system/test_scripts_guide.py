@@ -9,8 +9,6 @@ from __future__ import annotations
 import getpass
 import grp
 import os
-import re
-import textwrap
 from pathlib import Path
 
 import yaml
@@ -18,22 +16,17 @@ from system.plays import run_playbook
 from system.support import AGENTS, run_payload
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row, read_code_blocks
 
-GUIDE = (ROOT / "docs/docsite/rst/scripts.rst").read_text(encoding="utf-8")
 OWNER = f"{getpass.getuser()}:{grp.getgrgid(os.getgid()).gr_name}"
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:\n|    .*\n)+)", GUIDE)
-    return [textwrap.dedent(block) for block in found]
-
-
-[PLACE] = blocks("sh")
+[PLACE] = read_code_blocks("scripts", "sh")
 
 
 def example(name: str) -> list[Row]:
-    [entries] = [found for block in blocks("yaml") if (found := yaml.safe_load(block))[0]["name"] == name]
+    examples = map(yaml.safe_load, read_code_blocks("scripts", "yaml"))
+    [entries] = [entries for entries in examples if entries[0]["name"] == name]
     if "hosts" in entries[0]:
         return list(entries)
     return [{"hosts": AGENTS[0], "gather_facts": False, "tasks": entries}]

@@ -7,6 +7,8 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,12 @@ FAR = "2999-01-01T00:00:00Z"
 #: The checkout, or the installed collection.
 ROOT = Path(__file__).resolve().parents[2]
 _CONTRACT = ROOT / "tests/workspace/contract"
+
+
+def read_code_blocks(guide: str, language: str) -> list[str]:
+    text = (ROOT / f"docs/docsite/rst/{guide}.rst").read_text(encoding="utf-8")
+    found = re.findall(rf"\.\. code-block:: {language}\n\n((?:\n|    .*\n)+)", text)
+    return [textwrap.dedent(block) for block in found]
 
 
 def recordings() -> list[Any]:

@@ -11,7 +11,6 @@ import importlib
 import json
 import re
 import subprocess
-import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners im
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import parse_benchmarks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult
 from ansible_collections.herdops.alpacon.tests.browser import reports
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, read_code_blocks
 
 _GUIDES = ROOT / "docs/docsite/rst"
 _MODULES = "ansible_collections.herdops.alpacon.plugins.modules"
@@ -45,9 +44,7 @@ def _rows(guide: str, after: str) -> list[list[str]]:
 
 
 def _yaml(guide: str) -> list[Any]:
-    text = (_GUIDES / f"{guide}.rst").read_text(encoding="utf-8")
-    blocks = re.findall(r"\.\. code-block:: yaml\n\n((?:\n|    .*\n)+)", text)
-    return [yaml.safe_load(textwrap.dedent(block)) for block in blocks]
+    return [yaml.safe_load(block) for block in read_code_blocks(guide, "yaml")]
 
 
 def _literals(text: str) -> list[str]:
@@ -130,8 +127,7 @@ def test_the_formats_of_scanners_are_listed() -> None:
 
 
 def test_the_recipe_for_sarif_has_what_did_not_pass() -> None:
-    guide = (_GUIDES / "audit_report.rst").read_text(encoding="utf-8")
-    [recipe] = re.findall(r"``sarif\.jq``:\n\n\.\. code-block:: text\n\n((?:    .*\n)+)", guide)
+    [recipe] = read_code_blocks("audit_report", "text")
     report = reports.report()
     [run] = pytest.importorskip("jq").compile(recipe).input_value(report).first()["runs"]
     summary = report["summary"]
@@ -168,8 +164,8 @@ def test_the_execution_environment_has_the_oldest_supported_core() -> None:
     )
 
 
-def _source_texts() -> str:
-    """Return all text of the code, with a NUL character for each variable in it."""
+def _source_texts() -> list[str]:
+    """Return each text of the code, with a NUL character for each variable in it."""
     texts = []
     for file in sorted((ROOT / "plugins").rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
@@ -183,7 +179,7 @@ def _source_texts() -> str:
     texts += [
         file.read_text(encoding="utf-8") for part in ("roles", "playbooks") for file in (ROOT / part).rglob("*.yml")
     ]
-    return "\n".join(" ".join(text.split()) for text in texts)
+    return [" ".join(text.split()) for text in texts]
 
 
 def test_the_messages_of_the_guide_are_those_of_the_collection() -> None:
@@ -191,10 +187,10 @@ def test_the_messages_of_the_guide_are_those_of_the_collection() -> None:
     terms = re.findall(r"(?m)^(``.+``)\n    \S", guide)
     # The code adds the name of the option.
     messages = [re.sub("^(url|token): ", "", text) for term in terms for text in re.findall(r"``(.+?)``", term)]
-    pieces = {piece.strip() for message in messages for piece in message.split("...")} - {""}
     texts = _source_texts()
+    patterns = {message: re.escape(message).replace(re.escape("..."), ".*") for message in messages}
     assert len(terms) >= 30
-    assert not [piece for piece in sorted(pieces) if piece not in texts]
+    assert not [message for message, pattern in patterns.items() if not any(re.search(pattern, text) for text in texts)]
 
 
 def test_a_guide_has_at_most_200_lines_and_the_readme_fewer_than_150() -> None:

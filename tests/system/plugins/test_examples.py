@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,19 +57,16 @@ def examples_of(path: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def busy() -> Iterator[Workspace]:
-    """A workspace whose servers have no agent, and answer at once."""
-    with Workspace("current", servers=0, agents=False) as workspace:
-        workspace.settings(instant=True)
-        workspace.add_servers(*HOSTS, connected=True, groups=["Operations"])
-        workspace.add_commands(
-            [
-                {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
-                for server in HOSTS
-                for line, result in HISTORY.items()
-            ]
-        )
-        yield workspace
+def busy(instant: Workspace) -> Workspace:
+    instant.add_servers(*HOSTS, connected=True, groups=["Operations"])
+    instant.add_commands(
+        [
+            {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
+            for server in HOSTS
+            for line, result in HISTORY.items()
+        ]
+    )
+    return instant
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

@@ -15,10 +15,9 @@ import yaml
 from ansible_cores import CORES
 from system.plays import Play, run_playbook
 from system.support import AGENTS
-from system.test_guide_examples import read_blocks
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
+from ansible_collections.herdops.alpacon.tests.unit.support import Row, read_code_blocks
 
 ROLE = "herdops.alpacon.audit"
 NAMED = {"name": "named", "line": "echo $HOSTNAME"}
@@ -209,10 +208,11 @@ def test_check_mode_predicts(current: Workspace, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_examples_of_the_guide_run(current: Workspace, tmp_path: Path) -> None:
     current.add_user("root")
-    [plays] = [block for block in read_blocks("audit") if isinstance(block, list)]
+    blocks = [yaml.safe_load(block) for block in read_code_blocks("audit", "yaml")]
+    [plays] = [block for block in blocks if isinstance(block, list)]
     variables: Row = {"audit_check_sets": ["capacity", "services", "ssh"], "audit_fail_on": "never"}
     variables |= {"audit_min_coverage": 0, "audit_report_dir": str(tmp_path / "report")}
-    for block in read_blocks("audit"):
+    for block in blocks:
         variables |= block if isinstance(block, dict) else {}
     groups: Row = {"web": {"hosts": {"web-01": {}}}, "legacy": {"hosts": {"web-02": {}}}}
     inventory = {"all": {"children": groups, "vars": variables}}
