@@ -30,7 +30,8 @@ options:
     type: path
   request_timeout:
     description:
-      - Seconds to wait for the next data of a response. A whole response may take four times as long.
+      - Seconds to wait for the next data of a response. A whole response may take four times as long, and have
+        at most 128 MiB.
       - This does not limit how long a command may run.
     type: int
     default: 30

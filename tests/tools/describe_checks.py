@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Write the page of the documentation that describes the audit's checks into the file that is named."""
+"""Write the page that describes the audit's checks to the file of the first argument."""
 
 from __future__ import annotations
 
