@@ -131,7 +131,8 @@ options:
     description:
       - With O(state=executed), return the result of a matching command that succeeded within this time, if there is
         one, instead of running the command. A number of seconds, or a duration such as V(90s), V(10m) or V(1h30m).
-      - O(env), O(run_after), O(work_session) and O(purpose) are not compared.
+      - O(env), O(run_after), O(work_session) and O(purpose) are not compared. A command that waited for more than half
+        an hour before it ran may not be found, and then runs again.
     type: str
   fail_if_sent:
     description:
@@ -213,7 +214,7 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(state=executed) is idempotent only with O(reuse_within). The other states are always idempotent.
+      - O(state=executed) is idempotent only with O(reuse_within). The other states are idempotent.
   async:
     details:
       - Use O(wait=false), and later O(state=finished).
