@@ -35,6 +35,11 @@ options:
       - This does not limit how long a command may run.
     type: int
     default: 30
+  requests_per_hour:
+    description:
+      - Requests that the workspace allows the token in an hour. When a run has made half of them, it polls less often.
+    type: int
+    default: 1000
 requirements:
   - ansible-core 2.16 or newer
   - The Python library C(requests)
@@ -56,9 +61,9 @@ options: {}
 notes:
   - >-
     The connection settings come from the options of the task or C(module_defaults), then from the host variables
-    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path) and C(alpacon_request_timeout), then
-    from the environment variables with these names in upper case, such as E(ALPACON_URL), and last from the inventory
-    that lists the host.
+    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path), C(alpacon_request_timeout) and
+    C(alpacon_requests_per_hour), then from the environment variables with these names in upper case, such as
+    E(ALPACON_URL), and last from the inventory that lists the host.
   - >-
     The variable C(alpacon_workspace), which the inventory P(herdops.alpacon.alpacon#inventory) sets, takes precedence
     over E(ALPACON_URL). An C(alpacon_url) of another workspace is an error.
@@ -94,4 +99,9 @@ options:
       - name: ALPACON_REQUEST_TIMEOUT
     vars:
       - name: alpacon_request_timeout
+  requests_per_hour:
+    env:
+      - name: ALPACON_REQUESTS_PER_HOUR
+    vars:
+      - name: alpacon_requests_per_hour
 """

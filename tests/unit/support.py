@@ -146,4 +146,5 @@ CONNECTION: Row = {
     "validate_certs": True,
     "ca_path": None,
     "request_timeout": 30,
+    "requests_per_hour": 1000,
 }

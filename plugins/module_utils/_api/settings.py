@@ -37,6 +37,7 @@ class Settings:
         ca_path: file or folder of CA certificates, or None for the default ones.
         request_timeout: the longest silence within a request, in seconds; the whole response may take
             :data:`.session.RESPONSE_TIMEOUTS` times as long.
+        requests_per_hour: requests that the workspace allows the token in an hour.
     """
 
     url: str
@@ -44,6 +45,7 @@ class Settings:
     validate_certs: bool = True
     ca_path: str | None = None
     request_timeout: float = 30
+    requests_per_hour: int = 1000
 
     @property
     def warnings(self) -> list[str]:

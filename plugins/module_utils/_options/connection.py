@@ -23,6 +23,7 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "validate_certs": {"type": "bool", "default": Settings.validate_certs},
     "ca_path": {"type": "path"},
     "request_timeout": {"type": "int", "default": Settings.request_timeout},
+    "requests_per_hour": {"type": "int", "default": Settings.requests_per_hour},
 }
 
 
@@ -53,6 +54,7 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
         validate_certs=parse_boolean("validate_certs", given.get("validate_certs", Settings.validate_certs)),
         ca_path=_parse_ca_path(given["ca_path"]) if "ca_path" in given else None,
         request_timeout=_parse_request_timeout(given.get("request_timeout", Settings.request_timeout)),
+        requests_per_hour=_parse_requests_per_hour(given.get("requests_per_hour", Settings.requests_per_hour)),
     )
     for warning in settings.warnings:
         warn(warning)
@@ -76,6 +78,13 @@ def _parse_request_timeout(value: Any) -> float:
             "request_timeout", f"{shown} is not a time", "Give a positive number of seconds, at most a week."
         )
     return float(seconds)
+
+
+def _parse_requests_per_hour(value: Any) -> int:
+    requests = parse_number(value)
+    if not isinstance(requests, int) or requests < 1:
+        raise UsageError("requests_per_hour", f"{value!r} is not a number of requests", "Give a positive whole number.")
+    return requests
 
 
 def _parse_url(url: str) -> str:

@@ -99,11 +99,18 @@ def test_settings_of_the_inventory_have_the_lowest_precedence() -> None:
         "validate_certs": False,
         "ca_path": "/ca.pem",
         "request_timeout": 9,
+        "requests_per_hour": 1000,
     }
     assert isinstance(find_settings({}, {"alpacon_workspace": B}, {}).options["request_timeout"], int)
     variables = {"alpacon_workspace": B, "alpacon_tokens": {B: "mine"}, "alpacon_validate_certs": True}
     options = find_settings({"request_timeout": 3}, variables, env(A, "a")).options
-    assert options == {"url": B, "token": "mine", "validate_certs": True, "ca_path": "/ca.pem"}
+    assert options == {
+        "url": B,
+        "token": "mine",
+        "validate_certs": True,
+        "ca_path": "/ca.pem",
+        "requests_per_hour": 1000,
+    }
     assert find_settings({}, {"alpacon_workspace": A}, env(A, "a")).options == {"url": A, "token": "a"}
 
 
@@ -121,7 +128,12 @@ def test_the_settings_are_those_of_the_first_file_with_the_server() -> None:
     assert [options(TWO.upper())[name] for name in ("token", "validate_certs")] == ["two", True]
     # A server in no file has the values that are the same in all files.
     for server_id in (NONE, "web-01", None):
-        assert options(server_id) == {"url": A, "ca_path": "/ca.pem", "request_timeout": 30}
+        assert options(server_id) == {
+            "url": A,
+            "ca_path": "/ca.pem",
+            "request_timeout": 30,
+            "requests_per_hour": 1000,
+        }
     assert options(NONE, alpacon_tokens={A: "named"})["token"] == "named"
     found = find_settings({"url": A}, {}, {})
     said = found.explain(UsageError("token", "it is missing"))

@@ -62,6 +62,8 @@ def test_base_urls(url: str, base: str) -> None:
         ({"request_timeout": 10**400}, "request_timeout", "is not a time"),
         ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a time"),
         ({"request_timeout": True}, "request_timeout", "True is not a time"),
+        ({"requests_per_hour": 0}, "requests_per_hour", "is not a number of requests"),
+        ({"requests_per_hour": "1.5"}, "requests_per_hour", "'1.5' is not a number of requests"),
         ({"validate_certs": "ture"}, "validate_certs", "'ture' is not a boolean"),
         ({"validate_certs": 2}, "validate_certs", "'2' is not a boolean"),
         ({"ca_path": "/no/such/ca.pem"}, "ca_path", "does not exist"),
@@ -95,6 +97,10 @@ def test_a_path_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "ca.pem").touch()
     for path in ("~/ca.pem", "$HOME/ca.pem", f" {tmp_path}/ca.pem "):
         assert settings(ca_path=path).ca_path == f"{tmp_path}/ca.pem"
+
+
+def test_the_quota_may_be_a_text() -> None:
+    assert settings(requests_per_hour="20000").requests_per_hour == 20000
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("7", 7), ("0.5", 0.5), (" 1.5 ", 1.5)])
