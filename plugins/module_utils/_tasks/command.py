@@ -141,6 +141,7 @@ def executed(task: CommandTask) -> None:
         return
     task.lock_servers([job.server for job in to_submit])
     if await_parents(task, to_submit):
+        task.report_cost(to_submit)
         fleet.run(to_submit)
     # Workspaces of 2024 ignore unknown fields. A payload without its variables runs nothing, and reports that.
     names = ("work_session", "purpose") if options.has_payload else ("env", "work_session", "purpose")

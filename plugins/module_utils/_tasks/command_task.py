@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +19,7 @@ from .._api.commands import SENT, cancel, find_command, supports_env
 from .._api.errors import UsageError, clean_line
 from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
 from .._fleet.fleet import Fleet
-from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_digest, get_outcome
+from .._fleet.jobs import OK_OUTCOMES, Job, Limits, Outcome, get_digest, get_outcome
 from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
 from .._fleet.sharing import SharedState, find_servers
@@ -28,6 +30,8 @@ from .command_results import describe_jobs
 
 #: The number of servers that a message names.
 MAX_NAMED = 5
+#: Requests for a hundred short commands, measured by make bench: in one task for all servers, and in a task per host.
+REQUESTS, REQUESTS_PER_HOST = 103, 111
 
 
 @dataclass
@@ -98,6 +102,17 @@ class CommandTask:
                 "Set variables that are no secrets in the line, such as LANG=C ls.",
             )
 
+    def report_cost(self, to_submit: Sequence[Job]) -> None:
+        """Print what the task will cost if that is much, once for all of its hosts."""
+        locks, quota = self.run.host_locks, self.client.settings.requests_per_hour
+        commands, per_hundred = (self.run.hosts, REQUESTS_PER_HOST) if locks else (1, REQUESTS)
+        text = describe_cost(commands * len(to_submit), quota, self.options.limits, per_hundred)
+        if not text or self.options.progress is False:
+            return
+        task = locks.task.encode("utf-8", "surrogatepass") if locks else b""
+        if not locks or self.run.context.is_first(f"cost-{hashlib.sha256(task).hexdigest()}"):
+            self.run.context.report(text)
+
     def lock_servers(self, servers: Sequence[Server]) -> None:
         if self.run.host_locks:
             lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
@@ -116,6 +131,28 @@ class CommandTask:
     def cancelled_ids(self) -> set[str]:
         """Return the IDs of the commands that this run cancelled; lists may still show them."""
         return {command_id for command_id, row in self.read_submitted().items() if row.get("gone")}
+
+
+def describe_cost(commands: int, quota: int, limits: Limits, per_hundred: int = REQUESTS) -> str:
+    """Return the expected number of requests for so many submits, or an empty text if a quarter of the quota suffices.
+
+    Args:
+        quota: requests an hour.
+        per_hundred: requests for a hundred commands, if the task waits for them.
+    """
+    requests = math.ceil(commands * per_hundred / 100) if limits.wait else commands
+    if 4 * requests <= quota:
+        return ""
+    text = (
+        f"alpacon: about {requests:,} requests are expected for {commands:,} commands; the token has {quota:,} an hour"
+    )
+    if requests <= quota:
+        return text
+    return (
+        f"{text}, so the task waits for the quota. Commands not submitted within wait_timeout"
+        f" ({limits.wait_timeout:.0f} s) are not_tried. Name fewer servers, or set requests_per_hour if the workspace"
+        " allows more."
+    )
 
 
 def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> None:

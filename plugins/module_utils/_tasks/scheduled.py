@@ -70,6 +70,7 @@ def scheduled(task: CommandTask) -> None:
             job.changed, job.msg = True, f"Would be scheduled for {to_iso(options.time)}."
             schedules[str(job.server.id)].replaced = schedules[str(job.server.id)].other_times
     else:
+        task.report_cost(missing)
         _submit(task, fleet, missing, schedules)
         accepted = [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED]
         if accepted:

@@ -43,6 +43,7 @@ from ...module_utils._fleet.run import Run
 from ...module_utils._options.values import LINE_LENGTH
 from ...module_utils._payload.frames import NO_VARIABLES
 from ...module_utils._payload.packing import Payload, PayloadTooLarge, pack
+from ...module_utils._tasks.command_task import describe_cost
 from .checks import Check
 from .hosts import Host
 from .options import AuditOptions
@@ -333,6 +334,10 @@ class WorkspaceCollector:
         jobs = {match: self._create_job(group[0]) for match, group in by_match.items()}
         if not jobs:
             return []
+        to_submit = sum(job.command is None for job in jobs.values())
+        cost = describe_cost(to_submit, self.client.settings.requests_per_hour, self.options.limits)
+        if cost and self.options.progress is not False:
+            self.run.context.report(cost)
         try:
             self._create_fleet().run(list(jobs.values()))
         finally:

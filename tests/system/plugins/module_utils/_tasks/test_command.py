@@ -460,3 +460,20 @@ def test_an_unreadable_command_affects_only_itself(workspace: Workspace) -> None
     assert ran.failed
     assert "could not be read, and was not cancelled. The token may not do this" in ran.commands[1]["msg"]
     assert statuses(workspace) == ["scheduled"]
+
+
+def test_the_cost_is_reported_before_the_first_submit(current: Workspace) -> None:
+    reports: list[tuple[str, int]] = []
+
+    def report(text: str) -> None:
+        reports.append((text, len(current.commands())))
+
+    given: Row = {"servers": list(AGENTS), "line": "true", "requests_per_hour": 15}
+    schedule: Row = {"state": "scheduled", "scheduled_at": FAR, "wait": False}
+    for check_mode in (True, False):
+        for more in ({}, schedule, {"reuse_within": "1h"}):
+            run_command(
+                command_options(current, **given, **more), Run(RunContext(report=report), check_mode=check_mode)
+            )
+    text = "alpacon: about 4 requests are expected for 3 commands; the token has 15 an hour"
+    assert reports == [(text, 0)]

@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.servers import query_servers
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import collection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result
@@ -310,6 +310,23 @@ def test_servers_without_a_command(current: Workspace, server: Row | None, reaso
     assert all(done.reasons[name].startswith(reason) for name in ("id", "odd-01"))
     assert (done.summary["not_reached"], done.report["coverage"]) == (2, 33.3)
     assert {made["server"] for made in current.commands()} == {"web-01"}
+
+
+@in_every_dialect
+def test_the_cost_is_reported_before_it_accrues(workspace: Workspace) -> None:
+    reports: list[tuple[str, int]] = []
+
+    def report(text: str) -> None:
+        reports.append((text, len(workspace.commands())))
+
+    given = options(workspace, HELLO, {**HELLO, "name": "again", "line": "echo  hello"}, requests_per_hour=20)
+    given["progress"] = None
+    for check_mode in (True, False):
+        audit_hosts(given, hosts(*AGENTS), Run(RunContext(report=report), check_mode=check_mode))
+    # Without env, each check is a command.
+    has_env = len(workspace.commands()) == 3
+    cost = "alpacon: about 7 requests are expected for 6 commands; the token has 20 an hour"
+    assert reports == ([] if has_env else [(cost, 0)])
 
 
 @pytest.mark.parametrize(
