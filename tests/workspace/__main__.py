@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(arguments: argparse.Namespace, folder: Path) -> None:
-    from workspace import asgi, dialects, faults, fleet, hub, replica, state, traffic
+    from workspace import asgi, dialects, events, faults, fleet, hub, replica, state, traffic
 
     loop = asyncio.get_running_loop()
     listener = listen(arguments.host, arguments.port)
@@ -83,8 +83,8 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     counter = traffic.Traffic(injector)
     agents = fleet.Fleet(loop, url, folder / "homes")
     sockets = hub.Hub(loop)
-    lagging = replica.Replica(loop)
-    state.current = state.State(dialect, sockets, agents, injector, counter, lagging, switches, {}, url)
+    lagging, listeners = replica.Replica(loop), events.Events(loop)
+    state.current = state.State(dialect, sockets, agents, injector, counter, lagging, listeners, switches, {}, url)
     if arguments.agents:
         agents.start()
 

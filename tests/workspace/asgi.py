@@ -14,10 +14,15 @@ from django.core.handlers.base import BaseHandler
 from django.urls import path, set_script_prefix
 
 from workspace.agent_api import Backhaul, Control
+from workspace.events import EventSocket
 from workspace.traffic import Receive, Scope, Send
 
 websockets = URLRouter(
-    [path("ws/servers/backhaul/", Backhaul.as_asgi()), path("ws/servers/control/", Control.as_asgi())]
+    [
+        path("ws/servers/backhaul/", Backhaul.as_asgi()),
+        path("ws/servers/control/", Control.as_asgi()),
+        path("ws/events/<str:word>/", EventSocket.as_asgi()),
+    ]
 )
 
 

@@ -71,6 +71,14 @@ class Control:
     def log(self, last: int = 1000) -> list[Row]:
         return t.cast("list[Row]", self.call("GET", "log/", last=last))
 
+    def drop_events(self) -> int:
+        """Close the websockets of clients; return their number."""
+        return int(self.call("POST", "events/drop/"))
+
+    def send_event(self, text: str) -> None:
+        """Send a frame to the websockets of clients."""
+        self.call("POST", "events/send/", text)
+
     # commands
 
     def commands(self, **query: str) -> list[Row]:

@@ -246,6 +246,14 @@ def connection(request: HttpRequest, body: Body, name: str, action: str) -> Answ
     return {}
 
 
+def events(request: HttpRequest, body: Body, action: str) -> Answer:
+    """Close the websockets of clients, or send a frame to them."""
+    if action == "drop":
+        return state.current.events.drop()
+    state.current.events.send(str(body))
+    return None
+
+
 def _disconnect(server: Server) -> None:
     if server.agent:
         state.current.fleet.send("stop", id=str(server.id))
@@ -316,6 +324,7 @@ ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("GET", "counters", 1): counters,
     ("POST", "counters", 2): lambda request, body, action: counters_reset(request, body),
     ("GET", "log", 1): log,
+    ("POST", "events", 2): events,
     ("GET", "commands", 1): get_commands,
     ("POST", "commands", 1): post_commands,
     ("PATCH", "commands", 2): patch_command,

@@ -229,7 +229,7 @@ class Dialect2024(Dialect):
     ignores_run_after = True
     acl_spans_lines = False
     cascades_deep = False
-    unknown_routes = re.compile(r"/api/(events/commands/[^/]+/chunks/|auth/whoami/)")
+    unknown_routes = re.compile(r"/api/(events/(commands/[^/]+/chunks|sessions|subscriptions)/|auth/whoami/)")
     switches: t.ClassVar = {
         "cancel_mode": "delete",
         "offline_mode": "refuse",

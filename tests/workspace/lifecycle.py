@@ -200,6 +200,7 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
         command.save()
         if not success:
             cascade(command)
+    state.current.events.publish(str(command.server_id), {"id": str(command.id)})
 
 
 def cascade(parent: Command) -> None:

@@ -91,6 +91,8 @@ class Switches:
     date_skew: float = 0.0
     whole_seconds: bool = False
     registration: bool = True
+    event_scopes: bool = True
+    websocket_url: str = ""
     agent_rollout_policy: t.Literal["", "latest", "n_minus_1", "manual"] = ""
 
     def change(self, values: dict[str, t.Any]) -> None:

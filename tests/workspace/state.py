@@ -12,6 +12,7 @@ from workspace.settings import Switches
 
 if t.TYPE_CHECKING:
     from workspace.dialects import Dialect
+    from workspace.events import Events
     from workspace.faults import Faults
     from workspace.fleet import Fleet
     from workspace.hub import Hub
@@ -27,6 +28,7 @@ class State:
     faults: Faults
     traffic: Traffic
     replica: Replica
+    events: Events
     switches: Switches
     initial: dict[str, t.Any]
     url: str = ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from workspace import agent_api, control, registration, views
+from workspace import agent_api, control, events, registration, views
 
 router = SimpleRouter()
 router.register("api/events/commands", views.CommandViewSet, basename="command")
@@ -23,6 +23,8 @@ urlpatterns = [
     path("api/events/commands/<uuid:pk>/fin/", agent_api.finish),
     path("api/events/commands/<uuid:pk>/reject/", agent_api.reject),
     path("api/events/events/", agent_api.event),
+    path("api/events/sessions/", events.SessionView.as_view()),
+    path("api/events/subscriptions/", events.SubscriptionView.as_view()),
     path("api/servers/servers/register/", registration.RegisterView.as_view()),
     path("api/servers/servers/-/unregister/", registration.unregister),
     path("api/servers/servers/<uuid:pk>/unregister/", registration.unregister),
