@@ -31,6 +31,7 @@ from .errors import (
     clean,
 )
 from .lists import Page, read_pages
+from .quota import Quota
 from .response import ApiResponse, WorkspaceClock, parse_http_date, parse_response
 from .session import Session, close_response, get_origin, read_body
 from .settings import Settings
@@ -144,6 +145,7 @@ class Client:
         authorization: header to send in place of the one with the token of the settings.
         before_write: called right before each write; an exception keeps the write from being sent.
         quoted: see :class:`.errors.ApiError`.
+        quota: counts the requests of all who use the token.
 
     Attributes:
         deadline: until when calls wait for the rate limit, in monotonic seconds; None for five minutes each.
@@ -162,6 +164,7 @@ class Client:
         before_write: Callable[[], None] = lambda: None,
         quoted: bool = True,
         outage: Outage | None = None,
+        quota: Quota | None = None,
     ) -> None:
         self.settings = settings
         self.clock = WorkspaceClock()
@@ -173,6 +176,7 @@ class Client:
         self._lock = threading.Lock()
         self._pause = pause or RateLimitPause()
         self._outage = outage or Outage()
+        self._quota = quota or Quota(settings.requests_per_hour)
         #: The latest error of an outage, and the start of the outage that was reported last.
         self._outage_error: AlpaconError | None = None
         self._reported_outage = 0.0
@@ -256,6 +260,11 @@ class Client:
         for page in read_pages(partial(self.get, patient=patient), path, params, whole=True):
             yield from page.rows
 
+    def get_quota_pause(self, requests: int) -> float | None:
+        """Return the pause after so many requests with which the quota lasts; None while it is more than half full."""
+        is_exceeded = self._pause.get_end() > 0
+        return self._quota.get_pause(requests) if self._quota.is_half_used(is_exceeded) else None
+
     def _send_with_retries(
         self,
         method: str,
@@ -283,7 +292,7 @@ class Client:
                 # The rate limit applies to the token, not to this thread alone.
                 if throttled and self._pause.extend(time.monotonic() + pause) and pause >= _REPORTED_WAIT:
                     end = datetime.fromtimestamp(time.time() + pause).strftime("%H:%M:%S")
-                    self._report(f"alpacon: the request budget of the token is used up until {end}, for {pause:.0f} s")
+                    self._report(f"alpacon: the quota of the token is used up until {end}, for {pause:.0f} s")
                 if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
                     raise LostResponse(f"{error} The request may have been carried out.") from None
                 if failures >= ATTEMPTS or not (in_outage or may_repeat(error)):
@@ -363,6 +372,7 @@ class Client:
         for _redirect in range(_MAX_REDIRECTS + 1):
             with self._lock:
                 self.requests += 1
+                self._quota.count_request()
             sent = time.time()
             response = self._session.send(method, url, path, params, body)
             arrived = time.time()

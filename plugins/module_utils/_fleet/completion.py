@@ -78,7 +78,8 @@ class ServerStates:
                 self._expired.add(command.id)
             if (expires_now and _depends_on_server(command)) or self._is_due(command, job.awaited_since, now):
                 due.append(job)
-                _next, pause = self._next_reads.get(command.id, (now, PACING.ask_again / 2))
+                first = PACING.ask_again if command.status == "queued" else PACING.ask_again_longest
+                _next, pause = self._next_reads.get(command.id, (now, first / 2))
                 pause = min(2 * pause, PACING.ask_again_longest)
                 self._next_reads[command.id] = now + pause, pause
         self.refresh(due)

@@ -129,7 +129,7 @@ class Fleet:
         self._run = run
         self._submitter = Submitter(client, run)
         self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
-        self._poller = Poller(client, shared, limits.wait_timeout)
+        self._poller = Poller(client, shared, limits.wait_timeout, pacing)
         self._server_states = ServerStates(client, pacing.queued + pacing.queued_each * self._poller.count_awaited())
         self._outputs = OutputCollector(client, limits, hide, sleep)
         self._progress = ProgressReporter(report, report_offline, self._submitter.journal)
@@ -137,6 +137,7 @@ class Fleet:
         self._to_submit: deque[Job] = deque()
         #: Jobs to poll.
         self._awaited: list[Job] = []
+        self._is_alone: bool
         self._futures: dict[Future[None], tuple[Job, _Step]] = {}
         self._follow_up: Callable[[Job], None] | None = None
         self._finished_futures: queue.SimpleQueue[Future[None]] = queue.SimpleQueue()
@@ -207,6 +208,7 @@ class Fleet:
         if existing_ids is not None:
             self._submitter.exclude(existing_ids, all_older=True)
         self._submitter.exclude(job.id for job in jobs if job.id)
+        self._is_alone = len(jobs) == 1
         self._to_submit.extend(job for job in jobs if job.command is None)
         self._awaited = [job for job in jobs if job.command is not None and not job.outcome]
         if not self._limits.wait:
@@ -319,7 +321,9 @@ class Fleet:
             return
         now = time.monotonic()
         job.awaited_since = job.awaited_since or now
-        job.next_poll = now + self._pacing.first_poll
+        if self._is_alone:
+            self._poller.expect(job)
+        job.next_poll = now + self._pacing.get_first_poll(job.expected)
         self._poller.add_awaited(job)
         self._add_awaited(job)
         if is_queued_offline(job):
@@ -395,23 +399,36 @@ class Fleet:
     def _complete_all(self, failure: AlpaconError | None) -> None:
         """Finish the jobs that ended, and schedule the next poll of the rest."""
         now = self._polled_at
-        pages = max(self._poller.pages, len(self._awaited) // PAGE_SIZE)
         polls = 1 + self._pacing.newest_polls if self._may_poll_newest() else 1
-        shared = self._poller.count_awaited() > 1
         awaited, self._awaited = self._awaited, []
         for job in awaited:
             self._complete(job, failure)
             if not job.outcome:
-                pause = self._pacing.get_pause(now - job.awaited_since, pages, shared) / polls
+                pause = self._widen(self._poller.get_pause(job, len(awaited)), now - job.awaited_since) / polls
                 job.next_poll = now + (self._pacing.failing if failure else pause)
                 # Poll once more at the timeout before the job times out.
                 job.next_poll = min(job.next_poll, max(now + self._pacing.shortest, self._get_end(job)))
                 self._awaited.append(job)
 
+    def _widen(self, pause: float, age: float) -> float:
+        """Return a longer pause if less than half of the quota is left: at most the age of the command."""
+        wide = self._client.get_quota_pause(self._poller.pages)
+        if wide is None or wide <= pause:
+            return pause
+        if self._run.context.is_first("quota"):
+            limit = self._client.settings.requests_per_hour
+            self._run.context.report(
+                f"alpacon: this run has made half of the {limit} requests that the token has in an hour"
+                " (requests_per_hour), and polls less often from now on"
+            )
+        return max(pause, min(age, wide))
+
     def _complete(self, job: Job, failure: AlpaconError | None) -> None:
         """Finish a job if its command has ended, or has been missing for longer than reads lag."""
         try:
             if completion.complete(job, self._limits):
+                if self._is_alone:
+                    self._poller.note_duration(job)
                 if not self._outputs.collect_from_row(job):
                     # The output may still change the outcome, so the job is counted after the fetch.
                     self._start_thread(_Step.FETCH_OUTPUT, self._outputs.fetch, job)

@@ -151,6 +151,7 @@ class Job:
         lost: the submit if its response was lost.
         found: commands that may come from the lost submit; None if the last search failed.
         awaited_since, next_poll: monotonic seconds.
+        expected: seconds from the submit after which it is expected to end; None if unknown.
         listed: False if the list does not contain the command, so that it is polled by its ID.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
@@ -169,6 +170,7 @@ class Job:
     found: FoundSubmit | None = None
     awaited_since: float = 0.0
     next_poll: float = 0.0
+    expected: float | None = None
     listed: bool = True
     missing_since: float = 0.0
 

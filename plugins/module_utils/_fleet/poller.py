@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -16,16 +17,18 @@ from typing import Any, Callable, Optional
 from .._api.client import Client
 from .._api.commands import COMMANDS_PATH, find_command
 from .._api.errors import AlpaconError
-from .._api.lists import NEWEST_FIRST
+from .._api.lists import NEWEST_FIRST, PAGE_SIZE
 from .._api.outputs import Output, fetch_output, limit_output, parse_output
 from .._api.records import IN_PROGRESS, Command, parse_row_id, parse_time
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
-from .pacing import PACING
+from .pacing import Pacing
 from .sharing import NOT_LISTED, SharedState
 
 #: Calls a function for each job in threads, as :meth:`ThreadPoolExecutor.map` does.
 ForEach = Callable[[Callable[[Job], Optional[AlpaconError]], Iterable[Job]], Iterable[Optional[AlpaconError]]]
+#: Digest at the end of the line of a payload, whose label is the same for all runs of a module.
+_DIGEST = re.compile(r" sha256:[0-9a-f]{64}$")
 
 
 class Poller:
@@ -36,9 +39,10 @@ class Poller:
         wait_timeout: seconds after which a job is polled without the other workers.
     """
 
-    def __init__(self, client: Client, shared: SharedState | None, wait_timeout: float) -> None:
+    def __init__(self, client: Client, shared: SharedState | None, wait_timeout: float, pacing: Pacing) -> None:
         self._client = client
-        self._shared_poller = SharedPoller(client, shared, wait_timeout) if shared else None
+        self._pacing = pacing
+        self._shared_poller = SharedPoller(client, shared, wait_timeout, pacing) if shared else None
         #: Number of pages that the last poll of the list read.
         self.pages = 1
 
@@ -77,6 +81,28 @@ class Poller:
         if self._shared_poller and job.id:
             self._shared_poller.shared.add_awaited(job.id)
 
+    def get_pause(self, job: Job, awaited: int) -> float:
+        """Return the pause until the next poll of a job, or until it reads what other workers wrote.
+
+        Args:
+            awaited: number of commands that the task awaits.
+        """
+        age = time.monotonic() - job.awaited_since
+        if self._shared_poller and self._shared_poller.depends_on_others and awaited == 1:
+            return self._pacing.get_check_pause(age)
+        return self._pacing.get_pause(age, awaited, max(self.pages, awaited // PAGE_SIZE), job.expected)
+
+    def expect(self, job: Job) -> None:
+        """Expect a command to take as long as the last one of its kind did."""
+        if self._shared_poller and (seconds := self._shared_poller.shared.read_duration(_get_kind(job))):
+            job.expected = seconds * 1.05 + 0.05
+
+    def note_duration(self, job: Job) -> None:
+        """Let later commands of this kind expect the duration of a command that ended."""
+        added, ended = job.known.added_at, job.known.handled_at
+        if self._shared_poller and added and ended and job.body:
+            self._shared_poller.shared.write_duration(_get_kind(job), (ended - added).total_seconds())
+
     def remove_awaited(self, jobs: Sequence[Job]) -> None:
         if self._shared_poller and _is_shared(jobs):
             self._shared_poller.shared.remove_awaited(str(jobs[0].id))
@@ -100,7 +126,7 @@ class Poller:
         self.pages = number
         now = time.monotonic()
         for job in unseen.values():
-            if is_complete and now - (job.missing_since or now) < PACING.list_lag:
+            if is_complete and now - (job.missing_since or now) < self._pacing.list_lag:
                 job.missing_since = job.missing_since or now
             else:
                 job.listed = False  # too far down the list, or deleted
@@ -110,12 +136,15 @@ class Poller:
 class SharedPoller:
     """Polls for workers that await one command each: one worker reads the list and writes the rows for the others."""
 
-    def __init__(self, client: Client, shared: SharedState, wait_timeout: float) -> None:
+    def __init__(self, client: Client, shared: SharedState, wait_timeout: float, pacing: Pacing) -> None:
         self._client = client
         self.shared = shared
         self._wait_timeout = wait_timeout
+        self._pacing = pacing
         #: Monotonic seconds.
         self._polled_at = 0.0
+        #: True if another worker may write the row of the command before this one polls again.
+        self.depends_on_others = False
 
     def poll(self, job: Job) -> None:
         """Update a job from the row that another worker wrote, or poll for all workers if a poll is due.
@@ -124,6 +153,7 @@ class SharedPoller:
             AlpaconError: the command could not be read.
         """
         began = time.monotonic()
+        self.depends_on_others = False
         try:
             row = self.shared.pop_row(job.known.id)
             if row is None and job.listed and not self._must_poll_alone(job):
@@ -147,18 +177,27 @@ class SharedPoller:
         """Return True if the other workers have stopped polling, or this job has timed out."""
         now = time.monotonic()
         polled, _pause = self.shared.read_poll()
-        return now - max(polled, job.awaited_since) > PACING.patience or now >= job.awaited_since + self._wait_timeout
+        longest = self._pacing.patience + self._pacing.get_pause_alone(now - job.awaited_since)
+        return now - max(polled, job.awaited_since) > longest or now >= job.awaited_since + self._wait_timeout
 
     def _poll_if_due(self, job: Job) -> None:
+        self.depends_on_others = True
         if self._is_due(job):
             with self.shared.try_lock("poll") as is_locked:
                 if is_locked and self._is_due(job):
                     self._poll_for_all(job)
+                    self.depends_on_others = len(self.shared.awaited_ids()) > 1
 
     def _is_due(self, job: Job) -> bool:
+        """Return True if a poll is due for this job: the younger it is and the more are awaited, the sooner."""
         polled, pause = self.shared.read_poll()
-        pause = min(pause, _get_longest_pause(len(self.shared.awaited_ids())))
+        awaited = len(self.shared.awaited_ids() | {job.known.id})
+        alone = self._pacing.get_pause_alone(max(0.0, polled - job.awaited_since), job.expected)
+        pause = max(min(pause, self._get_longest_pause(awaited)), alone / awaited)
         return polled <= max(job.awaited_since, self._polled_at) and time.monotonic() - polled >= pause
+
+    def _get_longest_pause(self, awaited: int) -> float:
+        return self._pacing.shared_each * max(10, awaited)
 
     def _poll_for_all(self, own: Job) -> None:
         began = time.monotonic()
@@ -179,12 +218,12 @@ class SharedPoller:
         if own.known.id in unseen:
             poll_job(self._client, own)
         for command_id in unseen - {own.known.id}:
-            if self.shared.is_awaited_for(command_id, PACING.list_lag):
+            if self.shared.is_awaited_for(command_id, self._pacing.list_lag):
                 self.shared.write_row(command_id, NOT_LISTED)
         # Poll sooner if at least a third of the commands had ended, later if not.
         factor = 0.5 if finished >= 1 + awaited // 3 else 2.0
-        pause = max(self.shared.read_poll()[1] * factor, PACING.shortest)
-        self.shared.write_poll(began, min(pause, _get_longest_pause(awaited)))
+        pause = max(self.shared.read_poll()[1] * factor, self._pacing.shortest)
+        self.shared.write_poll(began, min(pause, self._get_longest_pause(awaited)))
 
     def _share_row(self, own: Job, row: Mapping[str, Any]) -> bool:
         """Write a row for the worker that awaits its command. Return True if the command has ended."""
@@ -198,13 +237,13 @@ class SharedPoller:
         return command.finished
 
 
-def _get_longest_pause(awaited: int) -> float:
-    return PACING.shared_each * max(10, awaited)
-
-
 def _is_shared(jobs: Sequence[Job]) -> bool:
     """Return True if these jobs are polled together with those of other workers: only single commands are."""
     return len(jobs) == 1 and jobs[0].id is not None
+
+
+def _get_kind(job: Job) -> str:
+    return _DIGEST.sub("", str(job.body.get("line")))
 
 
 def poll_job(client: Client, job: Job) -> None:

@@ -19,6 +19,7 @@ from typing import Callable
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, RunIsOver
+from .._api.quota import Quota
 from .._api.settings import Settings, Warn
 from .jobs import SubmitRecord
 from .journal import SubmittedCommands
@@ -191,6 +192,7 @@ class Run:
             settings,
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
+            quota=Quota(settings.requests_per_hour, shared.folder) if shared else None,
             report=self.context.report,
             before_write=self.check_not_over,
             quoted=not self.no_log,

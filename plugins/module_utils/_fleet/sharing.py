@@ -123,19 +123,19 @@ class SharedState:
 
     def __init__(self, folder: Path, url: str, token: str) -> None:
         digest = hashlib.sha256(f"{url}\0{token}".encode()).hexdigest()
-        self._folder = folder / f"alpacon-{digest}"
-        self._awaited = self._folder / "awaited"
-        self._rows = self._folder / "rows"
+        self.folder = folder / f"alpacon-{digest}"
+        self._awaited = self.folder / "awaited"
+        self._rows = self.folder / "rows"
         # With parents=True, mkdir would make folders that other users can read.
-        for path in (self._folder, self._awaited, self._rows):
+        for path in (self.folder, self._awaited, self._rows):
             path.mkdir(mode=0o700, exist_ok=True)
-        self.pause = SharedPause(self._folder / "paused_until")
-        self.outage = SharedOutage(self._folder)
+        self.pause = SharedPause(self.folder / "paused_until")
+        self.outage = SharedOutage(self.folder)
 
     @contextlib.contextmanager
     def try_lock(self, name: str) -> Iterator[bool]:
         """Yield True if this worker got the lock, at once. The lock is released when the worker exits, too."""
-        with (self._folder / f"{name}.lock").open("w") as file:
+        with (self.folder / f"{name}.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -149,7 +149,7 @@ class SharedState:
         Args:
             valid: seconds until the value is found again.
         """
-        file = self._folder / name
+        file = self.folder / name
         deadline = time.monotonic() + _FIND_WAIT
         while time.monotonic() < deadline:
             value = _load(file, valid)
@@ -167,6 +167,14 @@ class SharedState:
         return None
 
     # Commands
+
+    def read_duration(self, kind: str) -> float | None:
+        """Return the seconds from submit to end of the last command of this kind in the run; None if there was none."""
+        return read_number(self.folder / _to_duration_file(kind)) or None
+
+    def write_duration(self, kind: str, seconds: float) -> None:
+        with contextlib.suppress(OSError):
+            replace_file(self.folder / _to_duration_file(kind), str(seconds))
 
     def add_awaited(self, command_id: str) -> None:
         """Ask the worker that polls to search the list for this command too."""
@@ -221,18 +229,22 @@ class SharedState:
     def read_poll(self) -> tuple[float, float]:
         """Return the start of the last complete poll in monotonic seconds, and the pause after it; both 0 at first."""
         with contextlib.suppress(FileNotFoundError):
-            began, _space, pause = (self._folder / "poll").read_text().partition(" ")
+            began, _space, pause = (self.folder / "poll").read_text().partition(" ")
             return float(began), float(pause)
         return 0.0, 0.0
 
     def write_poll(self, began: float, pause: float) -> None:
-        replace_file(self._folder / "poll", f"{began} {pause}")
+        replace_file(self.folder / "poll", f"{began} {pause}")
 
 
 def _to_file_name(command_id: str) -> str:
     if not _COMMAND_ID.fullmatch(command_id):
         raise ValueError("this is not the ID of a command")
     return command_id
+
+
+def _to_duration_file(kind: str) -> str:
+    return f"duration-{hashlib.sha256(kind.encode()).hexdigest()[:32]}"
 
 
 def _load(file: Path, valid: float) -> Any:

@@ -19,6 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poller as _poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import (
@@ -76,7 +77,7 @@ def jobs(listed: bool = False, **fields: Any) -> list[Job]:
 def test_commands_far_down_the_list_are_read_by_id_from_then_on() -> None:
     polled = jobs(listed=True)
     with (client := Listing(others=1000)):
-        poller = Poller(client, None, 1800)
+        poller = Poller(client, None, 1800, PACING)
         for times in (1, 2):
             poller.poll(polled, map)
             assert client.read_ids == [COMMAND, NO_COMMAND] * times
@@ -85,7 +86,7 @@ def test_commands_far_down_the_list_are_read_by_id_from_then_on() -> None:
 def test_the_list_is_read_only_until_its_rows_are_older() -> None:
     newest = jobs(listed=True, added_at=AFTER_FAR)
     with (client := Listing(others=1000)):
-        Poller(client, None, 1800).poll(newest, map)
+        Poller(client, None, 1800, PACING).poll(newest, map)
         assert client.read_ids == [], "the list lags: its first page should contain both"
 
 
@@ -94,7 +95,7 @@ def test_commands_missing_in_the_list_are_read_by_id_after_a_while(monkeypatch: 
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(_poller, "time", SimpleNamespace(monotonic=lambda: clock.now))
     with (client := Listing(others=1)):
-        poller = Poller(client, None, 1800)
+        poller = Poller(client, None, 1800, PACING)
         for clock.now, reads in ((1000.0, 0), (1004.9, 0), (1005.0, 2)):
             poller.poll(polled, map)
             assert len(client.read_ids) == reads
@@ -102,12 +103,12 @@ def test_commands_missing_in_the_list_are_read_by_id_after_a_while(monkeypatch: 
 
 def test_a_poll_that_reads_nothing_fails() -> None:
     with Unreadable(COMMAND, NO_COMMAND) as client, pytest.raises(ApiError, match=f"{COMMAND}.*503"):
-        Poller(client, None, 1800).poll(jobs(), map)
+        Poller(client, None, 1800, PACING).poll(jobs(), map)
 
 
 def test_a_command_that_cannot_be_read_affects_no_other() -> None:
     readable, unreadable = polled = jobs()
     with Unreadable(NO_COMMAND) as client:
-        Poller(client, None, 1800).poll(polled, map)
+        Poller(client, None, 1800, PACING).poll(polled, map)
     assert (readable.known.status, readable.error) == ("running", None)
     assert (unreadable.known.status, str(unreadable.error).count("503")) == ("queued", 1)

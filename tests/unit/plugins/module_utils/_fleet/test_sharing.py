@@ -122,7 +122,7 @@ def test_commands_that_are_no_longer_awaited_leave_no_files(shared: SharedState)
         shared.remove_awaited(command_id)
     assert shared.awaited_ids() == set()
     assert shared.pop_row("b") is None
-    assert files(shared._folder) == []
+    assert files(shared.folder) == []
 
 
 # Privacy

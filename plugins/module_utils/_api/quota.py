@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Count the requests of a run, and poll less often when half of the token's quota is used."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+#: Seconds in which a token may make so many requests.
+PERIOD = 3600
+#: Requests are counted by periods of so many seconds, so that those of more than an hour ago are forgotten.
+_SLOT = 300
+_PREFIX = "requests-"
+
+
+class Quota:
+    """Count requests in a folder that all workers of the run share, or in this process.
+
+    Args:
+        limit: requests in an hour.
+        folder: has a file for each slot of time, with a byte for each request; None to count in this process.
+    """
+
+    def __init__(self, limit: int, folder: Path | None = None) -> None:
+        self.limit = limit
+        self._folder = folder
+        #: Number of requests by slot.
+        self._own: dict[int, int] = {}
+
+    def count_request(self) -> None:
+        slot = int(time.monotonic() // _SLOT)
+        self._own[slot] = self._own.get(slot, 0) + 1
+        if self._folder:
+            with contextlib.suppress(OSError), open(self._folder / f"{_PREFIX}{slot}", "ab", buffering=0) as file:
+                file.write(b".")
+
+    def is_half_used(self, is_exceeded: bool = False) -> bool:
+        """Return True if the run has made more than half of the requests of this hour.
+
+        Args:
+            is_exceeded: the workspace has refused a request. If it has not, and the run has made more requests than
+                the limit, the workspace allows more than that.
+        """
+        used = sum(self._read_slots().values())
+        return is_exceeded or self.limit < 2 * used < 2 * self.limit
+
+    def get_pause(self, requests: int) -> float:
+        """Return the pause after so many requests with which the quota lasts until the end of the hour."""
+        slots = self._read_slots()
+        left = max(1, self.limit - sum(slots.values()))
+        ends = (min(slots, default=0) * _SLOT + PERIOD) - time.monotonic()
+        return max(0.0, ends) * requests / left
+
+    def _read_slots(self) -> dict[int, int]:
+        oldest = (time.monotonic() - PERIOD) // _SLOT
+        slots = self._own
+        if self._folder:
+            with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+                files = [entry for entry in entries if entry.name.startswith(_PREFIX)]
+                slots = {int(file.name[len(_PREFIX) :]): file.stat().st_size for file in files}
+        return {slot: number for slot, number in slots.items() if slot > oldest}
