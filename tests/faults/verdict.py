@@ -324,7 +324,7 @@ class RoundChecker:
         if entry["id"]:
             yield "it has an id"
         posts = self._posts(task, self._server(entry))
-        # A submit refused only for the request budget counts as not tried.
+        # A submit refused only for the quota counts as not tried.
         tried = [post["fault"] for post in posts if post["status"] != 429]
         if entry["outcome"] == "not_tried" and tried and not self._races(task):
             yield f"it was tried: {tried}"

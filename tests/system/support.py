@@ -195,7 +195,7 @@ class FakeClock:
 
 
 def rate_limit_fault(seconds: int) -> Row:
-    """Return the fault of an exhausted request budget."""
+    """Return the fault of a used-up quota."""
     return {"status": 429, "body": '{"code": "api_rate_limited"}', "headers": {"Retry-After": str(seconds)}}
 
 

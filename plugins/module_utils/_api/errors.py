@@ -27,7 +27,7 @@ SENTENCES: dict[str, str] = {
     "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
     "api_not_acceptable": _NO_WORKSPACE,
     "api_not_found": _NO_RECORD,
-    "api_rate_limited": "The request budget of this token is used up. Wait, or ask for fewer servers at once.",
+    "api_rate_limited": "The quota of this token is used up. Wait, or ask for fewer servers at once.",
     "api_search_unavailable": "The search of the workspace is down. Try again later, or leave the search out.",
     "api_token_acl_not_allowed": (
         "The access list of this token does not allow that command on that server as that user."

@@ -29,7 +29,7 @@ from .pacing import PACING, Pacing
 from .poller import OutputCollector, Poller
 from .run import Run
 from .sharing import SharedState
-from .submitting import LostSubmitFinder, Submitter, describe_used_up_budget, lacks_budget
+from .submitting import LostSubmitFinder, Submitter, describe_used_up_quota, lacks_quota
 
 #: Seconds between two progress lines.
 REPORT_EVERY = 5.0
@@ -39,8 +39,8 @@ THREADS = 16
 _NAMED_SERVERS = 5
 #: With more commands than this, most polls read only the newest page.
 _LONG_LIST = 4 * PAGE_SIZE
-#: Seconds that reads may wait for the request budget, which the API renews every hour.
-_BUDGET_PERIOD = 3600.0
+#: Seconds that reads may wait for the quota, which the API renews every hour.
+_QUOTA_PERIOD = 3600.0
 
 
 class ProgressReporter:
@@ -259,8 +259,8 @@ class Fleet:
             self._to_submit.clear()
 
     def _extend_deadline(self) -> None:
-        """Let reads wait for the request budget until the newest command has ended."""
-        self._client.deadline = time.monotonic() + self._limits.wait_timeout + _BUDGET_PERIOD
+        """Let reads wait for the quota until the newest command has ended."""
+        self._client.deadline = time.monotonic() + self._limits.wait_timeout + _QUOTA_PERIOD
 
     def _process_finished_threads(self, pause: float) -> None:
         """Wait for a thread to end, and schedule the next step of each job whose thread has ended."""
@@ -345,8 +345,8 @@ class Fleet:
             self._stop_reason = f"Not tried: the workspace refuses the token. {error}"
         elif isinstance(job.error, WorkspaceDown):
             self._stop_reason = f"Not tried: {job.error}"
-        elif lacks_budget(job.error):
-            self._stop_reason = describe_used_up_budget(job.error)
+        elif lacks_quota(job.error):
+            self._stop_reason = describe_used_up_quota(job.error)
         elif max_errors is not None and self._finished_counts[False] > max_errors:
             self._stop_reason = f"Not tried: more than max_errors={max_errors} commands failed before."
 
@@ -485,6 +485,6 @@ class Fleet:
 
 
 def _is_final(failure: ApiError) -> bool:
-    """Return True if no later poll can succeed: the API refuses the token, or its budget stays used up for too long."""
+    """Return True if no later poll can succeed: the API refuses the token, or its quota stays used up for too long."""
     # A 403 without an error code of the API is from a proxy, and may be temporary.
     return (failure.status in (401, 403) and failure.stated) or failure.status == 429

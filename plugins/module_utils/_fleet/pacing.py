@@ -20,10 +20,8 @@ class Pacing:
     #: Pause of a young command that is polled alone, as a share of its age.
     young_growth: float = 8.0
     #: Pause of an older command that is polled alone: this, and a share of its age.
-    alone: float = 8.25
-    alone_growth: float = 0.12
-    #: Pause of a command that runs for minutes and is polled alone, as a share of its age.
-    alone_longest: float = 0.39
+    alone: float = 7.0
+    alone_growth: float = 0.42
     #: Share of a pause by which it is changed so that a poll comes when the command is expected to end, and share of
     #: the age that is added when the command takes longer.
     expected_reach: float = 1.6
@@ -53,7 +51,7 @@ class Pacing:
     #: Added to that for each command that other workers await, since many commands are delivered slowly.
     queued_each: float = 0.0
     #: Time that a command runs before its server is read, which may have been restarted.
-    running: float = 75.0
+    running: float = 15.0
     #: Pause before the server of a queued command is read again; it doubles.
     ask_again: float = 60.0
     #: Longest pause before the server is read again, and the pause of a running command.
@@ -90,7 +88,7 @@ class Pacing:
         Args:
             expected: age in seconds at which the command is expected to end; None if unknown.
         """
-        pause = min(age * self.young_growth, max(self.alone + age * self.alone_growth, age * self.alone_longest))
+        pause = min(age * self.young_growth, self.alone + age * self.alone_growth)
         if expected and age < expected <= age + self.expected_reach * pause:
             return expected - age
         if expected and expected <= age <= self.expected_reach * expected:

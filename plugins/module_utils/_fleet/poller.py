@@ -177,7 +177,8 @@ class SharedPoller:
         """Return True if the other workers have stopped polling, or this job has timed out."""
         now = time.monotonic()
         polled, _pause = self.shared.read_poll()
-        longest = self._pacing.patience + self._pacing.get_pause_alone(now - job.awaited_since)
+        pause = self._pacing.get_pause_alone(now - job.awaited_since) / len(self.shared.awaited_ids() | {job.known.id})
+        longest = max(self._pacing.patience, 2 * pause)
         return now - max(polled, job.awaited_since) > longest or now >= job.awaited_since + self._wait_timeout
 
     def _poll_if_due(self, job: Job) -> None:

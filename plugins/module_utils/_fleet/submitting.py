@@ -103,8 +103,8 @@ class Submitter:
     def _refuse(self, job: Job, error: ApiError | ConnectionFailed | TimeHasPassed) -> None:
         if isinstance(error, TimeHasPassed):
             job.finish(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
-        elif lacks_budget(error):
-            job.finish(Outcome.NOT_TRIED, describe_used_up_budget(error), error)
+        elif lacks_quota(error):
+            job.finish(Outcome.NOT_TRIED, describe_used_up_quota(error), error)
         elif isinstance(error, WorkspaceDown):
             job.finish(Outcome.NOT_TRIED, f"Not tried: {error}", error)
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
@@ -185,13 +185,13 @@ class Submitter:
         self._save_command(job)
 
 
-def lacks_budget(error: AlpaconError | None) -> bool:
-    """Return True if the request budget was used up for longer than a submit may wait for it."""
+def lacks_quota(error: AlpaconError | None) -> bool:
+    """Return True if the quota was used up for longer than a submit may wait for it."""
     return isinstance(error, ApiError) and error.status == 429
 
 
-def describe_used_up_budget(error: AlpaconError | None) -> str:
-    return f"Not tried: the request budget is used up for longer than wait_timeout allows. {error}"
+def describe_used_up_quota(error: AlpaconError | None) -> str:
+    return f"Not tried: the quota is used up for longer than wait_timeout allows. {error}"
 
 
 def _note_surplus(job: Job, ids: Sequence[str]) -> None:

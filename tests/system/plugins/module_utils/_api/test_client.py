@@ -199,7 +199,7 @@ def test_a_rate_limit_is_reported_once_unless_the_wait_is_short(
         for _call in range(2):
             with contextlib.suppress(ApiError):  # 1500 s are longer than the wait without a deadline
                 client.get(LIST)
-    line = rf"alpacon: the request budget of the token is used up until \d\d:\d\d:\d\d, for {pause} s"
+    line = rf"alpacon: the quota of the token is used up until \d\d:\d\d:\d\d, for {pause} s"
     assert [bool(re.fullmatch(line, text)) for text in said] == [True] * reports
 
 
@@ -207,12 +207,12 @@ def test_a_rate_limit_is_reported_once_unless_the_wait_is_short(
     ("deadline", "asked", "is_awaited"),
     [(None, 299.0, True), (None, 300.0, False), (1000, 400.0, True), (100, 400.0, False)],
 )
-def test_a_used_up_budget_is_awaited_for_five_minutes_or_up_to_the_deadline(
+def test_a_used_up_quota_is_awaited_for_five_minutes_or_up_to_the_deadline(
     scripted: Scripted, clock: FakeClock, deadline: float | None, asked: float, is_awaited: bool
 ) -> None:
     client, server = scripted(Response(status=429, headers={"Retry-After": str(asked)}), Response([1]))
     client.deadline = deadline and clock.monotonic() + deadline
-    with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="request budget"):
+    with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="quota"):
         assert client.get(LIST) == [1]
     assert nonzero_sleeps(clock.slept) == pytest.approx([asked] if is_awaited else [], abs=0.1)
     assert len(server.requests) == 1 + is_awaited

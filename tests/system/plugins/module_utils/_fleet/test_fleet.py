@@ -154,8 +154,9 @@ def test_a_held_command_ends_the_wait(stage: Stage) -> None:
 def test_a_held_command_is_awaited_with_wait_for_approval(stage: Stage, status: str) -> None:
     stage.workspace.settings(holds=[{"line": "make", "status": status}])
     [job] = stage.jobs()
-    # Between approval and delivery, the status is error for a moment.
-    stage.clock.at(60, lambda: stage.workspace.change_command(str(job.id), status="error"))
+    if status == "awaiting_approval":
+        # Between approval and delivery, the status is error for a moment.
+        stage.clock.at(60, lambda: stage.workspace.change_command(str(job.id), status="error"))
     stage.end_at(120 if status == "awaiting_approval" else 50)
     stage.run([job], wait_for_approval=status == "awaiting_approval")
     assert job.outcome == "success"
@@ -184,13 +185,13 @@ def test_wait_timeout_counts_from_the_submit_of_each_command(stage: Stage) -> No
     assert count_methods(stage.workspace)["POST"] == 3
 
 
-def test_submits_wait_for_the_request_budget_until_wait_timeout(stage: Stage) -> None:
+def test_submits_wait_for_the_quota_until_wait_timeout(stage: Stage) -> None:
     jobs = stage.jobs(3)
     stage.workspace.fault("status", method="POST", after=1, **rate_limit_fault(10))
     stage.end_at(15)
     stage.run(jobs, wait_timeout=20, max_concurrency=1)
     assert [job.outcome for job in jobs] == ["success", "not_tried", "not_tried"]
-    assert "the request budget is used up for longer than wait_timeout allows" in jobs[1].msg
+    assert "the quota is used up for longer than wait_timeout allows" in jobs[1].msg
     assert sum(stage.clock.slept) < 20
 
 
@@ -202,7 +203,7 @@ def test_the_last_poll_is_at_the_timeout(stage: Stage) -> None:
     assert sum(stage.clock.slept) <= 100.4, "polls are several seconds apart by then"
 
 
-def test_reads_wait_for_the_request_budget_until_the_last_command_ends(stage: Stage) -> None:
+def test_reads_wait_for_the_quota_until_the_last_command_ends(stage: Stage) -> None:
     jobs = stage.jobs()
     stage.client.deadline = stage.clock.monotonic() + 10
     stage.workspace.fault("status", method="POST", times=1, **rate_limit_fault(8))
@@ -404,9 +405,7 @@ def test_a_refused_token_stops_the_submits(stage: Stage, connect: Connect) -> No
 
 
 @pytest.mark.parametrize(("seconds", "outcome"), [(1500, "success"), (86400, "unknown")])
-def test_polls_wait_for_the_request_budget_beyond_wait_timeout_but_no_day(
-    stage: Stage, seconds: int, outcome: str
-) -> None:
+def test_polls_wait_for_the_quota_beyond_wait_timeout_but_no_day(stage: Stage, seconds: int, outcome: str) -> None:
     jobs = stage.jobs(2)
     used_up: Row = {"status": 429, "method": "GET", "times": 1, "headers": {"Retry-After": str(seconds)}}
     stage.clock.at(3, lambda: stage.workspace.fault("status", **used_up))

@@ -133,7 +133,7 @@ def test_the_end_of_the_run_stops_submits_and_keeps_the_ids(hanging: Hanging, co
     ends.join()
 
 
-def test_a_submit_that_waits_for_its_budget_is_not_sent_after_the_run(
+def test_a_submit_that_waits_for_its_quota_is_not_sent_after_the_run(
     serve: Callable[..., ScriptedServer], connect: Connect
 ) -> None:
     throttle = Response({"code": "api_rate_limited"}, 429, headers={"Retry-After": "1"})

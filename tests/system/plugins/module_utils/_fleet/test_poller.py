@@ -26,6 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import SharedPoller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
@@ -59,7 +60,7 @@ class Workers:
         """Poll as the worker of a job, some seconds later. Return the paths of the requests."""
         self.clock.sleep(after)
         before = len(request_paths(self.workspace))
-        poller = SharedPoller(self.client, self.shared, Limits(**limits).wait_timeout)
+        poller = SharedPoller(self.client, self.shared, Limits(**limits).wait_timeout, PACING)
         poller._polled_at = self._polled_at.get(job.id, 0.0)
         poller.poll(job)
         self._polled_at[job.id] = self.clock.monotonic()
@@ -194,7 +195,7 @@ def test_a_held_command_is_polled_again(workers: Workers) -> None:
     assert held.known.status == "awaiting_approval"
     assert str(held.id) in workers.shared.awaited_ids()
     workers.end(held)
-    workers.poll(mine)
+    workers.poll(mine, after=9.0)
     assert workers.poll(held) == []
     assert held.known.status == "success"
 
@@ -207,7 +208,7 @@ def test_a_command_far_down_the_list_is_polled_by_its_own_worker(workers: Worker
     assert len(workers.poll(near)) == 1, "no more pages than missing commands"
     assert workers.shared.pop_row(str(far.id)) is None, "the list may lag"
     workers.set_awaited_for(far, 10)
-    assert len(workers.poll(near)) == 1
+    assert len(workers.poll(near, after=9.0)) == 1
     workers.end(far)
     assert workers.poll(far) == [detail(far)]
     assert far.known.status == "success"
@@ -221,10 +222,10 @@ def test_the_polling_worker_reads_its_own_command_by_id(workers: Workers) -> Non
     assert far.known.status == "success"
 
 
-# The budget
+# The quota
 
 
-def test_all_workers_wait_for_the_request_budget(workers: Workers) -> None:
+def test_all_workers_wait_for_the_quota(workers: Workers) -> None:
     workers.shared.pause.extend(time.monotonic() + 0.3)
     began = time.monotonic()
     with Run().open_client(workers.client.settings, workers.shared) as client:

@@ -128,7 +128,7 @@ def test_texts_of_servers_of_2024_get_codes(recording: str, status: int, code: s
         (404, "no such record"),
         (499, "refused the request"),
         (413, "client_max_body_size 8m"),
-        (429, "request budget"),
+        (429, "quota"),
         (500, "or a proxy in front of it, failed"),
     ],
 )

@@ -128,7 +128,7 @@ def client() -> Iterator[Client]:
 
 @pytest.mark.parametrize(
     ("status", "seconds"),
-    [("queued", [1, 61, 181, 421, 721, 1021]), ("running", [75, 375, 675, 975]), ("held", [])],
+    [("queued", [1, 61, 181, 421, 721, 1021]), ("running", [15, 315, 615, 915]), ("held", [])],
 )
 def test_pauses_between_reads_of_a_server_double_up_to_five_minutes(
     client: Client, status: str, seconds: list[int]

@@ -24,21 +24,21 @@ def polls(pacing: Pacing, seconds: float, expected: float | None = None) -> tupl
 
 
 @pytest.mark.parametrize("pacing", [PACING, MODULE_PACING])
-@pytest.mark.parametrize(("seconds", "most"), [(0.2, 1), (2.2, 2), (20.2, 4), (60.2, 7), (600.2, 15)])
+@pytest.mark.parametrize(("seconds", "most"), [(0.2, 1), (2.2, 2), (20.2, 4), (60.2, 6), (600.2, 12)])
 def test_a_single_command_costs_few_polls(pacing: Pacing, seconds: float, most: int) -> None:
     number, lag = polls(pacing, seconds)
     assert number <= most
-    assert lag <= max(0.5, min(0.1 * seconds, 3 if seconds < 100 else 60))
+    assert lag <= max(0.5, min(0.11 * seconds, 3 if seconds < 100 else 60))
 
 
 @pytest.mark.parametrize("pacing", [PACING, MODULE_PACING])
 def test_the_lag_of_a_single_command_is_bounded(pacing: Pacing) -> None:
     lags = [polls(pacing, seconds)[1] for seconds in range(1, 61)]
-    assert sum(lags) / len(lags) < 7
-    assert all(polls(pacing, seconds)[1] <= 8 + 0.4 * seconds for seconds in range(1, 1000, 7))
+    assert sum(lags) / len(lags) < 9
+    assert all(polls(pacing, seconds)[1] <= 7.5 + 0.43 * seconds for seconds in range(1, 1000, 7))
 
 
-@pytest.mark.parametrize(("expected", "polled"), [(0.3, 1), (0.6, 1), (1.4, 2), (4, 3), (15.6, 3), (60, 7)])
+@pytest.mark.parametrize(("expected", "polled"), [(0.3, 1), (0.6, 1), (1.4, 2), (4, 3), (15.4, 3), (60, 6)])
 def test_a_poll_comes_when_the_command_is_expected_to_end(expected: float, polled: int) -> None:
     number, lag = polls(MODULE_PACING, expected - 0.01, expected)
     assert (number, lag) == (polled, pytest.approx(0, abs=0.02))
@@ -46,15 +46,15 @@ def test_a_poll_comes_when_the_command_is_expected_to_end(expected: float, polle
 
 def test_a_command_that_takes_longer_than_expected_is_polled_soon() -> None:
     assert polls(MODULE_PACING, 0.45, 0.4) == (2, pytest.approx(0.17))
-    assert polls(MODULE_PACING, 16, 15.6)[1] < 4
+    assert polls(MODULE_PACING, 16, 15.4)[1] < 4
 
 
 @pytest.mark.parametrize(
     ("commands", "age", "pause"),
     [
-        (1, 10, 9.45),
-        (2, 10, 4.725),
-        (5, 10, 1.89),
+        (1, 10, 11.2),
+        (2, 10, 5.6),
+        (5, 10, 2.24),
         (100, 0.1, 0.3),
         (100, 1, 1),
         (100, 10, 1),
