@@ -126,7 +126,6 @@ plugin: herdops.alpacon.alpacon
 """
 
 import hashlib
-import importlib
 import json
 import os
 import re
@@ -137,8 +136,10 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.plugins.loader import connection_loader
 from ansible.utils.vars import combine_vars
 
+import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 (changes later imports)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, is_windows, normalize_uuid
@@ -190,7 +191,6 @@ if TYPE_CHECKING:
 #: Fields with several values, by name: the keys that host names may use; None for all.
 _NESTED = {"owner": ("id", "name", "email"), "tags": None}
 _PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpacon\b""", re.MULTILINE)
-_CONNECTION = "ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection"
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -230,8 +230,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 reason = "got no connection, since the agent for Windows has no POSIX shell:"
                 warn_of_servers(names, reason, self.display.warning)
                 prepare_workers()
-                # Import the plugin here, so that not each worker does it for each task.
-                importlib.import_module(_CONNECTION)
+                # Load the plugin here, so that not each worker does it for each task.
+                connection_loader.get(CONNECTION_PLUGIN, class_only=True)
             # Templates in compose may use the lookup of this collection.
             register_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
             self._add_hosts(inventory, normalize_url(settings.url), chosen)
