@@ -44,11 +44,13 @@ class ServerStates:
 
     Args:
         queued: seconds that a command is queued before its server is read.
+        queued_each: seconds to add for each command of the task.
     """
 
-    def __init__(self, client: Client, queued: float) -> None:
+    def __init__(self, client: Client, queued: float, queued_each: float = 0.0) -> None:
         self._client = client
         self._queued = queued
+        self._queued_each = queued_each
         #: By command ID: the next read of its server in monotonic seconds, and the pause before that read.
         self._next_reads: dict[str, tuple[float, float]] = {}
         #: By command ID.
@@ -71,12 +73,13 @@ class ServerStates:
     def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
         """Read the servers of commands that make no progress, and once more at their timeout. Return these jobs."""
         due = []
+        queued = self._queued + self._queued_each * len(jobs)
         for job in jobs:
             command = job.known
             expires_now = now >= job.awaited_since + wait_timeout and command.id not in self._expired
             if expires_now:
                 self._expired.add(command.id)
-            if (expires_now and _depends_on_server(command)) or self._is_due(command, job.awaited_since, now):
+            if (expires_now and _depends_on_server(command)) or self._is_due(command, job.awaited_since, now, queued):
                 due.append(job)
                 first = PACING.ask_again if command.status == "queued" else PACING.ask_again_longest
                 _next, pause = self._next_reads.get(command.id, (now, first / 2))
@@ -85,10 +88,10 @@ class ServerStates:
         self.refresh(due)
         return due
 
-    def _is_due(self, command: Command, awaited_since: float, now: float) -> bool:
+    def _is_due(self, command: Command, awaited_since: float, now: float, queued: float) -> bool:
         if command.id in self._next_reads:
             return now >= self._next_reads[command.id][0]
-        wait = self._queued if command.status == "queued" else PACING.running
+        wait = queued if command.status == "queued" else PACING.running
         return _depends_on_server(command) and now >= awaited_since + wait
 
     def is_lost_by_restart(self, job: Job, now: float) -> bool:

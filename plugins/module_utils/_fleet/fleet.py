@@ -130,7 +130,8 @@ class Fleet:
         self._submitter = Submitter(client, run)
         self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
         self._poller = Poller(client, shared, limits.wait_timeout, pacing)
-        self._server_states = ServerStates(client, pacing.queued + pacing.queued_each * self._poller.count_awaited())
+        queued = pacing.queued + pacing.queued_each * self._poller.count_awaited()
+        self._server_states = ServerStates(client, queued, pacing.queued_each)
         self._outputs = OutputCollector(client, limits, hide, sleep)
         self._progress = ProgressReporter(report, report_offline, self._submitter.journal)
         self._pool: ThreadPoolExecutor

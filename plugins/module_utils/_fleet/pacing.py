@@ -48,8 +48,8 @@ class Pacing:
     failing: float = 5.0
     #: Time that a command is queued before its server is read, which may be offline.
     queued: float = 1.0
-    #: Added to that for each command that other workers await, since many commands are delivered slowly.
-    queued_each: float = 0.0
+    #: Added to that for each command that is awaited, since many commands are delivered slowly.
+    queued_each: float = 0.01
     #: Time that a command runs before its server is read, which may have been restarted.
     running: float = 15.0
     #: Pause before the server of a queued command is read again; it doubles.
