@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +16,9 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
+from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, SPEC, WAIT, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, split_script
@@ -74,6 +76,7 @@ class ActionModule(AlpaconAction):
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
         """Add the server of the inventory host if the task names neither servers nor commands."""
         arguments = super().complete_arguments(task_vars)
+        self._variables = task_vars
         has_target = any(name in arguments for name in ("servers", "server", "ids", "id"))
         self._is_for_host = not (has_target or arguments.get("state") == "finished" or self._only_predicted_ids)
         if self._is_for_host:
@@ -92,6 +95,8 @@ class ActionModule(AlpaconAction):
 
     def validate_arguments(self) -> dict[str, Any]:
         options = super().validate_arguments()
+        if options["state"] == "executed" and not self._is_for_host:
+            _refuse_other_slices(values.split_list(options["servers"] or ()), self._variables)
         if options["script"] is not None:
             content = self._read_script(split_script(options["script"])[0])
             options[CONTENT] = base64.b64encode(content).decode()
@@ -156,6 +161,26 @@ class ActionModule(AlpaconAction):
             remedies |= self.get_account_remedies(keyword, options["username"], set_username)
         remedies["environment"] = "the agent runs the line with the variables in the option env. Set env instead."
         return [*warnings, *self.warn_ignored_keywords(variables, remedies)]
+
+
+def _refuse_other_slices(servers: Iterable[str], variables: Mapping[str, Any]) -> None:
+    """Refuse servers that are no hosts of this slice of a job, since each slice would submit to them."""
+    # AWX passes no number of the slice, but gives the workflow of the slices the name of their job template.
+    job = variables.get("awx_job_template_name")
+    if not job or job != variables.get("awx_workflow_job_name"):
+        return
+    hosts = [variables["hostvars"][name] for name in variables["groups"]["all"]]
+    own = {
+        *variables["groups"]["all"],
+        *(host.get(key) for host in hosts for key in ("alpacon_server_id", "alpacon_name")),
+    }
+    for server in servers:
+        if (normalize_uuid(server) if is_uuid(server) else server) not in own:
+            raise UsageError(
+                "servers",
+                f"{server} is no host of this slice, and each slice of the job {job} would submit the command to it",
+                "Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices.",
+            )
 
 
 def _check_argv(argv: Any) -> None:

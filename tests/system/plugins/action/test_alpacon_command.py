@@ -18,7 +18,7 @@ from ansible_cores import CORES, prepare
 from system.plays import COMMAND_MODULE, Play, play, run_playbook, task
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import Row
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
 
 HOSTS = ("web-01", "web-02")
 LIMIT = ("--limit", "web-01")
@@ -276,3 +276,27 @@ def test_diffs_name_the_server_of_the_inventory_host(current: Workspace, tmp_pat
     sides = [row["diff"] for [row] in done.tasks.values()]
     line = f"web-01: reboot at {at}\n"
     assert sides == [*[{"before": "", "after": line}] * 2, *[{"before": line, "after": ""}] * 2]
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_slice_of_a_job_submits_only_to_its_own_hosts(current: Workspace, tmp_path: Path, core: str) -> None:
+    ids = current.server_ids()
+    hosts = {"a-host": {"alpacon_server_id": ids["web-01"], "alpacon_name": "web-01"}}
+    job = {"awx_job_template_name": "Updates", "awx_workflow_job_name": "Updates"}
+    tasks = [
+        task("other", {"servers": ["web-01", ids["web-02"].upper()], "line": "true"}),
+        task("by name", {"servers": "web-01", "line": "true"}),
+        task("by id", {"servers": [ids["web-01"].upper()], "line": "true"}),
+        task("schedule", {"servers": "web-02", "line": "true", "state": "scheduled", "scheduled_at": FAR}),
+        task("in a workflow", {"servers": "web-02", "line": "true"}),
+    ]
+    done = run_playbook(current, tmp_path, play(*tasks[:-1]), hosts, "--extra-vars", json.dumps(job), core=core)
+    [refused] = done.tasks["other"]
+    assert refused["msg"] == (
+        f"servers: {ids['web-02'].upper()} is no host of this slice, and each slice of the job Updates would submit the"
+        " command to it. Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices."
+    )
+    assert sorted(row["server"] for row in current.commands()) == ["web-01", "web-01", "web-02"]
+    node = json.dumps({**job, "awx_workflow_job_name": "A workflow of jobs"})
+    done = run_playbook(current, tmp_path / "node", play(tasks[-1]), hosts, "--extra-vars", node, core=core)
+    assert done.code == 0, done.log

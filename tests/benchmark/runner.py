@@ -1,0 +1,53 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One task in each slice of a job, which ansible-runner runs at the same time, as AWX does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmark.scenarios import Figures, Scenario, ScenarioFailed, _check, environ_of, measured
+from system import slices
+from workspace.client import Workspace
+
+SLICES = 4
+#: What the slices need of the environment; ansible-runner passes the rest on.
+ENVIRON = ("ALPACON_URL", "ALPACON_TOKEN", "ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_CONFIG")
+TASK = {
+    "name": "Run the line on every server of the slice",
+    "herdops.alpacon.alpacon_command": {
+        "servers": "{{ ansible_play_hosts | map('extract', hostvars, 'alpacon_server_id') }}",
+        "line": "{{ line }}",
+    },
+    "run_once": True,
+}
+
+
+def run(scenario: Scenario, folder: Path) -> list[Figures]:
+    """Measure the slices.
+
+    Raises:
+        ScenarioFailed: a slice fails, a command is missing or ran twice, or the controller lacks a result.
+    """
+    with Workspace("current", servers=scenario.servers, agents=False) as workspace:
+        workspace.settings(instant=True)
+        environ = {**environ_of(workspace), "no_proxy": "127.0.0.1"}
+        hosts = {name: {"alpacon_server_id": server_id} for name, server_id in workspace.server_ids().items()}
+        folders = [folder / scenario.name / str(number) for number in range(SLICES)]
+        play = {"hosts": "all", "gather_facts": False, "tasks": [TASK]}
+        for number, own in enumerate(folders):
+            # AWX deals the hosts out like cards.
+            members = dict(list(hosts.items())[number::SLICES])
+            passed = {name: environ[name] for name in ENVIRON}
+            slices.write_slice(own, members, [play], passed, line=scenario.line)
+        workspace.reset_counters()
+        command = [sys.executable, slices.__file__, *map(str, folders)]
+        cost = measured(command, folder / "cost.json", folder / "log", environ)
+        cost.requests = workspace.requests_made()
+        _check(workspace, scenario.servers)
+        results = sum(len(result["commands"]) for own in folders for result in slices.read_results(own).values())
+    if results != scenario.servers:
+        raise ScenarioFailed(f"the artifacts have the results of {results} commands of {scenario.servers}")
+    return [Figures.of(scenario.name, scenario.servers, cost)]
