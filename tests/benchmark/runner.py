@@ -40,7 +40,7 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
         for number, own in enumerate(folders):
             # AWX deals the hosts out like cards.
             members = dict(list(hosts.items())[number::SLICES])
-            passed = {name: environ[name] for name in ENVIRON}
+            passed = {"ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml", **{name: environ[name] for name in ENVIRON}}
             slices.write_slice(own, members, [play], passed, line=scenario.line)
         workspace.reset_counters()
         command = [sys.executable, slices.__file__, *map(str, folders)]
