@@ -32,6 +32,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import comp
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
@@ -212,6 +213,37 @@ def test_reads_wait_for_the_quota_until_the_last_command_ends(stage: Stage) -> N
     stage.run(jobs, wait_timeout=10)
     assert jobs[0].output is not None
     assert (jobs[0].outcome, jobs[0].output.text, jobs[0].output.note) == ("success", "all of it", "")
+
+
+@pytest.mark.parametrize(("seconds", "requests"), [(0.2, 2), (2.1, 3), (20, 5), (60, 8), (600, 15)])
+def test_requests_of_a_single_command(stage: Stage, seconds: float, requests: int) -> None:
+    jobs = stage.jobs()
+    stage.end_at(seconds)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 1}
+    assert len(request_paths(stage.workspace)) <= requests
+
+
+def test_polls_are_rarer_when_half_of_the_quota_is_used(
+    workspace: Workspace, connect: Connect, clock: FakeClock
+) -> None:
+    requests, lines = [], []
+    for limit in (1000, 40):
+        stage = Stage(workspace, connect(workspace, sleep=clock.sleep, requests_per_hour=limit), clock)
+        jobs = [
+            stage.job(server["id"], server["name"])
+            for server in workspace.add_servers(*(f"{limit}-{number}" for number in range(5)), connected=True)
+        ]
+        stage.end_at(clock.passed + 300)
+        context = RunContext(report=lines.append, is_first=lambda _key: not lines)
+        Fleet(stage.client, Limits(), sleep=clock.sleep, run=Run(context)).run(jobs)
+        assert outcomes(jobs) == {"success": 5}
+        requests.append(stage.client.requests)
+    assert requests[0] > 40 > requests[1]
+    assert [line for line in lines if "half" in line] == [
+        "alpacon: this run has made half of the 40 requests that the token has in an hour (requests_per_hour), and polls"
+        " less often from now on"
+    ]
 
 
 # Failed requests
