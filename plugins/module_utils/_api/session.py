@@ -10,6 +10,7 @@ import contextlib
 import functools
 import http.client
 import io
+import json
 import os
 import re
 import ssl
@@ -18,32 +19,24 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping
-from typing import Any, Callable
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
 
 from .errors import AlpaconError, ConnectionFailed, LostResponse, MissingLibrary, UntrustedCertificate, UsageError
 from .response import MAX_RESPONSE_BYTES, unpack_body
 from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host
 
 try:
-    import requests
+    # The requirement is requests, which needs these, but is slow to import.
+    import certifi
     import urllib3
-    from requests.adapters import HTTPAdapter
-    from requests.structures import CaseInsensitiveDict
-    from requests.utils import (
-        DEFAULT_CA_BUNDLE_PATH,
-        get_auth_from_url,
-        get_environ_proxies,
-        prepend_scheme_if_needed,
-        select_proxy,
-    )
     from urllib3.connection import CertificateError  # type: ignore[attr-defined]
     from urllib3.util import parse_url
     from urllib3.util.ssl_ import create_urllib3_context
 except ImportError:
-    HAS_REQUESTS = False
+    HAS_LIBRARIES = False
 else:
-    HAS_REQUESTS = True
+    HAS_LIBRARIES = True
 
 CONNECT_TIMEOUT = 10.0
 #: Connections that are kept open, that is, threads that may send at once.
@@ -72,71 +65,39 @@ class Session:
     """
 
     def __init__(self, settings: Settings, authorization: str) -> None:
-        if not HAS_REQUESTS:
-            raise MissingLibrary(
-                "The Python library requests is missing where this runs. Install it:"
-                f" {sys.executable} -m pip install requests"
-            )
-        self._verify = settings.validate_certs
+        if not HAS_LIBRARIES:
+            raise _get_missing_library_error()
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT, settings.request_timeout), read=settings.request_timeout
         )
-        self._headers = CaseInsensitiveDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip",
-                "Connection": "keep-alive",
-                "User-Agent": f"herdops.alpacon/{VERSION}",
-                "Authorization": authorization,
-            }
-        )
+        self._headers = {
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "Connection": "keep-alive",
+            "User-Agent": f"herdops.alpacon/{VERSION}",
+            "Authorization": authorization,
+        }
+        try:
+            self.origin = get_origin(_prepare_url(settings.url, {}))
+        except ValueError:
+            raise UsageError("url", f"'{settings.url}' is not an http or https URL", URL_EXAMPLE) from None
         # A loopback address behind a proxy is the proxy itself, which would get the token unencrypted.
-        self._proxies = {} if settings.is_loopback else get_environ_proxies(settings.url, no_proxy=None)
-        over_tls = any(address.startswith("https:") for address in (settings.url, *self._proxies.values()))
-        self._adapter = _Adapter(_get_context(settings) if over_tls else None)
-        self.proxy, secrets = self._prepare_proxy(settings.url)
-        self.origin = get_origin(settings.url)
+        variable, proxy = ("", "") if settings.is_loopback else _find_proxy(settings.url)
+        over_tls = any(address.lower().startswith("https:") for address in (settings.url, proxy))
+        options: dict[str, Any] = {
+            "maxsize": _POOL_SIZE,
+            "cert_reqs": "CERT_REQUIRED" if settings.validate_certs else "CERT_NONE",
+            "ssl_context": _get_context(settings) if over_tls else None,
+        }
+        self._manager, secrets = _open_manager(variable, proxy, options)
+        self.proxy = get_origin(proxy).partition("//")[2] if proxy else ""
+        self._manager.pool_classes_by_scheme = {
+            key: _get_timed_pool(pool) for key, pool in self._manager.pool_classes_by_scheme.items()
+        }
         self.redaction = Redaction(authorization, secrets)
-        if not self._verify:
+        if not settings.validate_certs:
             # The setting was the user's choice.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-
-    def _prepare_proxy(self, url: str) -> tuple[str, list[str]]:
-        """Refuse a URL or a proxy that cannot be used.
-
-        Returns:
-            Host and port of the proxy, empty if there is none, and its password in all the forms that are sent.
-        """
-        try:
-            requests.PreparedRequest().prepare_url(url, {})
-        except requests.exceptions.RequestException:
-            raise UsageError("url", f"'{url}' is not an http or https URL", URL_EXAMPLE) from None
-        proxy = select_proxy(url, self._proxies)
-        if not proxy:
-            return "", []
-        scheme = urlsplit(url).scheme
-        name = f"{scheme if scheme in self._proxies else 'all'}_proxy"
-        variable = name if name in os.environ else name.upper()
-        try:
-            address = prepend_scheme_if_needed(proxy, "http")
-            check_host(urlsplit(address).hostname)
-            self._adapter.proxy_manager_for(address)
-        except requests.exceptions.InvalidSchema:
-            raise UsageError(
-                variable,
-                "a SOCKS proxy needs the Python library PySocks, which is missing where this runs",
-                f"Install it: {sys.executable} -m pip install pysocks",
-            ) from None
-        except (TypeError, ValueError, requests.exceptions.RequestException, urllib3.exceptions.HTTPError):
-            # Do not show the address: it may have a password.
-            raise UsageError(
-                variable,
-                "it is not the address of a proxy",
-                "Give one such as http://proxy.example.com:3128, or unset it.",
-            ) from None
-        sent: str = self._adapter.proxy_headers(address).get("Proxy-Authorization", "")
-        secrets = [urlsplit(address).password or "", get_auth_from_url(address)[1], sent.partition(" ")[2]]
-        return get_origin(address).partition("//")[2], secrets
 
     def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
         """Send one request and return urllib3's response; read its body or close it.
@@ -145,43 +106,119 @@ class Session:
             ConnectionFailed: the request was not sent.
             LostResponse: the request may have been sent.
         """
-        # requests.Session would also follow redirects, store cookies and read credentials from a netrc.
-        request = requests.PreparedRequest()
-        request.headers = self._headers.copy()
+        headers, content = self._headers, None
+        if body is not None:
+            headers = {**headers, "Content-Type": "application/json"}
+            content = json.dumps(body, allow_nan=False).encode()
         try:
-            request.prepare_method(method)
-            request.prepare_url(url, params or {})
-            request.prepare_body(None, None, body)
-            return self._adapter.send(
-                request, stream=True, timeout=self._timeout, verify=self._verify, proxies=self._proxies
+            return self._manager.urlopen(
+                method,
+                _prepare_url(url, params or {}),
+                redirect=False,
+                body=content,
+                headers=headers,
+                retries=False,
+                timeout=self._timeout,
+                preload_content=False,
+                decode_content=False,
             )
         except _NotConnected as error:
             [cause] = error.args
             reason = self.redaction.redact_text(_CONNECTION.sub("", str(cause)))
             route = f"{self.origin} through the proxy {self.proxy}" if self.proxy else self.origin
             failure: AlpaconError = _to_unsent_error(f"{method} {path}", route, cause, reason)
-        except requests.exceptions.Timeout:
+        except urllib3.exceptions.TimeoutError:
             failure = LostResponse(
                 f"{method} {path}: no answer within request_timeout, or none that ended within {RESPONSE_TIMEOUTS}"
                 " times as long."
             )
-        except requests.exceptions.RequestException as error:
-            # Unwrap the errors of requests and urllib3; original_error is that of a proxy.
-            broken = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-            reason = self.redaction.redact_text(str(getattr(broken, "original_error", broken)))
+        except urllib3.exceptions.HTTPError as error:
+            # The original error is that of a proxy.
+            reason = self.redaction.redact_text(str(getattr(error, "original_error", error)))
             failure = LostResponse(f"{method} {path}: the connection broke before an answer was read: {reason}.")
         # Raise outside of except: the context would show unredacted text of the peer.
         raise failure
 
     def close(self) -> None:
-        self._adapter.close()
+        self._manager.clear()
 
 
 def preload(ca_path: str | None) -> None:
     """Load CA certificates before processes are forked."""
-    if HAS_REQUESTS:
+    if HAS_LIBRARIES:
         with contextlib.suppress(UsageError):
-            _Adapter(_get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))).close()
+            _get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))
+
+
+def _get_missing_library_error() -> MissingLibrary:
+    return MissingLibrary(
+        f"The Python library requests is missing where this runs. Install it: {sys.executable} -m pip install requests"
+    )
+
+
+def _prepare_url(url: str, params: Mapping[str, Any]) -> str:
+    """Add parameters and encode a URL; ValueError if it is not an http or https URL."""
+    pairs = [
+        (name, value)
+        for name, values in params.items()
+        for value in (values if isinstance(values, (list, tuple)) else [values])
+        if value is not None
+    ]
+    parts = parse_url(f"{url}?{urlencode(pairs)}" if pairs else url)
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ValueError("it is not an http or https URL")
+    return parts.url
+
+
+def _find_proxy(url: str) -> tuple[str, str]:
+    """Return the variable and the address of the proxy of the environment; empty texts if there is none."""
+    names = ("http_proxy", "https_proxy", "all_proxy")
+    # macOS has settings of the system, too.
+    if sys.platform != "darwin" and not any(name.lower() in names and os.environ[name] for name in os.environ):
+        return "", ""
+    try:
+        from requests.utils import get_environ_proxies, select_proxy
+    except ImportError:
+        raise _get_missing_library_error() from None
+    proxies = get_environ_proxies(url, no_proxy=None)
+    proxy = select_proxy(url, proxies)
+    if not proxy:
+        return "", ""
+    scheme = urlsplit(url).scheme
+    name = f"{scheme if scheme in proxies else 'all'}_proxy"
+    return name if name in os.environ else name.upper(), proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _open_manager(variable: str, address: str, options: dict[str, Any]) -> tuple[Any, list[str]]:
+    """Return urllib3's manager of connections, and the password of the proxy in all the forms that are sent."""
+    if not address:
+        return urllib3.PoolManager(**options), []
+    try:
+        parts = urlsplit(address)
+        check_host(parts.hostname)
+        user, password = unquote(parts.username or ""), unquote(parts.password or "")
+        if parts.scheme.lower().startswith("socks"):
+            from urllib3.contrib.socks import SOCKSProxyManager
+
+            return SOCKSProxyManager(address, user, password, **options), [parts.password or "", password]
+        headers = urllib3.make_headers(proxy_basic_auth=f"{user}:{password}") if user else {}
+        manager = urllib3.ProxyManager(
+            address, proxy_headers=headers, proxy_ssl_context=options["ssl_context"], **options
+        )
+    except ImportError:
+        raise UsageError(
+            variable,
+            "a SOCKS proxy needs the Python library PySocks, which is missing where this runs",
+            f"Install it: {sys.executable} -m pip install pysocks",
+        ) from None
+    except (TypeError, ValueError, urllib3.exceptions.HTTPError):
+        # Do not show the address: it may have a password.
+        raise UsageError(
+            variable,
+            "it is not the address of a proxy",
+            "Give one such as http://proxy.example.com:3128, or unset it.",
+        ) from None
+    return manager, [parts.password or "", password, headers.get("proxy-authorization", "").partition(" ")[2]]
 
 
 def _get_context(settings: Settings) -> ssl.SSLContext:
@@ -193,7 +230,7 @@ def _get_context(settings: Settings) -> ssl.SSLContext:
         "REQUESTS_CA_BUNDLE": os.environ.get("REQUESTS_CA_BUNDLE"),
         "CURL_CA_BUNDLE": os.environ.get("CURL_CA_BUNDLE"),
     }
-    option, path = next(((name, path) for name, path in sources.items() if path), ("ca_path", DEFAULT_CA_BUNDLE_PATH))
+    option, path = next(((name, path) for name, path in sources.items() if path), ("ca_path", certifi.where()))
     try:
         state = os.stat(path)
         if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
@@ -236,53 +273,6 @@ def read_body(request: str, response: Any) -> bytes:
         raise LostResponse(f"{request}: HTTP {response.status}, {_describe_failure(error)}.") from None
     finally:
         close_response(response)
-
-
-class _Adapter(HTTPAdapter if HAS_REQUESTS else object):  # type: ignore[misc]
-    """Limit the time of whole responses: the timeout of a socket limits a single read."""
-
-    def __init__(self, context: ssl.SSLContext | None) -> None:
-        self._context = context
-        self._connection_pool: Any = None
-        # Retries are the client's.
-        super().__init__(pool_maxsize=_POOL_SIZE, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-        _limit_time(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if proxy.lower().startswith("https"):
-            kwargs["proxy_ssl_context"] = self._context
-        manager = super().proxy_manager_for(proxy, ssl_context=self._context, **kwargs)
-        _limit_time(manager)
-        return manager
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
-        return self._get_pool(super().get_connection_with_tls_context, *args, **kwargs)
-
-    def get_connection(self, *args: Any, **kwargs: Any) -> Any:
-        """Serve requests before 2.32."""
-        return self._get_pool(super().get_connection, *args, **kwargs)
-
-    def _get_pool(self, find: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # All requests have one origin and one route; finding its pool takes longer than sending.
-        if self._connection_pool is None:
-            self._connection_pool = find(*args, **kwargs)
-        return self._connection_pool
-
-    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
-        """Skip requests' own loading of certificates: the context has them."""
-
-    def build_response(self, req: Any, resp: Any) -> Any:
-        """Return urllib3's response, without the cookies and history of requests."""
-        return resp
-
-
-def _limit_time(manager: Any) -> None:
-    manager.pool_classes_by_scheme = {
-        key: _get_timed_pool(pool) for key, pool in manager.pool_classes_by_scheme.items()
-    }
 
 
 @functools.cache

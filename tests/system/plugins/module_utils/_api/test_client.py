@@ -15,7 +15,6 @@ import socket
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +22,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import requests
 from system.conftest import Connect
 from system.support import HANG_UP, FakeClock, Request, Response, ScriptedServer, nonzero_sleeps, socket_servers
 
@@ -64,7 +62,7 @@ def test_a_missing_library_is_named() -> None:
     module_utils = "ansible_collections.herdops.alpacon.plugins.module_utils"
     program = f"""if True:
         import sys
-        sys.modules["requests"] = None
+        sys.modules["urllib3"] = None
         from {module_utils}._api import client, errors, settings
         try:
             client.Client(settings.Settings("https://one.example", "alpat-1"))
@@ -364,18 +362,6 @@ def test_a_redirect_to_nonsense(scripted: Scripted, location: str | None, words:
         assert "\x1b" not in str(caught.value)
 
 
-@pytest.fixture
-def as_before_2_32(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make requests get connections as before 2.32."""
-
-    def look_up(self: Any, request: Any, _verify: Any, proxies: Any = None, **_more: Any) -> Any:
-        with warnings.catch_warnings(category=DeprecationWarning, action="ignore"):
-            return self.get_connection(request.url, proxies)
-
-    monkeypatch.setattr(requests.adapters.HTTPAdapter, "get_connection_with_tls_context", look_up)
-    monkeypatch.delattr(_session._Adapter, "get_connection_with_tls_context")
-
-
 #: What one library takes for another address than the next one does, with the ports of the other and the own origin.
 @pytest.mark.parametrize(
     "location",
@@ -386,7 +372,6 @@ def as_before_2_32(monkeypatch: pytest.MonkeyPatch) -> None:
         "http://127.0.0.1:{own}@127.0.0.1:{other}/",
     ],
 )
-@pytest.mark.usefixtures("as_before_2_32")
 def test_the_token_does_not_leave_its_origin(serve: Serve, connect: Connect, location: str) -> None:
     other = serve([Response([])])
 
@@ -565,10 +550,7 @@ def test_an_invalid_proxy_is_refused(
 
 
 def test_a_socks_proxy_names_the_missing_library(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: Any, **_named: Any) -> None:
-        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
-
-    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", fail)
+    monkeypatch.setitem(sys.modules, "urllib3.contrib.socks", None)
     monkeypatch.setenv("all_proxy", "socks5h://proxy.example:1080")
     with pytest.raises(UsageError, match=r"all_proxy: .*PySocks.* -m pip install pysocks"):
         connect("https://workspace.invalid")

@@ -2,16 +2,17 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test origins of URLs and CA certificates."""
+"""Test origins of URLs, CA certificates and libraries."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import MissingLibrary, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, get_origin
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
@@ -33,3 +34,12 @@ def test_certificates_are_not_read_from_a_fifo(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ca.pem")
     with pytest.raises(UsageError, match=r"ca_path: .*ca\.pem: it is neither a file nor a folder"):
         Session(Settings("https://workspace.invalid", TOKEN, ca_path=str(tmp_path / "ca.pem")), "")
+
+
+def test_only_a_proxy_needs_all_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "requests.utils", None)
+    settings = Settings("http://workspace.invalid", TOKEN)
+    assert Session(settings, "").proxy == ""
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
+    with pytest.raises(MissingLibrary, match="requests is missing"):
+        Session(settings, "")
