@@ -240,10 +240,8 @@ def test_polls_are_rarer_when_half_of_the_quota_is_used(
         assert outcomes(jobs) == {"success": 5}
         requests.append(stage.client.requests)
     assert requests[0] > 40 > requests[1]
-    assert [line for line in lines if "half" in line] == [
-        "alpacon: this run has made half of the 40 requests that the token has in an hour (requests_per_hour), and polls"
-        " less often from now on"
-    ]
+    assert lines[0].startswith("alpacon: this run has made half of the 40 requests that the token has in an hour")
+    assert sum("made half" in line for line in lines) == 1
 
 
 # Failed requests
