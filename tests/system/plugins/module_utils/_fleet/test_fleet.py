@@ -227,7 +227,8 @@ def test_requests_of_a_single_command(stage: Stage, seconds: float, requests: in
 def test_polls_are_rarer_when_half_of_the_quota_is_used(
     workspace: Workspace, connect: Connect, clock: FakeClock
 ) -> None:
-    requests, lines = [], []
+    requests: list[int] = []
+    lines: list[str] = []
     for limit in (1000, 40):
         stage = Stage(workspace, connect(workspace, sleep=clock.sleep, requests_per_hour=limit), clock)
         jobs = [
