@@ -4,8 +4,6 @@
 """The least that any client pays: POST a line to each server, then poll the list until all have ended.
 
 Reads ALPACON_URL and ALPACON_TOKEN from the environment.
-
-What no client can do without, and nothing else. Takes ALPACON_URL and ALPACON_TOKEN from the environment.
 """
 
 from __future__ import annotations

@@ -1,68 +1,96 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plays on hosts with systemd. Needs root, see tests/hosts/README.md."""
+"""Plays over SSH and through the workspace, on hosts with systemd. Needs root, see tests/hosts/README.md."""
 
 from __future__ import annotations
 
+import functools
 import json
+import random
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import agent.repository
 import collection_tree
 import hosts
-from benchmark.scenarios import CONNECTING, HERE, INVENTORIES, Figures, Run, Scenario, environ_of, measured
+from benchmark.running import CONNECTING, Programs, Run, Session, count, environ_of, measured, play_command, write_play
+from benchmark.scenarios import SOURCE, Scenario, Variant
 from hosts import network
 from workspace.client import Workspace
 
 IMAGES = collection_tree.BUILD / "hosts/images"
+PYTHON = "ansible_python_interpreter=/usr/bin/python3"
+#: Number of hosts that start at the same time.
+BATCH = 20
 
 
-def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    """Connect fresh hosts, then measure a play over SSH and through the workspace.
+@dataclass
+class Bed:
+    """Connected hosts, and the workspace and environment of their plays."""
+
+    folder: Path
+    workspace: Workspace
+    environ: dict[str, str]
+
+    def run(self, scenario: Scenario, variant: Variant) -> Run:
+        # Without the connections of an earlier run.
+        with tempfile.TemporaryDirectory() as sockets:
+            environ = {**self.environ, "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
+            command = play_command(self.folder, scenario, variant, {"source": str(self.folder / "source")})
+            return count(self.workspace, lambda: measured(command, self.folder, environ))
+
+
+@contextmanager
+def prepare(scenario: Scenario, session: Session) -> Iterator[Programs]:
+    """Yield the plays of a scenario, on hosts that all scenarios share.
 
     Raises:
-        ScenarioFailed: the play fails.
+        ScenarioFailed: a play fails.
     """
-    names = [f"host-{number:02}" for number in range(scenario.servers)]
-    with (
-        network.bridge() as address,
-        agent.repository.Repository(collection_tree.BUILD / "agent", address) as repository,
-        hosts.Hosts(folder / "hosts", IMAGES) as made,
-        Workspace(servers=0, host=network.GATEWAY) as workspace,
-    ):
-        made.up([hosts.HostSpec(name) for name in names])
-        environ = {
-            **environ_of(workspace),
-            "ANSIBLE_PIPELINING": "true",
-            "ANSIBLE_INVENTORY_ENABLED": f"{INVENTORIES},ansible.builtin.ini",
-            "ALPACON_REGISTRATION_TOKEN": workspace.add_registration_token("benchmark")["key"],
-        }
+    bed = _connect_hosts(session)
+    write_play(bed.folder, scenario)
+    if scenario.size:
+        # Nothing makes it smaller on its way.
+        (bed.folder / "source").write_bytes(random.Random(scenario.size).randbytes(scenario.size))
+        copy = ["-m", "ansible.builtin.copy", "-a", f"src=source dest={SOURCE}"]
+        measured(["ansible", "all[0]", "-i", "ssh.ini", *copy], bed.folder, bed.environ)
+    # Their first runs make all changes, so that the runs that count do the same.
+    for variant in scenario.variants[:2]:
+        bed.run(scenario, variant)
+    yield {variant.name: functools.partial(bed.run, scenario, variant) for variant in scenario.variants}
 
-        def measure(inventory: str, playbook: str, **variables: object) -> Run:
-            command = ["ansible-playbook", "-i", inventory, "-e", json.dumps(variables), playbook]
-            return measured(command, folder / "cost.json", folder / "log", environ)
 
-        variables = [f"ansible_ssh_common_args=-F {made.ssh_config}", "ansible_python_interpreter=/usr/bin/python3"]
-        inventory = "\n".join([*names, "[all:vars]", *variables, ""])
-        (folder / "ssh.ini").write_text(inventory, encoding="utf-8")
-        inventory = (
-            f"{CONNECTING}compose: {{ansible_user: \"'root'\", ansible_python_interpreter: \"'/usr/bin/python3'\"}}\n"
-        )
-        (folder / "hosts.alpacon.yml").write_text(inventory, encoding="utf-8")
-        measure(
-            "ssh.ini",
-            "herdops.alpacon.rollout",
-            alpamon_serial="100%",
-            alpamon_repository_url=f"{repository.url}/{agent.repository.CHANNELS['stable']}",
-            alpamon_key_fingerprints=[repository.fingerprint],
-        )
-        playbook = str(HERE / f"playbooks/{scenario.playbook}.yml")
-        # The first run makes all changes, so that the next two do the same.
-        measure("ssh.ini", playbook)
-        over_ssh = measure("ssh.ini", playbook)
-        workspace.reset_counters()
-        over_connection = measure("hosts.alpacon.yml", playbook)
-        over_connection.requests = workspace.requests_made()
-    commands = scenario.submitted
-    return [Figures.of("ssh_20", commands, over_ssh), Figures.of(scenario.name, commands, over_connection)]
+@functools.cache
+def _connect_hosts(session: Session) -> Bed:
+    folder = session.folder / "on_hosts"
+    folder.mkdir(exist_ok=True)
+    address = session.stack.enter_context(network.bridge())
+    repository = session.stack.enter_context(agent.repository.Repository(collection_tree.BUILD / "agent", address))
+    made = session.stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))
+    workspace = session.stack.enter_context(Workspace(servers=0, host=network.GATEWAY))
+    names = [f"host-{number:03}" for number in range(session.hosts)]
+    for start in range(0, len(names), BATCH):
+        made.up([hosts.HostSpec(name) for name in names[start : start + BATCH]])
+    _write_inventory(folder / "ssh.ini", names, f"ansible_ssh_common_args=-F {made.ssh_config}")
+    connection = ("ansible_connection=herdops.alpacon.alpacon", "ansible_user=root")
+    _write_inventory(folder / "connection.ini", names, *connection)
+    compose = {"ansible_user": "'root'", "ansible_python_interpreter": f"'{PYTHON.partition('=')[2]}'"}
+    (folder / "hosts.alpacon.yml").write_text(f"{CONNECTING}compose: {json.dumps(compose)}\n", encoding="utf-8")
+    environ = {**environ_of(workspace), "ANSIBLE_PIPELINING": "true"}
+    token = workspace.add_registration_token("benchmark")["key"]
+    variables = {
+        "alpamon_serial": "100%",
+        "alpamon_repository_url": f"{repository.url}/{agent.repository.CHANNELS['stable']}",
+        "alpamon_key_fingerprints": [repository.fingerprint],
+    }
+    rollout = ["ansible-playbook", "-i", "ssh.ini", "-e", json.dumps(variables), "herdops.alpacon.rollout"]
+    measured(rollout, folder, {**environ, "ALPACON_REGISTRATION_TOKEN": token})
+    return Bed(folder, workspace, environ)
+
+
+def _write_inventory(file: Path, names: list[str], *variables: str) -> None:
+    file.write_text("\n".join([*names, "[all:vars]", PYTHON, *variables, ""]), encoding="utf-8")

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.scenarios import Figures, Scenario, ScenarioFailed, measured
+from benchmark.running import Programs, Run, ScenarioFailed, Session, count, measured
+from benchmark.scenarios import Scenario
 from system.scripted_hosts import (
     Distribution,
     RoleRun,
@@ -28,8 +30,9 @@ BEFORE, BETWEEN, AFTER = "^apt ", "^copy .*alpamon.conf", "^systemd_service "
 LOST_AT = (BETWEEN, BEFORE, AFTER, BETWEEN, BEFORE)
 
 
-def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    """Measure a rollout that loses hosts, and the next one, which finds most hosts converged.
+@contextmanager
+def prepare(scenario: Scenario, session: Session) -> Iterator[Programs]:
+    """Yield a rollout that loses hosts, and the next one, which finds most hosts converged.
 
     Raises:
         ScenarioFailed: the playbook fails, or a summary, a record or a token is wrong.
@@ -37,38 +40,45 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
     names = [f"host-{number:03}" for number in range(scenario.servers)]
     lost = dict(zip(names[19::20], LOST_AT * scenario.servers, strict=False))
     hosts = {name: ScriptedHost(Distribution("Debian", "13.1", hostname=name)) for name in names}
-    fresh = {
-        name: ScriptedHost(host.distribution, [(lost[name], {"lost": "No route to host."})] if name in lost else [])
-        for name, host in hosts.items()
-    }
-    with Workspace("current", servers=0, agents=False) as workspace:
-        workspace.settings(instant=True)
-        first, figures = _roll_out(workspace, folder / "first", scenario.name, fresh, list(lost))
-        _check_first(workspace, first, lost)
-        unused = [record["name"] for record in workspace.registered() if lost.get(record["name"][:-7]) == BETWEEN]
-        # Hosts that were lost before they had their key have nothing of the run.
-        left = {
-            name: host if lost.get(name) in (BEFORE, BETWEEN) else ScriptedHost(host.distribution, first[name].left())
+    left: dict[str, ScriptedHost] = {}
+
+    def first() -> Run:
+        fresh = {
+            name: ScriptedHost(host.distribution, [(lost[name], {"lost": "No route to host."})] if name in lost else [])
             for name, host in hosts.items()
         }
-        again, later = _roll_out(workspace, folder / "again", f"{scenario.name}_again", left, unused)
+        done, run = _roll_out(workspace, session.folder / "first", fresh, list(lost))
+        _check_first(workspace, done, lost)
+        # Hosts that were lost before they had their key have nothing of the run.
+        left.update(
+            (name, host if lost.get(name) in (BEFORE, BETWEEN) else ScriptedHost(host.distribution, done[name].left()))
+            for name, host in hosts.items()
+        )
+        return run
+
+    def again() -> Run:
+        unused = [record["name"] for record in workspace.registered() if lost.get(record["name"][:-7]) == BETWEEN]
+        done, run = _roll_out(workspace, session.folder / "again", left, unused)
         _expect("hosts with a record", sorted(row["name"][:-7] for row in workspace.registered()), names)
-        _expect("the summary", summary_lines(again)[0], f"rollout: {len(names)} of {len(names)} connected")
+        _expect("the summary", summary_lines(done)[0], f"rollout: {len(names)} of {len(names)} connected")
         _expect("registration tokens", workspace.registration_tokens(), [])
-    return [figures, later]
+        return run
+
+    with Workspace("current", servers=0, agents=False) as workspace:
+        workspace.settings(instant=True)
+        yield {variant.name: once for variant, once in zip(scenario.variants, (first, again), strict=True)}
 
 
 def _roll_out(
-    workspace: Workspace, folder: Path, name: str, hosts: Mapping[str, ScriptedHost], but: list[str]
-) -> tuple[RoleRun, Figures]:
+    workspace: Workspace, folder: Path, hosts: Mapping[str, ScriptedHost], but: list[str]
+) -> tuple[RoleRun, Run]:
     command, environ = prepare_run(folder, workspace, hosts, "herdops.alpacon.rollout", {})
     variables = json.dumps({"alpamon_serial": WAVES, "alpamon_connect_timeout": "5m"})
-    workspace.reset_counters()
     with connect_agents(workspace, but):
         # Ansible exits with 4 if hosts were lost.
-        cost = measured([*command, "--extra-vars", variables], folder / "cost", folder / "log", environ, (0, 4))
-    cost.requests = workspace.requests_made()
-    return read_run(folder, hosts, 0), Figures.of(name, len(hosts), cost)
+        expected = (0, 4)
+        run = count(workspace, lambda: measured([*command, "--extra-vars", variables], folder, environ, expected))
+    return read_run(folder, hosts, 0), run
 
 
 def _check_first(workspace: Workspace, done: RoleRun, lost: Mapping[str, str]) -> None:
