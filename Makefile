@@ -172,8 +172,8 @@ molecule-of-ci:
 	@$(MAKE) molecule SET=ci
 
 .PHONY: bench
-bench: $(READY) ## measure what commands cost (ONLY=name: one scenario, CHECK=1: fail if a target is missed)
-	@$(PYTHON) tests/benchmark $(ONLY:%=--only=%) $(if $(CHECK),--check)
+bench: $(READY) ## measure what commands cost and write docs/benchmarks.md (ONLY=name: one scenario, CHECK=1: fail if a goal is missed)
+	@$(PYTHON) tests/benchmark $(foreach name,$(ONLY),--only="$(name)") $(if $(CHECK),--check)
 
 .PHONY: faults
 faults: $(READY) ## run thousands of commands and hundreds of modules under random faults (SEED=n, COMMANDS=5000, TASKS=500, ONLY=connection)

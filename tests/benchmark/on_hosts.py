@@ -76,8 +76,6 @@ def _connect_hosts(session: Session) -> Bed:
     for start in range(0, len(names), BATCH):
         made.up([hosts.HostSpec(name) for name in names[start : start + BATCH]])
     _write_inventory(folder / "ssh.ini", names, f"ansible_ssh_common_args=-F {made.ssh_config}")
-    connection = ("ansible_connection=herdops.alpacon.alpacon", "ansible_user=root")
-    _write_inventory(folder / "connection.ini", names, *connection)
     compose = {"ansible_user": "'root'", "ansible_python_interpreter": f"'{PYTHON.partition('=')[2]}'"}
     (folder / "hosts.alpacon.yml").write_text(f"{CONNECTING}compose: {json.dumps(compose)}\n", encoding="utf-8")
     environ = {**environ_of(workspace), "ANSIBLE_PIPELINING": "true"}
@@ -89,6 +87,9 @@ def _connect_hosts(session: Session) -> Bed:
     }
     rollout = ["ansible-playbook", "-i", "ssh.ini", "-e", json.dumps(variables), "herdops.alpacon.rollout"]
     measured(rollout, folder, {**environ, "ALPACON_REGISTRATION_TOKEN": token})
+    entries = [f"{record['name'][:-7]} alpacon_server_id={record['id']}" for record in workspace.registered()]
+    connection = ("ansible_connection=herdops.alpacon.alpacon", "ansible_user=root")
+    _write_inventory(folder / "connection.ini", sorted(entries), *connection)
     return Bed(folder, workspace, environ)
 
 

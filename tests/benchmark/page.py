@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape
 import collection_tree
 from benchmark.results import COLUMNS, Rows, machine
 from benchmark.running import HERE
-from benchmark.scenarios import GROUPS, ON_HOSTS, Scenario
+from benchmark.scenarios import EMPTY, GROUPS, ON_HOSTS, Scenario
 from benchmark.targets import TARGETS
 
 DOCS = collection_tree.ROOT / "docs"
@@ -66,7 +66,7 @@ def _table(scenarios: Iterable[Scenario], columns: Sequence[str], rows: Rows) ->
     for scenario in scenarios:
         for variant in scenario.variants:
             row = rows.get((scenario.name, variant.name))
-            if row:
+            if row and variant != EMPTY:
                 cells = [f"{row[key]:,.{COLUMNS[key][1]}f}" if key in row else "" for key in columns]
                 what = [f"`{scenario.name}`", f"{scenario.title}: {variant.name}"]
                 lines.append([*what, *cells, str(row["runs"]), row["date"]])
@@ -74,7 +74,7 @@ def _table(scenarios: Iterable[Scenario], columns: Sequence[str], rows: Rows) ->
 
 
 def _lines(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    ruler = ["---" if number < 2 else "--:" for number in range(len(headings))]
+    ruler = ["---" if heading in ("", "Figure") or "`" in heading else "--:" for heading in headings]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, ruler, *rows))
 
 
@@ -87,7 +87,7 @@ def _chart(scenarios: Iterable[Scenario], rows: Rows) -> str:
         for name in COLOURS
         for column in PANELS
     }
-    scale = (PANEL - 60) / max(2.0, *ratios.values())
+    scale = (PANEL - 60) / max([2.0, *ratios.values()])
     bottom = TOP + len(shown) * STEP
     parts = [
         _text(LEFT - 10, TOP + number * STEP + BAR + 5, scenario.title, 'text-anchor="end"')
@@ -104,7 +104,7 @@ def _chart(scenarios: Iterable[Scenario], rows: Rows) -> str:
         line = f"M {left + scale:.0f} {TOP - 6} V {bottom - 6}"
         parts.append(f'<path d="{line}" stroke="#12202e" stroke-width="1.5" stroke-dasharray="4 3"/>')
     for place, (name, colour) in enumerate(COLOURS.items()):
-        left = LEFT + place * PANEL
+        left = LEFT + place * 240
         parts.append(f'<rect x="{left}" y="{bottom + 8}" width="{BAR}" height="{BAR}" fill="{colour}"/>')
         parts.append(_text(left + BAR + 8, bottom + 21, name))
     return SVG.format(width=WIDTH, height=bottom + 36, parts="\n  ".join(parts))

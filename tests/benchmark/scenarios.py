@@ -109,8 +109,8 @@ WORK = tuple(
 )
 ON_HOSTS = (
     Variant("ssh", inventory="ssh.ini"),
-    Variant("connection", inventory="connection.ini"),
-    Variant("connection, our inventory", inventory="hosts.alpacon.yml"),
+    Variant("connection, INI inventory", inventory="connection.ini"),
+    Variant("connection, inventory plugin", inventory="hosts.alpacon.yml"),
 )
 #: The library that push needs is installed.
 PUSH = importlib.util.find_spec("websocket") is not None

@@ -126,7 +126,7 @@ def _run(
         workspace.settings(event_scopes=variant.push)
     results = folder / "results"
     results.unlink(missing_ok=True)
-    run = count(workspace, lambda: measured(command, folder, env))
+    run = count(workspace, lambda: measured(command, folder, environ))
     page = folder / "report/audit.html"
     if page.exists():
         run.page_mb = page.stat().st_size / 1e6
