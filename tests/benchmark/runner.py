@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from benchmark.scenarios import Figures, Scenario, ScenarioFailed, _check, environ_of, measured
+from benchmark.running import Programs, ScenarioFailed, Session, check_commands, count, environ_of, measured
+from benchmark.scenarios import Scenario
 from system import slices
 from workspace.client import Workspace
 
@@ -30,8 +32,9 @@ TASKS = [
 ]
 
 
-def run(scenario: Scenario, folder: Path) -> list[Figures]:
-    """Measure the slices.
+@contextmanager
+def prepare(scenario: Scenario, session: Session) -> Iterator[Programs]:
+    """Yield the job of a scenario.
 
     Raises:
         ScenarioFailed: a slice fails, a command is missing or ran twice, or the controller lacks a result.
@@ -40,19 +43,16 @@ def run(scenario: Scenario, folder: Path) -> list[Figures]:
         workspace.settings(instant=True)
         environ = {**environ_of(workspace), "no_proxy": "127.0.0.1"}
         hosts = {name: {"alpacon_server_id": server_id} for name, server_id in workspace.server_ids().items()}
-        folders = [folder / scenario.name / str(number) for number in range(SLICES)]
+        folders = [session.folder / scenario.name / str(number) for number in range(SLICES)]
         play = {"hosts": "all", "gather_facts": False, "tasks": TASKS}
         for number, own in enumerate(folders):
             # AWX deals the hosts out like cards.
             members = dict(list(hosts.items())[number::SLICES])
             passed = {"ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml", **{name: environ[name] for name in ENVIRON}}
             slices.write_slice(own, members, [play], passed, line=scenario.line)
-        workspace.reset_counters()
         command = [sys.executable, slices.__file__, *map(str, folders)]
-        cost = measured(command, folder / "cost.json", folder / "log", environ)
-        cost.requests = workspace.requests_made()
-        _check(workspace, scenario.servers)
+        yield {scenario.variants[0].name: lambda: count(workspace, lambda: measured(command, session.folder, environ))}
+        check_commands(workspace, scenario.servers)
     summaries = [slices.read_results(own)["Show the summary"]["fleet.summary"] for own in folders]
     if sum(summary["success"] for summary in summaries) != scenario.servers:
         raise ScenarioFailed(f"the summaries in the artifacts are {summaries}")
-    return [Figures.of(scenario.name, scenario.servers, cost)]

@@ -106,3 +106,13 @@ def measured(command: list[str], folder: Path, environ: dict[str, str], expected
     if code not in expected:
         raise ScenarioFailed(f"exit code {code}:\n{log.read_text(encoding='utf-8')[-2000:]}")
     return Run(**json.loads(report.read_text(encoding="utf-8")))
+
+
+def check_commands(workspace: Workspace, expected: int) -> None:
+    """Raise ScenarioFailed unless the workspace has so many commands, each run once and successful."""
+    commands = workspace.commands()
+    wrong = [command["id"] for command in commands if (command["fin_count"], command["status"]) != (1, "success")]
+    if len(commands) != expected or wrong:
+        raise ScenarioFailed(
+            f"the workspace has {len(commands)} commands of {expected}, of which {len(wrong)} did not run once and well"
+        )

@@ -91,6 +91,7 @@ LISTED = Variant("inventory plugin", "list.alpacon.yml", commands=0)
 NAMES = Variant("one task", "names", commands=0)
 PLAYBOOK, ROLE = Variant("playbook", "audit"), Variant("role", "audit_role")
 REPORT = Variant("all formats", "report.py", commands=0)
+SLICES = Variant("4 slices")
 ROLLOUTS = (Variant("first run"), Variant("second run"))
 #: 79 characters, and how often an output of 64 KiB has them.
 LONG_LINE, LARGE_OUTPUT = f"echo {'x' * 74}", 65536 // 80
@@ -171,6 +172,7 @@ GROUPS: dict[str, list[Scenario]] = {
         _fleet(1000, runs=3),
         _fleet(10000, instant=True),
         _fleet(50000, instant=True, asked=True),
+        Scenario("runner_10000", "10,000 servers in a job of AWX", 10000, (SLICES,), place="runner", asked=True),
         Scenario("fleet_1000_published", "1,000 servers, published API", 1000, (EMPTY, FLEET), dialect="published"),
         Scenario("script_1000", "1,000 servers, script of 100 kB", 1000, (EMPTY, SCRIPT), script=100_000),
         Scenario(

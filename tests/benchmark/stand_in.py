@@ -22,8 +22,8 @@ from benchmark.running import (
     HERE,
     Programs,
     Run,
-    ScenarioFailed,
     Session,
+    check_commands,
     count,
     environ_of,
     measured,
@@ -70,7 +70,7 @@ def prepare(scenario: Scenario, session: Session) -> Iterator[Programs]:
             command = _command(scenario, variant, folder, variables)
             programs[variant.name] = functools.partial(_run, workspace, scenario, variant, folder, command, environ)
         yield programs
-        _check(workspace, scenario.runs * sum(map(scenario.commands, scenario.variants)))
+        check_commands(workspace, scenario.runs * sum(map(scenario.commands, scenario.variants)))
     finally:
         workspace.stop()
 
@@ -135,12 +135,3 @@ def _run(
         # The line prints the agent's own clock when it ends.
         run.lags = [float(record["time"]) - float(record["result"]["stdout"]) for record in records]
     return run
-
-
-def _check(workspace: Workspace, expected: int) -> None:
-    commands = workspace.commands()
-    wrong = [command["id"] for command in commands if (command["fin_count"], command["status"]) != (1, "success")]
-    if len(commands) != expected or wrong:
-        raise ScenarioFailed(
-            f"the workspace has {len(commands)} commands of {expected}, of which {len(wrong)} did not run once and well"
-        )
