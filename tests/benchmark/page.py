@@ -82,7 +82,7 @@ def _chart(scenarios: Iterable[Scenario], rows: Rows) -> str:
     """Return an SVG: two panels of bars, for the ratios of time and CPU to those of ssh."""
     shown = [scenario for scenario in scenarios if (scenario.name, "ssh") in rows]
     ratios = {
-        (scenario.name, name, column): rows[scenario.name, name].get(column, 0.0)
+        (scenario.name, name, column): rows.get((scenario.name, name), {}).get(column, 0.0)
         for scenario in shown
         for name in COLOURS
         for column in PANELS
