@@ -31,6 +31,7 @@ def get_run_context() -> RunContext:
     return RunContext(
         # Some callbacks print one document to standard output.
         report=lambda text: Display().display(clean_line(text), stderr=True),
+        report_details=lambda text: Display().display(clean_line(text), stderr=True) if Display().verbosity else None,
         alert=lambda text: Display().warning(clean_line(text)),
         is_first=first_in_run,
         folder=get_run_folder(),

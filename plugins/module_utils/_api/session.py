@@ -87,7 +87,7 @@ class Session:
         options: dict[str, Any] = {
             "maxsize": _POOL_SIZE,
             "cert_reqs": "CERT_REQUIRED" if settings.validate_certs else "CERT_NONE",
-            "ssl_context": _get_context(settings) if over_tls else None,
+            "ssl_context": get_context(settings) if over_tls else None,
         }
         self._manager, secrets = _open_manager(variable, proxy, options)
         self.proxy = get_origin(proxy).partition("//")[2] if proxy else ""
@@ -147,7 +147,7 @@ def preload(ca_path: str | None) -> None:
     """Load CA certificates before processes are forked."""
     if HAS_LIBRARIES:
         with contextlib.suppress(UsageError):
-            _get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))
+            get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))
 
 
 def _get_missing_library_error() -> MissingLibrary:
@@ -221,7 +221,7 @@ def _open_manager(variable: str, address: str, options: dict[str, Any]) -> tuple
     return manager, [parts.password or "", password, headers.get("proxy-authorization", "").partition(" ")[2]]
 
 
-def _get_context(settings: Settings) -> ssl.SSLContext:
+def get_context(settings: Settings) -> ssl.SSLContext:
     """Return the TLS context of these settings; :class:`UsageError` if CA certificates cannot be read."""
     if not settings.validate_certs:
         return _load_context(None, ())

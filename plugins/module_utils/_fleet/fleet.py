@@ -27,6 +27,7 @@ from .jobs import Job, Limits, Outcome
 from .journal import Journal
 from .pacing import PACING, Pacing
 from .poller import OutputCollector, Poller
+from .push import Push
 from .run import Run
 from .sharing import SharedState
 from .submitting import LostSubmitFinder, Submitter, describe_used_up_quota, lacks_quota
@@ -130,6 +131,7 @@ class Fleet:
         self._submitter = Submitter(client, run)
         self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
         self._poller = Poller(client, shared, limits.wait_timeout, pacing)
+        self._push = Push(shared.folder, client.settings, run.context) if shared else None
         queued = pacing.queued + pacing.queued_each * self._poller.count_awaited()
         self._server_states = ServerStates(client, queued, pacing.queued_each)
         self._outputs = OutputCollector(client, limits, hide, sleep)
@@ -267,7 +269,7 @@ class Fleet:
         """Wait for a thread to end, and schedule the next step of each job whose thread has ended."""
         if not self._futures:
             if self._awaited or self._lost.jobs:
-                self._sleep(pause)
+                self._wait(pause)
             return
         for future in self._await_ended(pause):
             job, step = self._futures.pop(future)
@@ -285,6 +287,14 @@ class Fleet:
                 self._count_finished(job)
             elif step is _Step.CANCEL_OFFLINE:
                 self._add_awaited(job)
+
+    def _wait(self, seconds: float) -> None:
+        """Sleep, or poll sooner if the workspace pushes the end of a command."""
+        if self._push is None or self._lost.jobs:
+            self._sleep(seconds)
+        elif self._push.wait(self._awaited, seconds, self._sleep):
+            # Commands of a task often end together, and are read together.
+            self._next_poll = self._polled_at + self._pacing.shared_each * len(self._awaited)
 
     def _handle_unexpected(self, job: Job, step: _Step, error: AlpaconError) -> None:
         if job.command is None:
@@ -324,7 +334,7 @@ class Fleet:
         job.awaited_since = job.awaited_since or now
         if self._is_alone:
             self._poller.expect(job)
-        job.next_poll = now + self._pacing.get_first_poll(job.expected)
+        job.next_poll = now + self._lengthen(job, self._pacing.get_first_poll(job.expected))
         self._poller.add_awaited(job)
         self._add_awaited(job)
         if is_queued_offline(job):
@@ -371,7 +381,7 @@ class Fleet:
         self._newest_polls_left = self._newest_polls_left - 1 if newest_only else self._pacing.newest_polls
         failure: AlpaconError | None = None
         try:
-            self._poller.poll(self._awaited, self._pool.map, newest_only)
+            self._poll_and_count(newest_only)
         except AlpaconError as error:
             failure = error
         except Exception as error:
@@ -387,6 +397,17 @@ class Fleet:
             for job in self._awaited:
                 self._mark_unknown(job, failure)
             self._awaited = []
+
+    def _poll_and_count(self, newest_only: bool) -> None:
+        """Poll the awaited commands, and count a useless poll."""
+        if self._push is None:
+            self._poller.poll(self._awaited, self._pool.map, newest_only)
+            return
+        self._push.begin_poll()
+        sent = self._client.requests
+        self._poller.poll(self._awaited, self._pool.map, newest_only)
+        if self._client.requests > sent and not self._poller.has_found_end(self._awaited):
+            self._push.add_useless(self._awaited, self._client.requests - sent)
 
     def _may_poll_newest(self) -> bool:
         if self._to_submit or len(self._awaited) <= _LONG_LIST:
@@ -406,10 +427,13 @@ class Fleet:
             self._complete(job, failure)
             if not job.outcome:
                 pause = self._widen(self._poller.get_pause(job, len(awaited)), now - job.awaited_since) / polls
-                job.next_poll = now + (self._pacing.failing if failure else pause)
+                job.next_poll = now + (self._pacing.failing if failure else self._lengthen(job, pause))
                 # Poll once more at the timeout before the job times out.
                 job.next_poll = min(job.next_poll, max(now + self._pacing.shortest, self._get_end(job)))
                 self._awaited.append(job)
+
+    def _lengthen(self, job: Job, pause: float) -> float:
+        return self._push.get_pause(job, pause) if self._push else pause
 
     def _widen(self, pause: float, age: float) -> float:
         """Return a longer pause if less than half of the quota is left: at most the age of the command."""

@@ -153,6 +153,7 @@ class Job:
         awaited_since, next_poll: monotonic seconds.
         expected: seconds from the submit after which it is expected to end; None if unknown.
         listed: False if the list does not contain the command, so that it is polled by its ID.
+        ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
 
@@ -173,6 +174,7 @@ class Job:
     expected: float | None = None
     listed: bool = True
     missing_since: float = 0.0
+    ended_at: float = 0.0
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
         """Set the outcome, and the message and error unless they are None."""

@@ -70,6 +70,11 @@ class Poller:
         if failures and len(failures) == len(jobs):
             raise failures[0]
 
+    def has_found_end(self, jobs: Sequence[Job]) -> bool:
+        """Return True if the last poll found that a command, of this or another worker, had ended."""
+        found = self._shared_poller.finished if self._shared_poller else 0
+        return found > 0 or any(job.known.finished or job.ended_at for job in jobs)
+
     def count_awaited(self) -> int:
         """Return the number of commands that the workers of the run await; 0 without other workers."""
         with contextlib.suppress(OSError):
@@ -145,6 +150,8 @@ class SharedPoller:
         self._polled_at = 0.0
         #: True if another worker may write the row of the command before this one polls again.
         self.depends_on_others = False
+        #: Number of commands that the last poll found to have ended.
+        self.finished = 0
 
     def poll(self, job: Job) -> None:
         """Update a job from the row that another worker wrote, or poll for all workers if a poll is due.
@@ -153,7 +160,7 @@ class SharedPoller:
             AlpaconError: the command could not be read.
         """
         began = time.monotonic()
-        self.depends_on_others = False
+        self.depends_on_others, self.finished = False, 0
         try:
             row = self.shared.pop_row(job.known.id)
             if row is None and job.listed and not self._must_poll_alone(job):
@@ -193,6 +200,8 @@ class SharedPoller:
         """Return True if a poll is due for this job: the younger it is and the more are awaited, the sooner."""
         polled, pause = self.shared.read_poll()
         awaited = len(self.shared.awaited_ids() | {job.known.id})
+        if job.ended_at:
+            return time.monotonic() - polled >= self._get_longest_pause(awaited) / 2
         alone = self._pacing.get_pause_alone(max(0.0, polled - job.awaited_since), job.expected)
         pause = max(min(pause, self._get_longest_pause(awaited)), alone / awaited)
         return polled <= max(job.awaited_since, self._polled_at) and time.monotonic() - polled >= pause
@@ -206,14 +215,14 @@ class SharedPoller:
         if len(unseen) == 1:
             poll_job(self._client, own)
             return
-        awaited, finished = len(unseen), 0
+        awaited = len(unseen)
         pages = self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST})
         for number, page in enumerate(pages, start=1):
             for row in page.rows:
                 command_id = parse_row_id(row)
                 if command_id in unseen:
                     unseen.remove(command_id)
-                    finished += self._share_row(own, row)
+                    self.finished += self._share_row(own, row)
             if number >= len(unseen):
                 break
         if own.known.id in unseen:
@@ -222,7 +231,7 @@ class SharedPoller:
             if self.shared.is_awaited_for(command_id, self._pacing.list_lag):
                 self.shared.write_row(command_id, NOT_LISTED)
         # Poll sooner if at least a third of the commands had ended, later if not.
-        factor = 0.5 if finished >= 1 + awaited // 3 else 2.0
+        factor = 0.5 if self.finished >= 1 + awaited // 3 else 2.0
         pause = max(self.shared.read_poll()[1] * factor, self._pacing.shortest)
         self.shared.write_poll(began, min(pause, self._get_longest_pause(awaited)))
 

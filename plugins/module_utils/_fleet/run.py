@@ -133,6 +133,7 @@ class RunContext:
 
     Attributes:
         report: prints a progress line.
+        report_details: prints a line if Ansible runs with C(-v).
         alert: prints a warning at once.
         is_first: returns True the first time any worker of the run passes this key.
         is_over: returns True if ansible-playbook has exited before this worker.
@@ -143,6 +144,7 @@ class RunContext:
     """
 
     report: Callable[[str], None] = lambda _text: None
+    report_details: Callable[[str], None] = lambda _text: None
     alert: Warn = lambda _text: None
     is_first: Callable[[str], bool] = lambda _key: True
     is_over: Callable[[], bool] = lambda: False

@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run as a process that hears of ended commands from a websocket, and writes files for the workers of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import sys
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .._api.client import Client
+from .._api.errors import AlpaconError, ApiError, UnknownEndpoint
+from .._api.session import get_context
+from .._api.settings import VERSION, Settings
+from .push import MAX_SERVERS, PushFiles, give_up
+from .run import has_process_ended
+from .sharing import SharedState
+
+try:
+    from websocket import ABNF, WebSocket, WebSocketTimeoutException, create_connection
+except ImportError:
+    HAS_WEBSOCKET = False
+else:
+    HAS_WEBSOCKET = True
+
+_EVENTS_PATH = "/api/events/"
+#: A lost websocket is opened once more, after so many seconds.
+_ATTEMPTS, _PAUSE = 2, 2.0
+_CONNECT_TIMEOUT = 10.0
+#: Seconds without a message before a ping; after twice as many, the websocket is lost.
+_SILENCE = 30.0
+#: Seconds between two checks for new servers, and for the end of the run.
+_CHECK_EVERY = 0.25
+#: The most bytes of a message, and the most ended commands to remember.
+_MAX_MESSAGE, _MAX_ENDED = 2**20, 2000
+_PATH = re.compile(r"/[\w./~%?&=+:@-]*", re.ASCII)
+
+
+class NoEvents(Exception):
+    """The workspace offers no events to this token, or a websocket that must not be used."""
+
+
+class _Socket(WebSocket if HAS_WEBSOCKET else object):  # type: ignore[misc]
+    """A websocket that limits the bytes of a message."""
+
+    received = 0
+
+    def _recv(self, size: int) -> bytes:
+        data: bytes = super()._recv(size)
+        self.received += len(data)
+        if self.received > _MAX_MESSAGE:
+            raise OSError("a message is too large")
+        return data
+
+
+def main() -> None:
+    """Read the order from standard input, and listen until the run ends."""
+    order = json.load(sys.stdin)
+    threading.Thread(target=_exit_after, args=(order["process"],), daemon=True).start()
+    settings = Settings(**order["settings"])
+    with contextlib.suppress(FileNotFoundError):  # the folder of the run is gone
+        Listener(settings, SharedState(Path(order["folder"]), settings.url, settings.token)).run()
+
+
+def _exit_after(process: str) -> None:
+    while not has_process_ended(process):
+        time.sleep(_CHECK_EVERY)
+    os._exit(0)
+
+
+class Listener:
+    """Subscribe to the servers that workers want, and write the commands that end."""
+
+    def __init__(self, settings: Settings, shared: SharedState) -> None:
+        self._settings = settings
+        self._files = PushFiles(shared.folder / "push")
+        self._client = Client(settings, pause=shared.pause, outage=shared.outage)
+        self._ended: deque[Path] = deque()
+
+    def run(self) -> None:
+        """Listen until the websocket is lost for good."""
+        reason = ""
+        for attempt in range(_ATTEMPTS):
+            time.sleep(_PAUSE if attempt else 0)
+            try:
+                self._listen()
+            except NoEvents as error:
+                return give_up(self._files, *error.args)
+            except Exception as error:
+                # The text of other errors may be that of the peer.
+                reason = str(error) if isinstance(error, AlpaconError) else type(error).__name__
+            finally:
+                for file in self._files.listening.iterdir():
+                    file.unlink()
+        return give_up(self._files, f"the websocket of the workspace was lost twice: {reason.rstrip('.')}", True)
+
+    def _listen(self) -> None:
+        session = self._post("sessions", {})
+        channel, socket = session["channel_id"], self._connect(get_socket_url(self._settings.url, session))
+        with contextlib.closing(socket):
+            heard_at, is_tried = time.monotonic(), False
+            while True:
+                self._subscribe(channel)
+                try:
+                    opcode, data = socket.recv_data(control_frame=True)
+                except WebSocketTimeoutException:
+                    silence = time.monotonic() - heard_at
+                    if silence > 2 * _SILENCE:
+                        raise
+                    if silence > _SILENCE and not is_tried:
+                        is_tried = True
+                        socket.ping()
+                    continue
+                heard_at, is_tried, socket.received = time.monotonic(), False, 0
+                if opcode == ABNF.OPCODE_CLOSE:
+                    raise ConnectionResetError
+                if opcode == ABNF.OPCODE_TEXT:
+                    self._handle(data)
+
+    def _post(self, name: str, body: dict[str, Any]) -> Any:
+        try:
+            return self._client.write("POST", f"{_EVENTS_PATH}{name}/", body).body
+        except (ApiError, UnknownEndpoint) as error:
+            raise NoEvents(f"the workspace pushes no events to this token: {str(error).rstrip('.')}") from None
+
+    def _connect(self, url: str) -> Any:
+        own = urlsplit(self._settings.url)
+        context = get_context(self._settings)
+        # Old versions of urllib3 check the name themselves.
+        context.check_hostname = self._settings.validate_certs
+        socket = create_connection(
+            url,
+            timeout=_CONNECT_TIMEOUT,
+            class_=_Socket,
+            sslopt={"context": context},
+            origin=f"{own.scheme}://{own.netloc}",
+            header=[f"User-Agent: herdops.alpacon/{VERSION}"],
+            redirect_limit=0,
+            http_no_proxy=[own.hostname] if self._settings.is_loopback else None,
+        )
+        socket.settimeout(_CHECK_EVERY)
+        return socket
+
+    def _subscribe(self, channel: str) -> None:
+        subscribed = set(os.listdir(self._files.listening))
+        for server in set(os.listdir(self._files.wanted)) - subscribed:
+            if len(subscribed) < MAX_SERVERS:
+                self._post("subscriptions", {"channel": channel, "event_type": "command_fin", "target_id": server})
+                (self._files.listening / server).touch()
+                subscribed.add(server)
+
+    def _handle(self, message: bytes) -> None:
+        event = json.loads(message)
+        if event["event_type"] != "command_fin":
+            return
+        # The ID itself never becomes a path: workers compare digests of their own IDs.
+        file = self._files.get_ended(str(event["payload"]["id"]))
+        file.touch()
+        self._ended.append(file)
+        if len(self._ended) > _MAX_ENDED:
+            self._ended.popleft().unlink(missing_ok=True)
+
+
+def get_socket_url(url: str, session: Any) -> str:
+    """Return the URL of the websocket of an event session.
+
+    Args:
+        url: that of the workspace, whose scheme, host and port the websocket must have.
+
+    Raises:
+        NoEvents: the websocket is another server's.
+    """
+    own, stated = urlsplit(url), urlsplit(str(session["websocket_url"]))
+    scheme, port = ("wss", 443) if own.scheme == "https" else ("ws", 80)
+    path = stated._replace(scheme="", netloc="").geturl()
+    is_own = (stated.scheme, stated.hostname, stated.port or port) == (scheme, own.hostname, own.port or port)
+    if not is_own or not _PATH.fullmatch(path):
+        raise NoEvents("the workspace states the websocket of another server, to which this run does not connect", True)
+    return f"{scheme}://{own.netloc}{path}"

@@ -1,0 +1,202 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Learn the end of commands from the listener, a process with a websocket, to save polls.
+
+Workers come and go, so one process per run, workspace and token holds the websocket, see :mod:`.listener`. It starts
+after as many useless polls as it costs requests. Workers and the listener share files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable
+
+from .._api.records import is_uuid
+from .._api.settings import Settings
+from .jobs import Job
+from .run import RunContext, get_process_key
+
+#: With more servers, subscriptions cost more than polls, which read the commands of all servers at once.
+MAX_SERVERS = 20
+#: Shortest and longest pause between polls of a command that the listener awaits, in case it misses the end.
+_SHORTEST, _LONGEST = 20.0, 60.0
+#: Shortest pause between two polls of a command that has ended.
+_SHORTEST_READ = 0.2
+#: Seconds that polls wait for the listener to start.
+_START_WAIT = 2.0
+#: Seconds between two checks for the file of an ended command.
+_CHECK_EVERY = 0.03
+#: Seconds by which the time of a file may be too early.
+_CLOCK_TICK = 0.02
+_CODE = "import sys; sys.path[0] = sys.argv[1]; from {} import main; main()"
+
+
+class PushFiles:
+    """Files that workers and the listener share.
+
+    Attributes:
+        wanted: folder of the servers to subscribe to, by ID.
+        listening: folder of the servers that are subscribed to.
+        ended: folder of the commands that ended, by digests of their IDs.
+        useless: contains a byte for each useless poll.
+        lock: locked while the listener runs; written when it starts.
+        given_up: JSON of the message for users, and True if it is shown without C(-v).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.wanted, self.listening, self.ended = (folder / name for name in ("wanted", "listening", "ended"))
+        self.useless, self.lock, self.given_up = (folder / name for name in ("useless", "lock", "given_up"))
+
+    def create(self) -> None:
+        for path in (self.folder, self.wanted, self.listening, self.ended):
+            path.mkdir(mode=0o700, exist_ok=True)
+
+    def get_ended(self, command_id: str) -> Path:
+        return self.ended / hashlib.sha256(command_id.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Push:
+    """Wait for the end of the commands of a worker, and start the listener once it saves requests.
+
+    Args:
+        folder: the folder of :class:`.SharedState`.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, context: RunContext) -> None:
+        self._files = PushFiles(folder / "push")
+        self._settings = settings
+        self._context = context
+        #: Start of the last poll, or of the task, in seconds since the epoch.
+        self._polled_at = time.time()
+        #: True if the pause of the next poll relies on the listener.
+        self._relies = False
+
+    def begin_poll(self) -> None:
+        self._polled_at = time.time()
+
+    def get_pause(self, job: Job, pause: float) -> float:
+        """Return the pause before the next poll of a job: longer if the listener awaits the end of its command."""
+        self._relies = False
+        if job.ended_at:
+            return min(pause, max(_SHORTEST_READ, time.monotonic() - job.ended_at))  # reads may lag behind
+        if not self._is_running():
+            return pause
+        listening_since = self._get_listening_since(job)
+        if listening_since:
+            # Nothing is repeated: a command that was polled before the subscription may have ended since.
+            self._relies = listening_since + _CLOCK_TICK < self._polled_at
+            age = time.monotonic() - job.awaited_since
+            return max(pause, _SHORTEST, min(age / 2, _LONGEST)) if self._relies else pause
+        return max(pause, _get_time(self._files.lock) + _START_WAIT - time.time())
+
+    def wait(self, jobs: Sequence[Job], seconds: float, sleep: Callable[[float], None]) -> bool:
+        """Sleep; return True at once if a command has ended, or the listener begins or ceases to await the commands."""
+        is_awaited = len(jobs) <= MAX_SERVERS and self._is_running() and all(map(self._get_listening_since, jobs))
+        if self._relies and not is_awaited:
+            self._relies = False
+            return True
+        if len(jobs) > MAX_SERVERS or not self._is_running():
+            sleep(seconds)
+            return False
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            ended = [job for job in jobs if not job.ended_at and self._files.get_ended(job.known.id).exists()]
+            for job in ended:
+                job.ended_at = time.monotonic()
+            if ended or (not is_awaited and all(map(self._get_listening_since, jobs))):
+                return True
+            sleep(min(_CHECK_EVERY, left))
+        return False
+
+    def add_useless(self, jobs: Sequence[Job], requests: int) -> None:
+        """Count the requests of a poll after which no command had ended, and start the listener if it pays."""
+        if len(jobs) > MAX_SERVERS or not all(is_uuid(job.server.id) for job in jobs) or self._has_given_up():
+            return
+        with contextlib.suppress(OSError):
+            self._files.create()
+            for job in jobs:
+                (self._files.wanted / str(job.server.id)).touch()
+            with self._files.useless.open("ab") as file:
+                file.write(b"." * requests)
+                # One session, and one subscription for each server.
+                if file.tell() > len(os.listdir(self._files.wanted)) <= MAX_SERVERS:
+                    self._start()
+
+    def _get_listening_since(self, job: Job) -> float:
+        return _get_time(self._files.listening / str(job.server.id)) if is_uuid(job.server.id) else 0.0
+
+    def _is_running(self) -> bool:
+        try:
+            with self._files.lock.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    def _has_given_up(self) -> bool:
+        try:
+            text, is_important = json.loads(self._files.given_up.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        if self._context.is_first("push"):
+            (self._context.report if is_important else self._context.report_details)(f"alpacon: {text}")
+        return True
+
+    def _start(self) -> None:
+        """Start the listener if none has been started in this run."""
+        if self._context.process is None or self._context.is_over() or self._files.lock.exists():
+            return
+        with self._files.lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if importlib.util.find_spec("websocket") is None:
+                give_up(self._files, "the Python library websocket-client is not installed")
+                return
+            order = {
+                "folder": str(self._files.folder.parent.parent),
+                "process": get_process_key(self._context.process),
+                "settings": dataclasses.asdict(self._settings),
+            }
+            # It inherits the lock, but no terminal and no pipe of the run. The token is in no argument or variable.
+            process = subprocess.Popen(
+                [sys.executable, "-c", _CODE.format(f"{__package__}.listener"), str(Path(__file__).parents[6])],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[file.fileno()],
+                cwd="/",
+                env={name: value for name, value in os.environ.items() if not name.startswith("ALPACON_")},
+                start_new_session=True,
+            )
+            if process.stdin:
+                process.stdin.write(json.dumps(order).encode())
+                process.stdin.close()
+
+
+def give_up(files: PushFiles, reason: str, is_important: bool = False) -> None:
+    """Write why commands are only polled from now on."""
+    fresh = files.given_up.with_suffix(".new")
+    fresh.write_text(json.dumps([f"commands are polled, because {reason}.", is_important]), encoding="utf-8")
+    fresh.replace(files.given_up)
+
+
+def _get_time(file: Path) -> float:
+    """Return the time of a file in seconds since the epoch, or 0."""
+    with contextlib.suppress(OSError):
+        return file.stat().st_mtime
+    return 0.0

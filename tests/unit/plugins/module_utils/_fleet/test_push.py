@@ -1,0 +1,207 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The start of the listener, the pauses of polls beside it, and the events that it reads."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import listener, push
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.listener import (
+    Listener,
+    NoEvents,
+    get_socket_url,
+)
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.push import MAX_SERVERS, Push, PushFiles, give_up
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
+from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
+
+SETTINGS = Settings("https://ws.example", TOKEN)
+
+
+def make_job(number: int = 1) -> Job:
+    server = f"00000000-0000-4000-8000-{number:012}"
+    return Job(Server(server), command=Command.from_row(current_row(id=server)), awaited_since=time.monotonic())
+
+
+class Runs:
+    """Records the programs that are started, and the messages."""
+
+    def __init__(self) -> None:
+        self.arguments: list[Any] = []
+        self.environs: list[dict[str, str]] = []
+        self.inputs: list[bytes] = []
+        self.messages: list[str] = []
+
+    def start(self, arguments: list[str], **options: Any) -> SimpleNamespace:
+        self.arguments.append(arguments)
+        self.environs.append(options["env"])
+        return SimpleNamespace(stdin=SimpleNamespace(write=self.inputs.append, close=lambda: None))
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    found = Runs()
+    monkeypatch.setattr(push.subprocess, "Popen", found.start)
+    monkeypatch.setattr(push.importlib.util, "find_spec", lambda _name: True)
+    monkeypatch.setenv("ALPACON_TOKEN", TOKEN)
+    return found
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> PushFiles:
+    made = PushFiles(tmp_path / "push")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def tested(tmp_path: Path, runs: Runs) -> Push:
+    first = iter([True])
+    context = RunContext(process=1, report_details=runs.messages.append, is_first=lambda _key: next(first, False))
+    return Push(tmp_path, SETTINGS, context)
+
+
+@pytest.fixture
+def _running(files: PushFiles) -> Iterator[None]:
+    """Hold the lock of a listener that has started long ago."""
+    with files.lock.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# Start
+
+
+@pytest.mark.parametrize(("servers", "polls"), [(1, 2), (3, 4), (MAX_SERVERS, MAX_SERVERS + 1)])
+def test_the_listener_starts_once_after_as_many_useless_polls_as_it_costs(
+    tested: Push, runs: Runs, servers: int, polls: int
+) -> None:
+    jobs = [make_job(number) for number in range(servers)]
+    for _poll in range(polls - 1):
+        tested.add_useless(jobs, 1)
+    assert runs.arguments == []
+    for _poll in range(2):
+        tested.add_useless(jobs, 1)
+    assert len(runs.arguments) == 1
+    assert TOKEN not in str(runs.arguments) + str(runs.environs)
+    assert json.loads(runs.inputs[0])["settings"]["token"] == TOKEN
+
+
+def test_no_listener_starts_for_many_servers_or_without_the_library(
+    tested: Push, runs: Runs, files: PushFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested.add_useless([make_job(number) for number in range(MAX_SERVERS + 1)], 50)
+    monkeypatch.setattr(push.importlib.util, "find_spec", lambda _name: None)
+    for _poll in range(4):
+        tested.add_useless([make_job()], 1)
+    assert runs.arguments == []
+    assert runs.messages == [
+        "alpacon: commands are polled, because the Python library websocket-client is not installed."
+    ]
+
+
+# Pauses
+
+
+@pytest.mark.usefixtures("_running")
+def test_polls_are_rare_while_the_listener_awaits_the_command(tested: Push, files: PushFiles) -> None:
+    job = make_job()
+    assert 1 < tested.get_pause(job, 0.5) <= 2, "it has just started"
+    (files.listening / str(job.server.id)).touch()
+    assert tested.get_pause(job, 0.5) == 0.5, "the command may have ended before the subscription"
+    time.sleep(0.05)
+    tested.begin_poll()
+    assert tested.get_pause(job, 0.5) == 20
+    assert not tested.wait([job], 0.05, time.sleep)
+    files.get_ended(job.known.id).touch()
+    assert tested.wait([job], 60, time.sleep)
+    assert tested.get_pause(job, 8) <= 0.5, "reads may lag behind"
+
+
+@pytest.mark.usefixtures("_running")
+def test_a_command_is_polled_at_once_if_the_listener_has_died(tested: Push, files: PushFiles) -> None:
+    job = make_job()
+    (files.listening / str(job.server.id)).touch()
+    time.sleep(0.05)
+    tested.begin_poll()
+    assert tested.get_pause(job, 0.5) == 20
+    files.lock.unlink()
+    files.lock.touch()
+    assert tested.wait([job], 60, time.sleep)
+    assert tested.get_pause(job, 0.5) == 0.5
+
+
+# Events
+
+
+@pytest.mark.parametrize(
+    ("url", "stated", "expected"),
+    [
+        ("https://ws.example", "wss://ws.example/ws/a-_b/", "wss://ws.example/ws/a-_b/"),
+        ("https://ws.example", "wss://WS.example:443/ws/?t=1", "wss://ws.example/ws/?t=1"),
+        ("https://ws.example", "wss://other.example\\@ws.example/", "wss://ws.example/"),
+        ("http://127.0.0.1:81/x", "ws://127.0.0.1:81/ws/", "ws://127.0.0.1:81/ws/"),
+    ],
+)
+def test_the_websocket_is_that_of_the_workspace(url: str, stated: str, expected: str) -> None:
+    assert get_socket_url(url, {"websocket_url": stated}) == expected
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        *("ws://ws.example/ws/", "https://ws.example/ws/", "wss://ws.example:444/ws/", "wss://other.example/ws/"),
+        *("wss://ws.example@other.example/", "wss://ws.example", "/ws/", ""),
+        *("wss://ws.example/a b", "wss://ws.example/a\r\nX: y", "wss://ws.example/\u00e4", None, {}),
+    ],
+)
+def test_another_websocket_is_refused(stated: Any) -> None:
+    with pytest.raises(NoEvents):
+        get_socket_url("https://ws.example", {"websocket_url": stated})
+
+
+def test_only_digests_of_ended_commands_become_files(tmp_path: Path, files: PushFiles) -> None:
+    shared = SharedState(tmp_path, SETTINGS.url, TOKEN)
+    made = PushFiles(shared.folder / "push")
+    made.create()
+    tested = Listener(SETTINGS, shared)
+    for number in range(2001):
+        event = {"event_type": "command_fin", "payload": {"id": f"../../{number}"}}
+        tested._handle(json.dumps(event).encode())
+    tested._handle(b'{"event_type": "sudo"}')
+    names = {path.name for path in made.ended.iterdir()}
+    assert len(names) == 2000, "the first is forgotten"
+    assert {len(name) for name in names} == {64}
+
+
+def test_a_message_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("websocket")
+    source = io.BytesIO(b"\x81\x7f" + (2**62).to_bytes(8, "big") + b"x" * 2**21)
+    monkeypatch.setattr(listener.WebSocket, "_recv", lambda _self, size: source.read(size))
+    with pytest.raises(OSError, match="too large"):
+        listener._Socket().recv()
+    assert source.tell() < 2**20 + 2**15
+
+
+def test_the_reason_is_written_once(files: PushFiles, tested: Push, runs: Runs) -> None:
+    give_up(files, "it is lost")
+    for _poll in range(2):
+        tested.add_useless([make_job()], 9)
+    assert runs.messages == ["alpacon: commands are polled, because it is lost."]
+    assert runs.arguments == []
