@@ -9,6 +9,7 @@ import argparse
 import fnmatch
 import importlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -67,7 +68,7 @@ def measure(chosen: list[Scenario]) -> tuple[results.Rows, int]:
             started = time.monotonic()
             try:
                 found = results.rows_of(scenario, _run(scenario, session))
-            except (ScenarioFailed, WorkspaceError, OSError) as error:
+            except (ScenarioFailed, WorkspaceError, OSError, subprocess.SubprocessError) as error:
                 failures += 1
                 print(f"{scenario.name}: FAILED: {error}", flush=True)
                 continue

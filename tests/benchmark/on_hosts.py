@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import random
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ IMAGES = collection_tree.BUILD / "hosts/images"
 PYTHON = "ansible_python_interpreter=/usr/bin/python3"
 #: Number of hosts that start at the same time.
 BATCH = 20
+#: Each systemd takes several of them, and the usual limit is 128.
+INSTANCES = Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 @dataclass
@@ -37,11 +38,8 @@ class Bed:
     environ: dict[str, str]
 
     def run(self, scenario: Scenario, variant: Variant) -> Run:
-        # Without the connections of an earlier run.
-        with tempfile.TemporaryDirectory() as sockets:
-            environ = {**self.environ, "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets}
-            command = play_command(self.folder, scenario, variant, {"source": str(self.folder / "source")})
-            return count(self.workspace, lambda: measured(command, self.folder, environ))
+        command = play_command(self.folder, scenario, variant, {"source": str(self.folder / "source")})
+        return count(self.workspace, lambda: measured(command, self.folder, self.environ))
 
 
 @contextmanager
@@ -68,6 +66,8 @@ def prepare(scenario: Scenario, session: Session) -> Iterator[Programs]:
 def _connect_hosts(session: Session) -> Bed:
     folder = session.folder / "on_hosts"
     folder.mkdir(exist_ok=True)
+    session.stack.callback(INSTANCES.write_text, INSTANCES.read_text())
+    INSTANCES.write_text("8192")
     address = session.stack.enter_context(network.bridge())
     repository = session.stack.enter_context(agent.repository.Repository(collection_tree.BUILD / "agent", address))
     made = session.stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))

@@ -22,7 +22,8 @@ from workspace.client import Workspace
 HERE = Path(__file__).resolve().parent
 CONNECTING = "plugin: herdops.alpacon.alpacon\nconnection: true\n"
 INVENTORIES = "ansible.builtin.auto,ansible.builtin.yaml,ansible.builtin.ini"
-#: The client needs these of the tools' environment, and none of the user's own settings.
+#: Settings of the user, and what the client needs of the tools' environment.
+DROPPED = ("ALPACON_", "ANSIBLE_", "PYTHON")
 TOOLS_ENVIRON = ("ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_HOME", "PATH")
 
 
@@ -57,7 +58,7 @@ class Session:
 
 
 def environ_of(workspace: Workspace) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ALPACON_", "ANSIBLE_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(DROPPED)}
     tools = {name: value for name, value in collection_tree.environ().items() if name in TOOLS_ENVIRON}
     own = {
         "ANSIBLE_CONFIG": str(HERE / "ansible.cfg"),

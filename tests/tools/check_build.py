@@ -39,7 +39,7 @@ def main() -> int:
     with tarfile.open(tarball) as archive:
         files = [member.name for member in archive if member.isfile()]
     problems = [f"{name} is not for users: add it to build_ignore in galaxy.yml" for name in strays(files)]
-    problems += [f"{page} links to {name}, which the tarball lacks" for page, name in broken_links(files)]
+    problems += [f"{page} links to {name}, which does not exist" for page, name in broken_links(files)]
     plugins = {kind: documented(kind) for kind in KINDS}
     problems += [f"ansible-doc shows no {kind} plugin" for kind, names in plugins.items() if not names]
     if tarball.stat().st_size > MAX_BYTES:
@@ -57,13 +57,13 @@ def strays(files: list[str]) -> list[str]:
 
 
 def broken_links(files: list[str]) -> list[tuple[str, str]]:
-    """Return links of READMEs to files that the tarball lacks, as (page, file)."""
+    """Return links of READMEs to files of the repository that do not exist, as (page, file)."""
     place = INSTALLED / collection_tree.NAME
     repository = json.loads((place / "MANIFEST.json").read_text())["collection_info"]["repository"].split("//")[1]
     to_file = re.compile(rf"{re.escape(repository)}/(?:blob|tree)/[^/]+/([^\s#)>]+)")
     pages = [name for name in files if re.fullmatch(r"(roles/\w+/)?README\.md", name)]
     found = [(page, name) for page in pages for name in to_file.findall((place / page).read_text())]
-    return [(page, name) for page, name in found if not (place / name).exists()]
+    return [(page, name) for page, name in found if not (collection_tree.ROOT / name).exists()]
 
 
 def documented(kind: str) -> list[str]:
