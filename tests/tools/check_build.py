@@ -19,7 +19,7 @@ DIST = collection_tree.BUILD / "dist"
 INSTALLED = collection_tree.BUILD / "installed"
 #: Files and folders for users; ansible-test reads tests/config.yml in every collection.
 CONTENTS = (
-    *("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"),
+    *("CHANGELOG.md", "LICENSE", "README.md"),
     *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "changelogs/config.yaml", "tests/config.yml"),
     *("docs/", "extensions/audit/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
