@@ -23,6 +23,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from ...module_utils._payload.packing import compress
 from .runner import RunResult
 
 #: In bytes. Shorter parts are sent each time, since a digest is hardly shorter.
@@ -149,7 +150,7 @@ def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | Non
     digest = hashlib.sha256(module).hexdigest()
     about = json.dumps({"digest": digest, "ends": [len(head), len(tail)], "parts": items}, separators=(",", ":"))
     relies_on_host = any(isinstance(item, str) for item in items)
-    packed = base64.b64encode(zlib.compress(b"".join(sent))).decode()
+    packed = base64.b64encode(compress(b"".join(sent), zlib.MAX_WBITS)).decode()
     code = _CODE.replace("@ABOUT@", repr(about)).replace("@SENT@", packed)
     code = code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC))
     return ReducedModule(code.encode(), digest, frozenset(parts), relies_on_host)

@@ -37,6 +37,9 @@ def test_certificates_are_not_read_from_a_fifo(tmp_path: Path) -> None:
 
 
 def test_only_a_proxy_needs_all_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("http_proxy", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
     monkeypatch.setitem(sys.modules, "requests.utils", None)
     settings = Settings("http://workspace.invalid", TOKEN)
     assert Session(settings, "").proxy == ""

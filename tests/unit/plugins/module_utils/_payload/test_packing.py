@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import os
 import random
@@ -17,6 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
     MAX_PAYLOAD_BYTES,
     MAX_VARIABLE_BYTES,
     PayloadTooLarge,
+    compress,
     is_reserved_variable,
     make_label,
     pack,
@@ -145,3 +148,13 @@ def test_labels_need_no_quotes(name: str) -> None:
     label = make_label("script", name)
     assert re.fullmatch(r"script:[A-Za-z0-9._-]+", label)
     assert len(label) <= 64
+
+
+@pytest.mark.parametrize(
+    ("content", "most"),
+    [(b"", 1), (b"a line of text\n" * 1000, 0.1), (base64.b64encode(random.Random(1).randbytes(20_000)), 0.77)],
+)
+def test_text_and_base64_are_compressed(content: bytes, most: float) -> None:
+    packed = compress(content)
+    assert gzip.decompress(packed) == content
+    assert len(packed) <= most * len(content) + 25
