@@ -170,7 +170,7 @@ def _random_seconds(count: int) -> list[float]:
 GROUPS: dict[str, list[Scenario]] = {
     "fleet": [
         _fleet(1000, runs=3),
-        _fleet(10000, instant=True),
+        _fleet(10000, instant=True, asked=True),
         _fleet(50000, instant=True, asked=True),
         Scenario("runner_10000", "10,000 servers in a job of AWX", 10000, (SLICES,), place="runner", asked=True),
         Scenario("fleet_1000_published", "1,000 servers, published API", 1000, (EMPTY, FLEET), dialect="published"),
@@ -198,7 +198,7 @@ GROUPS: dict[str, list[Scenario]] = {
         _ssh("ping_20", "ping, 20 hosts", 20, PING, runs=3),
         _ssh("ping_100", "ping, 100 hosts", 100, PING, runs=3, asked=True),
         _ssh("tasks_1", "20 tasks, 1 host", 1, *WORK, runs=3),
-        _ssh("tasks_10", "20 tasks, 10 hosts", 10, *WORK),
+        _ssh("tasks_10", "20 tasks, 10 hosts", 10, *WORK, runs=2, asked=True),
         _ssh("setup_10", "setup, 10 hosts", 10, {"ansible.builtin.setup": {}}, runs=3),
     ],
     "files": [
@@ -207,7 +207,7 @@ GROUPS: dict[str, list[Scenario]] = {
         for name, task in (("copy", COPY), ("fetch", FETCH))
     ],
     "tasks": [
-        _tasks("quick", "ping", PING, runs=3),
+        _tasks("quick", "ping", PING, runs=2),
         _tasks("1s", "1 s", _sleep(1)),
         _tasks("15s", "15 s", _sleep(15), asked=True),
         Scenario("connection_100", "5 tasks of ping, 100 hosts", 100, (CONNECTED,), tasks=(PING,) * 5),
@@ -215,7 +215,7 @@ GROUPS: dict[str, list[Scenario]] = {
     "lag": [
         _awaited("2", "2 s", [2], runs=3),
         _awaited("20", "20 s", [20]),
-        _awaited("60", "60 s", [60]),
+        _awaited("60", "60 s", [60], asked=True),
         _awaited("600", "600 s", [600], asked=True),
         _awaited("random", "10 commands, 1 to 60 s", _random_seconds(10), asked=True),
     ],
