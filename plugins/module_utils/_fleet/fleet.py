@@ -131,7 +131,8 @@ class Fleet:
         self._submitter = Submitter(client, run)
         self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
         self._poller = Poller(client, shared, limits.wait_timeout, pacing)
-        self._push = Push(shared.folder, client.settings, run.context) if shared else None
+        state = shared or run.open_shared_state(client.settings)
+        self._push = Push(state.folder, client.settings, run.context) if state else None
         queued = pacing.queued + pacing.queued_each * self._poller.count_awaited()
         self._server_states = ServerStates(client, queued, pacing.queued_each)
         self._outputs = OutputCollector(client, limits, hide, sleep)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from system.certificates import authority
-from system.plays import Play, Row, RunningPlay, play, run_over_connection, start_plays, task, wait_until
+from system.plays import Play, Row, RunningPlay, play, run_over_connection, run_playbook, start_plays, task, wait_until
 from workspace.client import Workspace
 
 HOST = {
@@ -65,6 +65,15 @@ def test_each_module_costs_two_requests_over_tls(tmp_path: Path) -> None:
         # Two useless polls come first, and one when the socket is there.
         assert workspace.requests_made() <= 10 * 2 + 2 + 3, workspace.counters()["routes"]
         wait_until(lambda: not find_listeners(tmp_path))
+
+
+@pytest.mark.timeout(200)
+def test_a_task_for_several_servers_hears_of_all(current: Workspace, tmp_path: Path) -> None:
+    servers = list(current.server_ids().values())
+    options = {"servers": servers, "line": "sleep 12"}
+    run = run_playbook(current, tmp_path, play(task("Sleep", options)), ["localhost"])
+    assert has_succeeded(run, current), run.log
+    assert count_requests(current) == {"sessions": 1, "subscriptions": len(servers)}
 
 
 @pytest.fixture
