@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,10 @@ def count_requests(workspace: Workspace) -> dict[str, int]:
     routes = workspace.counters()["routes"]
     names = {"sessions": "POST /api/events/sessions/", "subscriptions": "POST /api/events/subscriptions/"}
     return {name: routes.get(route, {"total": 0})["total"] for name, route in names.items()}
+
+
+def is_subscribed(workspace: Workspace, times: int) -> bool:
+    return count_requests(workspace)["subscriptions"] == times
 
 
 def find_listeners(folder: Path) -> list[int]:
@@ -81,7 +86,7 @@ def started(current: Workspace, tmp_path: Path) -> RunningPlay:
     """Return a run that awaits a command with a listener."""
     hosts = {"web-01": {**HOST, "alpacon_server_id": current.server_ids()["web-01"]}}
     run = start_plays(current, tmp_path, hosts, play(*sleep_tasks(1, 20), *sleep_tasks(1, 0)))
-    wait_until(lambda: count_requests(current)["subscriptions"] == 1)
+    wait_until(partial(is_subscribed, current, 1))
     return run
 
 
@@ -91,7 +96,7 @@ def test_a_lost_websocket_is_opened_once_more(started: RunningPlay, current: Wor
     shown = [(Path(f"/proc/{listener}") / name).read_text() for name in ("cmdline", "environ")]
     assert [text for text in shown if current.token in text] == []
     for sessions in (1, 2):
-        wait_until(lambda sessions=sessions: count_requests(current)["subscriptions"] == sessions)
+        wait_until(partial(is_subscribed, current, sessions))
         # Unknown commands and events do no harm.
         current.send_event(json.dumps({"event_type": "command_fin", "payload": {"id": "../../../x\ud800"}}))
         current.send_event(json.dumps({"event_type": "other"}))
