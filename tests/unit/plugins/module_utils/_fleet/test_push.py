@@ -19,7 +19,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import listener, push
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import listener
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.listener import (
     Listener,
@@ -57,8 +57,8 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
     found = Runs()
-    monkeypatch.setattr(push.subprocess, "Popen", found.start)
-    monkeypatch.setattr(push.importlib.util, "find_spec", lambda _name: True)
+    monkeypatch.setattr("subprocess.Popen", found.start)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: True)
     monkeypatch.setenv("ALPACON_TOKEN", TOKEN)
     return found
 
@@ -107,7 +107,7 @@ def test_no_listener_starts_for_many_servers_or_without_the_library(
     tested: Push, runs: Runs, files: PushFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tested.add_useless([make_job(number) for number in range(MAX_SERVERS + 1)], 50)
-    monkeypatch.setattr(push.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     for _poll in range(4):
         tested.add_useless([make_job()], 1)
     assert runs.arguments == []
@@ -191,9 +191,9 @@ def test_only_digests_of_ended_commands_become_files(tmp_path: Path, files: Push
 
 
 def test_a_message_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("websocket")
+    library = pytest.importorskip("websocket")
     source = io.BytesIO(b"\x81\x7f" + (2**62).to_bytes(8, "big") + b"x" * 2**21)
-    monkeypatch.setattr(listener.WebSocket, "_recv", lambda _self, size: source.read(size))
+    monkeypatch.setattr(library.WebSocket, "_recv", lambda _self, size: source.read(size))
     with pytest.raises(OSError, match="too large"):
         listener._Socket().recv()
     assert source.tell() < 2**20 + 2**15
