@@ -33,8 +33,6 @@ PLAY_VARIABLE = "rollout_plan"
 
 
 class CallbackModule(CallbackBase):
-    """Pass the events of the playbook to the rollout."""
-
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "notification"
     CALLBACK_NAME = "alpacon_rollout"
@@ -47,7 +45,7 @@ class CallbackModule(CallbackBase):
         atexit.register(self._end, interrupted=True)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """Start the next wave, or end the rollout before any other play."""
+        """End the rollout before any other play."""
         if PLAY_VARIABLE not in play.vars:
             self._end()
             return
@@ -64,12 +62,10 @@ class CallbackModule(CallbackBase):
         self._rollout.start_wave(known["ansible_play_batch"], play.serial, play.max_fail_percentage)
 
     def v2_runner_on_start(self, host: Any, task: Any) -> None:
-        """Note that a task runs on the host."""
         if self._rollout:
             self._rollout.host_started(host.name)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        """Record the results from set_stats."""
         _host, task, returned = _parts(result)
         if task.action.endswith("set_stats"):
             data = (returned.get("ansible_stats") or {}).get("data") or {}
@@ -78,19 +74,16 @@ class CallbackModule(CallbackBase):
                 self._rollout.add_results(data.get("alpamon_rollout") or {})
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        """Keep the cause."""
         host, _task, returned = _parts(result)
         if self._rollout and not ignore_errors:
             self._rollout.host_failed(host, returned)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        """Record that the host is unreachable, unless the task ignores it."""
         host, task, returned = _parts(result)
         if self._rollout and not task.ignore_unreachable:
             self._rollout.host_unreachable(host, returned)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """End the rollout."""
         self._end()
 
     def _end(self, interrupted: bool = False) -> None:
@@ -109,7 +102,6 @@ def _interrupt(*_signal: Any) -> None:
 
 
 def _parts(result: Any) -> tuple[str, Any, dict[str, Any]]:
-    """Return the host, the task and what the task returned."""
     if hasattr(result, "task"):
         return result.host.name, result.task, result.result
     return result._host.name, result._task, result._result  # before ansible-core 2.19

@@ -21,16 +21,12 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names im
 
 
 def misspelt_variables(names: Iterable[str], known: Iterable[str], selection: str) -> list[str]:
-    """Find misspelt names of variables, and abbreviated ones among those of -e."""
     # Ansible caches these, so this reads no file again.
     return find_misspelt_names(names, known, selection, load_extra_vars(DataLoader()))
 
 
 class FilterModule:
-    """The filters."""
-
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return the filters by name."""
         return {
             "compare_hosts": compare_hosts,
             "failure_reason": find_failure_reason,

@@ -65,8 +65,6 @@ _ROLE_VARIABLES = frozenset(
 
 
 class ActionModule(AlpaconAction):
-    """Audit the servers of all hosts, and write the report."""
-
     BYPASS_HOST_LOOP = True
 
     module_name = "herdops.alpacon.alpacon_audit"
@@ -78,7 +76,6 @@ class ActionModule(AlpaconAction):
     }
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Run the task, unless it is delegated."""
         if self.is_delegated():
             remedy = "Remove delegate_to: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: only the controller can run an audit. {remedy}"}
@@ -98,7 +95,6 @@ class ActionModule(AlpaconAction):
         return self.warn_ignored_keywords(variables, {**become, "environment": _ENVIRONMENT_REMEDY})
 
     def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Audit the hosts, write the report, and return the result."""
         if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _SERIAL_REMEDY)
         check_sets = load_check_sets(Path(options["library"])) if options["library"] else {}
@@ -144,7 +140,7 @@ class ActionModule(AlpaconAction):
     def _list_hosts(
         self, options: Mapping[str, Any], selector: CheckSelector, waivers: dict[str, Any], warn: Callable[[str], None]
     ) -> list[Host]:
-        """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
+        """Return the hosts to audit, and add their waivers to C(waivers)."""
         hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
         manager = self._task.get_variable_manager()
         first: HostVariables | None = None
@@ -178,7 +174,7 @@ class ActionModule(AlpaconAction):
     def _find_settings(
         self, variables: HostVariables, options: Mapping[str, Any], warn: Callable[[str], None]
     ) -> Settings:
-        """Return the connection settings of a host. Equal options are parsed once."""
+        """Parse the connection settings of a host. Equal options are parsed once."""
         arguments = {name: self._task.args.get(name) for name in CONNECTION}
         refuse_other_workspace(arguments["url"], variables.get(WORKSPACE))
         found = find_settings(arguments, variables, os.environ, folder=get_run_folder())
@@ -193,7 +189,7 @@ class ActionModule(AlpaconAction):
 
 
 def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: CheckSelector) -> None:
-    """Refuse variables of any host, or of C(-e), with a misspelt name of a variable of the role."""
+    """Refuse variables of any host, or of C(-e), that are misspelt variables of the role."""
     parameters = {f"{VARIABLE_PREFIX}{name}" for name in selector.parameters}
     own = _ROLE_VARIABLES | _HOST_VARIABLES
     sentences = find_misspelt_names(names, own | parameters)
@@ -205,7 +201,6 @@ def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: Chec
 
 
 def _create_folder(folder: Path) -> None:
-    """Create the folder of the report, or raise UsageError before the audit submits anything."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

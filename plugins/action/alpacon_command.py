@@ -38,8 +38,6 @@ _SUBMITTING = ("executed", "scheduled")
 
 
 class ActionModule(AlpaconAction):
-    """Run, schedule, await and cancel commands."""
-
     supports_raw_params = True
 
     module_name = "herdops.alpacon.alpacon_command"

@@ -15,8 +15,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import 
 
 
 class ActionModule(AlpaconAction):
-    """List commands."""
-
     module_name = "herdops.alpacon.alpacon_command_info"
     spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
     rules: ClassVar[Mapping[str, Any]] = RULES

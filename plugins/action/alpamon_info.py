@@ -98,7 +98,6 @@ class ActionModule(ActionBase):
         return make_plan(options, result, self._describe_controller(options, variables))
 
     def _read_options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Read the options of the role from its variables; null becomes an empty value."""
         values = {}
         for name, option in _SPEC.items():
             value = decrypt(self._templar.template(variables[name]))
@@ -141,7 +140,6 @@ class ActionModule(ActionBase):
 
 
 def _find_tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
-    """Yield a problem if --tags or --skip-tags would select no part of the role."""
     unknown = {*(variables.get("ansible_run_tags") or ())} - _TAGS - {"all", "always", "tagged", "untagged"}
     if unknown:
         yield (
@@ -158,7 +156,7 @@ def _find_tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _hash_file(path: str, checksum: str) -> str:
-    """Return the SHA-256 of a file; with a checksum, such as V(sha512:0a1b), the digest in the same format."""
+    """Return the SHA-256 of a file, or the digest in the format of a checksum."""
     algorithm, colon, _sum = checksum.lower().rpartition(":")
     try:
         digest = hashlib.new(algorithm or "sha256", Path(path).read_bytes(), usedforsecurity=False)

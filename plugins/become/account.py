@@ -73,14 +73,12 @@ from ansible.plugins.become import BecomeBase
 
 
 class BecomeModule(BecomeBase):
-    """Leave commands unchanged, since the connection submits them with the account."""
-
     name = "herdops.alpacon.account"
     #: Set by the connection of this collection.
     connection_names_account = False
 
     def build_become_command(self, cmd: str, shell: object) -> str:
-        """Return the command, and refuse other connections, which would run it as their own user."""
+        """Refuse other connections, which would run the command as their own user."""
         if not self.connection_names_account:
             raise AnsibleError(
                 f"Become method {self.name} works with the connection herdops.alpacon.alpacon only, and this task uses"

@@ -194,14 +194,11 @@ _PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpa
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
-    """Servers of a workspace as hosts."""
-
     NAME = "herdops.alpacon.alpacon"
     # Ansible would use the workspace's names of groups as templates.
     _sanitize_group_name = staticmethod(to_group_name)
 
     def verify_file(self, path: str) -> bool:
-        """Return True if the file is an inventory of this plugin, by the ending of its name."""
         if not super().verify_file(path):
             return False
         if path.endswith(FILE_ENDINGS):
@@ -212,7 +209,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return False
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
-        """Add the servers of the workspace to the inventory."""
         super().parse(inventory, loader, path, cache)
         self._file_options = self._read_config_data(path)
         undo = make_undo(inventory)
@@ -310,7 +306,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return servers
 
     def _drop_unidentified(self, servers: list[Described]) -> list[Described]:
-        """Return each server once, sorted by name; leave out rows without a UUID, with a warning."""
+        """Drop duplicates, and rows without a UUID with a warning."""
         by_id = {normalize_uuid(server["id"]): server for server in reversed(servers) if is_uuid(server.get("id"))}
         without = sum(not is_uuid(server.get("id")) for server in servers)
         if without:
@@ -390,7 +386,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         raise UsageError("hostname", f"it gives no name for the server {server.get('id')}", remedy)
 
     def _construct(self, inventory: InventoryData, name: str, variables: dict[str, Any]) -> None:
-        """Set the variables of compose and add the host to the groups of groups."""
         strict, compose = self.get_option("strict"), self.get_option("compose")
         if compose:
             self._set_composite_vars(compose, variables, name, strict=strict)
@@ -402,7 +397,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
 
     def _add_to_keyed_groups(self, name: str, variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Add a host to its keyed groups; yield the key and the reason for each value that makes no valid group."""
+        """Yield the key and the reason for each value that makes no valid group."""
         strict = self.get_option("strict")
         for entry in self.get_option("keyed_groups") or ():
             try:
@@ -441,7 +436,6 @@ def _is_field(text: str) -> bool:
 
 
 def _check_keyed_groups(entries: Any) -> None:
-    """Check the entries, since a mistake in them affects every host."""
     example = "Give entries such as {key: alpacon_name, prefix: name}."
     for entry in entries:
         if not entry or not isinstance(entry, Mapping):
@@ -454,7 +448,6 @@ def _check_keyed_groups(entries: Any) -> None:
 
 
 def _get_workspaces(inventory: InventoryData) -> list[str]:
-    """Return the URLs of the workspaces whose servers are in the inventory."""
     return list(inventory.groups["all"].get_vars().get(WORKSPACES) or [])
 
 
@@ -477,7 +470,7 @@ def _list_groups(server: Described, default_groups: list[str], naming: GroupNami
 
 
 def _read_entry(cache: Any, key: str, digest: str) -> dict[str, Any] | None:
-    """Return the entry of a cache; None if it is missing, damaged or of another origin."""
+    """Return None if the entry is missing, damaged or of another origin."""
     try:
         entry = cache[key]
     except Exception:  # each cache plugin has its own errors

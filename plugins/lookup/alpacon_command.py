@@ -103,8 +103,6 @@ _OPTIONS = (*_QUERY, "default", *CONNECTION)
 
 
 class LookupModule(LookupBase):
-    """Look up the latest command of servers."""
-
     def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         kwargs.pop("wantlist", None)  # from loops with_ before ansible-core 2.19
         found = TaskSettings({})

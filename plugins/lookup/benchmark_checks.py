@@ -114,8 +114,6 @@ _OPTIONS = ("profile", "path", "command", "reporter", "name", "username", "timeo
 
 
 class LookupModule(LookupBase):
-    """Make checks of benchmarks."""
-
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[dict[str, Any]]:
         kwargs.pop("wantlist", None)  # a loop with_ passes it on before ansible-core 2.19
         try:

@@ -34,11 +34,6 @@ class _Module(AnsibleModule):
 
 
 def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]], **rules: Any) -> None:
-    """Validate the arguments of the module, run the operation and exit.
-
-    Args:
-        rules: Rules of Ansible's argument spec, such as C(mutually_exclusive).
-    """
     module = _Module(argument_spec=spec, supports_check_mode=True, **rules)
     secrets = collect_secrets(module.params)
     # ansible-core would hide values of env in IDs and outcomes as well.

@@ -469,7 +469,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command imp
 
 
 def main() -> None:
-    """Run, schedule, await and cancel commands."""
     run_module(SHIPPED_SPEC, run_command, **RULES)
 
 

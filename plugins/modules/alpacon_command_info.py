@@ -240,7 +240,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_inf
 
 
 def main() -> None:
-    """List commands."""
     run_module(SPEC, run_info, **RULES)
 
 

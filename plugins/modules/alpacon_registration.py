@@ -283,7 +283,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registratio
 
 
 def main() -> None:
-    """Register a server."""
     run_module(SPEC, run_registration)
 
 

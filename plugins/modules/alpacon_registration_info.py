@@ -131,7 +131,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registratio
 
 
 def main() -> None:
-    """Verify the registration of a server."""
     run_module(INFO_SPEC, run_registration_info)
 
 

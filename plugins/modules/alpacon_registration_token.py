@@ -163,7 +163,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.registratio
 
 
 def main() -> None:
-    """Manage registration tokens."""
     run_module(SPEC, run_registration_token, **RULES)
 
 

@@ -222,7 +222,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info
 
 
 def main() -> None:
-    """List servers."""
     run_module(SPEC, run_server_info)
 
 

@@ -282,7 +282,6 @@ SPEC = {
 
 
 def main() -> None:
-    """Run the module."""
     module = AnsibleModule(SPEC, supports_check_mode=True)
 
     def program(command: List[str]) -> Tuple[int, str]:

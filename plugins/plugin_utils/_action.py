@@ -119,7 +119,6 @@ class AlpaconAction(ActionBase):
         return sanitize_result({**result, "warnings": warnings}, hidden)
 
     def validate_arguments(self) -> dict[str, Any]:
-        """Return the options of the task, validated and converted by Ansible."""
         rules = {} if self._only_predicted_ids else self.rules
         try:
             _validation, options = self.validate_argument_spec(self.spec, **rules)
@@ -137,15 +136,10 @@ class AlpaconAction(ActionBase):
         return {"failed": True, "msg": self._settings.explain(shown), **error.details}
 
     def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """Return the warnings about the options and keywords of the task."""
         return []
 
     def warn_ignored_keywords(self, variables: Mapping[str, Any], remedies: Mapping[str, str]) -> list[str]:
-        """Return warnings about keywords of the task that have no effect, each once in a run.
-
-        Args:
-            remedies: By C(become), C(become_user), C(remote_user) and C(environment).
-        """
+        """Return warnings about keywords of the task that have no effect, each once in a run."""
         # With the remedy env, the task would send a token to the servers.
         environment = "environment" if self._environment and self._environment.isdisjoint(_SETTING_VARIABLES) else ""
         become = "become" if self._task.become else ""
@@ -168,12 +162,7 @@ class AlpaconAction(ActionBase):
         return warnings
 
     def get_account_remedies(self, keyword: str, username: str | None, default: str) -> dict[str, str]:
-        """Return the remedy for C(become) or C(remote_user) in :meth:`warn_ignored_keywords`.
-
-        Args:
-            username: Value of the option.
-            default: Remedy if that is empty.
-        """
+        """Return the remedy for C(become) or C(remote_user) in :meth:`warn_ignored_keywords`."""
         if not username:
             return {keyword: default}
         # Keywords of a play or block may be meant for other tasks.
@@ -183,7 +172,6 @@ class AlpaconAction(ActionBase):
         return {own: f"username names {username}. Leave one of the two out."}
 
     def _warn_misplaced_settings(self) -> list[str]:
-        """Return a warning about connection settings in the keyword C(environment), once in a run."""
         names = [name for name in _SETTING_VARIABLES if name in self._environment]
         if not names or not first_in_run("-".join(["environment", *names])):
             return []
@@ -194,7 +182,7 @@ class AlpaconAction(ActionBase):
 
     @cached_property
     def _environment(self) -> set[str]:
-        """Return the names in the keyword C(environment) of the task, its block and play."""
+        """Return the names that the task, its block and play set."""
         environment = self._task.environment or ()
         names: set[str] = set()
         for part in environment if isinstance(environment, (list, tuple)) else [environment]:
@@ -205,7 +193,6 @@ class AlpaconAction(ActionBase):
         return names
 
     def is_delegated(self) -> bool:
-        """Return True if the module runs on another host than the controller."""
         elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
         return bool(elsewhere) and not self._only_predicted_ids
 
@@ -220,13 +207,12 @@ class AlpaconAction(ActionBase):
         return "remote_user" if keyword else "", keyword
 
     def _template_text(self, variables: Mapping[str, Any], name: str) -> str:
-        """Return a variable of the host, or an empty text if its template fails."""
+        """Return an empty text if the template fails."""
         with contextlib.suppress(AnsibleError):
             return str(self._templar.template(variables.get(name)) or "")
         return ""
 
     def _run_delegated(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        """Run the module on the host that the task is delegated to."""
         item = _get_item(self._task, task_vars)
         if item.open_result:
             message = "An earlier attempt of this task may have submitted commands. Nothing was submitted again."
@@ -247,14 +233,13 @@ class AlpaconAction(ActionBase):
         return result
 
     def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy of the arguments for a delegated module."""
         return dict(self._task.args)
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
         """Lock the servers of a delegated module against the other hosts of the task."""
 
     def _host_locks(self, task_vars: Mapping[str, Any]) -> HostLocks | None:
-        """Return the locks between the hosts of a task; None if it runs for one host."""
+        """Return None if the task runs for one host."""
         if not self._runs_on_several_hosts(task_vars):
             return None
         name, host = _get_item(self._task, task_vars).name, str(task_vars.get("inventory_hostname"))
@@ -282,7 +267,6 @@ class AlpaconAction(ActionBase):
         )
 
     def _get_lock_remedy(self) -> str:
-        """Return the remedy if two hosts of the task would submit the same command to a server."""
         if self._own_name:
             return "If two hosts of the inventory are the same server, limit the play to one of them."
         task = self._task
@@ -306,11 +290,9 @@ class AlpaconAction(ActionBase):
         return f"{advice}, or leave servers out to run it on the server of each host."
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """Change the result for Ansible, and return it."""
         return result
 
     def read_arguments(self) -> dict[str, Any]:
-        """Return the arguments of the task before Ansible converts them."""
         return dict(self._task.args)
 
     def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -351,7 +333,6 @@ class _Item:
     Attributes:
         task: Referenced so that no other task gets its C(id).
         name: Identity; the same for every host, and different from other tasks and items.
-        open_result: Result of a delegated module whose commands must not be submitted again.
     """
 
     task: Any

@@ -34,7 +34,7 @@ _HOST_SPECIFIC = (
 
 
 def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
-    """Return the number of batches that ansible-core makes with these values of ``serial``."""
+    """Count as ansible-core does for these values of ``serial``."""
     waves, remaining = 0, hosts
     while remaining > 0:
         size = pct_to_int(sizes[min(waves, len(sizes) - 1)], hosts) if sizes else 0
@@ -46,7 +46,6 @@ def compare_hosts(batch: Iterable[str], variables: Mapping[str, Mapping[str, Any
     """Choose the hosts of a wave that create registration tokens, and refuse hosts that share credentials.
 
     Args:
-        batch: the hosts of the wave.
         variables: the variables of each host. The result of M(herdops.alpacon.alpamon_info) in ``__alpamon_host`` has
             no plan if the module failed.
 
@@ -78,7 +77,6 @@ def compare_hosts(batch: Iterable[str], variables: Mapping[str, Mapping[str, Any
 
 
 def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Return the result of a host from its variables after the role."""
     host: Mapping[str, Any] = facts.get("__alpamon_host") or {}
     plan: Mapping[str, Any] = host.get("plan") or {}
     registration: Mapping[str, Any] = facts.get("__alpamon_registration") or {}
@@ -117,11 +115,7 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
 
 
 def make_host_results(facts: Mapping[str, Any], check_mode: bool, batch: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the result of a host, and of the hosts of its wave that became unreachable, by host.
-
-    Args:
-        batch: the hosts of the wave that are still reachable.
-    """
+    """Return the result of a host, and of the hosts of its wave that became unreachable."""
     stats = (facts.get("rollout_compared") or {}).get("ansible_stats") or {"data": {"wave": {"hosts": ()}}}
     unreachable = set(stats["data"]["wave"]["hosts"]).difference(batch)
     result = make_host_result(facts, check_mode)
@@ -132,13 +126,7 @@ class Rollout:
     """Collect the results of the hosts of a rollout, write them to files and print the summary.
 
     Args:
-        hosts: the hosts of the rollout, in the order of the inventory.
-        results_file: path of the file with one line of JSON per host; empty to write no files.
-        show: prints a line.
-        warn: prints a warning.
-        facts: returns the variables of a host.
         retry: hosts of earlier rollouts of this run to retry; the rollout adds its own.
-        clock: returns seconds.
     """
 
     def __init__(
@@ -163,13 +151,7 @@ class Rollout:
         self._started_at = 0.0
 
     def start_wave(self, batch: Sequence[str], sizes: Sequence[Any], limit: float | None) -> None:
-        """Start the next wave.
-
-        Args:
-            batch: the hosts of the wave.
-            sizes: ``serial`` of the play.
-            limit: ``max_fail_percentage`` of the play.
-        """
+        """Start the next wave."""
         self._end_wave("unknown")
         self._wave, self._waves = self._wave + 1, self._waves or count_waves(len(self._rows), sizes)
         self._batch, self._limit = list(batch), 100.0 if limit is None else limit
@@ -193,7 +175,6 @@ class Rollout:
             self._finish(host, **row)
 
     def end_rollout(self, interrupted: bool = False) -> None:
-        """End the wave, and print the summary."""
         self._end_wave("interrupted" if interrupted else "unknown")
         tried = [host for host, row in self._rows.items() if row]
         for host, row in self._rows.items():
@@ -223,7 +204,6 @@ class Rollout:
                 self._show_wave()
 
     def _add_row(self, host: str, outcome: str, **values: Any) -> None:
-        """Record the result of a host, and append it to the file."""
         row: dict[str, Any] = {"host": host, "outcome": _shorten(outcome)}
         row.update({key: _shorten(values.get(key)) for key in ("version", "server_id", "server_name", "cause")})
         row.update(seconds=values.get("seconds"), notes=[_shorten(note) for note in values.get("notes") or ()])
@@ -349,7 +329,7 @@ def find_failure_reason(result: Mapping[str, Any]) -> list[str]:
 
 
 def _find_cause(result: Mapping[str, Any]) -> str:
-    """Return the line of the cause, or else the last error line; empty if there is none."""
+    """Prefer the line of the cause over the last error line."""
     lines = [_shorten(line) for line in _list_lines(result)]
     for cause in _CAUSES:
         found = next((line for line in lines if cause.search(line)), "")
@@ -363,7 +343,6 @@ def _find_cause(result: Mapping[str, Any]) -> str:
 
 
 def _list_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the output lines of a result and of its failed items."""
     for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
         yield from _split_lines(result.get(name))
     for item in result.get("results") or ():
@@ -374,6 +353,6 @@ def _list_lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split_lines(output: Any) -> list[str]:
-    """Return the last lines of a text or a list, without empty ones."""
+    """Leave out empty lines, and all but the last ones."""
     text = "\n".join(map(str, output)) if isinstance(output, (list, tuple)) else str(output or "")
     return [line.strip() for line in text.splitlines()[-_MAX_LINES:] if line.strip()]

@@ -27,7 +27,6 @@ _is_reported_at_end = False
 
 
 def get_run_context() -> RunContext:
-    """Return the context of the run that this process belongs to."""
     return RunContext(
         # Some callbacks print one document to standard output.
         report=lambda text: Display().display(clean_line(text), stderr=True),
@@ -47,7 +46,6 @@ def _journal_file() -> Path:
 
 
 def _is_orphan() -> bool:
-    """Return True in a worker whose ansible-playbook is gone."""
     # The sentinel of the parent stays open in workers that were forked later.
     parent = multiprocessing.parent_process()
     return parent is not None and parent.pid != os.getppid()
@@ -89,7 +87,6 @@ def prepare_workers() -> None:
 
 
 def first_in_run(mark: str) -> bool:
-    """Return True the first time any worker of the run passes this mark."""
     try:
         os.close(os.open(get_run_folder() / f"alpacon-{mark}", os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:

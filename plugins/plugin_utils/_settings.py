@@ -49,13 +49,10 @@ _inventories: dict[str, _Inventory] = {}
 
 @dataclass(frozen=True)
 class TaskSettings:
-    """Connection settings from variables, environment and inventory; C(hint) says why no token was found."""
-
     options: dict[str, Any]
     hint: str = ""
 
     def explain(self, error: AlpaconError) -> str:
-        """Return the message of an error, with the hint if the token is missing."""
         is_missing = isinstance(error, UsageError) and error.option == "token" and "token" not in self.options
         return f"{error} {self.hint}" if is_missing and self.hint else str(error)
 
@@ -70,11 +67,6 @@ def decrypt(value: Any) -> Any:
 
 
 def normalize_url(url: Any) -> str:
-    """Normalise the URL of a workspace for comparison.
-
-    Raises:
-        UsageError: It cannot be the URL of a workspace.
-    """
     parts = urlsplit(parse_settings({"url": url}, needs_token=False).url)
     host = parts.hostname or ""
     port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
@@ -90,22 +82,16 @@ def normalize_if_url(url: Any) -> str:
 
 
 def get_run_folder() -> Path:
-    """Return the temporary folder that the workers of this run share."""
     return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
 
 
 def register_inventory(path: str, settings: Settings, servers: Iterable[str]) -> None:
-    """Use the settings of an inventory file for its servers in this run.
-
-    Args:
-        servers: UUIDs.
-    """
+    """Use the settings of an inventory file for its servers in this run."""
     # After meta: refresh_inventory, a file still has its place in this dictionary.
     _inventories[path] = _Inventory(normalize_url(settings.url), settings, frozenset(servers))
 
 
 def unregister_inventory(path: str) -> None:
-    """Do not use the settings of an inventory file."""
     _inventories.pop(path, None)
 
 
@@ -121,13 +107,8 @@ def find_settings(
     The workspace is that of the option ``url``, else of the host, else of ``alpacon_url``, else of ``ALPACON_URL``.
 
     Args:
-        task_options: Options of the task or plugin.
         variables: Variables of the host, not yet templated, with ``ansible_facts``.
         folder: Temporary folder of the run, which records the workspace of each default token.
-
-    Raises:
-        UsageError: ``alpacon_url`` is not the workspace of the host, or a URL is wrong.
-        AlpaconError: A fact has the name of a setting.
     """
     refuse_facts_named_as_settings(variables, template)
     sources = _SettingSources(variables, environ, lambda value: decrypt(template(value)), folder)
@@ -164,7 +145,6 @@ def refuse_facts_named_as_settings(variables: Mapping[str, Any], template: Calla
 
 
 def _find_url(sources: _SettingSources, default: Any) -> Any:
-    """Return the workspace of the host, or else the default."""
     own = sources.get_variable(WORKSPACE)
     if not is_given(own):
         return default
@@ -174,7 +154,6 @@ def _find_url(sources: _SettingSources, default: Any) -> Any:
 
 
 def _get_common_values(names: Sequence[str], inventories: Sequence[Settings]) -> dict[str, Any]:
-    """Return the settings that have the same value in all inventories."""
     values = {name: {getattr(settings, name) for settings in inventories} for name in names}
     common = {name: found.pop() for name, found in values.items() if len(found) == 1}
     if "request_timeout" in common:
@@ -184,11 +163,7 @@ def _get_common_values(names: Sequence[str], inventories: Sequence[Settings]) ->
 
 
 def drop_empty_options(options: Mapping[str, Any], kept: Collection[str] = ()) -> dict[str, Any]:
-    """Remove null options and empty connection settings, since rules of argument specs count null as given.
-
-    Args:
-        kept: Options that stay if they are null.
-    """
+    """Remove null options and empty connection settings, since rules of argument specs count null as given."""
     return {
         name: value
         for name, value in options.items()
@@ -199,7 +174,6 @@ def drop_empty_options(options: Mapping[str, Any], kept: Collection[str] = ()) -
 def refuse_other_workspace(
     url: Any, own: Any, option: str = "url", remedy: str = "Leave it out, or give servers as well."
 ) -> None:
-    """Refuse a URL that is not that of the host's own workspace."""
     if is_given(url) and is_given(own) and normalize_url(url) != normalize_url(own):
         raise UsageError(option, f"it is {url}, and the host is a server of {own}", remedy)
 
@@ -293,7 +267,6 @@ def _bind_token(sources: _SettingSources, name: str, token: Any, workspace: str)
 
 
 def _get_origin(value: Any) -> str:
-    """Return the file and line of a variable, as far as Ansible records them."""
     try:
         tags = importlib.import_module("ansible._internal._datatag._tags")
     except ImportError:  # before ansible-core 2.19

@@ -35,8 +35,6 @@ def find_misspelt_names(
     Names that begin with an underscore or have more words than a known name are the user's own.
 
     Args:
-        names: all defined variables.
-        known: the variables of the playbook or role.
         selection: the known variable that selects hosts or servers; its synonyms count as misspelt.
         extra_vars: variables of -e; abbreviations among them count as misspelt.
     """
@@ -63,7 +61,6 @@ def find_misspelt_names(
 
 
 def _find_closest(misspelt: str, suggestions: Mapping[str, str]) -> str:
-    """Return the suggestion for the most similar name; empty if no name is similar."""
     words = set(misspelt.split("_")) - {""}
     similar = []
     for name, suggestion in suggestions.items():
@@ -76,7 +73,6 @@ def _find_closest(misspelt: str, suggestions: Mapping[str, str]) -> str:
 
 
 def _list_long_forms(name: str, known: Iterable[str]) -> list[str]:
-    """Return the known names that a name abbreviates."""
     prefix, underscore, short = name.partition("_")
     same = [other for other in sorted(known) if other.startswith(prefix + underscore)]
     return [other for other in same if _is_abbreviation(short, other.partition("_")[2])]

@@ -71,7 +71,6 @@ class System(NamedTuple):
     """Access to the host.
 
     Attributes:
-        run_program: runs a program without a shell and returns its exit code and output.
         root: prefix of all paths; tests set it.
     """
 
@@ -80,7 +79,7 @@ class System(NamedTuple):
     environ: Mapping[str, str] = os.environ
 
     def read_text(self, path: str) -> str:
-        """Return the text of a file; empty if it is missing or unreadable."""
+        """Return an empty text if the file is missing or unreadable."""
         try:
             with open(self.root + path, "rb") as file:
                 return file.read(_MAX_BYTES).decode("utf-8", "replace")
@@ -88,14 +87,14 @@ class System(NamedTuple):
             return ""
 
     def get_status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
-        """Return the status of a file; None if it is missing."""
+        """Return None if the file is missing."""
         try:
             return os.stat(self.root + path) if follow else os.lstat(self.root + path)
         except OSError:
             return None
 
     def get_output(self, command: List[str]) -> str:
-        """Return the output of a program; empty if it is missing or fails."""
+        """Return an empty text if the program is missing or fails."""
         if shutil.which(command[0]) is None:
             return ""
         code, output = self.run_program(command)
@@ -108,12 +107,7 @@ def read_agent(
     return_key: bool = False,
     controller_time: Optional[float] = None,
 ) -> Row:
-    """Return the result of M(herdops.alpacon.alpamon_info).
-
-    Args:
-        package_file: path of a package on the host whose version is returned too.
-        controller_time: time on the controller, in seconds since the epoch.
-    """
+    """Return the result of M(herdops.alpacon.alpamon_info)."""
     version, held = read_package(host)
     service_manager = host.read_text("/proc/1/comm").strip()
     units = read_units(host) if service_manager == "systemd" else {}
@@ -170,7 +164,6 @@ def to_agent_version(version: str) -> Optional[str]:
 
 
 def read_units(host: System) -> Dict[str, Dict[str, str]]:
-    """Return the systemd properties of each unit."""
     shown = host.get_output(["systemctl", "show", "--property=Id,ActiveState,UnitFileState,MainPID", SERVICE, TIMER])
     blocks = [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.split("\n\n")]
     return {block["Id"]: block for block in blocks if "Id" in block}
@@ -184,11 +177,7 @@ def parse_unit(properties: Mapping[str, str]) -> Row:
 
 
 def read_process(host: System, main_pid: str) -> Row:
-    """Return the process of the agent, and the parts of its installation that changed after it started.
-
-    Args:
-        main_pid: pid from systemd, for hosts without a pid file.
-    """
+    """Return the process of the agent, and the parts of its installation that changed after it started."""
     pid = host.read_text(PID_FILE).strip() or main_pid
     # If the agent has ended, another process may have its pid.
     if not pid.isdigit() or host.read_text("/proc/{}/comm".format(pid)).strip() != "alpamon":
@@ -211,7 +200,6 @@ def read_process(host: System, main_pid: str) -> Row:
 
 
 def _is_newer(file: Optional[os.stat_result], started: Optional[os.stat_result], attribute: str) -> bool:
-    """Return True if a file changed after the start of the process."""
     if file is None or started is None:
         return False
     # A time in the future comes from a wrong clock, and would restart the agent in every run.
@@ -262,7 +250,6 @@ def read_settings(text: str) -> Dict[str, str]:
 
 
 def describe_file(host: System, path: str) -> Row:
-    """Return the mode, owner and SHA-256 of a file or folder."""
     # For a link to a folder, ansible.builtin.file sets the mode of the folder.
     status = host.get_status(path, follow=path in FOLDERS)
     if status is None:

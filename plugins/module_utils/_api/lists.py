@@ -78,8 +78,6 @@ class _Reading:
 
     Attributes:
         known: IDs of the rows of this reading or in earlier ones.
-        checked: whether gaps matter.
-        ties: whether rows tie in the order.
         least: the smallest count that the list had meanwhile.
     """
 
@@ -120,7 +118,6 @@ class _Reading:
 
     @property
     def received(self) -> int:
-        """Return the number of different rows."""
         return len(self._seen) + self._without_id
 
     @property
@@ -214,7 +211,7 @@ class _Reading:
         return False
 
     def _step_back(self, query: Mapping[str, Any], shrunk: int) -> dict[str, Any] | None:
-        """Return the query of an earlier page, or None if there is none or it would not help."""
+        """Return None if there is no earlier page or it would not help."""
         if self.ties or "page" not in query or self._steps_back == len(_STEPS_BACK):
             return None
         # If rows joined, the count does not show how many left.
@@ -228,7 +225,7 @@ class _Reading:
         return {**query, "page": first // size + 1}
 
     def _query_from(self, first: int) -> dict[str, Any]:
-        """Return the query of the page that begins at this position or before it, and ends last."""
+        """Return the query of the page that begins at or before this position, and ends last."""
         sizes = range(self.query["page_size"], 0, -1)
         size = max(sizes, key=lambda size: first // size * size + size)
         self._start = first // size * size

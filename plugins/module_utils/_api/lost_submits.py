@@ -28,7 +28,7 @@ _SHOWN_SLACK = timedelta(seconds=60)
 
 
 class LostSubmit(NamedTuple):
-    """Describe a submit whose response was lost: its body, and its local time in seconds since the epoch."""
+    """Describe a submit whose response was lost. C(sent_at) is local, in seconds since the epoch."""
 
     body: Mapping[str, Any]
     sent_at: float
@@ -38,8 +38,6 @@ class FoundSubmit(NamedTuple):
     """List the commands that a lost submit may have created.
 
     Attributes:
-        command: the command of the submit, if that is certain.
-        candidates: commands that the submit can have created.
         others: commands that are a little older than the submit by the workspace's clock, or all of them if the clock
             is not known.
     """
@@ -61,12 +59,8 @@ def find_submitted(
     A command is certain if it is the only candidate, by a clock that can be trusted, and is this requester's.
 
     Args:
-        known: IDs of other commands.
         get_requester: called only if there is a candidate.
         knows_older: whether all commands from before the submits are known, so that no clock is needed.
-
-    Raises:
-        AlpaconError: the commands could not be read.
     """
     servers = list(dict.fromkeys(submit.body["server"] for submit in lost))
     newest: dict[str | None, list[Command]] = {}
@@ -140,7 +134,6 @@ def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
 
 
 def _is_from_the_future(client: Client, command: Command) -> bool:
-    """Return True if a command is newer than the workspace's clock allows."""
     now = client.clock.timestamp_at(time.time()) + _CLOCK_SLACK
     return command.added_at is not None and command.added_at.timestamp() > now
 
@@ -214,7 +207,7 @@ def _will_run_as_submitted(client: Client, command: Command, body: Mapping[str, 
 
 
 def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
-    """Return True if a command has the same schedule and ``run_after`` as a submit, as far as its row states."""
+    """Compare the schedule and ``run_after``, as far as the row states them."""
     after = set(body.get("run_after") or ())
     if command.run_after and set(command.run_after) != after:
         return False

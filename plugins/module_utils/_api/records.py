@@ -113,12 +113,11 @@ def is_same_time(stated: datetime | None, wanted: datetime | None) -> bool:
 
 
 def to_iso(time: datetime | None) -> str | None:
-    """Format a time as ISO 8601 in UTC, with a trailing Z."""
     return time.astimezone(timezone.utc).isoformat().replace("+00:00", "Z") if time else None
 
 
 def parse_row_id(row: Any) -> str | None:
-    """Return the normalized ID of a row, or None if it is no UUID."""
+    """Return None if the ID is no UUID."""
     return _parse_uuid(row.get("id")) if isinstance(row, Mapping) else None
 
 
@@ -128,7 +127,7 @@ def is_valid_key(text: str) -> bool:
 
 
 def parse_key(row: Mapping[str, Any]) -> str | None:
-    """Return the key of a response, or None if it is missing or invalid."""
+    """Return None if the key is missing or invalid."""
     key = row.get("key")
     key = key.strip() if isinstance(key, str) else ""
     return key if key and is_valid_key(key) else None
@@ -175,7 +174,6 @@ def to_plain_data(value: Any) -> Any:
 
 
 def _to_interned_text(value: Any) -> str | None:
-    """Return an interned text, which many rows share."""
     text = to_text(value)
     return sys.intern(str(text)) if text else None
 
@@ -203,9 +201,6 @@ class Server:
     """Describe a machine of a workspace; None means that the row does not state the field.
 
     Attributes:
-        started_at: start of the agent.
-        last_connectivity: last time that the agent was connected.
-        version: version of the agent.
         fields: the whole row; empty if it was dropped to save memory.
     """
 
@@ -245,7 +240,6 @@ class Server:
 
 
 def parse_owner(row: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return ID, name and e-mail address of the owner of a server's row."""
     owner = row.get("owner")
     if isinstance(owner, Mapping):
         return {"id": owner.get("id"), "name": owner.get("name") or owner.get("username"), "email": owner.get("email")}
@@ -265,7 +259,6 @@ class Command:
     kept verbatim. IDs of commands and servers are normalized UUIDs.
 
     Attributes:
-        surplus: IDs of other commands in the response to its submit.
         may_have_chunks: whether output may exist as chunks beside ``result``, as on servers with a status word.
         states_times: whether the row has the fields of delivery and handling; else they are derived.
         states_requester: whether the row names the requester at all, perhaps as null.
@@ -346,7 +339,6 @@ class Command:
 
     @property
     def finished(self) -> bool:
-        """Return True if the status is final."""
         if self.status == "stuck":
             return self.error_phase is not None
         return self.status in FINISHED or self.is_handled
@@ -432,11 +424,11 @@ class Command:
 
     @property
     def truncated(self) -> bool:
-        """Return True if ``result`` is a copy that the agent cut in the middle."""
+        """Detect a ``result`` that the agent cut in the middle."""
         return bool(self.result and _TRUNCATED.search(self.result))
 
     def split_result(self) -> tuple[str, int, str]:
-        """Return the head of a cut ``result``, how many bytes the agent left out, and the tail."""
+        """Return the head, the number of bytes that the agent left out, and the tail."""
         head, left_out, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
         return head, int(left_out), tail
 
@@ -448,7 +440,6 @@ class Command:
 
 
 def parse_status(text: str) -> str:
-    """Return the status of this collection for a status of any dialect of the API."""
     word = _BETWEEN_WORDS.sub("_", text.strip().lower())
     return _SYNONYMS.get(word, word)
 

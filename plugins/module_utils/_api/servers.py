@@ -62,7 +62,6 @@ def query_servers(
 
 
 def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
-    """Return True if the sorted list is past all of these names."""
     if all(map(is_uuid, found)):
         return True
     # The order depends on the collation of the workspace's database.
@@ -71,7 +70,6 @@ def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
 
 
 def _query_each(client: Client, references: Iterable[str]) -> dict[str, list[Server]] | None:
-    """Query each server; None if the workspace ignores the name."""
     found = {}
     for reference in references:
         servers = _query(client, reference, patient=False)

@@ -33,11 +33,9 @@ class Settings:
     """Connection settings of a workspace.
 
     Attributes:
-        url: base URL, without ``/api``.
         ca_path: file or folder of CA certificates, or None for the default ones.
         request_timeout: the longest silence within a request, in seconds; the whole response may take
             :data:`.session.RESPONSE_TIMEOUTS` times as long.
-        requests_per_hour: requests that the workspace allows the token in an hour.
     """
 
     url: str
@@ -74,9 +72,6 @@ class Redaction:
     """Remove the credentials of a header from texts, in any spelling of JSON, HTML and URLs.
 
     Redact before cutting a text: half a credential is not recognised.
-
-    Args:
-        others: more secrets, such as the password of a proxy.
     """
 
     def __init__(self, authorization: str = "", others: Iterable[str] = ()) -> None:

@@ -100,10 +100,7 @@ class Limits:
 
     Attributes:
         wait_timeout: seconds from the submit of each command.
-        max_concurrency: maximum number of unfinished commands; None for no limit.
         max_errors: submit no more commands after more failures than this; None for no limit.
-        offline: C(wait), C(fail) or C(skip).
-        output_limit: number of characters to return from the end of each output; None for all.
     """
 
     wait: bool = True
@@ -128,7 +125,6 @@ class SubmitRecord:
     Attributes:
         sent_at: local time in seconds since the epoch.
         may_repeat: True if the command was never accepted, or ended without being declined.
-        position: line of the journal.
     """
 
     sent_at: float
@@ -142,13 +138,8 @@ class Job:
     """One command of a task: the submit, the command as the last poll returned it, and the result.
 
     Attributes:
-        body: fields of the submit; empty for a command that the task did not submit.
         outcome: None until the job is finished.
-        msg: explanation of the outcome.
         note: remarks that apply to any outcome.
-        changed: True if the task submitted or cancelled the command.
-        record: the submit by this or an earlier attempt of the task; None if there is none.
-        lost: the submit if its response was lost.
         found: commands that may come from the lost submit; None if the last search failed.
         awaited_since, next_poll: monotonic seconds.
         expected: seconds from the submit after which it is expected to end; None if unknown.
@@ -177,7 +168,6 @@ class Job:
     ended_at: float = 0.0
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
-        """Set the outcome, and the message and error unless they are None."""
         self.outcome = outcome
         if msg is not None:
             self.msg = msg
@@ -185,12 +175,10 @@ class Job:
             self.error = error
 
     def add_note(self, note: str) -> None:
-        """Append a remark unless the note contains it already."""
         if note not in self.note:
             self.note = f"{self.note} {note}".lstrip()
 
     def update(self, command: Command) -> None:
-        """Store the command as a poll returned it."""
         self.command, self.error, self.missing_since = command, None, 0.0
         self.server = merge_servers(self.server, command.server)
 
@@ -200,7 +188,6 @@ class Job:
 
     @property
     def ran(self) -> bool | None:
-        """Return True if the command has run, False if it has not, None if that is unknown."""
         if self.command is None:
             return None if self.outcome == Outcome.UNKNOWN else False
         if self.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and self.command.status != "cancelled":
@@ -209,14 +196,13 @@ class Job:
 
     @property
     def known(self) -> Command:
-        """Return the command of a job that certainly has one."""
         if self.command is None:
             raise ValueError("this job has no command yet")
         return self.command
 
 
 def get_digest(body: Mapping[str, Any]) -> str:
-    """Return a digest of the fields of a submit, equal only for equal submits."""
+    """Return a text that is equal only for equal submits."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -27,7 +27,6 @@ _LOCK_WAIT = 5.0
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Lock out other workers that replace files in this folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         lock_file(descriptor, fcntl.LOCK_EX)
@@ -50,7 +49,6 @@ def lock_file(descriptor: int, kind: int) -> None:
 
 
 def replace_file(file: Path, text: str) -> None:
-    """Replace a file atomically."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_bytes(text.encode("utf-8", "surrogateescape"))
     fresh.replace(file)
@@ -88,7 +86,6 @@ class SubmittedCommands:
                 os.close(descriptor)
 
     def read_rows(self) -> dict[str, dict[str, Any]]:
-        """Return the rows by command ID, oldest first."""
         rows: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError):
             for line in self.file.read_text(encoding="utf-8").splitlines():
@@ -99,8 +96,6 @@ class SubmittedCommands:
 
 
 class Position(NamedTuple):
-    """Offset and length of a line in bytes."""
-
     offset: int
     length: int
 
@@ -130,7 +125,7 @@ class Journal:
         self._lines = 0
 
     def add_submit(self, server_id: str, line: str) -> Position | None:
-        """Add a line before a submit. Return None if that fails."""
+        """Return None if the line cannot be written."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
         text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
@@ -144,11 +139,10 @@ class Journal:
             return None
 
     def add_id(self, position: Position, command_id: str) -> None:
-        """Write the ID of an accepted command into its line."""
         self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
     def remove(self, positions: Sequence[Position]) -> None:
-        """Overwrite lines of this worker with blanks, and remove the file if no line is left."""
+        """Blank these lines, and remove the file if no line of any worker is left."""
         if not positions:
             return
         self._overwrite([(position.offset, b" " * (position.length - 1)) for position in positions])
@@ -160,7 +154,6 @@ class Journal:
                 self._close()
 
     def _append(self, text: bytes) -> int:
-        """Append a line and return its offset."""
         while True:
             descriptor, anywhere = self._open()
             with contextlib.suppress(TimeoutError):

@@ -52,7 +52,6 @@ def has_process_ended(key: str) -> bool:
 
 
 def _digest_machine() -> str:
-    """Return a digest of the boot of the machine, the container and the user."""
     try:
         parts = [(_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii"), os.readlink(_PROC / "self/ns/pid")]
     except OSError:
@@ -61,7 +60,7 @@ def _digest_machine() -> str:
 
 
 def _get_start(pid: int) -> int:
-    """Return the start of a process in ticks since the boot, or 0 if it is unknown."""
+    """Return ticks since the boot, or 0 if they are unknown."""
     try:
         status = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -75,7 +74,6 @@ class HostLocks:
     """Locks with which only the first host of a task submits a command to a server.
 
     Args:
-        folder: temporary folder of the run.
         task: identity of the task and its loop item.
         remedy: advice to users if another host has the lock.
         own_server: server name of the host, for a task without the option servers.
@@ -90,14 +88,8 @@ class HostLocks:
     def acquire(self, wanted: Iterable[tuple[str, str]]) -> tuple[str, str] | None:
         """Acquire all of these locks or none.
 
-        Args:
-            wanted: pairs of a server and the digest of its submit.
-
         Returns:
             None if this host has all locks, otherwise a server that another host has locked, and that host.
-
-        Raises:
-            AlpaconError: the locks cannot be written.
         """
         acquired: list[Path] = []
         # In the same order on each host, so that one of several competing hosts gets all of its locks.
@@ -113,7 +105,7 @@ class HostLocks:
         return None
 
     def _acquire_file(self, file: Path, acquired: list[Path]) -> str:
-        """Acquire a lock unless another host has it. Return the host that has it now."""
+        """Return the host that has the lock now."""
         try:
             file.parent.mkdir(mode=0o700, exist_ok=True)
             os.symlink(self.host, file)  # unlike a file, a link is never empty
@@ -132,15 +124,12 @@ class RunContext:
     """The run of ansible-playbook, from a worker's view. The default is for a module that runs on another host.
 
     Attributes:
-        report: prints a progress line.
         report_details: prints a line if Ansible runs with C(-v).
         alert: prints a warning at once.
         is_first: returns True the first time any worker of the run passes this key.
         is_over: returns True if ansible-playbook has exited before this worker.
         report_journal: prints the path of the journal, once in a long run.
-        folder: temporary folder that the workers share.
         journal_file: the journal of unfinished commands, which remains after an interrupted run.
-        process: process ID of ansible-playbook.
     """
 
     report: Callable[[str], None] = lambda _text: None
@@ -159,9 +148,7 @@ class Run:
     """One run of a task: its keywords, and its connections to the workers for the other hosts.
 
     Attributes:
-        warn: adds a warning to the result of the task.
         no_log: keeps outputs and values out of messages, which Ansible prints for failed tasks.
-        hosts: number of hosts that the task runs for, each in its own worker.
         host_locks: locks between these hosts; None if the task runs for one host.
         earlier_submits: submits of earlier attempts of this task by digest; None if the task has no retries.
         own_server: server name of the host, for a task without the option servers.
@@ -201,6 +188,5 @@ class Run:
         )
 
     def check_not_over(self) -> None:
-        """Raise :class:`RunIsOver` if the run has ended, so that nothing more may be written."""
         if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")

@@ -36,7 +36,7 @@ _EARLIER = "An earlier attempt of this task submitted it; it was not submitted a
 
 
 class Submitter:
-    """Submits the jobs of a task, and records each submit in the run and its journal. Threads may share a submitter."""
+    """Submit jobs, and record each submit in the run and its journal. Threads may share a submitter."""
 
     def __init__(self, client: Client, run: Run) -> None:
         self._client = client
@@ -95,7 +95,6 @@ class Submitter:
                 job.record.may_repeat = _may_submit_again(job)
 
     def _begin(self, job: Job, record: SubmitRecord) -> None:
-        """Write the journal's line of a submit."""
         job.record = record
         if self.journal:
             record.position = self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
@@ -186,7 +185,6 @@ class Submitter:
 
 
 def lacks_quota(error: AlpaconError | None) -> bool:
-    """Return True if the quota was used up for longer than a submit may wait for it."""
     return isinstance(error, ApiError) and error.status == 429
 
 
@@ -195,7 +193,6 @@ def describe_used_up_quota(error: AlpaconError | None) -> str:
 
 
 def _note_surplus(job: Job, ids: Sequence[str]) -> None:
-    """Note the IDs of other commands in the response to a submit: they may run too."""
     if ids:
         job.add_note(f"The response to its submit names other commands, which may run too: {', '.join(ids)}.")
 
@@ -210,8 +207,6 @@ def _may_submit_again(job: Job) -> bool:
 
 
 class LostSubmitFinder:
-    """Searches repeatedly for the commands of lost submits, until each is found or its outcome is unknown."""
-
     def __init__(self, submitter: Submitter, limits: Limits, no_log: bool) -> None:
         self._submitter = submitter
         self._no_log = no_log
@@ -254,7 +249,7 @@ class LostSubmitFinder:
         return bool(job.found and job.found.candidates) or now >= self._get_end(job)
 
     def _get_end(self, job: Job) -> float:
-        """Return the monotonic time at which to stop the search for a command that is not listed."""
+        """Return the monotonic time at which to stop the search."""
         # A gateway that answers 413 has most likely not forwarded the request.
         is_too_large = isinstance(job.error, LostResponse) and job.error.status == 413
         return job.awaited_since + min(PACING.list_lag if is_too_large else PACING.patience, self._wait)

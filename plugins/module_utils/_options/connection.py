@@ -28,7 +28,6 @@ CONNECTION: dict[str, dict[str, Any]] = {
 
 
 def is_given(value: Any) -> bool:
-    """Return False for null and empty text."""
     return value is not None and bool(str(value).strip())
 
 

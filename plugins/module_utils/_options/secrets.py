@@ -107,7 +107,6 @@ def _clean_messages(value: Any) -> Any:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts of an option of any type."""
     if isinstance(value, Mapping):
         value = value.values()
     if isinstance(value, (str, int, float)):

@@ -28,7 +28,7 @@ _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(option: str, text: Any) -> float:
-    """Parse a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
+    """Return seconds. Examples: V(90), V(90s), V(10m), V(1h30m)."""
     stripped = str(text).strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         stripped += "s"
@@ -44,7 +44,6 @@ def parse_duration(option: str, text: Any) -> float:
 
 
 def parse_timeout(option: str, text: Any, hint: str = "") -> float:
-    """Parse a duration that is not zero; ``hint`` is a second remedy for zero."""
     seconds = parse_duration(option, text)
     if not seconds:
         raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {hint}".rstrip())
@@ -52,7 +51,6 @@ def parse_timeout(option: str, text: Any, hint: str = "") -> float:
 
 
 def parse_timestamp(option: str, text: Any) -> datetime:
-    """Parse an ISO 8601 time with a zone."""
     example = "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z or 2031-01-01T03:00:00+09:00."
     stripped = str(text).strip()
     time = parse_time(stripped)
@@ -65,7 +63,6 @@ def parse_timestamp(option: str, text: Any) -> datetime:
 
 
 def parse_timestamp_or_age(option: str, text: Any) -> datetime | timedelta:
-    """Parse a time, or an age into the time since then."""
     if re.match(r"\d{4}-", str(text).strip()):
         return parse_timestamp(option, text)
     return timedelta(seconds=parse_duration(option, text))
@@ -86,7 +83,6 @@ def split_list(value: Any) -> list[Any]:
 
 
 def parse_uuids(option: str, texts: Sequence[Any] | None) -> list[str]:
-    """Parse UUIDs, and drop those that repeat."""
     return list(dict.fromkeys(parse_uuid(option, text) for text in texts or ()))
 
 
@@ -106,7 +102,6 @@ def parse_share(option: str, text: Any, total: int, least: int) -> int | None:
 
 
 def check_line(option: str, text: Any) -> str:
-    """Check a command line and return it unchanged."""
     value = check_code(option, text)
     if len(value) > LINE_LENGTH:
         raise UsageError(
@@ -118,7 +113,6 @@ def check_line(option: str, text: Any) -> str:
 
 
 def check_code(option: str, text: Any) -> str:
-    """Check a command line of any length and return it unchanged."""
     value = str(text)
     if not value.strip():
         raise UsageError(option, "the command line is empty", "Give the line to run.")
@@ -126,7 +120,7 @@ def check_code(option: str, text: Any) -> str:
 
 
 def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Check environment variables; no message contains a value."""
+    """Check variables; no message contains a value."""
     for number, (name, value) in enumerate((values or {}).items(), 1):
         if "=" in str(name):
             # The text after the = may be a secret.
@@ -142,7 +136,6 @@ def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str
 
 
 def check_limit(limit: int, objects: str) -> int:
-    """Check the number of objects to list; 0 means all of them."""
     if limit < 0:
         raise UsageError("limit", f"{limit} is negative", f"Give a number of {objects}, or 0 for all of them.")
     return min(limit, sys.maxsize)
@@ -173,7 +166,7 @@ def parse_boolean(option: str, value: Any, prefix: str = "") -> bool:
 
 
 def parse_number(value: Any) -> int | float | None:
-    """Parse a finite number, as int if it is whole; return None for other text."""
+    """Return an int if the number is whole, None if the text is no finite number."""
     try:
         number = float(str(value))
         return int(number) if number == int(number) else number
@@ -182,14 +175,13 @@ def parse_number(value: Any) -> int | float | None:
 
 
 def check_no_nul(option: str, text: str, subject: str = "it") -> str:
-    """Check that a text has no NUL character and return it unchanged; ``subject`` names the text in the error."""
     if "\0" in text:
         raise UsageError(option, f"{subject} has a NUL character", "Remove that character.")
     return text
 
 
 def check_credential(option: str, text: str) -> str:
-    """Check a token or key and return it stripped; no message contains it."""
+    """Return a stripped token or key; no message contains it."""
     text = text.strip()
     if not is_valid_key(text):
         raise UsageError(
@@ -201,14 +193,7 @@ def check_credential(option: str, text: str) -> str:
 
 
 def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: Any) -> dict[str, Any]:
-    """Validate a value of an option by Ansible's argument spec.
-
-    Args:
-        rules: Rules of the spec, such as C(required_if).
-
-    Raises:
-        UsageError: The value is no dictionary, or Ansible refuses it.
-    """
+    """Validate a value of an option by Ansible's argument spec."""
     if not isinstance(value, Mapping):
         raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
     for key in value:

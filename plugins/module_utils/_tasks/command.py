@@ -123,7 +123,6 @@ def _warn_of_skipped(task: CommandTask) -> None:
 
 
 def executed(task: CommandTask) -> None:
-    """Submit the command and await it, except on servers where O(reuse_within) finds one that succeeded."""
     options, servers = task.options, task.resolve_servers()
     # The workspace's clock has whole seconds, so that zero could reuse a command.
     reused = _find_reusable(task, servers, options.reuse_within) if options.reuse_within else {}
@@ -151,7 +150,7 @@ def executed(task: CommandTask) -> None:
 
 
 def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Job]:
-    """Return a finished job for each server where a matching command succeeded within so many seconds."""
+    """Return a finished job for each server with a command that succeeded within so many seconds."""
     client, options = task.client, task.options
     codes, own = options.limits.success_codes, OwnCommands(client)
 
@@ -178,7 +177,6 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
 
 
 def finished(task: CommandTask) -> None:
-    """Await commands by their IDs."""
     task.jobs = [_make_job(command_id) for command_id in task.options.ids]
     cancels = task.options.limits.cancel_on_timeout and not task.run.check_mode
     task.make_fleet(cancel_on_timeout=cancels).run(task.jobs)
@@ -189,7 +187,6 @@ def _make_job(command_id: str) -> Job:
 
 
 def cancelled(task: CommandTask) -> None:
-    """Cancel commands by their IDs, or all that match."""
     options = task.options
     task.jobs = _jobs_by_id(task.client, options.ids) if options.ids else _jobs_by_match(task)
     task.ok_outcomes = frozenset((Outcome.CANCELLED,) if options.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT))
@@ -219,7 +216,6 @@ def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
 
 
 def _jobs_by_match(task: CommandTask) -> list[Job]:
-    """Return a job for each matching command, and a finished job for each server without one."""
     client, options = task.client, task.options
     servers = {str(server.id): server for server in task.resolve_servers()}
     jobs: dict[str, list[Job]] = {server_id: [] for server_id in servers}
@@ -243,7 +239,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
 
 
 def _find_cancellable(task: CommandTask, row: Command) -> Command | None:
-    """Return the command if it has not ended; with O(scheduled_at), if it is due at that time and not cancelled."""
+    """Return None if the command has ended or, with O(scheduled_at), is due at another time."""
     due = task.options.scheduled_at
     if due is None:
         return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None

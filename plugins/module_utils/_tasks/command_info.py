@@ -60,7 +60,6 @@ RULES: dict[str, Any] = {"mutually_exclusive": [("ids", name) for name in _FILTE
 
 
 def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """List commands by their IDs or by filters."""
     settings = parse_settings(options, run.warn)
     ids = values.parse_uuids("ids", options.get("ids"))
     output_limit = values.check_output_limit(options.get("output_limit"))
@@ -95,7 +94,7 @@ def _read_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command
 
 
 def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: Command) -> Output:
-    """Return the output; if it cannot be read, warn and return the part in the row."""
+    """Warn and return the part in the row if the output cannot be read."""
     try:
         return breaker.call(partial(fetch_output, client, command, is_whole=make_end_check(command)))
     except AlpaconError as error:
@@ -106,7 +105,6 @@ def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: C
 def _describe_listed(
     command: Command, read: Callable[[Command], Output] | None, output_limit: int | None = None
 ) -> dict[str, Any]:
-    """Describe a command with all its times and accounts; without its output if ``read`` is None."""
     output = None
     if read and command.finished:
         command, output = unpack_output(command, read(command))
@@ -144,7 +142,6 @@ def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> 
 
 
 def _explain_missing(term: str, query: Query, other: Command | None) -> str:
-    """Explain that a server has no such command, and name the latest with another status."""
     latest = ""
     if other:
         time = other.end or other.added_at

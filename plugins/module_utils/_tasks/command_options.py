@@ -74,7 +74,6 @@ class CommandOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
-        """Check the options without a request."""
         _check_combination(options)
         ids = values.parse_uuids("ids", options.get("ids"))
         servers = [str(server) for server in values.split_list(options.get("servers") or ())]
@@ -109,12 +108,10 @@ class CommandOptions:
 
     @property
     def has_payload(self) -> bool:
-        """Return True with O(script) and O(argv)."""
         return packing.parse_digest(self.line) is not None
 
     @property
     def padded_variables(self) -> list[str]:
-        """Return the names of the variables whose values workspaces may strip."""
         submits = self.state in ("executed", "scheduled")
         return [name for name, value in self.extra.get("env", {}).items() if submits and packing.is_trimmed(value)]
 
@@ -126,11 +123,9 @@ class CommandOptions:
         return self.scheduled_at
 
     def match(self, server_id: str | None = None) -> Match:
-        """Return the fields of the command to compare others with, on one server or on any."""
         return Match(server_id, self.line, self.shell, self.username, self.groupname)
 
     def make_body(self, server: Server) -> dict[str, Any]:
-        """Return the body of a submit: the published fields, and the newer fields that are used."""
         return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
 
 
@@ -169,7 +164,6 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
 
 
 def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.Payload | None:
-    """Pack O(script) or O(argv) with checked variables for one submit; return None for O(line)."""
     kind = next((name for name in ("script", "argv") if options.get(name) is not None), None)
     if kind is None:
         return None
@@ -196,7 +190,6 @@ def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing
 
 
 def split_script(text: str) -> list[str]:
-    """Split O(script) as a shell does into the path on the controller and the arguments."""
     values.check_no_nul("script", text)
     try:
         words = shlex.split(text)
@@ -209,7 +202,6 @@ def split_script(text: str) -> list[str]:
 
 
 def _build_script(options: Mapping[str, Any], folder: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
-    """Return the label, the shell code and the files of a payload."""
     path, *arguments = split_script(options["script"])
     if options.get(CONTENT) is None:
         raise UsageError("script", "its file was not read", "Run the module as a task, which reads the file.")

@@ -57,7 +57,6 @@ class Query:
 
     @classmethod
     def from_options(cls, client: Client, options: Mapping[str, Any], warn: Warn) -> Query:
-        """Check the options of M(herdops.alpacon.alpacon_command_info) and resolve the server's name."""
         since, until = (
             values.parse_timestamp_or_age(name, options[name]) if options.get(name) else None
             for name in ("since", "until")
@@ -70,14 +69,12 @@ class Query:
         return cls(server.id, server.name, statuses=parse_statuses(options, warn), since=since, until=until, **filters)
 
     def at(self, now: datetime) -> Query:
-        """Return this query with its ages converted to times."""
         since, until = (now - when if isinstance(when, timedelta) else when for when in (self.since, self.until))
         _check_span(since, until)
         return replace(self, since=since, until=until, now=now)
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return the filters that the API has."""
         filters = {"server": self.server_id, **{name: getattr(self, name) for name in _API_FILTERS}}
         return {
             name: str(value).lower() if isinstance(value, bool) else str(value)
@@ -147,7 +144,7 @@ def _may_match(search: str, command: Command) -> bool:
 
 
 def parse_statuses(options: Mapping[str, Any], warn: Warn) -> frozenset[str]:
-    """Return the statuses, and warn of unknown ones, which a newer API may have."""
+    """Warn of unknown statuses, which a newer API may have."""
     statuses = frozenset(parse_status(str(status)) for status in options.get("status") or ())
     for status in sorted(statuses - STATUSES - {"unknown"}):
         remedy = did_you_mean(status, STATUSES, f"Known statuses are {', '.join(sorted(STATUSES))}.")
@@ -174,11 +171,7 @@ def find_commands(client: Client, query: Query, limit: int) -> list[Command]:
 def find_latest(
     client: Client, query: Query, servers: Sequence[Server]
 ) -> tuple[dict[str, Command], dict[str, Command]]:
-    """Find the newest command of each server in one pass over the list.
-
-    Returns:
-        By server ID, the commands that the query accepts, and those that differ only in their status.
-    """
+    """Return by server ID the newest commands that match, and those that differ only in their status."""
     unseen = {str(server.id) for server in servers}
     names = {server.id: server.name for server in servers if server.name}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
@@ -212,7 +205,6 @@ def _list_accepted(client: Client, query: Query, ordering: str) -> Iterator[Comm
 
 
 def _add_name(command: Command, name: str | None) -> Command:
-    """Add the name of the server if the row has none."""
     return command if command.server.name or not name else replace(command, server=replace(command.server, name=name))
 
 
@@ -262,7 +254,6 @@ class CircuitBreaker:
         self._errors: list[AlpaconError] = []
 
     def call(self, read: Callable[[], T]) -> T:
-        """Return the result of a read, or raise the last error without one."""
         if len(self._errors) >= 2:
             raise self._errors[-1]
         try:

@@ -35,7 +35,6 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
     Each job loses its command and output, so that no output is in memory twice.
 
     Args:
-        ok: Outcomes that are no failure.
         no_log: Omit outputs and option values from messages.
     """
     commands = [_describe_and_release(job, no_log) for job in jobs]
@@ -133,7 +132,6 @@ def describe(command: Command, output: Output | None) -> dict[str, Any]:
 
 
 def _get_delta(command: Command) -> str | None:
-    """Return the duration as M(ansible.builtin.command) writes it."""
     if not command.finished:
         return None
     if command.elapsed is not None:
@@ -180,5 +178,4 @@ def _explain_failure(command: Command, output: Output) -> str:
 
 
 def _to_printable(text: str) -> str:
-    """Replace surrogates, which stand for bytes that are no UTF-8."""
     return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)

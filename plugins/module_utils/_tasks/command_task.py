@@ -39,8 +39,6 @@ class CommandTask:
     """A task and its jobs.
 
     Attributes:
-        secrets: Texts that no result may show.
-        ok_outcomes: Outcomes that are no failure.
         before, after: Lines of the diff.
     """
 
@@ -72,7 +70,6 @@ class CommandTask:
         return find_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
     def make_fleet(self, **limits: Any) -> Fleet:
-        """Return a fleet with the limits of the task, some of them replaced."""
         return Fleet(
             self.client,
             replace(self.options.limits, **limits),
@@ -103,7 +100,6 @@ class CommandTask:
             )
 
     def report_cost(self, to_submit: Sequence[Job]) -> None:
-        """Print what the task will cost if that is much, once for all of its hosts."""
         locks, quota = self.run.host_locks, self.client.settings.requests_per_hour
         commands, per_hundred = (self.run.hosts, REQUESTS_PER_HOST) if locks else (1, REQUESTS)
         text = describe_cost(commands * len(to_submit), quota, self.options.limits, per_hundred)
@@ -118,18 +114,17 @@ class CommandTask:
             lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
 
     def cancel(self, command_id: str) -> str:
-        """Cancel a command, see :func:`cancel`, and share that with the other workers of the run."""
+        """Cancel a command, and share that with the other workers of the run."""
         done = cancel(self.client, command_id)
         if done != SENT and self.run.submitted_commands:
             self.run.submitted_commands.add({"id": command_id, "gone": True})
         return done
 
     def read_submitted(self) -> dict[str, dict[str, Any]]:
-        """Read the rows of the commands that this run submitted or cancelled, by their IDs."""
         return self.run.submitted_commands.read_rows() if self.run.submitted_commands else {}
 
     def cancelled_ids(self) -> set[str]:
-        """Return the IDs of the commands that this run cancelled; lists may still show them."""
+        """Return commands that this run cancelled; lists may still show them."""
         return {command_id for command_id, row in self.read_submitted().items() if row.get("gone")}
 
 
@@ -137,7 +132,6 @@ def describe_cost(commands: int, quota: int, limits: Limits, per_hundred: int = 
     """Return the expected number of requests for so many submits, or an empty text if a quarter of the quota suffices.
 
     Args:
-        quota: requests an hour.
         per_hundred: requests for a hundred commands, if the task waits for them.
     """
     requests = math.ceil(commands * per_hundred / 100) if limits.wait else commands
@@ -156,7 +150,6 @@ def describe_cost(commands: int, quota: int, limits: Limits, per_hundred: int = 
 
 
 def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-    """Lock the servers of a delegated task by their names, without a request."""
     parsed = CommandOptions.from_options(options)
     servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in parsed.servers]
     # The file of certificates is on the other host.

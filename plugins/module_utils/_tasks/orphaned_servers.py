@@ -27,12 +27,11 @@ _ORPHAN_AGE = 3600.0
 
 
 def delete_record(user: Client, server_id: str) -> bool:
-    """Delete a record, unless its agent is connected; return True if the record existed."""
+    """Return False if there is no such record; the workspace keeps one whose agent is connected."""
     return user.delete(f"{SERVERS_PATH}{normalize_uuid(server_id)}/?auto=false")
 
 
 def delete_unused_records(task: RegistrationTask) -> None:
-    """Delete the records of the machine whose agents have never connected."""
     user, orphans = task.user_client, []
     msg = "Without an API token, the task cannot search for records of the machine."
     if user is not None:
@@ -49,11 +48,7 @@ def delete_unused_records(task: RegistrationTask) -> None:
 
 
 def _list_records(user: Client, name: str, unused: bool = False) -> list[Server]:
-    """List the records of registrations with that name.
-
-    Args:
-        unused: list only records whose agent has never connected.
-    """
+    """List the records of registrations with that name."""
     # The workspace adds six digits to the name.
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
     found = parse_servers(user.rows(SERVERS_PATH, {"search": name}))
@@ -70,7 +65,7 @@ def _join_labels(records: Sequence[Server]) -> str:
 
 
 def _read_added_at(user: Client, record: Server) -> float:
-    """Return the time at which a record was made, in seconds since the epoch; 0 if it is unknown."""
+    """Return seconds since the epoch; 0 if they are unknown."""
     # Lists of older workspaces do not have the field.
     row = record.fields if "added_at" in record.fields else user.get(f"{SERVERS_PATH}{normalize_uuid(record.id)}/")
     added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
@@ -78,7 +73,7 @@ def _read_added_at(user: Client, record: Server) -> float:
 
 
 def _delete_or_warn(task: RegistrationTask, user: Client, record: Server, warning: str = "") -> bool:
-    """Delete a record; warn and return False if it may still exist."""
+    """Warn and return False if the record may still exist."""
     try:
         delete_record(user, str(record.id))
     except AlpaconError as error:
@@ -92,11 +87,7 @@ def _delete_or_warn(task: RegistrationTask, user: Client, record: Server, warnin
 
 
 def delete_lost_record(task: RegistrationTask, lost: LostResponse) -> None:
-    """Delete the record of a registration whose response was lost, if there is one.
-
-    Raises:
-        RegistrationError: a record may be left behind.
-    """
+    """Delete the record of a registration whose response was lost, if there is one."""
     name, user = task.options.name, task.user_client
     orphans: list[dict[str, Any]] = [{"id": None, "name": f"{name}-xxxxxx"}]
     if user is None:
@@ -156,9 +147,6 @@ def _delete_lost(task: RegistrationTask, user: Client, found: Sequence[Server], 
 def clean_up_records(task: RegistrationTask, new_id: str | None) -> dict[str, Any]:
     """Delete or replace other records with the name of the task.
 
-    Args:
-        new_id: the record that the task made; None in check mode, which changes nothing.
-
     Returns:
         The keys of :data:`NO_OTHER_RECORDS`.
     """
@@ -214,7 +202,6 @@ def _classify(task: RegistrationTask, user: Client, record: Server) -> str:
 
 
 def _find_old_record(task: RegistrationTask, records: Mapping[str, Sequence[Server]]) -> list[Server]:
-    """Return the old record of the host in a list; warn and return an empty list if it is not certain."""
     name, found, in_use = task.options.name, records["offline"], records["in use"]
     if not task.options.replace or not found:
         return []
@@ -271,7 +258,6 @@ def _read_groups(user: Client, server_id: str, wanted: Set[str] = frozenset()) -
 
 
 def _get_groups(row: Any) -> set[str]:
-    """Return the ids of the IAM groups in the row of a server."""
     groups = row.get("groups") if isinstance(row, Mapping) else None
     if not isinstance(groups, list):
         raise UnreadableRow("The workspace does not state the groups of the record.")

@@ -66,7 +66,6 @@ _RECONNECT_TIME = 75.0
 
 
 def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_registration)."""
     settings = parse_settings(options, run.warn, needs_token=False)
     with RegistrationTask(settings, RegistrationOptions.from_options(options), run) as task:
         try:
@@ -77,7 +76,6 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 
 def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_registration_info)."""
     settings = parse_settings(options, run.warn, needs_token=False)
     checked = RegistrationOptions.from_options({**options, "state": "connected"})
     with RegistrationTask(settings, checked, run) as task:
@@ -175,7 +173,6 @@ def _post_registration(task: RegistrationTask) -> Mapping[str, Any]:
 
 
 def connected(task: RegistrationTask) -> None:
-    """Wait until the agent is connected."""
     options, pause = task.options, _FIRST_PAUSE
     unverified_at: float | None = None
     while True:
@@ -198,7 +195,7 @@ def connected(task: RegistrationTask) -> None:
 
 
 def _may_have_version(stored: StoredCredentials, wanted: str) -> bool:
-    """Return True unless the workspace states another version of the agent. Some workspaces and builds state none."""
+    """Accept an unknown version: some workspaces and builds state none."""
     # Packages write 2.6.0-rc1 as 2.6.0~rc1, and git tags as v2.6.0-rc1.
     stated, wanted = (
         text.strip().removeprefix("v").replace("~", "-") for text in (stored.server.version or "", wanted)
@@ -207,7 +204,6 @@ def _may_have_version(stored: StoredCredentials, wanted: str) -> bool:
 
 
 def _warn_of_upgrades(task: RegistrationTask) -> None:
-    """Warn once in a run if the workspace upgrades agents by itself."""
     if task.user_client is None or not task.run.context.is_first("agent-upgrades"):
         return
     try:

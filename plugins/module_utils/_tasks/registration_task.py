@@ -37,12 +37,9 @@ class RegistrationOptions:
     """Checked options of a task.
 
     Attributes:
-        id, key: stored credentials of the agent; empty if there are none.
         machine: digest of the option; empty if it is not given.
-        registration_token, name, platform: empty if they are not needed.
         version: version of the agent to wait for; empty for any.
         pinned: True to warn if the workspace may upgrade the agent to another version.
-        timeout: seconds.
     """
 
     state: str
@@ -126,8 +123,6 @@ def _check_tags(tags: Mapping[str, Any]) -> dict[str, str]:
 
 
 class RegistrationError(AlpaconError):
-    """An error that adds keys to the result of the task."""
-
     def __init__(self, text: str, **details: Any) -> None:
         self.details = details
         super().__init__(text)
@@ -138,11 +133,7 @@ class RegistrationTask:
     """A task about one registration.
 
     Attributes:
-        deadline: monotonic seconds.
         tag, tag_value: the tag of the records that this task, or any task for its machine, has made.
-        sent_at: time of the last registration, in seconds since the epoch.
-        lost_responses: number of writes without a response.
-        facts: keys of the result.
         before, after: name of the record, for a diff; empty if there is none.
     """
 
@@ -164,17 +155,15 @@ class RegistrationTask:
 
     @property
     def agent_client(self) -> Client:
-        """Return the client with the agent's own credentials."""
         return self._get_client(f'id="{self.options.id}", key="{self.options.key}"')
 
     @property
     def registration_client(self) -> Client:
-        """Return the client with the registration token."""
         return self._get_client(f'token="{self.options.registration_token}"')
 
     @property
     def user_client(self) -> Client | None:
-        """Return the client with the API token; None without a token, or if the task must not clean up with it."""
+        """Return None without a token, or if the task must not clean up with it."""
         usable = self.settings.token and self.options.clean_up
         return self._get_client(f'token="{self.settings.token}"') if usable else None
 
@@ -199,7 +188,6 @@ class RegistrationTask:
             client.__exit__(*exc_info)
 
     def has_made(self, record: Server) -> bool:
-        """Return True if the record has the tag of this task or its machine."""
         return record.tags.get(self.tag) == self.tag_value
 
     def fail(self, error: AlpaconError) -> None:
@@ -218,13 +206,7 @@ class RegistrationTask:
 
 @dataclass(frozen=True)
 class StoredCredentials:
-    """The state of an agent's credentials.
-
-    Attributes:
-        credentials: V(valid), V(stale) or V(unreachable).
-        why: the reason, if they are not valid.
-        server: the record of the agent, if they are valid.
-    """
+    """The state V(valid), V(stale) or V(unreachable) of an agent's credentials, with the reason or the record."""
 
     credentials: str
     why: str = ""
@@ -248,7 +230,6 @@ class StoredCredentials:
 
 
 def verify_credentials(task: RegistrationTask) -> StoredCredentials:
-    """Read the record of the agent with its own credentials."""
     try:
         row = task.agent_client.get(f"{SERVERS_PATH}-/")
     except ApiError as error:

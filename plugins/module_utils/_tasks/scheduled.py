@@ -30,11 +30,8 @@ class ServerSchedule:
     """The matching commands of one server.
 
     Attributes:
-        other_times: With O(reschedule), pending commands to cancel.
         cancelled_ids: Cancelled commands, according to lists or this run.
         listed_ids: All commands in lists.
-        new: The command that the task submitted.
-        replaced: The commands among ``other_times`` that the task cancelled.
     """
 
     pending: list[Command] = field(default_factory=list)
@@ -48,7 +45,6 @@ class ServerSchedule:
 
 
 def scheduled(task: CommandTask) -> None:
-    """Schedule the command on each server that has none for that time."""
     options, servers, check_mode = task.options, task.resolve_servers(), task.run.check_mode
     if not check_mode:
         task.lock_servers(servers)
@@ -84,7 +80,7 @@ def scheduled(task: CommandTask) -> None:
 
 
 def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Mapping[str, ServerSchedule]) -> None:
-    """Submit the new commands. Once a server's is accepted, cancel its commands for other times."""
+    """Cancel a server's commands for other times once its new one is accepted."""
 
     def follow_up(job: Job) -> None:
         schedule = schedules[str(job.server.id)]
@@ -103,7 +99,6 @@ def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Map
 
 
 def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
-    """Return a finished job for the existing command of a server, or a job to submit one."""
     if schedule.pending:
         command = min(schedule.pending, key=_age)
         return Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.")
@@ -118,7 +113,6 @@ def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Jo
 
 
 def _age(command: Command) -> tuple[datetime, str]:
-    """Sort key: oldest first."""
     return command.added_at or datetime.max.replace(tzinfo=timezone.utc), command.id
 
 
@@ -134,7 +128,7 @@ def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
 
 
 def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError | None]:
-    """Return True if the command will not run; if the cancel failed, return the error too."""
+    """Return True if the command will not run, and the error of a failed cancel."""
     try:
         return task.cancel(command.id) in (CANCELLED, GONE), None
     except AlpaconError as error:
@@ -168,11 +162,7 @@ def _cancel_late(task: CommandTask, job: Job) -> None:
 
 
 def _cancel_other_times(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
-    """Cancel the commands for other times, or the new command if one of them cannot be cancelled.
-
-    Returns:
-        The cancelled commands for other times.
-    """
+    """Return the cancelled commands for other times. If one cannot be cancelled, cancel the new command."""
     if old and job.outcome in _NOT_SCHEDULED:
         job.msg = f"{job.msg} {_describe_schedule(old)}"
         return []
@@ -221,7 +211,7 @@ def _resolve_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, date
 
 
 def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
-    """Cancel all pending commands of a server except the earliest."""
+    """Cancel all pending commands except the earliest."""
     own = job.known
     is_cancelled = own.id in schedule.cancelled_ids
     others = [command for command in schedule.pending if command.id != own.id]
@@ -245,7 +235,6 @@ def _read_schedules(
 
     Args:
         times: Times of commands by ID, since lists of 2024 do not state them; new ones are added.
-        own: New commands of this task by the ID of their server.
 
     Returns:
         The commands by the ID of their server, and the IDs of submitted commands that lists do not have.
@@ -305,7 +294,7 @@ def _find_unlisted(task: CommandTask, schedules: Mapping[str, ServerSchedule], o
 
 
 def fetch_schedule(client: Client, command: Command) -> Command | None:
-    """Return a command with its time, which lists of 2024 do not state; None if it is gone."""
+    """Return the command with its time, which lists of 2024 do not state; None if it is gone."""
     return command if command.scheduled_at else find_command(client, command.id)
 
 

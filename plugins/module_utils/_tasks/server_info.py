@@ -59,7 +59,6 @@ SPEC: dict[str, dict[str, Any]] = {
 
 
 def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Run a task of M(herdops.alpacon.alpacon_server_info)."""
     settings = parse_settings(options, run.warn)
     wanted = ServerFilter.from_options(options.get("filters"))
     references = split_list(options.get("servers") or ())
@@ -115,11 +114,6 @@ class ServerFilter:
 
     @classmethod
     def from_options(cls, filters: Any) -> ServerFilter:
-        """Check the option C(filters).
-
-        Raises:
-            UsageError: a name or a value is invalid.
-        """
         filters = {} if filters is None else filters
         choices = f"Give some of {', '.join(_FILTERS)}."
         if not isinstance(filters, Mapping):
@@ -139,7 +133,6 @@ class ServerFilter:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return the query parameters for the filters that the API has."""
         parameters = {}
         if self.commissioned is not None:
             parameters["commissioned"] = str(self.commissioned).lower()
@@ -236,7 +229,7 @@ class GroupNames:
 
 
 def list_servers(client: Client, wanted: ServerFilter, groups: GroupNames) -> Iterator[Described]:
-    """List servers by name, filtered only as far as the workspace filters them; see :class:`ServerFilter`."""
+    """List servers by name, filtered only as far as the workspace filters them."""
     for row in client.rows(SERVERS_PATH, {"ordering": "name", **wanted.parameters}):
         yield describe_server(row, groups)
 
@@ -263,7 +256,6 @@ def _check_type(name: str, value: Any) -> Any:
 
 
 def _is_small(value: Any) -> bool:
-    """Return True if a value is within :data:`_MAX_DEPTH` and :data:`_MAX_SIZE`."""
     level, size = [value], 0
     for _depth in range(_MAX_DEPTH):
         size += sum(len(item) for item in level if isinstance(item, (str, list, Mapping)))
@@ -283,7 +275,6 @@ def explain_filters(wanted: ServerFilter, servers: Sequence[Described], complete
     """Yield a warning for each filter whose field no server has, and for each group without servers.
 
     Args:
-        servers: the servers that the workspace listed.
         complete: False if there may be more of them.
     """
     for name, field_name in _FIELD_OF_FILTER.items():

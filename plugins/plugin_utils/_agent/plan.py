@@ -77,12 +77,7 @@ _HOLD_COMMANDS = {
 
 
 def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
-    """Return the plan for a host, with the conditions and arguments of the role's tasks.
-
-    Args:
-        options: by the names of :data:`SPEC`; no value is null.
-        agent: the result of M(herdops.alpacon.alpamon_info).
-    """
+    """Return the plan for a host, with the conditions and arguments of the role's tasks."""
     unexpected = ", ".join(_find_unexpected(agent)[:3])
     if unexpected:
         problem = f"The host returned an unexpected value for {unexpected} of alpamon_info. Check the host."
@@ -129,7 +124,6 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
 
 
 def refuse(problems: list[str]) -> dict[str, Any]:
-    """Return the plan for a host that the role does not change."""
     lines = [clean_line(problem) for problem in problems]
     return {"problems": lines, "installed_problems": lines, "workspace": "", "ca_path": ""}
 
@@ -213,7 +207,7 @@ def _plan_registration(state: AgentState) -> dict[str, Any]:
 
 
 def _list_paths_to_remove(state: AgentState) -> list[str]:
-    """Return the paths to remove after the package manager has removed the package."""
+    """Return the paths that the package manager leaves."""
     units = (SERVICE, TIMER, "alpamon-restart.service")
     unit_files = [f"{folder}/{unit}" for folder in ("/lib/systemd/system", "/etc/systemd/system") for unit in units]
     files = [*FOLDERS, PID_FILE, _PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]

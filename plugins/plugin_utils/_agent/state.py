@@ -32,10 +32,8 @@ class Controller:
     """Facts of the controller.
 
     Attributes:
-        host: name of the host in the inventory.
         parts: tags of the role that --tags selects; empty for all.
         files: path of the file on the controller, by option.
-        missing: options whose file does not exist.
         digests: SHA-256 of the file, by option; of package_file, the digest in the format of package_checksum.
     """
 
@@ -48,12 +46,7 @@ class Controller:
 
 @dataclass(frozen=True)
 class AgentState:
-    """The options, the state of the host, and the differences between them.
-
-    Attributes:
-        options: as in :data:`.plan.SPEC`; no value is null.
-        agent: the result of the module M(herdops.alpacon.alpamon_info).
-    """
+    """The options, the state of the host, and the differences between them."""
 
     options: Mapping[str, Any]
     agent: Mapping[str, Any]
@@ -76,12 +69,11 @@ class AgentState:
 
     @cached_property
     def pinned(self) -> str:
-        """Return the requested version in the agent's spelling; empty for any or the latest."""
+        """Return the requested version in the agent's spelling; empty for the latest."""
         return "" if self.options["version"] == "latest" else str(self.options["version"]).replace("~", "-")
 
     @property
     def needs_other_version(self) -> bool:
-        """Return True if the requested version is not, or may not be, the installed one."""
         other = bool(self.pinned) and self.pinned != self.version
         return other or not self.version or self.options["version"] == "latest"
 
@@ -106,7 +98,7 @@ class AgentState:
 
     @property
     def target_version(self) -> str:
-        """Return the version to install; empty if it is installed or unknown."""
+        """Return an empty text if the version is installed or unknown."""
         version = self.agent.get("package_file_version") or "" if self.options["package_file"] else self.pinned
         return "" if version == self.version else version
 
@@ -129,7 +121,6 @@ class AgentState:
 
     @property
     def add_source(self) -> bool:
-        """Return True if the repository has to be set up or the package file copied."""
         repository = self.from_repository and (self.change_repository or self.needs_other_version)
         return self.selects("install") and (repository or bool(self.options["package_file"]))
 
@@ -154,7 +145,7 @@ class AgentState:
 
     @property
     def cloned(self) -> bool:
-        """Return True for a clone, whose configuration was written on another machine."""
+        """Detect a configuration that was written on another machine."""
         registered, current = self.agent["registered_machine_id"], self.agent["machine_id"]
         return self.configuration["complete"] and bool(registered and current) and registered != current
 
@@ -172,7 +163,6 @@ class AgentState:
 
     @property
     def write_configuration(self) -> bool:
-        """Return True if the content of the configuration, or the mode or owner of a path, has to change."""
         if self.register or not self.selects("configure"):
             return False
         files = self.agent["files"]
@@ -222,7 +212,6 @@ class AgentState:
 
     @property
     def has_changes(self) -> bool:
-        """Return True if the role has to change the host."""
         if self.options["state"] != "present":
             return bool(self.parts)
         register = self.register and self.selects("register")
@@ -232,7 +221,6 @@ class AgentState:
 
     @property
     def clock(self) -> str:
-        """Return a warning if the clock of the host differs from that of the controller; else empty."""
         ahead = self.agent.get("clock_ahead")
         if ahead is None or abs(ahead) < _CLOCK_DIFFERENCE:
             return ""

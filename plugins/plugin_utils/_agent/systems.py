@@ -36,9 +36,6 @@ class Family:
 
     Attributes:
         platform: name of the family in the API, which has none for SUSE.
-        certificate: path of the workspace's CA in the trust store.
-        add_certificate: command to run after writing the CA.
-        remove_certificate: command to run after removing the CA.
     """
 
     platform: str
@@ -84,11 +81,7 @@ SUPPORTED = ", ".join(f"{name} from {minimum} on" for name, _family, minimum in 
 
 
 def find_family(distribution: Mapping[str, Any]) -> Family | None:
-    """Return the family of a distribution; None if the agent does not run on it.
-
-    Args:
-        distribution: ``id`` and ``version`` of /etc/os-release. Debian unstable has no version.
-    """
+    """Return the family of a distribution; None if the agent does not run on it."""
     identifier, version = str(distribution.get("id") or ""), str(distribution.get("version") or "")
     suse = re.match(r"opensuse|sle", identifier)
     _name, family, minimum = _SYSTEMS.get(suse.group() if suse else identifier, ("", None, ""))
@@ -106,11 +99,7 @@ def version_key(version: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Repository:
-    """The package repository to configure on a host.
-
-    Attributes:
-        key_source: a URL, or a path on the controller.
-    """
+    """The package repository to configure on a host."""
 
     url: str
     key_source: str
@@ -125,11 +114,11 @@ class Repository:
         return cls(url, source, fingerprints, options["package_proxy"])
 
     def has_secret(self, family: Family) -> bool:
-        """Return True if a URL in the repository file, or that of the key, may contain a password."""
+        """Return True if a URL may contain a password."""
         return "@" in self.url + self.key_source + (self.proxy if family is REDHAT else "")
 
     def render_file(self, family: Family) -> str:
-        """Render the repository file, with the source and fingerprints of the key, so that their changes are found."""
+        """Include the source and fingerprints of the key, so that their changes are found."""
         checked = " ".join(self.fingerprints) or "nothing"
         text = f"{_HEADER}# The key is from {self.key_source}, checked for: {checked}\n"
         if family is DEBIAN:

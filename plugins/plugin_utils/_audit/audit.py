@@ -55,13 +55,7 @@ _COPIED_FROM_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The report of an audit, and the commands that it submitted.
-
-    Attributes:
-        report: see ``docs/audit-report.schema.json``.
-        to_submit: the number of commands that would be submitted without check mode.
-        submitted_to: the IDs of the servers that commands were submitted to.
-    """
+    """The report of an audit, and the commands that it submitted."""
 
     report: _Row
     to_submit: int = 0
@@ -69,11 +63,7 @@ class AuditResult:
 
 
 def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> AuditResult:
-    """Audit the hosts, one workspace after the other.
-
-    Raises:
-        AlpaconError: every workspace failed, and no command was submitted.
-    """
+    """Audit the hosts; raise AlpaconError if every workspace failed and no command was submitted."""
     started = datetime.now(timezone.utc)
     by_workspace: dict[Settings, list[Host]] = {}
     for host in hosts:
@@ -93,7 +83,6 @@ def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> AuditRe
 def build_report(
     options: AuditOptions, hosts: Sequence[Host], collectors: Sequence[WorkspaceCollector], started: datetime
 ) -> _Row:
-    """Build the report of all workspaces, see ``docs/audit-report.schema.json``."""
     audited_hosts = {audited.host.name: audited for collector in collectors for audited in collector.hosts}
     servers: list[_Row] = []
     results: list[_Row] = []
@@ -152,12 +141,7 @@ class _CheckRows:
         self._known: dict[int, tuple[int, _Row]] = {}
 
     def add(self, check: Check, rules: Sequence[RuleResult], results: int) -> _Row:
-        """Add a check of a host, and return the values that differ from the row of the check's name.
-
-        Args:
-            rules: the results of another tool.
-            results: the number of results of the check.
-        """
+        """Add a check of a host, and return the values that differ from the row of the check's name."""
         if id(check) not in self._known:
             own = {
                 "name": check.name,
@@ -280,7 +264,6 @@ def build_result(audit: AuditResult, files: Sequence[str] = (), no_log: bool = F
     """Return the result of the task. Unless in check mode, it failed if the verdict is not pass.
 
     Args:
-        files: the paths of the report's files.
         no_log: omit the messages of findings from C(msg).
     """
     report, summary = audit.report, audit.report["summary"]

@@ -30,7 +30,6 @@ class CheckSelector:
     """Selects the checks of hosts. Hosts with equal variables share one list.
 
     Args:
-        check_sets: the checks by the names of sets.
         options: the options of the task. The variables of a host replace the ones that are None.
     """
 
@@ -43,9 +42,6 @@ class CheckSelector:
 
     def select(self, host: str, variables: Mapping[str, Any]) -> list[Check]:
         """Return the checks of a host.
-
-        Args:
-            variables: the variables of the host that begin with :data:`VARIABLE_PREFIX`.
 
         Raises:
             UsageError: names the variable and the host.
@@ -121,7 +117,6 @@ def _parse_own_checks(values: Mapping[str, Any], username: str | None) -> list[C
 
 
 def _parse_words(option: str, value: Any) -> list[str]:
-    """Return the words of a list, or of a text with commas."""
     if value is None:
         return []
     is_list = isinstance(value, (list, tuple)) and not any(isinstance(one, (list, tuple, Mapping)) for one in value)

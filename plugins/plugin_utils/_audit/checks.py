@@ -36,7 +36,6 @@ class Check:
     Attributes:
         number: one of :data:`OPERATORS`, and the bound or the name of the parameter that is the bound.
         functions: shell code that runs before the line and before O(applies_if).
-        set: the name of the check set.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Check:
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
-        """Return the check with these values of its parameters. Other names are ignored."""
+        """Replace values of parameters. Other names are ignored."""
         own = {name: values[name] for name in self.parameters if name in values}
         return replace(self, parameters={**self.parameters, **own}) if own else self
 
@@ -69,7 +68,6 @@ class Check:
 
     @property
     def limit(self) -> str:
-        """Return the limit of the number in words, such as C(at most 90)."""
         return f"{OPERATORS[self.number[0]][1]} {format_number(self._bound)}" if self.number else ""
 
     @property
@@ -80,7 +78,6 @@ class Check:
 
     @property
     def expected(self) -> list[str]:
-        """Return the conditions for passing in words."""
         if self.kind == PROBLEMS:
             return ["no problem is found"]
         if self.kind == RESULTS:
@@ -94,7 +91,6 @@ class Check:
 
 
 def format_number(number: float) -> str:
-    """Format a number, without a fraction if it is an integer."""
     return str(int(number)) if number == int(number) else str(number)
 
 
@@ -128,14 +124,7 @@ _MAX_CODE = 100_000
 def parse_checks(
     option: str, rows: Sequence[Mapping[str, Any]], functions: str = "", check_set: str | None = None
 ) -> list[Check]:
-    """Parse the checks of a task or a check set.
-
-    Args:
-        functions: shell code that runs before the code of each check.
-
-    Raises:
-        UsageError: names the check and the key.
-    """
+    """Parse the checks of a task or a check set."""
     if not rows:
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
     checks: dict[str, Check] = {}
@@ -153,7 +142,6 @@ def parse_checks(
 
 @cache
 def check_syntax(option: str, code: str) -> None:
-    """Refuse code that C(sh -n) cannot parse."""
     done = subprocess.run(["/bin/sh", "-n"], input=code.encode(), capture_output=True, check=False)
     lines = done.stderr.decode(errors="replace").splitlines()
     if done.returncode and lines:
@@ -162,7 +150,6 @@ def check_syntax(option: str, code: str) -> None:
 
 
 def parse_parameter(option: str, default: Any, value: Any) -> Any:
-    """Convert the value of a parameter to the type of its default."""
     if isinstance(default, list):
         words = [str(word).strip() for word in values.split_list(value)]
         return [values.check_no_nul(option, word) for word in words if word]

@@ -65,7 +65,6 @@ class AuditedHost:
     Attributes:
         skip_reason: why no command can be submitted to the server; empty if one can.
         about: C(os), C(agent), C(ip) and C(owner) of the server, each a text or None.
-        responses: by the names of checks.
     """
 
     host: Host
@@ -81,7 +80,7 @@ class AuditedHost:
 
     @property
     def reason(self) -> str:
-        """Return why the server was not reached, or why all its responses are reused; otherwise an empty text."""
+        """Return why the server was not reached, or why all its responses are reused."""
         if self.reached:
             is_reused = bool(self.responses) and all(response.reused for response in self.responses.values())
             return self.skip_reason if is_reused else ""
@@ -97,11 +96,7 @@ def _describe_server(server: Server) -> dict[str, str | None]:
 
 
 def _resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
-    """Return a host with its server, or with the reason why there is none.
-
-    Args:
-        servers: the servers with the host's name or ID; None if the token may not list servers.
-    """
+    """Return a host with its server, or with the reason why there is none."""
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server))
     if not servers:
@@ -136,7 +131,6 @@ class _CheckBatch:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Return the key among the recent commands."""
         return str(self.match.server_id), (self.match.line or "").strip()
 
     def store_responses(self, job: Job, reused: bool = False) -> None:
@@ -145,15 +139,7 @@ class _CheckBatch:
 
 @dataclass
 class WorkspaceCollector:
-    """Collects the responses of all servers of one workspace.
-
-    Attributes:
-        hosts: the audited hosts, in the order of C(inventory_hosts).
-        submitted: the number of commands.
-        to_submit: the number of commands that would be submitted without check mode.
-        submitted_to: the IDs of the servers.
-        refusal: why not all checks could be submitted; empty if they could.
-    """
+    """Collects the responses of all servers of one workspace."""
 
     client: Client
     options: AuditOptions
@@ -176,7 +162,6 @@ class WorkspaceCollector:
         self._own_commands = OwnCommands(self.client)
 
     def collect(self) -> None:
-        """Find the servers, reuse recent answers, and run the other checks."""
         has_env = self._find_servers()
         self._recent = self._list_recent_commands()
         commands = [command for same_line in self._recent.values() for command in same_line]
@@ -197,7 +182,6 @@ class WorkspaceCollector:
         self._submit(lines)
 
     def mark_failed(self, error: AlpaconError) -> None:
-        """Give each host the error as the reason for its missing responses."""
         self.error = error
         self.refusal = f"The workspace {self.client.settings.url} could not be asked: {error}"
         audited_hosts = {audited.host.name: audited for audited in self.hosts}
@@ -208,11 +192,7 @@ class WorkspaceCollector:
             audited.responses = {name: one for name, one in audited.responses.items() if one.reached or one.command}
 
     def _find_servers(self) -> bool | None:
-        """Resolve the hosts to servers.
-
-        Returns:
-            True if the workspace supports env, False if not, None if the servers do not show it.
-        """
+        """Return True if the workspace supports env, None if the servers do not show it."""
         references = list(dict.fromkeys(host.server for host in self.inventory_hosts))
         found: dict[str, list[Server]] | None = None
         try:
@@ -264,7 +244,6 @@ class WorkspaceCollector:
         return self._payloads[key]
 
     def _list_recent_commands(self) -> _RecentCommands:
-        """Return the commands whose answers may be reused, and unfinished commands."""
         audited_hosts = [audited for audited in self.hosts if audited.server.id and audited.host.checks]
         ids = list(dict.fromkeys(str(audited.server.id) for audited in audited_hosts))
         if self.options.reuse_within is None or not ids:
@@ -323,11 +302,7 @@ class WorkspaceCollector:
         return None
 
     def _submit(self, batches: Iterable[_CheckBatch]) -> list[_CheckBatch]:
-        """Run the batches and store their responses.
-
-        Returns:
-            The batches to submit again as lines, because their commands reached a server without env.
-        """
+        """Return the batches to submit again as lines: their commands reached a server without env."""
         by_match: dict[Match, list[_CheckBatch]] = {}
         for batch in batches:
             by_match.setdefault(batch.match, []).append(batch)
@@ -360,7 +335,7 @@ class WorkspaceCollector:
         return [batch for match in failed for batch in by_match[match]]
 
     def _create_job(self, batch: _CheckBatch) -> Job:
-        """Return a job that awaits an unfinished command of the batch, or submits a new command if there is none."""
+        """Await an unfinished command of the batch, or submit a new one."""
         unfinished = [
             command
             for command in self._recent.get(batch.key, ())
@@ -371,7 +346,7 @@ class WorkspaceCollector:
 
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:
-    """Collect the responses of the hosts of one workspace. Set C(error) of the collector instead of raising it."""
+    """Set C(error) of the collector instead of raising it."""
     with run.open_client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         collector = WorkspaceCollector(client, options, hosts, run)
@@ -386,11 +361,7 @@ def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settin
 
 
 def _detect_max_line(commands: Iterable[Command], has_env: bool | None) -> int | None:
-    """Return the length of the longest line that a workspace accepts; None if it supports env.
-
-    Args:
-        has_env: the answer of the servers, which counts if there is no command.
-    """
+    """Return the longest line that a workspace accepts; None if it supports env."""
     command = next((command for command in commands if command.status in STATUSES), None)
     if command is None:
         return LINE_LENGTH_2024 if has_env is False else None

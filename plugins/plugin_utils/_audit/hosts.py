@@ -30,12 +30,7 @@ _COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir")
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the inventory.
-
-    Attributes:
-        server: the UUID or name of the server.
-        settings: the connection settings of the workspace.
-    """
+    """A host of the inventory."""
 
     name: str
     server: str
@@ -45,11 +40,7 @@ class Host:
 
 
 class HostVariables(Mapping[str, Any]):
-    """The variables of a task for one host. Reading a variable templates the value.
-
-    Args:
-        untemplated: the variables as Ansible's variable manager returns them.
-    """
+    """The variables of a task for one host. Reading a variable templates the value."""
 
     def __init__(self, host: str, untemplated: Mapping[str, Any], templar: Any) -> None:
         self.untemplated = untemplated
@@ -75,7 +66,6 @@ class HostVariables(Mapping[str, Any]):
 
 
 def _is_plain(value: Any) -> bool:
-    """Return True if a value has no template and no encrypted part."""
     if isinstance(value, str):
         return "{{" not in value and "{%" not in value and "{#" not in value
     if isinstance(value, Mapping):
@@ -86,7 +76,6 @@ def _is_plain(value: Any) -> bool:
 
 
 def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
-    """Refuse two hosts with different values of a variable that must be equal for all hosts."""
     for variable in PLAY_VARIABLES.values():
         one, two = (
             (host.untemplated if variable in _COMPARED_UNTEMPLATED else host).get(variable) for host in (first, other)
@@ -98,7 +87,7 @@ def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
 
 
 def to_role_error(error: UsageError) -> UsageError:
-    """Return an error that names the variable of the role in place of the option of the module."""
+    """Name the variable of the role in place of the option of the module."""
     variables = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
     # Such as: checks, check 2 (disk).
     name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]

@@ -37,8 +37,6 @@ class Evaluation:
     """The outcome of a check.
 
     Attributes:
-        outcome: one of :data:`.scanners.results.OUTCOMES`.
-        value: the number in the output, if the check compares one.
         evidence: the position of the reason in the output.
         rules: the results of another tool.
     """
@@ -51,7 +49,6 @@ class Evaluation:
 
 
 def evaluate(check: Check, answer: CheckAnswer) -> Evaluation:
-    """Return the outcome of an answer."""
     if not answer.ran:
         return Evaluation(UNKNOWN, "Out of time: the checks before it took all of wait_timeout.")
     if not answer.applies:
@@ -108,7 +105,6 @@ def _evaluate_problems(check: Check, answer: CheckAnswer, output: str, complete:
 
 
 def _find_texts(lines: Sequence[str], prefix: str) -> list[str]:
-    """Return the distinct texts after a prefix, shortened to fit into one message."""
     texts = [line[len(prefix) :].strip() for line in lines if line.startswith(prefix)]
     limit = _MAX_LINE * _MAX_PROBLEMS // min(max(len(texts), 1), _MAX_PROBLEMS)
     shortened = [text if len(text) <= limit else f"{text[: limit - 1]}\u2026" for text in texts]
@@ -150,7 +146,6 @@ def _evaluate_output(check: Check, answer: CheckAnswer, output: str, complete: b
 
 
 def _find_number(output: str) -> tuple[float | int, int] | tuple[None, None]:
-    """Return the first number in an output, and the number's position."""
     found = _NUMBER.search(output)
     if found is None or len(found[0]) > _MAX_DIGITS:
         return None, None
@@ -167,9 +162,6 @@ class Response:
     """The response of a server to a check.
 
     Attributes:
-        output: an excerpt of the output around the evidence.
-        truncated: the excerpt is not the whole output.
-        complete: the server sent the whole output.
         reused: the command is older than this audit.
         reached: the server ran the command.
     """
@@ -191,16 +183,11 @@ class Response:
 
 
 def missing_response(reason: str, command: Command | None = None, reached: bool = False) -> Response:
-    """Return the response of a server that gave no answer."""
     return Response(Evaluation(UNKNOWN, reason), command=command, reached=reached)
 
 
 def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: bool = False) -> dict[str, Response]:
-    """Return the responses in the output of a finished job, by the names of checks.
-
-    Args:
-        packed: the command ran a payload, whose output has a part for each check.
-    """
+    """Return the responses in the output of a finished job, by the names of checks."""
     command, output = job.command, job.output or Output("")
     small_command = command.without_result() if command else None
     reason = _explain_failure(job)
@@ -225,7 +212,6 @@ def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: boo
 
 
 def _explain_failure(job: Job) -> str:
-    """Return why the command of a job did not end normally; empty if it did."""
     command, output = job.command, job.output or Output("")
     if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED):
         reason = job.msg or (job.outcome.sentence if job.outcome else "The command was not awaited.")

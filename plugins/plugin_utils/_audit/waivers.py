@@ -30,10 +30,7 @@ class Waiver:
     """Accepted failed results.
 
     Attributes:
-        check: the name of a check, or a pattern.
-        hosts: names of hosts, or patterns.
         until: the last day.
-        matched: the number of failed results.
     """
 
     check: str
@@ -45,18 +42,15 @@ class Waiver:
     matched: int = 0
 
     def covers(self, check: str, host: str, groups: frozenset[str]) -> bool:
-        """Return True if the waiver accepts failed results of a check on a host."""
         has_host = any(_matches(host, pattern) for pattern in self.hosts)
         return (has_host or not groups.isdisjoint(self.groups)) and _matches(check, self.check)
 
     def to_row(self) -> dict[str, Any]:
-        """Return the waiver for the report."""
         selection = {"check": self.check, "hosts": list(self.hosts), "groups": list(self.groups)}
         return {**selection, **self.summary, "matched": self.matched}
 
     @property
     def summary(self) -> dict[str, Any]:
-        """Return the waiver for a waived result."""
         return {"reason": self.reason, "until": self.until.isoformat(), "expired": self.expired}
 
 
@@ -66,12 +60,7 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def add_waivers(joined: dict[str, Any], value: Any) -> None:
-    """Add the waivers of a host to the waivers of other hosts, without duplicates.
-
-    Args:
-        joined: the waivers of other hosts, by their repr().
-        value: the variable of the host.
-    """
+    """Add the waivers of a host to the waivers of other hosts, without duplicates."""
     waivers = [] if value is None else value
     if not isinstance(waivers, (list, tuple)) or not all(isinstance(waiver, Mapping) for waiver in waivers):
         raise UsageError("waivers", "it is not a list of dictionaries", "Give a list, each element with check.")
@@ -79,7 +68,6 @@ def add_waivers(joined: dict[str, Any], value: Any) -> None:
 
 
 def read_waivers(rows: Sequence[Any] | None, today: date) -> list[Waiver]:
-    """Validate the option C(waivers)."""
     waivers = []
     for number, row in enumerate(rows or (), start=1):
         option = f"waivers, waiver {number}"

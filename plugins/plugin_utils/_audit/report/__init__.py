@@ -41,11 +41,7 @@ def write_report(
     formats: Sequence[str] = DEFAULT_FORMATS,
     previous: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Write a report into a folder and return the paths of its files, which only the owner may read.
-
-    Args:
-        previous: an earlier report, for the trend.
-    """
+    """Return the paths of the files, which only the owner may read."""
     if previous:
         report = {**report, "trend": compare_reports(report, previous)}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +67,7 @@ class ReportError(AlpaconError):
 
 
 def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """Read an earlier report. If there is no such file, warn and return None."""
+    """Warn and return None if there is no such file."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -94,7 +90,6 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
 
 
 def compare_reports(report: Mapping[str, Any], previous: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the key ``trend`` of a report, see the schema."""
     both = (report, previous)
     now, before = ({(row["host"], row["check"]): row for row in one["results"]} for one in both)
     failed, failed_before = ({pair for pair, row in rows.items() if row["outcome"] == FAILED} for rows in (now, before))
@@ -132,6 +127,6 @@ def _compare_figures(report: Mapping[str, Any], previous: Mapping[str, Any]) -> 
 def _list_pairs(
     pairs: Collection[tuple[str, str]], results: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> list[dict[str, str]]:
-    """Return pairs of host and check with their severities, the worst first."""
+    """Return pairs of host and check, the worst first."""
     rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
     return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))

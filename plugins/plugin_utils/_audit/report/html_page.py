@@ -47,7 +47,6 @@ _Row = dict[str, Any]
 
 
 def render_html(report: Mapping[str, Any]) -> Iterator[str]:
-    """Render audit.html in pieces."""
     content = PageData(report)
     data = json.dumps(content.build_script_data(), ensure_ascii=False, separators=(",", ":"))
     template, style, script = (
@@ -87,25 +86,21 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _format_shell(code: str) -> str:
-    """Return the first line of shell code, and the number of lines if there are more."""
     lines = text.clean_text(code).splitlines() or [""]
     return text.to_line(lines[0], 80) + (f" ({len(lines)} lines)" if len(lines) > 1 else "")
 
 
 def _rank_answer(answer: _Row) -> tuple[int, int, int]:
-    """Sort key: the worst and the most frequent first."""
     badness = SEVERITIES.index(answer["severity"]) + len(SEVERITIES) * (answer["outcome"] == FAILED)
     return (-badness, -len(answer["servers"]), answer["number"])
 
 
 def _rank_check(check: _Row) -> tuple[int, int, int]:
-    """Sort key: the check with the worst findings first."""
     badness = _rank_answer(check["findings"][0])[0] if check["findings"] else 1
     return (badness, -check["counts"][FAILED], check["number"])
 
 
 def _rank_score(row: _Row) -> tuple[float, list[int], str]:
-    """Sort key: the lowest score first, then the most failures of the worst severity."""
     return (
         101 if row["score"] is None else row["score"],
         [-number for _severity, number in row["failed"]],
@@ -114,11 +109,7 @@ def _rank_score(row: _Row) -> tuple[float, list[int], str]:
 
 
 class PageData:
-    """The servers, checks and answers of a report, which refer to each other by number.
-
-    Attributes:
-        checks: each with its answers, its findings, its counts of outcomes, and its worst severity on any server.
-    """
+    """The servers, checks and answers of a report, which refer to each other by number."""
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._servers = report["servers"]
@@ -187,13 +178,12 @@ class PageData:
         return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
 
     def list_clean_checks(self) -> list[_Row]:
-        """Return the checks without findings, except scanners whose rules are checks of their own."""
+        """Leave out scanners whose rules are checks of their own."""
         parents = {check["of"] for check in self.checks}
         clean = [check for check in self.checks if not check["findings"]]
         return [check for check in clean if check["counts"] or check["name"] not in parents]
 
     def list_waived(self) -> list[tuple[_Row, _Row]]:
-        """Return the waived answers, each after its check."""
         return [(check, one) for check in self.checks for one in check["answers"] if one["outcome"] == WAIVED]
 
     def build_script_data(self) -> _Row:
@@ -217,13 +207,11 @@ class PageData:
         }
 
     def rank_sets(self) -> list[_Row]:
-        """Return the score and the failures of each set of checks, the worst first."""
         checks = [(text.to_line(check["set"]), check) for check in self.checks if check["set"]]
         rows = ((name, answer, len(answer["servers"])) for name, check in checks for answer in check["answers"])
         return _score_members(Counter(name for name, _check in checks), rows, Counter())
 
     def rank_groups(self) -> list[_Row]:
-        """Return the score and the failures of each group of hosts, the worst first."""
         groups = [list(map(text.to_line, server["groups"])) for server in self._servers]
         answers = (answer for check in self.checks for answer in check["answers"])
         rows = ((name, answer, 1) for answer in answers for server in answer["servers"] for name in groups[server])
@@ -235,11 +223,7 @@ class PageData:
 
 
 def _score_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
-    """Return the score and the failures of sets or groups, the worst first.
-
-    Args:
-        rows: names of sets or groups, each with an answer and its number of results.
-    """
+    """Return the score and the failures of sets or groups, the worst first."""
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in members}
     for name, answer, number in rows:
         counts[name][answer["outcome"], answer["severity"]] += number
@@ -254,7 +238,6 @@ def _score_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]],
 
 
 def _describe_difference(difference: Mapping[str, Any], check: Mapping[str, Any]) -> str:
-    """Return the values of a check's keys that are different on a host."""
     keys = ("severity", "username", "remedy", "line")
     words = [f"{key} {difference[key] or 'none'}" for key in keys if key in difference]
     parameters = difference.get("parameters", {}).items()
@@ -263,7 +246,6 @@ def _describe_difference(difference: Mapping[str, Any], check: Mapping[str, Any]
 
 
 def _list_filters(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    """Return the values of each filter, with their labels."""
     groups = {text.to_line(group) for server in report["servers"] for group in server["groups"]}
     sets = {text.to_line(check["set"]) for check in report["checks"] if check["set"]}
     worst, *others = SEVERITIES[:0:-1]
@@ -277,7 +259,6 @@ def _list_filters(report: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]
 
 
 def _collect_figures(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of the page that the report does not have."""
     summary, seconds = report["summary"], text.count_seconds(report)
     parts = {**summary["failed_by_severity"], **{name: summary[name] for name in (UNKNOWN, WAIVED, PASSED)}}
     counts = [(name, count) for name, count in parts.items() if count]

@@ -48,7 +48,6 @@ def clean_text(value: Any) -> str:
 
 
 def to_line(value: Any, limit: int = 300) -> str:
-    """Return clean text on one line of at most ``limit`` characters."""
     text = " ".join(clean_text(str(value)[: limit * 8]).split())
     return text if len(text) <= limit else f"{text[: limit - 1]}\u2026"
 
@@ -80,7 +79,7 @@ def count_seconds(report: Mapping[str, Any]) -> float | None:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in its two largest units."""
+    """Return the two largest units."""
     whole = round(seconds)
     units = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
@@ -98,7 +97,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def join_first(names: Sequence[str], limit: int) -> str:
-    """Join the first names, and count the others: "web-01, web-02 and 3 more"."""
+    """Join names as in "web-01, web-02 and 3 more"."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
@@ -111,7 +110,6 @@ def describe_verdict(report: Mapping[str, Any]) -> str:
 
 
 def describe_coverage(report: Mapping[str, Any]) -> str:
-    """Return the number of answers, the minimum if it is not reached, and the servers with earlier answers only."""
     number, asked = count_answered(report["summary"]), report["summary"]["questions"]
     words = f"{number:,} of {pluralize(asked, 'question')} answered ({report['coverage']:g}%)."
     if not asked:
@@ -124,28 +122,25 @@ def describe_coverage(report: Mapping[str, Any]) -> str:
 
 
 def describe_reused_servers(report: Mapping[str, Any]) -> str:
-    """Return the servers that cannot be asked now and have earlier answers; empty if there are none."""
     names = [f"{server['host']}{format_age(server)}" for server in report["servers"] if describe_reuse(server)]
     servers = f"{pluralize(len(names), 'server')} cannot be asked now, and only earlier answers count"
     return f"{servers}: {join_first(names, 10)}." if names else ""
 
 
 def describe_reuse(server: Mapping[str, Any]) -> str:
-    """Return why only earlier answers of a server count; empty if the server was asked now."""
     if not server["reached"] or not server["reason"]:
         return ""
     return f"Cannot be asked now, and only earlier answers count: {to_line(server['reason'])}"
 
 
 def describe_unreached(server: Mapping[str, Any]) -> str:
-    """Return why a server has no results; empty if it has some."""
     if server["reached"]:
         return ""
     return f"Not reached: {to_line(server['reason'])}".removesuffix(": ")
 
 
 def group_unreached(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Group the servers that were not asked now by the first sentence of the reason, the largest group first."""
+    """Group servers by the first sentence of the reason, the largest group first."""
     groups: dict[str, list[str]] = {}
     for server in report["servers"]:
         words = describe_unreached(server) or describe_reuse(server)
@@ -184,8 +179,6 @@ def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
 
 @dataclass(frozen=True)
 class Remediation:
-    """A check that failed, with its worst severity, its most frequent message, and the servers in words."""
-
     check: str
     severity: str
     message: str
@@ -195,11 +188,7 @@ class Remediation:
 
 
 def describe_remediations(report: Mapping[str, Any], limit: int) -> list[str]:
-    """Return a line for each of the first ten remediations, and one that counts the others.
-
-    Args:
-        limit: characters of a remedy.
-    """
+    """Return a line for each of the first ten, and one that counts the others."""
     found = list_remediations(report)
     lines = []
     for one in found[:10]:
@@ -209,7 +198,6 @@ def describe_remediations(report: Mapping[str, Any], limit: int) -> list[str]:
 
 
 def list_remediations(report: Mapping[str, Any]) -> list[Remediation]:
-    """Return the checks that failed, the most important first."""
     asked = Counter(result["check"] for result in report["results"] if result["outcome"] != NOT_APPLICABLE)
     failed: dict[str, list[Mapping[str, Any]]] = {}
     for result in report["results"]:
@@ -239,7 +227,6 @@ def rank_remediation(severity: str, host_count: int) -> tuple[float, int, int]:
 
 
 def get_differences(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the keys of checks that the variables of a host change, by host and check."""
     return {server["host"]: server["differs"] for server in report["servers"] if server.get("differs")}
 
 

@@ -68,7 +68,6 @@ _JSON_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def parse_results_options(option: str, value: Mapping[str, Any]) -> dict[str, Any]:
-    """Validate the key C(results) of a check; ``words`` becomes a mapping of words to outcomes."""
     if value.get("format") != "json":
         return validate_dictionary(option, _OPTIONS, value)
     options = validate_dictionary(option, _OPTIONS | _JSON_OPTIONS, value)
@@ -85,7 +84,6 @@ def parse_output(options: Mapping[str, Any], output: str, cut_reason: str = "") 
     """Return the results in the output of a scanner.
 
     Args:
-        options: the key C(results) of the check.
         cut_reason: a sentence on why the end of the output is missing, for the message of a further result.
     """
     if len(output) > MAX_OUTPUT_CHARACTERS:
@@ -104,7 +102,6 @@ def parse_output(options: Mapping[str, Any], output: str, cut_reason: str = "") 
 
 
 def make_unknown_results(options: Mapping[str, Any], message: str) -> list[RuleResult]:
-    """Return an unknown result for each rule that the key C(results) of a check lists."""
     return _complete_results(options, [], message)
 
 
@@ -125,11 +122,7 @@ def _parse_beginning(options: Mapping[str, Any], output: str, cut_reason: str) -
 
 
 def _complete_results(options: Mapping[str, Any], found: Sequence[RuleResult], message: str) -> list[RuleResult]:
-    """Add the texts of the check's rules to their results, and an unknown result for each rule without one.
-
-    Args:
-        message: of the unknown results.
-    """
+    """Add the texts of the check's rules to their results, and an unknown result for each rule without one."""
     rules = {shorten(rule["name"]): rule for rule in options.get("rules") or ()}
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
     for name, severity in options.get("severities", {}).items():

@@ -29,11 +29,7 @@ _FIX_SYSTEMS = ("urn:xccdf:fix:script:sh", None)
 
 
 def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the check that evaluates on servers the benchmark in a file of the controller.
-
-    Args:
-        options: those of the lookup.
-    """
+    """Return the check that evaluates on servers the benchmark in a file of the controller."""
     try:
         status = Path(path).stat()
         digest, content = _read_content(path, status.st_mtime_ns, status.st_size)
@@ -110,7 +106,7 @@ def _make_xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapp
 
 
 def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
-    """Return the texts of the rules that a profile and the profiles that it extends select."""
+    """Include the rules of the profiles that this one extends."""
     by_id = {one.get("id", ""): one for one in benchmark.findall("Profile")}
     # The last setting counts, so a profile stands after those that it extends.
     profiles: list[Element] = []
@@ -137,7 +133,6 @@ def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
 
 
 def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Iterator[Element]:
-    """Yield the selected groups and rules of an element, and those in its selected groups."""
     for child in element:
         selection = selections.get(child.get("id", ""), child)
         if child.tag in ("Group", "Rule") and selection.get("selected", "true") in ("true", "1"):
@@ -146,14 +141,13 @@ def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Itera
 
 
 def _is_applicable(rule: Element, selected: set[str]) -> bool:
-    """Return True if the rules that this rule requires are selected, and those that conflict with it are not."""
+    """Observe the rules that this rule requires and those that conflict with it."""
     required = [one.get("idref", "").split() for one in rule.findall("requires")]
     conflicts = [one.get("idref", "") for one in rule.findall("conflicts")]
     return all(not selected.isdisjoint(names) for names in required) and selected.isdisjoint(conflicts)
 
 
 def _parse_rule(rule: Element, values: Mapping[str, str], refined: Element) -> RuleResult:
-    """Return the texts of a rule, with the values of a profile and the severity of a refined rule."""
     for placeholder in rule.iter("sub"):
         placeholder.text = values.get(placeholder.get("idref", ""), "")
     name, description = shorten_id(rule.get("id", "")), _get_child_text(rule, "description")

@@ -26,7 +26,6 @@ _TAGS = {"nist": "NIST SP 800-53", "cci": "", "cis": "CIS", "cis_controls": "CIS
 
 
 def parse_json(text: str) -> Any:
-    """Return the one JSON object or list in an output."""
     reason = "it has no object or list"
     for start in islice(re.finditer(r"^[ \t]*[\[{]", text, re.MULTILINE), _MAX_STARTS):
         try:
@@ -43,7 +42,6 @@ def parse_json(text: str) -> Any:
 
 
 def get_objects(value: Any, name: str) -> list[dict[str, Any]]:
-    """Return a value, and raise ScannerError if it is not a list of objects."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ScannerError(f"The JSON has no list of {name}, each an object.")
     return value
@@ -153,7 +151,6 @@ def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:
 
 
 def parse_control(control: Mapping[str, Any]) -> RuleResult:
-    """Return the texts of a control, from a report or from the output of C(inspec json)."""
     tags, impact = control.get("tags"), control.get("impact")
     tags = tags if isinstance(tags, dict) else {}
     impact = impact if isinstance(impact, (int, float)) and not isinstance(impact, bool) else None

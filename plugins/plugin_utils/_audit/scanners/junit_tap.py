@@ -34,11 +34,7 @@ _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 
 
 def parse_xml(text: str, *names: str) -> Element:
-    """Return the first element with one of these names, without namespaces, and ignore the text around it.
-
-    Raises:
-        ScannerError: there is none, there are several, it has a DTD, or it is too deep or too large.
-    """
+    """Return the first element with one of these names, without namespaces, and ignore the text around it."""
     start = re.search(rf"<((?:[\w.-]+:)?(?:{'|'.join(names)}))[\s/>]", text)
     if not start:
         raise ScannerError(f"The output has no XML element {' or '.join(names)}.")
@@ -93,7 +89,7 @@ def _iter_text(element: Element) -> Iterator[str]:
 
 
 def parse_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the results of test cases, and one for each suite that counts more tests than it contains."""
+    """Add a result for each suite that counts more tests than it contains."""
     results: list[RuleResult] = []
     for suite in parse_xml(output, "testsuites", "testsuite").iter("testsuite"):
         name, counted = suite.get("name"), suite.get("tests", "")
@@ -126,7 +122,6 @@ def _describe_problem(element: Element) -> str:
 
 
 def parse_tap(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the results of tests, and one if planned tests are missing."""
     results: list[RuleResult] = []
     # An output may contain several files of tests, each with a plan.
     plans: list[int] = []

@@ -77,12 +77,7 @@ _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESU
 
 
 def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
-    """Return the shell code that evaluates a profile on a server.
-
-    Args:
-        benchmark: id of the benchmark, if the file has several.
-        digest: SHA-256 that the file must have.
-    """
+    """Return the shell code that evaluates a profile on a server."""
     variables = {"file": file, "profile": profile, "tailoring": tailoring}
     values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
     options = {"--tailoring-file": tailoring, "--benchmark-id": benchmark}
@@ -92,12 +87,10 @@ def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "
 
 
 def shorten_id(identifier: str) -> str:
-    """Return the id of a rule, profile or benchmark without its prefix, such as ``xccdf_org.example_rule_``."""
     return re.sub(r"^xccdf_[^_]+_(?:rule|profile|benchmark)_", "", identifier)
 
 
 def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
-    """Return a check for each element of the option C(benchmarks)."""
     if value is not None and not isinstance(value, (list, tuple)):
         raise UsageError("benchmarks", "it is not a list", "Give a list, each element with file and profile.")
     checks: dict[str, dict[str, Any]] = {}
@@ -127,7 +120,6 @@ def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
 
 
 def _resolve_path(option: str, path: str) -> str:
-    """Return the absolute path on the servers for a path or the name of a file; empty if it is empty."""
     if not path or path.startswith("/"):
         return path
     if "/" in path:
@@ -136,7 +128,6 @@ def _resolve_path(option: str, path: str) -> str:
 
 
 def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Return the results of rules, and one for each message of our shell code."""
     found = []
     for line in output.replace("\r", "\n").split("\n"):
         # A longer line is no result.

@@ -39,7 +39,6 @@ _SEVERITIES = {name: name for name in SEVERITIES} | {
 
 
 def decide_verdict(report: Mapping[str, Any]) -> str:
-    """Return pass, fail or inconclusive for a report without a verdict."""
     if list_failing(report):
         return FAIL
     return PASS if is_covered(report) and not report["refusal"] else INCONCLUSIVE
@@ -69,16 +68,11 @@ def compute_coverage(summary: Mapping[str, Any]) -> float:
 
 
 def compute_passed_share(summary: Mapping[str, Any]) -> float:
-    """Return the percentage that passed of the results that passed, failed or are waived."""
     return to_percent(summary[PASSED], summary[PASSED] + summary[FAILED] + summary[WAIVED])
 
 
 def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
-    """Return the percentage that passed of the results that passed or failed, weighted by severity.
-
-    Args:
-        results: outcomes, severities, and their numbers.
-    """
+    """Return the percentage that passed of the results that passed or failed, weighted by severity."""
     weight, count = {PASSED: 0, FAILED: 0}, {PASSED: 0, FAILED: 0}
     for outcome, severity, number in results:
         if outcome in count:
@@ -90,7 +84,7 @@ def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
 
 
 def to_percent(part: int, whole: int) -> float:
-    """Return a percentage, rounded down to one decimal; 0 if the whole is 0."""
+    """Round down to one decimal; 0 if the whole is 0."""
     return part * 1000 // whole / 10 if whole else 0.0
 
 
@@ -113,12 +107,10 @@ class RuleResult:
 
     @classmethod
     def missing(cls, message: str) -> RuleResult:
-        """Return the result whose message says that others are missing."""
         return cls(MISSING, UNKNOWN, "The scanner finished", message=message)
 
 
 def parse_severity(word: str) -> str | None:
-    """Return the severity that a scanner's word means; None for other words, such as ``unknown``."""
     return _SEVERITIES.get(word.strip().casefold())
 
 
@@ -138,7 +130,6 @@ def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
 
 
 def clean_result(result: RuleResult) -> RuleResult:
-    """Return a result with bounded texts and without terminal escapes."""
     title = shorten(result.title, MAX_TITLE)
     default = {UNKNOWN: "The scanner gives no reason.", FAILED: f"The rule is not met{': ' if title else '.'}{title}"}
     return replace(
@@ -152,7 +143,6 @@ def clean_result(result: RuleResult) -> RuleResult:
 
 
 def shorten(text: str, limit: int = MAX_NAME) -> str:
-    """Return a text on one line of at most ``limit`` characters, before control characters are escaped."""
     words = " ".join(text[: 4 * limit].split())
     return clean_line(words if len(words) <= limit else f"{words[: limit - 1]}…")
 
