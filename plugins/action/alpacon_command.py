@@ -167,18 +167,18 @@ def _refuse_other_slices(servers: Iterable[str], variables: Mapping[str, Any]) -
     job = variables.get("awx_job_template_name")
     if not job or job != variables.get("awx_workflow_job_name"):
         return
-    hosts = [variables["hostvars"][name] for name in variables["groups"]["all"]]
-    own = {
-        *variables["groups"]["all"],
-        *(host.get(key) for host in hosts for key in ("alpacon_server_id", "alpacon_name")),
-    }
-    for server in servers:
-        if (normalize_uuid(server) if is_uuid(server) else server) not in own:
-            raise UsageError(
-                "servers",
-                f"{server} is no host of this slice, and each slice of the job {job} would submit the command to it",
-                "Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices.",
-            )
+    names = set(variables["groups"]["all"])
+    others = [server for server in servers if server not in names]
+    if others:  # to read the variables of all hosts takes a while
+        hosts = [variables["hostvars"][name] for name in names]
+        own = {host.get(key) for host in hosts for key in ("alpacon_server_id", "alpacon_name")}
+        others = [server for server in others if (normalize_uuid(server) if is_uuid(server) else server) not in own]
+    if others:
+        raise UsageError(
+            "servers",
+            f"{others[0]} is no host of this slice, and each slice of the job {job} would submit the command to it",
+            "Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices.",
+        )
 
 
 def _check_argv(argv: Any) -> None:
