@@ -116,5 +116,7 @@ PACING = Pacing()
 SHELL_PACING = Pacing(queued=5.0, queued_each=0.2)
 #: Python takes a while to start.
 MODULE_PACING = replace(SHELL_PACING, first_poll=0.4, young_growth=5.2)
+#: Pieces of files have a megabyte each.
+FILE_PACING = replace(SHELL_PACING, first_poll=1.0)
 #: Audits run unattended: 2 polls in the first 2 seconds, 7 in the first 2 minutes.
 AUDIT_PACING = Pacing(first_poll=0.3, shortest=0.5, many_growth=1.5, steady=60.0, longest=60.0)

@@ -62,9 +62,9 @@ def build_shell_body(command: str, steps: Sequence[str] = ()) -> str:
     return "".join([*code, _CLOSE_MARK, f"{command}\n"])
 
 
-def build_write_step(number: int, path: str, append: bool = False) -> str:
+def build_write_step(number: int, path: str) -> str:
     """Return code that writes a part of the payload to a file."""
-    return f"alpacon_part {number} >{'>' if append else ''} {shlex.quote(path)}"
+    return f"alpacon_part {number} > {shlex.quote(path)}"
 
 
 def build_program_body(argv: Sequence[str], directory: WorkingDirectory) -> str:

@@ -10,35 +10,47 @@ deferred to the next submit. If a step fails, the commands after it do not run.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import posixpath
 import re
+import secrets
 import shlex
 import shutil
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...module_utils._api.errors import AlpaconError
 from ...module_utils._payload.frames import UNDONE
-from ...module_utils._payload.packing import PayloadTooLarge, make_label
+from ...module_utils._payload.packing import PayloadTooLarge, compress, make_label
 from ...module_utils._payload.shell import build_shell_body, build_write_step
 from .module_cache import reduce_module
 from .runner import MAX_PIECE, RequestTooLarge, RunResult, ServerRunner
 
-#: Bytes of a file in one submit. Proxies accept 1 MiB by default, and some files cannot be compressed.
-_PIECE = 750_000
-#: If a proxy accepts less, pieces are halved down to this size. A note has the accepted size.
-_MIN_PIECE = 50_000
-#: Bytes of a fetched file in the output of one command.
-_FETCHED_PIECE = 8_000_000
+#: Bytes of a compressed file in one submit: as many as fit into the variables of a command, then as many as fit into
+#: 1 MiB, which proxies accept by default, and less for other proxies. A note has the accepted size.
+_PIECES = (1_100_000, 750_000, 375_000, 187_500, 93_750, 50_000)
+#: Files of so many compressed bytes together are sent with the next command.
+_DEFERRED = 750_000
+#: Submits at once. The agent runs up to 20 commands of all users at once.
+_AT_ONCE = 8
+#: Compressed bytes of a fetched file in the output of one command: the workspace and proxies accept 1 MiB of Base64.
+_FETCHED_PIECE = 760_000
+#: Limit of the same before compression, for the memory.
+_FETCHED_RANGE = 32_000_000
+_FETCH_RANGE = "{{ tail -c +{start} {path} | head -c {length} | gzip -1 | head -c {piece}; }} 2>/dev/null"
 #: Writes the first piece of a file to standard output, and the size and digest of the file to standard error.
 _FETCH = (
-    "[ -f {path} ] || {{ echo {missing} >&2; exit 1; }}; size=$(wc -c < {path}) && echo $size >&2"
-    " && head -c $(($size < {piece} ? $size : {piece})) {path} && head -c $size {path} | sha256sum >&2"
+    "[ -f {path} ] || {{ echo {missing} >&2; exit 1; }}; size=$(wc -c < {path}) && echo $size >&2 &&"
+    f" {_FETCH_RANGE} && head -c $size {{path}} | sha256sum >&2"
+)
+#: Writes a file from its parts if none is missing, and removes them.
+_JOIN = (
+    "if [ \"$(cat {folder}/* | gzip -dc | sha256sum)\" = '{digest}  -' ]; then cat {folder}/* | gzip -dc > {path};"
+    " else echo {differs} >&2; false; fi; alpacon_rc=$?; rm -rf {folder}; exit $alpacon_rc"
 )
 _SIZE_AND_DIGEST = re.compile(rb"(?m)^(\d{1,18})\n([0-9a-f]{64})  -\n\Z")
 #: Command of a submit that only runs deferred steps.
@@ -50,8 +62,8 @@ _MAKE_MODULE_FILE = (
 )
 #: Remove module files of killed runs after six hours.
 _REMOVE_OLD_MODULE_FILES = (
-    f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -type f -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
-    " -exec rm -f {} + 2>/dev/null || :"
+    f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
+    " -exec rm -rf {} + 2>/dev/null || :"
 )
 #: Name of the note that old module files are removed, and text of the note on a cache in which parts were missing.
 _FILES_REMOVED, _CACHE_FAILED = "files removed", b"failed"
@@ -70,8 +82,15 @@ _HOME = re.compile(rf"echo ~[\w.-]*{_TAIL}")
 
 @dataclass(frozen=True)
 class File:
+    """File to write; C(packed) is its compressed content."""
+
     path: str
     content: bytes
+    packed: bytes
+
+    @classmethod
+    def compress(cls, path: str, content: bytes) -> File:
+        return cls(path, content, compress(content))
 
 
 @dataclass
@@ -89,11 +108,11 @@ class CommandBatch:
     #: Folders that only a deferred step makes.
     _unmade: set[str] = field(default_factory=set)
 
-    def put(self, content: bytes, path: str) -> None:
+    def put(self, file: File) -> None:
         """Write a file before the next command."""
-        self.files.append(File(path, content))
+        self.files.append(file)
         # Parts 0 and 1 of a payload are the body and its input.
-        self.steps.append(build_write_step(len(self.files) + 1, path))
+        self.steps.append(build_write_step(len(self.files) + 1, file.path))
 
     def defer(self, command: str) -> bytes | None:
         """Defer a command that ansible-core runs before others, and return its output; None for other commands."""
@@ -210,7 +229,7 @@ class HostConnection:
         result = self._run_body("file", build_shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
         if result.mark != UNDONE:
             for file in files:
-                self._put_in_pieces(file.content, file.path)
+                self._run_step(self._send_pieces(file))
         return result
 
     def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> RunResult:
@@ -223,12 +242,11 @@ class HostConnection:
         path = os.fsdecode(result.stdout.strip())
         quoted = shlex.quote(path)
         try:
-            self._put_in_pieces(stdin, path)
+            step = self._send_pieces(File.compress(path, stdin))
         except AlpaconError:
-            with contextlib.suppress(AlpaconError):
-                self._run_step(f"rm -f {quoted}")
+            self._batch.steps.append(f"rm -f {quoted}")
             raise
-        return self._run_body("module", build_shell_body(f"exec < {quoted}; rm -f {quoted}; {command}"))
+        return self._run_body("module", build_shell_body(f"exec < {quoted}; rm -f {quoted}; {command}", [step]))
 
     def _finish(self) -> None:
         """Run the deferred steps."""
@@ -247,39 +265,53 @@ class HostConnection:
             self._runner.close()
 
     def put(self, content: bytes, path: str) -> None:
-        """Write a file: in pieces if it is large, else by a step that is deferred in the temporary folder of a task."""
-        limit = self._max_piece
-        if sum(len(file.content) for file in self._batch.files) + len(content) > limit:
+        """Write a file before the next command, or at once if it is not in the temporary folder of a task."""
+        file = File.compress(path, content)
+        limit = min(_DEFERRED, self._max_piece)
+        if self._batch.files and sum(len(file.packed) for file in [*self._batch.files, file]) > limit:
             self._finish()
-        if len(content) > limit:
-            self._put_in_pieces(content, path)
-            return
-        self._batch.put(content, path)
+        if len(file.packed) > limit:
+            step = self._send_pieces(file)
+            self._batch.steps.append(step)
+        else:
+            self._batch.put(file)
         if not self._batch.is_inside(path):
             self._finish()  # the task may run no other command
 
     @property
     def _max_piece(self) -> int:
-        return int(self._runner.read_note(MAX_PIECE) or _PIECE)
+        return int(self._runner.read_note(MAX_PIECE) or _PIECES[0])
 
-    def _put_in_pieces(self, content: bytes, path: str) -> None:
-        """Write a file piece by piece, and compare its digest."""
-        quoted = shlex.quote(path)
-        start, size = 0, self._max_piece
-        while start < len(content):
-            piece = content[start : start + size]
-            check_size = f'[ "$(wc -c < {quoted})" -eq {start} ]' if start else ":"
-            step = f"{check_size} && {build_write_step(2, path, append=start > 0)}"
+    def _send_pieces(self, file: File) -> str:
+        """Run the deferred steps, send a file in parts, and return the step that writes the file from the parts."""
+        folder = shlex.quote(f"{file.path}.alpacon-{secrets.token_hex(8)}")
+        steps, size = self._batch.steps, self._max_piece
+        self._batch.clear()
+        try:
+            size = self._send_first_piece(file, folder, [*steps, f"umask 077; mkdir {folder}"])
+            for start in range(size, len(file.packed), size * _AT_ONCE):
+                starts = range(start, len(file.packed), size)[:_AT_ONCE]
+                self._run_pieces([(_write_part(folder, at), [file.packed[at : at + size]]) for at in starts])
+        except AlpaconError:
+            self._batch.steps.append(f"rm -rf {folder}")
+            raise
+        differs = shlex.quote(f"{file.path}: its parts are not what was sent")
+        digest = hashlib.sha256(file.content).hexdigest()
+        return _JOIN.format(folder=folder, path=shlex.quote(file.path), digest=digest, differs=differs)
+
+    def _send_first_piece(self, file: File, folder: str, steps: Sequence[str]) -> int:
+        """Send the first part of a file alone, and return its size: a proxy may refuse larger ones."""
+        size = self._max_piece
+        while True:
+            piece = file.packed[:size]
             try:
-                self._run_step(step, [piece])
-                start += len(piece)
+                _check(self._run_body("file", build_shell_body(_write_part(folder, 0), steps), files=[piece]))
+                return size
             except RequestTooLarge:
-                if len(piece) <= _MIN_PIECE:
+                size = next((smaller for smaller in _PIECES if smaller < len(piece)), 0)
+                if not size:
                     raise
-                size = len(piece) // 2
                 self._runner.write_note(MAX_PIECE, str(size).encode())
-        digest = hashlib.sha256(content).hexdigest()
-        self._run_step(f"[ \"$(sha256sum < {quoted})\" = '{digest}  -' ]")
 
     def fetch(self, path: str, into: Path) -> None:
         """Read a file piece by piece, and compare its digest. Bytes that are appended meanwhile are ignored.
@@ -288,7 +320,8 @@ class HostConnection:
             HostStepFailed: The file cannot be read, changes meanwhile, or is larger than the free space here.
         """
         quoted, missing = shlex.quote(path), shlex.quote(f"{path}: no such file")
-        first = self._run_step(_FETCH.format(path=quoted, missing=missing, piece=_FETCHED_PIECE))
+        limits = {"path": quoted, "length": _FETCHED_RANGE, "piece": _FETCHED_PIECE}
+        first = self._run_step(_FETCH.format(missing=missing, start=1, **limits))
         size_and_digest = _SIZE_AND_DIGEST.search(first.stderr)
         if not size_and_digest:
             raise HostStepFailed(f"{path}: the host did not state its size and digest, but: {_error_text(first)}")
@@ -301,14 +334,19 @@ class HostConnection:
         digest = hashlib.sha256()
         try:
             with into.open("wb") as file:
-                for start in range(0, size, _FETCHED_PIECE):
-                    length = min(size - start, _FETCHED_PIECE)
-                    part = f"tail -c +{start + 1} {quoted} | head -c {length}"
-                    piece = self._run_step(part).stdout if start else first.stdout
-                    if len(piece) != length:
-                        raise changed
+                output, start = first.stdout, 0
+                while True:
+                    piece = _decompress(output, min(size - start, _FETCHED_RANGE))
                     file.write(piece)
                     digest.update(piece)
+                    start += len(piece)
+                    if start == size:
+                        break
+                    if not piece:
+                        raise changed
+                    # The list would repeat the outputs of earlier pieces.
+                    part = _FETCH_RANGE.format(start=start + 1, **limits)
+                    output = self._run_pieces([(part, ())], listed=False)[0].stdout
             if digest.hexdigest() != size_and_digest[2].decode():
                 raise changed
         except AlpaconError:
@@ -318,12 +356,34 @@ class HostConnection:
     def _run_body(self, kind: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
         return self._runner.run_body(make_label(kind, self._action), body, stdin, files)
 
-    def _run_step(self, text: str, files: Sequence[bytes] = ()) -> RunResult:
+    def _run_step(self, text: str) -> RunResult:
         self._finish()
-        result = self._run_body("file", build_shell_body(text), files=files)
-        if result.rc:
-            raise HostStepFailed(_error_text(result))
-        return result
+        return _check(self._run_body("file", build_shell_body(text)))
+
+    def _run_pieces(self, texts: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True) -> list[RunResult]:
+        """Run steps with their files, in any order."""
+        bodies = [(build_shell_body(text), files) for text, files in texts]
+        return list(map(_check, self._runner.run_bodies(make_label("file", self._action), bodies, listed)))
+
+
+def _write_part(folder: str, start: int) -> str:
+    """Return code that writes a part of a file; the names of parts are in their order."""
+    return f"alpacon_part 2 > {folder}/{start:012}"
+
+
+def _check(result: RunResult) -> RunResult:
+    if result.rc:
+        raise HostStepFailed(_error_text(result))
+    return result
+
+
+def _decompress(data: bytes, limit: int) -> bytes:
+    """Return the first bytes of compressed data whose end may be missing."""
+    try:
+        # The limit 0 means no limit.
+        return zlib.decompressobj(wbits=31).decompress(data, limit) if limit else b""
+    except zlib.error as error:
+        raise HostStepFailed(f"The host did not send what it read: {error}.") from None
 
 
 def _error_text(result: RunResult) -> str:

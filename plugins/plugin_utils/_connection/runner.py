@@ -24,10 +24,10 @@ from ...module_utils._api.settings import Settings
 from ...module_utils._fleet.fleet import Fleet
 from ...module_utils._fleet.jobs import Job, Limits, Outcome
 from ...module_utils._fleet.journal import replace_file
-from ...module_utils._fleet.pacing import MODULE_PACING, SHELL_PACING
+from ...module_utils._fleet.pacing import FILE_PACING, MODULE_PACING, SHELL_PACING, Pacing
 from ...module_utils._fleet.run import Run
-from ...module_utils._fleet.sharing import find_servers
-from ...module_utils._payload.packing import pack
+from ...module_utils._fleet.sharing import SharedState, find_servers
+from ...module_utils._payload.packing import Payload, pack
 
 #: Names of notes: the ID of the server (empty: query the server again), a random text that changes when homes may have
 #: moved, and the size of a file that the workspace, or a proxy in front of it, accepts in one submit.
@@ -37,7 +37,7 @@ _AWAIT = "Await it by alpacon_command with state=finished."
 
 
 class RequestTooLarge(AlpaconError):
-    """The workspace, or a proxy, refused a submit for its size. It may accept a smaller one."""
+    """The workspace, a proxy or the host refused a submit for its size. It may accept a smaller one."""
 
 
 class AccountRefused(AlpaconError):
@@ -110,24 +110,50 @@ class ServerRunner:
             AlpaconError: The body did not run, or may have run, as the message says.
         """
         payload = pack(label, body, stdin, files)
-        job = Job(self._find_server())
-        command = Match(job.server.id, payload.line, "system", self._target.username, self._target.groupname)
-        job.body = {**command.to_body(), **self._target.extra, "env": payload.env}
+        return self._run_payloads([payload], self._shared, MODULE_PACING if stdin else SHELL_PACING)[0]
+
+    def run_bodies(
+        self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
+    ) -> list[RunResult]:
+        """Run bodies with their files, once each, at the same time and in any order.
+
+        Args:
+            listed: False for large outputs, since each page of the list would repeat those of earlier commands.
+
+        Raises:
+            PayloadTooLarge: The payload of one does not fit into one submit, and none was submitted.
+            AlpaconError: One did not run, or may have run, as the message says. The others have ended too.
+        """
+        payloads = [pack(label, body, b"", files) for body, files in bodies]
+        # Workers share only the polls of single commands.
+        shared = self._shared if len(payloads) == 1 else None
+        return self._run_payloads(payloads, shared, FILE_PACING, listed)
+
+    def _run_payloads(
+        self, payloads: Sequence[Payload], shared: SharedState | None, pacing: Pacing, listed: bool = True
+    ) -> list[RunResult]:
+        jobs = [self._make_job(payload, listed) for payload in payloads]
         fleet = Fleet(
             self._client,
             self._target.limits,
             report_offline=self._run.context.report,
             run=self._run,
-            shared=self._shared,
-            pacing=MODULE_PACING if stdin else SHELL_PACING,
+            shared=shared,
+            pacing=pacing,
         )
         try:
-            fleet.run([job])
+            fleet.run(jobs)
         except BaseException as error:
             if type(error).__name__ == "TaskTimeoutError":
-                self._name_command(error, job)
+                self._name_command(error, next((job for job in jobs if not job.outcome), jobs[0]))
             raise
-        return self._get_result(job)
+        return [self._get_result(job) for job in jobs]
+
+    def _make_job(self, payload: Payload, listed: bool) -> Job:
+        job = Job(self._find_server(), listed=listed)
+        command = Match(job.server.id, payload.line, "system", self._target.username, self._target.groupname)
+        job.body = {**command.to_body(), **self._target.extra, "env": payload.env}
+        return job
 
     def _name_command(self, error: BaseException, job: Job) -> None:
         """Add the command to the error with which ansible-core ends a task after its C(timeout).
@@ -153,7 +179,8 @@ class ServerRunner:
         if outcome == Outcome.AWAITING_APPROVAL:
             raise AlpaconError(f"{host}: {self._cancel_held_command(job)}")
         if output and output.refused:
-            error_type = AccountRefused if blames_account(output) else AlpaconError
+            is_too_large = "argument list too long" in output.text
+            error_type = RequestTooLarge if is_too_large else AccountRefused if blames_account(output) else AlpaconError
             raise error_type(f"{host}: nothing was run: {output.refused}.")
         if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
             if output.complete and job.known.rc is not None:

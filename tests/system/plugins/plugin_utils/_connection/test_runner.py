@@ -218,6 +218,77 @@ def test_files_and_modules_pass_a_proxy_with_a_small_limit(
     assert len(refused) <= 3, "the limit of the proxy is found once, and a module is tried as a whole"
 
 
+@pytest.mark.slow
+def test_a_proxy_that_accepts_1_mib_refuses_one_submit_in_a_run(
+    current: Workspace, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    current.settings(body_max=2**20)
+    for number in range(2):
+        content = random.Random(number).randbytes(1_200_000)
+        HostConnection(make_runner(current), "ansible.builtin.copy", cache_owner=None).put(content, f"{tmp_path}/there")
+        assert (tmp_path / "there").read_bytes() == content
+    assert sum(entry["status"] == 413 for entry in current.log()) == 1
+    assert len(current.commands()) == 2 * 3
+
+
+@pytest.mark.slow
+def test_large_files_take_few_submits_and_requests(current: Workspace, make_runner: MakeRunner, tmp_path: Path) -> None:
+    host = HostConnection(make_runner(current), "ansible.builtin.copy", cache_owner=None)
+    content = random.Random(3).randbytes(20_000_000)
+    host.put(content, f"{tmp_path}/there")
+    assert (tmp_path / "there").read_bytes() == content
+    assert len(current.commands()) == 20
+    assert current.requests_made() <= 50
+    (tmp_path / "there").write_bytes(content[:4_000_000])
+    current.reset_counters()
+    host.fetch(f"{tmp_path}/there", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content[:4_000_000]
+    assert len(current.commands()) == 20 + 6
+    assert current.requests_made() <= 30
+
+
+@pytest.mark.parametrize("fault", [{"kind": "lose_after"}, {"kind": "status", "status": 413, "body": "default"}])
+def test_a_file_arrives_whole_or_not_at_all(
+    current: Workspace,
+    make_runner: MakeRunner,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: dict[str, Any],
+) -> None:
+    (tmp_path / "there").write_bytes(b"before")
+    runner = make_runner(current)
+    run_bodies = runner.run_bodies
+
+    def run_with_fault(*arguments: Any) -> list[RunResult]:
+        current.fault(**fault, method="POST", path="^/api/events/commands/$", times=1)
+        return run_bodies(*arguments)
+
+    # The first part is accepted, and one of the others gets no response or is refused.
+    monkeypatch.setattr(runner, "run_bodies", run_with_fault)
+    host = HostConnection(runner, "ansible.builtin.copy", cache_owner=None)
+    content = random.Random(4).randbytes(3_500_000)
+    if fault["kind"] == "lose_after":
+        host.put(content, f"{tmp_path}/there")
+    else:
+        with pytest.raises(AlpaconError):
+            host.put(content, f"{tmp_path}/there")
+        host.close()
+    expected = content if fault["kind"] == "lose_after" else b"before"
+    assert (tmp_path / "there").read_bytes() == expected
+    assert [file for file in tmp_path.iterdir() if file.name.startswith("there")] == [tmp_path / "there"]
+    assert {row["run_count"] for row in current.commands()} == {1}
+
+
+def test_a_file_that_is_too_large_for_the_host_is_sent_in_smaller_parts(
+    current: Workspace, make_runner: MakeRunner, tmp_path: Path
+) -> None:
+    content = random.Random(5).randbytes(1_000_000)
+    current.fault("fail_start", reason="too_large", times=1)
+    HostConnection(make_runner(current), "ansible.builtin.copy", cache_owner=None).put(content, f"{tmp_path}/there")
+    assert (tmp_path / "there").read_bytes() == content
+    assert [row["exit_code"] for row in current.commands()] == [1, 0, 0, 0]
+
+
 def test_homes_are_noted_for_each_account_until_the_server_is_invalidated(make_runner: MakeRunner) -> None:
     def runner(username: str | None = None) -> ServerRunner:
         return make_runner("https://workspace.example", SERVER, username=username)

@@ -16,6 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import build_shell_body
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     CommandBatch,
+    File,
     is_home_query,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
@@ -50,7 +51,7 @@ def batch(shell: Any, tail: str) -> CommandBatch:
 
 
 def test_mkdir_put_and_chmod_are_deferred(batch: CommandBatch, shell: Any, tail: str) -> None:
-    batch.put(b"content", f"{FOLDER}/source")
+    batch.put(File.compress(f"{FOLDER}/source", b"content"))
     assert batch.defer(to_command(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
     assert len(batch.steps) == 3
     assert [file.content for file in batch.files] == [b"content"]
@@ -85,7 +86,7 @@ def test_deferred_steps_run_first_and_the_command_does_not_run_if_one_fails(tmp_
     batch = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
     assert batch.defer(to_command(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
-    batch.put(b"content", f"{tmp_path}/ansible-tmp-1/source")
+    batch.put(File.compress(f"{tmp_path}/ansible-tmp-1/source", b"content"))
     body = build_shell_body(f"cat {tmp_path}/ansible-tmp-1/source", batch.steps)
     frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")

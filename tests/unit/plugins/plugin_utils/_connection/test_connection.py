@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import os
 import random
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import UNDONE
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import PayloadTooLarge, pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import PayloadTooLarge, compress, pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection import connection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
     HostConnection,
@@ -52,11 +55,20 @@ class RecordingRunner:
             return answer
         return RunResult(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
+    def run_bodies(
+        self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
+    ) -> list[RunResult]:
+        # In any order: here, the last one first.
+        return [self.run_body(label, body, b"", files) for body, files in reversed(bodies)][::-1]
+
     def read_note(self, name: str) -> bytes | None:
         return self.notes.get(name, None if "echo ~" in name else b"")
 
     def write_note(self, name: str, text: bytes) -> None:
         self.notes[name] = text
+
+    def close(self) -> None:
+        pass
 
     def invalidate_home_folders(self) -> None:
         self.homes += 1
@@ -124,37 +136,88 @@ class LimitedRunner(LocalRunner):
         return super().run_body(label, body, stdin, files)
 
 
-def change_a_byte(file: Path) -> None:
-    with file.open("r+b") as opened:
-        opened.write(b"x")
-
-
 @pytest.mark.parametrize(
-    ("meanwhile", "submits"),
-    [(lambda file: os.truncate(file, 7), 2), (lambda file: os.truncate(file, 1_000_007), 2), (change_a_byte, 3)],
-    ids=["shorter", "longer", "another byte"],
+    "meanwhile",
+    [
+        lambda folder: next(folder.glob("*.alpacon-*/*")).unlink(),
+        lambda folder: next(folder.glob("*.alpacon-*/*")).write_bytes(b"x"),
+        lambda folder: shutil.rmtree(next(folder.glob("*.alpacon-*"))),
+    ],
+    ids=["a part is missing", "a part differs", "all are removed"],
 )
-def test_putting_a_large_file_fails_if_the_file_changes_meanwhile(
-    meanwhile: Callable[[Path], object], submits: int, tmp_path: Path
+def test_a_large_file_changes_only_if_all_its_parts_arrived(
+    meanwhile: Callable[[Path], object], tmp_path: Path
 ) -> None:
     file = tmp_path / "large"
-    runner = LocalRunner(lambda: meanwhile(file))
+    file.write_bytes(b"before")
+    runner = LocalRunner(lambda: meanwhile(tmp_path))
+    host = connect(runner)
     with pytest.raises(HostStepFailed):
-        connect(runner).put(bytes(1_000_001), str(file))
-    assert len(runner.submits) == submits
+        host.put(random.Random(5).randbytes(1_500_001), str(file))
+    host.close()
+    assert file.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_large_files_are_put_and_fetched_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_FETCHED_PIECE", 400_000)
+    monkeypatch.setattr(connection, "_PIECES", (100_000,))
+    monkeypatch.setattr(connection, "_DEFERRED", 100_000)
+    monkeypatch.setattr(connection, "_FETCHED_PIECE", 100_000)
     content = random.Random(7).randbytes(1_000_001)
     runner = LocalRunner(lambda: None)
-    connect(runner).put(content, str(tmp_path / "large"))
-    assert (tmp_path / "large").read_bytes() == content
-    assert [len(files[0]) for files in runner.submits if files] == [750_000, 250_001]
+    host = connect(runner)
+    host.run_command(MAKE.replace("/root/.ansible/tmp", str(tmp_path)))
+    folder = tmp_path / "ansible-tmp-1"
+    host.put(content, f"{folder}/large")
+    assert len(runner.submits) == 11, "with the first one the folder is made, and the next command joins the parts"
+    host.run_command(f"/bin/sh -c 'chmod u+x {folder}/large'")
+    assert host.run_command("/bin/sh -c 'echo done'").stdout == b"done\n"
+    assert len(runner.submits) == 12
+    assert [(file.name, file.read_bytes()) for file in folder.iterdir()] == [("large", content)]
+    assert os.access(folder / "large", os.X_OK)
     runner.submits.clear()
-    connect(runner).fetch(str(tmp_path / "large"), tmp_path / "back")
+    host.fetch(f"{folder}/large", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == content
-    assert len(runner.submits) == 3
+    assert len(runner.submits) == 11
+
+
+def test_files_are_compressed_in_both_directions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_FETCHED_PIECE", 20_000)
+    # The beginning compresses better than the rest.
+    content = bytes(300_000) + b"".join(b"line %d\n" % number for number in range(20_000)) + bytes(2_000_000)
+    runner = LocalRunner(lambda: None)
+    host = connect(runner)
+    host.put(content, str(tmp_path / "large"))
+    assert (tmp_path / "large").read_bytes() == content
+    assert len(runner.submits) == 1
+    host.fetch(str(tmp_path / "large"), tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == content
+    assert len(runner.submits) < 12
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [lambda file: os.truncate(file, 150_000), lambda file: file.write_bytes(bytes(250_000))],
+    ids=["shorter", "other bytes"],
+)
+def test_fetching_a_file_that_changes_meanwhile_fails(
+    meanwhile: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_FETCHED_PIECE", 100_000)
+    file = tmp_path / "large"
+    file.write_bytes(random.Random(6).randbytes(250_000))
+    with pytest.raises(HostStepFailed, match="has changed while it was read"):
+        connect(LocalRunner(lambda: meanwhile(file))).fetch(str(file), tmp_path / "back")
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("output", [b"", b"no gzip", gzip.compress(bytes(10_000))])
+def test_fetching_trusts_neither_the_bytes_nor_the_size_of_a_host(output: bytes, tmp_path: Path) -> None:
+    stderr = b"100\n%s  -\n" % hashlib.sha256(bytes(10_000)).hexdigest().encode()
+    runner = RecordingRunner(answers=[RunResult(0, output, stderr)])
+    with pytest.raises(HostStepFailed):
+        connect(runner).fetch("/etc/motd", tmp_path / "back")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_fetching_a_missing_or_too_large_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,16 +241,22 @@ def test_a_file_and_a_module_that_do_not_fit_into_one_submit_use_two(refusal: Ex
     assert ["mkdir" in body for body in runner.bodies] == [True, True, False]
 
 
-def test_refused_pieces_are_halved_down_to_a_minimum(tmp_path: Path) -> None:
+def test_refused_pieces_become_smaller_down_to_a_minimum(tmp_path: Path) -> None:
     content = random.Random(8).randbytes(800_000)
     runner = LimitedRunner(200_000)
     connect(runner).put(content, str(tmp_path / "large"))
     assert (tmp_path / "large").read_bytes() == content
-    assert [len(files[0]) for files in runner.submits if files] == [750_000, 375_000, *[187_500] * 4, 50_000]
+    sizes = [len(files[0]) for files in runner.submits if files]
+    assert sizes[:4] == [len(compress(content)), 750_000, 375_000, 187_500]
+    assert len(sizes) == 8
+    runner.submits.clear()
+    connect(runner).put(content, str(tmp_path / "large"))
+    assert len(runner.submits) == 6, "the accepted size is noted"
     refusing = LimitedRunner(0)
+    host = connect(refusing)
     with pytest.raises(RequestTooLarge):
-        connect(refusing).put(content, str(tmp_path / "other"))
-    assert len(refusing.submits) == 5
+        host.put(content, str(tmp_path / "other"))
+    assert len(refusing.submits) == 6
 
 
 @pytest.mark.parametrize("stdin", [b"", b"a module"])
@@ -206,7 +275,7 @@ def test_deferred_files_are_written_in_pieces_if_they_are_refused_together(stdin
     assert answer.stdout == content["one"] + content["two"] + stdin
     assert os.access(tmp_path / "ansible-tmp-1/one", os.X_OK)
     assert (tmp_path / "runs").read_text(encoding="utf-8") == "run\n"
-    assert sum("mkdir" in body for body in runner.bodies) == 1, "an accepted submit is not sent again"
+    assert sum("mkdir -p" in body for body in runner.bodies) == 1, "an accepted submit is not sent again"
 
 
 @pytest.fixture
