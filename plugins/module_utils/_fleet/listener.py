@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, UnknownEndpoint
+from .._api.quota import Quota
 from .._api.session import get_context
 from .._api.settings import VERSION, Settings
 from .push import MAX_SERVERS, PushFiles, give_up
@@ -84,7 +85,8 @@ class Listener:
     def __init__(self, settings: Settings, shared: SharedState) -> None:
         self._settings = settings
         self._files = PushFiles(shared.folder / "push")
-        self._client = Client(settings, pause=shared.pause, outage=shared.outage)
+        quota = Quota(settings.requests_per_hour, shared.folder)
+        self._client = Client(settings, pause=shared.pause, outage=shared.outage, quota=quota)
         self._ended: deque[Path] = deque()
 
     def run(self) -> None:
