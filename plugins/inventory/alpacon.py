@@ -193,6 +193,12 @@ _NESTED = {"owner": ("id", "name", "email"), "tags": None}
 _PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpacon\b""", re.MULTILINE)
 
 
+def _prepare_connection() -> None:
+    """Load the connection plugin before ansible-core forks workers, so that not each of them does it for each task."""
+    prepare_workers()
+    connection_loader.get(CONNECTION_PLUGIN, class_only=True)
+
+
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     NAME = "herdops.alpacon.alpacon"
     # Ansible would use the workspace's names of groups as templates.
@@ -206,6 +212,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         # A pipe, such as <(command), can be read only once.
         if Path(path).is_file() and _PLUGIN.search(Path(path).read_bytes()):
             self.display.warning(f"{path} is ignored: its name must end in {' or '.join(FILE_ENDINGS)}.")
+        # Whoever enables this plugin for another inventory most likely uses the connection.
+        _prepare_connection()
         return False
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
@@ -225,9 +233,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 names = [to_host_name(str(one.get("name") or one["id"])) for one in chosen if is_windows(one)]
                 reason = "got no connection, since the agent for Windows has no POSIX shell:"
                 warn_of_servers(names, reason, self.display.warning)
-                prepare_workers()
-                # Load the plugin here, so that not each worker does it for each task.
-                connection_loader.get(CONNECTION_PLUGIN, class_only=True)
+                _prepare_connection()
             # Templates in compose may use the lookup of this collection.
             register_inventory(path, settings, [normalize_uuid(server["id"]) for server in chosen])
             self._add_hosts(inventory, normalize_url(settings.url), chosen)
