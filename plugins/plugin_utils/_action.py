@@ -50,6 +50,10 @@ with contextlib.suppress(ImportError):
 #: Shorter secrets are not registered: they may be common words. In characters.
 _MIN_REGISTERED_LENGTH = 16
 
+_ONCE = (
+    "Run it once, with run_once: true in a play with strategy: linear and without serial, or leave servers out to run"
+    " it on the server of each host."
+)
 # Strategies load this before they fork.
 prepare_workers()
 
@@ -243,8 +247,11 @@ class AlpaconAction(ActionBase):
         if not self._runs_on_several_hosts(task_vars):
             return None
         name, host = _get_item(self._task, task_vars).name, str(task_vars.get("inventory_hostname"))
-        own = f"the server of host {host}" if self._own_name else ""
-        return HostLocks(get_run_folder(), name, host, self._get_lock_remedy(), own)
+        own, remedy = "", _ONCE
+        if self._own_name:
+            own = f"the server of host {host}"
+            remedy = "If two hosts of the inventory are the same server, limit the play to one of them."
+        return HostLocks(get_run_folder(), name, host, remedy, own)
 
     def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
         if len(task_vars.get("ansible_play_hosts_all") or ()) <= 1:
@@ -265,29 +272,6 @@ class AlpaconAction(ActionBase):
             earlier_submits=_get_item(self._task, task_vars).earlier_submits,
             own_server=self._own_name,
         )
-
-    def _get_lock_remedy(self) -> str:
-        if self._own_name:
-            return "If two hosts of the inventory are the same server, limit the play to one of them."
-        task = self._task
-        serial = is_in_batches(task) and not isinstance(task, Handler)
-        if not _is_linear(task):
-            advice = "Play it with strategy: linear"
-            if task.run_once:
-                advice = f"The strategy of the play ignores run_once of the task. {advice}"
-            else:
-                advice += " and run_once: true"
-            advice += " and without serial" if serial else ""
-        elif task.run_once:
-            return (
-                "With serial, run_once is once in each batch. Move the task into a play of its own without serial. If"
-                ' each batch is to run it, give the task loop: "{{ ansible_play_batch[:1] }}".'
-            )
-        elif serial:
-            advice = "Move the task into a play of its own without serial, and add run_once: true to it"
-        else:
-            advice = f"Add run_once: true to the {'handler' if isinstance(task, Handler) else 'task'}"
-        return f"{advice}, or leave servers out to run it on the server of each host."
 
     def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         return result
