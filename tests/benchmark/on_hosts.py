@@ -39,7 +39,7 @@ class Bed:
 
     def run(self, scenario: Scenario, variant: Variant) -> Run:
         command = play_command(self.folder, scenario, variant, {"source": str(self.folder / "source")})
-        return count(self.workspace, lambda: measured(command, self.folder, self.environ))
+        return count(self.workspace, lambda: measured(command, self.folder, {**self.environ, **variant.environ}))
 
 
 @contextmanager

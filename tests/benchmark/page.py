@@ -26,7 +26,7 @@ SHOWN = {
 }
 GOAL_HEADINGS = ("`ONLY=`", "", "Figure", "At most", "Measured", "Met")
 PANELS = {"wall_ratio": "Time (ssh = 1)", "cpu_ratio": "CPU of the controller (ssh = 1)"}
-COLOURS = dict(zip([variant.name for variant in ON_HOSTS[1:]], ("#2f6f9f", "#d98c2b"), strict=True))
+COLOURS = dict(zip([variant.name for variant in ON_HOSTS[1:]], ("#2f6f9f", "#7fb2d8", "#d98c2b"), strict=True))
 WIDTH, LEFT, TOP, BAR, STEP = 860, 150, 50, 15, 44
 PANEL = (WIDTH - LEFT) // 2
 # White behind all, so that it is legible on a dark page as well.

@@ -26,7 +26,7 @@ class Variant:
         net: the CPU per command is without that of the scenario's first variant.
         inventory: file of the inventory.
         variables: variables of the play.
-        push: the workspace offers push.
+        environ: more environment variables.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Variant:
     net: bool = False
     inventory: str = "servers.ini"
     variables: Mapping[str, object] = field(default_factory=dict)
-    push: bool = False
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,12 @@ WORK = tuple(
         {"ansible.builtin.stat": {"path": f"{folder}/file"}},
     )
 )
+#: Enables the inventory plugin, which loads the connection before workers are forked.
+ENABLED = {"ANSIBLE_INVENTORY_ENABLED": "herdops.alpacon.alpacon,ansible.builtin.ini"}
 ON_HOSTS = (
     Variant("ssh", inventory="ssh.ini"),
     Variant("connection, INI inventory", inventory="connection.ini"),
+    Variant("connection, INI inventory, plugin enabled", inventory="connection.ini", environ=ENABLED),
     Variant("connection, inventory plugin", inventory="hosts.alpacon.yml"),
 )
 #: The library that push needs is installed.
@@ -133,13 +136,13 @@ def _per_host(servers: int, **more: t.Any) -> Scenario:
 
 
 def _tasks(name: str, title: str, task: Task, **more: t.Any) -> Scenario:
-    variants = _polling_and_push(20, "my.alpacon.yml")
+    variants = _polling_and_push(20, "connection.ini")
     return Scenario(f"tasks_{name}", f"20 tasks of {title}", 1, variants, tasks=(task,) * 20, **more)
 
 
 def _polling_and_push(commands: int, inventory: str) -> tuple[Variant, ...]:
     polling = Variant("polling", commands=commands, inventory=inventory)
-    return (polling, replace(polling, name="push", push=True)) if PUSH else (polling,)
+    return (polling, replace(polling, name="push", environ={"PYTHONPATH": ""})) if PUSH else (polling,)
 
 
 def _sleep(seconds: int) -> Task:
@@ -149,8 +152,7 @@ def _sleep(seconds: int) -> Task:
 def _awaited(name: str, title: str, seconds: t.Sequence[float], **more: t.Any) -> Scenario:
     module = "herdops.alpacon.alpacon_command"
     tasks = [
-        {module: {"servers": ["{{ groups['all'][0] }}"], "line": f"sleep {duration}; date +%s.%N"}}
-        for duration in seconds
+        {module: {"servers": ["{{ server_id }}"], "line": f"sleep {duration}; date +%s.%N"}} for duration in seconds
     ]
     variants = _polling_and_push(len(tasks), "servers.ini")
     return Scenario(f"lag_{name}", title, 1, variants, tasks=tuple(tasks), seconds=tuple(seconds), **more)

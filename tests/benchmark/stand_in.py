@@ -30,7 +30,7 @@ from benchmark.running import (
     play_command,
     write_play,
 )
-from benchmark.scenarios import FLOOR, PUSH, STATIC, Scenario, Variant
+from benchmark.scenarios import FLOOR, STATIC, Scenario, Variant
 from system.certificates import Authority, authority
 from workspace.client import Workspace
 
@@ -83,6 +83,9 @@ def _write_files(
     environ = {**environ_of(workspace), "no_proxy": "127.0.0.1"}
     ids = workspace.server_ids()
     (folder / "servers.ini").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    first, variables["server_id"] = next(iter(ids.items()))
+    connection = f"{first} alpacon_server_id={variables['server_id']} ansible_connection=herdops.alpacon.alpacon\n"
+    (folder / "connection.ini").write_text(connection, encoding="utf-8")
     (folder / "ids").write_text("\n".join(ids.values()) + "\n", encoding="utf-8")
     (folder / "my.alpacon.yml").write_text(CONNECTING, encoding="utf-8")
     (folder / "list.alpacon.yml").write_text(CONNECTING.splitlines()[0], encoding="utf-8")
@@ -122,11 +125,9 @@ def _run(
     command: list[str],
     environ: dict[str, str],
 ) -> Run:
-    if PUSH:
-        workspace.settings(event_scopes=variant.push)
     results = folder / "results"
     results.unlink(missing_ok=True)
-    run = count(workspace, lambda: measured(command, folder, environ))
+    run = count(workspace, lambda: measured(command, folder, {**environ, **variant.environ}))
     page = folder / "report/audit.html"
     if page.exists():
         run.page_mb = page.stat().st_size / 1e6

@@ -16,7 +16,7 @@ SAME = 1.25
 #: At most 30 ms for a host where a task that does nothing takes 19.5 ms, on any machine.
 PER_HOST_RATIO = 30 / 19.5
 MISSED = "**no**"
-INI, OURS = (variant.name for variant in ON_HOSTS[1:])
+INI, ENABLED, OURS = (variant.name for variant in ON_HOSTS[1:])
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ TARGETS = [
     Target("tasks_1s", "polling", "requests", 65),
     Target("tasks_15s", "polling", "requests", 90),
     *(Target(f"tasks_{name}", "push", "requests", 45) for name in ("quick", "1s", "15s")),
-    *_on_hosts("wall_ratio", {INI: 1.3, OURS: 1.3}, PLAYS),
-    *_on_hosts("cpu_ratio", {INI: 1.5, OURS: 1.3}, PLAYS),
+    *_on_hosts("wall_ratio", {INI: 1.3, ENABLED: 1.3, OURS: 1.3}, PLAYS),
+    *_on_hosts("cpu_ratio", {INI: 1.5, ENABLED: 1.5, OURS: 1.3}, PLAYS),
     Target("lag_2", "polling", "requests", 3),
     Target("lag_20", "polling", "requests", 5),
     Target("lag_60", "polling", "requests", 8),
