@@ -33,7 +33,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import W
 _MAX_SCRIPT_BYTES = 2**27
 _SCRIPT_REMEDY = "Give a file on the controller; a relative path is searched in files/ and beside the playbook."
 _ARGV_REMEDY = "Give a list of texts, with quotes around decimal numbers and words such as yes and null."
-#: The states that submit commands.
 _SUBMITTING = ("executed", "scheduled")
 
 

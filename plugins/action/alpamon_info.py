@@ -27,11 +27,9 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names im
 
 _PREFIX = "alpamon_"
 _SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}
-#: Variables of the playbook herdops.alpacon.rollout.
 _PLAYBOOK_VARIABLES = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
 _VARIABLES = [*_SPEC, *(f"{_PREFIX}{name}" for name in _PLAYBOOK_VARIABLES)]
 _TAGS = frozenset().union(*PARTS.values())
-#: Options that name a file on the controller.
 _FILES = ("ca_cert", "package_file", "repository_key")
 _OWN_CONNECTION = (
     "The tasks reach the host through the agent, which this role stops, restarts or removes."

@@ -68,16 +68,13 @@ class AlpaconAction(ActionBase):
 
     module_name: str
     spec: ClassVar[dict[str, dict[str, Any]]]
-    #: Rules for the spec, such as C(mutually_exclusive).
     rules: ClassVar[Mapping[str, Any]] = {}
     operation: Callable[..., dict[str, Any]]
     #: Options that select something, each with the remedy for an empty value.
     selections: ClassVar[Mapping[str, str]] = {}
-    #: Remedy for C(async).
     async_remedy = "Leave it out."
     #: Keys of the result of a task that failed before it submitted anything.
     empty_result: ClassVar[Mapping[str, Any]] = {}
-    #: Result of a task in check mode whose commands were only predicted.
     unchanged_result: ClassVar[Mapping[str, Any]] = {"commands": [], "changed": False, "requests": 0}
     _settings = TaskSettings({})
     #: In check mode, all commands that the task names were only predicted.

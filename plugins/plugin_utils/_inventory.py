@@ -34,14 +34,12 @@ if TYPE_CHECKING:
 #: Before ansible-core 2.19, texts are templates unless they are marked as unsafe; since then, only if they are trusted.
 TRUSTS_ALL_TEXT = not hasattr(template, "trust_as_template")
 CONNECTION_PLUGIN = "herdops.alpacon.alpacon"
-#: Endings of inventory files.
 FILE_ENDINGS = ("alpacon.yml", "alpacon.yaml")
 #: Variables that configure the connection to a host, besides those of SSH.
 _CONNECTION_VARIABLES = frozenset(("ansible_connection", "ansible_host", "ansible_port", "ansible_user"))
 _SHORT_ID = 8
 #: Maximum bytes of a name, so that a suffix and the ending of a file can be added.
 _MAX_BYTES = 180
-#: Maximum number of names in a warning, and of warnings about names.
 _MAX_NAMES = 20
 #: Unsafe characters of a name; accents of letters are safe. A text without unsafe characters is harmless in templates,
 #: conditions (before ansible-core 2.19, they evaluate the result of {{ }} again), shell lines, patterns and paths.

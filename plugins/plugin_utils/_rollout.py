@@ -22,9 +22,7 @@ from ..module_utils._api.errors import clean_line
 _RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")
 #: Search this many lines at the end of an output for a cause, and shorten texts to this many characters.
 _MAX_LINES, _MAX_LENGTH = 1000, 300
-#: Maximum number of causes, of hosts per cause, and of notes in the summary.
 _MAX_CAUSES, _MAX_HOSTS, _MAX_NOTES = 20, 5, 20
-#: Parts of a cause that differ between hosts.
 _HOST_SPECIFIC = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE), "<id>"),
     (re.compile(r"\b\d{1,3}(\.\d{1,3}){3}\b"), "<address>"),

@@ -12,16 +12,13 @@ from ..module_utils._api.errors import clean_line
 from ..module_utils._options.connection import CONNECTION
 from ..module_utils._tasks.server_info import FIELDS
 
-#: Variables of the connection settings.
 _SETTINGS = frozenset(f"alpacon_{name}" for name in (*CONNECTION, "tokens"))
-#: Other variables of the collection.
 _OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id", "workspace", "workspaces")) | {
     "alpamon_url",
     "alpamon_token",
     "alpamon_validate_certs",
     "audit_result",
 }
-#: Synonyms for the variable that selects hosts or servers.
 _SYNONYMS = ("host", "hosts", "server", "servers", "limit")
 #: Minimum length of a word that may have two typos; shorter words may have one.
 _LONG = 7

@@ -20,7 +20,6 @@ Row = Dict[str, Any]
 
 CONFIGURATION = "/etc/alpamon/alpamon.conf"
 OVERRIDE = "/etc/systemd/system/alpamon.service.d/ansible.conf"
-#: The folders of the agent and their modes.
 FOLDERS = {
     "/etc/alpamon": "0700",
     "/var/lib/alpamon": "0750",
@@ -53,7 +52,6 @@ _HOLDS = {
     "/etc/dnf/versionlock.toml": r"name\s*=\s*[\"']alpamon[\"']",
     "/etc/zypp/locks": r"solvable_name:\s*alpamon",
 }
-#: Maximum number of bytes to read of a file.
 _MAX_BYTES = 1024 * 1024
 MASK = "********"
 

@@ -19,7 +19,6 @@ from typing import Any
 
 from .errors import UnreadableRow
 
-#: Shells that the API knows.
 SHELLS = ("system", "internal", "osquery")
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
@@ -35,7 +34,6 @@ STATUSES = PENDING | IN_PROGRESS | FINISHED
 #: The error phase of a command that certainly ran.
 _RAN_TOO_LONG = "remote_command_exceeded_timeout"
 
-#: Other words of the API for the same statuses.
 _SYNONYMS = {
     "sent": "delivered",
     "acked": "running",

@@ -18,7 +18,6 @@ VERSION = "1.0.0"
 
 URL_EXAMPLE = "Give one such as https://my-workspace.us1.alpacon.io."
 
-#: Shows a warning to the user.
 Warn = Callable[[str], None]
 
 REDACTED = "********"

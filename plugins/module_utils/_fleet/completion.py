@@ -54,7 +54,6 @@ class ServerStates:
         self._next_reads: dict[str, tuple[float, float]] = {}
         #: By command ID.
         self._restarts: dict[str, _Restart] = {}
-        #: IDs of the commands that timed out.
         self._expired: set[str] = set()
 
     def refresh(self, jobs: Sequence[Job]) -> None:

@@ -110,18 +110,15 @@ class Journal:
     If the file cannot be written, the journal warns once and the task continues. Threads may share a journal.
     """
 
-    #: Length of an ID.
     _ID = 36
 
     def __init__(self, file: Path, warn: Warn) -> None:
         self.file = file
         self._warn = warn
-        #: False after a failed write.
         self.works = True
         self._lock = threading.Lock()
         #: One to append, one to write anywhere. They stay open, since opening takes longer than all the rest.
         self._descriptors: list[int] = []
-        #: Number of lines of this worker.
         self._lines = 0
 
     def add_submit(self, server_id: str, line: str) -> Position | None:

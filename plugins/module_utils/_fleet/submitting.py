@@ -30,7 +30,6 @@ from .journal import Journal, hash_line
 from .pacing import PACING
 from .run import Run
 
-#: Maximum number of commands in a message.
 _NAMED_COMMANDS = 10
 _EARLIER = "An earlier attempt of this task submitted it; it was not submitted again."
 

@@ -87,7 +87,6 @@ RULES: dict[str, Any] = {
     "required_by": {"executable": "script"},
 }
 
-#: The number of skipped servers that a warning names.
 _MAX_SKIPPED = 10
 
 

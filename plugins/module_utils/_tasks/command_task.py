@@ -28,7 +28,6 @@ from .._options.secrets import mask_secrets
 from .command_options import CommandOptions
 from .command_results import describe_jobs
 
-#: The number of servers that a message names.
 MAX_NAMED = 5
 #: Requests for a hundred short commands, measured by make bench: in one task for all servers, and in a task per host.
 REQUESTS, REQUESTS_PER_HOST = 103, 111

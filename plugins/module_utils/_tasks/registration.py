@@ -57,7 +57,6 @@ INFO_SPEC: dict[str, dict[str, Any]] = {
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 
-#: Maximum number of registrations that a task sends.
 _ATTEMPTS = 3
 #: Pauses between two polls, in seconds.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0

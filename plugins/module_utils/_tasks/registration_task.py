@@ -28,7 +28,6 @@ from .._options import values
 MARKER = "ansible:registration"
 #: Name of the tag that has another value for each machine.
 MACHINE = "ansible:machine"
-#: HTTP statuses of a workspace that refuses credentials.
 REFUSED = (401, 403, 404)
 
 

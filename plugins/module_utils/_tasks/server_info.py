@@ -23,7 +23,6 @@ from .._options.connection import CONNECTION, parse_settings
 from .._options.values import check_limit, parse_boolean, split_list
 
 GROUPS_PATH = "/api/iam/groups/"
-#: Fields of a server that tasks return, in this order.
 FIELDS = (
     "id", "name", "description", "remote_ip", "is_connected", "commissioned", "starred", "status", "os_name",
     "os_version", "platform", "version", "osquery_version", "cpu_physical_cores", "cpu_logical_cores", "cpu_type",

@@ -248,7 +248,6 @@ _EXPECTED: Mapping[str, Any] = {
     "clock_ahead": (int, None),
     "check_mode": bool,
 }
-#: The keys in a complete configuration.
 _CREDENTIALS = {"url": _LINE, "id": re.compile(r"[0-9A-Fa-f-]{32,36}"), "key": re.compile(r"[!-~]{1,1000}")}
 
 

@@ -17,7 +17,6 @@ from ...module_utils._agent.reading import CONFIGURATION, FOLDERS, MASK, OVERRID
 from .._settings import normalize_if_url
 from .systems import Family, Repository, render_configuration
 
-#: The tags of the role that apply, by state.
 PARTS: Mapping[str, frozenset[str]] = {
     "present": frozenset({"install", "register", "configure", "verify"}),
     "installed": frozenset({"install"}),

@@ -48,7 +48,6 @@ from .waivers import apply_waivers
 
 _Row = dict[str, Any]
 
-#: The largest number of findings in a message.
 _MAX_NAMED = 50
 _COPIED_FROM_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", "applies_if", "username", "expected")
 

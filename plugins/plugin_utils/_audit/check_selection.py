@@ -37,7 +37,6 @@ class CheckSelector:
         self._check_sets = check_sets
         self._options = {name: options[name] for name in HOST_OPTIONS if options.get(name) is not None}
         self._selected: dict[str, list[Check]] = {}
-        #: The names of all parameters.
         self.parameters = {name for checks in check_sets.values() for check in checks for name in check.parameters}
 
     def select(self, host: str, variables: Mapping[str, Any]) -> list[Check]:

@@ -54,7 +54,6 @@ from .responses import Response, missing_response, parse_responses
 _MAX_UNFINISHED_AGE = 3600.0
 #: Recent commands by server ID and line, sorted by their ends.
 _RecentCommands = Mapping[tuple[str, str], list[Command]]
-#: The longest text about a server in a report, in characters.
 _MAX_TEXT = 200
 
 

@@ -22,7 +22,6 @@ from urllib.parse import quote, unquote
 
 from .checks import Check
 
-#: The shell of the API that runs payloads.
 SHELL = "system"
 #: The largest output of a check, and of a check with the results of another tool. The server cuts longer ones.
 MAX_OUTPUT_BYTES, MAX_RESULTS_BYTES = 64 * 1024, 4 * 1024 * 1024

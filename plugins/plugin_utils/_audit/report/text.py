@@ -17,14 +17,12 @@ from ....module_utils._api.errors import clean
 from ....module_utils._api.records import parse_time
 from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
 
-#: Keys of a trend that hold results, and their titles.
 TREND_LISTS = {
     "newly_failed": "Newly failed",
     "newly_fixed": "Newly fixed",
     "still_failing": "Still failing",
     "no_longer_failed": "Failed before, now waived, unknown or not applicable",
 }
-#: Keys of a trend that hold counts, and their titles.
 TREND_COUNTS = {
     "new_servers": "New servers",
     "gone_servers": "Servers gone",

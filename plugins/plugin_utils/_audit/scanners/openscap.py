@@ -15,9 +15,7 @@ from ....module_utils._api.errors import UsageError
 from ....module_utils._options.values import validate_dictionary
 from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 
-#: The directory of the packages of the SCAP Security Guide.
 _DIRECTORY = "/usr/share/xml/scap/ssg/content"
-#: The keys of an element of the option C(benchmarks).
 BENCHMARK: dict[str, dict[str, Any]] = {
     "file": {"type": "str", "required": True},
     "profile": {"type": "str", "required": True},
@@ -61,7 +59,6 @@ done
 [ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
 stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
 """
-#: Result of XCCDF -> outcome and message.
 _RESULTS = {
     "pass": (PASSED, ""),
     "fixed": (PASSED, "The scanner has fixed it."),

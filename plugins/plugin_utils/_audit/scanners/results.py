@@ -13,11 +13,9 @@ from typing import Any
 from ....module_utils._api.errors import AlpaconError, clean, clean_line
 
 PASSED, FAILED, UNKNOWN, NOT_APPLICABLE, WAIVED = OUTCOMES = ("passed", "failed", "unknown", "not_applicable", "waived")
-#: Outcomes that need action.
 FINDINGS = (FAILED, UNKNOWN)
 #: From the least to the worst.
 SEVERITIES = ("info", "low", "medium", "high", "critical")
-#: The weight of each severity in a score.
 WEIGHTS = {"info": 0, "low": 1, "medium": 3, "high": 6, "critical": 10}
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
@@ -25,11 +23,9 @@ PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
 #: The most characters of the texts of a result, and the most references.
 MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
-#: The name of :meth:`RuleResult.missing`.
 MISSING = "missing-results"
 #: A rule with several results has the first of these outcomes that one of them has.
 _WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
-#: Word of a scanner -> severity.
 _SEVERITIES = {name: name for name in SEVERITIES} | {
     **dict.fromkeys(("information", "informational", "notice", "none"), "info"),
     **dict.fromkeys(("minor", "negligible"), "low"),
