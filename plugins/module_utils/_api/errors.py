@@ -43,6 +43,7 @@ SENTENCES: dict[str, str] = {
     "auth_token_mfa_missing": _NOT_A_USER,
     "auth_token_missing": "No token arrived. Check whether a proxy strips the Authorization header.",
     "auth_verification_unavailable": "The authentication service of the workspace is down. Try again later.",
+    "command_acl_moved": "This workspace keeps command ACLs in its pre-approval ledger. Change them there.",
     "command_inline_credential": (
         "The line carries a credential, which everyone who may read commands would see."
         " Move it to env and refer to it as $NAME."
@@ -50,6 +51,17 @@ SENTENCES: dict[str, str] = {
     "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
     "event_oversized_unsupported_platform": "That server does not accept such a long line. Put it into a script there.",
+    "file_exec_assessor_disabled": "The workspace has turned off the assessment that verified files need.",
+    "file_exec_content_too_large": "The file is larger than the 65536 bytes that are verified.",
+    "file_exec_data_not_allowed": "A verified file takes no data. Leave it out.",
+    "file_exec_empty_content": "The file is empty.",
+    "file_exec_env_not_allowed": "A verified file takes no env. Leave it out.",
+    "file_exec_invalid_path": "The path of the file, or of its interpreter, is not absolute.",
+    "file_exec_invalid_reuse_days": "An approval can be reused for 1 to 366 days.",
+    "file_exec_line_not_allowed": "A verified file takes no line. Leave it out.",
+    "file_exec_line_too_long": "Interpreter, path and arguments are too long together.",
+    "file_exec_reuse_exceeds_max": "The workspace does not let an approval be reused for so long.",
+    "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
     "forbidden": "The token may not do this.",
     "invalid": "The workspace does not accept what was sent.",
     "invalid_command": (
@@ -57,6 +69,7 @@ SENTENCES: dict[str, str] = {
         " username and groupname."
     ),
     "not_found": _NO_RECORD,
+    "note_pin_limit_exceeded": "No more notes can be pinned.",
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
     "rbac_permission_required": "The role of this token may not do this.",
     "server_busy_with_user_work": "A user is working on the server. Try again later.",
@@ -68,9 +81,12 @@ SENTENCES: dict[str, str] = {
     "unauthorized": _BAD_TOKEN,
     "user_username_invalid": "The system username of the account behind this token is not valid. Give username.",
     "user_username_required": "The account behind this token has no system username. Set one, or give username.",
+    "webftp_transfer_in_progress": "A file transfer to that server has not finished. Try again later.",
     "work_session_admission_denied": "The work session was not admitted. Ask for another.",
     "work_session_assignee_mismatch": "The work session belongs to another user.",
     "work_session_expired": "The work session has expired. Extend it, or give another in work_session.",
+    "work_session_extension_already_pending": "An extension of the work session already waits for approval.",
+    "work_session_extension_reason_required": "Say why the work session is to be extended.",
     "work_session_not_active": "The work session is not active. Activate it, or give another in work_session.",
     "work_session_not_usable": "The work session cannot be used. Give another in work_session.",
     "work_session_required": "This login needs a work session. Give it in work_session, or use an API token.",

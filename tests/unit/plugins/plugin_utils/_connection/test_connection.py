@@ -211,7 +211,7 @@ def test_fetching_a_file_that_changes_meanwhile_fails(
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("output", [b"", b"no gzip", gzip.compress(bytes(10_000))])
+@pytest.mark.parametrize("output", [b"", b"no gzip", gzip.compress(bytes(10_000), mtime=0)])
 def test_fetching_trusts_neither_the_bytes_nor_the_size_of_a_host(output: bytes, tmp_path: Path) -> None:
     stderr = b"100\n%s  -\n" % hashlib.sha256(bytes(10_000)).hexdigest().encode()
     runner = RecordingRunner(answers=[RunResult(0, output, stderr)])
