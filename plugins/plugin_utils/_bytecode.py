@@ -9,12 +9,15 @@ ansible-core's loader compiles a module of a collection each time, that is, in e
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from types import ModuleType
+
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 
 _PLUGINS = __name__.rpartition("plugin_utils.")[0]
 
@@ -30,4 +33,5 @@ def _get_finder(folder: str) -> FileFinder:
     return FileFinder(folder, (SourceFileLoader, SOURCE_SUFFIXES))
 
 
-sys.meta_path.insert(0, BytecodeFinder())
+with contextlib.suppress(ValueError):  # Without ansible-core's finder, Python's own finds the modules.
+    sys.meta_path.insert(sys.meta_path.index(AnsibleCollectionConfig.collection_finder), BytecodeFinder())
