@@ -24,8 +24,6 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import strategy_loader
 from ansible.utils.helpers import pct_to_int
 
-import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 (changes later imports)
-
 from ..module_utils._api.errors import AlpaconError, RunIsOver, UsageError
 from ..module_utils._fleet.jobs import DECLINED, Outcome, SubmitRecord
 from ..module_utils._fleet.run import HostLocks, Run
