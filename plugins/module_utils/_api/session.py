@@ -28,7 +28,6 @@ from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host
 
 try:
     # The requirement is requests, which needs these, but is slow to import.
-    import certifi
     import urllib3
     from urllib3.connection import CertificateError  # type: ignore[attr-defined]
     from urllib3.util import parse_url
@@ -111,7 +110,7 @@ class Session:
             headers = {**headers, "Content-Type": "application/json"}
             content = json.dumps(body, allow_nan=False).encode()
         try:
-            return self._manager.urlopen(
+            return self._manager.request(
                 method,
                 _prepare_url(url, params or {}),
                 redirect=False,
@@ -144,10 +143,11 @@ class Session:
 
 
 def preload(ca_path: str | None) -> None:
-    """Load CA certificates before processes are forked."""
+    """Load CA certificates, and what a proxy needs, before processes are forked."""
     if HAS_LIBRARIES:
-        with contextlib.suppress(UsageError):
+        with contextlib.suppress(AlpaconError):
             get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))
+            _find_proxy("https://workspace.invalid")
 
 
 def _get_missing_library_error() -> MissingLibrary:
@@ -230,7 +230,8 @@ def get_context(settings: Settings) -> ssl.SSLContext:
         "REQUESTS_CA_BUNDLE": os.environ.get("REQUESTS_CA_BUNDLE"),
         "CURL_CA_BUNDLE": os.environ.get("CURL_CA_BUNDLE"),
     }
-    option, path = next(((name, path) for name, path in sources.items() if path), ("ca_path", certifi.where()))
+    option, path = next(((name, path) for name, path in sources.items() if path), ("ca_path", ""))
+    path = path or _find_default_certificates()
     try:
         state = os.stat(path)
         if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
@@ -240,6 +241,17 @@ def get_context(settings: Settings) -> ssl.SSLContext:
         raise UsageError(
             option, f"no CA certificates can be read from {path}: {error}", "Name a file or folder of them in PEM form."
         ) from None
+
+
+def _find_default_certificates() -> str:
+    try:
+        from certifi import where
+    except ImportError:  # the requests of Fedora and RHEL needs no certifi
+        try:
+            from requests.certs import where
+        except ImportError:
+            raise _get_missing_library_error() from None
+    return str(where())
 
 
 @functools.cache

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import MissingLibrary, UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, get_origin
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, get_origin, preload
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
@@ -46,3 +47,24 @@ def test_only_a_proxy_needs_all_of_requests(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
     with pytest.raises(MissingLibrary, match="requests is missing"):
         Session(settings, "")
+
+
+def test_a_proxy_is_prepared_before_workers_are_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy.invalid:3128")
+    monkeypatch.delitem(sys.modules, "requests.utils", raising=False)
+    preload(None)
+    assert "requests.utils" in sys.modules
+
+
+def test_requests_of_fedora_needs_no_certifi(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    certs = ModuleType("requests.certs")
+    certs.where = lambda: str(tmp_path / "system.pem")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "certifi", None)
+    monkeypatch.setitem(sys.modules, "requests.certs", certs)
+    with pytest.raises(UsageError, match=r"no CA certificates can be read from .*/system\.pem"):
+        Session(Settings("https://workspace.invalid", TOKEN), "")
+    monkeypatch.setitem(sys.modules, "requests.certs", None)
+    with pytest.raises(MissingLibrary, match="requests is missing"):
+        Session(Settings("https://workspace.invalid", TOKEN), "")
