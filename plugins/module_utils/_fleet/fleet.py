@@ -27,7 +27,7 @@ from .jobs import Job, Limits, Outcome
 from .journal import Journal
 from .pacing import PACING, Pacing
 from .poller import OutputCollector, Poller
-from .push import Push
+from .push import MAX_SERVERS, Push
 from .run import Run
 from .sharing import SharedState
 from .submitting import LostSubmitFinder, Submitter, describe_used_up_quota, lacks_quota
@@ -213,6 +213,8 @@ class Fleet:
             self._submitter.exclude(existing_ids, all_older=True)
         self._submitter.exclude(job.id for job in jobs if job.id)
         self._is_alone = len(jobs) == 1
+        if len(jobs) > MAX_SERVERS:
+            self._push = None
         self._to_submit.extend(job for job in jobs if job.command is None)
         self._awaited = [job for job in jobs if job.command is not None and not job.outcome]
         if not self._limits.wait:
@@ -335,7 +337,8 @@ class Fleet:
         job.awaited_since = job.awaited_since or now
         if self._is_alone:
             self._poller.expect(job)
-        job.next_poll = now + self._lengthen(job, self._pacing.get_first_poll(job.expected))
+        pause = self._lengthen(job, self._pacing.get_first_poll(job.expected))
+        job.next_poll = min(now + pause, self._get_end(job))
         self._poller.add_awaited(job)
         self._add_awaited(job)
         if is_queued_offline(job):

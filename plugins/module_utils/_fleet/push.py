@@ -82,36 +82,36 @@ class Push:
         self._context = context
         #: Start of the last poll, or of the task, in seconds since the epoch.
         self._polled_at = time.time()
-        #: True if the pause of the next poll relies on the listener.
-        self._relies = False
+        #: Jobs whose pauses until the next poll rely on the listener.
+        self._relying: list[Job] = []
 
     def begin_poll(self) -> None:
-        self._polled_at = time.time()
+        self._polled_at, self._relying = time.time(), []
 
     def get_pause(self, job: Job, pause: float) -> float:
         """Return the pause before the next poll of a job: longer if the listener awaits the end of its command."""
-        self._relies = False
         if job.ended_at:
             return min(pause, max(_SHORTEST_READ, time.monotonic() - job.ended_at))  # reads may lag behind
         if not self._is_running():
             return pause
         listening_since = self._get_listening_since(job)
-        if listening_since:
-            # Nothing is repeated: a command that was polled before the subscription may have ended since.
-            self._relies = listening_since + _CLOCK_TICK < self._polled_at
-            age = time.monotonic() - job.awaited_since
-            return max(pause, _SHORTEST, min(age / 2, _LONGEST)) if self._relies else pause
-        return max(pause, _get_time(self._files.lock) + _START_WAIT - time.time())
+        if not listening_since:
+            return max(pause, min(_START_WAIT, _get_time(self._files.lock) + _START_WAIT - time.time()))
+        if listening_since + _CLOCK_TICK >= self._polled_at:
+            return pause  # nothing is repeated: it may have ended between the poll and the subscription
+        self._relying.append(job)
+        return max(pause, _SHORTEST, min((time.monotonic() - job.awaited_since) / 2, _LONGEST))
 
     def wait(self, jobs: Sequence[Job], seconds: float, sleep: Callable[[float], None]) -> bool:
         """Sleep; return True at once if a command has ended, or the listener begins or ceases to await the commands."""
-        is_awaited = len(jobs) <= MAX_SERVERS and self._is_running() and all(map(self._get_listening_since, jobs))
-        if self._relies and not is_awaited:
-            self._relies = False
+        is_running = self._is_running()
+        if self._relying and not (is_running and all(map(self._get_listening_since, self._relying))):
+            self._relying = []
             return True
-        if len(jobs) > MAX_SERVERS or not self._is_running():
+        if not is_running:
             sleep(seconds)
             return False
+        is_awaited = all(map(self._get_listening_since, jobs))
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             ended = [job for job in jobs if not job.ended_at and self._files.get_ended(job.known.id).exists()]
@@ -124,7 +124,7 @@ class Push:
 
     def add_useless(self, jobs: Sequence[Job], requests: int) -> None:
         """Count the requests of a poll after which no command had ended, and start the listener if it pays."""
-        if len(jobs) > MAX_SERVERS or not all(is_uuid(job.server.id) for job in jobs) or self._has_given_up():
+        if not all(is_uuid(job.server.id) for job in jobs) or self._has_given_up():
             return
         with contextlib.suppress(OSError):
             self._files.create()

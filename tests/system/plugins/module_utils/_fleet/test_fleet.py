@@ -16,6 +16,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -32,6 +33,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import comp
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.push import MAX_SERVERS, Push
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
@@ -243,6 +245,19 @@ def test_polls_are_rarer_when_half_of_the_quota_is_used(
     assert requests[0] > 40 > requests[1]
     assert lines[0].startswith("alpacon: this run has made half of the 40 requests that the token has in an hour")
     assert sum("made half" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(("count", "seconds"), [(1, 5), (MAX_SERVERS + 1, 300)])
+def test_rare_polls_delay_neither_a_timeout_nor_many_commands(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, seconds: int
+) -> None:
+    monkeypatch.setattr(Push, "get_pause", lambda _push, _job, _pause: 60.0)
+    jobs = stage.jobs(count)
+    stage.end_at(10)
+    run = Run(RunContext(folder=tmp_path))
+    Fleet(stage.client, Limits(wait_timeout=seconds), sleep=stage.clock.sleep, run=run).run(jobs)
+    assert outcomes(jobs) == {"timed_out" if count == 1 else "success": count}
+    assert stage.clock.passed < 40
 
 
 # Failed requests

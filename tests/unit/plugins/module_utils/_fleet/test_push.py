@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,10 +104,13 @@ def test_the_listener_starts_once_after_as_many_useless_polls_as_it_costs(
     assert json.loads(runs.inputs[0])["settings"]["token"] == TOKEN
 
 
-def test_no_listener_starts_for_many_servers_or_without_the_library(
-    tested: Push, runs: Runs, files: PushFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tested.add_useless([make_job(number) for number in range(MAX_SERVERS + 1)], 50)
+def test_no_listener_starts_if_a_run_awaits_many_servers(tested: Push, runs: Runs) -> None:
+    for number in range(MAX_SERVERS + 1):
+        tested.add_useless([make_job(number)], 0 if number < MAX_SERVERS else 50)
+    assert runs.arguments == []
+
+
+def test_no_listener_starts_without_the_library(tested: Push, runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     for _poll in range(4):
         tested.add_useless([make_job()], 1)
@@ -145,6 +149,25 @@ def test_a_command_is_polled_at_once_if_the_listener_has_died(tested: Push, file
     files.lock.touch()
     assert tested.wait([job], 60, time.sleep)
     assert tested.get_pause(job, 0.5) == 0.5
+
+
+@pytest.mark.usefixtures("_running")
+def test_polls_of_several_commands_rely_only_on_servers_that_are_subscribed_to(tested: Push, files: PushFiles) -> None:
+    jobs = [make_job(2), make_job(1)]
+    (files.listening / str(jobs[1].server.id)).touch()
+    time.sleep(0.05)
+    tested.begin_poll()
+    assert [tested.get_pause(job, 5) for job in jobs] == [5, 20]
+    assert not tested.wait(jobs, 0.05, time.sleep), "nothing has changed since the poll"
+    (files.listening / str(jobs[1].server.id)).unlink()
+    assert tested.wait(jobs, 60, time.sleep), "the websocket is lost"
+    assert not tested.wait(jobs, 0.05, time.sleep)
+
+
+@pytest.mark.usefixtures("_running")
+def test_the_clock_may_be_set_back(tested: Push, files: PushFiles) -> None:
+    os.utime(files.lock, (time.time() + 3600,) * 2)
+    assert tested.get_pause(make_job(), 0.5) == 2
 
 
 # Events
