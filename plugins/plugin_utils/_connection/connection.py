@@ -41,11 +41,11 @@ _AT_ONCE = 8
 _FETCHED_PIECE = 760_000
 #: Limit of the same before compression, for the memory.
 _FETCHED_RANGE = 32_000_000
-_FETCH_RANGE = "{{ tail -c +{start} {path} | head -c {length} | gzip -1 | head -c {piece}; }} 2>/dev/null"
+_FETCH_RANGE = "{{ tail -c +{start} < {path} | head -c {length} | gzip -1 | head -c {piece}; }} 2>/dev/null"
 #: Writes the first piece of a file to standard output, and the size and digest of the file to standard error.
 _FETCH = (
     "[ -f {path} ] || {{ echo {missing} >&2; exit 1; }}; size=$(wc -c < {path}) && echo $size >&2 &&"
-    f" {_FETCH_RANGE} && head -c $size {{path}} | sha256sum >&2"
+    f" {_FETCH_RANGE} && head -c $size < {{path}} | sha256sum >&2"
 )
 #: Writes a file from its parts if none is missing, and removes them.
 _JOIN = (
@@ -337,13 +337,14 @@ class HostConnection:
                 output, start = first.stdout, 0
                 while True:
                     piece = _decompress(output, min(size - start, _FETCHED_RANGE))
+                    # A host that sent byte by byte would use up the quota.
+                    if len(piece) < min(size - start, _FETCHED_PIECE // 2):
+                        raise changed
                     file.write(piece)
                     digest.update(piece)
                     start += len(piece)
                     if start == size:
                         break
-                    if not piece:
-                        raise changed
                     # The list would repeat the outputs of earlier pieces.
                     part = _FETCH_RANGE.format(start=start + 1, **limits)
                     output = self._run_pieces([(part, ())], listed=False)[0].stdout

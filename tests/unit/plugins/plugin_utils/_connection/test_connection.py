@@ -211,13 +211,21 @@ def test_fetching_a_file_that_changes_meanwhile_fails(
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("output", [b"", b"no gzip", gzip.compress(bytes(10_000), mtime=0)])
+@pytest.mark.parametrize("output", [b"", b"no gzip", *(gzip.compress(bytes(size), mtime=0) for size in (10_000, 1))])
 def test_fetching_trusts_neither_the_bytes_nor_the_size_of_a_host(output: bytes, tmp_path: Path) -> None:
     stderr = b"100\n%s  -\n" % hashlib.sha256(bytes(10_000)).hexdigest().encode()
-    runner = RecordingRunner(answers=[RunResult(0, output, stderr)])
+    runner = RecordingRunner(answers=[RunResult(0, output, stderr)] * 3)
     with pytest.raises(HostStepFailed):
         connect(runner).fetch("/etc/motd", tmp_path / "back")
+    assert len(runner.submits) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_with_a_dash_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-n").write_bytes(b"content")
+    connect(LocalRunner(lambda: None)).fetch("-n", tmp_path / "back")
+    assert Path("back").read_bytes() == b"content"
 
 
 def test_fetching_a_missing_or_too_large_file_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
