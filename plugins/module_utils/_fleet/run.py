@@ -60,13 +60,14 @@ def _digest_machine() -> str:
 
 
 def _get_start(pid: int) -> int:
-    """Return ticks since the boot, or 0 if they are unknown."""
+    """Return ticks since the boot, or 0 if they are unknown or the process has ended."""
     try:
         status = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
         return 0
     # The name before the last parenthesis may contain spaces and parentheses.
-    return int(status.rpartition(b")")[2].split()[19])
+    state, *fields = status.rpartition(b")")[2].split()
+    return 0 if state == b"Z" else int(fields[18])
 
 
 @dataclass(frozen=True)
@@ -177,11 +178,12 @@ class Run:
 
     def open_client(self, settings: Settings, shared: SharedState | None = None) -> Client:
         """Return a client that obeys shared pauses and outages, and writes nothing after the end of the run."""
+        state = shared or self.open_shared_state(settings)
         return Client(
             settings,
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
-            quota=Quota(settings.requests_per_hour, shared.folder) if shared else None,
+            quota=Quota(settings.requests_per_hour, state.folder if state else None),
             report=self.context.report,
             before_write=self.check_not_over,
             quoted=not self.no_log,

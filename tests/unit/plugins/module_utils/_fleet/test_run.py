@@ -51,6 +51,15 @@ def test_a_run_without_a_writable_folder_shares_nothing(tmp_path: Path) -> None:
     assert Run(RunContext(folder=tmp_path)).open_shared_state(settings) is not None
 
 
+def test_all_tasks_of_a_run_share_the_quota(tmp_path: Path) -> None:
+    made = Run(RunContext(folder=tmp_path))
+    settings = Settings(URL, TOKEN, requests_per_hour=10)
+    earlier, tested = made.open_client(settings), made.open_client(settings)
+    for _request in range(6):
+        earlier._quota.count_request()
+    assert tested.get_quota_pause(1)
+
+
 @pytest.mark.parametrize(
     ("task", "server", "digest"), [("other", "a", "x"), ("task", "b", "x"), ("task", "a", "y")], ids=str
 )
@@ -155,6 +164,15 @@ def test_a_process_has_ended_after_its_exit() -> None:
         key = get_process_key(process.pid)
         assert not has_process_ended(key)
     assert has_process_ended(key)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux shows the states of processes")
+def test_a_process_has_ended_although_its_parent_does_not_wait_for_it() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        key = get_process_key(process.pid)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert has_process_ended(key)
 
 
 @pytest.mark.usefixtures("_system")
