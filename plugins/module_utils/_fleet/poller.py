@@ -106,7 +106,8 @@ class Poller:
         """Let later commands of this kind expect the duration of a command that ended."""
         added, ended = job.known.added_at, job.known.handled_at
         if self._shared_poller and added and ended and job.body:
-            self._shared_poller.shared.write_duration(_get_kind(job), (ended - added).total_seconds())
+            # The workspace may have set its clock back.
+            self._shared_poller.shared.write_duration(_get_kind(job), max(0.0, (ended - added).total_seconds()))
 
     def remove_awaited(self, jobs: Sequence[Job]) -> None:
         if self._shared_poller and _is_shared(jobs):

@@ -244,7 +244,7 @@ def _to_file_name(command_id: str) -> str:
 
 
 def _to_duration_file(kind: str) -> str:
-    return f"duration-{hashlib.sha256(kind.encode()).hexdigest()[:32]}"
+    return f"duration-{hashlib.sha256(kind.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
 def _load(file: Path, valid: float) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,6 +22,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poll
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
@@ -112,3 +114,20 @@ def test_a_command_that_cannot_be_read_affects_no_other() -> None:
         Poller(client, None, 1800, PACING).poll(polled, map)
     assert (readable.known.status, readable.error) == ("running", None)
     assert (unreadable.known.status, str(unreadable.error).count("503")) == ("queued", 1)
+
+
+@pytest.mark.parametrize(("ended", "expected"), [("10", 10.55), ("00", None)])
+def test_a_command_is_expected_to_take_as_long_as_the_last_of_its_kind(
+    tmp_path: Path, ended: str, expected: float | None
+) -> None:
+    minute = "2026-11-26T20:14"
+    times = {"added_at": f"{minute}:{'00' if expected else '01'}Z", "handled_at": f"{minute}:{ended}Z"}
+    shared = SharedState(tmp_path, CONNECTION["url"], CONNECTION["token"])
+    first, second = (
+        Job(Server(SERVER), {"line": f"x\udcff sha256:{digit * 64}"}, Command.from_row(current_row(**times)))
+        for digit in "12"
+    )
+    tested = Poller(Listing(0), shared, 60, PACING)
+    tested.note_duration(first)
+    tested.expect(second)
+    assert second.expected == expected
