@@ -115,7 +115,7 @@ class Pacing:
 PACING = Pacing()
 SHELL_PACING = Pacing(queued=5.0, queued_each=0.2)
 #: Python takes a while to start.
-MODULE_PACING = replace(SHELL_PACING, first_poll=0.4, young_growth=5.2)
+MODULE_PACING = replace(SHELL_PACING, first_poll=0.5, young_growth=3.9)
 #: Pieces of files have a megabyte each.
 FILE_PACING = replace(SHELL_PACING, first_poll=1.0)
 #: Audits run unattended: 2 polls in the first 2 seconds, 7 in the first 2 minutes.
