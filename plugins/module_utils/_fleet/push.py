@@ -173,7 +173,7 @@ class Push:
                 "settings": dataclasses.asdict(self._settings),
             }
             # It inherits the lock, but no terminal and no pipe of the run. The token is in no argument or variable.
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 [sys.executable, "-c", _CODE.format(f"{__package__}.listener"), str(Path(__file__).parents[6])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
