@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import http.client
+import importlib
 import io
 import json
 import os
@@ -244,14 +245,10 @@ def get_context(settings: Settings) -> ssl.SSLContext:
 
 
 def _find_default_certificates() -> str:
-    try:
-        from certifi import where
-    except ImportError:  # the requests of Fedora and RHEL needs no certifi
-        try:
-            from requests.certs import where
-        except ImportError:
-            raise _get_missing_library_error() from None
-    return str(where())
+    for name in ("certifi", "requests.certs"):  # the requests of Fedora and RHEL needs no certifi
+        with contextlib.suppress(ImportError):
+            return str(importlib.import_module(name).where())
+    raise _get_missing_library_error()
 
 
 @functools.cache
