@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 (changes later imports)
+import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from ansible import constants as C
 from ansible.errors import AnsibleError
 
-import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 (changes later imports)
+import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks

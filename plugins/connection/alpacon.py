@@ -221,7 +221,7 @@ from ansible.plugins.loader import action_loader, module_loader
 from ansible.template import Templar
 from ansible.utils.display import Display
 
-import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 (changes later imports)
+import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run

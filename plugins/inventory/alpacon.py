@@ -139,7 +139,7 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.plugins.loader import connection_loader
 from ansible.utils.vars import combine_vars
 
-import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 (changes later imports)
+import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, is_windows, normalize_uuid

@@ -17,7 +17,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import SOURCE_SUFFIXES, FileFinder, ModuleSpec, SourceFileLoader
 from types import ModuleType
 
-from ansible.utils.collection_loader import AnsibleCollectionConfig
+from ansible.utils.collection_loader._collection_config import AnsibleCollectionConfig
 
 _PLUGINS = __name__.rpartition("plugin_utils.")[0]
 
