@@ -72,6 +72,7 @@ def test_each_module_costs_two_requests_over_tls(tmp_path: Path) -> None:
         wait_until(lambda: not find_listeners(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_task_for_several_servers_hears_of_all(current: Workspace, tmp_path: Path) -> None:
     servers = list(current.server_ids().values())
@@ -117,6 +118,7 @@ def test_no_process_is_left(started: RunningPlay, number: signal.Signals) -> Non
     wait_until(lambda: not find_listeners(started.folder))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_token_without_the_scope_is_refused_once(current: Workspace, tmp_path: Path) -> None:
     current.settings(event_scopes=False)
