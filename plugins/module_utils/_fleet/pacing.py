@@ -24,7 +24,7 @@ class Pacing:
     alone_growth: float = 0.42
     #: Share of a pause by which it is changed so that a poll comes when the command is expected to end, and share of
     #: the age that is added when the command takes longer.
-    expected_reach: float = 1.6
+    expected_reach: float = 1.75
     expected_growth: float = 0.25
     #: Shortest pause between two polls.
     shortest: float = 0.2

@@ -100,7 +100,7 @@ class Poller:
     def expect(self, job: Job) -> None:
         """Expect a command to take as long as the last one of its kind did."""
         if self._shared_poller and (seconds := self._shared_poller.shared.read_duration(_get_kind(job))):
-            job.expected = seconds + min(0.05 * seconds, 1.0) + 0.05
+            job.expected = seconds + min(0.03 * seconds, 1.0) + 0.05
 
     def note_duration(self, job: Job) -> None:
         """Let later commands of this kind expect the duration of a command that ended."""

@@ -116,7 +116,7 @@ def test_a_command_that_cannot_be_read_affects_no_other() -> None:
     assert (unreadable.known.status, str(unreadable.error).count("503")) == ("queued", 1)
 
 
-@pytest.mark.parametrize(("ended", "expected"), [("10", 10.55), ("00", None)])
+@pytest.mark.parametrize(("ended", "expected"), [("10", 10.35), ("00", None)])
 def test_a_command_is_expected_to_take_as_long_as_the_last_of_its_kind(
     tmp_path: Path, ended: str, expected: float | None
 ) -> None:
@@ -130,4 +130,4 @@ def test_a_command_is_expected_to_take_as_long_as_the_last_of_its_kind(
     tested = Poller(Listing(0), shared, 60, PACING)
     tested.note_duration(first)
     tested.expect(second)
-    assert second.expected == expected
+    assert second.expected == (expected and pytest.approx(expected))
