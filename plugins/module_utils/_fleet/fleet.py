@@ -410,6 +410,7 @@ class Fleet:
         self._push.begin_poll()
         sent = self._client.requests
         self._poller.poll(self._awaited, self._pool.map, newest_only)
+        self._push.count_missed()
         if self._client.requests > sent and not self._poller.has_found_end(self._awaited):
             self._push.add_useless(self._awaited, self._client.requests - sent)
 

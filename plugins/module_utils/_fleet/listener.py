@@ -95,7 +95,7 @@ class Listener:
         for attempt in range(_ATTEMPTS):
             time.sleep(_PAUSE if attempt else 0)
             try:
-                self._listen()
+                return self._listen()
             except NoEvents as error:
                 return give_up(self._files, *error.args)
             except Exception as error:
@@ -107,12 +107,14 @@ class Listener:
         return give_up(self._files, f"the websocket of the workspace was lost twice: {reason.rstrip('.')}", True)
 
     def _listen(self) -> None:
+        """Listen until a worker gives up."""
         session = self._post("sessions", {})
         channel, socket = session["channel_id"], self._connect(get_socket_url(self._settings.url, session))
         with contextlib.closing(socket):
             heard_at, is_tried = time.monotonic(), False
-            while True:
-                self._subscribe(channel)
+            subscribed: set[str] = set()
+            while not self._files.given_up.exists():
+                self._subscribe(channel, subscribed)
                 try:
                     opcode, data = socket.recv_data(control_frame=True)
                 except WebSocketTimeoutException:
@@ -153,8 +155,7 @@ class Listener:
         socket.settimeout(_CHECK_EVERY)
         return socket
 
-    def _subscribe(self, channel: str) -> None:
-        subscribed = set(os.listdir(self._files.listening))
+    def _subscribe(self, channel: str, subscribed: set[str]) -> None:
         for server in set(os.listdir(self._files.wanted)) - subscribed:
             if len(subscribed) < MAX_SERVERS:
                 self._post("subscriptions", {"channel": channel, "event_type": "command_fin", "target_id": server})

@@ -35,6 +35,8 @@ MAX_SERVERS = 20
 _SHORTEST, _LONGEST = 60.0, 300.0
 #: Shortest pause between two polls of a command that has ended.
 _SHORTEST_READ = 0.2
+#: Number of commands in a row whose ends the listener misses until it is given up.
+_MAX_MISSED = 2
 #: Seconds that polls wait for the listener to start.
 _START_WAIT = 2.0
 #: Seconds between two checks for the file of an ended command.
@@ -52,6 +54,7 @@ class PushFiles:
         listening: folder of the servers that are subscribed to.
         ended: folder of the commands that ended, by digests of their IDs.
         useless: contains a byte for each useless poll.
+        missed: contains a byte for each command since the last event whose end the listener has missed.
         lock: locked while the listener runs; written when it starts.
         given_up: JSON of the message for users, and True if it is shown without C(-v).
     """
@@ -59,7 +62,8 @@ class PushFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.wanted, self.listening, self.ended = (folder / name for name in ("wanted", "listening", "ended"))
-        self.useless, self.lock, self.given_up = (folder / name for name in ("useless", "lock", "given_up"))
+        self.useless, self.missed = folder / "useless", folder / "missed"
+        self.lock, self.given_up = folder / "lock", folder / "given_up"
 
     def create(self) -> None:
         for path in (self.folder, self.wanted, self.listening, self.ended):
@@ -82,11 +86,23 @@ class Push:
         self._context = context
         #: Start of the last poll, or of the task, in seconds since the epoch.
         self._polled_at = time.time()
-        #: Jobs whose pauses until the next poll rely on the listener.
+        #: Jobs whose pauses until the next poll rely on the listener, and those of the last poll.
         self._relying: list[Job] = []
+        self._relied: list[Job] = []
 
     def begin_poll(self) -> None:
-        self._polled_at, self._relying = time.time(), []
+        self._polled_at, self._relied, self._relying = time.time(), self._relying, []
+
+    def count_missed(self) -> None:
+        """Give up the listener if it misses the ends of commands, which polls find."""
+        if any(job.ended_at for job in self._relied):
+            return  # commands of a task often end together, and the other events may arrive soon
+        for job in self._relied:
+            if job.known.ran and job.known.finished and not self._files.get_ended(job.known.id).exists():
+                with contextlib.suppress(OSError), self._files.missed.open("ab") as file:
+                    file.write(b".")
+                    if file.tell() >= _MAX_MISSED:
+                        give_up(self._files, f"the workspace has not pushed the ends of {_MAX_MISSED} commands", True)
 
     def get_pause(self, job: Job, pause: float) -> float:
         """Return the pause before the next poll of a job: longer if the listener awaits the end of its command."""
@@ -94,18 +110,17 @@ class Push:
             return min(pause, max(_SHORTEST_READ, time.monotonic() - job.ended_at))  # reads may lag behind
         if not self._is_running():
             return pause
-        listening_since = self._get_listening_since(job)
-        if not listening_since:
+        if not self._get_listening_since(job):
             return max(pause, min(_START_WAIT, _get_time(self._files.lock) + _START_WAIT - time.time()))
-        if listening_since + _CLOCK_TICK >= self._polled_at:
-            return pause  # nothing is repeated: it may have ended between the poll and the subscription
+        if not self._has_listened(job):
+            return pause
         self._relying.append(job)
         return max(pause, _SHORTEST, min((time.monotonic() - job.awaited_since) / 2, _LONGEST))
 
     def wait(self, jobs: Sequence[Job], seconds: float, sleep: Callable[[float], None]) -> bool:
         """Sleep; return True at once if a command has ended, or the listener begins or ceases to await the commands."""
         is_running = self._is_running()
-        if self._relying and not (is_running and all(map(self._get_listening_since, self._relying))):
+        if self._relying and not (is_running and all(map(self._has_listened, self._relying))):
             self._relying = []
             return True
         if not is_running:
@@ -117,6 +132,7 @@ class Push:
             ended = [job for job in jobs if not job.ended_at and self._files.get_ended(job.known.id).exists()]
             for job in ended:
                 job.ended_at = time.monotonic()
+                self._files.missed.unlink(missing_ok=True)
             if ended or (not is_awaited and all(map(self._get_listening_since, jobs))):
                 return True
             sleep(min(_CHECK_EVERY, left))
@@ -139,7 +155,13 @@ class Push:
     def _get_listening_since(self, job: Job) -> float:
         return _get_time(self._files.listening / str(job.server.id)) if is_uuid(job.server.id) else 0.0
 
+    def _has_listened(self, job: Job) -> bool:
+        """Return True if the listener has listened since before the last poll; events are not repeated."""
+        return 0 < self._get_listening_since(job) < self._polled_at - _CLOCK_TICK
+
     def _is_running(self) -> bool:
+        if self._files.given_up.exists():
+            return False
         try:
             with self._files.lock.open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -165,6 +165,41 @@ def test_polls_of_several_commands_rely_only_on_servers_that_are_subscribed_to(t
 
 
 @pytest.mark.usefixtures("_running")
+def test_a_websocket_that_was_lost_between_two_checks_causes_a_poll(tested: Push, files: PushFiles) -> None:
+    job = make_job()
+    listening = files.listening / str(job.server.id)
+    listening.touch()
+    time.sleep(0.05)
+    tested.begin_poll()
+    assert tested.get_pause(job, 0.5) == 20
+    listening.unlink()
+    listening.touch()
+    assert tested.wait([job], 60, time.sleep)
+
+
+@pytest.mark.usefixtures("_running")
+@pytest.mark.parametrize(("pushed", "given_up"), [((), True), ((0, 1, 2), False), ((1,), False)])
+def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
+    tested: Push, files: PushFiles, pushed: tuple[int, ...], given_up: bool
+) -> None:
+    (files.listening / str(make_job().server.id)).touch()
+    time.sleep(0.05)
+    tested.begin_poll()
+    for number in range(2 if given_up else 3):
+        job = make_job()
+        assert tested.get_pause(job, 0.5) == 20
+        if number in pushed:
+            files.get_ended(job.known.id).touch()
+            tested.wait([job], 60, time.sleep)
+            files.get_ended(job.known.id).unlink()
+        tested.begin_poll()
+        job.command = Command.from_row(current_row(id=job.id, status="success", exit_code=0))
+        tested.count_missed()
+    assert tested.get_pause(make_job(), 0.5) == (0.5 if given_up else 20)
+    assert files.given_up.exists() == given_up
+
+
+@pytest.mark.usefixtures("_running")
 def test_the_clock_may_be_set_back(tested: Push, files: PushFiles) -> None:
     os.utime(files.lock, (time.time() + 3600,) * 2)
     assert tested.get_pause(make_job(), 0.5) == 2
@@ -211,6 +246,21 @@ def test_only_digests_of_ended_commands_become_files(tmp_path: Path, files: Push
     names = {path.name for path in made.ended.iterdir()}
     assert len(names) == 2000, "the first is forgotten"
     assert {len(name) for name in names} == {64}
+
+
+def test_a_server_is_subscribed_to_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = SharedState(tmp_path, SETTINGS.url, TOKEN)
+    made = PushFiles(shared.folder / "push")
+    made.create()
+    tested, posted, subscribed = Listener(SETTINGS, shared), [], set[str]()
+    monkeypatch.setattr(tested, "_post", lambda name, _body: posted.append(name))
+    (made.wanted / "one").touch()
+    for _check in range(2):
+        tested._subscribe("channel", subscribed)
+        # Ansible removes the folder when the run ends.
+        (made.listening / "one").unlink(missing_ok=True)
+    assert posted == ["subscriptions"]
+    assert list(made.listening.iterdir()) == []
 
 
 def test_a_message_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
