@@ -293,7 +293,7 @@ class Fleet:
 
     def _wait(self, seconds: float) -> None:
         """Sleep, or poll sooner if the workspace pushes the end of a command."""
-        if self._push is None or self._lost.jobs:
+        if self._push is None:
             self._sleep(seconds)
         elif self._push.wait(self._awaited, seconds, self._sleep):
             # Commands of a task often end together, and are read together.
@@ -337,9 +337,9 @@ class Fleet:
         job.awaited_since = job.awaited_since or now
         if self._is_alone:
             self._poller.expect(job)
+            self._poller.add_awaited(job)
         pause = self._lengthen(job, self._pacing.get_first_poll(job.expected))
         job.next_poll = min(now + pause, self._get_end(job))
-        self._poller.add_awaited(job)
         self._add_awaited(job)
         if is_queued_offline(job):
             self._progress.report_offline([job])
@@ -448,8 +448,8 @@ class Fleet:
         if self._run.context.is_first("quota"):
             limit = self._client.settings.requests_per_hour
             self._run.context.report(
-                f"alpacon: this run has made half of the {limit} requests that the token has in an hour"
-                " (requests_per_hour), and polls less often from now on"
+                f"alpacon: more than half of the {limit} requests that the token has in an hour (requests_per_hour)"
+                " is used, and this run polls less often from now on"
             )
         return max(pause, min(age, wide))
 

@@ -35,6 +35,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.push import MAX_SERVERS, Push
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
@@ -243,8 +244,8 @@ def test_polls_are_rarer_when_half_of_the_quota_is_used(
         assert outcomes(jobs) == {"success": 5}
         requests.append(stage.client.requests)
     assert requests[0] > 40 > requests[1]
-    assert lines[0].startswith("alpacon: this run has made half of the 40 requests that the token has in an hour")
-    assert sum("made half" in line for line in lines) == 1
+    assert lines[0].startswith("alpacon: more than half of the 40 requests that the token has in an hour")
+    assert sum("more than half" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(1, 5), (MAX_SERVERS + 1, 300)])
@@ -258,6 +259,13 @@ def test_rare_polls_delay_neither_a_timeout_nor_many_commands(
     Fleet(stage.client, Limits(wait_timeout=seconds), sleep=stage.clock.sleep, run=run).run(jobs)
     assert outcomes(jobs) == {"timed_out" if count == 1 else "success": count}
     assert stage.clock.passed < 40
+
+
+def test_other_workers_look_for_no_command_that_has_ended(stage: Stage, tmp_path: Path) -> None:
+    shared = SharedState(tmp_path, stage.workspace.url, stage.workspace.token)
+    stage.on_sleep = stage.end
+    Fleet(stage.client, Limits(), sleep=stage._sleep, shared=shared).run(stage.jobs(2))
+    assert shared.awaited_ids() == set()
 
 
 # Failed requests
