@@ -171,7 +171,7 @@ def test_a_websocket_that_was_lost_between_two_checks_causes_a_poll(tested: Push
     listening.touch()
     time.sleep(0.05)
     tested.begin_poll()
-    assert tested.get_pause(job, 0.5) == 20
+    assert tested.get_pause(job, 0.5) == 60
     listening.unlink()
     listening.touch()
     assert tested.wait([job], 60, time.sleep)
@@ -187,7 +187,7 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
     tested.begin_poll()
     for number in range(2 if given_up else 3):
         job = make_job()
-        assert tested.get_pause(job, 0.5) == 20
+        assert tested.get_pause(job, 0.5) == 60
         if number in pushed:
             files.get_ended(job.known.id).touch()
             tested.wait([job], 60, time.sleep)
@@ -195,7 +195,7 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
         tested.begin_poll()
         job.command = Command.from_row(current_row(id=job.id, status="success", exit_code=0))
         tested.count_missed()
-    assert tested.get_pause(make_job(), 0.5) == (0.5 if given_up else 20)
+    assert tested.get_pause(make_job(), 0.5) == (0.5 if given_up else 60)
     assert files.given_up.exists() == given_up
 
 
