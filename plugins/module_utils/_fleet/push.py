@@ -32,7 +32,7 @@ from .run import RunContext, get_process_key
 #: With more servers, subscriptions cost more than polls, which read the commands of all servers at once.
 MAX_SERVERS = 20
 #: Shortest and longest pause between polls of a command that the listener awaits, in case it misses the end.
-_SHORTEST, _LONGEST = 60.0, 300.0
+_SHORTEST, _LONGEST = 30.0, 300.0
 #: Shortest pause between two polls of a command that has ended.
 _SHORTEST_READ = 0.2
 #: Number of commands in a row whose ends the listener misses until it is given up.

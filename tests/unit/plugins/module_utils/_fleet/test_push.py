@@ -131,7 +131,7 @@ def test_polls_are_rare_while_the_listener_awaits_the_command(tested: Push, file
     assert tested.get_pause(job, 0.5) == 0.5, "the command may have ended before the subscription"
     time.sleep(0.05)
     tested.begin_poll()
-    assert tested.get_pause(job, 0.5) == 60
+    assert tested.get_pause(job, 0.5) == 30
     assert not tested.wait([job], 0.05, time.sleep)
     files.get_ended(job.known.id).touch()
     assert tested.wait([job], 90, time.sleep)
@@ -144,7 +144,7 @@ def test_a_command_is_polled_at_once_if_the_listener_has_died(tested: Push, file
     (files.listening / str(job.server.id)).touch()
     time.sleep(0.05)
     tested.begin_poll()
-    assert tested.get_pause(job, 0.5) == 60
+    assert tested.get_pause(job, 0.5) == 30
     files.lock.unlink()
     files.lock.touch()
     assert tested.wait([job], 90, time.sleep)
@@ -157,7 +157,7 @@ def test_polls_of_several_commands_rely_only_on_servers_that_are_subscribed_to(t
     (files.listening / str(jobs[1].server.id)).touch()
     time.sleep(0.05)
     tested.begin_poll()
-    assert [tested.get_pause(job, 5) for job in jobs] == [5, 60]
+    assert [tested.get_pause(job, 5) for job in jobs] == [5, 30]
     assert not tested.wait(jobs, 0.05, time.sleep), "nothing has changed since the poll"
     (files.listening / str(jobs[1].server.id)).unlink()
     assert tested.wait(jobs, 90, time.sleep), "the websocket is lost"
@@ -171,7 +171,7 @@ def test_a_websocket_that_was_lost_between_two_checks_causes_a_poll(tested: Push
     listening.touch()
     time.sleep(0.05)
     tested.begin_poll()
-    assert tested.get_pause(job, 0.5) == 60
+    assert tested.get_pause(job, 0.5) == 30
     listening.unlink()
     listening.touch()
     assert tested.wait([job], 60, time.sleep)
@@ -187,7 +187,7 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
     tested.begin_poll()
     for number in range(2 if given_up else 3):
         job = make_job()
-        assert tested.get_pause(job, 0.5) == 60
+        assert tested.get_pause(job, 0.5) == 30
         if number in pushed:
             files.get_ended(job.known.id).touch()
             tested.wait([job], 60, time.sleep)
