@@ -195,7 +195,7 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
         tested.begin_poll()
         job.command = Command.from_row(current_row(id=job.id, status="success", exit_code=0))
         tested.count_missed()
-    assert tested.get_pause(make_job(), 0.5) == (0.5 if given_up else 60)
+    assert tested.get_pause(make_job(), 0.5) == (0.5 if given_up else 30)
     assert files.given_up.exists() == given_up
 
 
