@@ -37,7 +37,8 @@ options:
     default: 30
   requests_per_hour:
     description:
-      - Requests that the workspace allows the token in an hour. When a run has made half of them, it polls less often.
+      - Quota of the token, the requests that the workspace allows it in an hour. When a run has made half of them, it
+        polls less often.
     type: int
     default: 1000
 requirements:
