@@ -83,6 +83,7 @@ def _write_files(
     environ = {**environ_of(workspace), "no_proxy": "127.0.0.1"}
     ids = workspace.server_ids()
     (folder / "servers.ini").write_text("\n".join(ids) + "\n", encoding="utf-8")
+    variables["ids"] = str(folder / "ids")
     first, variables["server_id"] = next(iter(ids.items()))
     connection = f"{first} alpacon_server_id={variables['server_id']} ansible_connection=herdops.alpacon.alpacon\n"
     (folder / "connection.ini").write_text(connection, encoding="utf-8")

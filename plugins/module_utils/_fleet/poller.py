@@ -53,7 +53,7 @@ class Poller:
         missing, each of these is read by its ID instead.
 
         Args:
-            newest_only: stop after the first page on which no command has ended.
+            newest_only: stop after the first page unless nearly all of its commands have ended.
 
         Raises:
             AlpaconError: no job could be read.
@@ -127,7 +127,7 @@ class Poller:
             if number >= len(unseen):
                 is_complete = False
                 break
-            if newest_only and not any(job.known.finished for job, _row in seen):
+            if newest_only and sum(job.known.finished for job, _row in seen) < 0.95 * len(page.rows):
                 return False
         self.pages = number
         now = time.monotonic()
