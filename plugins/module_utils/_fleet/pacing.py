@@ -19,9 +19,10 @@ class Pacing:
     first_poll: float = 0.25
     #: Pause of a young command that is polled alone, as a share of its age.
     young_growth: float = 8.0
-    #: Pause of an older command that is polled alone: this, and a share of its age.
+    #: Pause of an older command that is polled alone: this, and a share of its age, at most so long.
     alone: float = 7.0
     alone_growth: float = 0.42
+    alone_longest: float = 180.0
     #: Share of a pause by which it is changed so that a poll comes when the command is expected to end, and share of
     #: the age that is added when the command takes longer.
     expected_reach: float = 1.75
@@ -88,7 +89,7 @@ class Pacing:
         Args:
             expected: age in seconds at which the command is expected to end; None if unknown.
         """
-        pause = min(age * self.young_growth, self.alone + age * self.alone_growth)
+        pause = min(age * self.young_growth, self.alone + age * self.alone_growth, self.alone_longest)
         if expected and age < expected <= age + self.expected_reach * pause:
             return expected - age
         if expected and expected <= age <= self.expected_reach * expected:
