@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import subprocess
@@ -49,6 +50,11 @@ class HostileHost(ServerRunner):
         ran: RunResult = self._give()
         return ran
 
+    def run_bodies(
+        self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
+    ) -> list[RunResult]:
+        return [self.run_body(label, body, files=files) for body, files in bodies]
+
 
 def make_stat_output(content: bytes, size: int | None = None) -> bytes:
     return f"{len(content) if size is None else size}\n{hashlib.sha256(content).hexdigest()}  -\n".encode()
@@ -56,12 +62,17 @@ def make_stat_output(content: bytes, size: int | None = None) -> bytes:
 
 CHANGED, ROOM, SILENT = "has changed", "has room for", "did not state its size and digest"
 LIES: dict[str, tuple[str, list[RunResult]]] = {
-    "fewer bytes": (CHANGED, [RunResult(0, b"abc", make_stat_output(b"abc", 10))]),
-    "another digest": (CHANGED, [RunResult(0, b"abc", make_stat_output(b"xyz"))]),
+    "fewer bytes": (CHANGED, [RunResult(0, gzip.compress(b"abc"), make_stat_output(b"abc", 10))]),
+    "another digest": (CHANGED, [RunResult(0, gzip.compress(b"abc"), make_stat_output(b"xyz"))]),
     "another piece": (
         CHANGED,
-        [RunResult(0, bytes(PIECE), make_stat_output(b"", PIECE + 3)), RunResult(0, b"abc", b"")],
+        [
+            RunResult(0, gzip.compress(bytes(PIECE)), make_stat_output(b"", PIECE + 3)),
+            RunResult(0, gzip.compress(b"abc"), b""),
+        ],
     ),
+    "more bytes": (CHANGED, [RunResult(0, gzip.compress(bytes(10**8)), make_stat_output(b"abc"))]),
+    "bytes that are not compressed": ("did not send what it read", [RunResult(0, b"abc", make_stat_output(b"abc"))]),
     "a petabyte": (ROOM, [RunResult(0, bytes(PIECE), make_stat_output(b"", 10**15))]),
     "nothing": (SILENT, [RunResult(0, b"abc", b"")]),
     "a negative size": (SILENT, [RunResult(0, b"abc", make_stat_output(b"abc", -3))]),
@@ -92,7 +103,7 @@ def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
 def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Path, name: bytes) -> None:
     host = HostileHost(tmp_path, PayloadTooLarge(2_000_000), RunResult(0, name + b"\n", b""))
     HostConnection(host, "copy", None).run_command("true", b"a module")
-    assert len(host.bodies) == 5
+    assert len(host.bodies) == 4
     for body in host.bodies[2:]:
         code = f"alpacon_part() {{ :; }}\n{body}".encode("utf-8", "surrogateescape")
         subprocess.run(["/bin/sh"], input=code, cwd=tmp_path, capture_output=True, check=False)
