@@ -45,7 +45,7 @@ class CallbackModule(CallbackBase):
         atexit.register(self._end, interrupted=True)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
-        """End the rollout before any other play."""
+        """Start the next wave, or end the rollout before any other play."""
         if PLAY_VARIABLE not in play.vars:
             self._end()
             return

@@ -141,7 +141,7 @@ class ActionModule(AlpaconAction):
     def _list_hosts(
         self, options: Mapping[str, Any], selector: CheckSelector, waivers: dict[str, Any], warn: Callable[[str], None]
     ) -> list[Host]:
-        """Return the hosts to audit, and add their waivers to C(waivers)."""
+        """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
         hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
         manager = self._task.get_variable_manager()
         first: HostVariables | None = None
@@ -175,7 +175,7 @@ class ActionModule(AlpaconAction):
     def _find_settings(
         self, variables: HostVariables, options: Mapping[str, Any], warn: Callable[[str], None]
     ) -> Settings:
-        """Parse the connection settings of a host. Equal options are parsed once."""
+        """Return the connection settings of a host. Equal options are parsed once."""
         arguments = {name: self._task.args.get(name) for name in CONNECTION}
         refuse_other_workspace(arguments["url"], variables.get(WORKSPACE))
         found = find_settings(arguments, variables, os.environ, folder=get_run_folder())
@@ -190,7 +190,7 @@ class ActionModule(AlpaconAction):
 
 
 def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: CheckSelector) -> None:
-    """Refuse variables of any host, or of C(-e), that are misspelt variables of the role."""
+    """Refuse variables of any host, or of C(-e), with a misspelt name of a variable of the role."""
     parameters = {f"{VARIABLE_PREFIX}{name}" for name in selector.parameters}
     own = _ROLE_VARIABLES | _HOST_VARIABLES
     sentences = find_misspelt_names(names, own | parameters)
@@ -202,6 +202,7 @@ def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: Chec
 
 
 def _create_folder(folder: Path) -> None:
+    """Create the folder of the report, or raise UsageError before the audit submits anything."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

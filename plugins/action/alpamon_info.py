@@ -154,7 +154,7 @@ def _find_tag_problems(variables: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _hash_file(path: str, checksum: str) -> str:
-    """Return the SHA-256 of a file, or the digest in the format of a checksum."""
+    """Return the SHA-256 of a file; with a checksum, such as V(sha512:0a1b), the digest in the same format."""
     algorithm, colon, _sum = checksum.lower().rpartition(":")
     try:
         digest = hashlib.new(algorithm or "sha256", Path(path).read_bytes(), usedforsecurity=False)

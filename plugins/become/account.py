@@ -78,7 +78,7 @@ class BecomeModule(BecomeBase):
     connection_names_account = False
 
     def build_become_command(self, cmd: str, shell: object) -> str:
-        """Refuse other connections, which would run the command as their own user."""
+        """Return the command, and refuse other connections, which would run it as their own user."""
         if not self.connection_names_account:
             raise AnsibleError(
                 f"Become method {self.name} works with the connection herdops.alpacon.alpacon only, and this task uses"

@@ -312,7 +312,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return servers
 
     def _drop_unidentified(self, servers: list[Described]) -> list[Described]:
-        """Drop duplicates, and rows without a UUID with a warning."""
+        """Return each server once, sorted by name; leave out rows without a UUID, with a warning."""
         by_id = {normalize_uuid(server["id"]): server for server in reversed(servers) if is_uuid(server.get("id"))}
         without = sum(not is_uuid(server.get("id")) for server in servers)
         if without:
@@ -403,7 +403,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self._add_host_to_composed_groups(self.get_option("groups"), variables, name, strict=strict)
 
     def _add_to_keyed_groups(self, name: str, variables: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield the key and the reason for each value that makes no valid group."""
+        """Add a host to its keyed groups; yield the key and the reason for each value that makes no valid group."""
         strict = self.get_option("strict")
         for entry in self.get_option("keyed_groups") or ():
             try:
@@ -476,7 +476,7 @@ def _list_groups(server: Described, default_groups: list[str], naming: GroupNami
 
 
 def _read_entry(cache: Any, key: str, digest: str) -> dict[str, Any] | None:
-    """Return None if the entry is missing, damaged or of another origin."""
+    """Return the entry of a cache; None if it is missing, damaged or of another origin."""
     try:
         entry = cache[key]
     except Exception:  # each cache plugin has its own errors

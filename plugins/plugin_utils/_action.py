@@ -138,7 +138,11 @@ class AlpaconAction(ActionBase):
         return []
 
     def warn_ignored_keywords(self, variables: Mapping[str, Any], remedies: Mapping[str, str]) -> list[str]:
-        """Return warnings about keywords of the task that have no effect, each once in a run."""
+        """Return warnings about keywords of the task that have no effect, each once in a run.
+
+        Args:
+            remedies: By C(become), C(become_user), C(remote_user) and C(environment).
+        """
         # With the remedy env, the task would send a token to the servers.
         environment = "environment" if self._environment and self._environment.isdisjoint(_SETTING_VARIABLES) else ""
         become = "become" if self._task.become else ""
@@ -161,7 +165,12 @@ class AlpaconAction(ActionBase):
         return warnings
 
     def get_account_remedies(self, keyword: str, username: str | None, default: str) -> dict[str, str]:
-        """Return the remedy for C(become) or C(remote_user) in :meth:`warn_ignored_keywords`."""
+        """Return the remedy for C(become) or C(remote_user) in :meth:`warn_ignored_keywords`.
+
+        Args:
+            username: Value of the option.
+            default: Remedy if that is empty.
+        """
         if not username:
             return {keyword: default}
         # Keywords of a play or block may be meant for other tasks.
@@ -181,7 +190,7 @@ class AlpaconAction(ActionBase):
 
     @cached_property
     def _environment(self) -> set[str]:
-        """Return the names that the task, its block and play set."""
+        """Return the names in the keyword C(environment) of the task, its block and play."""
         environment = self._task.environment or ()
         names: set[str] = set()
         for part in environment if isinstance(environment, (list, tuple)) else [environment]:
@@ -206,7 +215,7 @@ class AlpaconAction(ActionBase):
         return "remote_user" if keyword else "", keyword
 
     def _template_text(self, variables: Mapping[str, Any], name: str) -> str:
-        """Return an empty text if the template fails."""
+        """Return a variable of the host, or an empty text if its template fails."""
         with contextlib.suppress(AnsibleError):
             return str(self._templar.template(variables.get(name)) or "")
         return ""
@@ -238,7 +247,7 @@ class AlpaconAction(ActionBase):
         """Lock the servers of a delegated module against the other hosts of the task."""
 
     def _host_locks(self, task_vars: Mapping[str, Any]) -> HostLocks | None:
-        """Return None if the task runs for one host."""
+        """Return the locks between the hosts of a task; None if it runs for one host."""
         if not self._runs_on_several_hosts(task_vars):
             return None
         name, host = _get_item(self._task, task_vars).name, str(task_vars.get("inventory_hostname"))

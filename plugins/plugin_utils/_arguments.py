@@ -51,7 +51,11 @@ def check_arguments(
 
 
 def check_option_names(owner: str, given: Iterable[Any], names: Iterable[str], default_remedy: str) -> None:
-    """Refuse unknown names of options."""
+    """Refuse unknown names of options.
+
+    Args:
+        default_remedy: Used if no name is similar.
+    """
     for name in given:
         if name not in names:
             raise UsageError(str(name), f"{owner} has no such option", did_you_mean(name, names, default_remedy))
@@ -78,7 +82,11 @@ def check_filters(options: Mapping[str, Any]) -> None:
 
 
 def check_selection(option: str, value: Any, remedy: str, is_list: bool = True) -> None:
-    """Refuse values and elements that are null, empty, or neither text nor number."""
+    """Refuse values and elements that are null, empty, or neither text nor number.
+
+    Args:
+        is_list: Split a text at its commas.
+    """
     items = value.split(",") if isinstance(value, str) and value.strip() and is_list else value
     fault = ""
     if not isinstance(items, (list, tuple)):
@@ -101,7 +109,11 @@ def _find_fault(value: Any) -> str:
 
 
 def drop_predicted_ids(arguments: dict[str, Any], *names: str) -> bool:
-    """Remove null IDs, and return True if an option had no others. In check mode, they are predicted commands."""
+    """Remove null IDs from options. In check mode, those are IDs of predicted commands.
+
+    Returns:
+        True if an option had only null IDs. The option is removed as well.
+    """
     is_removed = False
     for name in names:
         value = arguments.get(name, [])

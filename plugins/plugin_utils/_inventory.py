@@ -108,7 +108,7 @@ def _is_accent(char: str) -> bool:
 
 @cache
 def to_group_name(name: str) -> str:
-    """Convert a name independently of the settings of Ansible."""
+    """Convert a name to a valid group name, independently of the settings of Ansible."""
     safe = _strip_core_key(str(to_safe_group_name(name, force=True, silent=True)))
     if len(safe.encode()) > _MAX_BYTES:
         safe = f"{_cut(safe)}_{_hash(safe)}"
@@ -166,7 +166,11 @@ def make_distinct(wanted: Iterable[tuple[str, str]], warn: Warn) -> list[str]:
 
 
 def _warn_of_shared_names(names: Mapping[str, Sequence[str]], objects: str, kind: str, warn: Warn) -> None:
-    """Warn of each name that several objects of the workspace would share as hosts or groups."""
+    """Warn of each name that several objects of the workspace would share as hosts or groups.
+
+    Args:
+        names: the names that the objects have instead, by the name that they would share.
+    """
     shared = sorted(name for name, instead in names.items() if len(instead) > 1)
     for name in shared[:_MAX_NAMES]:
         instead = names[name]
@@ -205,7 +209,11 @@ class HostNaming:
         self._warn = warn
 
     def assign_names(self, wanted: Sequence[tuple[str, str]], workspace: str) -> Iterator[str]:
-        """Yield the host name of each server. The caller adds the host before it requests the next name."""
+        """Yield the host name of each server. The caller adds the host before it requests the next name.
+
+        Args:
+            wanted: the name and the UUID of each server.
+        """
         counts = Counter(to_host_name(name) for name, _id in wanted)
         pairs, is_changed = [], []
         for name, server_id in wanted:
@@ -247,7 +255,11 @@ class HostNaming:
         warn_of_servers(renamed, "had the name of a group, so a part of the UUID was added:", self._warn)
 
     def _find_free_name(self, name: str, server_id: str, workspace: str, may_join: bool) -> str:
-        """Return the name, or the name with the first suffix that makes it free."""
+        """Return the name, or the name with the first suffix that makes it free.
+
+        Args:
+            may_join: True if a host of another inventory may become the host of the server.
+        """
         longer = f"{name}-{server_id}"
         for candidate in (name, f"{name}-{server_id[:_SHORT_ID]}", longer, f"{longer}-{_hash(workspace)}"):
             if self._is_free(candidate, server_id, workspace, may_join):

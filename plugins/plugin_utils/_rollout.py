@@ -32,7 +32,7 @@ _HOST_SPECIFIC = (
 
 
 def count_waves(hosts: int, sizes: Sequence[Any]) -> int:
-    """Count as ansible-core does for these values of ``serial``."""
+    """Return the number of batches that ansible-core makes with these values of ``serial``."""
     waves, remaining = 0, hosts
     while remaining > 0:
         size = pct_to_int(sizes[min(waves, len(sizes) - 1)], hosts) if sizes else 0
@@ -113,7 +113,11 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
 
 
 def make_host_results(facts: Mapping[str, Any], check_mode: bool, batch: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return the result of a host, and of the hosts of its wave that became unreachable."""
+    """Return the result of a host, and of the hosts of its wave that became unreachable, by host.
+
+    Args:
+        batch: the hosts of the wave that are still reachable.
+    """
     stats = (facts.get("rollout_compared") or {}).get("ansible_stats") or {"data": {"wave": {"hosts": ()}}}
     unreachable = set(stats["data"]["wave"]["hosts"]).difference(batch)
     result = make_host_result(facts, check_mode)
@@ -125,6 +129,7 @@ class Rollout:
 
     Args:
         retry: hosts of earlier rollouts of this run to retry; the rollout adds its own.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -149,7 +154,13 @@ class Rollout:
         self._started_at = 0.0
 
     def start_wave(self, batch: Sequence[str], sizes: Sequence[Any], limit: float | None) -> None:
-        """Start the next wave."""
+        """Start the next wave.
+
+        Args:
+            batch: the hosts of the wave.
+            sizes: ``serial`` of the play.
+            limit: ``max_fail_percentage`` of the play.
+        """
         self._end_wave("unknown")
         self._wave, self._waves = self._wave + 1, self._waves or count_waves(len(self._rows), sizes)
         self._batch, self._limit = list(batch), 100.0 if limit is None else limit
@@ -327,7 +338,7 @@ def find_failure_reason(result: Mapping[str, Any]) -> list[str]:
 
 
 def _find_cause(result: Mapping[str, Any]) -> str:
-    """Prefer the line of the cause over the last error line."""
+    """Return the line of the cause, or else the last error line; empty if there is none."""
     lines = [_shorten(line) for line in _list_lines(result)]
     for cause in _CAUSES:
         found = next((line for line in lines if cause.search(line)), "")
@@ -351,6 +362,6 @@ def _list_lines(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _split_lines(output: Any) -> list[str]:
-    """Leave out empty lines, and all but the last ones."""
+    """Return the last lines of a text or a list, without empty ones."""
     text = "\n".join(map(str, output)) if isinstance(output, (list, tuple)) else str(output or "")
     return [line.strip() for line in text.splitlines()[-_MAX_LINES:] if line.strip()]

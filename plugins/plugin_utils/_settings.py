@@ -67,6 +67,11 @@ def decrypt(value: Any) -> Any:
 
 
 def normalize_url(url: Any) -> str:
+    """Normalise the URL of a workspace for comparison.
+
+    Raises:
+        UsageError: It cannot be the URL of a workspace.
+    """
     parts = urlsplit(parse_settings({"url": url}, needs_token=False).url)
     host = parts.hostname or ""
     port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
@@ -86,7 +91,11 @@ def get_run_folder() -> Path:
 
 
 def register_inventory(path: str, settings: Settings, servers: Iterable[str]) -> None:
-    """Use the settings of an inventory file for its servers in this run."""
+    """Use the settings of an inventory file for its servers in this run.
+
+    Args:
+        servers: UUIDs.
+    """
     # After meta: refresh_inventory, a file still has its place in this dictionary.
     _inventories[path] = _Inventory(normalize_url(settings.url), settings, frozenset(servers))
 
@@ -109,6 +118,10 @@ def find_settings(
     Args:
         variables: Variables of the host, not yet templated, with ``ansible_facts``.
         folder: Temporary folder of the run, which records the workspace of each default token.
+
+    Raises:
+        UsageError: ``alpacon_url`` is not the workspace of the host, or a URL is wrong.
+        AlpaconError: A fact has the name of a setting.
     """
     refuse_facts_named_as_settings(variables, template)
     sources = _SettingSources(variables, environ, lambda value: decrypt(template(value)), folder)
@@ -163,7 +176,11 @@ def _get_common_values(names: Sequence[str], inventories: Sequence[Settings]) ->
 
 
 def drop_empty_options(options: Mapping[str, Any], kept: Collection[str] = ()) -> dict[str, Any]:
-    """Remove null options and empty connection settings, since rules of argument specs count null as given."""
+    """Remove null options and empty connection settings, since rules of argument specs count null as given.
+
+    Args:
+        kept: Options that stay if they are null.
+    """
     return {
         name: value
         for name, value in options.items()

@@ -58,6 +58,7 @@ def find_misspelt_names(
 
 
 def _find_closest(misspelt: str, suggestions: Mapping[str, str]) -> str:
+    """Return the suggestion for the most similar name; empty if no name is similar."""
     words = set(misspelt.split("_")) - {""}
     similar = []
     for name, suggestion in suggestions.items():

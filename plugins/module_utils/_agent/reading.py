@@ -77,7 +77,7 @@ class System(NamedTuple):
     environ: Mapping[str, str] = os.environ
 
     def read_text(self, path: str) -> str:
-        """Return an empty text if the file is missing or unreadable."""
+        """Return the text of a file; empty if it is missing or unreadable."""
         try:
             with open(self.root + path, "rb") as file:
                 return file.read(_MAX_BYTES).decode("utf-8", "replace")
@@ -85,14 +85,14 @@ class System(NamedTuple):
             return ""
 
     def get_status(self, path: str, follow: bool = True) -> Optional[os.stat_result]:
-        """Return None if the file is missing."""
+        """Return the status of a file; None if it is missing."""
         try:
             return os.stat(self.root + path) if follow else os.lstat(self.root + path)
         except OSError:
             return None
 
     def get_output(self, command: List[str]) -> str:
-        """Return an empty text if the program is missing or fails."""
+        """Return the output of a program; empty if it is missing or fails."""
         if shutil.which(command[0]) is None:
             return ""
         code, output = self.run_program(command)
@@ -105,7 +105,12 @@ def read_agent(
     return_key: bool = False,
     controller_time: Optional[float] = None,
 ) -> Row:
-    """Return the result of M(herdops.alpacon.alpamon_info)."""
+    """Return the result of M(herdops.alpacon.alpamon_info).
+
+    Args:
+        package_file: path of a package on the host whose version is returned too.
+        controller_time: time on the controller, in seconds since the epoch.
+    """
     version, held = read_package(host)
     service_manager = host.read_text("/proc/1/comm").strip()
     units = read_units(host) if service_manager == "systemd" else {}
@@ -175,7 +180,11 @@ def parse_unit(properties: Mapping[str, str]) -> Row:
 
 
 def read_process(host: System, main_pid: str) -> Row:
-    """Return the process of the agent, and the parts of its installation that changed after it started."""
+    """Return the process of the agent, and the parts of its installation that changed after it started.
+
+    Args:
+        main_pid: pid from systemd, for hosts without a pid file.
+    """
     pid = host.read_text(PID_FILE).strip() or main_pid
     # If the agent has ended, another process may have its pid.
     if not pid.isdigit() or host.read_text("/proc/{}/comm".format(pid)).strip() != "alpamon":

@@ -69,7 +69,7 @@ def get_command(client: Client, command_id: str) -> Command:
 
 
 def find_command(client: Client, command_id: str) -> Command | None:
-    """Return None if the command is gone: servers of 2024 delete cancelled ones."""
+    """Read one command, or return None: servers of 2024 delete cancelled ones."""
     try:
         return get_command(client, command_id)
     except ApiError as error:
@@ -107,6 +107,7 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
     """Submit a command to one server; other commands in the response are in its :attr:`Command.surplus`.
 
     Raises:
+        ApiError: refused.
         LostResponse: it may have been accepted; see :func:`.lost_submits.find_submitted`.
         TimeHasPassed: it was not sent, or not accepted, before its ``scheduled_at``.
     """
@@ -203,6 +204,7 @@ def cancel(client: Client, command_id: str) -> str:
 
 
 def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> str:
+    """Return :data:`GONE` or :data:`SENT`; raise NotCancellable if the workspace withholds the command."""
     command = None
     with contextlib.suppress(AlpaconError):
         command = find_command(client, command_id)
@@ -215,7 +217,7 @@ def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> s
 
 
 def _check_lost_cancel(client: Client, command_id: str) -> str:
-    """Poll until the command has ended: the workspace may carry out a lost cancel late."""
+    """Poll the command until it has ended: the workspace may carry out a lost cancel late."""
     lost = f"DELETE {get_command_path(command_id)}: no answer states that it was cancelled"
     for pause in _CANCEL_CHECKS:
         client.sleep(pause)
@@ -260,7 +262,7 @@ def list_server_commands(client: Client, server_ids: Sequence[str], ordering: st
 
 
 def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
-    """List at least the pending commands of some servers."""
+    """List at least the pending commands of some servers; see :func:`list_server_commands`."""
     commands = _read_whole_list(client, server_ids, NEWEST_FIRST, None)
     if commands is not None:
         return commands
@@ -269,7 +271,7 @@ def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
 
 
 def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
-    """List at least the commands of some servers that are scheduled for a time."""
+    """List at least the commands of some servers that are scheduled for a time; see :func:`list_server_commands`."""
     commands = _read_future(client, frozenset(server_ids), time)
     if commands is not None:
         return commands

@@ -216,7 +216,7 @@ def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
 
 
 class RunIsOver(Exception):
-    """Report that the run of a task has ended, so nothing more may be written."""
+    """Report that the run of a task has ended, so that nothing more may be written."""
 
 
 class MissingLibrary(AlpaconError):
@@ -293,6 +293,8 @@ class ApiError(AlpaconError):
 
     Args:
         code: the error code in lower case, empty if the body states none.
+        text: the body's message.
+        retry_after: seconds that the server asks to wait.
         stated: whether the API itself certainly refuses the request: JSON with a known code, or an error of a server
             of 2024. Any other response may come from a gateway, after the request was carried out.
         quoted: whether the error includes the text, which may repeat the line of a command.

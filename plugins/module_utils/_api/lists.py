@@ -211,7 +211,7 @@ class _Reading:
         return False
 
     def _step_back(self, query: Mapping[str, Any], shrunk: int) -> dict[str, Any] | None:
-        """Return None if there is no earlier page or it would not help."""
+        """Return the query of an earlier page, or None if there is none or it would not help."""
         if self.ties or "page" not in query or self._steps_back == len(_STEPS_BACK):
             return None
         # If rows joined, the count does not show how many left.
@@ -225,7 +225,7 @@ class _Reading:
         return {**query, "page": first // size + 1}
 
     def _query_from(self, first: int) -> dict[str, Any]:
-        """Return the query of the page that begins at or before this position, and ends last."""
+        """Return the query of the page that begins at this position or before it, and ends last."""
         sizes = range(self.query["page_size"], 0, -1)
         size = max(sizes, key=lambda size: first // size * size + size)
         self._start = first // size * size

@@ -28,7 +28,7 @@ _SHOWN_SLACK = timedelta(seconds=60)
 
 
 class LostSubmit(NamedTuple):
-    """Describe a submit whose response was lost. C(sent_at) is local, in seconds since the epoch."""
+    """Describe a submit whose response was lost: its body, and its local time in seconds since the epoch."""
 
     body: Mapping[str, Any]
     sent_at: float
@@ -61,6 +61,9 @@ def find_submitted(
     Args:
         get_requester: called only if there is a candidate.
         knows_older: whether all commands from before the submits are known, so that no clock is needed.
+
+    Raises:
+        AlpaconError: the commands could not be read.
     """
     servers = list(dict.fromkeys(submit.body["server"] for submit in lost))
     newest: dict[str | None, list[Command]] = {}
@@ -207,7 +210,7 @@ def _will_run_as_submitted(client: Client, command: Command, body: Mapping[str, 
 
 
 def _has_same_time(command: Command, body: Mapping[str, Any]) -> bool:
-    """Compare the schedule and ``run_after``, as far as the row states them."""
+    """Return True if a command has the same schedule and ``run_after`` as a submit, as far as its row states."""
     after = set(body.get("run_after") or ())
     if command.run_after and set(command.run_after) != after:
         return False

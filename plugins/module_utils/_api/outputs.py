@@ -62,7 +62,7 @@ class Output:
 
 
 def parse_output(command: Command) -> Output | None:
-    """Return None if chunks may have more than the row."""
+    """Return the output in a finished command's row, or None if chunks may have more."""
     complete = not command.truncated and command.result not in (None, "", _get_timeout_message(command))
     return _from_result(command) if complete or not command.may_have_chunks or command.ran is False else None
 
@@ -104,7 +104,7 @@ def fetch_output(
 
 
 def fetch_newest_chunk(client: Client, command: Command) -> Any:
-    """Return a page with the newest chunk, to compare with a later one; None without chunks."""
+    """Return a page with the newest chunk of a command, to compare with a later one; None without chunks."""
     path, params = f"{get_command_path(command.id)}chunks/", {"ordering": "-seq", "page_size": 1}
     return get_or_none(client, path, params) if command.may_have_chunks else None
 
@@ -134,7 +134,7 @@ def _get_timeout_message(command: Command) -> str:
 
 
 def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
-    """Return a text that describes missing chunks, or None if the server has no chunks."""
+    """Add new chunks, and return a text that describes missing ones, or None if the server has no chunks."""
     first_gap = next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
     params = {"ordering": "seq", **({"seq__gte": first_gap} if first_gap else {})}
     size = unplaced = 0
@@ -218,6 +218,7 @@ class _Copy:
 
     Attributes:
         head, tail: without the character that the cut divides.
+        size: of the whole output, in bytes.
     """
 
     head: str
@@ -243,7 +244,11 @@ class _Copy:
 
 
 def _repair(parts: list[str], copy: str) -> int:
-    """Replace damage in a text from a copy, as far as both agree, and count the repairs."""
+    """Replace damage in a text from a copy, as far as both agree, and count the repairs.
+
+    Args:
+        parts: text and damage by turns.
+    """
     place = repaired = 0
     for number in range(0, len(parts) - 1, 2):
         if not copy.startswith(parts[number], place):
@@ -311,7 +316,7 @@ _SUDO_ADVICE = {
 
 
 def explain_never_began(command: Command, output: str) -> str:
-    """Return an empty text if the command began or that is uncertain."""
+    """Return why a failed command never began; empty if it began or that is uncertain."""
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
     # The account comes from the row: the output may be forged.
@@ -330,7 +335,7 @@ def _find_reason(output: str, known: Iterable[tuple[str, str]]) -> str:
 
 
 def explain_ended_early(command: Command, output: str) -> str:
-    """Return an empty text if the command ended by itself or that is uncertain."""
+    """Return the cause of a command's early end; empty if it ended by itself or that is uncertain."""
     if command.rc == INTERRUPTED_RC:
         return "a signal ended it, or the agent was stopped meanwhile"
     limit = TIMEOUT_MESSAGE.search(output) if command.rc == TIMEOUT_RC else None
@@ -338,6 +343,6 @@ def explain_ended_early(command: Command, output: str) -> str:
 
 
 def explain_sudo(output: str) -> str:
-    """Return the remedy for a sudo of the line that Alpacon denied."""
+    """Return the remedy for a sudo of the line that Alpacon denied; empty if there is none."""
     found = re.search(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)", output)
     return f"Alpacon denied its sudo ({found[1]}). {_SUDO_ADVICE.get(found[1], _AS_ROOT)}" if found else ""

@@ -115,7 +115,7 @@ def to_iso(time: datetime | None) -> str | None:
 
 
 def parse_row_id(row: Any) -> str | None:
-    """Return None if the ID is no UUID."""
+    """Return the normalized ID of a row, or None if it is no UUID."""
     return _parse_uuid(row.get("id")) if isinstance(row, Mapping) else None
 
 
@@ -125,7 +125,7 @@ def is_valid_key(text: str) -> bool:
 
 
 def parse_key(row: Mapping[str, Any]) -> str | None:
-    """Return None if the key is missing or invalid."""
+    """Return the key of a response, or None if it is missing or invalid."""
     key = row.get("key")
     key = key.strip() if isinstance(key, str) else ""
     return key if key and is_valid_key(key) else None
@@ -422,11 +422,11 @@ class Command:
 
     @property
     def truncated(self) -> bool:
-        """Detect a ``result`` that the agent cut in the middle."""
+        """Return True if ``result`` is a copy that the agent cut in the middle."""
         return bool(self.result and _TRUNCATED.search(self.result))
 
     def split_result(self) -> tuple[str, int, str]:
-        """Return the head, the number of bytes that the agent left out, and the tail."""
+        """Return the head of a cut ``result``, how many bytes the agent left out, and the tail."""
         head, left_out, tail = _TRUNCATED.split(self.result or "", maxsplit=1)
         return head, int(left_out), tail
 

@@ -43,6 +43,13 @@ _MAX_OFFSET = 100 * 366 * 86400.0
 
 @dataclass(frozen=True)
 class ApiResponse:
+    """A successful response.
+
+    Attributes:
+        body: the decoded JSON; None for an empty body.
+        sent, arrived: local times of the request and of the response, in seconds since the epoch.
+    """
+
     status: int
     body: Any
     sent: float
@@ -58,6 +65,7 @@ def parse_response(
         redaction: removes credentials from errors; the JSON stays unchanged, since lines and outputs are compared.
 
     Raises:
+        ApiError: the response states an error.
         LostResponse: the response cannot be read, or does not state whether a write was carried out.
     """
     if status >= 400:
@@ -151,7 +159,7 @@ def _count_value_starts(content: bytes) -> int:
 
 
 def parse_http_date(text: str | None) -> float | None:
-    """Return seconds since the epoch, or None."""
+    """Return an HTTP date in seconds since the epoch, or None for any other text."""
     try:
         # The library parses a truncated date as another time.
         return parsedate_to_datetime(text).timestamp() if text and _WHOLE_TIME.fullmatch(text.strip()) else None
@@ -160,7 +168,7 @@ def parse_http_date(text: str | None) -> float | None:
 
 
 def _parse_retry_after(retry_after: str | None, date: str | None) -> float | None:
-    """Return seconds, or None if the header has neither seconds nor a date."""
+    """Return the pause of a Retry-After header, a number of seconds or a date; None if it is no pause."""
     try:
         seconds = float(retry_after or "nan")
     except ValueError:
@@ -179,6 +187,7 @@ class _Offset:
         """Add a reading.
 
         Args:
+            shown: seconds since the epoch by that clock; its time was up to ``precision`` later.
             sent, arrived: local times of the request and of its response, between which the clock showed this time.
         """
         if abs(shown - sent) <= _MAX_OFFSET:
@@ -198,6 +207,7 @@ class WorkspaceClock:
         self._lock = threading.Lock()
 
     def observe_date(self, shown: float, sent: float, arrived: float) -> None:
+        """Add the Date of a response, which has whole seconds only."""
         with self._lock:
             self._by_dates.narrow(shown, 1.0, sent, arrived)
 

@@ -70,6 +70,7 @@ def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
 
 
 def _query_each(client: Client, references: Iterable[str]) -> dict[str, list[Server]] | None:
+    """Query each server; None if the workspace ignores the name."""
     found = {}
     for reference in references:
         servers = _query(client, reference, patient=False)

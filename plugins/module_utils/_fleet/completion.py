@@ -28,6 +28,7 @@ class _Restart:
     """A restart of an agent that may have lost a command.
 
     Attributes:
+        seen_at: monotonic seconds.
         progress: status and newest output of the command when the restart was seen first.
         survived: True if the command made progress since.
     """
@@ -57,7 +58,7 @@ class ServerStates:
         self._expired: set[str] = set()
 
     def refresh(self, jobs: Sequence[Job]) -> None:
-        """Read the servers of these jobs. After an error, the jobs do not change."""
+        """Read the servers of these jobs. If that fails, the jobs do not change."""
         ids = list(dict.fromkeys(job.server.id for job in jobs if job.server.id))
         try:
             found = query_servers(self._client, ids)[0] if ids else {}
@@ -69,7 +70,7 @@ class ServerStates:
                 job.server = merge_servers(servers[0], job.server)
 
     def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
-        """Read the servers of commands that make no progress, and return their jobs."""
+        """Read the servers of commands that make no progress, and once more at their timeout. Return these jobs."""
         due = []
         queued = self._queued + self._queued_each * len(jobs)
         for job in jobs:
@@ -140,7 +141,7 @@ def describe_offline(server: Server) -> str:
 
 
 def complete(job: Job, limits: Limits) -> bool:
-    """Return True if the command ended, so that its output can be read."""
+    """Finish a job by the status of its command. Return True if the command ended, so that its output can be read."""
     command = job.known
     if command.status == "awaiting_purpose":
         job.add_note("The workspace holds it until it has a purpose. Set the option purpose.")
@@ -164,7 +165,7 @@ def _is_temporary_error(job: Job, limits: Limits) -> bool:
 
 
 def time_out(job: Job, limits: Limits) -> bool:
-    """Return True if the caller has to cancel the command."""
+    """Finish a job that timed out. Return True if the caller has to cancel its command."""
     if job.missing_since:
         return _time_out_missing(job, limits)
     status = job.known.status
@@ -202,7 +203,7 @@ def mark_restarted(job: Job) -> None:
 
 
 def skip_offline(job: Job, limits: Limits) -> bool:
-    """Return True if the job is finished, since its server is offline and not awaited."""
+    """Finish a job whose server is offline, unless C(offline=wait). Return True if it is finished."""
     if limits.offline == "wait" or job.server.is_connected is not False:
         return False
     job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {describe_offline(job.server)}.")
@@ -210,7 +211,7 @@ def skip_offline(job: Job, limits: Limits) -> bool:
 
 
 def cancel_offline(client: Client, job: Job) -> None:
-    """Cancel the command and finish its job, unless it was delivered meanwhile."""
+    """Cancel the command of an offline server and finish its job. If it was delivered meanwhile, change nothing."""
     try:
         done = cancel(client, job.known.id)
     except AlpaconError as error:

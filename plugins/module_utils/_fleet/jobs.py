@@ -100,7 +100,10 @@ class Limits:
 
     Attributes:
         wait_timeout: seconds from the submit of each command.
+        max_concurrency: maximum number of unfinished commands; None for no limit.
         max_errors: submit no more commands after more failures than this; None for no limit.
+        offline: C(wait), C(fail) or C(skip).
+        output_limit: number of characters to return from the end of each output; None for all.
     """
 
     wait: bool = True
@@ -140,6 +143,9 @@ class Job:
     Attributes:
         outcome: None until the job is finished.
         note: remarks that apply to any outcome.
+        changed: True if the task submitted or cancelled the command.
+        record: the submit by this or an earlier attempt of the task; None if there is none.
+        lost: the submit if its response was lost.
         found: commands that may come from the lost submit; None if the last search failed.
         awaited_since, next_poll: monotonic seconds.
         expected: seconds from the submit after which it is expected to end; None if unknown.
@@ -188,6 +194,7 @@ class Job:
 
     @property
     def ran(self) -> bool | None:
+        """Return True if the command has run, False if it has not, None if that is unknown."""
         if self.command is None:
             return None if self.outcome == Outcome.UNKNOWN else False
         if self.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and self.command.status != "cancelled":
@@ -202,7 +209,7 @@ class Job:
 
 
 def get_digest(body: Mapping[str, Any]) -> str:
-    """Return a text that is equal only for equal submits."""
+    """Return a digest of the fields of a submit, equal only for equal submits."""
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -96,6 +96,8 @@ class SubmittedCommands:
 
 
 class Position(NamedTuple):
+    """Offset and length of a line in bytes."""
+
     offset: int
     length: int
 
@@ -122,7 +124,7 @@ class Journal:
         self._lines = 0
 
     def add_submit(self, server_id: str, line: str) -> Position | None:
-        """Return None if the line cannot be written."""
+        """Add a line before a submit. Return None if that fails."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
         text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
@@ -139,7 +141,7 @@ class Journal:
         self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
 
     def remove(self, positions: Sequence[Position]) -> None:
-        """Blank these lines, and remove the file if no line of any worker is left."""
+        """Overwrite lines of this worker with blanks, and remove the file if no line is left."""
         if not positions:
             return
         self._overwrite([(position.offset, b" " * (position.length - 1)) for position in positions])

@@ -60,7 +60,7 @@ def _digest_machine() -> str:
 
 
 def _get_start(pid: int) -> int:
-    """Return ticks since the boot, or 0 if they are unknown or the process has ended."""
+    """Return the start of a process in ticks since the boot, or 0 if it is unknown or the process has ended."""
     try:
         status = (_PROC / str(pid) / "stat").read_bytes()
     except OSError:
@@ -91,6 +91,9 @@ class HostLocks:
 
         Returns:
             None if this host has all locks, otherwise a server that another host has locked, and that host.
+
+        Raises:
+            AlpaconError: the locks cannot be written.
         """
         acquired: list[Path] = []
         # In the same order on each host, so that one of several competing hosts gets all of its locks.
@@ -106,7 +109,7 @@ class HostLocks:
         return None
 
     def _acquire_file(self, file: Path, acquired: list[Path]) -> str:
-        """Return the host that has the lock now."""
+        """Acquire a lock unless another host has it. Return the host that has it now."""
         try:
             file.parent.mkdir(mode=0o700, exist_ok=True)
             os.symlink(self.host, file)  # unlike a file, a link is never empty
@@ -190,5 +193,6 @@ class Run:
         )
 
     def check_not_over(self) -> None:
+        """Raise :class:`RunIsOver` if the run has ended, so that nothing more may be written."""
         if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")

@@ -35,7 +35,7 @@ _EARLIER = "An earlier attempt of this task submitted it; it was not submitted a
 
 
 class Submitter:
-    """Submit jobs, and record each submit in the run and its journal. Threads may share a submitter."""
+    """Submits the jobs of a task, and records each submit in the run and its journal. Threads may share a submitter."""
 
     def __init__(self, client: Client, run: Run) -> None:
         self._client = client
@@ -248,7 +248,7 @@ class LostSubmitFinder:
         return bool(job.found and job.found.candidates) or now >= self._get_end(job)
 
     def _get_end(self, job: Job) -> float:
-        """Return the monotonic time at which to stop the search."""
+        """Return the monotonic time at which to stop the search for a command that is not listed."""
         # A gateway that answers 413 has most likely not forwarded the request.
         is_too_large = isinstance(job.error, LostResponse) and job.error.status == 413
         return job.awaited_since + min(PACING.list_lag if is_too_large else PACING.patience, self._wait)

@@ -28,7 +28,7 @@ _UNITS = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def parse_duration(option: str, text: Any) -> float:
-    """Return seconds. Examples: V(90), V(90s), V(10m), V(1h30m)."""
+    """Parse a duration such as V(90), V(90s), V(10m) or V(1h30m) into seconds."""
     stripped = str(text).strip().lower()
     if re.fullmatch(r"\d+(\.\d+)?", stripped):
         stripped += "s"
@@ -44,6 +44,7 @@ def parse_duration(option: str, text: Any) -> float:
 
 
 def parse_timeout(option: str, text: Any, hint: str = "") -> float:
+    """Parse a duration that is not zero; ``hint`` is a second remedy for zero."""
     seconds = parse_duration(option, text)
     if not seconds:
         raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {hint}".rstrip())
@@ -120,7 +121,7 @@ def check_code(option: str, text: Any) -> str:
 
 
 def check_environment(option: str, values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Check variables; no message contains a value."""
+    """Check environment variables; no message contains a value."""
     for number, (name, value) in enumerate((values or {}).items(), 1):
         if "=" in str(name):
             # The text after the = may be a secret.
@@ -166,7 +167,7 @@ def parse_boolean(option: str, value: Any, prefix: str = "") -> bool:
 
 
 def parse_number(value: Any) -> int | float | None:
-    """Return an int if the number is whole, None if the text is no finite number."""
+    """Parse a finite number, as int if it is whole; return None for other text."""
     try:
         number = float(str(value))
         return int(number) if number == int(number) else number
@@ -181,7 +182,7 @@ def check_no_nul(option: str, text: str, subject: str = "it") -> str:
 
 
 def check_credential(option: str, text: str) -> str:
-    """Return a stripped token or key; no message contains it."""
+    """Check a token or key and return it stripped; no message contains it."""
     text = text.strip()
     if not is_valid_key(text):
         raise UsageError(
@@ -193,7 +194,14 @@ def check_credential(option: str, text: str) -> str:
 
 
 def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: Any) -> dict[str, Any]:
-    """Validate a value of an option by Ansible's argument spec."""
+    """Validate a value of an option by Ansible's argument spec.
+
+    Args:
+        rules: Rules of the spec, such as C(required_if).
+
+    Raises:
+        UsageError: The value is no dictionary, or Ansible refuses it.
+    """
     if not isinstance(value, Mapping):
         raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")
     for key in value:

@@ -149,7 +149,7 @@ def executed(task: CommandTask) -> None:
 
 
 def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Job]:
-    """Return a finished job for each server with a command that succeeded within so many seconds."""
+    """Return a finished job for each server where a matching command succeeded within so many seconds."""
     client, options = task.client, task.options
     codes, own = options.limits.success_codes, OwnCommands(client)
 
@@ -238,7 +238,7 @@ def _jobs_by_match(task: CommandTask) -> list[Job]:
 
 
 def _find_cancellable(task: CommandTask, row: Command) -> Command | None:
-    """Return None if the command has ended or, with O(scheduled_at), is due at another time."""
+    """Return the command if it has not ended; with O(scheduled_at), if it is due at that time and not cancelled."""
     due = task.options.scheduled_at
     if due is None:
         return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None

@@ -94,7 +94,7 @@ def _read_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command
 
 
 def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: Command) -> Output:
-    """Warn and return the part in the row if the output cannot be read."""
+    """Return the output; if it cannot be read, warn and return the part in the row."""
     try:
         return breaker.call(partial(fetch_output, client, command, is_whole=make_end_check(command)))
     except AlpaconError as error:

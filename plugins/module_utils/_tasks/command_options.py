@@ -164,6 +164,7 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
 
 
 def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.Payload | None:
+    """Pack O(script) or O(argv) with checked variables for one submit; return None for O(line)."""
     kind = next((name for name in ("script", "argv") if options.get(name) is not None), None)
     if kind is None:
         return None

@@ -144,7 +144,7 @@ def _may_match(search: str, command: Command) -> bool:
 
 
 def parse_statuses(options: Mapping[str, Any], warn: Warn) -> frozenset[str]:
-    """Warn of unknown statuses, which a newer API may have."""
+    """Return the statuses, and warn of unknown ones, which a newer API may have."""
     statuses = frozenset(parse_status(str(status)) for status in options.get("status") or ())
     for status in sorted(statuses - STATUSES - {"unknown"}):
         remedy = did_you_mean(status, STATUSES, f"Known statuses are {', '.join(sorted(STATUSES))}.")
@@ -171,7 +171,11 @@ def find_commands(client: Client, query: Query, limit: int) -> list[Command]:
 def find_latest(
     client: Client, query: Query, servers: Sequence[Server]
 ) -> tuple[dict[str, Command], dict[str, Command]]:
-    """Return by server ID the newest commands that match, and those that differ only in their status."""
+    """Find the newest command of each server in one pass over the list.
+
+    Returns:
+        By server ID, the commands that the query accepts, and those that differ only in their status.
+    """
     unseen = {str(server.id) for server in servers}
     names = {server.id: server.name for server in servers if server.name}
     parameters = {"server": next(iter(unseen))} if len(unseen) == 1 else {}
@@ -254,6 +258,7 @@ class CircuitBreaker:
         self._errors: list[AlpaconError] = []
 
     def call(self, read: Callable[[], T]) -> T:
+        """Return the result of a read, or raise the last error without one."""
         if len(self._errors) >= 2:
             raise self._errors[-1]
         try:

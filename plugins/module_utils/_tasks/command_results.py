@@ -178,4 +178,5 @@ def _explain_failure(command: Command, output: Output) -> str:
 
 
 def _to_printable(text: str) -> str:
+    """Replace surrogates, which stand for bytes that are no UTF-8."""
     return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)

@@ -113,7 +113,7 @@ class CommandTask:
             lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
 
     def cancel(self, command_id: str) -> str:
-        """Cancel a command, and share that with the other workers of the run."""
+        """Cancel a command, see :func:`cancel`, and share that with the other workers of the run."""
         done = cancel(self.client, command_id)
         if done != SENT and self.run.submitted_commands:
             self.run.submitted_commands.add({"id": command_id, "gone": True})
@@ -123,7 +123,7 @@ class CommandTask:
         return self.run.submitted_commands.read_rows() if self.run.submitted_commands else {}
 
     def cancelled_ids(self) -> set[str]:
-        """Return commands that this run cancelled; lists may still show them."""
+        """Return the IDs of the commands that this run cancelled; lists may still show them."""
         return {command_id for command_id, row in self.read_submitted().items() if row.get("gone")}
 
 
@@ -131,6 +131,7 @@ def describe_cost(commands: int, quota: int, limits: Limits, per_hundred: int = 
     """Return the expected number of requests for so many submits, or an empty text if a quarter of the quota suffices.
 
     Args:
+        quota: requests an hour.
         per_hundred: requests for a hundred commands, if the task waits for them.
     """
     requests = math.ceil(commands * per_hundred / 100) if limits.wait else commands

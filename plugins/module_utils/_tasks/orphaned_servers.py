@@ -27,7 +27,7 @@ _ORPHAN_AGE = 3600.0
 
 
 def delete_record(user: Client, server_id: str) -> bool:
-    """Return False if there is no such record; the workspace keeps one whose agent is connected."""
+    """Delete a record, unless its agent is connected; return True if the record existed."""
     return user.delete(f"{SERVERS_PATH}{normalize_uuid(server_id)}/?auto=false")
 
 
@@ -48,7 +48,11 @@ def delete_unused_records(task: RegistrationTask) -> None:
 
 
 def _list_records(user: Client, name: str, unused: bool = False) -> list[Server]:
-    """List the records of registrations with that name."""
+    """List the records of registrations with that name.
+
+    Args:
+        unused: list only records whose agent has never connected.
+    """
     # The workspace adds six digits to the name.
     pattern = re.compile(re.escape(name) + r"-[0-9a-f]{6}")
     found = parse_servers(user.rows(SERVERS_PATH, {"search": name}))
@@ -65,7 +69,7 @@ def _join_labels(records: Sequence[Server]) -> str:
 
 
 def _read_added_at(user: Client, record: Server) -> float:
-    """Return seconds since the epoch; 0 if they are unknown."""
+    """Return the time at which a record was made, in seconds since the epoch; 0 if it is unknown."""
     # Lists of older workspaces do not have the field.
     row = record.fields if "added_at" in record.fields else user.get(f"{SERVERS_PATH}{normalize_uuid(record.id)}/")
     added = parse_time(row.get("added_at")) if isinstance(row, Mapping) else None
@@ -73,7 +77,7 @@ def _read_added_at(user: Client, record: Server) -> float:
 
 
 def _delete_or_warn(task: RegistrationTask, user: Client, record: Server, warning: str = "") -> bool:
-    """Warn and return False if the record may still exist."""
+    """Delete a record; warn and return False if it may still exist."""
     try:
         delete_record(user, str(record.id))
     except AlpaconError as error:
@@ -87,7 +91,11 @@ def _delete_or_warn(task: RegistrationTask, user: Client, record: Server, warnin
 
 
 def delete_lost_record(task: RegistrationTask, lost: LostResponse) -> None:
-    """Delete the record of a registration whose response was lost, if there is one."""
+    """Delete the record of a registration whose response was lost, if there is one.
+
+    Raises:
+        RegistrationError: a record may be left behind.
+    """
     name, user = task.options.name, task.user_client
     orphans: list[dict[str, Any]] = [{"id": None, "name": f"{name}-xxxxxx"}]
     if user is None:

@@ -194,7 +194,7 @@ def connected(task: RegistrationTask) -> None:
 
 
 def _may_have_version(stored: StoredCredentials, wanted: str) -> bool:
-    """Accept an unknown version: some workspaces and builds state none."""
+    """Return True unless the workspace states another version of the agent. Some workspaces and builds state none."""
     # Packages write 2.6.0-rc1 as 2.6.0~rc1, and git tags as v2.6.0-rc1.
     stated, wanted = (
         text.strip().removeprefix("v").replace("~", "-") for text in (stored.server.version or "", wanted)

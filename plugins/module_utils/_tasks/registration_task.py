@@ -36,9 +36,12 @@ class RegistrationOptions:
     """Checked options of a task.
 
     Attributes:
+        id, key: stored credentials of the agent; empty if there are none.
         machine: digest of the option; empty if it is not given.
+        registration_token, name, platform: empty if they are not needed.
         version: version of the agent to wait for; empty for any.
         pinned: True to warn if the workspace may upgrade the agent to another version.
+        timeout: seconds.
     """
 
     state: str
@@ -132,7 +135,11 @@ class RegistrationTask:
     """A task about one registration.
 
     Attributes:
+        deadline: monotonic seconds.
         tag, tag_value: the tag of the records that this task, or any task for its machine, has made.
+        sent_at: time of the last registration, in seconds since the epoch.
+        lost_responses: number of writes without a response.
+        facts: keys of the result.
         before, after: name of the record, for a diff; empty if there is none.
     """
 
@@ -162,7 +169,7 @@ class RegistrationTask:
 
     @property
     def user_client(self) -> Client | None:
-        """Return None without a token, or if the task must not clean up with it."""
+        """Return the client with the API token; None without a token, or if the task must not clean up with it."""
         usable = self.settings.token and self.options.clean_up
         return self._get_client(f'token="{self.settings.token}"') if usable else None
 
@@ -205,7 +212,13 @@ class RegistrationTask:
 
 @dataclass(frozen=True)
 class StoredCredentials:
-    """The state V(valid), V(stale) or V(unreachable) of an agent's credentials, with the reason or the record."""
+    """The state of an agent's credentials.
+
+    Attributes:
+        credentials: V(valid), V(stale) or V(unreachable).
+        why: the reason, if they are not valid.
+        server: the record of the agent, if they are valid.
+    """
 
     credentials: str
     why: str = ""

@@ -43,6 +43,9 @@ class RegistrationToken:
     """A registration token as the API lists it.
 
     Attributes:
+        groups: UUIDs.
+        expires_at: None if the token never expires.
+        description: None if the row has none.
         key: only in the response to a create request.
     """
 
@@ -56,6 +59,11 @@ class RegistrationToken:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> RegistrationToken:
+        """Read a row of the list, or the response to a create request.
+
+        Raises:
+            UnreadableRow: the id is not a UUID.
+        """
         listed = row.get("allowed_groups")
         ids = [
             group.get("id") if isinstance(group, Mapping) else group
@@ -122,7 +130,11 @@ def _check_future(date: datetime | None, now: datetime) -> None:
 
 
 def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
-    """Raise AlpaconError if nothing was written, or with the name of a token that may be left behind."""
+    """Run a task of M(herdops.alpacon.alpacon_registration_token).
+
+    Raises:
+        AlpaconError: nothing was written, or the message names the token that may be left behind.
+    """
     settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
     with Client(settings, report=run.context.report, before_write=run.check_not_over) as client:
@@ -137,6 +149,7 @@ class TokenTask:
 
     Attributes:
         is_temporary: True if the name has the key of this run, so that no other run creates a token of that name.
+        token: the existing or new token; None if there is none.
         deleted: deleted tokens; in check mode, the tokens to delete.
     """
 
@@ -162,6 +175,7 @@ class TokenTask:
         return [token for token in tokens if token.name == self.options.name]
 
     def resolve_groups(self) -> frozenset[str] | None:
+        """Return the UUIDs of the groups; None if the option is not given."""
         groups = self.options.groups
         if groups is None:
             return None
@@ -224,7 +238,7 @@ def present(task: TokenTask) -> None:
 
 
 def _find_difference(options: TokenOptions, token: RegistrationToken, groups: frozenset[str] | None) -> str:
-    """Return the first option for which the token has another value."""
+    """Return the first option for which the token has another value; empty if there is none."""
     if groups is not None and token.groups != groups:
         return "groups"
     return "expires_at" if options.expires_at and token.expires_at != options.expires_at else ""
@@ -290,7 +304,11 @@ def _delete_token(client: Client, token: RegistrationToken) -> None:
 def _create_token(
     task: TokenTask, groups: frozenset[str], expires_at: datetime | None, known: set[str]
 ) -> RegistrationToken:
-    """Create a token. After a lost response, the key is lost too: delete that token and create another one, once."""
+    """Create a token. After a lost response, the key is lost too: delete that token and create another one, once.
+
+    Args:
+        known: ids of the tokens that exist already.
+    """
     body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
         body["expires_at"] = to_iso(expires_at)
@@ -321,7 +339,11 @@ def _post_token(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
 def _find_lost_token(
     task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostResponse
 ) -> list[RegistrationToken]:
-    """Return the created token, in a list; raise LostResponse if it cannot be told from one of another run."""
+    """Return the token that a request without a response created, in a list; empty if it created none.
+
+    Raises:
+        LostResponse: the token cannot be told from one of another run.
+    """
     for pause in _PAUSES:
         time.sleep(pause)
         try:

@@ -45,6 +45,7 @@ class ServerSchedule:
 
 
 def scheduled(task: CommandTask) -> None:
+    """Schedule the command on each server that has none for that time."""
     options, servers, check_mode = task.options, task.resolve_servers(), task.run.check_mode
     if not check_mode:
         task.lock_servers(servers)
@@ -80,7 +81,7 @@ def scheduled(task: CommandTask) -> None:
 
 
 def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Mapping[str, ServerSchedule]) -> None:
-    """Cancel a server's commands for other times once its new one is accepted."""
+    """Submit the new commands. Once a server's is accepted, cancel its commands for other times."""
 
     def follow_up(job: Job) -> None:
         schedule = schedules[str(job.server.id)]
@@ -113,6 +114,7 @@ def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Jo
 
 
 def _age(command: Command) -> tuple[datetime, str]:
+    """Sort key: oldest first."""
     return command.added_at or datetime.max.replace(tzinfo=timezone.utc), command.id
 
 
@@ -128,7 +130,7 @@ def _check_time(task: CommandTask, missing: Sequence[Job]) -> None:
 
 
 def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError | None]:
-    """Return True if the command will not run, and the error of a failed cancel."""
+    """Return True if the command will not run; if the cancel failed, return the error too."""
     try:
         return task.cancel(command.id) in (CANCELLED, GONE), None
     except AlpaconError as error:
@@ -162,7 +164,11 @@ def _cancel_late(task: CommandTask, job: Job) -> None:
 
 
 def _cancel_other_times(task: CommandTask, job: Job, old: list[Command]) -> list[Command]:
-    """Return the cancelled commands for other times. If one cannot be cancelled, cancel the new command."""
+    """Cancel the commands for other times, or the new command if one of them cannot be cancelled.
+
+    Returns:
+        The cancelled commands for other times.
+    """
     if old and job.outcome in _NOT_SCHEDULED:
         job.msg = f"{job.msg} {_describe_schedule(old)}"
         return []
@@ -211,7 +217,7 @@ def _resolve_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, date
 
 
 def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
-    """Cancel all pending commands except the earliest."""
+    """Cancel all pending commands of a server except the earliest."""
     own = job.known
     is_cancelled = own.id in schedule.cancelled_ids
     others = [command for command in schedule.pending if command.id != own.id]
@@ -294,7 +300,7 @@ def _find_unlisted(task: CommandTask, schedules: Mapping[str, ServerSchedule], o
 
 
 def fetch_schedule(client: Client, command: Command) -> Command | None:
-    """Return the command with its time, which lists of 2024 do not state; None if it is gone."""
+    """Return a command with its time, which lists of 2024 do not state; None if it is gone."""
     return command if command.scheduled_at else find_command(client, command.id)
 
 

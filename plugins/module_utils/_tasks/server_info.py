@@ -113,6 +113,11 @@ class ServerFilter:
 
     @classmethod
     def from_options(cls, filters: Any) -> ServerFilter:
+        """Check the option C(filters).
+
+        Raises:
+            UsageError: a name or a value is invalid.
+        """
         filters = {} if filters is None else filters
         choices = f"Give some of {', '.join(_FILTERS)}."
         if not isinstance(filters, Mapping):
@@ -228,7 +233,7 @@ class GroupNames:
 
 
 def list_servers(client: Client, wanted: ServerFilter, groups: GroupNames) -> Iterator[Described]:
-    """List servers by name, filtered only as far as the workspace filters them."""
+    """List servers by name, filtered only as far as the workspace filters them; see :class:`ServerFilter`."""
     for row in client.rows(SERVERS_PATH, {"ordering": "name", **wanted.parameters}):
         yield describe_server(row, groups)
 

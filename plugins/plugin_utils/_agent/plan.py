@@ -77,7 +77,12 @@ _HOLD_COMMANDS = {
 
 
 def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: Controller) -> dict[str, Any]:
-    """Return the plan for a host, with the conditions and arguments of the role's tasks."""
+    """Return the plan for a host, with the conditions and arguments of the role's tasks.
+
+    Args:
+        options: by the names of :data:`SPEC`; no value is null.
+        agent: the result of M(herdops.alpacon.alpamon_info).
+    """
     unexpected = ", ".join(_find_unexpected(agent)[:3])
     if unexpected:
         problem = f"The host returned an unexpected value for {unexpected} of alpamon_info. Check the host."
@@ -207,7 +212,7 @@ def _plan_registration(state: AgentState) -> dict[str, Any]:
 
 
 def _list_paths_to_remove(state: AgentState) -> list[str]:
-    """Return the paths that the package manager leaves."""
+    """Return the paths to remove after the package manager has removed the package."""
     units = (SERVICE, TIMER, "alpamon-restart.service")
     unit_files = [f"{folder}/{unit}" for folder in ("/lib/systemd/system", "/etc/systemd/system") for unit in units]
     files = [*FOLDERS, PID_FILE, _PACKAGES, "/usr/lib/tmpfiles.d/alpamon.conf", OVERRIDE.rpartition("/")[0]]

@@ -108,7 +108,7 @@ def _find_workspace_problems(state: AgentState) -> Iterable[str]:
 
 
 def find_installed_problems(state: AgentState) -> list[str]:
-    """Detect that a package manager succeeded without installing the requested version."""
+    """Return the problem of a package manager that succeeded without installing the requested version."""
     if not state.selects("install") or (state.version and state.pinned in ("", state.version)):
         return []
     installed = f"alpamon {state.version}" if state.version else "nothing"
@@ -117,7 +117,7 @@ def find_installed_problems(state: AgentState) -> list[str]:
 
 
 def find_warnings(state: AgentState) -> list[str]:
-    """Name the host only in warnings about it, since Ansible shows equal warnings once."""
+    """Return the warnings. Only those about the host itself name it, since Ansible shows equal warnings once."""
     options, host = state.options, state.controller.host
     warnings = []
     if state.cloned:
@@ -155,6 +155,7 @@ def _find_workspace_warnings(state: AgentState) -> list[str]:
 
 
 def _get_error(option: str, check: Any, text: str) -> str:
+    """Return the message of a failed check; empty if it succeeds."""
     try:
         check(option, text)
     except AlpaconError as error:

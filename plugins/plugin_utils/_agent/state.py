@@ -45,7 +45,12 @@ class Controller:
 
 @dataclass(frozen=True)
 class AgentState:
-    """The options, the state of the host, and the differences between them."""
+    """The options, the state of the host, and the differences between them.
+
+    Attributes:
+        options: as in :data:`.plan.SPEC`; no value is null.
+        agent: the result of the module M(herdops.alpacon.alpamon_info).
+    """
 
     options: Mapping[str, Any]
     agent: Mapping[str, Any]
@@ -68,7 +73,7 @@ class AgentState:
 
     @cached_property
     def pinned(self) -> str:
-        """Return the requested version in the agent's spelling; empty for the latest."""
+        """Return the requested version in the agent's spelling; empty for any or the latest."""
         return "" if self.options["version"] == "latest" else str(self.options["version"]).replace("~", "-")
 
     @property
@@ -97,7 +102,7 @@ class AgentState:
 
     @property
     def target_version(self) -> str:
-        """Return an empty text if the version is installed or unknown."""
+        """Return the version to install; empty if it is installed or unknown."""
         version = self.agent.get("package_file_version") or "" if self.options["package_file"] else self.pinned
         return "" if version == self.version else version
 
@@ -144,7 +149,7 @@ class AgentState:
 
     @property
     def cloned(self) -> bool:
-        """Detect a configuration that was written on another machine."""
+        """Return True for a clone, whose configuration was written on another machine."""
         registered, current = self.agent["registered_machine_id"], self.agent["machine_id"]
         return self.configuration["complete"] and bool(registered and current) and registered != current
 

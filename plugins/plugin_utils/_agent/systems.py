@@ -81,7 +81,11 @@ SUPPORTED = ", ".join(f"{name} from {minimum} on" for name, _family, minimum in 
 
 
 def find_family(distribution: Mapping[str, Any]) -> Family | None:
-    """Return the family of a distribution; None if the agent does not run on it."""
+    """Return the family of a distribution; None if the agent does not run on it.
+
+    Args:
+        distribution: ``id`` and ``version`` of /etc/os-release. Debian unstable has no version.
+    """
     identifier, version = str(distribution.get("id") or ""), str(distribution.get("version") or "")
     suse = re.match(r"opensuse|sle", identifier)
     _name, family, minimum = _SYSTEMS.get(suse.group() if suse else identifier, ("", None, ""))
@@ -99,7 +103,11 @@ def version_key(version: str) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Repository:
-    """The package repository to configure on a host."""
+    """The package repository to configure on a host.
+
+    Attributes:
+        key_source: a URL, or a path on the controller.
+    """
 
     url: str
     key_source: str
@@ -114,11 +122,11 @@ class Repository:
         return cls(url, source, fingerprints, options["package_proxy"])
 
     def has_secret(self, family: Family) -> bool:
-        """Return True if a URL may contain a password."""
+        """Return True if a URL in the repository file, or that of the key, may contain a password."""
         return "@" in self.url + self.key_source + (self.proxy if family is REDHAT else "")
 
     def render_file(self, family: Family) -> str:
-        """Include the source and fingerprints of the key, so that their changes are found."""
+        """Render the repository file, with the source and fingerprints of the key, so that their changes are found."""
         checked = " ".join(self.fingerprints) or "nothing"
         text = f"{_HEADER}# The key is from {self.key_source}, checked for: {checked}\n"
         if family is DEBIAN:

@@ -54,7 +54,13 @@ _COPIED_FROM_CHECK = ("set", "rationale", "remedy", "severity", "kind", "line", 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """The report of an audit, and the commands that it submitted."""
+    """The report of an audit, and the commands that it submitted.
+
+    Attributes:
+        report: see ``docs/audit-report.schema.json``.
+        to_submit: the number of commands that would be submitted without check mode.
+        submitted_to: the IDs of the servers that commands were submitted to.
+    """
 
     report: _Row
     to_submit: int = 0
@@ -62,7 +68,11 @@ class AuditResult:
 
 
 def run_audit(options: AuditOptions, hosts: Sequence[Host], run: Run) -> AuditResult:
-    """Audit the hosts; raise AlpaconError if every workspace failed and no command was submitted."""
+    """Audit the hosts, one workspace after the other.
+
+    Raises:
+        AlpaconError: every workspace failed, and no command was submitted.
+    """
     started = datetime.now(timezone.utc)
     by_workspace: dict[Settings, list[Host]] = {}
     for host in hosts:
@@ -140,7 +150,12 @@ class _CheckRows:
         self._known: dict[int, tuple[int, _Row]] = {}
 
     def add(self, check: Check, rules: Sequence[RuleResult], results: int) -> _Row:
-        """Add a check of a host, and return the values that differ from the row of the check's name."""
+        """Add a check of a host, and return the values that differ from the row of the check's name.
+
+        Args:
+            rules: the results of another tool.
+            results: the number of results of the check.
+        """
         if id(check) not in self._known:
             own = {
                 "name": check.name,

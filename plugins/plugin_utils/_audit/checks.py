@@ -59,7 +59,7 @@ class Check:
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
-        """Replace values of parameters. Other names are ignored."""
+        """Return the check with these values of its parameters. Other names are ignored."""
         own = {name: values[name] for name in self.parameters if name in values}
         return replace(self, parameters={**self.parameters, **own}) if own else self
 
@@ -124,7 +124,14 @@ _MAX_CODE = 100_000
 def parse_checks(
     option: str, rows: Sequence[Mapping[str, Any]], functions: str = "", check_set: str | None = None
 ) -> list[Check]:
-    """Parse the checks of a task or a check set."""
+    """Parse the checks of a task or a check set.
+
+    Args:
+        functions: shell code that runs before the code of each check.
+
+    Raises:
+        UsageError: names the check and the key.
+    """
     if not rows:
         raise UsageError(option, "there is no check", "Give at least one, with name and line.")
     checks: dict[str, Check] = {}

@@ -79,7 +79,7 @@ class AuditedHost:
 
     @property
     def reason(self) -> str:
-        """Return why the server was not reached, or why all its responses are reused."""
+        """Return why the server was not reached, or why all its responses are reused; otherwise an empty text."""
         if self.reached:
             is_reused = bool(self.responses) and all(response.reused for response in self.responses.values())
             return self.skip_reason if is_reused else ""
@@ -95,7 +95,11 @@ def _describe_server(server: Server) -> dict[str, str | None]:
 
 
 def _resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
-    """Return a host with its server, or with the reason why there is none."""
+    """Return a host with its server, or with the reason why there is none.
+
+    Args:
+        servers: the servers with the host's name or ID; None if the token may not list servers.
+    """
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server))
     if not servers:
@@ -138,7 +142,15 @@ class _CheckBatch:
 
 @dataclass
 class WorkspaceCollector:
-    """Collects the responses of all servers of one workspace."""
+    """Collects the responses of all servers of one workspace.
+
+    Attributes:
+        hosts: the audited hosts, in the order of C(inventory_hosts).
+        submitted: the number of commands.
+        to_submit: the number of commands that would be submitted without check mode.
+        submitted_to: the IDs of the servers.
+        refusal: why not all checks could be submitted; empty if they could.
+    """
 
     client: Client
     options: AuditOptions
@@ -191,7 +203,11 @@ class WorkspaceCollector:
             audited.responses = {name: one for name, one in audited.responses.items() if one.reached or one.command}
 
     def _find_servers(self) -> bool | None:
-        """Return True if the workspace supports env, None if the servers do not show it."""
+        """Resolve the hosts to servers.
+
+        Returns:
+            True if the workspace supports env, False if not, None if the servers do not show it.
+        """
         references = list(dict.fromkeys(host.server for host in self.inventory_hosts))
         found: dict[str, list[Server]] | None = None
         try:
@@ -301,7 +317,11 @@ class WorkspaceCollector:
         return None
 
     def _submit(self, batches: Iterable[_CheckBatch]) -> list[_CheckBatch]:
-        """Return the batches to submit again as lines: their commands reached a server without env."""
+        """Run the batches and store their responses.
+
+        Returns:
+            The batches to submit again as lines, because their commands reached a server without env.
+        """
         by_match: dict[Match, list[_CheckBatch]] = {}
         for batch in batches:
             by_match.setdefault(batch.match, []).append(batch)
@@ -334,7 +354,7 @@ class WorkspaceCollector:
         return [batch for match in failed for batch in by_match[match]]
 
     def _create_job(self, batch: _CheckBatch) -> Job:
-        """Await an unfinished command of the batch, or submit a new one."""
+        """Return a job that awaits an unfinished command of the batch, or submits a new command if there is none."""
         unfinished = [
             command
             for command in self._recent.get(batch.key, ())
@@ -345,7 +365,7 @@ class WorkspaceCollector:
 
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:
-    """Set C(error) of the collector instead of raising it."""
+    """Collect the responses of the hosts of one workspace. Set C(error) of the collector instead of raising it."""
     with run.open_client(settings) as client:
         client.deadline = time.monotonic() + options.limits.wait_timeout
         collector = WorkspaceCollector(client, options, hosts, run)
@@ -360,7 +380,11 @@ def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settin
 
 
 def _detect_max_line(commands: Iterable[Command], has_env: bool | None) -> int | None:
-    """Return the longest line that a workspace accepts; None if it supports env."""
+    """Return the length of the longest line that a workspace accepts; None if it supports env.
+
+    Args:
+        has_env: the answer of the servers, which counts if there is no command.
+    """
     command = next((command for command in commands if command.status in STATUSES), None)
     if command is None:
         return LINE_LENGTH_2024 if has_env is False else None

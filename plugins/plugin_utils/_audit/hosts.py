@@ -30,7 +30,12 @@ _COMPARED_UNTEMPLATED = ("audit_compare_to", "audit_report_dir")
 
 @dataclass(frozen=True)
 class Host:
-    """A host of the inventory."""
+    """A host of the inventory.
+
+    Attributes:
+        server: the UUID or name of the server.
+        settings: the connection settings of the workspace.
+    """
 
     name: str
     server: str
@@ -40,7 +45,11 @@ class Host:
 
 
 class HostVariables(Mapping[str, Any]):
-    """The variables of a task for one host. Reading a variable templates the value."""
+    """The variables of a task for one host. Reading a variable templates the value.
+
+    Args:
+        untemplated: the variables as Ansible's variable manager returns them.
+    """
 
     def __init__(self, host: str, untemplated: Mapping[str, Any], templar: Any) -> None:
         self.untemplated = untemplated
@@ -87,7 +96,7 @@ def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
 
 
 def to_role_error(error: UsageError) -> UsageError:
-    """Name the variable of the role in place of the option of the module."""
+    """Return an error that names the variable of the role in place of the option of the module."""
     variables = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
     # Such as: checks, check 2 (disk).
     name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]

@@ -55,6 +55,11 @@ class AuditOptions:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], checks: Sequence[Sequence[Check]]) -> AuditOptions:
+        """Validate the options of the task, or raise UsageError.
+
+        Args:
+            checks: the checks of each host.
+        """
         if not checks:
             raise UsageError("hosts", "there is no host to audit", "Give the play hosts, or name some in hosts.")
         if not 0 <= options["min_coverage"] <= 100:

@@ -110,12 +110,16 @@ class CheckAnswer:
 
 
 def build_env(wait_timeout: float) -> dict[str, str]:
-    """Return the seconds for all checks: less than wait_timeout and than the limit of the agent."""
+    """Return the variable with the seconds for all checks: less than wait_timeout and than the limit of the agent."""
     return {"AUDIT_SECONDS": str(max(1, min(int(wait_timeout * 0.8), 1500)))}
 
 
 def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, str]:
-    """Return the label for reviewers, and the code that runs the checks in the order of their timeouts."""
+    """Return the label for reviewers, and the shell code that runs the checks in the order of their timeouts.
+
+    Args:
+        shell: the shell of the checks.
+    """
     functions = list(dict.fromkeys(check.functions for check in checks if check.functions))
     variables = {code: f"alpacon_functions_{number}" for number, code in enumerate(functions)}
     lines = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(code)}\n" for code, name in variables.items())]
@@ -144,7 +148,7 @@ def _format_value(value: Any) -> str:
 
 
 def build_line(check: Check) -> str:
-    """Return the line for a workspace without env."""
+    """Return the line that runs one check in a workspace without env."""
     condition = f"(\n{check.applies_if}\n) >/dev/null 2>&1 || {{ echo '{NOT_APPLICABLE_OUTPUT}'; exit; }}\n"
     parts = [_assign(check.parameters), check.functions, condition if check.applies_if else "", check.line]
     code = "\n".join(filter(None, (part.strip() for part in parts)))
@@ -173,7 +177,11 @@ def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnsw
 
 
 def _parse_answer(check: Check, status: str, output: bytes) -> CheckAnswer | None:
-    """Return the answer in a part, or None if the last line is not complete."""
+    """Return the answer in a part, or None if the last line is not complete.
+
+    Args:
+        status: the last line without the name of the check.
+    """
     found = _STATUS.fullmatch(status)
     if not found:
         return None

@@ -187,7 +187,11 @@ def missing_response(reason: str, command: Command | None = None, reached: bool 
 
 
 def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: bool = False) -> dict[str, Response]:
-    """Return the responses in the output of a finished job, by the names of checks."""
+    """Return the responses in the output of a finished job, by the names of checks.
+
+    Args:
+        packed: the command ran a payload, whose output has a part for each check.
+    """
     command, output = job.command, job.output or Output("")
     small_command = command.without_result() if command else None
     reason = _explain_failure(job)
@@ -212,6 +216,7 @@ def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: boo
 
 
 def _explain_failure(job: Job) -> str:
+    """Return why the command of a job did not end normally; empty if it did."""
     command, output = job.command, job.output or Output("")
     if command is None or job.outcome not in (Outcome.SUCCESS, Outcome.FAILED):
         reason = job.msg or (job.outcome.sentence if job.outcome else "The command was not awaited.")

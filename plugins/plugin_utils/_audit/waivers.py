@@ -60,7 +60,12 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def add_waivers(joined: dict[str, Any], value: Any) -> None:
-    """Add the waivers of a host to the waivers of other hosts, without duplicates."""
+    """Add the waivers of a host to the waivers of other hosts, without duplicates.
+
+    Args:
+        joined: the waivers of other hosts, by their repr().
+        value: the variable of the host.
+    """
     waivers = [] if value is None else value
     if not isinstance(waivers, (list, tuple)) or not all(isinstance(waiver, Mapping) for waiver in waivers):
         raise UsageError("waivers", "it is not a list of dictionaries", "Give a list, each element with check.")

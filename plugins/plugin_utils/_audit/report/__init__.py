@@ -41,7 +41,11 @@ def write_report(
     formats: Sequence[str] = DEFAULT_FORMATS,
     previous: Mapping[str, Any] | None = None,
 ) -> list[Path]:
-    """Return the paths of the files, which only the owner may read."""
+    """Write a report into a folder and return the paths of its files, which only the owner may read.
+
+    Args:
+        previous: an earlier report, for the trend.
+    """
     if previous:
         report = {**report, "trend": compare_reports(report, previous)}
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -67,7 +71,7 @@ class ReportError(AlpaconError):
 
 
 def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """Warn and return None if there is no such file."""
+    """Read an earlier report. If there is no such file, warn and return None."""
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -127,6 +131,6 @@ def _compare_figures(report: Mapping[str, Any], previous: Mapping[str, Any]) -> 
 def _list_pairs(
     pairs: Collection[tuple[str, str]], results: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> list[dict[str, str]]:
-    """Return pairs of host and check, the worst first."""
+    """Return pairs of host and check with their severities, the worst first."""
     rows = [{"host": host, "check": name, "severity": results[host, name]["severity"]} for host, name in pairs]
     return sorted(rows, key=lambda row: (-SEVERITIES.index(row["severity"]), row["check"], row["host"]))

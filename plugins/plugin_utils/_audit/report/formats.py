@@ -33,7 +33,7 @@ _Row = Mapping[str, Any]
 
 
 def render_json(report: _Row) -> Iterator[str]:
-    """Render one line for each record."""
+    """Render audit.json in pieces, with one line for each record."""
     comma = "{\n"
     for key, value in report.items():
         yield f"{comma}{json.dumps(key)}: "
@@ -48,7 +48,7 @@ def render_json(report: _Row) -> Iterator[str]:
 
 
 def render_junit(report: _Row) -> Iterator[str]:
-    """Render a suite for each server and a case for each check."""
+    """Render audit.xml in pieces, with a suite for each server and a case for each check."""
     by_host: dict[str, list[_Row]] = {server["host"]: [] for server in report["servers"]}
     for result in report["results"]:
         by_host[result["host"]].append(result)
@@ -185,7 +185,7 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
 def render_csv(report: _Row) -> Iterator[str]:
-    """Render first the servers without results, then the results."""
+    """Render audit.csv row by row: first the servers without results, then the results."""
     yield _render_row({name: name for name in _COLUMNS})
     servers = {
         server["host"]: {**server, "server": server["name"], "groups": ", ".join(server["groups"])}
@@ -219,14 +219,18 @@ def _render_row(cells: _Row) -> str:
 # Most cells repeat those of the previous row.
 @functools.lru_cache(maxsize=4096)
 def escape_cell(value: str) -> str:
-    """Return text that no spreadsheet evaluates as a formula."""
+    """Return text on one line that no spreadsheet evaluates as a formula."""
     shown = "".join(character for character in text.clean_text(value) if category(character) != "Cf")
     line = " ".join(shown.split())
     return line if _NUMBER.fullmatch(line) else _FORMULA.sub("'", line)
 
 
 def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> Iterator[str]:
-    """Render tens of lines for any number of servers."""
+    """Render the summary that the task prints, with tens of lines for any number of servers.
+
+    Args:
+        to_submit: the number of commands that check mode does not submit.
+    """
     summary = report["summary"]
     size = f"{text.pluralize(summary['servers'], 'server')}, {text.pluralize(summary['checks'], 'check')}"
     yield f"{report['title']}: {size}; {text.describe_cost(summary)}"
@@ -254,7 +258,7 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
 
 
 def describe_findings(findings: Sequence[_Row]) -> list[str]:
-    """Return one line for all unknown results of a host with the same message."""
+    """Return a line for each finding, but one line for all unknown results of a host with the same message."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]

@@ -91,16 +91,19 @@ def _format_shell(code: str) -> str:
 
 
 def _rank_answer(answer: _Row) -> tuple[int, int, int]:
+    """Sort key: the worst and the most frequent first."""
     badness = SEVERITIES.index(answer["severity"]) + len(SEVERITIES) * (answer["outcome"] == FAILED)
     return (-badness, -len(answer["servers"]), answer["number"])
 
 
 def _rank_check(check: _Row) -> tuple[int, int, int]:
+    """Sort key: the check with the worst findings first."""
     badness = _rank_answer(check["findings"][0])[0] if check["findings"] else 1
     return (badness, -check["counts"][FAILED], check["number"])
 
 
 def _rank_score(row: _Row) -> tuple[float, list[int], str]:
+    """Sort key: the lowest score first, then the most failures of the worst severity."""
     return (
         101 if row["score"] is None else row["score"],
         [-number for _severity, number in row["failed"]],
@@ -109,7 +112,11 @@ def _rank_score(row: _Row) -> tuple[float, list[int], str]:
 
 
 class PageData:
-    """The servers, checks and answers of a report, which refer to each other by number."""
+    """The servers, checks and answers of a report, which refer to each other by number.
+
+    Attributes:
+        checks: each with its answers, its findings, its counts of outcomes, and its worst severity on any server.
+    """
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         self._servers = report["servers"]
@@ -178,7 +185,7 @@ class PageData:
         return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
 
     def list_clean_checks(self) -> list[_Row]:
-        """Leave out scanners whose rules are checks of their own."""
+        """Return the checks without findings, except scanners whose rules are checks of their own."""
         parents = {check["of"] for check in self.checks}
         clean = [check for check in self.checks if not check["findings"]]
         return [check for check in clean if check["counts"] or check["name"] not in parents]
@@ -223,7 +230,11 @@ class PageData:
 
 
 def _score_members(members: Counter[str], rows: Iterable[tuple[str, _Row, int]], unreached: Counter[str]) -> list[_Row]:
-    """Return the score and the failures of sets or groups, the worst first."""
+    """Return the score and the failures of sets or groups, the worst first.
+
+    Args:
+        rows: names of sets or groups, each with an answer and its number of results.
+    """
     counts: dict[str, Counter[tuple[str, str]]] = {name: Counter() for name in members}
     for name, answer, number in rows:
         counts[name][answer["outcome"], answer["severity"]] += number

@@ -77,7 +77,7 @@ def count_seconds(report: Mapping[str, Any]) -> float | None:
 
 
 def format_duration(seconds: float) -> str:
-    """Return the two largest units."""
+    """Return a duration in its two largest units."""
     whole = round(seconds)
     units = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     return " ".join([f"{count} {unit}" for count, unit in units if count][:2]) or "0 s"
@@ -95,7 +95,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def join_first(names: Sequence[str], limit: int) -> str:
-    """Join names as in "web-01, web-02 and 3 more"."""
+    """Join the first names, and count the others: "web-01, web-02 and 3 more"."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
@@ -120,25 +120,28 @@ def describe_coverage(report: Mapping[str, Any]) -> str:
 
 
 def describe_reused_servers(report: Mapping[str, Any]) -> str:
+    """Return the servers that cannot be asked now and have earlier answers; empty if there are none."""
     names = [f"{server['host']}{format_age(server)}" for server in report["servers"] if describe_reuse(server)]
     servers = f"{pluralize(len(names), 'server')} cannot be asked now, and only earlier answers count"
     return f"{servers}: {join_first(names, 10)}." if names else ""
 
 
 def describe_reuse(server: Mapping[str, Any]) -> str:
+    """Return why only earlier answers of a server count; empty if the server was asked now."""
     if not server["reached"] or not server["reason"]:
         return ""
     return f"Cannot be asked now, and only earlier answers count: {to_line(server['reason'])}"
 
 
 def describe_unreached(server: Mapping[str, Any]) -> str:
+    """Return why a server has no results; empty if it has some."""
     if server["reached"]:
         return ""
     return f"Not reached: {to_line(server['reason'])}".removesuffix(": ")
 
 
 def group_unreached(report: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
-    """Group servers by the first sentence of the reason, the largest group first."""
+    """Group the servers that were not asked now by the first sentence of the reason, the largest group first."""
     groups: dict[str, list[str]] = {}
     for server in report["servers"]:
         words = describe_unreached(server) or describe_reuse(server)
@@ -186,7 +189,11 @@ class Remediation:
 
 
 def describe_remediations(report: Mapping[str, Any], limit: int) -> list[str]:
-    """Return a line for each of the first ten, and one that counts the others."""
+    """Return a line for each of the first ten remediations, and one that counts the others.
+
+    Args:
+        limit: characters of a remedy.
+    """
     found = list_remediations(report)
     lines = []
     for one in found[:10]:

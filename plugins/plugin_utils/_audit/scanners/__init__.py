@@ -122,7 +122,11 @@ def _parse_beginning(options: Mapping[str, Any], output: str, cut_reason: str) -
 
 
 def _complete_results(options: Mapping[str, Any], found: Sequence[RuleResult], message: str) -> list[RuleResult]:
-    """Add the texts of the check's rules to their results, and an unknown result for each rule without one."""
+    """Add the texts of the check's rules to their results, and an unknown result for each rule without one.
+
+    Args:
+        message: of the unknown results.
+    """
     rules = {shorten(rule["name"]): rule for rule in options.get("rules") or ()}
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
     for name, severity in options.get("severities", {}).items():

@@ -29,7 +29,11 @@ _FIX_SYSTEMS = ("urn:xccdf:fix:script:sh", None)
 
 
 def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the check that evaluates on servers the benchmark in a file of the controller."""
+    """Return the check that evaluates on servers the benchmark in a file of the controller.
+
+    Args:
+        options: those of the lookup.
+    """
     try:
         status = Path(path).stat()
         digest, content = _read_content(path, status.st_mtime_ns, status.st_size)
@@ -106,7 +110,7 @@ def _make_xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapp
 
 
 def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
-    """Include the rules of the profiles that this one extends."""
+    """Return the texts of the rules that a profile and the profiles that it extends select."""
     by_id = {one.get("id", ""): one for one in benchmark.findall("Profile")}
     # The last setting counts, so a profile stands after those that it extends.
     profiles: list[Element] = []
@@ -141,7 +145,7 @@ def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Itera
 
 
 def _is_applicable(rule: Element, selected: set[str]) -> bool:
-    """Observe the rules that this rule requires and those that conflict with it."""
+    """Return True if the rules that this rule requires are selected, and those that conflict with it are not."""
     required = [one.get("idref", "").split() for one in rule.findall("requires")]
     conflicts = [one.get("idref", "") for one in rule.findall("conflicts")]
     return all(not selected.isdisjoint(names) for names in required) and selected.isdisjoint(conflicts)

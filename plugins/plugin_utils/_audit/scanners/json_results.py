@@ -42,6 +42,7 @@ def parse_json(text: str) -> Any:
 
 
 def get_objects(value: Any, name: str) -> list[dict[str, Any]]:
+    """Return a value, and raise ScannerError if it is not a list of objects."""
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in value):
         raise ScannerError(f"The JSON has no list of {name}, each an object.")
     return value

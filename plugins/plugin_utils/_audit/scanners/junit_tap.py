@@ -34,7 +34,11 @@ _BAIL_OUT = re.compile(r"bail out!\s*(.*)$", re.IGNORECASE)
 
 
 def parse_xml(text: str, *names: str) -> Element:
-    """Return the first element with one of these names, without namespaces, and ignore the text around it."""
+    """Return the first element with one of these names, without namespaces, and ignore the text around it.
+
+    Raises:
+        ScannerError: there is none, there are several, it has a DTD, or it is too deep or too large.
+    """
     start = re.search(rf"<((?:[\w.-]+:)?(?:{'|'.join(names)}))[\s/>]", text)
     if not start:
         raise ScannerError(f"The output has no XML element {' or '.join(names)}.")
@@ -89,7 +93,7 @@ def _iter_text(element: Element) -> Iterator[str]:
 
 
 def parse_junit(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
-    """Add a result for each suite that counts more tests than it contains."""
+    """Return the results of test cases, and one for each suite that counts more tests than it contains."""
     results: list[RuleResult] = []
     for suite in parse_xml(output, "testsuites", "testsuite").iter("testsuite"):
         name, counted = suite.get("name"), suite.get("tests", "")

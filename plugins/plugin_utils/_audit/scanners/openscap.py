@@ -74,7 +74,12 @@ _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESU
 
 
 def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
-    """Return the shell code that evaluates a profile on a server."""
+    """Return the shell code that evaluates a profile on a server.
+
+    Args:
+        benchmark: id of the benchmark, if the file has several.
+        digest: SHA-256 that the file must have.
+    """
     variables = {"file": file, "profile": profile, "tailoring": tailoring}
     values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
     options = {"--tailoring-file": tailoring, "--benchmark-id": benchmark}
@@ -117,6 +122,7 @@ def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
 
 
 def _resolve_path(option: str, path: str) -> str:
+    """Return the absolute path on the servers for a path or the name of a file; empty if it is empty."""
     if not path or path.startswith("/"):
         return path
     if "/" in path:

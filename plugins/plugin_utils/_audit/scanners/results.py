@@ -68,7 +68,11 @@ def compute_passed_share(summary: Mapping[str, Any]) -> float:
 
 
 def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
-    """Return the percentage that passed of the results that passed or failed, weighted by severity."""
+    """Return the percentage that passed of the results that passed or failed, weighted by severity.
+
+    Args:
+        results: outcomes, severities, and their numbers.
+    """
     weight, count = {PASSED: 0, FAILED: 0}, {PASSED: 0, FAILED: 0}
     for outcome, severity, number in results:
         if outcome in count:
@@ -80,7 +84,7 @@ def compute_score(results: Iterable[tuple[str, str, int]]) -> float:
 
 
 def to_percent(part: int, whole: int) -> float:
-    """Round down to one decimal; 0 if the whole is 0."""
+    """Return a percentage, rounded down to one decimal; 0 if the whole is 0."""
     return part * 1000 // whole / 10 if whole else 0.0
 
 
@@ -107,6 +111,7 @@ class RuleResult:
 
 
 def parse_severity(word: str) -> str | None:
+    """Return the severity that a scanner's word means; None for other words, such as ``unknown``."""
     return _SEVERITIES.get(word.strip().casefold())
 
 
