@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import typing as t
 from collections.abc import Mapping
@@ -116,8 +115,6 @@ ON_HOSTS = (
     Variant("connection, INI inventory, plugin enabled", inventory="connection.ini", environ=ENABLED),
     Variant("connection, inventory plugin", inventory="hosts.alpacon.yml"),
 )
-#: The library that push needs is installed.
-PUSH = importlib.util.find_spec("websocket") is not None
 #: The file that is fetched from a host.
 SOURCE = "/srv/source"
 #: A name that no earlier run used, so that nothing is there already.
@@ -142,7 +139,7 @@ def _tasks(name: str, title: str, task: Task, **more: t.Any) -> Scenario:
 
 def _polling_and_push(commands: int, inventory: str) -> tuple[Variant, ...]:
     polling = Variant("polling", commands=commands, inventory=inventory)
-    return (polling, replace(polling, name="push", environ={"PYTHONPATH": ""})) if PUSH else (polling,)
+    return polling, replace(polling, name="push", environ={"PYTHONPATH": ""})
 
 
 def _sleep(seconds: int) -> Task:

@@ -262,8 +262,7 @@ class Client:
 
     def get_quota_pause(self, requests: int) -> float | None:
         """Return the pause after so many requests with which the quota lasts; None while it is more than half full."""
-        is_exceeded = self._pause.get_end() > 0
-        return self._quota.get_pause(requests) if self._quota.is_half_used(is_exceeded) else None
+        return self._quota.get_pause(requests, is_exceeded=self._pause.get_end() > 0)
 
     def _send_with_retries(
         self,

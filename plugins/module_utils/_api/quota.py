@@ -39,22 +39,22 @@ class Quota:
             with contextlib.suppress(OSError), open(self._folder / f"{_PREFIX}{slot}", "ab", buffering=0) as file:
                 file.write(b".")
 
-    def is_half_used(self, is_exceeded: bool = False) -> bool:
-        """Return True if the run has made more than half of the requests of this hour.
+    def get_pause(self, requests: int, is_exceeded: bool = False) -> float | None:
+        """Return the seconds after so many requests with which the quota lasts until the end of the hour.
 
         Args:
             is_exceeded: the workspace has refused a request. If it has not, and the run has made more requests than
                 the limit, the workspace allows more than that.
-        """
-        used = sum(self._read_slots().values())
-        return is_exceeded or self.limit < 2 * used < 2 * self.limit
 
-    def get_pause(self, requests: int) -> float:
-        """Return the pause after so many requests with which the quota lasts until the end of the hour."""
+        Returns:
+            None if the run has not made more than half of the requests of this hour.
+        """
         slots = self._read_slots()
-        left = max(1, self.limit - sum(slots.values()))
-        ends = (min(slots, default=0) * _SLOT + PERIOD) - time.monotonic()
-        return max(0.0, ends) * requests / left
+        used = sum(slots.values())
+        if not (is_exceeded or self.limit < 2 * used < 2 * self.limit):
+            return None
+        ends = min(slots, default=0) * _SLOT + PERIOD
+        return max(0.0, ends - time.monotonic()) * requests / max(1, self.limit - used)
 
     def _read_slots(self) -> dict[int, int]:
         oldest = (time.monotonic() - PERIOD) // _SLOT

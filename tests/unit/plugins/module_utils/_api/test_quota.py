@@ -33,25 +33,25 @@ def test_half_of_the_quota(now: list[float], tmp_path: Path, requests: int, is_h
     for folder in (None, tmp_path):
         quota = Quota(100, folder)
         count(quota, requests)
-        assert quota.is_half_used() is is_half_used
-        assert quota.is_half_used(is_exceeded=True)
+        assert (quota.get_pause(1) is not None) is is_half_used
+        assert quota.get_pause(1, is_exceeded=True) is not None
 
 
 def test_workers_share_the_quota(now: list[float], tmp_path: Path) -> None:
     one, two = Quota(100, tmp_path), Quota(100, tmp_path)
     count(one, 30)
     count(two, 30)
-    assert one.is_half_used()
-    assert two.is_half_used()
+    assert one.get_pause(1) is not None
+    assert two.get_pause(1) is not None
 
 
 def test_requests_of_more_than_an_hour_ago_do_not_count(now: list[float], tmp_path: Path) -> None:
     quota = Quota(100, tmp_path)
     count(quota, 60)
     now[0] += 3599
-    assert quota.is_half_used()
+    assert quota.get_pause(1) is not None
     now[0] += 302
-    assert not quota.is_half_used()
+    assert quota.get_pause(1) is None
 
 
 def test_the_pause_spreads_the_rest_over_the_hour(now: list[float], tmp_path: Path) -> None:
@@ -61,4 +61,4 @@ def test_the_pause_spreads_the_rest_over_the_hour(now: list[float], tmp_path: Pa
     assert quota.get_pause(requests=1) == 3000 / 40
     assert quota.get_pause(requests=2) == 3000 / 20
     count(quota, 100)
-    assert quota.get_pause(requests=1) == 3000
+    assert quota.get_pause(requests=1, is_exceeded=True) == 3000

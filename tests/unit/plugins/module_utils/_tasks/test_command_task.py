@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one worker of a run does for all: the check of env, and the forecast of the cost."""
+"""The check of env and the forecast of the cost, which one worker of a run makes for all."""
 
 from __future__ import annotations
 
