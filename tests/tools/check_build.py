@@ -20,7 +20,7 @@ INSTALLED = collection_tree.BUILD / "installed"
 #: Files and folders for users; ansible-test reads tests/config.yml in every collection.
 CONTENTS = (
     *("CHANGELOG.md", "LICENSE", "README.md"),
-    *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "changelogs/config.yaml", "tests/config.yml"),
+    *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "tests/config.yml"),
     *("docs/", "extensions/audit/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
 MAX_BYTES = 400_000
