@@ -108,15 +108,6 @@ def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Pa
     assert (tmp_path / "log").read_text(encoding="utf-8").count("skipping: ") == 2
 
 
-def test_a_file_of_every_server_is_collected_with_two_commands(current: Workspace, tmp_path: Path) -> None:
-    done = run_recipe(current, tmp_path, recipe("Collect a file"))
-    assert done.code == 0, done.log
-    files = [tmp_path / f"collected/{host}/etc/hosts" for host in AGENTS]
-    assert {file.read_bytes() for file in files} == {Path("/etc/hosts").read_bytes()}
-    lines = [row["line"] for row in current.commands() if "/usr/bin/python" not in row["line"]]
-    assert len(lines) == 2 * len(AGENTS)
-
-
 def test_the_workflow_audits_the_servers(current: Workspace, tmp_path: Path) -> None:
     [text] = [block for block in read_code_blocks("cookbook", "yaml") if block.startswith("name: ")]
     file = tmp_path / "audit.yml"
