@@ -24,7 +24,7 @@ CONTENTS = (
     *("docs/", "extensions/audit/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
 MAX_BYTES = 400_000
-KINDS = ("module", "lookup", "inventory", "connection", "become", "role")
+KINDS = ("module", "lookup", "filter", "inventory", "connection", "become", "role")
 
 
 def main() -> int:

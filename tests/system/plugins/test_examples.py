@@ -27,7 +27,7 @@ HOSTS = ("web-01", "web-02", "db-01")
 CONNECTED = ("connection/alpacon.py", "become/account.py", "modules/alpacon_audit.py")
 PLUGINS = sorted(
     path.relative_to(ROOT / "plugins").as_posix()
-    for kind in ("lookup", "modules")
+    for kind in ("filter", "lookup", "modules")
     for path in (ROOT / "plugins" / kind).glob("*.py")
     if f"{kind}/{path.name}" not in CONNECTED
 )
