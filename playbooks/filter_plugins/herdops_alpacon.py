@@ -12,6 +12,7 @@ from typing import Any
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._fold import show_results
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     compare_hosts,
     find_failure_reason,
@@ -32,4 +33,5 @@ class FilterModule:
             "failure_reason": find_failure_reason,
             "host_results": make_host_results,
             "misspelt_variables": misspelt_variables,
+            "show_results": show_results,
         }

@@ -90,6 +90,7 @@ LISTED = Variant("inventory plugin", "list.alpacon.yml", commands=0)
 NAMES = Variant("one task", "names", commands=0)
 PLAYBOOK, ROLE = Variant("playbook", "audit"), Variant("role", "audit_role")
 REPORT = Variant("all formats", "report.py", commands=0)
+FOLD = Variant("shown", "fold.py", commands=0)
 SLICES = Variant("4 slices")
 ROLLOUTS = (Variant("first run"), Variant("second run"))
 #: 79 characters, and how often an output of 64 KiB has them.
@@ -225,6 +226,7 @@ GROUPS: dict[str, list[Scenario]] = {
         Scenario("audit_1000", "Audit of 1,000 hosts", 1000, (PLAYBOOK,), instant=True),
         Scenario("audit_role_1000", "Audit of 1,000 hosts", 1000, (ROLE,), instant=True),
         Scenario("audit_report_5000", "Report of 5,000 servers, 20 checks", 5000, (REPORT,), instant=True),
+        Scenario("fold_2000", "Folded output of 2,000 results", 2000, (FOLD,), runs=3, instant=True),
         Scenario("rollout_100", "Rollout to 100 hosts", 100, ROLLOUTS, place="rollout", asked=True),
     ],
 }

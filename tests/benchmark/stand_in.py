@@ -30,7 +30,7 @@ from benchmark.running import (
     play_command,
     write_play,
 )
-from benchmark.scenarios import FLOOR, STATIC, Scenario, Variant
+from benchmark.scenarios import FLOOR, REPORT, STATIC, Scenario, Variant
 from system.certificates import Authority, authority
 from workspace.client import Workspace
 
@@ -111,7 +111,9 @@ def _write_files(
 
 def _command(scenario: Scenario, variant: Variant, folder: Path, variables: dict[str, t.Any]) -> list[str]:
     if variant.run.endswith(".py"):
-        arguments = ["ids", scenario.line] if variant == FLOOR else [str(scenario.servers), str(CHECKS), "report"]
+        servers = str(scenario.servers)
+        by_program = {FLOOR.run: ["ids", scenario.line], REPORT.run: [servers, str(CHECKS), "report"]}
+        arguments = by_program.get(variant.run, [servers])
         return [sys.executable, str(HERE / variant.run), *arguments]
     if variant.run.endswith(".yml"):
         return ["ansible-inventory", "-i", variant.run, "--list"]

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.results import COLUMNS, Rows
-from benchmark.scenarios import FLEET, LISTED, ON_HOSTS, PER_HOST, PLAYBOOK, REPORT, ROLE, SCENARIOS
+from benchmark.scenarios import FLEET, FOLD, LISTED, ON_HOSTS, PER_HOST, PLAYBOOK, REPORT, ROLE, SCENARIOS
 
 #: "The same cost" allows for this.
 SAME = 1.25
@@ -96,5 +96,6 @@ TARGETS = [
     Target("audit_role_1000", ROLE.name, "cpu_s", 6),
     Target("audit_report_5000", REPORT.name, "peak_mb", 250),
     Target("audit_report_5000", REPORT.name, "page_mb", 10),
+    Target("fold_2000", FOLD.name, "wall_s", 1),
     Target("rollout_100", "second run", "cpu_s", 150),
 ]

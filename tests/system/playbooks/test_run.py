@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from ansible_cores import CORES
 from system.plays import Play, run_playbook
 from workspace.client import Workspace
 
 RUN = "herdops.alpacon.run"
+OTHERS = [name for name in CORES if name != "development"]
 
 
 def shown(done: Play) -> list[str]:
@@ -39,3 +42,31 @@ def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Pa
     imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
     done = run_playbook(current, tmp_path, [imported], ["web-01"], "--tags", "now")
     assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    hello"]), done.log
+
+
+@pytest.mark.parametrize("core", ["development", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+def test_results_of_ten_hosts_are_folded_and_shown_once(instant: Workspace, tmp_path: Path, core: str) -> None:
+    names = [f"{core}-{number:02}" for number in range(13)]
+    instant.add_servers(*names[:11], connected=True)
+    instant.add_servers(*names[11:])
+    # Each server answers with its line.
+    hostile = "{{ 6 * 7 }} \x1b[31m"
+    lines = dict.fromkeys(names, "5.15.0-91") | {names[4]: f"{{% raw %}}{hostile}{{% endraw %}}"}
+    hosts = {name: {"alpacon_line": line, "alpacon_offline": "fail"} for name, line in lines.items()}
+    done = run_playbook(instant, tmp_path, RUN, hosts, "-f", "13", core=core)
+    assert done.code == 4, done.log
+    assert shown(done) == [
+        "10 servers alike, rc 0: 5.15.0-91",
+        f"{names[4]}: rc 0: {{{{ 6 * 7 }}}} \\x1b[31m",
+        f"2 offline: {names[11]}, {names[12]}",
+    ]
+
+
+def test_results_of_ten_servers_of_a_task_are_folded(instant: Workspace, tmp_path: Path) -> None:
+    names = [f"fold-{number:02}" for number in range(10)]
+    instant.add_servers(*names, connected=True)
+    given = ("-e", f"alpacon_servers={','.join(names)}", "-e", "alpacon_line=uptime")
+    done = run_playbook(instant, tmp_path, RUN, None, *given)
+    assert (done.code, shown(done)) == (0, ["10 servers alike, rc 0: uptime"]), done.log
+    predicted = run_playbook(instant, tmp_path / "check", RUN, None, *given, "--check")
+    assert shown(predicted) == [f"10 check mode: {', '.join(names[:5])} and 5 more"], predicted.log
