@@ -34,19 +34,29 @@ from agent.alpamon import lines
 from agent.alpamon.agent import Agent, Options
 from agent.alpamon.faults import Fault
 from agent.alpamon.lines import Account
-from agent.alpamon.reports import Poster
+from agent.alpamon.reports import EVENT, Poster
 from websockets.asyncio.client import ClientConnection
 
 Order = dict[str, t.Any]
+
+
+@dataclasses.dataclass
+class FleetOptions(Options):
+    #: The agent's version in the package repository; empty if the agent has it.
+    offered_version: str = ""
+    #: Seconds from the end of an upgrade, or the begin of a restart, to the new start.
+    restart_delay: float = 0.2
 
 
 class FleetAgent(Agent):
     """The agent of a made-up server: a folder as home, and one account by default."""
 
     def __init__(self, fleet: AgentFleet, server: Order) -> None:
-        super().__init__(fleet.url, server["id"], server["key"], fleet.poster, fleet.tls, Options(**server["options"]))
+        options = FleetOptions(**server["options"])
+        super().__init__(fleet.url, server["id"], server["key"], fleet.poster, fleet.tls, options)
         self.name: str = server["name"]
         self.accounts: str = server.get("accounts") or "own"
+        self.version: str | None = server.get("version")
         self._fleet = fleet
         self._home = fleet.scratch / self.name
 
@@ -70,6 +80,35 @@ class FleetAgent(Agent):
     def make_environment(self, account: Account, own: dict[str, str]) -> dict[str, str]:
         """Add the name of the server to the variables of a line."""
         return super().make_environment(account, {"HOSTNAME": self.name, **own})
+
+    async def run_internal(self, line: str) -> tuple[int, str]:
+        """Commit, restart or upgrade; the new package takes effect at a later restart, as that of Linux does."""
+        options = t.cast(FleetOptions, self.options)
+        if line == "commit":
+            self._report_version()
+            return 0, "Committed system information."
+        if line == "restart":
+            self._restart_later(results=False)
+            await asyncio.Event().wait()  # the restart loses the result
+        if line == "upgrade" and options.offered_version in ("", self.version):
+            return 0, f"Already up-to-date (alpamon: {self.version}, pam: not installed)"
+        if line == "upgrade":
+            self.version = options.offered_version
+            self._restart_later(results=True)
+            return 0, f"Unpacking alpamon ({self.version}) ...\nSetting up alpamon ({self.version}) ...\n"
+        return await super().run_internal(line)
+
+    def _restart_later(self, results: bool) -> None:
+        delay = t.cast(FleetOptions, self.options).restart_delay
+        asyncio.get_running_loop().call_later(delay, lambda: self.start(self.restart(results)))
+
+    def report_start(self) -> None:
+        super().report_start()
+        self._report_version()
+
+    def _report_version(self) -> None:
+        if self.version is not None:
+            self.reports.put("/api/servers/servers/-/sync/", {"version": self.version}, EVENT)
 
     async def dial(self, name: str) -> ClientConnection:
         """Open a websocket, a few of the fleet at a time."""
@@ -116,9 +155,9 @@ class AgentFleet:
         for agent, _task in self._chosen(id):
             agent.set(dataclasses.replace(agent.options, **options))
 
-    def _change(self, id: str, accounts: str) -> None:
+    def _change(self, id: str, accounts: str, version: str | None) -> None:
         for agent, _task in self._chosen(id):
-            agent.accounts = accounts or "own"
+            agent.accounts, agent.version = accounts or "own", version
 
     def _forget(self, ids: list[str]) -> None:
         self.forgotten.append(set(ids))

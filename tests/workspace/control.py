@@ -69,11 +69,12 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     Command.objects.all().delete()
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
-    for server in Server.objects.filter(agent=True).exclude(accounts=""):
-        current.fleet.send("change", id=str(server.id), accounts="")
+    for server in Server.objects.filter(agent=True).exclude(accounts="", version=seeding.AGENT_VERSION):
+        current.fleet.send("change", id=str(server.id), accounts="", version=seeding.AGENT_VERSION)
     # A test may have replaced the owner by another user of that name.
     owner = User.objects.filter(username="admin").first()
     Server.objects.update(enabled=True, commissioned=True, output="", allow_sh=True, accounts="", owner=owner)
+    Server.objects.filter(agent=True).update(version=seeding.AGENT_VERSION)
     RegistrationToken.objects.all().delete()
     current.faults.http.clear()
     current.faults.agent.clear()
@@ -217,8 +218,8 @@ def patch_server(request: HttpRequest, body: Body, name: str) -> Answer:
     if "output" in body and server.agent:
         options = {"output": server.output or state.current.switches.output}
         state.current.fleet.send("options", id=str(server.id), options=options)
-    if "accounts" in body and server.agent:
-        state.current.fleet.send("change", id=str(server.id), accounts=server.accounts)
+    if {"accounts", "version"} & set(body) and server.agent:
+        state.current.fleet.send("change", id=str(server.id), accounts=server.accounts, version=server.version)
     return {"id": str(server.id), "name": server.name}
 
 

@@ -72,6 +72,21 @@ REASONS = {
         "server",
         _general("Requested server is not connected. Please check the server status first."),
     ),
+    "action_offline": Reason(
+        400,
+        "server_not_connected",
+        "Server is offline",
+        None,
+        _general("Requested server is not connected now. Please try again later."),
+    ),
+    "action_early": Reason(
+        400,
+        "invalid",
+        "Server is not commissioned yet",
+        None,
+        _general("Requested server is not commisioned yet. Please finish the installation steps first."),
+    ),
+    "busy": Reason(409, "server_busy_with_user_work", "A user is working on the server", None, {}),
     "not_commissioned": Reason(
         400,
         "invalid_command",

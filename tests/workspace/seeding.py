@@ -155,8 +155,10 @@ def _cached_groups(names: list[str]) -> list[Group]:
     return _groups_by_choice[key]
 
 
+#: The version of every server that is not changed.
+AGENT_VERSION = Server._meta.get_field("version").default
 #: What agents go by.
-AGENT_SWITCHES = ("output", "ack_delay", "line_seconds", "repeat_unit")
+AGENT_SWITCHES = ("output", "ack_delay", "line_seconds", "repeat_unit", "offered_version", "restart_delay")
 
 
 def agent_options() -> Fields:
@@ -172,6 +174,7 @@ def start_agents(servers: list[Server]) -> None:
             "name": server.name,
             "key": server.key,
             "accounts": server.accounts,
+            "version": server.version,
             "options": {**options, "output": server.output or options["output"]},
         }
         for server in servers

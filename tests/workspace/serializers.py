@@ -41,6 +41,20 @@ class CurrentCommandSerializer(CommandSerializer):
     purpose = serializers.CharField(required=False, max_length=2000)
 
 
+#: The internal command of each action.
+ACTIONS = {"update_information": "commit", "upgrade_agent": "upgrade", "restart_agent": "restart"}
+_OLD_ACTIONS = ("upgrade_system", "reboot_system", "shutdown_system", "shutdown_agent")
+
+
+class ActionSerializer(serializers.Serializer):  # type: ignore[misc]
+    action = serializers.ChoiceField(choices=[*ACTIONS, *_OLD_ACTIONS])
+
+
+class CurrentActionSerializer(serializers.Serializer):  # type: ignore[misc]
+    action = serializers.ChoiceField(choices=[*ACTIONS, "install_pam"])
+    force = serializers.BooleanField(default=False)
+
+
 class ServerSerializer(serializers.Serializer):  # type: ignore[misc]
     name = serializers.SlugField(max_length=64)
     description = serializers.CharField(allow_blank=True, max_length=255)

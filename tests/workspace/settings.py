@@ -81,6 +81,9 @@ class Switches:
     ack_delay: float = 0.0
     line_seconds: float = 1800.0
     repeat_unit: float = 1.0
+    offered_version: str = ""
+    restart_delay: float = 0.2
+    busy_servers: list[str] = dataclasses.field(default_factory=list)
     instant: bool = False
     instant_lines: int = 1
     instant_carried: str = ""

@@ -236,6 +236,37 @@ class ServerViewSet(Base):
         lifecycle.remove_server(server)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    @action(detail=True, methods=["post"])
+    def actions(self, request: t.Any, pk: str) -> Response:
+        """Submit the internal command of an action, and answer as a create does."""
+        dialect = state.current.dialect
+        if dialect.name == "published" or isinstance(request.user, Server):
+            raise Http404
+        server = self.get_object()
+        current = dialect.name == "current"
+        kind = serializers.CurrentActionSerializer if current else serializers.ActionSerializer
+        serializer = kind(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        values = serializer.validated_data
+        if not server.commissioned:
+            raise Refusal("action_early")
+        if not server.is_connected:
+            raise Refusal("action_offline")
+        if current and server.name in state.current.switches.busy_servers and not values["force"]:
+            raise Refusal("busy")
+        command = Command(
+            server=server,
+            shell="internal",
+            line=serializers.ACTIONS.get(values["action"], values["action"]),
+            groupname=identity.DEFAULT_GROUP,
+            requested_by=request.user if isinstance(request.user, User) else None,
+            created_by_request=request._request.scope.get("workspace.request"),
+            created_by_token=request.auth.name if request.auth else "",
+        )
+        lifecycle.submit(command)
+        answer = dialect.create_answer(command) if current else dialect.detail_row(command)
+        return Response(answer, status=status.HTTP_201_CREATED)
+
     def _own_object(self) -> Server:
         server: Server = self.get_object()
         if isinstance(self.request.user, Server) or not (

@@ -110,6 +110,10 @@ class Agent:
     def make_environment(self, account: Account, own: dict[str, str]) -> dict[str, str]:
         return lines.make_environment(account, own)
 
+    async def run_internal(self, line: str) -> tuple[int, str]:
+        """Return the exit code and result of an internal command."""
+        return (0, _now()) if line == "ping" else (1, f"Unknown command: {line}")
+
     def on_disconnect(self, error: Exception) -> None:
         """Do nothing by default."""
 
@@ -219,6 +223,9 @@ class Agent:
         self._pool = Pool()
         if self._socket is not None:
             await self._socket.close()
+        self.report_start()
+
+    def report_start(self) -> None:
         self.report_event("started", f"alpamon {VERSION} started running.")
 
     def report_event(self, record: str, description: str) -> None:
@@ -272,7 +279,7 @@ class Agent:
             return 1, str(error)
         try:
             if command["shell"] == "internal":
-                return (0, _now()) if command["line"] == "ping" else (1, f"Unknown command: {command['line']}")
+                return await self.run_internal(command["line"])
             if command["shell"] != "system":
                 return 1, "Invalid command shell argument."
             return await self._run(command, faults, output)
