@@ -26,7 +26,7 @@ GUIDES = ROOT / "docs/docsite/rst"
 WORKSPACE = "https://my-workspace.us1.alpacon.io"
 HOSTS = {"web": ["web-01", "web-02", "web-03"], "db": ["db-01", "db-02"]}
 #: Variables of examples.
-VARIABLES = {"vault_alpacon_token": "{{ lookup('ansible.builtin.env', 'ALPACON_TOKEN') }}", "vault_pgpassword": "pssst"}
+VARIABLES = {"vault_pgpassword": "pssst"}
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ PAGES = (
     Page("run_commands"),
     Page("schedule_commands"),
     Page("waiting_and_cost", skipped=("Await the interrupted commands",)),
-    Page("from_ssh", skipped=("Over SSH",)),
+    Page("from_ssh"),
     Page("inventory", is_inventory=True),
     Page("awx", is_inventory=True),
 )
