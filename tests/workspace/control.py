@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
-from workspace.models import Chunk, Command, Group, RegistrationToken, Server, Token, User
+from workspace.models import Chunk, Command, Fact, Group, RegistrationToken, Server, Token, User
 
 _SERVER = (
     *("name", "key", "agent", "is_connected", "enabled", "commissioned", "version", "platform", "tags"),
@@ -67,6 +67,7 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     _forget_commands()
     Chunk.objects.all().delete()
     Command.objects.all().delete()
+    Fact.objects.all().delete()
     for server in Server.objects.exclude(id__in=current.initial["servers"]):
         _remove(server)
     for server in Server.objects.filter(agent=True).exclude(accounts="", version=seeding.AGENT_VERSION):
@@ -199,7 +200,7 @@ def delete_command(request: HttpRequest, body: Body, key: str) -> Answer:
 
 
 def post_servers(request: HttpRequest, body: Body) -> Answer:
-    """Create servers: {names, connected, commissioned, enabled, groups, agent, ...}, or a list of them."""
+    """Create servers: {names, connected, commissioned, enabled, groups, agent, facts, ...}, or a list of them."""
     made = []
     for fields in body if isinstance(body, list) else [body]:
         fields = dict(fields)
@@ -210,6 +211,9 @@ def post_servers(request: HttpRequest, body: Body) -> Answer:
 
 def patch_server(request: HttpRequest, body: Body, name: str) -> Answer:
     server = Server.objects.get(name=name)
+    facts = body.pop("facts", {})
+    Fact.objects.filter(server=server, kind__in=facts).delete()
+    seeding.add_facts([server], facts)
     for field, value in seeding._times_read(body).items():
         if not hasattr(server, field):
             raise ValueError(f"unknown field: {field}")

@@ -14,7 +14,7 @@ from django.http import Http404
 from rest_framework import exceptions
 
 from workspace import state
-from workspace.models import Command, Server, User
+from workspace.models import SINGLE_FACTS, Command, Fact, Server, User
 
 Row = dict[str, t.Any]
 
@@ -48,6 +48,7 @@ _SERVER = (
     *("cpu_logical_cores", "cpu_type", "physical_memory", "os_name", "os_version", "load", "boot_time"),
 )
 _COMMAND = ("id", "shell", "line", "success", "result", "response_delay", "elapsed_time", "added_at")
+_FACTS = ("info", "os", "time", "users", "groups", "interfaces")
 _PROGRESS = ("delivered_at", "acked_at", "handled_at")
 
 
@@ -144,6 +145,8 @@ class Dialect:
     has_chunks = False
     paging: t.Literal["numbers", "links"] = "numbers"
     switches: t.ClassVar[dict[str, t.Any]] = {}
+    #: Routes below /api/ to what agents reported.
+    facts: tuple[str, ...] = ()
     #: Routes that came later: a regular expression for their paths.
     unknown_routes: re.Pattern[str] | None = None
 
@@ -177,6 +180,9 @@ class Dialect:
             times = ("last_connectivity", "started_at", "added_at", "updated_at")
             row |= fields(server, "version", "osquery_version", *times) | {"uptime": uptime(server)}
         return row
+
+    def fact_row(self, fact: Fact) -> Row:
+        raise NotImplementedError
 
     def owner(self, user: User | None) -> Row:
         return {"owner": str(user.id) if user else None, "owner_name": user.name if user else None}
@@ -244,6 +250,7 @@ class Dialect2024(Dialect):
     ignores_run_after = True
     acl_spans_lines = False
     cascades_deep = False
+    facts = tuple(f"proc/{kind}" for kind in _FACTS)
     unknown_routes = re.compile(r"/api/(events/(commands/[^/]+/chunks|sessions|subscriptions)/|auth/whoami/)")
     switches: t.ClassVar = {
         "cancel_mode": "delete",
@@ -257,6 +264,11 @@ class Dialect2024(Dialect):
     def server_row(self, server: Server, detail: bool) -> Row:
         names = [group.name for group in server.groups.all()]
         return super().server_row(server, detail) | {"groups_name": names}
+
+    def fact_row(self, fact: Fact) -> Row:
+        """Return a row that does not name its server; users and the like do not state when they were added."""
+        identity = fields(fact, *(("added_at",) if fact.kind in SINGLE_FACTS else ("id",)))
+        return identity | fact.values
 
     def _row(self, command: Command) -> Row:
         status = command.status_at(*self.now_and_stuck())
@@ -337,6 +349,7 @@ class Current(Dialect):
 
     name = "current"
     has_chunks = True
+    facts = (*(f"proc/{kind}" for kind in (*_FACTS, "disks", "partitions")), "metrics/latest")
     trims_result = False
 
     def list_row(self, command: Command) -> Row:
@@ -361,7 +374,14 @@ class Current(Dialect):
         return self._row(command) | fields(command, "data", "run_after", "purpose")
 
     def server_reference(self, command: Command) -> t.Any:
-        server = command.server
+        return self._server_summary(command.server)
+
+    def fact_row(self, fact: Fact) -> Row:
+        """Return a row; the shape of those of metrics is not known, so they have no ID here."""
+        identity = fields(fact, *(("added_at",) if fact.kind == "metrics" else ("id", "added_at")))
+        return identity | {"server": self._server_summary(fact.server)} | fact.values
+
+    def _server_summary(self, server: Server) -> Row:
         return {
             "id": str(server.id),
             "name": server.name,

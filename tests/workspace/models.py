@@ -201,4 +201,20 @@ class Chunk(models.Model):
     content = models.TextField()
 
 
-TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk)
+#: Kinds of facts of which a server has one row.
+SINGLE_FACTS = ("info", "os", "time", "metrics")
+
+
+class Fact(models.Model):
+    """A row of `/api/proc/` or `/api/metrics/latest/`."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    server = models.ForeignKey(Server, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=16, db_index=True)
+    # Empty for kinds of which a server has one row.
+    name = models.CharField(max_length=64, blank=True)
+    added_at = models.DateTimeField(default=timezone.now)
+    values = models.JSONField()
+
+
+TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk, Fact)

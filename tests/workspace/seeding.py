@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from workspace import lifecycle, state
-from workspace.models import TABLES, Chunk, Command, Group, Server, Token, User, next_number
+from workspace.models import SINGLE_FACTS, TABLES, Chunk, Command, Fact, Group, Server, Token, User, next_number
 
 Fields = dict[str, t.Any]
 
@@ -125,6 +125,7 @@ def add_servers(names: list[str], groups: list[str] | None = None, **fields: t.A
     """Create servers. By default every second one is in the group of all users too."""
     owner = User.objects.get(username=fields.pop("owner", "admin"))
     connected = fields.pop("connected", None)
+    facts = fields.pop("facts", {})
     if connected is not None and not fields.get("agent"):
         fields["is_connected"] = connected
     known = {field.name for field in Server._meta.get_fields()}
@@ -140,9 +141,23 @@ def add_servers(names: list[str], groups: list[str] | None = None, **fields: t.A
             chosen = ["Operations"] if position % 2 == 0 else ["Alpacon users", "Operations"]
         links += [Server.groups.through(server_id=server.id, group_id=group.id) for group in _cached_groups(chosen)]
     Server.groups.through.objects.bulk_create(links)
+    add_facts(servers, facts)
     _groups_by_choice.clear()
     start_agents([server for server in servers if server.agent and connected is not False])
     return servers
+
+
+def add_facts(servers: list[Server], facts: Fields) -> None:
+    """Add what servers reported: lists of rows by kind, each perhaps with the time `added_at`."""
+    made = []
+    for kind, rows in facts.items():
+        for row in rows:
+            values = dict(row)
+            stated = values.pop("added_at", 0)
+            name = next((values[key] for key in ("name", "username", "groupname") if key in values), "")
+            own = {"kind": kind, "name": "" if kind in SINGLE_FACTS else name, "values": values}
+            made += [Fact(server=server, added_at=moment(stated), **own) for server in servers]
+    Fact.objects.bulk_create(made, batch_size=500)
 
 
 _groups_by_choice: dict[tuple[str, ...], list[Group]] = {}

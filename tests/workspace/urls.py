@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from workspace import agent_api, control, events, registration, views
+from workspace import agent_api, control, events, facts, registration, views
 
 router = SimpleRouter()
 router.register("api/events/commands", views.CommandViewSet, basename="command")
@@ -38,5 +38,6 @@ urlpatterns = [
     path("api/iam/users/-/", views.SelfView.as_view()),
     path("api/auth/whoami/", views.WhoamiView.as_view()),
     *router.urls,
+    re_path(r"^api/(?P<route>(?:proc|metrics)/\w+)/$", facts.facts),
     re_path(r"^api/(?P<rest>.*)/$", agent_api.accept_any),
 ]
