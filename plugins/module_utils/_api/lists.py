@@ -35,8 +35,9 @@ NEWEST_FIRST = "-added_at"
 #: part of the list is certain to be complete. Servers of 2024 do not order by schedule, but by the rest: newest first.
 LATEST_DUE_FIRST = f"-scheduled_at,{NEWEST_FIRST}"
 _JOINED_IN_FRONT = (NEWEST_FIRST, LATEST_DUE_FIRST)
+BY_ID = "id"
 #: Orders in which no rows tie; without an order, lists are by name.
-_WITHOUT_TIES = (*_JOINED_IN_FRONT, "added_at", "name", "seq", None)
+_WITHOUT_TIES = (*_JOINED_IN_FRONT, BY_ID, "added_at", "name", "seq", None)
 #: The least number of rows to go back, each time that rows left during one reading.
 _STEPS_BACK = (1, 100, 200, 400, 800)
 #: The most pages in a row without a new row, pages of a reading, and rows in a count.
