@@ -13,6 +13,7 @@ version_added: 1.0.0
 description:
   - Lists servers by name, UUID or filters, with their operating system, agent, groups, tags and times.
   - Sends one request for each hundred servers of the workspace, and one for the names of IAM groups if needed.
+  - With O(gather), also reads what the agents reported last of the hosts, without a command. Servers may be offline.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -28,6 +29,21 @@ options:
       - The maximum number of servers to return; V(0) for all.
     type: int
     default: 0
+  gather:
+    description:
+      - Kinds of data to return for each server, as RV(servers[].gathered).
+      - V(metrics) are the latest values of processor, memory and disks, of workspaces of version 2.37 and newer.
+        Workspaces of 2024 have no V(disks), V(partitions) and V(metrics). The published API describes none of them.
+      - Without O(servers), O(filters) and O(limit), the list of servers is not read. The result then has all servers
+        with such data, each with RV(servers[].id), RV(servers[].name) and RV(servers[].gathered) only, unless the
+        workspace does not state the names with the data. Each kind takes one request for each hundred of its rows.
+        V(info), V(os), V(time) and V(metrics) have one row for each server, so those of 10,000 servers take about 100
+        requests. The others have many.
+      - Up to 10 selected servers take one request each for each kind. For more, the module sends the fewer requests of
+        both ways. Workspaces of 2024 allow at most 10.
+    type: list
+    elements: str
+    choices: [info, os, time, users, groups, interfaces, disks, partitions, metrics]
 extends_documentation_fragment:
   - herdops.alpacon.server_filters
   - herdops.alpacon.connection.tasks
@@ -81,6 +97,24 @@ EXAMPLES = r"""
     servers: "{{ debian.servers | map(attribute='id') }}"
     line: cat /etc/debian_version
   when: debian.servers | length > 0
+
+- name: Read the latest metrics of all servers, also of those that are offline
+  herdops.alpacon.alpacon_server_info:
+    gather: metrics
+  register: measured
+
+- name: Name the servers with a disk over 90 %
+  ansible.builtin.debug:
+    msg: "{{ full | map(attribute='name') | join(', ') | default('none', true) }}"
+  vars:
+    # The keys are those of your workspace. Print measured.servers[0] to see them.
+    full: "{{ measured.servers | selectattr('gathered.metrics.disk', 'defined') |
+      selectattr('gathered.metrics.disk', 'gt', 90) }}"
+
+- name: Read the accounts and the operating system of one server
+  herdops.alpacon.alpacon_server_info:
+    server: web-01
+    gather: [users, os]
 """
 
 RETURN = r"""
@@ -121,6 +155,9 @@ servers:
       is_root: true
       offline_alert_enabled: true
       tags: {role: web}
+      gathered:
+        os: {name: Debian, version: "13", platform: debian, added_at: "2026-11-24T10:30:44Z"}
+        users: [{uid: 0, gid: 0, username: root, directory: /root, shell: /bin/bash}]
   contains:
     id:
       description: UUID.
@@ -209,6 +246,14 @@ servers:
       type: bool
     tags:
       description: Tags with their values.
+      type: dict
+    gathered:
+      description:
+        - The data of each kind of O(gather). V(info), V(os), V(time) and V(metrics) are a dictionary, or null without
+          data; the others are lists, by name. The keys and values are those of the workspace.
+        - Data of more than 100,000 characters is null, and a warning says so.
+        - The data comes from the hosts. It never becomes facts of Ansible.
+      returned: with O(gather)
       type: dict
 requests:
   description: How many HTTP requests the task made.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hostile.workspace import LISTED, SERVER, SUBMIT, VICTIM, Case, frame
+from hostile.workspace import FACTS, LISTED, SERVER, SUBMIT, VICTIM, Case, frame
 from system.support import HANG_UP, Response
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import parse_digest
@@ -129,6 +129,15 @@ def server_cases(canary: Path) -> Iterator[Case]:
         yield Case(f"{SERVER}: {name} for a row", SERVER, _always(value))
     yield from response_cases(SERVER)
     yield from page_cases(SERVER)
+
+
+def fact_cases(canary: Path) -> Iterator[Case]:
+    for field in ("id", "server", "server_name", "name", "username", "added_at"):
+        yield from field_cases(FACTS, field, canary)
+    yield Case(f"{FACTS}: large", FACTS, _with("name", "x" * 200_000))
+    yield from row_cases(FACTS)
+    yield from response_cases(FACTS)
+    yield from page_cases(FACTS)
 
 
 def command_cases(place: str, canary: Path) -> Iterator[Case]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from hostile import cases
-from hostile.workspace import DETAIL, LISTED, NAMES, SUBMIT, VICTIM, Case, HostileWorkspace
+from hostile.workspace import DETAIL, FACTS, LISTED, NAMES, SUBMIT, VICTIM, Case, HostileWorkspace
 from system.support import FakeClock, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
@@ -229,8 +229,13 @@ def test_a_date(checker: Checker) -> None:
         checker.call(case, functools.partial(_command_info.run_lookup, names, options, lambda _warning: None))
 
 
+def list_options(checker: Checker, **given: Any) -> Row:
+    settings = {"url": checker.workspace.server.url, "token": TOKEN}
+    return {**settings, "servers": None, "filters": None, "limit": 0, "gather": None, **given}
+
+
 def test_servers_are_resolved_and_listed_or_refused(checker: Checker, canary: Path) -> None:
-    options = {"url": checker.workspace.server.url, "token": TOKEN, "servers": None, "filters": None, "limit": 0}
+    options = list_options(checker)
     for case in cases.server_cases(canary):
         checker.workspace.start_case(case)
         result = checker.run(case, servers=list(NAMES), line="uptime")
@@ -238,6 +243,25 @@ def test_servers_are_resolved_and_listed_or_refused(checker: Checker, canary: Pa
         checker.check(case, set(submits) <= set(NAMES.values()), f"submits {submits}")
         checker.check(case, (result is None) == (not submits), f"an error after {submits}")
         checker.call(case, functools.partial(_server_info.run_server_info, options, Run()))
+
+
+@pytest.mark.parametrize("kind", ["os", "users", "metrics"])
+@pytest.mark.parametrize("servers", [None, list(NAMES.values())])
+def test_facts_of_other_servers_are_theirs(
+    checker: Checker, canary: Path, kind: str, servers: list[str] | None
+) -> None:
+    options = list_options(checker, gather=[kind], servers=servers)
+    for case in cases.fact_cases(canary):
+        checker.workspace.start_case(case)
+        result = checker.call(case, functools.partial(_server_info.run_server_info, options, Run()))
+        checker.check(case, len(checker.workspace.requests) < 200, f"{len(checker.workspace.requests)} requests")
+        # Facts of the victim may be those that it names as another's.
+        for server in [] if case.name.startswith(f"{FACTS}: another") else (result or {}).get("servers", []):
+            own = server["gathered"][kind]
+            names = [row.get("name") for row in (own if isinstance(own, list) else [own] if own else [])]
+            expected = [f"of {server['name']}"]
+            ok = names == expected or (case.response is not None and not names)
+            checker.check(case, server["id"] == VICTIM or ok, f"{server['name']} has {names}")
 
 
 def test_a_forged_result_of_a_payload(checker: Checker) -> None:

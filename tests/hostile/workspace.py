@@ -28,8 +28,9 @@ WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
 NAMES = {name: f"{number}a50ea6c-2138-4d3f-9633-e50694c847c4" for number, name in enumerate(("a", "b", "c"), start=1)}
 VICTIM = NAMES["b"]
 
-#: The response that a case changes: to the victim's submit, its row in lists, its detail, or its row among servers.
-SUBMIT, LISTED, DETAIL, SERVER = PLACES = ("submit", "list", "detail", "servers")
+#: The response that a case changes: to the victim's submit, its row in lists, its detail, or its row among servers or
+#: in what they reported.
+SUBMIT, LISTED, DETAIL, SERVER, FACTS = PLACES = ("submit", "list", "detail", "servers", "facts")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class HostileWorkspace:
             ("GET", f"{SERVERS}(({'|'.join(NAMES.values())})/)?"),
             ("GET", "/api/iam/groups/"),
             ("GET", f"{WHOAMI}|{MYSELF}"),
+            ("GET", "/api/(proc/(os|users)|metrics/latest)/"),
             ("POST", LIST),
             ("DELETE", f"{LIST}({known})/"),
         )
@@ -125,7 +127,7 @@ class HostileWorkspace:
                 return case.response
             shown = page([self._shown(row) for row in rows if case.place != DETAIL or row["server"]["id"] != VICTIM])
             return Response(case.page(shown) if case.place == LISTED else shown)
-        if request.path.startswith(SERVERS):
+        if request.path.startswith((SERVERS, "/api/proc/", "/api/metrics/")):
             return self._respond_about_servers(request)
         if request.path == WHOAMI:
             return Response({"principal_type": "user"})
@@ -141,6 +143,8 @@ class HostileWorkspace:
         return self._apply_case(row, Response(row), DETAIL, Response)
 
     def _respond_about_servers(self, request: Request) -> Response:
+        if not request.path.startswith(SERVERS):
+            return self._respond_about_facts(request)
         rows = [{"id": own, "name": name, "is_connected": True, "groups": []} for name, own in NAMES.items()]
         if request.path != SERVERS:
             return Response(next((row for row in rows if str(row["id"]) in request.path), None))
@@ -148,6 +152,17 @@ class HostileWorkspace:
             return self._case.response
         listed = page([self._case.row(row) if self._changes(row["id"], SERVER) else row for row in rows])
         return Response(self._case.page(listed) if self._case.place == SERVER else listed)
+
+    def _respond_about_facts(self, request: Request) -> Response:
+        if self._case.place == FACTS and self._case.response:
+            return self._case.response
+        rows: list[Row] = [
+            {"id": own, "server": {"id": own, "name": name}, "name": f"of {name}", "added_at": self._now()}
+            for name, own in NAMES.items()
+            if request.query.get("server") in (None, own)
+        ]
+        listed = page([self._case.row(row) if self._changes(row["id"], FACTS) else row for row in rows])
+        return Response(self._case.page(listed) if self._case.place == FACTS else listed)
 
     def _changes(self, server_id: Any, place: str) -> bool:
         return server_id == VICTIM and self._case.place == place

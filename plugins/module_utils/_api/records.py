@@ -47,6 +47,8 @@ _CASCADE = re.compile(r"^cancelled due to prior comm+and failure", re.I)
 _TIME_IN_TEXT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 #: ansible-core decodes JSON with such keys, for example of a cache, to trusted templates and vaults.
 CORE_KEY_PREFIX = "__ansible_"
+#: Maximum levels of data of no fixed shape, and its entries and characters.
+_MAX_DEPTH, _MAX_SIZE = 20, 100_000
 _TRUNCATED = re.compile(r"\n?\.\.\. \[([0-9]{1,18}) bytes truncated\] \.\.\.\n?")
 
 #: Years and durations (in seconds) that can be added without an overflow of datetime.
@@ -159,6 +161,23 @@ def _replace_surrogates(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
 
 
+def is_small(value: Any) -> bool:
+    """Return True if data of no fixed shape can be shown: Ansible fails at 300 levels."""
+    level, size = [value], 0
+    for _depth in range(_MAX_DEPTH):
+        size += sum(len(item) for item in level if isinstance(item, (str, list, Mapping)))
+        if size > _MAX_SIZE:
+            return False
+        inner: list[Any] = []
+        for item in level:
+            if isinstance(item, Mapping):
+                inner += [*item, *item.values()]
+            elif isinstance(item, list):
+                inner += item
+        level = inner
+    return not level
+
+
 def to_plain_data(value: Any) -> Any:
     """Return data of no fixed shape, such as tags, without keys that mean more to ansible-core."""
     if isinstance(value, str):
@@ -237,6 +256,12 @@ class Server:
         return self.name or self.id or "?"
 
 
+def parse_server(row: Mapping[str, Any]) -> Server:
+    """Return ID and name of the server that a row of another kind names."""
+    server_id, name = _parse_reference(row, "server")
+    return Server(_parse_uuid(server_id), name)
+
+
 def parse_owner(row: Mapping[str, Any]) -> dict[str, Any] | None:
     owner = row.get("owner")
     if isinstance(owner, Mapping):
@@ -295,7 +320,6 @@ class Command:
         if not isinstance(row, Mapping):
             raise UnreadableRow(f"A row is not an object but {type(row).__name__}.")
         command_id = normalize_uuid(row.get("id"))
-        server_id, server_name = _parse_reference(row, "server")
         requester_id, requester_name = _parse_reference(row, "requested_by")
         stated = row.get("status")
         message = stated.get("message") if isinstance(stated, Mapping) else None
@@ -309,7 +333,7 @@ class Command:
         parent_ids = (to_text(item.get("id") if isinstance(item, Mapping) else item) for item in parents)
         return cls(
             id=command_id,
-            server=Server(_parse_uuid(server_id), server_name),
+            server=parse_server(row),
             line=_to_interned_text(row.get("line")) or "",
             shell=to_text(row.get("shell")) or "system",
             status=_parse_row_status(row),

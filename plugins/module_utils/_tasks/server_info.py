@@ -15,12 +15,13 @@ from ansible.module_utils.common.text.converters import to_text
 
 from .._api.client import Client
 from .._api.errors import ApiError, UsageError, did_you_mean
-from .._api.records import is_uuid, normalize_uuid, parse_owner, to_plain_data
+from .._api.records import is_small, is_uuid, normalize_uuid, parse_owner, to_plain_data
 from .._api.servers import SERVERS_PATH, query_servers, suggest_server
 from .._api.settings import Warn
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, parse_settings
 from .._options.values import check_limit, parse_boolean, split_list
+from .server_facts import KINDS, gather, gather_from_all
 
 GROUPS_PATH = "/api/iam/groups/"
 FIELDS = (
@@ -31,8 +32,6 @@ FIELDS = (
 )  # fmt: skip
 _TEXTS = frozenset(("id", "name", "os_name", "platform"))
 _BOOLEANS = frozenset(("is_connected", "commissioned"))
-#: Maximum levels of a field, and its entries and characters. Ansible fails at 300 levels.
-_MAX_DEPTH, _MAX_SIZE = 20, 100_000
 
 #: The :data:`FIELDS` of a server, in plain JSON types.
 Described = dict[str, Any]
@@ -54,6 +53,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "servers": {"type": "list", "elements": "str", "aliases": ["server"]},
     "filters": {"type": "dict", "options": _FILTERS},
     "limit": {"type": "int", "default": 0},
+    "gather": {"type": "list", "elements": "str", "choices": list(KINDS)},
 }
 
 
@@ -64,7 +64,12 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     if not all(references):
         raise UsageError("servers", "one of them is empty", "Give names or UUIDs, or leave servers out for all.")
     limit = check_limit(options["limit"], "servers")
+    kinds = dict.fromkeys(options.get("gather") or ())
     with Client(settings, report=run.context.report) as client:
+        if kinds and not references and not limit and wanted == ServerFilter():
+            named = gather_from_all(client, kinds, run.warn)
+            if named is not None:
+                return {"servers": named, "changed": False, "requests": client.requests}
         groups = GroupNames(client, run.warn)
         if references:
             servers = _list_referenced(client, references, groups, run.warn)
@@ -81,6 +86,8 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             complete = not limit or len(found) < limit
         for warning in explain_filters(wanted, servers, complete):
             run.warn(warning)
+        if kinds:
+            gather(client, kinds, found, run.warn)
         return {"servers": found, "changed": False, "requests": client.requests}
 
 
@@ -228,7 +235,7 @@ class GroupNames:
                 self._warn(f"The names of IAM groups cannot be read, so their ids replace them: {error}")
                 rows = []
             pairs = [[row.get("id"), row.get("name") or ""] for row in rows]
-            self._names = {str(group): str(name) for group, name in map(to_plain_data, filter(_is_small, pairs))}
+            self._names = {str(group): str(name) for group, name in map(to_plain_data, filter(is_small, pairs))}
         return self._names
 
 
@@ -240,7 +247,7 @@ def list_servers(client: Client, wanted: ServerFilter, groups: GroupNames) -> It
 
 def describe_server(row: Mapping[str, Any], groups: GroupNames) -> Described:
     """Return the :data:`FIELDS` in the row of a server; None for those that are too large or of another type."""
-    row = {name: to_plain_data(value) if _is_small(value) else None for name, value in row.items()}
+    row = {name: to_plain_data(value) if is_small(value) else None for name, value in row.items()}
     described = {name: _check_type(name, row[name]) for name in FIELDS if name in row}
     if "owner" in described:
         described["owner"] = parse_owner(row)
@@ -257,22 +264,6 @@ def _check_type(name: str, value: Any) -> Any:
     if name in _TEXTS and not isinstance(value, str):
         return str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
     return value
-
-
-def _is_small(value: Any) -> bool:
-    level, size = [value], 0
-    for _depth in range(_MAX_DEPTH):
-        size += sum(len(item) for item in level if isinstance(item, (str, list, Mapping)))
-        if size > _MAX_SIZE:
-            return False
-        inner: list[Any] = []
-        for item in level:
-            if isinstance(item, Mapping):
-                inner += [*item, *item.values()]
-            elif isinstance(item, list):
-                inner += item
-        level = inner
-    return not level
 
 
 def explain_filters(wanted: ServerFilter, servers: Sequence[Described], complete: bool = True) -> Iterator[str]:

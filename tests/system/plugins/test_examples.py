@@ -58,7 +58,8 @@ def examples_of(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def busy(instant: Workspace) -> Workspace:
-    instant.add_servers(*HOSTS, connected=True, groups=["Operations"])
+    facts = {"metrics": [{"cpu": 12.5, "memory": 40, "disk": 95}], "users": [{"username": "root"}]}
+    instant.add_servers(*HOSTS, connected=True, groups=["Operations"], facts=facts)
     instant.add_commands(
         [
             {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
