@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     find_failure_reason,
     make_host_results,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import compare_acl
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 
@@ -29,6 +30,7 @@ def misspelt_variables(names: Iterable[str], known: Iterable[str], selection: st
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
+            "compare_acl": compare_acl,
             "compare_hosts": compare_hosts,
             "failure_reason": find_failure_reason,
             "host_results": make_host_results,

@@ -19,6 +19,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._api.errors import clean_line
 from ..module_utils._api.session import preload
+from ..module_utils._fleet.journal import SubmittedCommands
 from ..module_utils._fleet.run import RunContext
 from ._settings import get_run_folder
 
@@ -27,6 +28,7 @@ _is_reported_at_end = False
 
 
 def get_run_context() -> RunContext:
+    needs = get_needs()
     return RunContext(
         # Some callbacks print one document to standard output.
         report=lambda text: Display().display(clean_line(text), stderr=True),
@@ -38,7 +40,13 @@ def get_run_context() -> RunContext:
         report_journal=_report_journal_early,
         is_over=_is_orphan,
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
+        needs=needs if needs.file.exists() else None,
     )
+
+
+def get_needs() -> SubmittedCommands:
+    """Return the needs that tasks record if the callback of the playbook token_acl has created their file."""
+    return SubmittedCommands(get_run_folder() / "alpacon-needs")
 
 
 def _journal_file() -> Path:

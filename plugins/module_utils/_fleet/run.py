@@ -12,19 +12,23 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, RunIsOver
 from .._api.quota import Quota
+from .._api.records import Server
 from .._api.settings import Settings, Warn
-from .jobs import SubmitRecord
+from .._payload.packing import parse_digest
+from .jobs import SubmitRecord, get_digest
 from .journal import SubmittedCommands
 from .sharing import SharedState
 
+#: The pattern of an access list that allows every payload.
+PAYLOAD_PATTERN = "/bin/sh -c $RUN *"
 _PROC = Path("/proc")
 _PROCESS_KEY = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
 
@@ -134,6 +138,7 @@ class RunContext:
         is_over: returns True if ansible-playbook has exited before this worker.
         report_journal: prints the path of the journal, once in a long run.
         journal_file: the journal of unfinished commands, which remains after an interrupted run.
+        needs: the commands of tasks, for the playbook token_acl; None in other runs.
     """
 
     report: Callable[[str], None] = lambda _text: None
@@ -145,6 +150,7 @@ class RunContext:
     folder: Path | None = None
     journal_file: Path | None = None
     process: int | None = None
+    needs: SubmittedCommands | None = None
 
 
 @dataclass(frozen=True)
@@ -196,3 +202,20 @@ class Run:
         """Raise :class:`RunIsOver` if the run has ended, so that nothing more may be written."""
         if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")
+
+    def record_need(self, body: Mapping[str, Any], server: Server) -> None:
+        """Record the entries of access lists that a command needs, whether or not check mode keeps it back.
+
+        Args:
+            body: C(line), C(username) and C(groupname) of a submit. The line has no secrets.
+        """
+        if self.context.needs is None:
+            return
+        line = str(body["line"]).strip()
+        entry = {
+            "command": PAYLOAD_PATTERN if parse_digest(line) else line,
+            "username": body["username"],
+            "groupname": body["groupname"],
+            "server": server.id,
+        }
+        self.context.needs.add({"id": get_digest(entry), **entry, "name": server.name or self.own_server})

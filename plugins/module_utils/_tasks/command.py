@@ -123,6 +123,7 @@ def _warn_of_skipped(task: CommandTask) -> None:
 
 def executed(task: CommandTask) -> None:
     options, servers = task.options, task.resolve_servers()
+    task.record_needs(servers)
     # The workspace's clock has whole seconds, so that zero could reuse a command.
     reused = _find_reusable(task, servers, options.reuse_within) if options.reuse_within else {}
     task.jobs = [reused.get(server.id) or Job(server, options.make_body(server)) for server in servers]

@@ -108,6 +108,11 @@ class CommandTask:
         if not locks or self.run.context.is_first(f"cost-{hashlib.sha256(task).hexdigest()}"):
             self.run.context.report(text)
 
+    def record_needs(self, servers: Sequence[Server]) -> None:
+        if not self.run.no_log:
+            for server in servers:
+                self.run.record_need(mask_secrets(self.options.match(server.id).to_body(), self.secrets), server)
+
     def lock_servers(self, servers: Sequence[Server]) -> None:
         if self.run.host_locks:
             lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)

@@ -47,6 +47,7 @@ class ServerSchedule:
 def scheduled(task: CommandTask) -> None:
     """Schedule the command on each server that has none for that time."""
     options, servers, check_mode = task.options, task.resolve_servers(), task.run.check_mode
+    task.record_needs(servers)
     if not check_mode:
         task.lock_servers(servers)
     times: dict[str, datetime] = {}

@@ -246,6 +246,8 @@ class WorkspaceCollector:
         for username, own_checks in by_account.items():
             payload = self._pack_checks(own_checks)
             batches.append(_CheckBatch(audited, Match(server_id, payload.line, SHELL, username), own_checks, payload))
+        for batch in batches:
+            self.run.record_need(batch.match.to_body(), audited.server)
         return batches
 
     def _pack_checks(self, checks: Sequence[Check]) -> Payload:

@@ -147,6 +147,10 @@ class ServerRunner:
             if type(error).__name__ == "TaskTimeoutError":
                 self._name_command(error, next((job for job in jobs if not job.outcome), jobs[0]))
             raise
+        finally:
+            # The workspace has stated the name of the server. All jobs need the same.
+            for job in jobs[:1]:
+                self._run.record_need(job.body, job.server)
         return [self._get_result(job) for job in jobs]
 
     def _make_job(self, payload: Payload, listed: bool) -> Job:

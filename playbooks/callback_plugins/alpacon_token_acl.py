@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Print the access lists that a token needs for a playbook.
+
+Ansible loads callbacks from this folder beside a playbook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible import context
+from ansible.constants import LOCALHOST
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_needs
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import make_acl, write_acl
+
+DOCUMENTATION = """
+name: alpacon_token_acl
+type: notification
+short_description: Print the access lists that a token needs
+description:
+  - It has the tasks of the playbook token_acl record the commands that they would submit, and prints what these need.
+author:
+  - herdops.alpacon contributors (@herdops)
+"""
+#: This variable identifies the play that ends the playbook.
+PLAY_VARIABLE = "__token_acl"
+#: These modules of ansible-core run nothing in check mode.
+_NOT_IN_CHECK_MODE = ("raw", "script")
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "alpacon_token_acl"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_active = False
+        self._uncovered: dict[str, None] = {}
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        self._is_active = context.CLIARGS["check"] and any(PLAY_VARIABLE in play.vars for play in playbook.get_plays())
+        if self._is_active:
+            get_needs().file.touch(0o600)
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        self._find_uncovered(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        self._find_uncovered(result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._find_uncovered(result)
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        # A condition that is false skips a task without check mode as well.
+        if "skip_reason" not in _parts(result)[1]:
+            self._find_uncovered(result, skipped=True)
+
+    def _find_uncovered(self, result: Any, skipped: bool = False) -> None:
+        if not self._is_active:
+            return
+        task, returned = _parts(result)
+        module, reason = task.action.rpartition(".")[2], ""
+        if module in _NOT_IN_CHECK_MODE and skipped:
+            reason = f"check mode skips {module}"
+        elif module == "alpacon_command" and "censored" in returned:
+            reason = "no_log hides its command"
+        elif module == "alpacon_command" and task.delegate_to and task.delegate_to not in LOCALHOST:
+            reason = f"it runs on {task.delegate_to}"
+        if reason:
+            self._uncovered[f"task {task.get_name()}, since {reason}"] = None
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        if not self._is_active:
+            return
+        self._is_active = False
+        rows, failed = get_needs().read_rows().values(), sorted({*stats.failures, *stats.dark})
+        if rows or not failed:
+            self._display.display("\n".join(write_acl(make_acl(rows), self._uncovered, failed)))
+
+
+def _parts(result: Any) -> tuple[Any, dict[str, Any]]:
+    if hasattr(result, "task"):
+        return result.task, result.result
+    return result._task, result._result  # before ansible-core 2.19

@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Turn the commands that a run recorded into entries of access lists (ACL), and compare them with other entries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ..module_utils._api.errors import clean_line
+from ..module_utils._fleet.run import PAYLOAD_PATTERN
+from ._run import get_needs
+
+_Entry = dict[str, str]
+_Acl = dict[str, list[_Entry]]
+#: The texts of an entry of each list. An absent account is that of the token, an absent group is any.
+_KEYS = {"command_acl": ("command", "username", "groupname"), "server_acl": ("server", "name")}
+_MAX_NAMES = 20
+
+
+def make_acl(rows: Iterable[Mapping[str, Any]]) -> _Acl:
+    """Return the entries that the recorded commands need, each once and sorted."""
+    rows = list(rows)
+    commands = {tuple(str(row[key] or "") for key in _KEYS["command_acl"]) for row in rows}
+    servers = {str(row["server"]): str(row["name"] or "") for row in sorted(rows, key=lambda row: row["name"] or "")}
+    by_name = sorted((name, server) for server, name in servers.items())
+    return {
+        "command_acl": [dict(zip(_KEYS["command_acl"], texts, strict=True)) for texts in sorted(commands)],
+        "server_acl": [{"server": server, "name": name} for name, server in by_name],
+    }
+
+
+def write_acl(acl: _Acl, uncovered: Iterable[str], failed: Sequence[str]) -> list[str]:
+    """Write YAML that an administrator can paste.
+
+    Args:
+        uncovered: tasks whose commands are not known.
+        failed: hosts that failed, whose later tasks did not run.
+    """
+    lines = ["# Entries that the access lists (ACL) of a token need. In a command, * stands for any text."]
+    lines += [f"# Not covered: {clean_line(task)}" for task in uncovered]
+    if failed:
+        more = f" and {len(failed) - _MAX_NAMES} more" if len(failed) > _MAX_NAMES else ""
+        lines.append(f"# Incomplete, because hosts failed: {', '.join(map(clean_line, failed[:_MAX_NAMES]))}{more}")
+    for name, entries in acl.items():
+        lines.append(f"{name}:{'' if entries else ' []'}")
+        for entry in entries:
+            command = entry.get("command", "")
+            if command == PAYLOAD_PATTERN:
+                lines.append("  # This allows everything that the account may do.")
+            elif "*" in command:
+                lines.append("  # The line has a *, which is a wildcard here and allows other lines as well.")
+            # Without allow_unicode, YAML escapes control characters.
+            text = yaml.safe_dump([entry], sort_keys=False, width=2**20)
+            lines += [f"  {line}" for line in text.splitlines()]
+    return lines
+
+
+def compare_acl(path: str) -> dict[str, list[str]]:
+    """Compare the needs of this run with a file of allowed entries.
+
+    Returns:
+        ``missing``: descriptions of needs that the file does not cover.
+        ``unused``: descriptions of entries that cover no need.
+
+    Raises:
+        AnsibleFilterError: the file is not what :func:`write_acl` writes.
+    """
+    needed, allowed = make_acl(get_needs().read_rows().values()), _read_acl(path)
+    result: dict[str, list[str]] = {"missing": [], "unused": []}
+    for name in _KEYS:
+        pairs = [(need, entry) for need in needed[name] for entry in allowed[name] if _covers(entry, need)]
+        covered, used = [need for need, _entry in pairs], [entry for _need, entry in pairs]
+        result["missing"] += [_describe(need) for need in needed[name] if need not in covered]
+        result["unused"] += [_describe(entry) for entry in allowed[name] if entry not in used]
+    return result
+
+
+def _read_acl(path: str) -> _Acl:
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise AnsibleFilterError(f"alpacon_allowed: {path} cannot be read: {error}") from None
+    acl: _Acl = {}
+    for name, keys in _KEYS.items():
+        entries = content.get(name) if isinstance(content, dict) else None
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) and keys[0] in entry for entry in entries):
+            why = f"it has no list {name} whose entries have a {keys[0]}"
+            raise AnsibleFilterError(
+                f"alpacon_allowed: {path}: {why}. Give the YAML that herdops.alpacon.token_acl printed."
+            )
+        acl[name] = [{key: str(entry.get(key) or "") for key in keys} for entry in entries]
+    return acl
+
+
+def _covers(entry: _Entry, need: _Entry) -> bool:
+    if "server" in need:
+        return entry["server"].lower() == need["server"].lower()
+    pattern = ".*".join(map(re.escape, entry["command"].split("*")))
+    return (
+        re.fullmatch(pattern, need["command"], re.DOTALL) is not None
+        and entry["username"] in ("*", need["username"])
+        and entry["groupname"] in ("*", "", need["groupname"])
+    )
+
+
+def _describe(entry: _Entry) -> str:
+    if "server" in entry:
+        return clean_line(f"server {entry['name']} ({entry['server']})")
+    group = f" in group {entry['groupname']}" if entry["groupname"] else ""
+    return clean_line(f"command {entry['command']} as {entry['username'] or 'the user of the token'}{group}")

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Test the playbook token_acl: the entries that it prints, and its comparison with a file of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_cores import CORES
+from system.plays import Play, play, run_playbook, task
+from workspace.client import Workspace
+
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row
+
+in_every_core = pytest.mark.parametrize(
+    "core", [pytest.param(name, marks=() if name == "development" else pytest.mark.slow) for name in CORES]
+)
+#: The variables of hosts that are reached over the connection.
+CONNECTED = {
+    "ansible_connection": "herdops.alpacon.alpacon",
+    "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+}
+PAYLOAD = "/bin/sh -c $RUN *"
+
+
+def run(workspace: Workspace, folder: Path, plays: list[Row], *arguments: str, **keywords: Any) -> Play:
+    """Run the playbook for these plays, which are on web-01 and web-02."""
+    folder.mkdir(exist_ok=True)
+    (folder / "site.yml").write_text(json.dumps(plays), encoding="utf-8")
+    hosts = {"web-01": {}, "web-02": CONNECTED}
+    arguments = ("--check", "-e", "alpacon_playbook=site.yml", *arguments)
+    return run_playbook(workspace, folder, "herdops.alpacon.token_acl", hosts, *arguments, **keywords)
+
+
+def printed(done: Play) -> tuple[Row, list[str]]:
+    """Return the entries and the comments that the playbook printed at its end."""
+    text = done.log[done.log.index("# Entries") :]
+    return yaml.safe_load(text), re.findall("^ *# (.+)", text, re.MULTILINE)
+
+
+def entry(command: str, username: str = "", groupname: str = "") -> Row:
+    return {"command": command, "username": username, "groupname": groupname}
+
+
+PLAYS = [
+    *play(
+        task("Line", {"line": "uptime", "username": "root", "groupname": "adm"}),
+        task("Star", {"servers": ["web-03"], "line": "ls /tmp/*"}, run_once=True),
+        task("Program", {"argv": ["id"], "env": {"PASSWORD": "pssst"}}),
+        task("Scheduled", {"state": "scheduled", "line": "reboot", "scheduled_at": FAR}),
+        task("Hidden", {"line": "echo pssst"}, no_log=True),
+        task("Condition", {"line": "echo never"}, when=False),
+        task("Secret", {"line": "echo {{ password }}", "env": {"PASSWORD": "{{ password }}"}}),
+        hosts="web-01",
+        vars={"password": "pssst"},
+    ),
+    *play(
+        task("Module", {}, module="ansible.builtin.ping"),
+        task("Raw", "id", module="ansible.builtin.raw"),
+        task("Conditional raw", "id", module="ansible.builtin.raw", when=False),
+        hosts="web-02",
+        vars={"ansible_alpacon_user": "root"},
+    ),
+]
+
+
+@in_every_core
+def test_the_entries_that_a_playbook_needs_are_printed(current: Workspace, tmp_path: Path, core: str) -> None:
+    done = run(current, tmp_path, PLAYS, core=core)
+    assert done.code == 0, done.log
+    acl, comments = printed(done)
+    ids = current.server_ids()
+    assert acl["command_acl"] == [
+        entry(PAYLOAD),
+        entry(PAYLOAD, "root"),
+        entry("echo ********"),
+        entry("ls /tmp/*"),
+        entry("reboot"),
+        entry("uptime", "root", "adm"),
+    ]
+    assert acl["server_acl"] == [{"server": ids[name], "name": name} for name in ("web-01", "web-02", "web-03")]
+    assert "pssst" not in done.log[done.log.index("# Entries") :]
+    assert [comment for comment in comments if comment.startswith("Not covered")] == [
+        "Not covered: task Hidden, since no_log hides its command",
+        "Not covered: task Raw, since check mode skips raw",
+    ]
+    assert comments.count("This allows everything that the account may do.") == 2
+    assert sum("is a wildcard here" in comment for comment in comments) == 2
+    assert {command["line"].split()[2] for command in current.commands()} == {"$RUN"}
+
+
+def test_needs_beyond_the_allowed_entries_fail(current: Workspace, tmp_path: Path) -> None:
+    lines = ["uptime", "df -h /"]
+    allowed = {
+        "command_acl": [entry("df *", "*"), entry("reboot"), entry("upt", "*")],
+        "server_acl": [{"server": current.server_ids()["web-01"].upper(), "name": "web-01"}],
+    }
+    (tmp_path / "acl.yml").write_text(yaml.safe_dump(allowed), encoding="utf-8")
+    plays = play(*(task(line, {"line": line}) for line in lines), hosts="web-01")
+    done = run(current, tmp_path, plays, "-e", "alpacon_allowed=acl.yml")
+    assert done.code == 2, done.log
+    [result] = done.tasks["Refuse needs beyond alpacon_allowed"]
+    assert result["msg"] == "The playbook needs more than acl.yml allows: command uptime as the user of the token."
+    [unused] = done.tasks["Show entries that are no longer needed"]
+    assert unused["msg"] == ["command reboot as the user of the token", "command upt as *"]
+    text = done.log[done.log.index("# Entries") :]
+    (tmp_path / "next").mkdir()
+    (tmp_path / "next/acl.yml").write_text(text, encoding="utf-8")
+    again = run(current, tmp_path / "next", plays, "-e", "alpacon_allowed=acl.yml")
+    assert again.code == 0, again.log
+    assert "Show entries that are no longer needed" not in again.tasks
+    other = run(current, tmp_path / "next", [{**plays[0], "hosts": "all"}], "-e", "alpacon_allowed=acl.yml")
+    assert (other.code, "server web-02" in other.log) == (2, True), other.log
+
+
+@in_every_core
+def test_names_from_the_workspace_are_data(instant: Workspace, tmp_path: Path, core: str) -> None:
+    name = f"{{{{ 6 * 7 }}}} \x1b[31m {core}"
+    [server] = instant.add_servers(name, connected=True)
+    (tmp_path / "acl.yml").write_text("command_acl: []\nserver_acl: []\n", encoding="utf-8")
+    plays = play(task("Line", {"servers": [{"__ansible_unsafe": name}], "line": "uptime"}), hosts="web-01")
+    done = run(instant, tmp_path, plays, "-e", "alpacon_allowed=acl.yml", core=core)
+    described = name.replace("\x1b", "\\x1b")
+    [result] = done.tasks["Refuse needs beyond alpacon_allowed"]
+    assert result["msg"].endswith(f"; server {described} ({server['id']})."), done.log
+    assert ("\x1b" in done.log, printed(done)[0]["server_acl"]) == (False, [{"server": server["id"], "name": name}])
+
+
+def test_it_refuses_to_run_without_check_mode(current: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "site.yml").write_text(json.dumps(PLAYS), encoding="utf-8")
+    given = ("-e", "alpacon_playbook=site.yml", "--limit", "web-01", "--skip-tags", "always")
+    for number, arguments in enumerate((given[:2], given[:4], given)):
+        folder = tmp_path / str(number)
+        done = run_playbook(current, folder, "herdops.alpacon.token_acl", ["web-01"], *arguments)
+        assert "This playbook needs --check" in done.log or "--skip-tags" in arguments, done.log
+        assert "# Entries" not in done.log
+    assert current.counters()["writes"] == 0
+    done = run_playbook(current, tmp_path / "none", "herdops.alpacon.token_acl", ["web-01"], "--check")
+    assert (done.code, "Give the playbook with -e alpacon_playbook=site.yml." in done.log) == (2, True), done.log
+
+
+def test_a_playbook_of_the_collection_and_a_host_that_fails(current: Workspace, tmp_path: Path) -> None:
+    given = ("--check", "-e", "alpacon_playbook=herdops.alpacon.run", "-e", "alpacon_line=uptime")
+    done = run_playbook(current, tmp_path, "herdops.alpacon.token_acl", ["web-01", "no-server"], *given)
+    acl, comments = printed(done)
+    assert (done.code, acl["command_acl"]) == (2, [entry("uptime")]), done.log
+    assert "Incomplete, because hosts failed: no-server" in comments
+
+
+def test_an_audit_needs_the_pattern_of_payloads(current: Workspace, tmp_path: Path) -> None:
+    given = ("--check", "-e", "alpacon_playbook=herdops.alpacon.audit", "-e", "audit_check_sets=ssh")
+    done = run_playbook(current, tmp_path, "herdops.alpacon.token_acl", ["web-01"], *given)
+    acl, _comments = printed(done)
+    assert (done.code, [need["command"] for need in acl["command_acl"]]) == (0, [PAYLOAD]), done.log
+    assert current.counters()["writes"] == 0

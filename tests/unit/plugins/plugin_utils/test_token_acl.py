@@ -1,0 +1,101 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import SubmittedCommands
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _token_acl
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import compare_acl, make_acl, write_acl
+from ansible_collections.herdops.alpacon.tests.unit.support import SERVER
+
+Need = Callable[..., None]
+
+
+@pytest.fixture
+def needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SubmittedCommands:
+    found = SubmittedCommands(tmp_path / "needs")
+    monkeypatch.setattr(_token_acl, "get_needs", lambda: found)
+    return found
+
+
+@pytest.fixture
+def need(needs: SubmittedCommands) -> Need:
+    """Record the need of a command."""
+    run = Run(RunContext(needs=needs), own_server="host")
+
+    def record(line: str, username: str = "", groupname: str = "", name: str | None = "web-01") -> None:
+        run.record_need({"line": line, "username": username, "groupname": groupname}, Server(SERVER, name))
+
+    return record
+
+
+def compare(folder: Path, *commands: tuple[str, str, str]) -> dict[str, list[str]]:
+    entries = [{"command": command, "username": username, "groupname": group} for command, username, group in commands]
+    allowed = {"command_acl": entries, "server_acl": [{"server": SERVER.upper()}]}
+    (folder / "acl.yml").write_text(yaml.safe_dump(allowed), encoding="utf-8")
+    return compare_acl(str(folder / "acl.yml"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_covered"),
+    [
+        (("df -h", "root", "adm"), True),
+        (("df -h", "*", ""), True),
+        (("*", "*", "*"), True),
+        (("d*-*h", "root", "adm"), True),
+        (("df", "root", "adm"), False),
+        (("df.-h", "root", "adm"), False),
+        (("df -h", "", "adm"), False),
+        (("df -h", "deploy", "adm"), False),
+        (("df -h", "root", "wheel"), False),
+    ],
+)
+def test_an_entry_covers_what_its_pattern_and_account_match(
+    tmp_path: Path, need: Need, allowed: tuple[str, str, str], is_covered: bool
+) -> None:
+    need(" df -h ", "root", "adm")
+    command = "command df -h as root in group adm"
+    compared = compare(tmp_path, allowed)
+    assert compared["missing"] == ([] if is_covered else [command])
+    assert bool(compared["unused"]) is not is_covered
+
+
+def test_a_payload_needs_the_pattern_of_all_payloads(tmp_path: Path, need: Need, needs: SubmittedCommands) -> None:
+    for digest in ("a" * 64, "b" * 64):
+        need(f"/bin/sh -c $RUN module:ansible.builtin.ping sha256:{digest}", name=None)
+    acl = make_acl(needs.read_rows().values())
+    assert acl["command_acl"] == [{"command": "/bin/sh -c $RUN *", "username": "", "groupname": ""}]
+    assert acl["server_acl"] == [{"server": SERVER, "name": "host"}]
+    assert compare(tmp_path, ("/bin/sh -c $RUN *", "", "")) == {"missing": [], "unused": []}
+
+
+def test_hosts_that_failed_are_named() -> None:
+    lines = write_acl(make_acl([]), ["task \x1b"], [f"web-{number}" for number in range(22)])
+    assert lines[1:] == [
+        "# Not covered: task \\x1b",
+        f"# Incomplete, because hosts failed: {', '.join(f'web-{number}' for number in range(20))} and 2 more",
+        "command_acl: []",
+        "server_acl: []",
+    ]
+
+
+@pytest.mark.parametrize("content", [None, "- uptime", "command_acl: [{}]\nserver_acl: []", "[", "server_acl: {}"])
+def test_a_bad_file_of_allowed_entries_is_an_error(
+    tmp_path: Path, needs: SubmittedCommands, content: str | None
+) -> None:
+    assert not needs.read_rows()
+    file = tmp_path / "acl.yml"
+    if content:
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(AnsibleFilterError, match=f"alpacon_allowed: {file}"):
+        compare_acl(str(file))
