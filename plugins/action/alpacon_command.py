@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ansible import constants as C
 from ansible.errors import AnsibleError
 
 import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
@@ -25,10 +23,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, split_script
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import lock_named_servers
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, refuse_other_slices
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import WORKSPACE, refuse_other_workspace
 
 #: A larger script does not fit into one submit even if compressed well.
 _MAX_SCRIPT_BYTES = 2**27
@@ -78,23 +75,13 @@ class ActionModule(AlpaconAction):
         has_target = any(name in arguments for name in ("servers", "server", "ids", "id"))
         self._is_for_host = not (has_target or arguments.get("state") == "finished" or self._only_predicted_ids)
         if self._is_for_host:
-            refuse_other_workspace(self._task.args.get("url"), self._templar.template(task_vars.get(WORKSPACE)))
-            host = str(task_vars["inventory_hostname"])
-            server_id = self._templar.template(task_vars.get("alpacon_server_id"))
-            if not server_id and host in C.LOCALHOST:
-                raise UsageError(
-                    "servers",
-                    f"it is left out, and the inventory host {host} is no server of the workspace",
-                    "Give names or UUIDs of servers, or run the play on hosts that are servers.",
-                )
-            arguments["servers"] = [str(server_id or host)]
-            self._own_name = str(self._templar.template(task_vars.get("alpacon_name")) or host)
+            self.add_own_server(arguments, task_vars)
         return arguments
 
     def validate_arguments(self) -> dict[str, Any]:
         options = super().validate_arguments()
         if options["state"] == "executed" and not self._is_for_host:
-            _refuse_other_slices(values.split_list(options["servers"] or ()), self._variables)
+            refuse_other_slices(values.split_list(options["servers"] or ()), self._variables)
         if options["script"] is not None:
             content = self._read_script(split_script(options["script"])[0])
             options[CONTENT] = base64.b64encode(content).decode()
@@ -138,14 +125,7 @@ class ActionModule(AlpaconAction):
         """Warn once in a run of limits for a single server, of conditions on stderr, and of ignored keywords."""
         if options["state"] not in _SUBMITTING:
             return []
-        warnings = []
-        limits = [name for name in ("max_concurrency", "max_errors") if options[name]]
-        one_server = self._is_for_host and self._runs_on_several_hosts(variables)
-        if limits and one_server and first_in_run("alpacon_command-limits"):
-            warnings.append(
-                f"{' and '.join(limits)}: no effect, since the task runs for each host, with one server. Give servers"
-                " and run_once: true, or limit the play with throttle, serial and max_fail_percentage."
-            )
+        warnings = self.warn_ignored_limits(options, variables)
         keywords = ("failed_when", "changed_when", "until")
         conditions = [name for name in keywords if re.search(r"\bstderr", str(getattr(self._task, name)))]
         if options["line"] is not None and conditions and first_in_run("alpacon_command-stderr"):
@@ -159,26 +139,6 @@ class ActionModule(AlpaconAction):
             remedies |= self.get_account_remedies(keyword, options["username"], set_username)
         remedies["environment"] = "the agent runs the line with the variables in the option env. Set env instead."
         return [*warnings, *self.warn_ignored_keywords(variables, remedies)]
-
-
-def _refuse_other_slices(servers: Iterable[str], variables: Mapping[str, Any]) -> None:
-    """Refuse servers that are no hosts of this slice of a job, since each slice would submit to them."""
-    # AWX passes no number of the slice, but gives the workflow of the slices the name of their job template.
-    job = variables.get("awx_job_template_name")
-    if not job or job != variables.get("awx_workflow_job_name"):
-        return
-    names = set(variables["groups"]["all"])
-    others = [server for server in servers if server not in names]
-    if others:  # to read the variables of all hosts takes a while
-        hosts = [variables["hostvars"][name] for name in names]
-        own = {host.get(key) for host in hosts for key in ("alpacon_server_id", "alpacon_name")}
-        others = [server for server in others if (normalize_uuid(server) if is_uuid(server) else server) not in own]
-    if others:
-        raise UsageError(
-            "servers",
-            f"{others[0]} is no host of this slice, and each slice of the job {job} would submit the command to it",
-            "Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices.",
-        )
 
 
 def _check_argv(argv: Any) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import importlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
@@ -25,6 +25,7 @@ from ansible.plugins.loader import strategy_loader
 from ansible.utils.helpers import pct_to_int
 
 from ..module_utils._api.errors import AlpaconError, RunIsOver, UsageError
+from ..module_utils._api.records import is_uuid, normalize_uuid
 from ..module_utils._fleet.jobs import DECLINED, Outcome, SubmitRecord
 from ..module_utils._fleet.run import HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
@@ -32,12 +33,14 @@ from ..module_utils._options.secrets import collect_secrets, redact_error, sanit
 from ._arguments import check_arguments
 from ._run import first_in_run, get_run_context, prepare_workers
 from ._settings import (
+    WORKSPACE,
     TaskSettings,
     decrypt,
     drop_empty_options,
     find_settings,
     get_run_folder,
     refuse_facts_named_as_settings,
+    refuse_other_workspace,
     refuse_shared_name,
 )
 
@@ -116,6 +119,32 @@ class AlpaconAction(ActionBase):
         except AlpaconError as error:
             return self._failed(error, hidden, warnings)
         return sanitize_result({**result, "warnings": warnings}, hidden)
+
+    def add_own_server(self, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> None:
+        """Add the server of the inventory host to the arguments of a task that names no servers."""
+        refuse_other_workspace(self._task.args.get("url"), self._templar.template(task_vars.get(WORKSPACE)))
+        host = str(task_vars["inventory_hostname"])
+        server_id = self._templar.template(task_vars.get("alpacon_server_id"))
+        if not server_id and host in C.LOCALHOST:
+            raise UsageError(
+                "servers",
+                f"it is left out, and the inventory host {host} is no server of the workspace",
+                "Give names or UUIDs of servers, or run the play on hosts that are servers.",
+            )
+        arguments["servers"] = [str(server_id or host)]
+        self._own_name = str(self._templar.template(task_vars.get("alpacon_name")) or host)
+
+    def warn_ignored_limits(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """Return a warning, once in a run, about limits of a task that has one server for each of several hosts."""
+        limits = [name for name in ("max_concurrency", "max_errors") if options[name]]
+        one_server = self._own_name and self._runs_on_several_hosts(variables)
+        module = self.module_name.rpartition(".")[2]
+        if not (limits and one_server and first_in_run(f"{module}-limits")):
+            return []
+        return [
+            f"{' and '.join(limits)}: no effect, since the task runs for each host, with one server. Give servers"
+            " and run_once: true, or limit the play with throttle, serial and max_fail_percentage."
+        ]
 
     def validate_arguments(self) -> dict[str, Any]:
         rules = {} if self._only_predicted_ids else self.rules
@@ -310,7 +339,7 @@ def _has_open_commands(result: Mapping[str, Any]) -> bool:
     # From ansible-core 2.19 on, every failure of a module has an exception.
     is_complete = "commands" in result or "invocation" in result
     crashed = not is_complete and ("exception" in result or "module_stdout" in result)
-    outcomes = {command.get("outcome") for command in result.get("commands") or ()}
+    outcomes = {row.get("outcome") for name in ("commands", "servers") for row in result.get(name) or ()}
     return crashed or bool(outcomes - _CLOSED - {None})
 
 
@@ -355,6 +384,26 @@ def _identify(task: Any) -> list[str]:
     if not includes:
         return [str(task._uuid)]
     return [str(includes[-1]._uuid), *(str(include.get_path()) for include in includes[:-1]), str(task.get_path())]
+
+
+def refuse_other_slices(servers: Iterable[str], variables: Mapping[str, Any]) -> None:
+    """Refuse servers that are no hosts of this slice of a job, since each slice would submit to them."""
+    # AWX passes no number of the slice, but gives the workflow of the slices the name of their job template.
+    job = variables.get("awx_job_template_name")
+    if not job or job != variables.get("awx_workflow_job_name"):
+        return
+    names = set(variables["groups"]["all"])
+    others = [server for server in servers if server not in names]
+    if others:  # to read the variables of all hosts takes a while
+        hosts = [variables["hostvars"][name] for name in names]
+        own = {host.get(key) for host in hosts for key in ("alpacon_server_id", "alpacon_name")}
+        others = [server for server in others if (normalize_uuid(server) if is_uuid(server) else server) not in own]
+    if others:
+        raise UsageError(
+            "servers",
+            f"{others[0]} is no host of this slice, and each slice of the job {job} would submit the command to it",
+            "Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices.",
+        )
 
 
 def is_in_batches(task: Any, hosts: int = 10**9) -> bool:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Callable
 
 from .._api.client import Client
-from .._api.errors import AlpaconError, ApiError, RunIsOver, WorkspaceDown, wrap_unexpected
+from .._api.errors import AlpaconError, ApiError, RunIsOver, wrap_unexpected
 from .._api.lists import PAGE_SIZE
 from . import completion
 from .completion import ServerStates, describe_offline, is_queued_offline, is_running_offline, was_restarted
@@ -30,7 +30,7 @@ from .poller import OutputCollector, Poller
 from .push import MAX_SERVERS, Push
 from .run import Run
 from .sharing import SharedState
-from .submitting import LostSubmitFinder, Submitter, describe_used_up_quota, lacks_quota
+from .submitting import LostSubmitFinder, Submitter, describe_stop
 
 #: Seconds between two progress lines.
 REPORT_EVERY = 5.0
@@ -352,18 +352,8 @@ class Fleet:
         """Count a finished job, and stop submitting if its failure is one too many or concerns all jobs."""
         is_ok = job.outcome in self._limits.ok_outcomes
         self._finished_counts[is_ok] += 1
-        if is_ok:
-            return
-        max_errors = self._limits.max_errors
-        error = job.error.cause if isinstance(job.error, WorkspaceDown) else job.error
-        if isinstance(error, ApiError) and error.refuses_token:
-            self._stop_reason = f"Not tried: the workspace refuses the token. {error}"
-        elif isinstance(job.error, WorkspaceDown):
-            self._stop_reason = f"Not tried: {job.error}"
-        elif lacks_quota(job.error):
-            self._stop_reason = describe_used_up_quota(job.error)
-        elif max_errors is not None and self._finished_counts[False] > max_errors:
-            self._stop_reason = f"Not tried: more than max_errors={max_errors} commands failed before."
+        if not is_ok:
+            self._stop_reason = describe_stop(job, self._finished_counts[False], self._limits) or self._stop_reason
 
     # Polls
 

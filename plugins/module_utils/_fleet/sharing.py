@@ -282,7 +282,7 @@ def find_servers(
     if missing:
         queried, similar = query_servers(client, missing)
         found.update(queried)
-    by_name = {name: _get_only_server(client, name, found[name], similar, option) for name in names}
+    by_name = {name: get_only_server(client, name, found[name], similar, option) for name in names}
     servers = [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
     first: dict[str | None, str] = {}
     for reference, server in zip(references, servers):
@@ -315,9 +315,10 @@ def _read_shared_names(
     return {name: [Server(server_id, name) for server_id in ids[name]] for name in names if name in ids}
 
 
-def _get_only_server(
+def get_only_server(
     client: Client, name: str, servers: Sequence[Server], similar: Sequence[str], option: str
 ) -> Server:
+    """Return the server of a name or UUID; :class:`UsageError` if there is none, or several."""
     if len(servers) == 1:
         return servers[0]
     if servers:

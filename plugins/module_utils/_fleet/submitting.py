@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from functools import cache, partial
+from typing import Callable
 
 from .._api.client import Client
 from .._api.commands import find_command, submit
@@ -35,10 +36,15 @@ _EARLIER = "An earlier attempt of this task submitted it; it was not submitted a
 
 
 class Submitter:
-    """Submits the jobs of a task, and records each submit in the run and its journal. Threads may share a submitter."""
+    """Submits the jobs of a task, and records each submit in the run and its journal. Threads may share a submitter.
 
-    def __init__(self, client: Client, run: Run) -> None:
+    Args:
+        post: submits a body; by default :func:`.commands.submit`.
+    """
+
+    def __init__(self, client: Client, run: Run, post: Callable[..., Command] | None = None) -> None:
         self._client = client
+        self._post = post or submit
         self._run = run
         self._earlier_submits: dict[str, SubmitRecord] = {} if run.earlier_submits is None else run.earlier_submits
         self._submitted = run.submitted_commands
@@ -75,7 +81,7 @@ class Submitter:
         record = self._earlier_submits[digest] = SubmitRecord(time.time())
         self._begin(job, record)
         try:
-            job.command = submit(self._client, job.body, self._excluded)
+            job.command = self._post(self._client, job.body, self._excluded)
         except LostResponse as error:
             job.lost, job.error = LostSubmit(job.body, record.sent_at), error
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
@@ -189,6 +195,24 @@ def lacks_quota(error: AlpaconError | None) -> bool:
 
 def describe_used_up_quota(error: AlpaconError | None) -> str:
     return f"Not tried: the quota is used up for longer than wait_timeout allows. {error}"
+
+
+def describe_stop(job: Job, failures: int, limits: Limits) -> str:
+    """Return why no further job may be submitted after a failed one; an empty text if it may.
+
+    Args:
+        failures: number of failed jobs.
+    """
+    error = job.error.cause if isinstance(job.error, WorkspaceDown) else job.error
+    if isinstance(error, ApiError) and error.refuses_token:
+        return f"Not tried: the workspace refuses the token. {error}"
+    if isinstance(job.error, WorkspaceDown):
+        return f"Not tried: {job.error}"
+    if lacks_quota(job.error):
+        return describe_used_up_quota(job.error)
+    if limits.max_errors is not None and failures > limits.max_errors:
+        return f"Not tried: more than max_errors={limits.max_errors} commands failed before."
+    return ""
 
 
 def _note_surplus(job: Job, ids: Sequence[str]) -> None:

@@ -69,6 +69,13 @@ def parse_timestamp_or_age(option: str, text: Any) -> datetime | timedelta:
     return timedelta(seconds=parse_duration(option, text))
 
 
+def version_key(version: str) -> tuple[Any, ...]:
+    """Sort key for versions: 2.6.0-rc1, which packages write as 2.6.0~rc1, comes before 2.6.0."""
+    release, _hyphen, early = version.replace("~", "-").partition("-")
+    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", early)]
+    return tuple(int(part) for part in re.findall(r"\d+", release)), not early, tuple(parts)
+
+
 def parse_uuid(option: str, text: Any) -> str:
     if not is_uuid(text):
         raise UsageError(

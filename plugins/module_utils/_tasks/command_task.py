@@ -115,7 +115,8 @@ class CommandTask:
 
     def lock_servers(self, servers: Sequence[Server]) -> None:
         if self.run.host_locks:
-            lock_servers(self.run.host_locks, self.options, self.client.settings.url, servers)
+            body = self.options.make_body(Server(None))
+            lock_servers(self.run.host_locks, body, self.client.settings.url, servers)
 
     def cancel(self, command_id: str) -> str:
         """Cancel a command, see :func:`cancel`, and share that with the other workers of the run."""
@@ -156,16 +157,22 @@ def describe_cost(commands: int, quota: int, limits: Limits, per_hundred: int = 
 
 def lock_named_servers(host_locks: HostLocks, options: Mapping[str, Any]) -> None:
     parsed = CommandOptions.from_options(options)
-    servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in parsed.servers]
+    lock_references(host_locks, parsed.make_body(Server(None)), options, parsed.servers)
+
+
+def lock_references(
+    host_locks: HostLocks, body: Mapping[str, Any], options: Mapping[str, Any], references: Sequence[str]
+) -> None:
+    servers = [Server(normalize_uuid(name)) if is_uuid(name) else Server(None, name) for name in references]
     # The file of certificates is on the other host.
     settings = parse_settings({**options, "ca_path": None})
-    lock_servers(host_locks, parsed, settings.url, servers)
+    lock_servers(host_locks, body, settings.url, servers)
 
 
-def lock_servers(host_locks: HostLocks, options: CommandOptions, url: str, servers: Sequence[Server]) -> None:
-    """Lock servers, or refuse one to which another host of the task submits the same command."""
+def lock_servers(host_locks: HostLocks, body: Mapping[str, Any], url: str, servers: Sequence[Server]) -> None:
+    """Lock servers, or refuse one to which another host of the task submits the same body."""
     # Another workspace may have a server of the same name or UUID.
-    command = f"{url} {get_digest(options.make_body(Server(None)))}"
+    command = f"{url} {get_digest(body)}"
     # A delegated task locks either the name or the UUID.
     by_key = {key: server for server in servers for key in (server.id, server.name) if key}
     conflict = host_locks.acquire([(key, command) for key in by_key])

@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...module_utils._api.errors import AlpaconError, clean_line
-from ...module_utils._options.values import parse_duration
+from ...module_utils._options.values import parse_duration, version_key
 from ...module_utils._tasks.registration_task import to_server_name
 from .._settings import normalize_url
 from .state import AgentState
-from .systems import version_key
 
 #: Older agents have neither ``register --force`` nor ``unregister``.
 _MIN_VERSION = "2.3.0"

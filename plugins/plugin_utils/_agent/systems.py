@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...module_utils._agent.reading import CERTIFICATES, KEYS, REPOSITORIES
+from ...module_utils._options.values import version_key
 
 _HEADER = "# Managed by Ansible, role herdops.alpacon.alpamon\n"
 _CHANNELS = {
@@ -92,13 +93,6 @@ def find_family(distribution: Mapping[str, Any]) -> Family | None:
     if version[:1].isdigit() and version_key(version) < version_key(minimum):
         return None
     return family
-
-
-def version_key(version: str) -> tuple[Any, ...]:
-    """Sort key for versions: 2.6.0-rc1, which packages write as 2.6.0~rc1, comes before 2.6.0."""
-    release, _hyphen, early = version.replace("~", "-").partition("-")
-    parts = [(int(part), "") if part.isdigit() else (-1, part) for part in re.findall(r"\d+|[a-z]+", early)]
-    return tuple(int(part) for part in re.findall(r"\d+", release)), not early, tuple(parts)
 
 
 @dataclass(frozen=True)

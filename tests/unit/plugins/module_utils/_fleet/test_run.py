@@ -84,7 +84,7 @@ def test_a_server_is_locked_by_its_uuid_and_by_its_name(tmp_path: Path) -> None:
     lock_named_servers(first, {**options, "url": "https://workspace.example/api/"})
     server = Server(SERVER, "many-1")
     with pytest.raises(UsageError, match=r"^servers: many-1 gets this command for host first of the task\..* Do so\.$"):
-        lock_servers(second, CommandOptions.from_options(options), options["url"], [server])
+        lock_servers(second, CommandOptions.from_options(options).make_body(Server(None)), options["url"], [server])
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,11 @@ def test_a_retry_repeats_only_commands_that_ended(
     assert earlier_submits[get_digest(body)].may_repeat is expected
 
 
-def test_other_commands_of_a_response_are_noted_without_a_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_commands_of_a_response_are_noted_without_a_cause() -> None:
     command = Command(COMMAND, Server(SERVER), "reboot", "system", "queued", surplus=(NO_COMMAND,))
-    monkeypatch.setattr(submitting, "submit", lambda _client, _body, _known: command)
     job = Job(Server(SERVER), {"server": SERVER, "line": "reboot"})
     with Client(Settings("https://workspace.example", TOKEN)) as client:
-        Submitter(client, Run()).submit(job)
+        Submitter(client, Run(), lambda _client, _body, _known: command).submit(job)
     # A proxy may have repeated the response to another submit.
     assert job.note == f"The response to its submit names other commands, which may run too: {NO_COMMAND}."
 

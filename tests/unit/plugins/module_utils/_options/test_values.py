@@ -168,3 +168,9 @@ def test_refused_values(parse: Callable[..., Any], value: Any, words: str) -> No
 @pytest.mark.parametrize("text", ["-1", "1.5", "101%", "%", "5 %", "9" * 5000])
 def test_refused_shares(text: str) -> None:
     assert "neither a number nor a percentage" in refusal(_values.parse_share, text, 20, 0)
+
+
+def test_order_of_versions() -> None:
+    early = ["2.2.9", "2.3.0-alpha", "2.3.0-rc1", "2.3.0~rc2", "2.3.0-rc10"]
+    ordered = ["dev", *early, "2.3.0", "2.3.1", "2.5.9", "2.5.10", "3.0.0"]
+    assert sorted({*ordered}, key=_values.version_key) == ordered

@@ -18,7 +18,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems imp
     Repository,
     find_family,
     render_configuration,
-    version_key,
 )
 
 VENDOR = "https://packagecloud.io/alpacax/alpamon"
@@ -72,12 +71,6 @@ OPTIONS: dict[str, Any] = {
 )
 def test_distributions(identifier: str, version: str, family: Family | None) -> None:
     assert find_family({"id": identifier, "name": "", "version": version}) is family
-
-
-def test_order_of_versions() -> None:
-    early = ["2.2.9", "2.3.0-alpha", "2.3.0-rc1", "2.3.0~rc2", "2.3.0-rc10"]
-    ordered = [*early, "2.3.0", "2.3.1", "2.5.9", "2.5.10", "3.0.0"]
-    assert sorted({*ordered}, key=version_key) == ordered
 
 
 def repository(**options: Any) -> Repository:
