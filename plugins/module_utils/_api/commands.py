@@ -23,10 +23,12 @@ from .errors import (
     LostResponse,
     NotCancellable,
     TimeHasPassed,
+    UnknownEndpoint,
     UnreadableRow,
 )
 from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE, Page
 from .records import STATUSES, Command, Server, last_moment, normalize_uuid, parse_commands, parse_time
+from .response import ApiResponse
 from .servers import SERVERS_PATH, parse_servers
 
 COMMANDS_PATH = "/api/events/commands/"
@@ -123,13 +125,36 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
     except ApiError as refusal:
         refusal.name_account(body)
         raise
+    return _find_own(client, COMMANDS_PATH, response, body, known)
+
+
+def submit_action(
+    client: Client, body: Mapping[str, Any], known: Collection[str] = (), *, action: str, force: bool = False
+) -> Command:
+    """Submit an action to the server of a body. Return its internal command, whose line is up to the workspace.
+
+    Raises as :func:`submit`.
+    """
+    path = f"{SERVERS_PATH}{body['server']}/actions/"
+    try:
+        response = client.write("POST", path, {"action": action, **({"force": True} if force else {})})
+    except UnknownEndpoint:
+        why = "This workspace has no actions of servers."
+        raise ApiError("POST", path, 404, text=why, stated=True) from None
+    return _find_own(client, path, response, {"server": body["server"]}, known)
+
+
+def _find_own(
+    client: Client, path: str, response: ApiResponse, body: Mapping[str, Any], known: Collection[str]
+) -> Command:
+    """Return the command in the response to a submit; raise :class:`LostResponse` if there is none."""
     # Today's servers answer with a list of one, those of 2024 with the record itself.
     made = list(parse_commands(response.body if isinstance(response.body, list) else [response.body]))
     own = next((command for command in made if command.id not in known and _can_answer(command, body)), None)
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
         problem = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
-        error = LostResponse(f"POST {COMMANDS_PATH}: HTTP {response.status} {problem}.")
+        error = LostResponse(f"POST {path}: HTTP {response.status} {problem}.")
         error.others = tuple(command.id for command in made)
         raise error
     if own.added_at:

@@ -72,7 +72,7 @@ SENTENCES: dict[str, str] = {
     "note_pin_limit_exceeded": "No more notes can be pinned.",
     "rbac_object_permission_required": "The role of this token may not do this with this record.",
     "rbac_permission_required": "The role of this token may not do this.",
-    "server_busy_with_user_work": "A user is working on the server. Try again later.",
+    "server_busy_with_user_work": "A user is working on the server. Try again later, or set force to true.",
     "server_cannot_be_deleted": "The server is still connected. Unregister its agent first.",
     "server_not_connected": (
         "The server is offline: its agent is not connected. Workspaces of 2024 answer the same for a server that is"
@@ -126,7 +126,8 @@ _WORDS = (
 _CODES_ALIKE = re.compile(r"user_username_\w+|\w+_limit_exceeded")
 #: Fields of requests; only the validation of a workspace blames them.
 _FIELDS = re.compile(
-    "allowed_groups|data|description|env|expires_at|groupname|groups|line|name|non_field_errors|platform|purpose"
+    "action|allowed_groups|data|description|env|expires_at|force|groupname|groups|line|name|non_field_errors|platform"
+    "|purpose"
     "|requested_by|run_after|scheduled_at|server|shell|tags|username|work_session"
 )
 #: Status and text of errors that Django REST framework raises by itself.

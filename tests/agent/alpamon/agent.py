@@ -279,7 +279,8 @@ class Agent:
             return 1, str(error)
         try:
             if command["shell"] == "internal":
-                return await self.run_internal(command["line"])
+                failure = faults.failure("", "")
+                return (1, failure) if failure else await self.run_internal(command["line"])
             if command["shell"] != "system":
                 return 1, "Invalid command shell argument."
             return await self._run(command, faults, output)

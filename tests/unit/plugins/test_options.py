@@ -20,6 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     command_options,
     registration,
     registration_token,
+    server_action,
     server_info,
 )
 from ansible_collections.herdops.alpacon.plugins.modules import alpamon_info
@@ -38,6 +39,7 @@ SPECS = {
     "alpacon_registration": registration.SPEC,
     "alpacon_registration_info": registration.INFO_SPEC,
     "alpacon_registration_token": registration_token.SPEC,
+    "alpacon_server_action": server_action.SPEC,
     "alpacon_server_info": server_info.SPEC,
 }
 #: The options in the documentation of every module.

@@ -1,0 +1,197 @@
+#!/usr/bin/python
+
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: alpacon_server_action
+short_description: Upgrade or restart the agents of servers in an Alpacon workspace
+version_added: 1.0.0
+description:
+  - Upgrades or restarts the agents of one server or many through the workspace, without SSH, and waits until they are
+    connected again.
+  - An action is submitted at most once for each server. If the response to a submit is lost, the module searches for
+    the command of the action, looks at the server, and never submits it again.
+  - To reboot a server, use M(herdops.alpacon.alpacon_command).
+author:
+  - herdops.alpacon contributors (@herdops)
+options:
+  servers:
+    description:
+      - Names or UUIDs of the servers. If omitted, the server whose UUID is in the host variable C(alpacon_server_id),
+        or else the server that has the name of the inventory host.
+      - Name all servers in one task with C(run_once), so that the module reads the state of a hundred servers in one
+        request.
+    type: list
+    elements: str
+    aliases: [server]
+  action:
+    description:
+      - V(upgrade_agent) upgrades the agent to the newest version that the package repository of its server offers.
+        The action has ended when the agent is connected again with another version, or has installed nothing.
+      - V(restart_agent) restarts the agent. The action has ended when the agent is connected again after a new start.
+        Most commands that run on the server fail.
+      - V(update_information) has the agent report what it knows of its server, such as its system and its disks.
+    type: str
+    required: true
+    choices: [upgrade_agent, restart_agent, update_information]
+  version:
+    description:
+      - With O(action=upgrade_agent), the version that agents must have at least, such as V(2.6.0). Agents that have it
+        or a newer one are not touched. If an agent has an older one after the upgrade, its server fails.
+      - The workspace cannot install a certain version. The package repository decides which one comes.
+      - If omitted, each agent is asked to upgrade.
+    type: str
+  force:
+    description:
+      - Act also on servers on which a user works now.
+    type: bool
+    default: false
+  wait:
+    description:
+      - Whether to wait until the actions have ended.
+    type: bool
+    default: true
+  wait_timeout:
+    description:
+      - How long to wait for each server, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
+        After that, the server fails.
+      - A Linux package restarts its agent five minutes after an upgrade.
+    type: str
+    default: 10m
+  max_concurrency:
+    description:
+      - On how many servers the action may run at the same time, as a number or a percentage of O(servers). If omitted,
+        there is no limit.
+    type: str
+  max_errors:
+    description:
+      - How many failed servers to accept, as a number or a percentage of O(servers). If more fail, no further actions
+        are submitted. If omitted, there is no limit.
+    type: str
+extends_documentation_fragment:
+  - herdops.alpacon.connection.tasks
+  - herdops.alpacon.connection
+  - herdops.alpacon.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Without O(version), the module cannot know which agents have the newest version, so it predicts a change for
+        each connected server.
+  diff_mode:
+    support: full
+    details:
+      - Shows the versions of the agents.
+  idempotent:
+    support: partial
+    details:
+      - O(action=upgrade_agent) is idempotent. The other actions always change the server.
+notes:
+  - A server that is offline fails, and nothing is submitted to it.
+  - Workspaces of 2024 list no versions and starts, so that each poll takes a request for each server.
+  - Workspaces that have no actions, such as those of the published API, refuse them.
+seealso:
+  - module: herdops.alpacon.alpacon_command
+  - module: herdops.alpacon.alpacon_server_info
+"""
+
+EXAMPLES = r"""
+- name: Upgrade the agent of the inventory host
+  herdops.alpacon.alpacon_server_action:
+    url: https://my-workspace.us1.alpacon.io
+    action: upgrade_agent
+    version: 2.5.0
+
+- name: Restart the agents of a group, ten at a time
+  herdops.alpacon.alpacon_server_action:
+    servers: "{{ groups['web'] }}"
+    action: restart_agent
+    max_concurrency: 10
+    max_errors: 5%
+    wait_timeout: 3m
+  run_once: true
+
+- name: Update what the workspace knows of a server
+  herdops.alpacon.alpacon_server_action:
+    server: web-01
+    action: update_information
+    wait: false
+"""
+
+RETURN = r"""
+servers:
+  description:
+    - The servers, in the order of O(servers).
+    - With a single server, its keys are at the top level as well.
+  returned: unless the task failed before anything was sent
+  type: list
+  elements: dict
+  contains:
+    id:
+      description: UUID of the server.
+      type: str
+    name:
+      description: Name of the server.
+      type: str
+    outcome:
+      description:
+        - V(success); V(pending) with O(wait=false); V(offline), V(refused) or V(not_tried) if nothing was submitted;
+          V(failed); V(timed_out); V(unknown) if the response to the submit was lost; or what a reviewer decided, as in
+          M(herdops.alpacon.alpacon_command). Null in check mode.
+      type: str
+    msg:
+      description: Explanation of the outcome.
+      type: str
+    version_before:
+      description: Version of the agent before the action; null if the workspace does not state it.
+      type: str
+    version:
+      description: Version of the agent as it was read last.
+      type: str
+    started_at:
+      description: Start of the agent as it was read last.
+      type: str
+    command_id:
+      description: UUID of the command that carries out the action; null if there is none.
+      type: str
+    changed:
+      description: Whether the action changed the server, or may have.
+      type: bool
+  sample:
+    - id: 7a50ea6c-2138-4d3f-9633-e50694c847c4
+      name: web-01
+      outcome: success
+      msg: Upgraded from 2.4.1 to 2.5.0.
+      version_before: 2.4.1
+      version: 2.5.0
+      started_at: "2031-01-01T03:05:12.000000Z"
+      command_id: 550e8400-e29b-41d4-a716-446655440000
+      changed: true
+summary:
+  description: Number of servers with each outcome.
+  returned: unless the task failed before anything was sent
+  type: dict
+  sample:
+    success: 98
+    timed_out: 2
+requests:
+  description: How many HTTP requests the task made.
+  returned: unless the task failed before anything was sent
+  type: int
+  sample: 5
+"""
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import RULES, SPEC, run_server_action
+
+
+def main() -> None:
+    run_module(SPEC, run_server_action, **RULES)
+
+
+if __name__ == "__main__":
+    main()
