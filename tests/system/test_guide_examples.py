@@ -99,7 +99,8 @@ def make_inventory(**variables: Any) -> Row:
 @pytest.fixture(scope="module")
 def busy(instant: Workspace) -> Workspace:
     for hosts in HOSTS.values():
-        instant.add_servers(*hosts, connected=True, groups=["Operations"])
+        facts = {"metrics": [{"disk": 95}]}
+        instant.add_servers(*hosts, connected=True, groups=["Operations"], facts=facts)
     return instant
 
 
