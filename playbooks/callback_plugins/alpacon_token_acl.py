@@ -44,15 +44,16 @@ class CallbackModule(CallbackBase):
         self._uncovered: dict[str, None] = {}
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        self._is_active = context.CLIARGS["check"] and any(PLAY_VARIABLE in play.vars for play in playbook.get_plays())
-        if self._is_active:
+        self._is_active = False
+        if context.CLIARGS["check"] and any(PLAY_VARIABLE in play.vars for play in playbook.get_plays()):
             get_needs().file.touch(0o600)
+            self._is_active = True
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._find_uncovered(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._find_uncovered(result)
+        self._find_uncovered(result, failed=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         self._find_uncovered(result)
@@ -62,7 +63,7 @@ class CallbackModule(CallbackBase):
         if "skip_reason" not in _parts(result)[1]:
             self._find_uncovered(result, skipped=True)
 
-    def _find_uncovered(self, result: Any, skipped: bool = False) -> None:
+    def _find_uncovered(self, result: Any, skipped: bool = False, failed: bool = False) -> None:
         if not self._is_active:
             return
         task, returned = _parts(result)
@@ -71,6 +72,8 @@ class CallbackModule(CallbackBase):
             reason = f"check mode skips {module}"
         elif module == "alpacon_command" and "censored" in returned:
             reason = "no_log hides its command"
+        elif module == "alpacon_command" and failed:
+            reason = "it failed"
         elif module == "alpacon_command" and task.delegate_to and task.delegate_to not in LOCALHOST:
             reason = f"it runs on {task.delegate_to}"
         if reason:

@@ -71,9 +71,12 @@ def compare_acl(path: str) -> dict[str, list[str]]:
         ``unused``: descriptions of entries that cover no need.
 
     Raises:
-        AnsibleFilterError: the file is not what :func:`write_acl` writes.
+        AnsibleFilterError: the file is not what :func:`write_acl` writes, or this run recorded no needs.
     """
-    needed, allowed = make_acl(get_needs().read_rows().values()), _read_acl(path)
+    needs = get_needs()
+    if not needs.file.exists():
+        raise AnsibleFilterError("The needs of this run are not known. Run herdops.alpacon.token_acl with --check.")
+    needed, allowed = make_acl(needs.read_rows().values()), _read_acl(path)
     result: dict[str, list[str]] = {"missing": [], "unused": []}
     for name in _KEYS:
         pairs = [(need, entry) for need in needed[name] for entry in allowed[name] if _covers(entry, need)]
@@ -85,7 +88,7 @@ def compare_acl(path: str) -> dict[str, list[str]]:
 
 def _read_acl(path: str) -> _Acl:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(Path(path).expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise AnsibleFilterError(f"alpacon_allowed: {path} cannot be read: {error}") from None
     acl: _Acl = {}

@@ -56,6 +56,8 @@ PLAYS = [
         task("Program", {"argv": ["id"], "env": {"PASSWORD": "pssst"}}),
         task("Scheduled", {"state": "scheduled", "line": "reboot", "scheduled_at": FAR}),
         task("Hidden", {"line": "echo pssst"}, no_log=True),
+        task("Failed", {"servers": ["no-server"], "line": "id"}),
+        task("Delegated", {"line": "id"}, delegate_to="web-03", vars={"ansible_connection": "local"}),
         task("Condition", {"line": "echo never"}, when=False),
         task("Secret", {"line": "echo {{ password }}", "env": {"PASSWORD": "{{ password }}"}}),
         hosts="web-01",
@@ -89,6 +91,8 @@ def test_the_entries_that_a_playbook_needs_are_printed(current: Workspace, tmp_p
     assert "pssst" not in done.log[done.log.index("# Entries") :]
     assert [comment for comment in comments if comment.startswith("Not covered")] == [
         "Not covered: task Hidden, since no_log hides its command",
+        "Not covered: task Failed, since it failed",
+        "Not covered: task Delegated, since it runs on web-03",
         "Not covered: task Raw, since check mode skips raw",
     ]
     assert comments.count("This allows everything that the account may do.") == 2

@@ -24,6 +24,7 @@ Need = Callable[..., None]
 @pytest.fixture
 def needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SubmittedCommands:
     found = SubmittedCommands(tmp_path / "needs")
+    found.file.touch()
     monkeypatch.setattr(_token_acl, "get_needs", lambda: found)
     return found
 
@@ -87,6 +88,12 @@ def test_hosts_that_failed_are_named() -> None:
         "command_acl: []",
         "server_acl: []",
     ]
+
+
+def test_needs_that_no_run_recorded_are_not_compared(tmp_path: Path, needs: SubmittedCommands) -> None:
+    needs.file.unlink()
+    with pytest.raises(AnsibleFilterError, match="not known"):
+        compare(tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, "- uptime", "command_acl: [{}]\nserver_acl: []", "[", "server_acl: {}"])
