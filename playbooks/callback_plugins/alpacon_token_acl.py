@@ -72,10 +72,10 @@ class CallbackModule(CallbackBase):
             reason = f"check mode skips {module}"
         elif module == "alpacon_command" and "censored" in returned:
             reason = "no_log hides its command"
-        elif module == "alpacon_command" and failed:
-            reason = "it failed"
         elif module == "alpacon_command" and task.delegate_to and task.delegate_to not in LOCALHOST:
             reason = f"it runs on {task.delegate_to}"
+        elif module == "alpacon_command" and failed:
+            reason = "it failed"
         if reason:
             self._uncovered[f"task {task.get_name()}, since {reason}"] = None
 
