@@ -77,8 +77,7 @@ def gather_from_all(client: Client, kinds: Iterable[str], warn: Warn) -> list[Ro
 
 def _read_selected(client: Client, kind: str, ids: Sequence[str]) -> dict[str, list[Row]]:
     """Read the rows of these servers, by ID: of each, or of all if that takes fewer requests."""
-    is_few = len(ids) <= _FEW
-    found = _read_each(client, kind, ids) if is_few else None
+    found = _read_each(client, kind, ids) if len(ids) <= _FEW else None
     if found is not None:
         return found
     found = {server_id: [] for server_id in ids}
@@ -87,7 +86,7 @@ def _read_selected(client: Client, kind: str, ids: Sequence[str]) -> dict[str, l
         if pairs and not any(server_id for server_id, _row in pairs):
             problem = f"this workspace does not state to which servers {kind} belong, so a task can read {_FEW} at most"
             raise UsageError("gather", problem, f"Select at most {_FEW} with servers, filters or limit.")
-        if number == 1 and not is_few and -(-(page.count or 0) // PAGE_SIZE) - 1 > len(ids):
+        if number == 1 and -(-(page.count or 0) // PAGE_SIZE) - 1 > len(ids):
             each = _read_each(client, kind, ids)
             if each is not None:
                 return each
@@ -133,18 +132,11 @@ def _read_metrics(client: Client, params: Mapping[str, str]) -> Iterator[Page]:
         for number, page in enumerate(_read_pages(client, "metrics", params, whole=False)):
             if number == _MAX_PAGES:
                 raise IncompleteList(_METRICS_PATH, len(known), None)
-            rows = []
-            for row in page.rows:
-                server_id = parse_server(row).id
-                if server_id is None:
-                    without_server += 1
-                elif server_id in known:
-                    continue
-                else:
-                    known.add(server_id)
-                rows.append(row)
+            ids = [parse_server(row).id for row in page.rows]
+            without_server += ids.count(None)
+            known.update(filter(None, ids))
             counts += [] if page.count is None else [page.count]
-            yield Page(rows, page.count)
+            yield page
         received, least = len(known) + without_server, min(counts, default=0)
         if received >= least:
             return

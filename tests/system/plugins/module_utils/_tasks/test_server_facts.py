@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, IncompleteList
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_facts
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_facts import KINDS
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC, run_server_info
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, page
@@ -41,7 +43,7 @@ def paths(workspace: Workspace) -> list[str]:
     return [path.partition("?")[0] for path in request_paths(workspace)]
 
 
-@pytest.mark.parametrize(("count", "most"), [(1_000, 11), pytest.param(10_000, 110, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "most"), [(1_000, 10), pytest.param(10_000, 110, marks=pytest.mark.slow)])
 def test_a_hundred_servers_in_one_request(count: int, most: int) -> None:
     names = [f"db-{number:05d}" for number in range(count)]
     with Workspace(servers=0, agents=False) as workspace:
@@ -113,6 +115,12 @@ def test_old_workspaces_keep_older_rows_and_name_no_servers(old: Workspace) -> N
     assert len(gathered(gather(old, "os", limit=10), "os")) == 10
 
 
+def test_older_rows_are_not_read_to_their_end(old: Workspace) -> None:
+    old.change_server("web-01", facts={"os": [{"version": age, "added_at": -age} for age in range(250)]})
+    outcome = gather(old, "os", servers=["web-01"])
+    assert (gathered(outcome, "os")["web-01"]["version"], outcome["requests"]) == (0, 2)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_workspace_without_the_route(published: Workspace, kind: str) -> None:
     with pytest.raises(AlpaconError) as caught:
@@ -137,6 +145,12 @@ def test_a_token_without_the_scope(current: Workspace) -> None:
     expected = "gather: the token may not read metrics. Use a token with a scope for it, or leave metrics out. "
     assert str(caught.value).startswith(expected)
     assert caught.value.details["error"]["status"] == 403
+
+
+def test_a_token_that_is_refused(old: Workspace) -> None:
+    with pytest.raises(AlpaconError) as caught:
+        gather(old, "os", token="alpat-unknown")
+    assert "gather" not in str(caught.value)
 
 
 def test_nothing_more_without_kinds(current: Workspace) -> None:
@@ -169,6 +183,13 @@ def test_rows_without_names_of_servers(serve: Serve) -> None:
     assert outcome["servers"][0]["groups"] == [], "the list has the other fields too"
 
 
+def test_rows_with_names_of_servers_beside_their_ids(serve: Serve) -> None:
+    server = serve(answer_all([{"server": own, "server_name": f"web-{own[6:8]}", "disk": 1} for own in IDS]))
+    outcome = gather(server, "metrics")
+    assert gathered(outcome, "metrics") == {f"web-{number:02d}": {"disk": 1} for number in range(1, 13)}
+    assert outcome["requests"] == 1
+
+
 def test_a_workspace_that_ignores_the_filter(serve: Serve) -> None:
     rows = [{"id": n, "server": {"id": own}, "username": f"user-{n}"} for n, own in enumerate(IDS)]
     server = serve(answer_all(rows))
@@ -179,11 +200,35 @@ def test_a_workspace_that_ignores_the_filter(serve: Serve) -> None:
 
 def test_metrics_that_move_while_they_are_read(serve: Serve) -> None:
     rows = [{"server": {"id": own, "name": f"web-{own[6:8]}"}, "disk": 1} for own in IDS]
-    pages = [page(rows[:6], 2, 12), page([*rows[5:8], *rows[9:]], count=12), page(rows[6:], 2, 12), page(rows[:6])]
+    pages = [
+        page(rows[:6], 2, 12),
+        page([*rows[5:8], *rows[9:]], count=12),
+        page(rows[6:], 2, 13),
+        page(rows[:6], count=12),
+    ]
     server = serve([Response(body) for body in pages])
     outcome = gather(server, "metrics")
     assert list(gathered(outcome, "metrics")) == [f"web-{number:02d}" for number in range(1, 13)]
     assert outcome["requests"] == 4
+
+
+def test_a_row_without_a_server_is_left_out(serve: Serve) -> None:
+    server = serve(answer_all([*({"server": own, "disk": 1} for own in IDS), {"server": None, "disk": 2}]))
+    outcome = gather(server, "metrics")
+    assert gathered(outcome, "metrics") == {f"web-{number:02d}": {"disk": 1} for number in range(1, 13)}
+    assert [request.path for request in server.requests] == [METRICS, LIST, METRICS]
+
+
+def test_metrics_without_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_facts, "_MAX_PAGES", 5)
+    numbers = itertools.count(1)
+
+    def answer(_request: Request) -> Response:
+        number = next(numbers)
+        return Response(page([{"server": {"id": f"{number:08d}{IDS[0][8:]}", "name": f"web-{number}"}}], number + 1))
+
+    with pytest.raises(IncompleteList, match="no end after 5 rows"):
+        gather(serve(answer), "metrics")
 
 
 @pytest.mark.parametrize("given", [{}, {"servers": [IDS[0]]}])
