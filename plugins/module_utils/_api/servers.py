@@ -83,7 +83,7 @@ def _query_each(client: Client, references: Iterable[str]) -> dict[str, list[Ser
 def _query(client: Client, reference: str, patient: bool = True) -> list[Server] | None:
     """Query one name or UUID; with ``patient=False``, return None if the workspace ignores the name."""
     if is_uuid(reference):
-        return _query_by_id(client, reference)
+        return query_by_id(client, reference)
     found: list[Server] = []
     for page in client.pages(SERVERS_PATH, {"name": reference}, whole=True):
         servers = list(parse_servers(page.rows))
@@ -93,7 +93,8 @@ def _query(client: Client, reference: str, patient: bool = True) -> list[Server]
     return found
 
 
-def _query_by_id(client: Client, server_id: str) -> list[Server]:
+def query_by_id(client: Client, server_id: str) -> list[Server]:
+    """Return the server with this UUID, or an empty list."""
     path = f"{SERVERS_PATH}{normalize_uuid(server_id)}/"
     try:
         row = client.get(path)

@@ -77,7 +77,7 @@ def run_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         if problem:
             run.warn(f"ordering: {problem}.")
         read = partial(_read_output, client, CircuitBreaker(), run.warn) if options["with_output"] else None
-        commands = [_describe_listed(command, read, output_limit) for command in found]
+        commands = [describe_listed(command, read, output_limit) for command in found]
         return {"commands": commands, "changed": False, "requests": client.requests}
 
 
@@ -102,7 +102,7 @@ def _read_output(client: Client, breaker: CircuitBreaker, warn: Warn, command: C
         return Output(command.result or "", complete=False)
 
 
-def _describe_listed(
+def describe_listed(
     command: Command, read: Callable[[Command], Output] | None, output_limit: int | None = None
 ) -> dict[str, Any]:
     output = None
@@ -155,5 +155,5 @@ def _explain_missing(term: str, query: Query, other: Command | None) -> str:
 def _get_wanted(client: Client, command: Command, want: str) -> Any:
     if want == "id":
         return command.id
-    described = _describe_listed(command, partial(fetch_output, client, is_whole=make_end_check(command)))
+    described = describe_listed(command, partial(fetch_output, client, is_whole=make_end_check(command)))
     return described if want == "record" else described["stdout"]
