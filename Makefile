@@ -42,7 +42,7 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 # The longest first.
 SUITE := prove integration-once style build
 REST := everything signals sanity-newest sanity-oldest integration-oldest integration-newest \
-	lint connection-oldest connection-newest unit-oldest unit-newest browser states-of-ci molecule-of-ci
+	lint connection-oldest connection-newest unit-oldest unit-newest browser rulebook states-of-ci molecule-of-ci
 
 .PHONY: test
 test: $(READY) ## prove each promise once: style, types, tests, integration targets, the tarball; some minutes
@@ -72,7 +72,7 @@ clean: ## remove all files that make created
 .PHONY: style
 style: $(READY) ## check style and types
 	@$(environ); ruff check --output-format=concise .; ruff format --check .; \
-		mypy "$(LINKED)/plugins"; mypy $(filter-out tests/integration tests/config.yml tests/conftest.py,$(wildcard tests/*))
+		mypy "$(LINKED)/plugins" "$(LINKED)/extensions/eda"; mypy $(filter-out tests/integration tests/config.yml tests/conftest.py,$(wildcard tests/*))
 
 .PHONY: unit
 unit: $(READY) ## run the unit tests, which need no workspace
@@ -154,6 +154,10 @@ signals: $(READY) ## interrupt and kill runs, on the oldest and the newest ansib
 .PHONY: browser
 browser: $(READY) ## open the audit's report in Chromium: tests, accessibility, HTML validation
 	@$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ -n 2 tests/browser
+
+.PHONY: rulebook
+rulebook: $(READY) ## run the rulebook of the documentation with ansible-rulebook; needs Java
+	@$(PYTHON) tests/tools/run_rulebook.py
 
 .PHONY: states
 states: $(READY) ## try the audit's checks on disposable systems in hundreds of states, as root (ON=debian12)

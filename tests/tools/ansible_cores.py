@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from collection_tree import BUILD, TOOLS
@@ -62,18 +63,29 @@ def prepare(name: str) -> Path:
     core = CORES[name]
     place = BUILD / "cores" / core.version
     packages = [f"ansible-core=={core.version}", *(f"{p}=={importlib.metadata.version(p)}" for p in COMPANIONS)]
-    stamp = place / ".packages"
-    if not stamp.exists() or stamp.read_text() != "\n".join(packages):
-        print(f"Installing ansible-core {core.version} into {place.relative_to(BUILD.parent)}", flush=True)
-        command = [str(TOOLS / "uv"), "venv", "--quiet", "--clear", "--python", core.python, str(place)]
-        if subprocess.run(command, env=environ(), check=False, capture_output=True).returncode:
-            raise MissingPythonError(f"ansible-core {core.version} needs Python {core.python}: install it (pyenv, uv)")
-        _uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(place / "bin/python"), *packages)
+    if install(place, core.python, packages):
         # Let ansible-test install from PyPI instead of addresses.
         for path in place.glob("lib/python3*/site-packages/ansible_test/_data/requirements/*.txt"):
             path.write_text(re.sub(r"^(\S+) @ https://.*$", r"\1", path.read_text(), flags=re.MULTILINE))
-        stamp.write_text("\n".join(packages))
     return place / "bin"
+
+
+def install(place: Path, python: str, packages: Sequence[str]) -> bool:
+    """Install packages into an environment of their own; return False if they are there.
+
+    Raises:
+        MissingPythonError: this machine has no such Python.
+    """
+    stamp = place / ".packages"
+    if stamp.exists() and stamp.read_text() == "\n".join(packages):
+        return False
+    print(f"Installing {packages[0]} into {place.relative_to(BUILD.parent)}", flush=True)
+    command = [str(TOOLS / "uv"), "venv", "--quiet", "--clear", "--python", python, str(place)]
+    if subprocess.run(command, env=environ(), check=False, capture_output=True).returncode:
+        raise MissingPythonError(f"{packages[0]} needs Python {python}: install it (pyenv, uv)")
+    _uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(place / "bin/python"), *packages)
+    stamp.write_text("\n".join(packages))
+    return True
 
 
 def _uv(*arguments: str) -> None:
