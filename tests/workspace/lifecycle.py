@@ -81,6 +81,18 @@ def _mark_delivered(command: Command, now: datetime.datetime) -> None:
         command.ack_count = command.fin_count = 1
         command.success, command.exit_code, command.elapsed_time = True, 0, 0.0
         command.result = _instant_result(command.line)
+        if command.shell == "internal":
+            _act_instantly(command, now)
+
+
+def _act_instantly(command: Command, now: datetime.datetime) -> None:
+    """Restart or upgrade a server without an agent."""
+    offered = state.current.switches.offered_version
+    if command.line == "upgrade" and not offered:
+        command.result = "Already up-to-date"
+    elif command.line in ("restart", "upgrade"):
+        values = {"version": offered} if command.line == "upgrade" else {}
+        Server.objects.filter(id=command.server_id).update(started_at=now, **values)
 
 
 def _instant_result(line: str) -> str:

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Name the hosts whose agents were not upgraded.
+
+Ansible loads callbacks from this folder beside a playbook.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+
+DOCUMENTATION = """
+name: alpacon_upgrade_agents
+type: notification
+short_description: Name the hosts whose agents were not upgraded
+description:
+  - At the end of the playbook upgrade_agents, it names each host that failed, with the reason.
+author:
+  - herdops.alpacon contributors (@herdops)
+"""
+#: This variable identifies the play that upgrades agents.
+PLAY_VARIABLE = "__upgrade_agents"
+_MAX_NAMED = 20
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "alpacon_upgrade_agents"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hosts: set[str] = set()
+        self._reported: set[str] = set()
+        self._failed: dict[str, str] = {}
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        if PLAY_VARIABLE in play.vars:
+            self._hosts.update(play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"])
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        host, task, _returned = _parts(result)
+        if PLAY_VARIABLE in task.play.vars and task.action == "ansible.builtin.fail":
+            self._reported.add(host)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        host, task, returned = _parts(result)
+        if PLAY_VARIABLE in task.play.vars:
+            self._failed[host] = clean_line(returned.get("msg") or "no reason is stated.")
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        if self._failed:
+            shown = list(self._failed.items())[:_MAX_NAMED]
+            self._display.display(f"agents: {len(self._failed)} of {len(self._hosts)} failed")
+            for host, why in shown:
+                self._display.display(f"    {host}: {why}")
+            if len(self._failed) > len(shown):
+                self._display.display(f"    and {len(self._failed) - len(shown)} more")
+            left = len(self._hosts - self._reported - set(self._failed))
+            if left:
+                self._display.display(f"agents: {left} of {len(self._hosts)} not tried")
+
+
+def _parts(result: Any) -> tuple[str, Any, dict[str, Any]]:
+    if hasattr(result, "task"):
+        return result.host.name, result.task, result.result
+    return result._host.name, result._task, result._result  # before ansible-core 2.19

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Test the playbook upgrade_agents: waves, the results of hosts, and the summary."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from system.plays import Play, run_playbook
+from system.support import AGENTS
+from workspace.client import Workspace
+
+LOST = ("app-030", "app-060")
+
+
+def upgrade(workspace: Workspace, folder: Path, hosts: Any, *arguments: str, **variables: Any) -> Play:
+    given = ("-e", json.dumps({"alpacon_wait_timeout": "10s", **variables}))
+    return run_playbook(workspace, folder, "herdops.alpacon.upgrade_agents", hosts, *given, *arguments)
+
+
+def recap(done: Play) -> dict[str, dict[str, int]]:
+    """Return the counts of each host."""
+    rows = re.findall(r"(?m)^(\S+) +: (ok=.*)$", done.log)
+    return {host: {key: int(value) for key, value in re.findall(r"(\w+)=(\d+)", counts)} for host, counts in rows}
+
+
+def count(done: Play, key: str) -> int:
+    return sum(row[key] for row in recap(done).values())
+
+
+def summary(done: Play) -> list[str]:
+    _tasks, _line, shown = done.log.partition("\nagents: ")
+    return [line for line in f"agents: {shown}".splitlines() if line.startswith(("agents: ", "    "))] if shown else []
+
+
+@pytest.mark.promise
+def test_a_hundred_agents_of_which_two_do_not_come_back(current: Workspace, tmp_path: Path) -> None:
+    names = [f"app-{number:03d}" for number in range(100)]
+    current.add_servers(*names, agent=True)
+    current.wait_connected(*names)
+    current.settings(offered_version="2.6.0")
+    for name in LOST:
+        current.fault("disconnect", server=name, line="upgrade", seconds=600)
+    current.reset_counters()
+    done = upgrade(current, tmp_path, names, alpacon_agent_version="2.6.0")
+    assert done.code == 2, done.log
+    assert (count(done, "changed"), count(done, "failed")) == (98, 2)
+    # One submit for each server, and a few polls of two lists for each wave.
+    assert current.requests_made() <= 160
+    first, *others = summary(done)
+    assert first == "agents: 2 of 100 failed"
+    lost = [f"    {name}: Not finished within wait_timeout. It has not come back: {name}, offline" for name in LOST]
+    assert [line.partition(", last connected")[0] for line in others] == lost
+    assert len(done.tasks["Upgrade the agents of the wave"]) == 4, "waves of 1, 10, 50 and 39 hosts"
+    assert len(current.commands()) == 100
+    again = upgrade(current, tmp_path / "again", names, alpacon_agent_version="2.6.0")
+    assert (count(again, "changed"), count(again, "failed")) == (0, 2)
+    assert len(current.commands()) == 100
+    assert "    app-030: Never ran: the server is offline." in again.log
+
+
+def test_too_many_failures_stop_the_upgrade(current: Workspace, tmp_path: Path) -> None:
+    current.settings(offered_version="2.6.0")
+    current.disconnect("web-01")
+    ids = current.server_ids()
+    # The inventory plugin sets alpacon_version to the version that the agent has.
+    hosts = {f"{name}.example.com": {"alpacon_server_id": ids[name], "alpacon_version": "2.5.0"} for name in AGENTS}
+    done = upgrade(current, tmp_path, hosts)
+    assert done.code == 2, done.log
+    assert summary(done)[0] == "agents: 1 of 3 failed"
+    assert summary(done)[-1] == "agents: 2 of 3 not tried"
+    assert current.commands() == []
+    rest = upgrade(current, tmp_path / "rest", hosts, "--limit", "web-02*,web-03*", alpacon_serial="100%")
+    assert (rest.code, count(rest, "changed"), summary(rest)) == (0, 2, []), rest.log
+
+
+def test_check_mode_changes_nothing(current: Workspace, tmp_path: Path) -> None:
+    done = upgrade(current, tmp_path, AGENTS, "--check", alpacon_agent_version="2.6.0")
+    assert (done.code, count(done, "changed")) == (0, 3), done.log
+    assert current.commands() == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"alpacon_max_concurency": 2}, "There is no variable alpacon_max_concurency. Did you mean"),
+        ({"alpacon_agent_version": "newest"}, "version: 'newest' is not a version."),
+    ],
+)
+def test_bad_variables_submit_nothing(
+    current: Workspace, tmp_path: Path, variables: dict[str, Any], problem: str
+) -> None:
+    done = upgrade(current, tmp_path, AGENTS, **variables)
+    assert done.code == 2, done.log
+    assert problem in done.log
+    assert current.commands() == []
