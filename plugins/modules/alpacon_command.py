@@ -184,9 +184,19 @@ options:
     type: str
   progress:
     description:
-      - Whether to print the progress every five seconds. If omitted, the task prints it if there are several servers or
-        O(ids).
-    type: bool
+      - What to print while the task waits. If omitted, the task prints V(true) if there are several servers or O(ids).
+      - V(true) prints every five seconds how many commands run, are done and have failed.
+      - V(output) prints each new line of the running commands within three seconds, as C(web-01 | text), to standard
+        error. The result is the same.
+      - For V(output), each running command takes a request every 2.5 seconds. There are fewer when the quota of the
+        token runs low.
+      - V(output) prints whole lines, with secrets hidden, and of each line the first 4,096 characters. After a carriage
+        return, a line begins anew. If more than 200 new lines are there at once, it prints the last 200 of them.
+      - V(output) prints what V(true) does if the task has more than 20 servers or C(no_log) is set, and on workspaces
+        that do not show the output of running commands.
+      - With O(script) and O(argv), V(output) slows down programs that print megabytes, by a second or two per megabyte.
+    type: str
+    choices: ['true', 'false', output]
   success_codes:
     description:
       - Exit codes that count as success.
@@ -298,6 +308,7 @@ EXAMPLES = r"""
   herdops.alpacon.alpacon_command:
     ids: "{{ backup.commands | map(attribute='id') }}"
     state: finished
+    progress: output
 """
 
 RETURN = r"""

@@ -41,6 +41,8 @@ def check_arguments(
     if "filters" in spec:
         check_filters(arguments)
     for name, alias in aliases.items():
+        if isinstance(arguments[alias], bool) and str(arguments[alias]).lower() in spec[name].get("choices", ()):
+            continue
         # Ansible would convert these to Python code, such as ['echo', 'hi'].
         if spec[name].get("type", "str") == "str" and isinstance(arguments[alias], (bool, Mapping, list, tuple)):
             raise UsageError(

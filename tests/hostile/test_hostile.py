@@ -103,7 +103,9 @@ class Checker:
     def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
         """Run a task and return its result, or None after an error of ours."""
         run = Run(RunContext(folder=self._folder / "run", journal_file=self._folder / "run/journal"), hosts=hosts)
-        options = command_options(url=self.workspace.server.url, token=TOKEN, progress=False, wait_timeout="4", **given)
+        options = command_options(
+            url=self.workspace.server.url, token=TOKEN, progress="false", wait_timeout="4", **given
+        )
         result: Row | None = self.call(case, functools.partial(_command.run_command, options, run))
         return result
 

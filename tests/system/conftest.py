@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
+    follow,
     poller,
     submitting,
 )
@@ -117,6 +118,6 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Replace the clock of client and fleet by one that sleeping moves on."""
     moved = FakeClock()
-    for module in (_client, _response, completion, fleet, poller, submitting):
+    for module in (_client, _response, completion, fleet, follow, poller, submitting):
         monkeypatch.setattr(module, "time", moved)
     return moved

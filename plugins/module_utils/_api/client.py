@@ -249,15 +249,17 @@ class Client:
             return is_lost
         return True
 
-    def pages(self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False) -> Iterator[Page]:
-        """Read a list page by page; see :func:`.lists.read_pages`."""
-        return read_pages(self.get, path, params, whole)
+    def pages(
+        self, path: str, params: Mapping[str, Any] | None = None, whole: bool = False, patient: bool = True
+    ) -> Iterator[Page]:
+        """Read a list page by page; see :func:`.lists.read_pages` and :meth:`get`."""
+        return read_pages(partial(self.get, patient=patient), path, params, whole)
 
     def rows(
         self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True
     ) -> Iterator[dict[str, Any]]:
         """Yield the rows of all pages; :class:`IncompleteList` at the end if rows are missing."""
-        for page in read_pages(partial(self.get, patient=patient), path, params, whole=True):
+        for page in self.pages(path, params, True, patient):
             yield from page.rows
 
     def get_quota_pause(self, requests: int) -> float | None:

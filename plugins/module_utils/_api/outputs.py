@@ -109,6 +109,12 @@ def fetch_newest_chunk(client: Client, command: Command) -> Any:
     return get_or_none(client, path, params) if command.may_have_chunks else None
 
 
+def fetch_chunks(client: Client, command: Command, first: int) -> list[dict[str, Any]]:
+    """Return the rows of up to a hundred chunks in one request, from this number on. It is not repeated on errors."""
+    params = {"ordering": "seq", **({"seq__gte": first} if first else {})}
+    return next(client.pages(f"{get_command_path(command.id)}chunks/", params, patient=False)).rows
+
+
 def limit_output(command: Command, output: Output, limit: int | None) -> Output:
     """Cut each stream to its last characters, without line breaks at the end; None cuts nothing.
 

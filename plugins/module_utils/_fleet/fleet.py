@@ -23,6 +23,7 @@ from .._api.errors import AlpaconError, ApiError, RunIsOver, wrap_unexpected
 from .._api.lists import PAGE_SIZE
 from . import completion
 from .completion import ServerStates, describe_offline, is_queued_offline, is_running_offline, was_restarted
+from .follow import Follower
 from .jobs import Job, Limits, Outcome
 from .journal import Journal
 from .pacing import PACING, Pacing
@@ -99,6 +100,7 @@ class _Step(enum.Enum):
     FETCH_OUTPUT = enum.auto()
     CANCEL_EXPIRED = enum.auto()
     CANCEL_OFFLINE = enum.auto()
+    FOLLOW = enum.auto()
 
 
 class Fleet:
@@ -109,6 +111,7 @@ class Fleet:
         report_offline: prints a warning about offline servers.
         shared: state that the workers of the run share, so that one polls for all; None to poll alone.
         hide: removes secrets from an output.
+        follower: prints the output of running commands instead of the progress lines; None to print none.
     """
 
     def __init__(
@@ -122,9 +125,11 @@ class Fleet:
         shared: SharedState | None = None,
         hide: Callable[[str], str] = str,
         pacing: Pacing = PACING,
+        follower: Follower | None = None,
     ) -> None:
         self._client = client
         self._limits = limits
+        self._follower = follower
         self._sleep = sleep
         self._pacing = pacing
         self._run = run
@@ -135,7 +140,8 @@ class Fleet:
         self._push = Push(state.folder, client.settings, run.context) if state else None
         queued = pacing.queued + pacing.queued_each * self._poller.count_awaited()
         self._server_states = ServerStates(client, queued, pacing.queued_each)
-        self._outputs = OutputCollector(client, limits, hide, sleep)
+        on_output = follower.finish if follower else lambda _job, _text: None
+        self._outputs = OutputCollector(client, limits, hide, sleep, on_output)
         self._progress = ProgressReporter(report, report_offline, self._submitter.journal)
         self._pool: ThreadPoolExecutor
         self._to_submit: deque[Job] = deque()
@@ -177,8 +183,7 @@ class Fleet:
             while self._to_submit or self._futures or self._awaited or self._lost.jobs:
                 self._run.check_not_over()
                 self._run.context.report_journal()
-                to_submit = len(self._to_submit) + self._count(_Step.SUBMIT)
-                self._progress.report(to_submit, self._awaited, self._finished_counts, len(self._lost.jobs))
+                self._report()
                 for job in self._next_to_submit():
                     self._start_thread(_Step.SUBMIT, self._submitter.submit, job)
                 self._process_finished_threads(self._get_pause())
@@ -199,6 +204,15 @@ class Fleet:
         # The result names the commands, so the journal need not, unless no process reads the result any more.
         self._run.check_not_over()
         self._submitter.finish(jobs)
+
+    def _report(self) -> None:
+        """Read the output of commands if reads are due, or print a progress line."""
+        if self._follower and not self._follower.is_unsupported:
+            for job in self._follower.take_due(self._awaited):
+                self._start_thread(_Step.FOLLOW, self._follower.read, job)
+            return
+        to_submit = len(self._to_submit) + self._count(_Step.SUBMIT)
+        self._progress.report(to_submit, self._awaited, self._finished_counts, len(self._lost.jobs))
 
     def skip_offline(self, jobs: Sequence[Job]) -> list[Job]:
         """Finish the jobs whose servers are offline unless C(offline=wait). Return the other jobs."""
@@ -224,6 +238,7 @@ class Fleet:
         self._client.awaited_ids = lambda: [job.known.id for job in self._awaited]
         for job in self._awaited:
             job.awaited_since = job.next_poll = self._next_poll = began
+            self._follow(job)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="alpacon")
 
     def _refresh_servers(self, jobs: Iterable[Job]) -> None:
@@ -304,7 +319,7 @@ class Fleet:
             job.finish(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {error}", error)
         elif step is _Step.FETCH_OUTPUT:
             self._outputs.mark_unreadable(job, error)
-        else:
+        elif step is not _Step.FOLLOW:
             job.add_note(str(error))
             job.changed = job.changed or step is _Step.SUBMIT
 
@@ -344,7 +359,12 @@ class Fleet:
         if is_queued_offline(job):
             self._progress.report_offline([job])
 
+    def _follow(self, job: Job) -> None:
+        if self._follower:
+            self._follower.begin(job)
+
     def _add_awaited(self, job: Job) -> None:
+        self._follow(job)
         self._awaited.append(job)
         self._next_poll = min(self._next_poll, job.next_poll)
 
@@ -367,6 +387,8 @@ class Fleet:
         if not (self._awaited or self._lost.jobs):
             return REPORT_EVERY if self._futures else 0.0
         following = min(self._get_next_poll() if self._awaited else math.inf, self._lost.next_search)
+        if self._follower:
+            following = min(following, self._follower.get_next_read(self._awaited))
         return min(REPORT_EVERY, max(0.0, following - time.monotonic()))
 
     def _poll(self) -> None:

@@ -296,15 +296,22 @@ class OutputCollector:
 
     Args:
         hide: removes secrets from an output before it is cut.
+        on_output: called with each output as the workspace has it.
     """
 
     def __init__(
-        self, client: Client, limits: Limits, hide: Callable[[str], str], sleep: Callable[[float], None]
+        self,
+        client: Client,
+        limits: Limits,
+        hide: Callable[[str], str],
+        sleep: Callable[[float], None],
+        on_output: Callable[[Job, str], None] = lambda _job, _text: None,
     ) -> None:
         self._client = client
         self._limits = limits
         self._hide = hide
         self._sleep = sleep
+        self._on_output = on_output
 
     def collect_from_row(self, job: Job) -> bool:
         """Set the output from the row of the command. Return False if the row does not have all of it."""
@@ -326,6 +333,7 @@ class OutputCollector:
         self._set_output(job, Output(job.known.result or "", False, f"Its output could not be read: {error}"))
 
     def _set_output(self, job: Job, output: Output) -> None:
+        self._on_output(job, output.text)
         job.command, output = unpack_output(job.known, output, job.body.get("line"))
         if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
             # A payload writes its exit code into its output.

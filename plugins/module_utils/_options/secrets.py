@@ -59,6 +59,48 @@ def mask_secrets(value: Any, hidden: set[str]) -> Any:
     return "".join((*shown, value[end:])) if shown else value
 
 
+class StreamMask:
+    """Mask secrets in a text that arrives in parts, also where two parts divide a secret."""
+
+    def __init__(self, hidden: set[str]) -> None:
+        self._hidden = hidden
+        self._longest = max(map(len, hidden), default=0)
+        self._held = ""
+
+    def add(self, text: str, is_end: bool = False) -> str:
+        """Return the text so far, except for an end that may be the start of a secret."""
+        text = self._held + text
+        cut = len(text) if is_end else self._find_start(text)
+        newest: int | None = None
+        for start, stop in sorted(_find_all(text, self._hidden), reverse=True):
+            if start < cut < stop:
+                newest = start if newest is None else newest
+                cut = start
+        shown = str(mask_secrets(text[:cut], self._hidden))
+        if newest is not None and len(text) - cut > 4 * self._longest:
+            # Many secrets in a row that overlap.
+            shown, cut = f"{shown}{REDACTED}", newest
+        self._held = text[cut:]
+        return shown
+
+    def drop(self) -> None:
+        self._held = ""
+
+    def _find_start(self, text: str) -> int:
+        """Return where the text has an end that is the start of a secret, or its length."""
+        first = len(text)
+        for secret in self._hidden:
+            begin, least = secret[:MIN_SECRET_LENGTH], max(0, len(text) - len(secret) + 1)
+            place = text.find(begin, least)
+            while 0 <= place < first and not secret.startswith(text[place:]):
+                place = text.find(begin, place + 1)
+            if place < 0:
+                ends = range(max(least, len(text) - len(begin) + 1), len(text))
+                place = next((end for end in ends if begin.startswith(text[end:])), first)
+            first = min(first, place)
+        return first
+
+
 def _find_all(text: str, hidden: set[str]) -> Iterator[tuple[int, int]]:
     for secret in hidden:
         start = text.find(secret)

@@ -7,6 +7,9 @@
 A frame is C([alpacon DIGEST]), standard output as lines of Base64 and their number, C([stderr]), standard error in the
 same form with C([rc NUMBER]) among its lines, and C([end]). A body may write C([part]) after each part of its output.
 Such a part is read as C([part LENGTH]), a line end, the part and a line end, even if the end of the frame is missing.
+
+The frame of a live payload has pieces of both streams before C([stderr]), as they were printed: Base64, then
+C([out NUMBER LENGTH]) or C([err NUMBER LENGTH]). The numbers of each stream begin with 1, and its last piece is empty.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ SKIPPED, UNDONE = "skipped", "undone"
 _PART = "[part]"
 #: In characters.
 _MAX_REASON_LENGTH = 100
+#: The end of a piece of a live payload.
+_PIECE_END = re.compile(r"\[(out|err) ([0-9]{1,9}) ([0-9]{1,4})\]\n")
 #: All lines of Base64 except the last have this form.
 _FULL_LINE = re.compile(r"[A-Za-z0-9+/]{76}")
 
@@ -77,23 +82,61 @@ def read_frame(digest: str, output: str) -> Frame:
     if output.count("[alpacon ") != 1:
         raise FrameError("it has several beginnings")
     stdout, separator, rest = text.partition("[stderr]")
+    live = _join_pieces(stdout)
     if not separator:
         refused = re.search(r"\[refused ([^\[\]]*)\]", text)
         if refused and not text[: refused.start()].strip():
             raise PayloadRefused(refused[1][:_MAX_REASON_LENGTH])
-        raise IncompleteFrame("its end is missing", _decode_beginning(stdout))
+        raise IncompleteFrame("its end is missing", live[0] if live else _decode_beginning(stdout))
     stderr, end, _after = rest.partition("[end]")
     marks = _MARK.findall(stderr)
     rc = _RC.fullmatch(marks[-1]) if end and marks else None
     others = marks[:-1] or [""]
     if not rc or others not in ([""], [SKIPPED], [UNDONE]):
-        raise IncompleteFrame("its end is missing", _decode_beginning(stdout))
+        raise IncompleteFrame("its end is missing", live[0] if live else _decode_beginning(stdout))
+    if live:
+        if not live[2]:
+            raise FrameError("parts of it are missing", live[0])
+        return Frame(live[0], live[1], int(rc[1]), *others)
     try:
         *parts, last = stdout.split(_PART)
         decoded = b"".join([*(_add_length(_decode(part)) for part in parts), _decode(last)])
         return Frame(decoded, _decode(_MARK.sub("", stderr)), int(rc[1]), *others)
     except (ValueError, binascii.Error):
         raise FrameError("parts of it are missing", _decode_beginning(stdout)) from None
+
+
+def read_pieces(text: str) -> tuple[list[tuple[str, int, bytes]], str]:
+    """Read the complete pieces of a live payload.
+
+    Returns:
+        The stream (C(out) or C(err)), number and content of each piece, and the text after the last one.
+    """
+    text, end = text.replace("\r", ""), 0
+    pieces = []
+    for mark in _PIECE_END.finditer(text):
+        content, end = text[end : mark.start()].lstrip("\n"), mark.end()
+        with contextlib.suppress(ValueError):
+            if len(content) == int(mark[3]):
+                pieces.append((mark[1], int(mark[2]), base64.b64decode(content, validate=True)))
+    return pieces, text[end:]
+
+
+def _join_pieces(section: str) -> tuple[bytes, bytes, bool] | None:
+    """Join the pieces of both streams up to the first that is missing, and return True if both are complete.
+
+    Returns:
+        None for a payload that is not live.
+    """
+    pieces, rest = read_pieces(section)
+    if not pieces:
+        return None
+    streams: dict[str, list[bytes]] = {"out": [], "err": []}
+    for stream, number, content in pieces:
+        if number == len(streams[stream]) + 1:
+            streams[stream].append(content)
+    is_complete = all(parts and not parts[-1] for parts in streams.values()) and not rest.strip()
+    return b"".join(streams["out"]), b"".join(streams["err"]), is_complete
 
 
 def _add_length(part: bytes) -> bytes:

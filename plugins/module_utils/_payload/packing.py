@@ -31,7 +31,7 @@ set --
 exec 3>&1 2>/dev/null
 printf '[alpacon %s]\n' "$alpacon_digest" >&3
 alpacon_refuse() { printf '[refused %s]\n[end]\n' "$*" >&3; exit @REFUSED@; }
-for alpacon_word in base64 gzip head sed sha256sum tail; do
+for alpacon_word in base64 @DD@gzip head sed sha256sum tail; do
 command -v "$alpacon_word" >/dev/null || alpacon_refuse "$alpacon_word is not installed"
 done
 alpacon_unpack() { printf %s "$alpacon_content" | base64 -d 2>/dev/null | gzip -dc 2>/dev/null; }
@@ -59,13 +59,25 @@ alpacon_part 1 2>/dev/null | ( set --; eval "$alpacon_body" )
 fi
 }
 alpacon_lines() { base64 | sed -n 'p;$='; }
-set -- $alpacon_lengths
+@LIVE@set -- $alpacon_lengths
 alpacon_rest=$({ { {
 alpacon_run "$2" 2>&5 9>&7 @CLOSED@5>&- 7>&-
 echo "[rc $?]" >&7
-} | alpacon_lines >&3; } 5>&1 | alpacon_lines; } 7>&1)
+} | @OUT@; } 5>&1 | @ERR@; } 7>&1)
 printf '[stderr]\n%s\n[end]\n' "$alpacon_rest" >&3
 exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
+"""
+
+# dd returns as soon as there is output. Shells write a line at once, and up to 4,096 bytes are not mixed with others.
+_LIVE = r"""alpacon_live() {
+alpacon_count=0
+while :; do
+alpacon_count=$((alpacon_count + 1))
+alpacon_word=$(dd bs=2964 count=1 | base64 | tr -d '\n')
+printf '%s[%s %s %s]\n' "$alpacon_word" "$1" "$alpacon_count" "${#alpacon_word}" >&3
+[ "$alpacon_word" ] || break
+done
+}
 """
 
 #: Limits of systems, in bytes: one variable with its name and C(=), and all variables together.
@@ -112,6 +124,7 @@ def pack(
     files: Sequence[bytes] = (),
     env: Mapping[str, str] | None = None,
     in_parts: bool = False,
+    live: bool = False,
 ) -> Payload:
     """Pack a body for one submit.
 
@@ -123,6 +136,7 @@ def pack(
         in_parts: The body writes nothing to standard output. It pipes each part of its output through
             C(alpacon_lines) to descriptor 3, and then writes C([part]) there. If the agent ends the command, the
             parts before can still be read.
+        live: Write both streams in small pieces as the body prints them, see :mod:`.frames`.
     """
     parts = [body.encode("utf-8", "surrogateescape"), stdin, *files]
     lengths = " ".join(str(len(part)) for part in parts)
@@ -143,6 +157,10 @@ def pack(
         .replace("@RESTORED@", "".join(f"{name}=${{{name}#.}}\n{name}=${{{name}%.}}\n" for name in dotted))
         .replace("@REFUSED@", str(REFUSED_RC))
         .replace("@CLOSED@", "" if in_parts else "3>&- ")
+        .replace("@DD@", "dd tr " if live else "")
+        .replace("@LIVE@", _LIVE if live else "")
+        .replace("@OUT@", "alpacon_live out" if live else "alpacon_lines >&3")
+        .replace("@ERR@", "alpacon_live err" if live else "alpacon_lines")
     )
     # RUN is one word with a shell and without one: only eval splits it.
     env = {**(env or {}), **dotted, "RUN": 'eval${IFS}"$BODY"', "BODY": code.strip(), **variables}

@@ -60,7 +60,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "offline": {"type": "str", "default": "wait", "choices": ["wait", "fail", "skip"]},
     "max_concurrency": {"type": "str"},
     "max_errors": {"type": "str"},
-    "progress": {"type": "bool"},
+    "progress": {"type": "str", "choices": ["true", "false", "output"]},
     "success_codes": {"type": "list", "elements": "int", "default": [0]},
     "output_limit": {"type": "int"},
     **WAIT,

@@ -55,6 +55,7 @@ class CommandOptions:
         line: The command line. For O(script) and O(argv), it unpacks the payload in C(env).
         extra: Fields of a submit that only newer workspaces know.
         progress: Report progress; None to report only servers that are offline, False for neither.
+        follows: Print the output of running commands as progress.
     """
 
     state: str
@@ -70,6 +71,7 @@ class CommandOptions:
     reuse_within: float | None
     fail_if_sent: bool
     progress: bool | None
+    follows: bool
     limits: Limits
 
     @classmethod
@@ -102,7 +104,8 @@ class CommandOptions:
             reschedule=options["reschedule"],
             reuse_within=_parse("reuse_within", options, values.parse_duration),
             fail_if_sent=options["fail_if_sent"],
-            progress=(len(servers or ids) > 1 or None) if progress is None else bool(progress),
+            progress=(len(servers or ids) > 1 or None) if progress is None else progress != "false",
+            follows=_follows(options),
             limits=_parse_limits(options, len(servers)),
         )
 
@@ -127,6 +130,10 @@ class CommandOptions:
 
     def make_body(self, server: Server) -> dict[str, Any]:
         return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
+
+
+def _follows(options: Mapping[str, Any]) -> bool:
+    return options.get("progress") == "output" and bool(options["wait"])
 
 
 def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], Any]) -> Any:
@@ -178,7 +185,7 @@ def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing
     label, body, files = build(options, folder)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
-        return packing.pack(label, body, stdin, files, env)
+        return packing.pack(label, body, stdin, files, env, live=options["state"] == "executed" and _follows(options))
     except packing.PayloadTooLarge as error:
         size = sum(map(len, (body, *files)))
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""

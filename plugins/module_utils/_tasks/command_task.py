@@ -19,6 +19,7 @@ from .._api.commands import SENT, cancel, find_command, supports_env
 from .._api.errors import UsageError, clean_line
 from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
 from .._fleet.fleet import Fleet
+from .._fleet.follow import MAX_FOLLOWED, Follower
 from .._fleet.jobs import OK_OUTCOMES, Job, Limits, Outcome, get_digest, get_outcome
 from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
@@ -68,7 +69,10 @@ class CommandTask:
     def resolve_servers(self) -> list[Server]:
         return find_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
-    def make_fleet(self, **limits: Any) -> Fleet:
+    def make_fleet(self, follows: bool = True, **limits: Any) -> Fleet:
+        # A task for several hosts has one server in each worker.
+        commands = max(len(self.jobs), self.run.hosts if self.run.host_locks else 1)
+        follows = follows and self.options.follows and commands <= MAX_FOLLOWED and not self.run.no_log
         return Fleet(
             self.client,
             replace(self.options.limits, **limits),
@@ -77,6 +81,7 @@ class CommandTask:
             run=self.run,
             shared=self.shared,
             hide=lambda text: str(mask_secrets(text, self.secrets)),
+            follower=Follower(self.client, self.secrets, self.run) if follows else None,
         )
 
     def check_env(self) -> None:
@@ -196,7 +201,7 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
         return True
     awaited = [Job(parent.server, command=parent) for parent in parents]
     # Options of this task do not hold for its parents.
-    task.make_fleet(cancel_on_timeout=False, offline="wait", success_codes=frozenset((0,))).run(awaited)
+    task.make_fleet(False, cancel_on_timeout=False, offline="wait", success_codes=frozenset((0,))).run(awaited)
     failed = next((job for job in awaited if job.outcome != Outcome.SUCCESS), None)
     if failed is None:
         return True

@@ -73,7 +73,7 @@ def test_an_offline_server_is_reported_at_once_and_at_the_timeout(
     assert done["outcome"] == "timed_out"
     assert len(queued(dozen)) == (not cancels)
     assert cancels or f"It waits for {DESCRIBED}." in done["msg"]
-    run_command({**options, "progress": False}, Run(RunContext(report=pytest.fail), warn=pytest.fail))
+    run_command({**options, "progress": "false"}, Run(RunContext(report=pytest.fail), warn=pytest.fail))
 
 
 def test_a_server_that_reconnects_gets_its_command(current: Workspace) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import (
     Frame,
     FrameError,
+    IncompleteFrame,
     PayloadRefused,
     read_frame,
 )
@@ -86,3 +87,33 @@ def test_a_refusal_raises_its_own_error() -> None:
     with pytest.raises(FrameError) as caught:
         read_frame(DIGEST, f"[alpacon {DIGEST}]\nZXJy\n[refused because]\n[end]\n")
     assert not isinstance(caught.value, PayloadRefused)
+
+
+def piece(stream: str, number: int, content: bytes = b"") -> str:
+    text = base64.b64encode(content).decode()
+    return f"{text}[{stream} {number} {len(text)}]\n"
+
+
+def test_a_live_frame_with_a_missing_or_repeated_piece_is_refused() -> None:
+    pieces = [
+        *[piece("out", number, b"standard output %d " % number * 9) for number in range(1, 5)],
+        *(piece("err", 1, b"error"), piece("out", 5), piece("err", 2)),
+    ]
+
+    def join(parts: list[str]) -> str:
+        return f"[alpacon {DIGEST}]\n{''.join(parts)}[stderr]\n[rc 0]\n[end]\n"
+
+    assert read_frame(DIGEST, join(pieces)).stderr == b"error"
+    whole = read_frame(DIGEST, join(pieces).replace("\n", "\r\n")).stdout
+    for number, one in enumerate(pieces):
+        for instead in ("", one[1:], one[: len(one) // 2], f"!{one}"):
+            with pytest.raises(FrameError) as caught:
+                read_frame(DIGEST, join([*pieces[:number], instead, *pieces[number + 1 :]]))
+            assert whole.startswith(caught.value.stdout)
+
+
+def test_the_beginning_of_a_live_frame_is_read() -> None:
+    for end in ("", "[stderr]\n"):
+        with pytest.raises(IncompleteFrame) as caught:
+            read_frame(DIGEST, f"[alpacon {DIGEST}]\n{piece('out', 1, b'so far')}{piece('err', 1, b'x')}eHh4{end}")
+        assert caught.value.stdout == b"so far"

@@ -10,11 +10,13 @@ import hashlib
 import os
 import random
 import re
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame, read_pieces
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import (
     MAX_PAYLOAD_BYTES,
     MAX_VARIABLE_BYTES,
@@ -158,3 +160,28 @@ def test_text_and_base64_are_compressed(content: bytes, most: float) -> None:
     packed = compress(content)
     assert gzip.decompress(packed) == content
     assert len(packed) <= most * len(content) + 25
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_live_payload_is_exact_and_has_both_streams_as_they_are_printed(shell: str) -> None:
+    body = "echo first; echo second >&2; cat; printf '\\377\\0\\n\\n' >&2; exit 3"
+    payload = pack("script:x", body, ANY_BYTES, live=True)
+    frame = run_and_read_frame(payload, shell)
+    assert (frame.stdout, frame.stderr, frame.rc) == (b"first\n" + ANY_BYTES, b"second\n\xff\0\n\n", 3)
+    assert payload.digest == pack("script:x", body, ANY_BYTES).digest
+
+
+def test_a_live_payload_writes_each_line_at_once(tmp_path: Path) -> None:
+    # The body waits until its first line was read.
+    body = f"echo first; echo second >&2; until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo third"
+    payload = pack("script:x", body, live=True)
+    argv = [payload.env[word[1:]] if word.startswith("$") else word for word in payload.line.split()]
+    text = ""
+    with subprocess.Popen(argv, env={**os.environ, **payload.env}, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            text += line
+            pieces, _rest = read_pieces(text.partition("]\n")[2])
+            if {content for _stream, _number, content in pieces} >= {b"first\n", b"second\n"}:
+                (tmp_path / "go").touch()
+    assert read_frame(payload.digest, text) == Frame(b"first\nthird\n", b"second\n", 0)

@@ -153,8 +153,9 @@ def test_values_are_parsed() -> None:
         (RUN, None),
         ({**RUN, "servers": ["web-01", "web-02"]}, True),
         ({**FINISH, "ids": [COMMAND, SERVER]}, True),
-        ({**RUN, "progress": True}, True),
-        ({**RUN, "servers": ["web-01", "web-02"], "progress": False}, False),
+        ({**RUN, "progress": "true"}, True),
+        ({**RUN, "servers": ["web-01", "web-02"], "progress": "false"}, False),
+        ({**RUN, "progress": "output"}, True),
     ],
 )
 def test_progress_is_reported_for_several_servers_by_default(given: Row, progress: bool | None) -> None:

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.follow import LineBuffer, LiveOutput
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import StreamMask, mask_secrets
+
+SECRETS = {"s3cret-token", "token-of-two\nlines", "lines", "aaaa", "abcdef", "efgh"}
+TEXT = "x s3cret-token y s3cret-tok token-of-two\nlines token-of-two\n other\nabcdefgh abcd aaaaaaaaaaaaaaaaaaaaa s3c"
+
+
+@pytest.mark.parametrize("size", range(1, 30))
+def test_a_secret_is_hidden_wherever_parts_divide_it(size: int) -> None:
+    mask = StreamMask(SECRETS)
+    parts = [mask.add(TEXT[start : start + size]) for start in range(0, len(TEXT), size)]
+    shown = "".join([*parts, mask.add("", is_end=True)])
+    hidden = str(mask_secrets(TEXT, SECRETS))
+    assert shown == hidden
+    assert all(hidden.startswith("".join(parts[: number + 1])) for number in range(len(parts)))
+
+
+def test_text_that_is_no_start_of_a_secret_is_not_held_back() -> None:
+    assert StreamMask(SECRETS).add("line\n") == "line\n"
+    assert StreamMask(SECRETS).add("line s3cr") == "line "
+
+
+def test_a_long_row_of_secrets_is_hidden_in_little_memory() -> None:
+    mask = StreamMask({"abab"})
+    shown = "".join(mask.add("ab" * 50) for _part in range(100))
+    assert set(shown) == {"*"}
+    assert len(mask._held) <= 16
+    assert mask.add("", is_end=True) == "********"
+
+
+def test_only_whole_lines_are_returned_until_the_end() -> None:
+    buffer = LineBuffer(set())
+    assert buffer.add("one\ntw") == ["one"]
+    assert buffer.add("o\n\nthree") == ["two", ""]
+    assert buffer.add("", is_end=True) == ["three"]
+
+
+def test_a_progress_bar_is_one_line() -> None:
+    buffer = LineBuffer(set())
+    assert [line for percent in range(100) for line in buffer.add(f"\r{percent} %")] == []
+    assert buffer.add("\r100 %\r\nCRLF\r") == ["100 %"]
+    assert buffer.add("\nnext\n") == ["CRLF", "next"]
+
+
+def test_a_line_without_end_is_cut() -> None:
+    buffer = LineBuffer(set())
+    assert [line for _part in range(1000) for line in buffer.add("x" * 1000)] == []
+    assert len(buffer._line) <= 2 * 4096 + 1
+    assert buffer.add("\nnext\n") == [f"{'x' * 4096} ...", "next"]
+
+
+def test_the_lines_of_the_result_are_those_that_were_not_printed() -> None:
+    # The agent cut a character between the second and the third part.
+    for parts in (
+        ["a\n"],
+        ["a\n", "b\ncaf\ufffd"],
+        ["a\n", "b\ncaf\ufffd", "\ufffd c"],
+        ["a\nb\ncaf\ufffd\ufffd c\n", "d"],
+    ):
+        output = LiveOutput(set(), None)
+        lines = [line for part in parts for line in output.add(part)]
+        assert [line.replace("\ufffd\ufffd", "é") for line in [*lines, *output.end("a\nb\ncafé c\nd\ne")]] in (
+            ["a", "b", "café c", "d", "e"],
+            ["a", "b", "caf\ufffd c", "d", "e"],
+        )
+
+
+def test_messages_that_only_the_chunks_have_are_printed_once() -> None:
+    output = LiveOutput(set(), None)
+    assert output.add("alpamon: there is no user\n") == ["alpamon: there is no user"]
+    assert output.end("there is no user") == []
+
+
+def test_after_a_gap_the_next_whole_line_follows() -> None:
+    output = LiveOutput({"s3cret"}, None)
+    assert output.add("one\ntwo s3cr") == ["one"]
+    output.skip()
+    assert output.add("et three\nfour\n") == ["four"]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 10_000])
+def test_both_streams_of_a_live_payload_are_decoded(size: int) -> None:
+    digest, numbers, text = "a" * 64, {"out": 0, "err": 0}, ""
+    printed = {"out": "café\nsecond s3cret line\n" * 50, "err": "error\nlast"}
+    rest = {stream: content.encode() for stream, content in printed.items()}
+    source = random.Random(size)
+    while any(rest.values()):
+        stream = source.choice(["out", "err"])
+        length = source.randrange(1, 20)
+        piece, rest[stream] = base64.b64encode(rest[stream][:length]).decode(), rest[stream][length:]
+        numbers[stream] += 1
+        text += f"{piece}[{stream} {numbers[stream]} {len(piece)}]\n" if piece else ""
+    text = f"sh: warning\n[alpacon {digest}]\n{text}[stderr]\n[rc 0]\n[end]\n"
+    output = LiveOutput({"s3cret"}, digest)
+    half = len(text) // 2
+    lines = [line for start in range(0, half, size) for line in output.add(text[start : min(start + size, half)])]
+    lines += output.end(text)
+    assert sorted(lines) == sorted([*["café", "second ******** line"] * 50, "error", "last"])
+
+
+def test_a_payload_that_is_not_live_prints_nothing() -> None:
+    output = LiveOutput(set(), "a" * 64)
+    assert output.add(f"[alpacon {'a' * 64}]\n{'QUJD' * 19}\n1\n[stderr]\n[rc 0]\n[end]\n") == []
+    assert len(output._raw) < 8192
