@@ -20,7 +20,18 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing i
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
 
 FIELDS = (*sorted(current_row()), "run_after", "truncated", "groups")
-SERVER_FIELDS = ("id", "name", "is_connected", "commissioned", "groups", "groups_name", "owner", "tags", "load")
+SERVER_FIELDS = (
+    "id",
+    "name",
+    "is_connected",
+    "commissioned",
+    "groups",
+    "groups_name",
+    "owner",
+    "tags",
+    "load",
+    "version",
+)
 
 
 def values(canary: Path) -> list[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from hostile import cases
-from hostile.workspace import DETAIL, FACTS, LISTED, NAMES, SUBMIT, VICTIM, Case, HostileWorkspace
+from hostile.workspace import DETAIL, FACTS, LISTED, NAMES, SERVER, SUBMIT, VICTIM, Case, HostileWorkspace
 from system.support import FakeClock, command_options, info_options, lookup_options
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import client as _client
@@ -26,6 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
     poller,
+    server_actions,
     submitting,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run as _run
@@ -34,6 +35,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import comm
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_info as _command_info
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_action as _server_action
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, TOKEN, Row
 
@@ -52,9 +54,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         completion,
         fleet,
         poller,
+        server_actions,
         submitting,
         _command,
         _scheduled,
+        _server_action,
     ):
         monkeypatch.setattr(module, "time", moved)
     monkeypatch.setattr(_command_task, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
@@ -185,6 +189,36 @@ def test_a_submit_does_not_adopt_the_id_of_another_command(checker: Checker) -> 
     assert result is not None
     assert [entry["id"] for entry in result["commands"]] == list(checker.workspace.ids.values())
     assert result["summary"] == {"success": 3}
+
+
+def test_actions_are_submitted_once_and_reported_honestly(checker: Checker, canary: Path) -> None:
+    for case in cases.command_cases(SUBMIT, canary):
+        check_action(checker, case, "update_information")
+    for case in cases.server_cases(canary):
+        check_action(checker, case, "upgrade_agent")
+
+
+def check_action(checker: Checker, case: Case, action: str) -> None:
+    """Act on three servers, one with hostile rows: the others succeed, or all are refused before a submit."""
+    checker.workspace.start_case(case)
+    defaults = {name: option.get("default") for name, option in _server_action.SPEC.items()}
+    settings = {"url": checker.workspace.server.url, "token": TOKEN, "wait_timeout": "4"}
+    options = {**defaults, **settings, "action": action, "servers": list(NAMES.values())}
+    result = checker.call(case, functools.partial(_server_action.run_server_action, options, Run()))
+    submits = checker.workspace.submits
+    checker.check(case, set(submits.values()) <= {1}, f"submits {submits}")
+    checker.check(case, (result is None) == (not submits), f"an error after {submits}")
+    checker.check(case, len(checker.workspace.requests) < 200, f"{len(checker.workspace.requests)} requests")
+    is_whole_list = case.place == SERVER and case.response
+    entries = (result or {}).get("servers", ())
+    for server_id, entry in zip(NAMES.values(), entries, strict=bool(entries)):
+        # A server that its row calls offline is not tried.
+        is_skipped = entry["outcome"] == "offline" and not submits[server_id]
+        is_other = server_id != VICTIM and not is_whole_list
+        expected = {"success"} if is_other else HONEST
+        checker.check(case, is_skipped or entry["outcome"] in expected, f"{action} of {server_id}: {entry}")
+        known = checker.workspace.ids.get(server_id)
+        checker.check(case, entry["command_id"] in (None, known), f"another id {entry['command_id']}")
 
 
 @pytest.mark.parametrize("place", [SUBMIT, LISTED, DETAIL])

@@ -82,7 +82,8 @@ class HostileWorkspace:
 
     @property
     def submits(self) -> Counter[str]:
-        return Counter(request.body["server"] for request in self.requests if request.method == "POST")
+        sent = [request for request in self.requests if request.method == "POST"]
+        return Counter(_get_target(request) or request.body["server"] for request in sent)
 
     def unexpected_requests(self) -> list[str]:
         known = "|".join(self.commands) or "none"
@@ -92,7 +93,7 @@ class HostileWorkspace:
             ("GET", "/api/iam/groups/"),
             ("GET", f"{WHOAMI}|{MYSELF}"),
             ("GET", "/api/(proc/(os|users)|metrics/latest)/"),
-            ("POST", LIST),
+            ("POST", f"{LIST}|{SERVERS}({'|'.join(NAMES.values())})/actions/"),
             ("DELETE", f"{LIST}({known})/"),
         )
         return [
@@ -112,8 +113,9 @@ class HostileWorkspace:
 
     def _respond(self, request: Request) -> Response:
         case = self._case
-        if request.path == LIST and request.method == "POST":
-            row = self._make(request.body, None)
+        if request.method == "POST":
+            acted = {"server": _get_target(request), "line": request.body.get("action")}
+            row = self._make(request.body if request.path == LIST else acted, None)
             return self._apply_case(row, Response([row], 201), SUBMIT, lambda changed: Response([changed], 201))
         if request.path == LIST:
             for row in self.commands.values():
@@ -145,7 +147,10 @@ class HostileWorkspace:
     def _respond_about_servers(self, request: Request) -> Response:
         if not request.path.startswith(SERVERS):
             return self._respond_about_facts(request)
-        rows = [{"id": own, "name": name, "is_connected": True, "groups": []} for name, own in NAMES.items()]
+        rows = [
+            {"id": own, "name": name, "is_connected": True, "groups": [], "version": f"2.{5 + self.submits[own]}.0"}
+            for name, own in NAMES.items()
+        ]
         if request.path != SERVERS:
             return Response(next((row for row in rows if str(row["id"]) in request.path), None))
         if self._case.place == SERVER and self._case.response:
@@ -193,6 +198,12 @@ class HostileWorkspace:
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._clock.time(), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _get_target(request: Request) -> str:
+    """Return the server of an action; empty for other requests."""
+    found = re.fullmatch(f"{SERVERS}([^/]+)/actions/", request.path)
+    return found[1] if found else ""
 
 
 def frame(digest: str, stdout: str, stderr: str, rc: str = "rc 0") -> str:

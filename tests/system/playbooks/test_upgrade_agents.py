@@ -87,16 +87,17 @@ def test_check_mode_changes_nothing(current: Workspace, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "problem"),
+    ("hosts", "variables", "problem"),
     [
-        ({"alpacon_max_concurency": 2}, "There is no variable alpacon_max_concurency. Did you mean"),
-        ({"alpacon_agent_version": "newest"}, "version: 'newest' is not a version."),
+        (None, {}, "There are no hosts. Give an inventory with -i."),
+        (AGENTS, {"alpacon_max_concurency": 2}, "There is no variable alpacon_max_concurency. Did you mean"),
+        (AGENTS, {"alpacon_agent_version": "newest"}, "version: 'newest' is not a version."),
     ],
 )
 def test_bad_variables_submit_nothing(
-    current: Workspace, tmp_path: Path, variables: dict[str, Any], problem: str
+    current: Workspace, tmp_path: Path, hosts: Any, variables: dict[str, Any], problem: str
 ) -> None:
-    done = upgrade(current, tmp_path, AGENTS, **variables)
+    done = upgrade(current, tmp_path, hosts, **variables)
     assert done.code == 2, done.log
     assert problem in done.log
     assert current.commands() == []
