@@ -53,6 +53,7 @@ PAGES = (
     Page("waiting_and_cost", skipped=("Await the interrupted commands",)),
     Page("from_ssh"),
     Page("inventory", is_inventory=True),
+    Page("agent_rollout", skipped=("Install the agent",)),
     Page("awx", is_inventory=True),
 )
 #: Here the servers have agents, and tasks run over the connection plugin. `{folder}` is a temporary folder.
@@ -69,9 +70,10 @@ ON_SERVERS = (
     Page("reviewing", replaced={"certbot renew": "id"}),
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
-CHECKED = ("agent_rollout", "hardening", "scripts")
-#: Guides whose examples test_cookbook.py, test_audit.py and test_guides.py run. Those of audit_report are steps of CI.
-ELSEWHERE = ("audit", "audit_report", "audit_scanners", "cookbook")
+CHECKED = ("hardening", "scripts")
+#: Guides whose examples test_cookbook.py, test_audit.py, test_guides.py and `make rulebook` run. Those of audit_report are
+#: steps of CI.
+ELSEWHERE = ("audit", "audit_report", "audit_scanners", "cookbook", "events")
 
 
 def read_blocks(page: str) -> list[Any]:
