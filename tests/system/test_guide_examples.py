@@ -71,8 +71,8 @@ ON_SERVERS = (
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
 CHECKED = ("hardening", "scripts")
-#: Guides whose examples test_cookbook.py, test_audit.py, test_guides.py and `make rulebook` run. Those of audit_report are
-#: steps of CI.
+#: Guides whose examples test_cookbook.py, test_audit.py, test_guides.py and `make rulebook` run. Those of audit_report
+#: are steps of CI.
 ELSEWHERE = ("audit", "audit_report", "audit_scanners", "cookbook", "events")
 
 
