@@ -53,40 +53,47 @@ def main() -> int:
     ansible_cores.install(PLACE, ">=3.12", PACKAGES)
     with tempfile.TemporaryDirectory() as name, Workspace("current", servers=0, agents=False) as workspace:
         workspace.add_servers("web-01", HOSTILE, connected=True)
-        with ticket_system() as (url, tickets), rulebook(Path(name), url, workspace) as program:
+        with ticket_system() as tickets, rulebook(Path(name), tickets.url, workspace) as program:
             await_source(workspace, program)
             titles = []
             for server in ("web-01", HOSTILE):
                 workspace.change_server(server, is_connected=False)
-                titles.append(tickets.get(timeout=SECONDS)["title"])
+                titles.append(tickets.posted.get(timeout=SECONDS)["title"])
     expected = ["web-01 is offline", f"{HOSTILE.replace('{{', '{ {')} is offline"]
-    if titles != expected or not tickets.empty():
+    if titles != expected or not tickets.posted.empty():
         print(f"ERROR: the tickets are {titles}, and not {expected}")
         return 1
     print(f"ansible-rulebook opened the tickets: {titles}")
     return 0
 
 
+class TicketSystem(ThreadingHTTPServer):
+    """Puts the JSON of each POST into a queue."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.posted: queue.Queue[Any] = queue.Queue()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: TicketSystem
+
+    def do_POST(self) -> None:
+        self.server.posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(201)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        return None
+
+
 @contextlib.contextmanager
-def ticket_system() -> Iterator[tuple[str, queue.Queue[Any]]]:
-    """Serve HTTP, and put the JSON of each POST into a queue."""
-    tickets: queue.Queue[Any] = queue.Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            tickets.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(201)
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return None
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/", tickets
-    finally:
-        server.shutdown()
+def ticket_system() -> Iterator[TicketSystem]:
+    with TicketSystem() as system:
+        threading.Thread(target=system.serve_forever, daemon=True).start()
+        yield system
+        system.shutdown()
 
 
 def read_examples() -> list[str]:
