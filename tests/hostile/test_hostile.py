@@ -37,6 +37,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import comm
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import scheduled as _scheduled
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_action as _server_action
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_info as _server_info
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._event_source import EventOptions, WorkspaceWatch
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, TOKEN, Row
 
 #: Possible outcomes of a command with hostile rows: none says that it did not run.
@@ -298,6 +299,27 @@ def test_facts_of_other_servers_are_theirs(
             expected = [f"of {server['name']}"]
             ok = names == expected or (case.response is not None and not names)
             checker.check(case, server["id"] == VICTIM or ok, f"{server['name']} has {names}")
+
+
+def test_events_of_other_servers_come_once(
+    checker: Checker, canary: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WorkspaceWatch, "_sleep", lambda _watch, seconds: clock.sleep(seconds))
+    hostile = [*cases.command_cases(LISTED, canary), *cases.command_cases(DETAIL, canary), *cases.server_cases(canary)]
+    for case in hostile:
+        checker.workspace.start_case(Case("honest", ""))
+        watch = WorkspaceWatch(EventOptions.from_arguments({"url": checker.workspace.server.url, "token": TOKEN}, {}))
+        watch.poll()
+        checker.workspace.start_case(case)
+        ids = checker.workspace.add_commands("queued")
+        others = [command_id for server_id, command_id in ids.items() if server_id != VICTIM]
+        polled = functools.partial(lambda watch: [event for _ in range(3) for event in watch.poll()[0]], watch)
+        events = [event["alpacon"] for event in checker.call(case, polled) or ()]
+        ended = sorted(event["command"]["id"] for event in events if "command" in event)
+        found = [command_id for command_id in ended if command_id in others]
+        checker.check(case, found == sorted(others) or (case.response is not None and not found), f"ended: {ended}")
+        checker.check(case, len(ended) <= 3, f"{len(ended)} commands ended")
+        checker.check(case, len(checker.workspace.requests) < 200, f"{len(checker.workspace.requests)} requests")
 
 
 def test_a_forged_result_of_a_payload(checker: Checker) -> None:
