@@ -21,7 +21,7 @@ INSTALLED = collection_tree.BUILD / "installed"
 CONTENTS = (
     *("CHANGELOG.md", "LICENSE", "README.md"),
     *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "tests/config.yml"),
-    *("docs/", "extensions/audit/", "extensions/eda/", "meta/", "playbooks/", "plugins/", "roles/"),
+    *("extensions/audit/", "extensions/eda/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
 MAX_BYTES = 400_000
 KINDS = ("module", "lookup", "filter", "inventory", "connection", "become", "role")
