@@ -17,10 +17,11 @@ from rest_framework import exceptions, serializers, status, views
 from rest_framework.response import Response
 
 from workspace import lifecycle, state
+from workspace.models import Command
 
 
 class Events:
-    """The open channels, and the servers whose ended commands each of them hears of."""
+    """The open channels, and the servers and commands whose events each of them hears of."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -54,13 +55,13 @@ class Events:
     def is_open(self, channel: str, owner: str) -> bool:
         return channel in self._channels and self._owners.get(channel) == owner
 
-    def subscribe(self, channel: str, server_id: str) -> None:
-        self._listeners.setdefault(server_id, set()).add(channel)
+    def subscribe(self, channel: str, target_id: str) -> None:
+        self._listeners.setdefault(target_id, set()).add(channel)
 
-    def publish(self, server_id: str, payload: dict[str, t.Any]) -> None:
-        """Send the end of a command to the channels that listen to its server."""
-        for channel in self._listeners.get(server_id, ()):
-            self._post(channel, {"type": "frame", "text": json.dumps(make_event(payload))})
+    def publish(self, event_type: str, target_id: str, payload: dict[str, t.Any]) -> None:
+        """Send an event to the channels that listen to its server or command."""
+        for channel in self._listeners.get(target_id, ()):
+            self._post(channel, {"type": "frame", "text": json.dumps(make_event(event_type, payload))})
 
     def send(self, text: str) -> None:
         """Send a text frame to all channels."""
@@ -79,8 +80,8 @@ class Events:
             asyncio.run_coroutine_threadsafe(get_channel_layer().send(name, message), self._loop)
 
 
-def make_event(payload: dict[str, t.Any]) -> dict[str, t.Any]:
-    return {"event_type": "command_fin", "payload": payload}
+def make_event(event_type: str, payload: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {"event_type": event_type, "payload": payload}
 
 
 class EventSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -124,7 +125,7 @@ class SessionView(views.APIView):  # type: ignore[misc]
 
 class SubscriptionSerializer(serializers.Serializer):  # type: ignore[misc]
     channel = serializers.UUIDField()
-    event_type = serializers.ChoiceField(choices=["command_fin"])
+    event_type = serializers.ChoiceField(choices=["command_fin", "command_output"])
     target_id = serializers.UUIDField()
 
     def validate_channel(self, value: uuid.UUID) -> str:
@@ -138,7 +139,10 @@ class SubscriptionView(views.APIView):  # type: ignore[misc]
         serializer = SubscriptionSerializer(data=request.data, context={"owner": _check_scope(request)})
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
-        if not lifecycle.visible_servers(request.user).filter(pk=values["target_id"]).exists():
+        found = lifecycle.visible_servers(request.user)
+        if values["event_type"] == "command_output":
+            found = Command.objects.filter(server__in=found)
+        if not found.filter(pk=values["target_id"]).exists():
             raise exceptions.ValidationError({"target_id": ["Not found."]})
         state.current.events.subscribe(values["channel"], str(values["target_id"]))
         row = {"id": str(uuid.uuid4()), **values, "target_id": str(values["target_id"])}

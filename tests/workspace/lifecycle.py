@@ -197,6 +197,8 @@ def acknowledge(command: Command) -> None:
 
 def add_chunk(command: Command, seq: int, content: str) -> None:
     Chunk.objects.create(command=command, seq=seq, content=content)
+    payload = {"command_id": str(command.id), "seq": seq, "content": content}
+    state.current.events.publish("command_output", str(command.id), payload)
 
 
 def finish(command: Command, success: bool, result: str | None, elapsed: float | None, exit_code: int | None) -> None:
@@ -212,7 +214,7 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
         command.save()
         if not success:
             cascade(command)
-    state.current.events.publish(str(command.server_id), {"id": str(command.id)})
+    state.current.events.publish("command_fin", str(command.server_id), {"id": str(command.id)})
 
 
 def cascade(parent: Command) -> None:

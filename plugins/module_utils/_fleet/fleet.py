@@ -138,6 +138,8 @@ class Fleet:
         self._poller = Poller(client, shared, limits.wait_timeout, pacing)
         state = shared or run.open_shared_state(client.settings)
         self._push = Push(state.folder, client.settings, run.context) if state else None
+        if follower:
+            follower.push = self._push
         queued = pacing.queued + pacing.queued_each * self._poller.count_awaited()
         self._server_states = ServerStates(client, queued, pacing.queued_each)
         on_output = follower.finish if follower else lambda _job, _text: None

@@ -23,12 +23,17 @@ from .._payload.frames import read_pieces
 from .._payload.packing import parse_digest
 from .jobs import Job
 from .pacing import PACING
+from .push import Push
 from .run import Run
 
 #: With more commands than this, a task prints counts instead.
 MAX_FOLLOWED = 20
 #: Seconds between two reads of the output of a command, so that a line is printed within three seconds.
 READ_EVERY = 2.5
+#: Seconds between two checks for new output of a quiet command, and between two reads in case an event was lost.
+_CHECK_EVERY, _QUIET = 0.5, 30.0
+#: After so many reads without output, a command is quiet.
+_EMPTY_READS = 2
 #: The most lines that are printed after a read, and the most characters of a line.
 _MAX_LINES, _MAX_LINE = 200, 4096
 #: The most characters that are kept of a payload until the next piece is complete.
@@ -88,10 +93,14 @@ class LiveOutput:
         self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in self._buffers}
         self._has_begun = False
         self._raw = ""
+        #: Blanks at the start of the first part, which workspaces may strip off the result.
+        self._indent = ""
         #: Number of line breaks, and of the characters after the last one.
         self._breaks = self._column = 0
 
     def add(self, text: str, is_end: bool = False) -> list[str]:
+        if not self._breaks and not self._column:
+            self._indent = text[: len(text) - len(text.lstrip())]
         before, line_break, last = text.rpartition("\n")
         self._breaks += before.count("\n") + len(line_break)
         self._column = len(last) + (0 if line_break else self._column)
@@ -100,6 +109,8 @@ class LiveOutput:
 
     def end(self, whole: str) -> list[str]:
         """Return the lines that are left, given the whole output."""
+        if not whole.startswith(self._indent):
+            whole = self._indent + whole.lstrip()
         # Lines are counted: characters that the agent cut between two chunks have another length in the result.
         start = 0
         for _break in range(self._breaks):
@@ -144,7 +155,7 @@ class _Stream:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.output: LiveOutput | None = None
-        self.next_seq = 0
+        self.next_seq = self.empty_reads = 0
         self.read_at = 0.0
         self.pause = READ_EVERY
         self.gap_since = 0.0
@@ -158,6 +169,7 @@ class Follower:
 
     Attributes:
         is_unsupported: the workspace shows no output of running commands.
+        push: hears of the output of quiet commands; None without a websocket.
     """
 
     def __init__(self, client: Client, secrets: set[str], run: Run) -> None:
@@ -166,6 +178,7 @@ class Follower:
         self._run = run
         self._streams: dict[str, _Stream] = {}
         self.is_unsupported = False
+        self.push: Push | None = None
 
     def begin(self, job: Job) -> None:
         self._streams.setdefault(job.known.id, _Stream())
@@ -190,13 +203,20 @@ class Follower:
         pause, read_at = stream.pause, stream.read_at or job.awaited_since
         if not stream.next_seq and job.known.status not in IN_PROGRESS:
             pause = max(pause, read_at - job.awaited_since)
-        return read_at + pause
+        now, due = time.monotonic(), read_at + pause
+        is_expected = self.push and due <= now < read_at + _QUIET
+        if is_expected and self.push and self.push.is_quiet(job, stream.next_seq, stream.read_at):
+            return now + _CHECK_EVERY
+        return due
 
     def read(self, job: Job) -> None:
         """Read the next chunks of a command, and print their lines. A failed read is repeated later."""
         stream = self._streams[job.known.id]
         try:
             rows = fetch_chunks(self._client, job.known, stream.next_seq)
+            stream.empty_reads = 0 if rows else stream.empty_reads + 1
+            if self.push and stream.empty_reads >= _EMPTY_READS:
+                self.push.follow(job)
             with stream.lock:
                 if not stream.has_ended:
                     self._print(job, self._add_chunks(job, stream, rows))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import re
 import sys
@@ -23,6 +24,7 @@ from .._api.errors import AlpaconError, ApiError, UnknownEndpoint
 from .._api.quota import Quota
 from .._api.session import get_context
 from .._api.settings import VERSION, Settings
+from .journal import replace_file
 from .push import MAX_SERVERS, PushFiles, give_up
 from .run import has_process_ended
 from .sharing import SharedState
@@ -42,8 +44,8 @@ _CONNECT_TIMEOUT = 10.0
 _SILENCE = 30.0
 #: Seconds between two checks for new servers, and for the end of the run.
 _CHECK_EVERY = 0.25
-#: The most bytes of a message, and the most ended commands to remember.
-_MAX_MESSAGE, _MAX_ENDED = 2**20, 2000
+#: The most bytes of a message, the most ended commands to remember, and the most commands to follow.
+_MAX_MESSAGE, _MAX_ENDED, _MAX_FOLLOWED = 2**20, 2000, 200
 _PATH = re.compile(r"/[\w./~%?&=+:@-]*", re.ASCII)
 
 
@@ -88,6 +90,8 @@ class Listener:
         quota = Quota(settings.requests_per_hour, shared.folder)
         self._client = Client(settings, pause=shared.pause, outage=shared.outage, quota=quota)
         self._ended: deque[Path] = deque()
+        #: By command ID, the number after that of the newest chunk.
+        self._followed: dict[str, int] = {}
 
     def run(self) -> None:
         """Listen until the websocket is lost for good."""
@@ -102,8 +106,9 @@ class Listener:
                 # The text of other errors may be that of the peer.
                 reason = str(error) if isinstance(error, AlpaconError) else type(error).__name__
             finally:
-                for file in self._files.listening.iterdir():
+                for file in (*self._files.listening.iterdir(), *self._files.following.iterdir()):
                     file.unlink()
+                self._followed.clear()
         return give_up(self._files, f"the websocket of the workspace was lost twice: {reason.rstrip('.')}", True)
 
     def _listen(self) -> None:
@@ -161,9 +166,19 @@ class Listener:
                 self._post("subscriptions", {"channel": channel, "event_type": "command_fin", "target_id": server})
                 (self._files.listening / server).touch()
                 subscribed.add(server)
+        for command in set(os.listdir(self._files.followed)) - set(self._followed):
+            if len(self._followed) < _MAX_FOLLOWED:
+                self._followed[command] = 0
+                # Without these events, workers read the output as often as without a websocket.
+                with contextlib.suppress(NoEvents):
+                    body = {"channel": channel, "event_type": "command_output", "target_id": command}
+                    self._post("subscriptions", body)
+                    (self._files.following / command).touch()
 
     def _handle(self, message: bytes) -> None:
         event = json.loads(message)
+        if event["event_type"] == "command_output":
+            self._note_chunk(event["payload"]["command_id"], event["payload"]["seq"])
         if event["event_type"] != "command_fin":
             return
         # The ID itself never becomes a path: workers compare digests of their own IDs.
@@ -172,6 +187,11 @@ class Listener:
         self._ended.append(file)
         if len(self._ended) > _MAX_ENDED:
             self._ended.popleft().unlink(missing_ok=True)
+
+    def _note_chunk(self, command: str, seq: int) -> None:
+        if seq >= self._followed.get(command, math.inf):
+            self._followed[command] = seq + 1
+            replace_file(self._files.printed / command, str(seq + 1))
 
 
 def get_socket_url(url: str, session: Any) -> str:

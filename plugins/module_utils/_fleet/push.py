@@ -27,6 +27,7 @@ from typing import Callable
 from .._api.records import is_uuid
 from .._api.settings import Settings
 from .jobs import Job
+from .journal import read_number
 from .run import RunContext, get_process_key
 
 #: With more servers, subscriptions cost more than polls, which read the commands of all servers at once.
@@ -53,6 +54,9 @@ class PushFiles:
         wanted: folder of the servers to subscribe to, by ID.
         listening: folder of the servers that are subscribed to.
         ended: folder of the commands that ended, by digests of their IDs.
+        followed: folder of the commands to whose output to subscribe, by ID.
+        following: folder of the commands to whose output the listener has subscribed.
+        printed: folder of these commands, each with the number after that of the newest chunk.
         useless: contains a byte for each useless poll.
         missed: contains a byte for each command since the last event whose end the listener has missed.
         lock: locked while the listener runs; written when it starts.
@@ -62,11 +66,13 @@ class PushFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.wanted, self.listening, self.ended = (folder / name for name in ("wanted", "listening", "ended"))
+        self.followed, self.following, self.printed = (folder / name for name in ("followed", "following", "printed"))
         self.useless, self.missed = folder / "useless", folder / "missed"
         self.lock, self.given_up = folder / "lock", folder / "given_up"
 
     def create(self) -> None:
-        for path in (self.folder, self.wanted, self.listening, self.ended):
+        folders = self.wanted, self.listening, self.ended, self.followed, self.following, self.printed
+        for path in (self.folder, *folders):
             path.mkdir(mode=0o700, exist_ok=True)
 
     def get_ended(self, command_id: str) -> Path:
@@ -151,6 +157,23 @@ class Push:
                 # One session, and one subscription for each server.
                 if file.tell() > len(os.listdir(self._files.wanted)) <= MAX_SERVERS:
                     self._start()
+
+    def follow(self, job: Job) -> None:
+        """Count a read of the output that found nothing, and subscribe to the output."""
+        self.add_useless([job], 1)
+        with contextlib.suppress(OSError):
+            (self._files.followed / job.known.id).touch()
+
+    def is_quiet(self, job: Job, next_seq: int, read_at: float) -> bool:
+        """Return True if the listener knows that there is no chunk with this number or a later one.
+
+        Args:
+            read_at: start of the last read in monotonic seconds.
+        """
+        began = time.time() - (time.monotonic() - read_at)
+        if not 0 < _get_time(self._files.following / job.known.id) < began - _CLOCK_TICK:
+            return False
+        return self._is_running() and read_number(self._files.printed / job.known.id) <= next_seq
 
     def _get_listening_since(self, job: Job) -> float:
         return _get_time(self._files.listening / str(job.server.id)) if is_uuid(job.server.id) else 0.0

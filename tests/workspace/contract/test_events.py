@@ -20,8 +20,10 @@ def open_session(workspace: Workspace) -> Row:
     return dict(response.json())
 
 
-def subscribe(workspace: Workspace, channel: str, target: str, token: str | None = None) -> requests.Response:
-    body = {"channel": channel, "event_type": "command_fin", "target_id": target}
+def subscribe(
+    workspace: Workspace, channel: str, target: str, token: str | None = None, event_type: str = "command_fin"
+) -> requests.Response:
+    body = {"channel": channel, "event_type": event_type, "target_id": target}
     return workspace.api("POST", "events/subscriptions/", token=token, json=body)
 
 
@@ -42,6 +44,16 @@ def test_a_websocket_hears_of_the_ends_of_one_server(current: Workspace) -> None
         current.drop_events()
         with pytest.raises(ConnectionClosed):
             socket.recv(10)
+
+
+def test_a_websocket_hears_of_the_chunks_of_one_command(current: Workspace) -> None:
+    session = open_session(current)
+    with connect(session["websocket_url"]) as socket:
+        command = current.submit("web-01", "until [ -e go ]; do sleep 0.05; done; echo printed")
+        assert subscribe(current, session["channel_id"], command, event_type="command_output").status_code == 201
+        current.submit("web-01", "echo other; touch go")
+        event = {"command_id": command, "seq": 0, "content": "printed\n"}
+        assert json.loads(socket.recv(10)) == {"event_type": "command_output", "payload": event}
 
 
 def test_a_token_without_the_scopes_gets_403(current: Workspace) -> None:

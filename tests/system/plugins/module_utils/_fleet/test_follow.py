@@ -202,3 +202,13 @@ def test_the_playbook_follows(current: Workspace, tmp_path: Path) -> None:
     done = run_playbook(current, tmp_path, "herdops.alpacon.run", None, *given)
     assert done.code == 0, done.log
     assert sorted(followed_lines(done)) == ["web-01 | on web-01", "web-02 | on web-02"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_a_quiet_command_is_read_when_the_workspace_pushes_its_output(current: Workspace, tmp_path: Path) -> None:
+    line = "echo first; sleep 16; echo second; sleep 8; echo third"
+    done = run_playbook(current, tmp_path, play(task("follow", {"line": line, "progress": "output"})), ["web-01"])
+    assert followed_lines(done) == ["web-01 | first", "web-01 | second", "web-01 | third"]
+    reads = [path for path in request_paths(current) if "/chunks/" in path]
+    assert len(reads) <= 6, reads

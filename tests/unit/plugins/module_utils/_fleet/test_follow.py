@@ -6,11 +6,19 @@ from __future__ import annotations
 
 import base64
 import random
+import time
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.follow import LineBuffer, LiveOutput
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.follow import Follower, LineBuffer, LiveOutput
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import StreamMask, mask_secrets
+from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 
 SECRETS = {"s3cret-token", "token-of-two\nlines", "lines", "aaaa", "abcdef", "efgh"}
 TEXT = "x s3cret-token y s3cret-tok token-of-two\nlines token-of-two\n other\nabcdefgh abcd aaaaaaaaaaaaaaaaaaaaa s3c"
@@ -76,6 +84,12 @@ def test_the_lines_of_the_result_are_those_that_were_not_printed() -> None:
         )
 
 
+def test_blanks_that_the_workspace_stripped_off_the_result_do_no_harm() -> None:
+    output = LiveOutput(set(), None)
+    assert output.add("\n\n  a\nb\nc") == ["", "", "  a", "b"]
+    assert output.end("a\nb\nc\nd") == ["c", "d"]
+
+
 def test_messages_that_only_the_chunks_have_are_printed_once() -> None:
     output = LiveOutput(set(), None)
     assert output.add("alpamon: there is no user\n") == ["alpamon: there is no user"]
@@ -113,3 +127,111 @@ def test_a_payload_that_is_not_live_prints_nothing() -> None:
     output = LiveOutput(set(), "a" * 64)
     assert output.add(f"[alpacon {'a' * 64}]\n{'QUJD' * 19}\n1\n[stderr]\n[rc 0]\n[end]\n") == []
     assert len(output._raw) < 8192
+
+
+# Reads
+
+
+class Workspace:
+    """Answers reads of chunks: with rows, or with an error."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = []
+        self.pause: float | None = None
+        self.params: list[dict[str, Any]] = []
+
+    def pages(self, _path: str, params: dict[str, Any], **_options: Any) -> Any:
+        self.params.append(params)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        yield SimpleNamespace(rows=answer)
+
+    def get_quota_pause(self, commands: int) -> float | None:
+        return self.pause and self.pause * commands
+
+
+class Following:
+    def __init__(self) -> None:
+        self.workspace, self.printed = Workspace(), list[str]()
+        self.follower = Follower(self.workspace, set(), Run(RunContext(report=self.printed.append)))  # type: ignore[arg-type]
+        self.jobs: list[Job] = []
+
+    def begin(self, **row: Any) -> Job:
+        identity = f"00000000-0000-4000-8000-{len(self.jobs):012}"
+        command = Command.from_row(current_row(id=identity, **{"status": "running", **row}))
+        job = Job(Server(identity, "web-01"), command=command, awaited_since=time.monotonic())
+        self.jobs.append(job)
+        self.follower.begin(job)
+        return job
+
+    def get_pause(self, job: Job) -> float:
+        return round(self.follower.get_next_read([job]) - time.monotonic(), 1)
+
+    def read(self, job: Job, answer: Any) -> None:
+        """Read when it is due."""
+        stream = self.follower._streams[job.known.id]
+        job.awaited_since -= 100
+        stream.read_at -= 100 if stream.read_at else 0
+        assert self.follower.take_due([job]) == [job]
+        assert self.follower.take_due([job]) == [], "one read at a time"
+        self.workspace.answers = [answer]
+        self.follower.read(job)
+
+
+@pytest.fixture
+def following() -> Following:
+    return Following()
+
+
+def test_reads_are_rarer_when_the_quota_runs_low(following: Following) -> None:
+    jobs = [following.begin() for _number in range(4)]
+    assert following.get_pause(jobs[0]) == 2.5
+    following.workspace.pause = 3.0
+    following.read(jobs[0], [])
+    assert following.get_pause(jobs[0]) == 12.0
+
+
+def test_a_queued_command_is_read_at_growing_intervals(following: Following) -> None:
+    job = following.begin(status="queued")
+    assert following.get_pause(job) == 2.5
+    following.read(job, [])
+    assert following.get_pause(job) == 100.0
+    following.read(job, [{"seq": 0, "content": "begun\n"}])
+    assert following.get_pause(job) == 2.5
+
+
+@pytest.mark.parametrize(
+    "error", [LostResponse("lost"), ApiError("GET", "/", 404, "not_found"), ApiError("GET", "/", 500)]
+)
+def test_a_failed_read_is_repeated(following: Following, error: Exception) -> None:
+    job = following.begin(status="queued")
+    following.read(job, error)
+    following.read(job, [{"seq": 0, "content": "a\n"}])
+    following.read(job, [{"seq": 1, "content": "b\n"}])
+    assert following.printed == ["web-01 | a", "web-01 | b"]
+    assert [params.get("seq__gte") for params in following.workspace.params] == [None, None, 1]
+
+
+def test_a_workspace_without_chunks_is_read_once(following: Following) -> None:
+    jobs = [following.begin(), following.begin()]
+    following.read(jobs[0], ApiError("GET", "/", 404, "not_found"))
+    assert following.follower.is_unsupported
+    assert following.follower.take_due(jobs) == []
+    assert following.printed == ["alpacon: this workspace does not show the output of running commands"]
+
+
+@pytest.mark.parametrize("seq", [None, "1", True, -1, 0.0, float("nan")])
+def test_chunks_with_other_numbers_are_ignored(following: Following, seq: Any) -> None:
+    job = following.begin()
+    following.read(job, [{"seq": seq, "content": "bad\n"}, {"content": "bad\n"}, {"seq": 0, "content": None}])
+    following.read(job, [{"seq": 0, "content": "again\n"}, {"seq": 1, "content": "\x1b]0;title\x07good\n"}])
+    assert following.printed == [r"web-01 | \x1b]0;title\x07good"]
+
+
+def test_a_read_that_returns_after_the_end_prints_nothing(following: Following) -> None:
+    job = following.begin()
+    job.command = Command.from_row(current_row(id=job.id, status="success"))
+    following.follower.finish(job, "a\nb")
+    following.read(job, [{"seq": 0, "content": "a\n"}])
+    assert following.printed == ["web-01 | a", "web-01 | b"]

@@ -205,6 +205,21 @@ def test_the_clock_may_be_set_back(tested: Push, files: PushFiles) -> None:
     assert tested.get_pause(make_job(), 0.5) == 2
 
 
+@pytest.mark.usefixtures("_running")
+def test_a_command_is_quiet_until_the_listener_hears_of_a_chunk(tested: Push, files: PushFiles) -> None:
+    job = make_job()
+    assert not tested.is_quiet(job, 1, time.monotonic()), "there is no subscription"
+    (files.following / job.known.id).touch()
+    assert not tested.is_quiet(job, 1, time.monotonic() - 5), "the last read was before the subscription"
+    time.sleep(0.05)
+    began = time.monotonic()
+    assert tested.is_quiet(job, 1, began)
+    (files.printed / job.known.id).write_text("1")
+    assert tested.is_quiet(job, 1, began)
+    (files.printed / job.known.id).write_text("2")
+    assert not tested.is_quiet(job, 1, began)
+
+
 # Events
 
 
@@ -261,6 +276,27 @@ def test_a_server_is_subscribed_to_once(tmp_path: Path, monkeypatch: pytest.Monk
         (made.listening / "one").unlink(missing_ok=True)
     assert posted == ["subscriptions"]
     assert list(made.listening.iterdir()) == []
+
+
+def test_the_newest_chunk_of_followed_commands_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = SharedState(tmp_path, SETTINGS.url, TOKEN)
+    made = PushFiles(shared.folder / "push")
+    made.create()
+    tested = Listener(SETTINGS, shared)
+
+    def post(_name: str, body: dict[str, Any]) -> None:
+        if body["target_id"] == "refused":
+            raise NoEvents("refused")
+
+    monkeypatch.setattr(tested, "_post", post)
+    for command in ("one", "refused"):
+        (made.followed / command).touch()
+    tested._subscribe("channel", set())
+    assert [path.name for path in made.following.iterdir()] == ["one"]
+    for command, seq in (("one", 0), ("one", 2), ("one", 1), ("../other", 5)):
+        event = {"event_type": "command_output", "payload": {"command_id": command, "seq": seq, "content": "x"}}
+        tested._handle(json.dumps(event).encode())
+    assert [(path.name, path.read_text()) for path in made.printed.iterdir()] == [("one", "3")]
 
 
 def test_a_message_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
