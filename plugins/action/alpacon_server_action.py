@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import (
-    RULES,
     SPEC,
     lock_named_servers,
     run_server_action,
@@ -23,7 +22,6 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import Alp
 class ActionModule(AlpaconAction):
     module_name = "herdops.alpacon.alpacon_server_action"
     spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
-    rules: ClassVar[Mapping[str, Any]] = RULES
     operation = staticmethod(run_server_action)
     selections: ClassVar[Mapping[str, str]] = {
         "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",

@@ -186,11 +186,11 @@ requests:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import RULES, SPEC, run_server_action
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import SPEC, run_server_action
 
 
 def main() -> None:
-    run_module(SPEC, run_server_action, **RULES)
+    run_module(SPEC, run_server_action)
 
 
 if __name__ == "__main__":

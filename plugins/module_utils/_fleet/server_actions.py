@@ -141,13 +141,15 @@ class ServerActions:
         self._stop_reason = ""
 
     def run(self, action: str, targets: Sequence[Target]) -> None:
-        """Submit the action to each server at most once, and finish all jobs. Runs once.
+        """Submit the action once to each server whose job has no outcome yet, and finish all jobs. Runs once.
 
         Raises:
             RunIsOver: the run ended before this worker; the journal has the IDs of the unfinished commands.
         """
         self._action = action
-        self._to_submit.extend(targets)
+        self._to_submit.extend(target for target in targets if not target.job.outcome)
+        self._awaited.extend(target for target in targets if target.job.outcome)
+        self._take_finished()
         self._client.submit_deadline = time.monotonic() + self._limits.wait_timeout
         self._client.awaited_ids = lambda: [target.job.id for target in self._awaited if target.job.id]
         progress = ProgressReporter(
@@ -175,7 +177,11 @@ class ServerActions:
     def _submit_some(self) -> None:
         limit = self._limits.max_concurrency
         room = THREADS if limit is None else min(THREADS, limit - len(self._awaited))
-        batch = [] if self._stop_reason else [self._to_submit.popleft() for _ in range(min(room, len(self._to_submit)))]
+        batch = (
+            []
+            if self._stop_reason
+            else [self._to_submit.popleft() for _number in range(min(room, len(self._to_submit)))]
+        )
         for _done in self._pool.map(self._submit, batch):
             pass
         now = time.monotonic()
@@ -280,7 +286,7 @@ class ServerActions:
             return self._action == "restart_agent"
         # An upgrade takes longer than a restart, and its end may be lost by a restart.
         is_old = now >= min(target.job.awaited_since + PACING.running, self._get_end(target))
-        return command is None or is_old or (command.finished and not _installed_nothing(command))
+        return command is None or is_old or command.finished
 
     # Outcomes
 
@@ -308,7 +314,7 @@ class ServerActions:
         job, server = target.job, target.server
         if server.is_connected is False:
             return False
-        if self._action == "upgrade_agent" and target.is_upgraded:
+        if self._action == "upgrade_agent" and target.is_upgraded and not _installed_nothing(job.command):
             version, old = clean_line(server.version), clean_line(target.before.version or "an unknown version")
             if self._lacks_version(target):
                 job.finish(Outcome.FAILED, f"Upgraded from {old} to {version} only. {_NO_NEWER}")
@@ -350,7 +356,8 @@ class ServerActions:
         """Finish the job of an upgrade that ended, if the agent will not restart any more."""
         job, server = target.job, target.server
         is_late = now >= target.ended_at + _LATE_RESTART and server.is_connected is not False
-        if not (is_late or _installed_nothing(job.known)):
+        is_lagging = self._lacks_version(target) and now < target.ended_at + PACING.patience
+        if is_lagging or not (is_late or _installed_nothing(job.command)):
             return
         job.changed = False
         version = clean_line(server.version or "an unknown version")
@@ -378,5 +385,5 @@ class ServerActions:
         job.finish(Outcome.TIMED_OUT, f"Not finished within wait_timeout. {why} {ended}{failed}")
 
 
-def _installed_nothing(command: Command) -> bool:
-    return bool(command.succeeded and _NOTHING_INSTALLED.search(command.result or ""))
+def _installed_nothing(command: Command | None) -> bool:
+    return bool(command and command.succeeded and _NOTHING_INSTALLED.search(command.result or ""))

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from system.support import AGENTS, Response, ScriptedServer, TaskResult, count_methods, request_paths
+from system.support import AGENTS, Request, Response, ScriptedServer, TaskResult, count_methods, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
@@ -209,6 +210,28 @@ def test_max_errors_stops_the_submits(current: Workspace) -> None:
     done = act(current, "restart_agent", servers=[*AGENTS], max_concurrency="1", max_errors="0")
     assert outcomes(done) == ["refused", "not_tried", "not_tried"]
     assert current.commands() == []
+
+
+def test_servers_that_are_offline_count_as_errors(current: Workspace) -> None:
+    current.disconnect("web-02")
+    done = act(current, "restart_agent", servers=[*AGENTS], max_errors="0")
+    assert outcomes(done) == ["not_tried", "offline", "not_tried"]
+    assert outcomes(act(current, "restart_agent", servers=[*AGENTS], max_errors="50%"))[::2] == ["success"] * 2
+
+
+def test_a_version_that_reads_show_late_is_no_upgrade(serve: Callable[..., ScriptedServer]) -> None:
+    shown = itertools.chain(["2.5.0"] * 2, itertools.repeat("2.6.0"))
+    result = "Already up-to-date (alpamon: 2.6.0, pam: not installed)"
+    command = current_row(line="upgrade", status="success", success=True, exit_code=0, result=result)
+
+    def answer(request: Request) -> Response:
+        if request.path != f"/api/servers/servers/{SERVER}/":
+            return Response([command] if request.method == "POST" else command)
+        row = {"id": SERVER, "name": "web-01", "is_connected": True, "version": next(shown)}
+        return Response(row)
+
+    done = act(serve(answer), "upgrade_agent", servers=[SERVER], version="2.6.0")
+    assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False)
 
 
 def test_max_concurrency_waits_for_the_end(current: Workspace) -> None:
