@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
 import pytest
+import yaml
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
     AlpaconError,
@@ -19,13 +21,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UntrustedCertificate,
     UsageError,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _event_source
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._event_source import (
     EventOptions,
     WorkspaceWatch,
     make_harmless,
 )
-from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, TOKEN, Row, read_code_blocks
 
 URL = "https://a.example.com"
 ENVIRON = {"ALPACON_URL": URL, "ALPACON_TOKEN": TOKEN}
@@ -137,3 +140,22 @@ def test_polls_become_rarer_so_that_the_quota_lasts(monkeypatch: pytest.MonkeyPa
     assert all(later - earlier > 3600 for earlier, later in zip(times, times[max(300, 2 * requests) :], strict=False))
     # A poll of two requests needs no longer pause.
     assert (max(pauses) == 30) == (requests <= 2)
+
+
+def test_the_guide_has_the_rulebook_that_ansible_rulebook_runs_in_tests() -> None:
+    if not (ROOT / "docs/docsite").exists():
+        pytest.skip("this is the collection as it is installed")
+    source = (ROOT / "extensions/eda/plugins/event_source/alpacon_commands.py").read_text(encoding="utf-8")
+    [examples] = re.findall(r'EXAMPLES = r"""\n(.*?)"""', source, re.DOTALL)
+    guide = [yaml.safe_load(block) for block in read_code_blocks("events", "yaml")]
+    assert guide == list(yaml.safe_load_all(examples))
+
+
+def test_the_documentation_has_every_option() -> None:
+    source = (ROOT / "extensions/eda/plugins/event_source/alpacon_commands.py").read_text(encoding="utf-8")
+    [text] = re.findall(r'DOCUMENTATION = r"""\n(.*?)"""', source, re.DOTALL)
+    defaults = {name: option.get("default") for name, option in yaml.safe_load(text)["options"].items()}
+    options = parse()
+    settings = {name: getattr(options.settings, name) for name in CONNECTION if name not in ("url", "token")}
+    kept = {name: getattr(options, name) for name in ("interval", "commands", "servers")}
+    assert defaults == {"url": None, "token": None, **settings, **kept}
