@@ -56,13 +56,15 @@ _BURST = 0.1
 _OVERLAP = timedelta(minutes=2)
 #: The first poll reads the commands of so long: the agent's own limit for a command is half of it.
 _LONGEST_RUN = timedelta(hours=1)
+#: A scheduled command is polled so often before it is due: it may be cancelled.
+_SCHEDULED = timedelta(minutes=30)
 #: A server of 2024 that lost a command shows it as stuck forever.
 _STUCK = timedelta(days=1)
 #: Commands that have not ended come first. Servers of 2024 ignore the first part, and with the second list none that is
 #: scheduled.
 _UNENDED_FIRST = (f"-handled_at,{NEWEST_FIRST}", "-scheduled_at")
 #: The most pages of commands that have not ended at the start, and of commands that a poll reads by ID.
-_MOST_PAGES, _MOST_READS = 50, 50
+_MOST_PAGES, _MOST_READS = 200, 50
 #: Characters of each stream in an event.
 _OUTPUT_LIMIT = 4000
 #: Seconds between two reads of the list of all servers where a list of the offline ones is enough.
@@ -224,6 +226,15 @@ def _get_retry_pause(error: AlpaconError) -> float:
     return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 
 
+@dataclass(frozen=True)
+class _OpenCommand:
+    """A command that has not ended: when it was added and is due, and when to read it where no list shows it."""
+
+    added: datetime
+    due: datetime
+    poll_at: datetime
+
+
 class CommandWatcher:
     """Find each command that ends, once.
 
@@ -235,8 +246,8 @@ class CommandWatcher:
         self._client = client
         self.is_started = False
         self._newest: datetime | None = None
-        #: By ID, when each command was added; those that were read by ID last are at the end.
-        self._open: dict[str, datetime] = {}
+        #: By ID; those that were read by ID last are at the end.
+        self._open: dict[str, _OpenCommand] = {}
         #: By ID, when each command was added, and when its end was noticed in monotonic seconds.
         self._ended: dict[str, tuple[datetime, float]] = {}
 
@@ -256,7 +267,7 @@ class CommandWatcher:
                 break
         self._newest = newest
         if self.is_started:
-            yield from self._poll_older([key for key, added in self._open.items() if key not in seen], since)
+            yield from self._poll_older([key for key in self._open if key not in seen], since)
         else:
             for command in self._list_unended(_MOST_PAGES):
                 yield from self._note(command, command.added_at)
@@ -268,8 +279,11 @@ class CommandWatcher:
         if command.id in self._ended or added is None:
             return
         if not _has_ended(command):
-            self._open.setdefault(command.id, added)
-            if command.status == "stuck" and added < self._client.clock.now() - _STUCK:
+            now, before = self._client.clock.now(), self._open.get(command.id)
+            # Lists of 2024 do not state it.
+            due = command.scheduled_at or (before and before.due) or added
+            self._open[command.id] = _OpenCommand(added, due, min(due, now + _SCHEDULED))
+            if command.status == "stuck" and added < now - _STUCK:
                 del self._open[command.id]
             return
         if self.is_started and command.hides_rc:
@@ -282,13 +296,16 @@ class CommandWatcher:
 
     def _poll_older(self, ids: list[str], since: datetime | None) -> Iterator[Event]:
         """Poll commands that the newest pages do not show."""
+        now = self._client.clock.now()
         # A newer one was deleted, or lists do not show it yet.
-        missing = {key: self._open[key] for key in ids if since and self._open[key] < since}
+        older = {key: self._open[key] for key in ids if since and self._open[key].added < since}
+        missing = {key: command.added for key, command in older.items() if command.poll_at <= now}
         if len(missing) > 2:
             for command in self._list_unended(len(missing) // PAGE_SIZE + 2):
                 if command.id in missing or not _has_ended(command):
-                    missing.pop(command.id, None)
                     yield from self._note(command, command.added_at)
+                    if command.scheduled_at or command.status != "scheduled":
+                        missing.pop(command.id, None)
         for key, added in islice(missing.items(), _MOST_READS):
             self._open[key] = self._open.pop(key)
             command_or_none = find_command(self._client, key)

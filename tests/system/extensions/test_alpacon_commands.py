@@ -127,9 +127,8 @@ def now(seconds: float = 0) -> str:
 def test_a_thousand_commands_end_while_reads_lag_and_fail(fleet: Workspace, start: Start) -> None:
     ended_before = fleet.add_many_commands(1500, status="success", added_at=-120, step=-1)
     running = fleet.add_many_commands(90, status="running", added_at=-1, step=-0.1)
-    waiting = fleet.add_many_commands(100, server="off-01", added_at=-200_000, step=-1000)
-    scheduled = fleet.add_many_commands(50, added_at=-300_000, step=-1000, scheduled_at=86400)
-    open_ones = running + waiting + scheduled
+    waiting = fleet.add_many_commands(150, server="off-01", added_at=-200_000, step=-1000)
+    open_ones = running + waiting
     random.Random(0).shuffle(open_ones)
     fleet.settings(read_lag=0.2)
     source = start(fleet, servers=False)
@@ -173,6 +172,23 @@ def test_events_of_commands_and_servers(workspace: Workspace, start: Start) -> N
     assert [commands[key]["outcome"] for key in (slow, quick)] == ["success", "failed"]
     assert commands[quick]["rc"] == (3 if workspace.dialect == "current" else 1)
     assert source.events[0].keys() == {"type", "server"} or source.events[0].keys() == {"type", "command"}
+
+
+@in_every_dialect
+def test_commands_that_were_scheduled_long_before_the_start(workspace: Workspace, start: Start) -> None:
+    row = {"server": "web-01", "added_at": -200_000, "step": -1000}
+    due = workspace.add_many_commands(5, scheduled_at=2, **row)
+    workspace.add_many_commands(20, scheduled_at=86400, **row)
+    workspace.add_many_commands(300, status="success", added_at=-4000, step=-10)
+    source = start(workspace, servers=False)
+    source.wait(lambda: len(source.ended) == 5)
+    workspace.reset_counters()
+    polls = source.polls
+    source.wait_for_polls(10)
+    source.stop()
+    assert source.ended == Counter(due)
+    # Nothing reads a command before it is due.
+    assert workspace.requests_made() <= source.polls - polls + 1
 
 
 def test_only_the_detail_has_the_exit_code(fleet: Workspace, start: Start) -> None:
