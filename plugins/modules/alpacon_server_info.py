@@ -37,8 +37,8 @@ options:
       - Without O(servers), O(filters) and O(limit), the list of servers is not read. The result then has all servers
         with such data, each with RV(servers[].id), RV(servers[].name) and RV(servers[].gathered) only, unless the
         workspace does not state the names with the data. Each kind takes one request for each hundred of its rows.
-        V(info), V(os), V(time) and V(metrics) have one row for each server, so those of 10,000 servers take about 100
-        requests. The others have many.
+        V(info), V(os), V(time) and usually V(metrics) have one row for each server, so those of 10,000 servers take
+        about 100 requests. The others have many.
       - Up to 10 selected servers take one request each for each kind. For more, the module sends the fewer requests of
         both ways. Workspaces of 2024 allow at most 10.
     type: list
@@ -108,8 +108,8 @@ EXAMPLES = r"""
     msg: "{{ full | map(attribute='name') | join(', ') | default('none', true) }}"
   vars:
     # The keys are those of your workspace. Print measured.servers[0] to see them.
-    full: "{{ measured.servers | selectattr('gathered.metrics.disk', 'defined') |
-      selectattr('gathered.metrics.disk', 'gt', 90) }}"
+    full: "{{ measured.servers | selectattr('gathered.metrics.0.disk', 'defined') |
+      selectattr('gathered.metrics.0.disk', 'gt', 90) }}"
 
 - name: Read the accounts and the operating system of one server
   herdops.alpacon.alpacon_server_info:
@@ -249,8 +249,9 @@ servers:
       type: dict
     gathered:
       description:
-        - The data of each kind of O(gather). V(info), V(os), V(time) and V(metrics) are a dictionary, or null without
-          data; the others are lists, by name. The keys and values are those of the workspace.
+        - The data of each kind of O(gather). V(info), V(os) and V(time) are a dictionary, or null without data. The
+          others are lists, by name; V(metrics) is usually a list of one dictionary. The keys and values are those of
+          the workspace.
         - Data of more than 100,000 characters is null, and a warning says so.
         - The data comes from the hosts. It never becomes facts of Ansible.
       returned: with O(gather)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
@@ -30,10 +31,8 @@ KINDS = {
     "partitions": _TODAY,
     "metrics": "Workspaces of version 2.37 and newer have it",
 }
-#: Kinds of which older rows are kept, in workspaces of 2024 at least.
+#: Kinds of which a server has one newest row. Workspaces of 2024, at least, keep older ones.
 _KEPT = frozenset(("info", "os", "time"))
-#: Kinds of which a server has one row, or one newest row.
-_SINGLE = _KEPT | {"metrics"}
 _METRICS_PATH = "/api/metrics/latest/"
 #: The most servers that are read one by one without knowing how long the list of all is.
 _FEW = 10
@@ -117,7 +116,7 @@ def _read_rows(client: Client, kind: str, params: Mapping[str, str]) -> Iterator
 
     Raises:
         ApiError, UnknownEndpoint: the workspace has no such list, or the token may not read it.
-        IncompleteList: rows are missing, or there is more than one row of metrics for a server.
+        IncompleteList: rows are missing.
     """
     if kind == "metrics":
         return _read_metrics(client, params)
@@ -125,22 +124,39 @@ def _read_rows(client: Client, kind: str, params: Mapping[str, str]) -> Iterator
 
 
 def _read_metrics(client: Client, params: Mapping[str, str]) -> Iterator[Page]:
-    """Read until as many servers came as the list has rows: a row may move whenever a server is measured anew."""
+    """Read until as many rows came as the list has: rows of a server that is measured anew move to the front.
+
+    Further rows of a server count only if a page has several of one server: in other lists, they are the server's row
+    after a move. All rows of a server come from one reading.
+    """
     known: set[str] = set()
+    received, several = 0, False
     for _reading in range(_READINGS):
-        without_server, counts = 0, []
-        for number, page in enumerate(_read_pages(client, "metrics", params, whole=False)):
+        counts, earlier, contents = [], frozenset(known), set()
+        for number, page in enumerate(_read_pages(client, "metrics", {"ordering": NEWEST_FIRST, **params}, False)):
             if number == _MAX_PAGES:
-                raise IncompleteList(_METRICS_PATH, len(known), None)
-            ids = [parse_server(row).id for row in page.rows]
-            without_server += ids.count(None)
-            known.update(filter(None, ids))
+                raise IncompleteList(_METRICS_PATH, received, None)
+            keys = [parse_server(row).id or _write_content(row) for row in page.rows]
+            several = several or len(set(keys)) < len(keys)
+            fresh = []
+            for key, row in zip(keys, page.rows):
+                content = key + _write_content(row)
+                if key not in earlier and content not in contents and (several or key not in known):
+                    fresh.append(row)
+                    known.add(key)
+                    contents.add(content)
+            received += len(fresh)
             counts += [] if page.count is None else [page.count]
-            yield page
-        received, least = len(known) + without_server, min(counts, default=0)
+            yield Page(fresh, page.count)
+        least = min(counts, default=0)
         if received >= least:
             return
     raise IncompleteList(_METRICS_PATH, received, least)
+
+
+def _write_content(row: Row) -> str:
+    """Return what a row without an ID has in common with its repetition; nothing if it is too large."""
+    return json.dumps(row, sort_keys=True) if is_small(row) else ""
 
 
 def _read_pages(client: Client, kind: str, params: Mapping[str, str], whole: bool) -> Iterator[Page]:
@@ -161,14 +177,14 @@ def _describe_all(kind: str, pairs: Iterable[tuple[Row, list[Row]]], warn: Warn)
     large = []
     for server, rows in pairs:
         own = [_without_server(row) for row in rows]
-        if kind in _SINGLE:
+        if kind in _KEPT:
             own = [max(own, key=lambda row: parse_time(row.get("added_at")) or _LONG_AGO)] if own else []
         if not is_small(own):
             large.append(clean_line(server.get("name")))
             server["gathered"][kind] = None
             continue
         own = to_plain_data(own)
-        server["gathered"][kind] = (own[0] if own else None) if kind in _SINGLE else sorted(own, key=_get_name)
+        server["gathered"][kind] = (own[0] if own else None) if kind in _KEPT else sorted(own, key=_get_name)
     if large:
         more = f" and {len(large) - _MAX_NAMES} more" if len(large) > _MAX_NAMES else ""
         warn(f"gather: {kind} are null where they are too large: {', '.join(large[:_MAX_NAMES])}{more}.")

@@ -59,7 +59,7 @@ def test_a_hundred_servers_in_one_request(count: int, most: int) -> None:
             assert set(paths(workspace)[-outcome["requests"] :]) == {path}
             assert outcome.warnings == []
             if kind == "metrics":
-                full = [name for name, row in gathered(outcome, kind).items() if row["disk"] > 90]
+                full = [name for name, row in gathered(outcome, kind).items() if row[0]["disk"] > 90]
                 assert full == [names[7], names[-1]]
 
 
@@ -70,8 +70,8 @@ def test_selected_servers_are_read_one_by_one(current: Workspace) -> None:
     off, web = outcome["servers"]
     assert [(row["username"], row["uid"]) for row in off["gathered"]["users"]] == [("root", 0), ("www-data", 33)]
     assert set(off["gathered"]["users"][0]) == {"id", "added_at", "username", "uid"}
-    assert (off["gathered"]["os"]["name"], off["gathered"]["metrics"], off["is_connected"]) == ("Debian", None, False)
-    assert web["gathered"] == {"users": [], "os": None, "metrics": None}
+    assert (off["gathered"]["os"]["name"], off["gathered"]["metrics"], off["is_connected"]) == ("Debian", [], False)
+    assert web["gathered"] == {"users": [], "os": None, "metrics": []}
     assert paths(current)[-6:] == 2 * ["/api/proc/users/"] + 2 * ["/api/proc/os/"] + 2 * [METRICS]
 
 
@@ -178,7 +178,7 @@ def answer_all(rows: list[Row]) -> Callable[[Request], Response]:
 def test_rows_without_names_of_servers(serve: Serve) -> None:
     server = serve(answer_all([{"server": own.upper(), "disk": number} for number, own in enumerate(IDS)]))
     outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{n + 1:02d}": {"disk": n} for n in range(12)}
+    assert gathered(outcome, "metrics") == {f"web-{n + 1:02d}": [{"disk": n}] for n in range(12)}
     assert [request.path for request in server.requests] == [METRICS, LIST, METRICS]
     assert outcome["servers"][0]["groups"] == [], "the list has the other fields too"
 
@@ -186,7 +186,7 @@ def test_rows_without_names_of_servers(serve: Serve) -> None:
 def test_rows_with_names_of_servers_beside_their_ids(serve: Serve) -> None:
     server = serve(answer_all([{"server": own, "server_name": f"web-{own[6:8]}", "disk": 1} for own in IDS]))
     outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{number:02d}": {"disk": 1} for number in range(1, 13)}
+    assert gathered(outcome, "metrics") == {f"web-{number:02d}": [{"disk": 1}] for number in range(1, 13)}
     assert outcome["requests"] == 1
 
 
@@ -198,24 +198,44 @@ def test_a_workspace_that_ignores_the_filter(serve: Serve) -> None:
     assert [request.path for request in server.requests][1:] == 2 * ["/api/proc/users/"]
 
 
-def test_metrics_that_move_while_they_are_read(serve: Serve) -> None:
-    rows = [{"server": {"id": own, "name": f"web-{own[6:8]}"}, "disk": 1} for own in IDS]
+def metric(server_id: str, disk: int = 1, **fields: Any) -> Row:
+    return {"server": {"id": server_id, "name": f"web-{server_id[6:8]}"}, "disk": disk, **fields}
+
+
+@pytest.mark.parametrize("fields", [{}, {"age": 1}])
+def test_metrics_that_move_while_they_are_read(serve: Serve, fields: Row) -> None:
+    rows = [metric(own) for own in IDS]
+    # The first page ends with a row that comes again, older by now; row 8 moved to the front.
     pages = [
         page(rows[:6], 2, 12),
-        page([*rows[5:8], *rows[9:]], count=12),
+        page([{**rows[5], **fields}, *rows[6:8], *rows[9:]], count=12),
         page(rows[6:], 2, 13),
         page(rows[:6], count=12),
     ]
     server = serve([Response(body) for body in pages])
     outcome = gather(server, "metrics")
-    assert list(gathered(outcome, "metrics")) == [f"web-{number:02d}" for number in range(1, 13)]
+    assert gathered(outcome, "metrics") == {f"web-{number:02d}": [{"disk": 1}] for number in range(1, 13)}
+    assert outcome["requests"] == 4
+
+
+@pytest.mark.parametrize("with_id", [True, False])
+def test_metrics_with_several_rows_for_a_server(serve: Serve, with_id: bool) -> None:
+    rows = [metric(own, disk) for own in IDS for disk in range(3)]
+    rows = [{"id": number, **row} for number, row in enumerate(rows)] if with_id else rows
+    # Two pages: the first ends within a server. Meanwhile, the last server moved to the front.
+    pages = [page(rows[:20], 2, 36), page(rows[17:33], count=36), page(rows[33:] + rows[:20], 2, 36), page(rows[20:33])]
+    server = serve([Response(body) for body in pages])
+    outcome = gather(server, "metrics")
+    assert {name: [row["disk"] for row in own] for name, own in gathered(outcome, "metrics").items()} == {
+        f"web-{number:02d}": [0, 1, 2] for number in range(1, 13)
+    }
     assert outcome["requests"] == 4
 
 
 def test_a_row_without_a_server_is_left_out(serve: Serve) -> None:
     server = serve(answer_all([*({"server": own, "disk": 1} for own in IDS), {"server": None, "disk": 2}]))
     outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{number:02d}": {"disk": 1} for number in range(1, 13)}
+    assert gathered(outcome, "metrics") == {f"web-{number:02d}": [{"disk": 1}] for number in range(1, 13)}
     assert [request.path for request in server.requests] == [METRICS, LIST, METRICS]
 
 
@@ -231,16 +251,15 @@ def test_metrics_without_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> N
         gather(serve(answer), "metrics")
 
 
-@pytest.mark.parametrize("given", [{}, {"servers": [IDS[0]]}])
-def test_metrics_with_two_rows_for_a_server_are_an_error(serve: Serve, given: Row) -> None:
-    rows = [{"id": n, "server": {"id": IDS[0], "name": "web-01"}, name: 1} for n, name in enumerate(("cpu", "disk"))]
-    with pytest.raises(IncompleteList, match="1 of 2 rows arrived"):
-        gather(serve(answer_all(rows)), "metrics", **given)
+def test_metrics_that_never_come_whole_are_an_error(serve: Serve) -> None:
+    rows = [metric(own) for own in IDS]
+    with pytest.raises(IncompleteList, match="11 of 12 rows arrived"):
+        gather(serve(lambda _request: Response(page([*rows[:11], rows[10]], count=12))), "metrics")
 
 
 def test_data_that_is_too_large_is_null(serve: Serve) -> None:
     rows = [{"server": {"id": own, "name": f"web-{own[6:8]}\x1b"}, "disk": "x" * 100_001} for own in IDS]
     outcome = gather(serve(answer_all([{**rows[0], "disk": 1}, *rows[1:]])), "metrics")
-    assert [row for row in gathered(outcome, "metrics").values() if row] == [{"disk": 1}]
+    assert [row for row in gathered(outcome, "metrics").values() if row] == [[{"disk": 1}]]
     names = ", ".join(f"web-{number:02d}\\x1b" for number in range(2, 12))
     assert outcome.warnings == [f"gather: metrics are null where they are too large: {names} and 1 more."]
