@@ -25,6 +25,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
+    follow,
     poller,
     server_actions,
     submitting,
@@ -54,6 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         _response,
         completion,
         fleet,
+        follow,
         poller,
         server_actions,
         submitting,
@@ -101,16 +103,18 @@ class Checker:
     def __init__(self, workspace: HostileWorkspace, folder: Path) -> None:
         self.workspace = workspace
         self.wrong: list[str] = []
+        self.printed: list[str] = []
         self.count = 0
         self._folder = folder
         self._before = read_files(folder)
 
     def run(self, case: Case, hosts: int = 1, **given: Any) -> Row | None:
         """Run a task and return its result, or None after an error of ours."""
-        run = Run(RunContext(folder=self._folder / "run", journal_file=self._folder / "run/journal"), hosts=hosts)
-        options = command_options(
-            url=self.workspace.server.url, token=TOKEN, progress="false", wait_timeout="4", **given
-        )
+        folder = self._folder / "run"
+        context = RunContext(folder=folder, journal_file=folder / "journal", report=self.printed.append)
+        run = Run(context, hosts=hosts)
+        settings = {"url": self.workspace.server.url, "token": TOKEN, "progress": "false", "wait_timeout": "4"}
+        options = command_options(**{**settings, **given})
         result: Row | None = self.call(case, functools.partial(_command.run_command, options, run))
         return result
 
@@ -151,10 +155,10 @@ def checker(hostile: HostileWorkspace, canary: Path, tmp_path: Path) -> Iterator
     made.end()
 
 
-def check_execution(checker: Checker, case: Case) -> None:
+def check_execution(checker: Checker, case: Case, progress: str = "false") -> None:
     """Run a command on three servers, one with hostile rows: the others succeed, its command is known or unknown."""
     checker.workspace.start_case(case)
-    result = checker.run(case, servers=list(NAMES.values()), line="uptime")
+    result = checker.run(case, servers=list(NAMES.values()), line="uptime", progress=progress)
     checker.check(case, result is not None, "no result")
     if result is None:
         return
@@ -180,6 +184,19 @@ def test_commands_are_submitted_once_and_reported_honestly(checker: Checker, can
         check_execution(checker, case)
         requests = len(checker.workspace.requests)
         checker.check(case, requests < 200, f"{requests} requests")
+
+
+@pytest.mark.parametrize("place", [LISTED, DETAIL])
+def test_output_that_is_printed_is_harmless(checker: Checker, canary: Path, place: str) -> None:
+    lines = 0
+    for case in cases.command_cases(place, canary):
+        check_execution(checker, case, "output")
+        shown = [line for line in checker.printed if " | " in line]
+        checker.check(case, all(line.replace("\t", "").isprintable() for line in shown), f"controls in {shown}")
+        checker.check(case, len(shown) <= 3 * 201, f"{len(shown)} lines")
+        checker.printed.clear()
+        lines += len(shown)
+    assert lines > 0
 
 
 def test_a_submit_does_not_adopt_the_id_of_another_command(checker: Checker) -> None:

@@ -494,7 +494,8 @@ class Fleet:
 
     def _check_servers(self, now: float) -> None:
         """Read the servers of commands that make no progress, and end the jobs of offline or restarted servers."""
-        due = self._server_states.refresh_due(self._awaited, now, self._limits.wait_timeout)
+        idle = [job for job in self._awaited if not (self._follower and self._follower.has_output(job))]
+        due = self._server_states.refresh_due(idle, now, self._limits.wait_timeout)
         suspects = [job for job in due if was_restarted(job, job.known.added_at)]
         is_lost = partial(self._server_states.is_lost_by_restart, now=now)
         restarted = [job for job, lost in zip(suspects, self._pool.map(is_lost, suspects)) if lost]

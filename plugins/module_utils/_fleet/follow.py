@@ -198,16 +198,21 @@ class Follower:
 
     def _get_next_read(self, job: Job) -> float:
         stream = self._streams[job.known.id]
-        if stream.is_reading or self.is_unsupported:
+        # The line of a command that is awaited by its ID shows if it is a payload.
+        if stream.is_reading or self.is_unsupported or not (job.body or job.known.line):
             return math.inf
         pause, read_at = stream.pause, stream.read_at or job.awaited_since
         if not stream.next_seq and job.known.status not in IN_PROGRESS:
             pause = max(pause, read_at - job.awaited_since)
-        now, due = time.monotonic(), read_at + pause
-        is_expected = self.push and due <= now < read_at + _QUIET
-        if is_expected and self.push and self.push.is_quiet(job, stream.next_seq, stream.read_at):
+        push, now, due = self.push, time.monotonic(), read_at + pause
+        if push and due <= now < read_at + _QUIET and push.is_quiet(job, stream.next_seq, stream.read_at):
             return now + _CHECK_EVERY
         return due
+
+    def has_output(self, job: Job) -> bool:
+        """Return True if the last read found output, so that the command makes progress."""
+        stream = self._streams[job.known.id]
+        return stream.next_seq > 0 and stream.empty_reads == 0
 
     def read(self, job: Job) -> None:
         """Read the next chunks of a command, and print their lines. A failed read is repeated later."""

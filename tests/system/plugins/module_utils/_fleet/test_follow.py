@@ -171,6 +171,17 @@ def test_a_script_prints_both_streams_and_has_the_same_result(current: Workspace
     assert sorted(printed[1:]) == ["web-01 | café \ufffd [alpacon x]", "web-01 | second"]
 
 
+def test_a_command_that_an_earlier_task_submitted_is_followed(current: Workspace) -> None:
+    given = {"script": "job.sh", "_script_content": encode_script(SCRIPT), "success_codes": [3]}
+    printed: list[str] = []
+    options = command_options(current, servers=["web-01"], progress="output", wait_timeout="0.5s", **given)
+    begun = run_command(options, Run(warn=pytest.fail))
+    assert begun["outcome"] == "timed_out"
+    options = command_options(current, ids=[begun["id"]], state="finished", progress="output", success_codes=[3])
+    assert run_command(options, Run(RunContext(report=printed.append), warn=pytest.fail))["rc"] == 3
+    assert sorted(printed) == ["web-01 | café \ufffd [alpacon x]", "web-01 | first", "web-01 | second"]
+
+
 def followed_lines(run: Play) -> list[str]:
     return [line for line in run.log.splitlines() if re.match(r"web-0\d \| ", line)]
 
