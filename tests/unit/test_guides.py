@@ -164,11 +164,6 @@ def test_the_execution_environment_has_the_oldest_supported_core() -> None:
     )
 
 
-def test_the_rulebook_of_the_guide_is_that_of_the_event_source() -> None:
-    documented = read_docstring(str(ROOT / "extensions/eda/plugins/event_source/alpacon_commands.py"))
-    assert _yaml("events") == list(yaml.safe_load_all(documented["plainexamples"]))
-
-
 def _source_texts() -> list[str]:
     """Return each text of the code, with a NUL character for each variable in it."""
     texts = []
