@@ -14,8 +14,10 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import follow
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.follow import Follower, LineBuffer, LiveOutput
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import Pacing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import StreamMask, mask_secrets
 from ansible_collections.herdops.alpacon.tests.unit.support import current_row
@@ -227,6 +229,18 @@ def test_chunks_with_other_numbers_are_ignored(following: Following, seq: Any) -
     following.read(job, [{"seq": seq, "content": "bad\n"}, {"content": "bad\n"}, {"seq": 0, "content": None}])
     following.read(job, [{"seq": 0, "content": "again\n"}, {"seq": 1, "content": "\x1b]0;title\x07good\n"}])
     assert following.printed == [r"web-01 | \x1b]0;title\x07good"]
+
+
+def test_old_chunks_are_not_printed_again(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "PACING", Pacing(patience=0.0))
+    job, chunks = following.begin(), [{"seq": seq, "content": f"{seq}\n"} for seq in range(5)]
+    # The workspace ignores seq__gte.
+    for rows in (chunks[:2], chunks[:2], chunks[4:], chunks[4:], chunks):
+        following.read(job, rows)
+    shown = ("0", "1", "(output is missing here)")
+    assert following.printed == [f"web-01 | {line}" for line in shown]
+    following.read(job, [{"seq": 5, "content": "5\n"}])
+    assert following.printed[3:] == ["web-01 | 5"]
 
 
 def test_a_read_that_returns_after_the_end_prints_nothing(following: Following) -> None:

@@ -172,8 +172,9 @@ def test_a_live_payload_is_exact_and_has_both_streams_as_they_are_printed(shell:
 
 
 def test_a_live_payload_writes_each_line_at_once(tmp_path: Path) -> None:
-    # The body waits until its first line was read.
-    body = f"echo first; echo second >&2; until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo third"
+    # The body waits until its first lines were read.
+    wait = f"until [ -e {tmp_path}/go ]; do n=x$n; [ ${{#n}} -lt 2000 ] || exit 9; sleep 0.01; done"
+    body = f"n=; echo first; echo second >&2; {wait}; echo third"
     payload = pack("script:x", body, live=True)
     argv = [payload.env[word[1:]] if word.startswith("$") else word for word in payload.line.split()]
     text = ""
