@@ -121,11 +121,17 @@ def fold_commands(named: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     else:
         for group in ended:
             lines += _write_block(f"{_list_names(group.names)}: {group.status}", group)
-    by_outcome: dict[str, list[str]] = {}
+    others: dict[str, CommandGroup] = {}
     for group in groups:
         if not group.ended:
-            by_outcome.setdefault(group.status, []).extend(group.names)
-    lines += [f"{len(names):,} {outcome}: {_list_names(names)}" for outcome, names in by_outcome.items()]
+            same = others.setdefault(group.status, CommandGroup())
+            same.commands += group.commands
+            same.names += group.names
+    for status, group in others.items():
+        lines.append(f"{len(group.names):,} {status}: {_list_names(group.names)}")
+        # A command that may still run can be awaited or cancelled by its ID.
+        ids = [command["id"] for command in group.commands if command.get("id")]
+        lines += [f"    Ids: {clean_line(','.join(ids))}"] if ids else []
     return lines
 
 

@@ -84,10 +84,12 @@ def test_an_exit_code_is_shown_if_it_is_not_the_usual_one() -> None:
 def test_other_outcomes_are_a_line_each() -> None:
     rows = [command(number, rc=None, outcome="timed_out", msg=f"message {number}") for number in range(7)]
     never_ran = command(8, "sudo: unknown user", rc=None, outcome="failed")
-    predicted = {**command(9, rc=None), "outcome": None}
+    predicted = {**command(9, rc=None), "outcome": None, "id": None}
     assert fold(*rows, never_ran, predicted) == [
         "7 timed_out: web-0000, web-0001, web-0002, web-0003, web-0004 and 2 more",
+        f"    Ids: {','.join(f'command-{number}' for number in range(7))}",
         "1 failed: web-0008",
+        "    Ids: command-8",
         "1 check mode: web-0009",
     ]
 
