@@ -16,7 +16,7 @@ from ansible.constants import LOCALHOST
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_needs
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import make_acl, write_acl
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import write_acl
 
 DOCUMENTATION = """
 name: alpacon_token_acl
@@ -30,7 +30,11 @@ author:
 #: This variable identifies the play that ends the playbook.
 PLAY_VARIABLE = "__token_acl"
 #: These modules of ansible-core run nothing in check mode.
-_NOT_IN_CHECK_MODE = ("raw", "script")
+_NOT_IN_CHECK_MODE = ("fetch", "raw", "script", "wait_for_connection")
+#: Access lists of commands apply to these modules.
+_WITH_COMMANDS = ("alpacon_audit", "alpacon_command")
+#: These write without a command.
+_WITHOUT_COMMANDS = ("alpacon_registration", "alpacon_registration_token", "alpacon_server_action")
 
 
 class CallbackModule(CallbackBase):
@@ -41,7 +45,8 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._is_active = False
-        self._uncovered: dict[str, None] = {}
+        self._is_comparing = False
+        self._refused: set[str] = set()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         self._is_active = False
@@ -49,46 +54,61 @@ class CallbackModule(CallbackBase):
             get_needs().file.touch(0o600)
             self._is_active = True
 
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        self._is_comparing = PLAY_VARIABLE in play.vars
+
     def v2_runner_on_ok(self, result: Any) -> None:
         self._find_uncovered(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        if self._is_comparing:
+            # All needs are known, although the host failed.
+            self._refused.add(_parts(result)[2])
         self._find_uncovered(result, failed=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._find_uncovered(result)
+        self._find_uncovered(result, unreachable=True)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         # A condition that is false skips a task without check mode as well.
-        if "skip_reason" not in _parts(result)[1]:
+        returned = _parts(result)[1]
+        if not all("skip_reason" in item for item in returned.get("results") or [returned]):
             self._find_uncovered(result, skipped=True)
 
-    def _find_uncovered(self, result: Any, skipped: bool = False, failed: bool = False) -> None:
-        if not self._is_active:
+    def _find_uncovered(
+        self, result: Any, skipped: bool = False, failed: bool = False, unreachable: bool = False
+    ) -> None:
+        if not self._is_active or self._is_comparing:
             return
-        task, returned = _parts(result)
+        task, returned, _host = _parts(result)
         module, reason = task.action.rpartition(".")[2], ""
+        writes = module in (*_WITH_COMMANDS, *_WITHOUT_COMMANDS)
         if module in _NOT_IN_CHECK_MODE and skipped:
             reason = f"check mode skips {module}"
         elif module == "alpacon_command" and "censored" in returned:
             reason = "no_log hides its command"
-        elif module == "alpacon_command" and task.delegate_to and task.delegate_to not in LOCALHOST:
+        elif writes and task.delegate_to and task.delegate_to not in LOCALHOST:
             reason = f"it runs on {task.delegate_to}"
-        elif module == "alpacon_command" and failed:
+        elif writes and failed:
             reason = "it failed"
+        elif module in _WITHOUT_COMMANDS:
+            reason = f"{module} needs a scope of the token"
+        elif unreachable:
+            reason = "a host was unreachable"
         if reason:
-            self._uncovered[f"task {task.get_name()}, since {reason}"] = None
+            get_needs().add({"id": f"{task.get_name()} {reason}", "task": task.get_name(), "reason": reason})
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         if not self._is_active:
             return
         self._is_active = False
-        rows, failed = get_needs().read_rows().values(), sorted({*stats.failures, *stats.dark})
+        rows, failed = get_needs().read_rows().values(), sorted({*stats.failures, *stats.dark} - self._refused)
         if rows or not failed:
-            self._display.display("\n".join(write_acl(make_acl(rows), self._uncovered, failed)))
+            self._display.display("\n".join(write_acl(rows, failed)))
 
 
-def _parts(result: Any) -> tuple[Any, dict[str, Any]]:
+def _parts(result: Any) -> tuple[Any, dict[str, Any], str]:
+    """Return the task, its result, and the name of the host."""
     if hasattr(result, "task"):
-        return result.task, result.result
-    return result._task, result._result  # before ansible-core 2.19
+        return result.task, result.result, result.host.get_name()
+    return result._task, result._result, result._host.get_name()  # before ansible-core 2.19

@@ -21,35 +21,52 @@ from ._run import get_needs
 _Entry = dict[str, str]
 _Acl = dict[str, list[_Entry]]
 #: The texts of an entry of each list. An absent account is that of the token, an absent group is any.
-_KEYS = {"command_acl": ("command", "username", "groupname"), "server_acl": ("server", "name")}
+_KEYS = {
+    "command_acl": ("command", "username", "groupname"),
+    "server_acl": ("server", "name"),
+    "not_covered": ("task", "reason"),
+}
 _MAX_NAMES = 20
 
 
 def make_acl(rows: Iterable[Mapping[str, Any]]) -> _Acl:
-    """Return the entries that the recorded commands need, each once and sorted."""
+    """Return the entries that the recorded commands need, each once and sorted, and the tasks with unknown needs."""
     rows = list(rows)
-    commands = {tuple(str(row[key] or "") for key in _KEYS["command_acl"]) for row in rows}
-    servers = {str(row["server"]): str(row["name"] or "") for row in sorted(rows, key=lambda row: row["name"] or "")}
+    commands, tasks = (
+        sorted({tuple(str(row[key] or "") for key in _KEYS[name]) for row in rows if _KEYS[name][0] in row})
+        for name in ("command_acl", "not_covered")
+    )
+    named = sorted((row for row in rows if "server" in row), key=lambda row: row["name"] or "")
+    servers = {str(row["server"]): str(row["name"] or "") for row in named}
     by_name = sorted((name, server) for server, name in servers.items())
     return {
-        "command_acl": [dict(zip(_KEYS["command_acl"], texts, strict=True)) for texts in sorted(commands)],
+        "command_acl": [dict(zip(_KEYS["command_acl"], texts, strict=True)) for texts in commands],
         "server_acl": [{"server": server, "name": name} for name, server in by_name],
+        "not_covered": [dict(zip(_KEYS["not_covered"], texts, strict=True)) for texts in tasks],
     }
 
 
-def write_acl(acl: _Acl, uncovered: Iterable[str], failed: Sequence[str]) -> list[str]:
+def write_acl(rows: Iterable[Mapping[str, Any]], failed: Sequence[str]) -> list[str]:
     """Write YAML that an administrator can paste.
 
     Args:
-        uncovered: tasks whose commands are not known.
         failed: hosts that failed, whose later tasks did not run.
     """
+    rows = list(rows)
     lines = ["# Entries that the access lists (ACL) of a token need. In a command, * stands for any text."]
-    lines += [f"# Not covered: {clean_line(task)}" for task in uncovered]
+    lines.append("# The scopes that the token needs are not listed.")
+    workspaces = sorted({row["workspace"] for row in rows if "workspace" in row})
+    if len(workspaces) > 1:
+        urls = ", ".join(map(clean_line, workspaces))
+        lines.append(f"# These are for several workspaces: {urls}. Use --limit to part them.")
     if failed:
         more = f" and {len(failed) - _MAX_NAMES} more" if len(failed) > _MAX_NAMES else ""
         lines.append(f"# Incomplete, because hosts failed: {', '.join(map(clean_line, failed[:_MAX_NAMES]))}{more}")
-    for name, entries in acl.items():
+    for name, entries in make_acl(rows).items():
+        if name == "not_covered":
+            if not entries:
+                continue
+            lines.append("# No entries of an access list. These tasks need more than is listed above.")
         lines.append(f"{name}:{'' if entries else ' []'}")
         for entry in entries:
             command = entry.get("command", "")
@@ -93,7 +110,8 @@ def _read_acl(path: str) -> _Acl:
         raise AnsibleFilterError(f"alpacon_allowed: {path} cannot be read: {error}") from None
     acl: _Acl = {}
     for name, keys in _KEYS.items():
-        entries = content.get(name) if isinstance(content, dict) else None
+        default: list[_Entry] | None = [] if name == "not_covered" else None
+        entries = content.get(name, default) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and keys[0] in entry for entry in entries):
             why = f"it has no list {name} whose entries have a {keys[0]}"
             raise AnsibleFilterError(
@@ -104,6 +122,8 @@ def _read_acl(path: str) -> _Acl:
 
 
 def _covers(entry: _Entry, need: _Entry) -> bool:
+    if "task" in need:
+        return entry == need
     if "server" in need:
         return entry["server"].lower() == need["server"].lower()
     pattern = ".*".join(map(re.escape, entry["command"].split("*")))
@@ -115,6 +135,8 @@ def _covers(entry: _Entry, need: _Entry) -> bool:
 
 
 def _describe(entry: _Entry) -> str:
+    if "task" in entry:
+        return clean_line(f"task {entry['task']}, since {entry['reason']}")
     if "server" in entry:
         return clean_line(f"server {entry['name']} ({entry['server']})")
     group = f" in group {entry['groupname']}" if entry["groupname"] else ""

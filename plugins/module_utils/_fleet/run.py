@@ -203,19 +203,18 @@ class Run:
         if self.context.is_over():
             raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")
 
-    def record_need(self, body: Mapping[str, Any], server: Server) -> None:
-        """Record the entries of access lists that a command needs, whether or not check mode keeps it back.
+    def record_need(self, url: str, server: Server, body: Mapping[str, Any] | None = None) -> None:
+        """Record the entries of access lists that a server and a command need, also if check mode keeps that back.
 
         Args:
+            url: of the workspace.
             body: C(line), C(username) and C(groupname) of a submit. The line has no secrets.
         """
         if self.context.needs is None:
             return
-        line = str(body["line"]).strip()
-        entry = {
-            "command": PAYLOAD_PATTERN if parse_digest(line) else line,
-            "username": body["username"],
-            "groupname": body["groupname"],
-            "server": server.id,
-        }
+        entry = {"workspace": url, "server": server.id}
+        if body:
+            line = str(body["line"]).strip()
+            entry["command"] = PAYLOAD_PATTERN if parse_digest(line) else line
+            entry |= {name: body[name] for name in ("username", "groupname")}
         self.context.needs.add({"id": get_digest(entry), **entry, "name": server.name or self.own_server})

@@ -116,7 +116,8 @@ class CommandTask:
     def record_needs(self, servers: Sequence[Server]) -> None:
         if not self.run.no_log:
             for server in servers:
-                self.run.record_need(mask_secrets(self.options.match(server.id).to_body(), self.secrets), server)
+                body = mask_secrets(self.options.match(server.id).to_body(), self.secrets)
+                self.run.record_need(self.client.settings.url, server, body)
 
     def lock_servers(self, servers: Sequence[Server]) -> None:
         if self.run.host_locks:

@@ -99,6 +99,8 @@ def run_server_action(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         client.deadline = time.monotonic() + parsed.limits.wait_timeout
         reader = ServerReader(client, {"upgrade_agent": "version", "restart_agent": "started_at"}.get(parsed.action))
         targets = [_make_target(parsed, server) for server in _find_servers(client, parsed.servers, reader)]
+        for target in () if run.no_log else targets:
+            run.record_need(settings.url, target.before)
         to_submit = [target for target in targets if not target.job.outcome]
         if run.check_mode:
             for target in to_submit:

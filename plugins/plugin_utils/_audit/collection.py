@@ -247,7 +247,7 @@ class WorkspaceCollector:
             payload = self._pack_checks(own_checks)
             batches.append(_CheckBatch(audited, Match(server_id, payload.line, SHELL, username), own_checks, payload))
         for batch in batches:
-            self.run.record_need(batch.match.to_body(), audited.server)
+            self.run.record_need(self.client.settings.url, audited.server, batch.match.to_body())
         return batches
 
     def _pack_checks(self, checks: Sequence[Check]) -> Payload:

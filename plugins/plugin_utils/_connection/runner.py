@@ -150,7 +150,7 @@ class ServerRunner:
         finally:
             # The workspace has stated the name of the server. All jobs need the same.
             for job in jobs[:1]:
-                self._run.record_need(job.body, job.server)
+                self._run.record_need(self._client.settings.url, job.server, job.body)
         return [self._get_result(job) for job in jobs]
 
     def _make_job(self, payload: Payload, listed: bool) -> Job:

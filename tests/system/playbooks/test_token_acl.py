@@ -27,6 +27,7 @@ CONNECTED = {
     "ansible_connection": "herdops.alpacon.alpacon",
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
 }
+ACTION = "herdops.alpacon.alpacon_server_action"
 PAYLOAD = "/bin/sh -c $RUN *"
 
 
@@ -52,19 +53,22 @@ def entry(command: str, username: str = "", groupname: str = "") -> Row:
 PLAYS = [
     *play(
         task("Line", {"line": "uptime", "username": "root", "groupname": "adm"}),
-        task("Star", {"servers": ["web-03"], "line": "ls /tmp/*"}, run_once=True),
+        task("Star", {"servers": ["web-01"], "line": "ls /tmp/*"}, run_once=True),
         task("Program", {"argv": ["id"], "env": {"PASSWORD": "pssst"}}),
         task("Scheduled", {"state": "scheduled", "line": "reboot", "scheduled_at": FAR}),
         task("Hidden", {"line": "echo pssst"}, no_log=True),
         task("Failed", {"servers": ["no-server"], "line": "id"}),
         task("Delegated", {"line": "id"}, delegate_to="web-03", vars={"ansible_connection": "local"}),
         task("Condition", {"line": "echo never"}, when=False),
+        task("Loop of conditions", "id", module="ansible.builtin.raw", loop=[1, 2], when=False),
+        task("Action", {"servers": ["web-03"], "action": "restart_agent"}, module=ACTION),
         task("Secret", {"line": "echo {{ password }}", "env": {"PASSWORD": "{{ password }}"}}),
         hosts="web-01",
         vars={"password": "pssst"},
     ),
     *play(
         task("Module", {}, module="ansible.builtin.ping"),
+        task("Lost", {}, module="ansible.builtin.ping", vars={"alpacon_server_id": "x"}, ignore_unreachable=True),
         task("Raw", "id", module="ansible.builtin.raw"),
         task("Conditional raw", "id", module="ansible.builtin.raw", when=False),
         hosts="web-02",
@@ -89,12 +93,14 @@ def test_the_entries_that_a_playbook_needs_are_printed(current: Workspace, tmp_p
     ]
     assert acl["server_acl"] == [{"server": ids[name], "name": name} for name in ("web-01", "web-02", "web-03")]
     assert "pssst" not in done.log[done.log.index("# Entries") :]
-    assert [comment for comment in comments if comment.startswith("Not covered")] == [
-        "Not covered: task Hidden, since no_log hides its command",
-        "Not covered: task Failed, since it failed",
-        "Not covered: task Delegated, since it runs on web-03",
-        "Not covered: task Raw, since check mode skips raw",
-    ]
+    assert {row["task"]: row["reason"] for row in acl["not_covered"]} == {
+        "Action": "alpacon_server_action needs a scope of the token",
+        "Delegated": "it runs on web-03",
+        "Failed": "it failed",
+        "Hidden": "no_log hides its command",
+        "Lost": "a host was unreachable",
+        "Raw": "check mode skips raw",
+    }
     assert comments.count("This allows everything that the account may do.") == 2
     assert sum("is a wildcard here" in comment for comment in comments) == 2
     assert {command["line"].split()[2] for command in current.commands()} == {"$RUN"}
@@ -115,6 +121,7 @@ def test_needs_beyond_the_allowed_entries_fail(current: Workspace, tmp_path: Pat
     [unused] = done.tasks["Show entries that are no longer needed"]
     assert unused["msg"] == ["command reboot as the user of the token", "command upt as *"]
     text = done.log[done.log.index("# Entries") :]
+    assert "Incomplete" not in text
     (tmp_path / "next").mkdir()
     (tmp_path / "next/acl.yml").write_text(text, encoding="utf-8")
     again = run(current, tmp_path / "next", plays, "-e", "alpacon_allowed=acl.yml")
@@ -122,6 +129,9 @@ def test_needs_beyond_the_allowed_entries_fail(current: Workspace, tmp_path: Pat
     assert "Show entries that are no longer needed" not in again.tasks
     other = run(current, tmp_path / "next", [{**plays[0], "hosts": "all"}], "-e", "alpacon_allowed=acl.yml")
     assert (other.code, "server web-02" in other.log) == (2, True), other.log
+    plays[0]["tasks"][0]["no_log"] = True
+    hidden = run(current, tmp_path / "next", plays, "-e", "alpacon_allowed=acl.yml")
+    assert (hidden.code, "task uptime, since no_log hides its command" in hidden.log) == (2, True), hidden.log
 
 
 @in_every_core

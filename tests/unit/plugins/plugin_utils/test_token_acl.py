@@ -35,7 +35,8 @@ def need(needs: SubmittedCommands) -> Need:
     run = Run(RunContext(needs=needs), own_server="host")
 
     def record(line: str, username: str = "", groupname: str = "", name: str | None = "web-01") -> None:
-        run.record_need({"line": line, "username": username, "groupname": groupname}, Server(SERVER, name))
+        body = {"line": line, "username": username, "groupname": groupname}
+        run.record_need("https://a.example.com", Server(SERVER, name), body)
 
     return record
 
@@ -81,13 +82,34 @@ def test_a_payload_needs_the_pattern_of_all_payloads(tmp_path: Path, need: Need,
 
 
 def test_hosts_that_failed_are_named() -> None:
-    lines = write_acl(make_acl([]), ["task \x1b"], [f"web-{number}" for number in range(22)])
-    assert lines[1:] == [
-        "# Not covered: task \\x1b",
+    lines = write_acl([], [f"web-{number}" for number in range(22)])
+    assert lines[2:] == [
         f"# Incomplete, because hosts failed: {', '.join(f'web-{number}' for number in range(20))} and 2 more",
         "command_acl: []",
         "server_acl: []",
     ]
+
+
+def test_tasks_that_no_entry_covers_are_compared_as_well(tmp_path: Path, needs: SubmittedCommands) -> None:
+    for task in ("Old", "New\x1b"):
+        needs.add({"id": task, "task": task, "reason": "it failed"})
+    lines = write_acl(needs.read_rows().values(), [])
+    entries = [{"task": "New\x1b", "reason": "it failed"}, {"task": "Old", "reason": "it failed"}]
+    assert (yaml.safe_load("\n".join(lines))["not_covered"], "\x1b" in "".join(lines)) == (entries, False)
+    file = tmp_path / "acl.yml"
+    for covered, missing, unused in (
+        ([], ["task New\\x1b, since it failed", "task Old, since it failed"], []),
+        ([*entries, {"task": "Gone", "reason": "it failed"}], [], ["task Gone, since it failed"]),
+    ):
+        file.write_text(yaml.safe_dump({"command_acl": [], "server_acl": [], "not_covered": covered}), encoding="utf-8")
+        assert compare_acl(str(file)) == {"missing": missing, "unused": unused}
+
+
+def test_several_workspaces_are_named(needs: SubmittedCommands) -> None:
+    for url in ("https://a.example.com", "https://b.example.com"):
+        Run(RunContext(needs=needs)).record_need(url, Server(SERVER, "web-01"))
+        text = "\n".join(write_acl(needs.read_rows().values(), []))
+        assert ("for several workspaces: https://a.example.com, https://b.example.com." in text) is ("b." in url)
 
 
 def test_needs_that_no_run_recorded_are_not_compared(tmp_path: Path, needs: SubmittedCommands) -> None:
