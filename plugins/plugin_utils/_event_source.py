@@ -349,8 +349,7 @@ def _describe_command(command: Command) -> dict[str, Any]:
 class ServerWatcher:
     """Find the servers that connect or disconnect.
 
-    The first poll reads the whole list. Later ones read the list of offline servers, where the workspace has such a
-    filter, and each server that has left it.
+    The first poll reads the whole list. Later ones read the list of offline servers, and each server that has left it.
     """
 
     def __init__(self, client: Client) -> None:
@@ -358,7 +357,6 @@ class ServerWatcher:
         self.is_started = False
         #: By ID.
         self._connected: dict[str, bool] = {}
-        self._has_filter = True
         #: When the whole list was read, by the workspace's clock, and when to read it again, in monotonic seconds.
         self._listed_at = client.clock.now()
         self._list_again = 0.0
@@ -381,13 +379,10 @@ class ServerWatcher:
                 yield from self._note(server.fields)
 
     def _list_offline(self) -> list[dict[str, Any]] | None:
-        """List the offline servers; return None if the whole list has to be read."""
-        if not self._has_filter or time.monotonic() >= self._list_again:
+        """List the offline servers, or all where the workspace ignores the filter; None if the whole list is due."""
+        if time.monotonic() >= self._list_again:
             return None
-        rows = list(self._client.rows(SERVERS_PATH, {"ordering": "name", "is_connected": "false"}))
-        # Workspaces ignore filters that they do not know.
-        self._has_filter = all(row.get("is_connected") is False for row in rows)
-        return rows if self._has_filter else None
+        return list(self._client.rows(SERVERS_PATH, {"ordering": "name", "is_connected": "false"}))
 
     def _poll_all(self) -> Iterator[Event]:
         listed_at, number = self._client.clock.now(), 0

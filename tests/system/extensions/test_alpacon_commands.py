@@ -48,6 +48,8 @@ class Source:
             self._loop.run_until_complete(self._task)
         except BaseException as error:
             self.error = error
+        # As asyncio.run does.
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
 
     async def put(self, event: Row) -> None:
         assert set(event) == {"alpacon"}
@@ -58,7 +60,7 @@ class Source:
         self.join()
 
     def join(self) -> None:
-        self._thread.join(timeout=60)
+        self._thread.join(timeout=20)
         assert not self._thread.is_alive()
 
     @property
@@ -216,6 +218,10 @@ def test_servers_that_appear_or_vanish(fleet: Workspace, start: Start) -> None:
     fleet.remove_server("web-02")
     source.wait_for_polls(2)
     assert source.servers == []
+    fleet.reset_counters()
+    polls = source.polls
+    source.wait_for_polls(5)
+    assert fleet.requests_made() <= source.polls - polls + 2
     fleet.change_server("new-offline", is_connected=True)
     fleet.add_servers("new", connected=True, last_connectivity=5)
     source.wait(lambda: len(source.servers) == 1)

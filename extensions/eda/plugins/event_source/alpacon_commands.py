@@ -19,13 +19,13 @@ description:
     connects or disconnects. Each event comes once, and only for what happens after the source has started.
   - After a temporary error, such as an outage of the workspace, the next poll finds what was missed. The source ends
     only if the workspace refuses the token, or refuses the first poll.
-  - A poll takes one request per hundred commands of the last two minutes, and one per hundred servers that are offline.
-    Workspaces before version 2.37 list all servers in each poll. If O(requests_per_hour) does not suffice for a poll
-    each O(interval), polls become rarer.
+  - A poll takes one request per hundred commands of the last two minutes, one per hundred servers that are offline, and
+    a few for older commands that have not ended. Workspaces before version 2.37 list all servers in each poll. If
+    O(requests_per_hour) does not suffice for a poll each O(interval), polls become rarer.
   - Texts of events are data. Control characters are escaped, and C({{) becomes C({ {), since Ansible would run such
     templates.
   - A server that disconnects and connects again between two polls makes no event, and neither does a command that is
-    deleted before it ends.
+    deleted before it ends. The end of a scheduled command that is cancelled may be noticed half an hour late.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
