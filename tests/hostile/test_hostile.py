@@ -330,7 +330,7 @@ def test_events_of_other_servers_come_once(
         checker.workspace.start_case(case)
         ids = checker.workspace.add_commands("queued")
         others = [command_id for server_id, command_id in ids.items() if server_id != VICTIM]
-        polled = functools.partial(lambda watch: [event for _ in range(3) for event in watch.poll()[0]], watch)
+        polled = functools.partial(lambda watch: [event for _number in range(3) for event in watch.poll()[0]], watch)
         events = [event["alpacon"] for event in checker.call(case, polled) or ()]
         ended = sorted(event["command"]["id"] for event in events if "command" in event)
         found = [command_id for command_id in ended if command_id in others]
