@@ -90,17 +90,30 @@ def compare_acl(path: str) -> dict[str, list[str]]:
     Raises:
         AnsibleFilterError: the file is not what :func:`write_acl` writes, or this run recorded no needs.
     """
-    needs = get_needs()
-    if not needs.file.exists():
+    recorded = get_needs()
+    if not recorded.file.exists():
         raise AnsibleFilterError("The needs of this run are not known. Run herdops.alpacon.token_acl with --check.")
-    needed, allowed = make_acl(needs.read_rows().values()), _read_acl(path)
+    needed, allowed = make_acl(recorded.read_rows().values()), _read_acl(path)
     result: dict[str, list[str]] = {"missing": [], "unused": []}
     for name in _KEYS:
-        pairs = [(need, entry) for need in needed[name] for entry in allowed[name] if _covers(entry, need)]
-        covered, used = [need for need, _entry in pairs], [entry for _need, entry in pairs]
-        result["missing"] += [_describe(need) for need in needed[name] if need not in covered]
-        result["unused"] += [_describe(entry) for entry in allowed[name] if entry not in used]
+        needs, entries = needed[name], allowed[name]
+        # Thousands of servers are compared by sets.
+        missing, unused = _subtract(needs, entries), _subtract(entries, needs)
+        if name == "command_acl":
+            missing = [need for need in missing if not any(_covers(entry, need) for entry in entries)]
+            unused = [entry for entry in unused if not any(_covers(entry, need) for need in needs)]
+        result["missing"] += map(_describe, missing)
+        result["unused"] += map(_describe, unused)
     return result
+
+
+def _subtract(entries: Iterable[_Entry], others: Iterable[_Entry]) -> list[_Entry]:
+    known = set(map(_identify, others))
+    return [entry for entry in entries if _identify(entry) not in known]
+
+
+def _identify(entry: _Entry) -> tuple[str, ...]:
+    return (entry["server"].lower(),) if "server" in entry else tuple(entry.values())
 
 
 def _read_acl(path: str) -> _Acl:
@@ -122,10 +135,6 @@ def _read_acl(path: str) -> _Acl:
 
 
 def _covers(entry: _Entry, need: _Entry) -> bool:
-    if "task" in need:
-        return entry == need
-    if "server" in need:
-        return entry["server"].lower() == need["server"].lower()
     pattern = ".*".join(map(re.escape, entry["command"].split("*")))
     return (
         re.fullmatch(pattern, need["command"], re.DOTALL) is not None

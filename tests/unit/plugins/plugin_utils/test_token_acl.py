@@ -105,6 +105,21 @@ def test_tasks_that_no_entry_covers_are_compared_as_well(tmp_path: Path, needs: 
         assert compare_acl(str(file)) == {"missing": missing, "unused": unused}
 
 
+def test_equal_needs_and_entries_are_matched_without_patterns(
+    tmp_path: Path, needs: SubmittedCommands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(100):
+        server = Server(f"{number:08}{SERVER[8:]}", f"web-{number}")
+        body = {"line": f"echo {number}", "username": "", "groupname": ""}
+        Run(RunContext(needs=needs)).record_need("https://a.example.com", server, body)
+    lines = write_acl(needs.read_rows().values(), [])
+    (tmp_path / "acl.yml").write_text("\n".join(lines), encoding="utf-8")
+    compared: list[object] = []
+    monkeypatch.setattr(_token_acl, "_covers", lambda *pair: compared.append(pair))
+    assert compare_acl(str(tmp_path / "acl.yml")) == {"missing": [], "unused": []}
+    assert not compared
+
+
 def test_several_workspaces_are_named(needs: SubmittedCommands) -> None:
     for url in ("https://a.example.com", "https://b.example.com"):
         Run(RunContext(needs=needs)).record_need(url, Server(SERVER, "web-01"))
