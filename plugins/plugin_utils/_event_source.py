@@ -196,15 +196,16 @@ class WorkspaceWatch:
                     raise
                 errors.append(error)
         self._report(errors)
-        used = self._client.requests - requests
-        return events, max(self._get_pause(used, 0 if is_first else used), *map(_get_retry_pause, errors), 0.0)
+        # The first poll reads all servers, and may not delay the second one.
+        used = 0 if is_first and not errors else self._client.requests - requests
+        return events, max([self._get_pause(used), *map(_get_retry_pause, errors)])
 
-    def _get_pause(self, used: int, expected: int) -> float:
-        """Return the pause after which so many requests are left as the next poll is expected to make."""
+    def _get_pause(self, used: int) -> float:
+        """Return the pause after which as many requests are left as this poll made."""
         now = time.monotonic()
         self._left = min(self._most, self._left + (now - self._polled_at) * self._per_second) - used
         self._polled_at = now
-        return max(self._interval, (min(expected, self._most) - self._left) / self._per_second)
+        return max(self._interval, (min(used, self._most) - self._left) / self._per_second)
 
     def _report(self, errors: list[AlpaconError]) -> None:
         failure = " ".join(clean_line(error) for error in errors)

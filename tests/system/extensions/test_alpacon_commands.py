@@ -22,7 +22,7 @@ from system.support import in_every_dialect
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _event_source
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._event_source import WorkspaceWatch
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._event_source import EventOptions, WorkspaceWatch
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 SOURCE = collection_tree.link() / collection_tree.NAME / "extensions/eda/plugins/event_source/alpacon_commands.py"
@@ -292,3 +292,14 @@ def test_wrong_options_are_refused_before_any_request(fleet: Workspace, start: S
     source.join()
     assert str(source.error) == "intervall: there is no such option. Did you mean interval?"
     assert fleet.requests_made() == 0
+
+
+def test_the_first_poll_does_not_delay_the_second_one(fleet: Workspace) -> None:
+    fleet.add_many_commands(5000, status="success", step=-0.1)
+    arguments = {"url": fleet.url, "token": fleet.token, "requests_per_hour": 60}
+    watch = WorkspaceWatch(EventOptions.from_arguments(arguments, {}))
+    fleet.reset_counters()
+    assert watch.poll() == ([], 30)
+    assert fleet.requests_made() > 50
+    # The next one takes 14 requests: 100 commands each, those of the last two minutes.
+    assert watch.poll()[1] > 600

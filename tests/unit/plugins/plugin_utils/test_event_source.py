@@ -134,7 +134,7 @@ def test_polls_become_rarer_so_that_the_quota_lasts(monkeypatch: pytest.MonkeyPa
     pauses: list[float] = []
     while len(times) < 500 * requests:
         times += [now] * requests
-        pauses.append(watch._get_pause(requests, requests))
+        pauses.append(watch._get_pause(requests))
         now += pauses[-1]
     assert min(pauses) >= 30
     assert all(later - earlier > 3600 for earlier, later in zip(times, times[max(300, 2 * requests) :], strict=False))
