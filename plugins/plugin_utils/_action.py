@@ -26,7 +26,7 @@ from ansible.utils.helpers import pct_to_int
 
 from ..module_utils._api.errors import AlpaconError, RunIsOver, UsageError
 from ..module_utils._api.records import is_uuid, normalize_uuid
-from ..module_utils._fleet.jobs import DECLINED, Outcome, SubmitRecord
+from ..module_utils._fleet.jobs import CLOSED, SubmitRecord
 from ..module_utils._fleet.run import HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
 from ..module_utils._options.secrets import collect_secrets, redact_error, sanitize_result
@@ -322,16 +322,6 @@ class AlpaconAction(ActionBase):
 
 
 _SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]
-#: Outcomes of commands that have ended or never ran. With any other outcome, the command may still run.
-_CLOSED = frozenset(Outcome) - {
-    Outcome.PENDING,
-    Outcome.AWAITING_APPROVAL,
-    Outcome.STUCK,
-    Outcome.ERROR,
-    Outcome.TIMED_OUT,
-    Outcome.UNKNOWN,
-    *DECLINED,
-}
 
 
 def _has_open_commands(result: Mapping[str, Any]) -> bool:
@@ -340,7 +330,7 @@ def _has_open_commands(result: Mapping[str, Any]) -> bool:
     is_complete = "commands" in result or "invocation" in result
     crashed = not is_complete and ("exception" in result or "module_stdout" in result)
     outcomes = {row.get("outcome") for name in ("commands", "servers") for row in result.get(name) or ()}
-    return crashed or bool(outcomes - _CLOSED - {None})
+    return crashed or bool(outcomes - CLOSED - {None})
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..module_utils._api.errors import AlpaconError, clean_line
+from ..module_utils._fleet.jobs import CLOSED
 
 #: Fold the results of so many servers and more, and show the whole outputs of so many servers that differ.
 FOLD_FROM, _MAX_SHOWN = 10, 20
@@ -130,7 +131,7 @@ def fold_commands(named: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     for status, group in others.items():
         lines.append(f"{len(group.names):,} {status}: {_list_names(group.names)}")
         # A command that may still run can be awaited or cancelled by its ID.
-        ids = [command["id"] for command in group.commands if command.get("id")]
+        ids = [command["id"] for command in group.commands if command.get("id") and group.outcome not in CLOSED]
         lines += [f"    Ids: {clean_line(','.join(ids))}"] if ids else []
     return lines
 

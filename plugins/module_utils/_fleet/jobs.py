@@ -78,6 +78,17 @@ NOT_ACCEPTED = frozenset((Outcome.REFUSED, Outcome.NOT_TRIED, Outcome.OFFLINE))
 #: Outcomes and statuses of commands that a reviewer or a policy declined.
 DECLINED = frozenset((Outcome.DENIED, Outcome.REJECTED))
 
+#: Outcomes of commands that have ended or never ran. With any other outcome, the command may still run.
+CLOSED = frozenset(Outcome) - {
+    Outcome.PENDING,
+    Outcome.AWAITING_APPROVAL,
+    Outcome.STUCK,
+    Outcome.ERROR,
+    Outcome.TIMED_OUT,
+    Outcome.UNKNOWN,
+    *DECLINED,
+}
+
 
 def get_outcome(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
     """Return the outcome of a finished command, or None if it is unfinished."""
