@@ -35,7 +35,7 @@ _PART = "[part]"
 #: In characters.
 _MAX_REASON_LENGTH = 100
 #: The end of a piece of a live payload.
-_PIECE_END = re.compile(r"\[(out|err) ([0-9]{1,9}) ([0-9]{1,4})\]\n")
+_PIECE_END = re.compile(r"\[(out|err) ([0-9]{1,9}) ([0-9]{1,4})\]")
 #: All lines of Base64 except the last have this form.
 _FULL_LINE = re.compile(r"[A-Za-z0-9+/]{76}")
 

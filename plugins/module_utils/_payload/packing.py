@@ -68,13 +68,14 @@ printf '[stderr]\n%s\n[end]\n' "$alpacon_rest" >&3
 exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
 """
 
-# dd returns as soon as there is output. Shells write a line at once, and up to 4,096 bytes are not mixed with others.
+# dd returns as soon as there is output. Shells write a word at once, and its line end with it or later. Up to 4,096 bytes
+# are not mixed with others.
 _LIVE = r"""alpacon_live() {
 alpacon_count=0
 while :; do
 alpacon_count=$((alpacon_count + 1))
 alpacon_word=$(dd bs=2964 count=1 | base64 | tr -d '\n')
-printf '%s[%s %s %s]\n' "$alpacon_word" "$1" "$alpacon_count" "${#alpacon_word}" >&3
+printf '%s\n' "${alpacon_word}[$1 $alpacon_count ${#alpacon_word}]" >&3
 [ "$alpacon_word" ] || break
 done
 }

@@ -14,6 +14,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames im
     IncompleteFrame,
     PayloadRefused,
     read_frame,
+    read_pieces,
 )
 
 DIGEST, OTHER = "a" * 64, "b" * 64
@@ -110,6 +111,11 @@ def test_a_live_frame_with_a_missing_or_repeated_piece_is_refused() -> None:
             with pytest.raises(FrameError) as caught:
                 read_frame(DIGEST, join([*pieces[:number], instead, *pieces[number + 1 :]]))
             assert whole.startswith(caught.value.stdout)
+
+
+def test_line_ends_that_a_shell_writes_by_themselves_divide_no_piece() -> None:
+    text = f"{piece('out', 1, b'output')[:-1]}{piece('err', 1, b'error')[:-1]}\n\n{piece('out', 2)}[er"
+    assert read_pieces(text) == ([("out", 1, b"output"), ("err", 1, b"error"), ("out", 2, b"")], "\n[er")
 
 
 def test_the_beginning_of_a_live_frame_is_read() -> None:
