@@ -70,16 +70,16 @@ class StreamMask:
     def add(self, text: str, is_end: bool = False) -> str:
         """Return the text so far, except for an end that may be the start of a secret."""
         text = self._held + text
-        cut = len(text) if is_end else self._find_start(text)
-        newest: int | None = None
-        for start, stop in sorted(_find_all(text, self._hidden), reverse=True):
+        found = sorted(_find_all(text, self._hidden), reverse=True)
+        cut = end = len(text) if is_end else self._find_start(text)
+        for start, stop in found:
             if start < cut < stop:
-                newest = start if newest is None else newest
                 cut = start
         shown = str(mask_secrets(text[:cut], self._hidden))
-        if newest is not None and len(text) - cut > 4 * self._longest:
-            # Many secrets in a row that overlap.
-            shown, cut = f"{shown}{REDACTED}", newest
+        if len(text) - cut > 4 * self._longest:
+            # Many secrets in a row that overlap: keep the one that reaches furthest.
+            _stop, cut = max((stop, start) for start, stop in found if start < end < stop)
+            shown += REDACTED
         self._held = text[cut:]
         return shown
 

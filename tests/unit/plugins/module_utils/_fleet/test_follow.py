@@ -49,6 +49,13 @@ def test_a_long_row_of_secrets_is_hidden_in_little_memory() -> None:
     assert mask.add("", is_end=True) == "********"
 
 
+def test_each_character_of_secrets_in_a_row_is_hidden() -> None:
+    mask = StreamMask({"aabb", "baabbb", "babaabba"})
+    text = "babaabbabaabbbaabbbaabbbaabbbabaabbabaabbbbba"
+    shown = "".join([*map(mask.add, text), mask.add("", is_end=True)])
+    assert shown.strip("*") == "bba"
+
+
 def test_only_whole_lines_are_returned_until_the_end() -> None:
     buffer = LineBuffer(set())
     assert buffer.add("one\ntw") == ["one"]
