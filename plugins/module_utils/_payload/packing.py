@@ -68,8 +68,8 @@ printf '[stderr]\n%s\n[end]\n' "$alpacon_rest" >&3
 exit "$(printf '%s\n' "$alpacon_rest" | sed -n 's/.*\[rc \([0-9]*\)].*/\1/p')"
 """
 
-# dd returns as soon as there is output. Shells write a word at once, and its line end with it or later. Up to 4,096 bytes
-# are not mixed with others.
+# dd returns as soon as there is output. Shells write a word at once, but perhaps not the line end after it. Up to 4,096
+# bytes are not mixed with others.
 _LIVE = r"""alpacon_live() {
 alpacon_count=0
 while :; do
