@@ -18,13 +18,21 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     find_failure_reason,
     make_host_results,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import list_workspaces
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import compare_acl
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import (
+    find_ignored_names,
+    find_misspelt_names,
+)
 
 
 def misspelt_variables(names: Iterable[str], known: Iterable[str], selection: str) -> list[str]:
     # Ansible caches these, so this reads no file again.
     return find_misspelt_names(names, known, selection, load_extra_vars(DataLoader()))
+
+
+def ignored_variables(known: Iterable[str]) -> list[str]:
+    return find_ignored_names(load_extra_vars(DataLoader()), known)
 
 
 class FilterModule:
@@ -34,6 +42,8 @@ class FilterModule:
             "compare_hosts": compare_hosts,
             "failure_reason": find_failure_reason,
             "host_results": make_host_results,
+            "ignored_variables": ignored_variables,
+            "list_workspaces": list_workspaces,
             "misspelt_variables": misspelt_variables,
             "show_results": show_results,
         }

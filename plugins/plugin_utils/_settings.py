@@ -86,6 +86,13 @@ def normalize_if_url(url: Any) -> str:
         return str(url)
 
 
+def list_workspaces(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the normalised URLs of the workspaces of hosts, given their variables; C(none) for no workspace."""
+    default = os.environ.get("ALPACON_URL") or "none"
+    urls = (host.get(WORKSPACE) or host.get("alpacon_url") or default for host in hosts)
+    return sorted({normalize_if_url(url) for url in urls})
+
+
 def get_run_folder() -> Path:
     return Path(C.DEFAULT_LOCAL_TMP)  # type: ignore[attr-defined]
 

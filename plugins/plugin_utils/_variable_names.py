@@ -57,6 +57,12 @@ def find_misspelt_names(
     return sentences
 
 
+def find_ignored_names(extra_vars: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the variables of -e that begin with C(alpacon_) and are neither known nor connection settings."""
+    ignored = {str(name) for name in extra_vars} - _SETTINGS - frozenset(known)
+    return sorted(clean_line(name) for name in ignored if name.startswith("alpacon_"))
+
+
 def _find_closest(misspelt: str, suggestions: Mapping[str, str]) -> str:
     """Return the suggestion for the most similar name; empty if no name is similar."""
     words = set(misspelt.split("_")) - {""}
