@@ -33,7 +33,7 @@ options:
       - V(upgrade_agent) upgrades the agent to the newest version that the package repository of its server offers.
         The action has ended when the agent is connected again with another version, or has installed nothing.
       - V(restart_agent) restarts the agent. The action has ended when the agent is connected again after a new start.
-        Most commands that run on the server fail.
+      - When an agent restarts, also after an upgrade, most commands that run on its server fail, or get no result.
       - V(update_information) has the agent report what it knows of its server, such as its system and its disks.
     type: str
     required: true

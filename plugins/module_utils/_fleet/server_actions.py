@@ -34,9 +34,11 @@ ACTION_PACING = Pacing(
 )  # fmt: skip
 #: The package restarts the agent by a timer of five minutes, which systemd may run a minute late.
 _LATE_RESTART = 420.0
-#: The agent's own words, and those of apt, dnf and zypper, for an upgrade that installed nothing.
+#: The agent's own words, and those of apt, dnf, zypper and yum, for an upgrade that installed nothing.
 _NOTHING_INSTALLED = re.compile(
-    r"\AAlready up-to-date|(?<![\w-])alpamon is already the newest version|^Nothing to do\.", re.MULTILINE
+    r"\AAlready up-to-date|(?<![\w-])alpamon is already the newest version|^Nothing to do\."
+    r"|^No packages marked for update",
+    re.MULTILINE,
 )
 _NO_NEWER = "The package repository of the server may have no newer one."
 #: In characters.
@@ -235,7 +237,9 @@ class ServerActions:
             busy_pause = PACING.submitting if self._limits.max_errors is None else PACING.failing
             due = self._polled_at + busy_pause
         else:
-            due = min(self._next_poll, self._lost.next_search, *map(self._get_end, self._awaited))
+            # A lost submit ends with its search.
+            ends = [self._get_end(target) for target in self._awaited if target.job.command]
+            due = min(self._next_poll, self._lost.next_search, *ends)
         pause = due - time.monotonic()
         if pause > 0:
             time.sleep(0.0 if is_busy else min(pause, 1.0))
@@ -357,14 +361,18 @@ class ServerActions:
         job, server = target.job, target.server
         is_late = now >= target.ended_at + _LATE_RESTART and server.is_connected is not False
         is_lagging = self._lacks_version(target) and now < target.ended_at + PACING.patience
-        if is_lagging or not (is_late or _installed_nothing(job.command)):
+        installed_nothing = _installed_nothing(job.command)
+        if is_lagging or not (is_late or installed_nothing):
             return
-        job.changed = False
+        # Otherwise it may have installed another package, or one that the agent has not restarted with.
+        job.changed = not installed_nothing
         version = clean_line(server.version or "an unknown version")
         if self._lacks_version(target):
             job.finish(Outcome.FAILED, f"It still has {version}, not {self._version}. {_NO_NEWER}")
-        else:
+        elif installed_nothing:
             job.finish(Outcome.SUCCESS, f"It has {version}, the newest version of its package repository.")
+        else:
+            job.finish(Outcome.SUCCESS, f"The upgrade succeeded, and the agent still runs {version}.")
 
     def _lacks_version(self, target: Target) -> bool:
         return bool(self._version) and not has_version(target.server, self._version)

@@ -258,7 +258,7 @@ class LostSubmitFinder:
             failure = wrap_unexpected(error, self._no_log)
         self._failures = self._failures + 1 if failure else 0
         for job in self.jobs:
-            if job.command is None and self._is_unknown(job, began, failure):
+            if not (job.command or job.outcome) and self._is_unknown(job, began, failure):
                 _mark_unknown(job, failure)
         decided = [job for job in self.jobs if job.command or job.outcome]
         self.jobs = [job for job in self.jobs if not (job.command or job.outcome)]

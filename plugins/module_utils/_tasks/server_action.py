@@ -20,7 +20,7 @@ from .._api.errors import UsageError, clean_line
 from .._api.records import Server, is_uuid, normalize_uuid, to_iso
 from .._api.servers import query_servers
 from .._fleet.completion import skip_offline
-from .._fleet.jobs import Job, Limits, Outcome
+from .._fleet.jobs import Job, Limits, Outcome, SubmitRecord, get_digest
 from .._fleet.run import HostLocks, Run
 from .._fleet.server_actions import ServerActions, ServerReader, Target, has_version
 from .._fleet.sharing import get_only_server
@@ -30,7 +30,8 @@ from .command_task import lock_references, lock_servers
 
 #: Internal command of each action.
 _LINES = {"upgrade_agent": "upgrade", "restart_agent": "restart", "update_information": "commit"}
-_VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){1,3}([-~][a-z]+[.\d]{0,20})?")
+#: Without the third number, the YAML number 2.10 would be version 2.1.
+_VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){2,3}([-~][a-z]+[.\d]{0,20})?")
 _MAX_FAILURES = 5
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -98,7 +99,8 @@ def run_server_action(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     with run.open_client(settings, shared) as client:
         client.deadline = time.monotonic() + parsed.limits.wait_timeout
         reader = ServerReader(client, {"upgrade_agent": "version", "restart_agent": "started_at"}.get(parsed.action))
-        targets = [_make_target(parsed, server) for server in _find_servers(client, parsed.servers, reader)]
+        earlier = run.earlier_submits or {}
+        targets = [_make_target(parsed, server, earlier) for server in _find_servers(client, parsed.servers, reader)]
         for target in () if run.no_log else targets:
             run.record_need(settings.url, target.before)
         to_submit = [target for target in targets if not target.job.outcome]
@@ -137,10 +139,13 @@ def _find_servers(client: Client, references: Sequence[str], reader: ServerReade
     return reader.complete(servers)
 
 
-def _make_target(options: ActionOptions, server: Server) -> Target:
+def _make_target(options: ActionOptions, server: Server, earlier_submits: Mapping[str, SubmitRecord]) -> Target:
     target = Target(Job(server, options.make_body(server.id)), server)
     if options.version and has_version(server, options.version):
         target.job.finish(Outcome.SUCCESS, f"It has version {clean_line(server.version)} already.")
+        # An earlier attempt of the task may have upgraded it.
+        earlier = earlier_submits.get(get_digest(target.job.body))
+        target.job.changed = bool(earlier and (earlier.command_id or not earlier.may_repeat))
     else:
         skip_offline(target.job, options.limits)
     return target

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from system.plays import wait_until
 from system.support import AGENTS, Request, Response, ScriptedServer, TaskResult, count_methods, request_paths
 from workspace.client import Workspace
 
@@ -78,6 +79,21 @@ def test_an_agent_without_a_newer_version_is_unchanged(current: Workspace) -> No
     assert wanted["msg"].startswith("It still has 2.5.0, not 2.6.0. The package repository of the server may")
 
 
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("Already up-to-date (alpamon: 2.5.0, pam: not installed)", True),
+        ("Reading state information...\nalpamon is already the newest version (2.5.0).\n0 upgraded", True),
+        ("Last metadata expiration check\nDependencies resolved.\nNothing to do.\nComplete!", True),
+        ("Loaded plugins: fastestmirror\nNo packages marked for update\n", True),
+        ("libalpamon is already the newest version (1).\nSetting up alpamon (2.6.0) ...", False),
+        ("alpamon-pam is already the newest version (2.5.0).\nSetting up alpamon (2.6.0) ...", False),
+    ],
+)
+def test_package_managers_say_that_they_installed_nothing(output: str, expected: bool) -> None:
+    assert bool(server_actions._NOTHING_INSTALLED.search(output)) is expected
+
+
 def test_an_upgrade_waits_for_a_late_restart(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     current.settings(offered_version="2.6.0", restart_delay=2.0)
     assert act(current, "upgrade_agent")["version"] == "2.6.0"
@@ -85,7 +101,8 @@ def test_an_upgrade_waits_for_a_late_restart(current: Workspace, monkeypatch: py
     monkeypatch.setattr(server_actions, "_LATE_RESTART", 0.5)
     current.settings(offered_version="2.7.0", restart_delay=60)
     done = act(current, "upgrade_agent")
-    assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False)
+    assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", True)
+    assert done["msg"] == "The upgrade succeeded, and the agent still runs 2.6.0."
 
 
 def test_an_upgrade_to_less_than_the_wanted_version_fails(current: Workspace) -> None:
@@ -189,6 +206,28 @@ def test_a_submit_that_never_arrived_is_unknown(current: Workspace, monkeypatch:
     assert count_methods(current)["POST"] == 1
 
 
+def test_a_search_changes_no_outcome_that_the_server_decided(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LostSubmitFinder, "_is_unknown", lambda _self, job, *_rest: job.outcome is not None)
+    current.settings(offered_version="2.6.0")
+    current.fault("disconnect", server="web-02", line="upgrade", seconds=600)
+    current.fault("lose_after", method="POST", path=ACTIONS, times=1)
+    current.fault("status", method="GET", path="events/commands", status=403, body='{"code": "forbidden"}')
+    done = act(current, "upgrade_agent", servers=["web-01", "web-02"], max_concurrency="1", wait_timeout="4s")
+    assert outcomes(done) == ["success", "timed_out"]
+
+
+def test_a_search_that_outlasts_wait_timeout_polls_no_server(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LostSubmitFinder, "_is_unknown", lambda _self, job, now, _rest: now > job.awaited_since + 2.0)
+    current.fault("lose_before", method="POST", path=ACTIONS)
+    done = act(current, "restart_agent", wait_timeout="1s")
+    assert done["outcome"] == "unknown"
+    assert done["requests"] < 30
+
+
 def test_a_failed_upgrade(current: Workspace) -> None:
     current.fault("fail_start", line="upgrade", reason="queue_full")
     done = act(current, "upgrade_agent")
@@ -217,6 +256,15 @@ def test_servers_that_are_offline_count_as_errors(current: Workspace) -> None:
     done = act(current, "restart_agent", servers=[*AGENTS], max_errors="0")
     assert outcomes(done) == ["not_tried", "offline", "not_tried"]
     assert outcomes(act(current, "restart_agent", servers=[*AGENTS], max_errors="50%"))[::2] == ["success"] * 2
+
+
+def test_a_later_attempt_reports_the_upgrade_of_an_earlier_one(current: Workspace) -> None:
+    current.settings(offered_version="2.6.0", restart_delay=2.0)
+    run = Run(earlier_submits={})
+    assert act(current, "upgrade_agent", run, version="2.6.0", wait_timeout="1s")["outcome"] == "timed_out"
+    wait_until(lambda: act(current, "upgrade_agent", Run(check_mode=True))["version"] == "2.6.0")
+    again = act(current, "upgrade_agent", run, version="2.6.0")
+    assert (again["outcome"], again.changed, count_methods(current)["POST"]) == ("success", True, 1)
 
 
 def test_a_version_that_reads_show_late_is_no_upgrade(serve: Callable[..., ScriptedServer]) -> None:
@@ -299,6 +347,7 @@ def test_a_second_host_of_a_task_cannot_act_on_the_same_server(current: Workspac
         ({"servers": [NO_COMMAND]}, f"servers: no server is named {NO_COMMAND}. Check the UUID."),
         ({"servers": []}, "servers: it is empty"),
         ({"version": "latest"}, "version: 'latest' is not a version."),
+        ({"version": "2.1"}, "version: '2.1' is not a version."),
         ({"action": "restart_agent", "version": "2.6.0"}, "version: it does not go with action=restart_agent"),
         ({"max_concurrency": "2", "wait": False}, "max_concurrency: it does not go with wait=false"),
         ({"wait_timeout": "0"}, "wait_timeout: 0 is no time to wait"),
