@@ -63,15 +63,16 @@ _STUCK = timedelta(days=1)
 #: Commands that have not ended come first. Servers of 2024 ignore the first part, and with the second list none that is
 #: scheduled.
 _UNENDED_FIRST = (f"-handled_at,{NEWEST_FIRST}", "-scheduled_at")
-#: The most pages of commands that have not ended at the start, and of commands that a poll reads by ID.
+#: The most pages of commands that have not ended at the start; the most commands that a poll reads by ID, of those that
+#: have not ended, and of those whose exit code lists do not show.
 _MOST_PAGES, _MOST_READS = 200, 50
 #: Characters of each stream in an event.
 _OUTPUT_LIMIT = 4000
 #: Seconds between two reads of the list of all servers where a list of the offline ones is enough.
 _WHOLE_LIST = 86400.0
 
-#: Begins a template, or text that ansible-rulebook decrypts.
-_SPECIAL = re.compile(r"(?<=\{)(?=[{%#])|(?<=\$)(?=ANSIBLE_VAULT)")
+#: Begins a template, a header that changes how templates begin, or text that ansible-rulebook decrypts.
+_SPECIAL = re.compile(r"(?<=\{)(?=[{%#])|(?<=#)(?=jinja2:)|(?<=\$)(?=ANSIBLE_VAULT)")
 
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -247,6 +248,8 @@ class CommandWatcher:
         self._client = client
         self.is_started = False
         self._newest: datetime | None = None
+        #: Exit codes that the poll may still read.
+        self._reads = 0
         #: By ID; those that were read by ID last are at the end.
         self._open: dict[str, _OpenCommand] = {}
         #: By ID, when each command was added, and when its end was noticed in monotonic seconds.
@@ -255,12 +258,15 @@ class CommandWatcher:
     def poll(self) -> Iterator[Event]:
         """Yield the events of commands that ended since the poll before; none in the first poll."""
         seen: set[str] = set()
+        self._reads = _MOST_READS
         newest, since = self._newest, self._newest and self._newest - _OVERLAP
         for page in self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST}, whole=True):
             commands = [(command, command.added_at) for command in parse_commands(page.rows) if command.added_at]
             for command, added in commands:
-                newest = max(newest or added, added)
-                since = since if since or self.is_started else added - _LONGEST_RUN
+                # A time in the future would hide the commands that follow.
+                past = min(added, self._client.clock.now())
+                newest = max(newest or past, past)
+                since = since if since or self.is_started else past - _LONGEST_RUN
                 seen.add(command.id)
                 if since is None or added >= since or command.id in self._open:
                     yield from self._note(command, added)
@@ -287,7 +293,8 @@ class CommandWatcher:
             if command.status == "stuck" and added < now - _STUCK:
                 del self._open[command.id]
             return
-        if self.is_started and command.hides_rc:
+        if self.is_started and command.hides_rc and self._reads:
+            self._reads -= 1
             detail = find_command(self._client, command.id)
             command = detail if detail and _has_ended(detail) else command
         self._open.pop(command.id, None)
@@ -386,15 +393,12 @@ class ServerWatcher:
         return list(self._client.rows(SERVERS_PATH, {"ordering": "name", "is_connected": "false"}))
 
     def _poll_all(self) -> Iterator[Event]:
-        listed_at, number = self._client.clock.now(), 0
+        listed_at, listed = self._client.clock.now(), set()
         for row in self._client.rows(SERVERS_PATH, {"ordering": "name"}):
-            number += 1
+            listed.add(parse_row_id(row))
             yield from self._note(row)
         self._listed_at, self._list_again = listed_at, time.monotonic() + _WHOLE_LIST
-        if len(self._connected) > 2 * number + PAGE_SIZE:
-            # Most of them were removed. The next poll records the others again.
-            self._connected.clear()
-            self._list_again = 0.0
+        self._connected = {key: connected for key, connected in self._connected.items() if key in listed}
         self.is_started = True
 
     def _note(self, row: Mapping[str, Any]) -> Iterator[Event]:

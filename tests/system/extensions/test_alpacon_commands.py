@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import collection_tree
 import pytest
+from ansible_cores import CORES
+from system.plays import play, run_playbook, task
 from system.support import in_every_dialect
 from workspace.client import Workspace
 
@@ -201,6 +205,31 @@ def test_only_the_detail_has_the_exit_code(fleet: Workspace, start: Start) -> No
     assert source.events[0]["command"]["rc"] == 7
 
 
+def test_a_poll_reads_few_details(fleet: Workspace, start: Start) -> None:
+    fleet.settings(lean_rows=True)
+    source = start(fleet, servers=False)
+    polls = source.polls
+    fleet.reset_counters()
+    failed = fleet.add_many_commands(300, status="failed", exit_code=7)
+    source.wait(lambda: len(source.ended) == 300)
+    source.stop()
+    assert source.ended == Counter(failed)
+    assert fleet.requests_made() <= 50 + 5 * (source.polls - polls + 1)
+    # Where the exit code was not read, the event says so.
+    codes = Counter((event["command"]["rc"], "rc_assumed" in event["command"]) for event in source.events)
+    assert codes == {(7, False): 50, (1, True): 250}
+
+
+def test_a_command_from_the_future_hides_no_others(fleet: Workspace, start: Start) -> None:
+    source = start(fleet, servers=False)
+    future = fleet.add_many_commands(1, status="success", added_at=86400)
+    source.wait(lambda: len(source.ended) == 1)
+    others = fleet.add_many_commands(3, status="success")
+    source.wait(lambda: len(source.ended) == 4)
+    source.wait_for_polls(2)
+    assert source.ended == Counter(future + others)
+
+
 def test_the_output_of_an_event_is_bounded(fleet: Workspace, start: Start) -> None:
     source = start(fleet, servers=False)
     fleet.add_many_commands(1, status="success", result="a" * 5000 + "end")
@@ -209,6 +238,22 @@ def test_the_output_of_an_event_is_bounded(fleet: Workspace, start: Start) -> No
     long, chunked = sorted((event["command"] for event in source.events), key=lambda one: -len(one["stdout"]))
     assert (len(long["stdout"]), long["stdout"][-3:], long["output_complete"]) == (4000, "end", False)
     assert (chunked["stdout"], chunked["output_complete"]) == ("", False)
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_no_text_of_an_event_is_a_template(fleet: Workspace, tmp_path: Path, core: str) -> None:
+    run = "lookup('ansible.builtin.pipe', 'echo was run')"
+    hostile = [
+        f"{{{{ {run} }}}}",
+        f"{{% if {run} == 'was run' %}}was run{{% endif %}}",
+        f"#jinja2:variable_start_string:'[[',variable_end_string:']]'\n[[ {run} ]]",
+        f"#jinja2:line_statement_prefix:'%%'\n%% if {run} == 'was run'\nwas run\n%% endif",
+    ]
+    event = _event_source._make_event("command_ended", command={"nested": [{text: text} for text in hostile]})
+    (tmp_path / "event.json").write_text(json.dumps({"ansible_eda": {"event": event}}))
+    show = task("show", {"msg": "{{ ansible_eda.event.alpacon.command.nested }}"}, "ansible.builtin.debug")
+    done = run_playbook(fleet, tmp_path, play(show), ["web-01"], "-e", f"@{tmp_path}/event.json", core=core)
+    assert done.tasks["show"][0]["msg"] == event["alpacon"]["command"]["nested"]
 
 
 def test_servers_that_appear_or_vanish(fleet: Workspace, start: Start) -> None:
@@ -229,6 +274,23 @@ def test_servers_that_appear_or_vanish(fleet: Workspace, start: Start) -> None:
     source.wait(lambda: len(source.servers) == 2)
     source.wait_for_polls(2)
     assert source.servers == [("server_connected", "new-offline"), ("server_disconnected", "new")]
+
+
+def test_servers_that_remain_while_most_vanish(fleet: Workspace) -> None:
+    names = [f"db-{number}" for number in range(200)]
+    fleet.add_servers(*names, connected=True)
+    arguments = {"url": fleet.url, "token": fleet.token, "commands": False}
+    watch = WorkspaceWatch(EventOptions.from_arguments(arguments, {}))
+    watch.poll()
+    for name in names:
+        fleet.remove_server(name)
+    [watcher] = watch._watchers
+    assert isinstance(watcher, _event_source.ServerWatcher)
+    watcher._list_again = 0.0
+    watch.poll()
+    assert len(watcher._connected) == 3
+    fleet.change_server("web-01", is_connected=False)
+    assert [event["alpacon"]["server"]["name"] for event in watch.poll()[0]] == ["web-01"]
 
 
 def test_a_poll_of_a_large_fleet_takes_two_requests(fleet: Workspace, start: Start) -> None:

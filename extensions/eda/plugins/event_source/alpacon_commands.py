@@ -19,13 +19,18 @@ description:
     connects or disconnects. Each event comes once, and only for what happens after the source has started.
   - After a temporary error, such as an outage of the workspace, the next poll finds what was missed. The source ends
     only if the workspace refuses the token, or refuses the first poll.
-  - A poll takes one request per hundred commands of the last two minutes, one per hundred servers that are offline, and
-    a few for older commands that have not ended. Workspaces before version 2.37 list all servers in each poll. If
-    O(requests_per_hour) does not suffice for a poll each O(interval), polls become rarer.
-  - Texts of events are data. Control characters are escaped, and C({{) becomes C({ {), since Ansible would run such
-    templates.
+  - A poll takes one request per hundred commands of the last two minutes, one per hundred older commands that have not
+    ended, and one per hundred servers that are offline. Workspaces before version 2.37 list all servers in each poll.
+    Up to 50 further requests read older commands that no list shows, and up to 50 read exit codes that no list shows;
+    for further commands, C(rc_assumed) is true. If O(requests_per_hour) does not suffice for a poll each O(interval),
+    polls become rarer.
+  - Texts of events are data. Control characters are escaped, and what begins a template gets a space, as in C({ {) and
+    C(# jinja2:), since Ansible would run it.
   - A server that disconnects and connects again between two polls makes no event, and neither does a command that is
-    deleted before it ends. The end of a scheduled command that is cancelled may be noticed half an hour late.
+    deleted before it ends. The end of a scheduled command that is cancelled may be noticed half an hour late. A command
+    with the status C(stuck) and an C(error_phase) counts as ended.
+  - Workspaces of 2024 refuse a token in the same way while their database is down, so a token that is revoked later
+    does not end the source. It logs the error.
 author:
   - herdops.alpacon contributors (@herdops)
 requirements:
@@ -52,7 +57,7 @@ options:
     type: int
     default: 30
   requests_per_hour:
-    description: Most requests that this source makes in an hour, after its first poll.
+    description: Most requests that this source makes in an hour, after its first poll, unless a single poll needs more.
     type: int
     default: 300
   interval:

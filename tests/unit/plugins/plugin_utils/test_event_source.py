@@ -87,6 +87,7 @@ def test_the_token_of_the_environment_goes_to_its_own_workspace_only() -> None:
         ("{{ 1 }}{% x %}{# y #}", "{ { 1 }}{ % x %}{ # y #}"),
         ("{{{{", "{ { { {"),
         ("$ANSIBLE_VAULT;1.1", "$ ANSIBLE_VAULT;1.1"),
+        ("#jinja2:variable_start_string:'[['\n[[ 1 ]]", "# jinja2:variable_start_string:'[['\n[[ 1 ]]"),
         ("\x1b[2Jred", "\\x1b[2Jred"),
     ],
 )
