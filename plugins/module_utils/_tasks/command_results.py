@@ -52,7 +52,7 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
     }
     if len(commands) == 1:
         return {**commands[0], **result}
-    result["msg"] = _summarize(len(jobs), sum(not job.outcome for job in jobs), failures)
+    result["msg"] = summarize(len(jobs), sum(not job.outcome for job in jobs), failures)
     return result
 
 
@@ -68,15 +68,15 @@ def _describe_and_release(job: Job, no_log: bool) -> dict[str, Any]:
     return described
 
 
-def _summarize(total: int, predicted: int, failures: Sequence[str]) -> str:
+def summarize(total: int, predicted: int, failures: Sequence[str], noun: str = "commands") -> str:
     if not total:
-        return "No commands."
+        return f"No {noun}."
     if failures:
         more = f"; and {len(failures) - _MAX_FAILURES} more" if len(failures) > _MAX_FAILURES else ""
-        return f"{len(failures)} of {total} commands failed: {'; '.join(failures[:_MAX_FAILURES])}{more}"
+        return f"{len(failures)} of {total} {noun} failed: {'; '.join(failures[:_MAX_FAILURES])}{more}"
     if predicted:
-        return f"{'' if predicted == total else f'{predicted} of '}{total} commands would be submitted."
-    return f"{total} commands, none of them failed."
+        return f"{'' if predicted == total else f'{predicted} of '}{total} {noun} would be submitted."
+    return f"{total} {noun}, none of them failed."
 
 
 def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from .._fleet.server_actions import ServerActions, ServerReader, Target, has_ver
 from .._fleet.sharing import get_only_server
 from .._options import values
 from .._options.connection import CONNECTION, parse_settings
+from .command_results import summarize
 from .command_task import lock_references, lock_servers
 
 #: Internal command of each action.
 _LINES = {"upgrade_agent": "upgrade", "restart_agent": "restart", "update_information": "commit"}
 #: Without the third number, the YAML number 2.10 would be version 2.1.
 _VERSION = re.compile(r"\d{1,9}(\.\d{1,9}){2,3}([-~][a-z]+[.\d]{0,20})?")
-_MAX_FAILURES = 5
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -175,10 +175,7 @@ def _describe_all(targets: Sequence[Target], run: Run) -> dict[str, Any]:
     }
     if len(servers) == 1:
         return {**servers[0], **result}
-    more = f"; and {len(failures) - _MAX_FAILURES} more" if len(failures) > _MAX_FAILURES else ""
-    result["msg"] = f"{len(servers)} servers, none of them failed."
-    if failures:
-        result["msg"] = f"{len(failures)} of {len(servers)} servers failed: {'; '.join(failures[:_MAX_FAILURES])}{more}"
+    result["msg"] = summarize(len(targets), len(targets) - len(outcomes), failures, "actions")
     return result
 
 

@@ -145,7 +145,7 @@ def test_a_server_that_does_not_come_back_times_out(current: Workspace) -> None:
     done = act(current, "upgrade_agent", servers=["web-01", "web-02"], wait_timeout="4s")
     assert outcomes(done) == ["success", "timed_out"]
     assert "It has not come back: web-02, offline, last connected at " in done["servers"][1]["msg"]
-    assert done["msg"].startswith("1 of 2 servers failed: web-02: Not finished within wait_timeout.")
+    assert done["msg"].startswith("1 of 2 actions failed: web-02: Not finished within wait_timeout.")
     # It is offline now, so the next task submits nothing to it.
     again = act(current, "upgrade_agent", servers=["web-01", "web-02"], version="2.6.0")
     assert (outcomes(again), again.changed, again.failed) == (["success", "offline"], False, True)
@@ -300,7 +300,9 @@ def test_check_mode_submits_nothing(current: Workspace) -> None:
     assert outcomes(done) == ["success", None, "offline"]
     assert [server["changed"] for server in done["servers"]] == [False, True, False]
     assert done["diff"] == {"before": "web-02: 2.5.0\n", "after": "web-02: 2.6.0\n"}
+    assert done["msg"].startswith("1 of 3 actions failed: web-03: Never ran: the server is offline.")
     assert (count_methods(current)["POST"], done["requests"]) == (0, 1)
+    assert act(current, "restart_agent", run, servers=["web-01", "web-02"])["msg"] == "2 actions would be submitted."
 
 
 def test_diff_mode_shows_the_versions(current: Workspace) -> None:
