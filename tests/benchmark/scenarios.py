@@ -156,6 +156,13 @@ def _awaited(name: str, title: str, seconds: t.Sequence[float], **more: t.Any) -
     return Scenario(f"lag_{name}", title, 1, variants, tasks=tuple(tasks), seconds=tuple(seconds), **more)
 
 
+def _followed(seconds: int) -> Scenario:
+    line = f"for second in $(seq {seconds}); do echo $second; sleep 1; done"
+    task = {"herdops.alpacon.alpacon_command": {"servers": ["{{ server_id }}"], "line": line, "progress": "output"}}
+    variants = _polling_and_push(1, "servers.ini")
+    return Scenario(f"follow_{seconds}", f"Live output, {seconds} s", 1, variants, tasks=(task,), asked=True)
+
+
 def _ssh(name: str, title: str, servers: int, *tasks: Task, **more: t.Any) -> Scenario:
     variants = ON_HOSTS[:2] if more.get("size") else ON_HOSTS
     return Scenario(f"ssh_{name}", title, servers, variants, rival="ssh", place="on_hosts", tasks=tasks, **more)
@@ -218,6 +225,7 @@ GROUPS: dict[str, list[Scenario]] = {
         _awaited("60", "60 s", [60], asked=True),
         _awaited("600", "600 s", [600], asked=True),
         _awaited("random", "10 commands, 1 to 60 s", _random_seconds(10), asked=True),
+        _followed(60),
     ],
     "work": [
         Scenario("inventory_5000", "Inventory of 5,000 servers", 5000, (STATIC, LISTED), 2, STATIC.name, instant=True),

@@ -70,6 +70,7 @@ TARGETS = [
     Target("lag_600", "polling", "requests", 15),
     *(Target(f"lag_{name}", "polling", "lag_share_max", 10) for name in ("2", "20", "random")),
     Target("lag_600", "polling", "lag_s", 5),
+    Target("follow_60", "polling", "requests", 35),
     Target("ssh_copy_20MB", INI, "writes", 25),
     Target("ssh_copy_20MB", INI, "requests", 60),
     Target("fleet_1000", FLEET.name, "requests_per_command", 1.02),
