@@ -34,13 +34,16 @@ ACTION_PACING = Pacing(
 )  # fmt: skip
 #: The package restarts the agent by a timer of five minutes, which systemd may run a minute late.
 _LATE_RESTART = 420.0
-#: The agent's own words, and those of apt, dnf, zypper and yum, for an upgrade that installed nothing.
+#: The agent's own words, and those of apt, dnf, zypper and yum, for an upgrade that installed nothing. The agent states
+#: the version that runs, and apt the installed one.
 _NOTHING_INSTALLED = re.compile(
-    r"\AAlready up-to-date|(?<![\w-])alpamon is already the newest version|^Nothing to do\."
-    r"|^No packages marked for update",
+    r"\AAlready up-to-date(?: \(alpamon: (?P<running>[^,)\s]+))?"
+    r"|(?<![\w-])alpamon is already the newest version(?: \((?P<installed>[^)\s]+)\))?"
+    r"|^Nothing to do\.|^No packages marked for update",
     re.MULTILINE,
 )
 _NO_NEWER = "The package repository of the server may have no newer one."
+_NO_RESTART = "Or the agent has not restarted since it came."
 #: In characters.
 _SHOWN_RESULT = 300
 
@@ -318,7 +321,7 @@ class ServerActions:
         job, server = target.job, target.server
         if server.is_connected is False:
             return False
-        if self._action == "upgrade_agent" and target.is_upgraded and not _installed_nothing(job.command):
+        if self._action == "upgrade_agent" and target.is_upgraded and not _installed_nothing(target):
             version, old = clean_line(server.version), clean_line(target.before.version or "an unknown version")
             if self._lacks_version(target):
                 job.finish(Outcome.FAILED, f"Upgraded from {old} to {version} only. {_NO_NEWER}")
@@ -361,14 +364,14 @@ class ServerActions:
         job, server = target.job, target.server
         is_late = now >= target.ended_at + _LATE_RESTART and server.is_connected is not False
         is_lagging = self._lacks_version(target) and now < target.ended_at + PACING.patience
-        installed_nothing = _installed_nothing(job.command)
+        installed_nothing = _installed_nothing(target)
         if is_lagging or not (is_late or installed_nothing):
             return
         # Otherwise it may have installed another package, or one that the agent has not restarted with.
         job.changed = not installed_nothing
         version = clean_line(server.version or "an unknown version")
         if self._lacks_version(target):
-            job.finish(Outcome.FAILED, f"It still has {version}, not {self._version}. {_NO_NEWER}")
+            job.finish(Outcome.FAILED, f"It still has {version}, not {self._version}. {_NO_NEWER} {_NO_RESTART}")
         elif installed_nothing:
             job.finish(Outcome.SUCCESS, f"It has {version}, the newest version of its package repository.")
         else:
@@ -393,5 +396,13 @@ class ServerActions:
         job.finish(Outcome.TIMED_OUT, f"Not finished within wait_timeout. {why} {ended}{failed}")
 
 
-def _installed_nothing(command: Command | None) -> bool:
-    return bool(command and command.succeeded and _NOTHING_INSTALLED.search(command.result or ""))
+def _installed_nothing(target: Target) -> bool:
+    """Return True if an upgrade installed nothing, and the agent runs the installed version if that is stated."""
+    command, version = target.job.command, target.server.version
+    found = _NOTHING_INSTALLED.search(command.result or "") if command and command.succeeded else None
+    stated = found and (found["running"] or found["installed"])
+    if not (found and stated and version):
+        return found is not None
+    # Packages write 2.6.0-rc1 as 2.6.0~rc1, and may add their revision, as in 2.6.0-1.
+    installed = stated.removeprefix("v").replace("~", "-")
+    return f"{installed}-".startswith(f"{version.removeprefix('v')}-")

@@ -18,7 +18,9 @@ from system.support import AGENTS, Request, Response, ScriptedServer, TaskResult
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import server_actions
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks, Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import LostSubmitFinder
@@ -83,7 +85,12 @@ def test_an_agent_without_a_newer_version_is_unchanged(current: Workspace) -> No
     ("output", "expected"),
     [
         ("Already up-to-date (alpamon: 2.5.0, pam: not installed)", True),
+        ("Already up-to-date", True),
         ("Reading state information...\nalpamon is already the newest version (2.5.0).\n0 upgraded", True),
+        ("alpamon is already the newest version (2.5.0-1).", True),
+        # The package of an earlier upgrade, whose timer has not restarted the agent yet.
+        ("alpamon is already the newest version (2.5.01).", False),
+        ("alpamon is already the newest version (2.6.0~rc1).", False),
         ("Last metadata expiration check\nDependencies resolved.\nNothing to do.\nComplete!", True),
         ("Loaded plugins: fastestmirror\nNo packages marked for update\n", True),
         ("libalpamon is already the newest version (1).\nSetting up alpamon (2.6.0) ...", False),
@@ -91,7 +98,9 @@ def test_an_agent_without_a_newer_version_is_unchanged(current: Workspace) -> No
     ],
 )
 def test_package_managers_say_that_they_installed_nothing(output: str, expected: bool) -> None:
-    assert bool(server_actions._NOTHING_INSTALLED.search(output)) is expected
+    command = Command.from_row(current_row(line="upgrade", status="success", success=True, exit_code=0, result=output))
+    server = Server.from_row({"id": SERVER, "name": "web-01", "version": "2.5.0"})
+    assert server_actions._installed_nothing(server_actions.Target(Job(server, command=command), server)) is expected
 
 
 def test_an_upgrade_waits_for_a_late_restart(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,6 +112,14 @@ def test_an_upgrade_waits_for_a_late_restart(current: Workspace, monkeypatch: py
     done = act(current, "upgrade_agent")
     assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", True)
     assert done["msg"] == "The upgrade succeeded, and the agent still runs 2.6.0."
+
+
+def test_an_upgrade_waits_for_the_restart_of_an_earlier_one(current: Workspace) -> None:
+    current.settings(offered_version="2.6.0", restart_delay=4.0)
+    act(current, "upgrade_agent", wait=False)
+    wait_until(lambda: current.commands()[0]["status"] == "success")
+    done = act(current, "upgrade_agent", version="2.6.0")
+    assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False), done["msg"]
 
 
 def test_an_upgrade_to_less_than_the_wanted_version_fails(current: Workspace) -> None:
