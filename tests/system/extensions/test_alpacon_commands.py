@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -354,6 +356,18 @@ def test_wrong_options_are_refused_before_any_request(fleet: Workspace, start: S
     source.join()
     assert str(source.error) == "intervall: there is no such option. Did you mean interval?"
     assert fleet.requests_made() == 0
+
+
+def test_a_missing_ansible_core_is_named() -> None:
+    program = f"""
+import asyncio, runpy
+main = runpy.run_path({str(SOURCE)!r})["main"]
+asyncio.run(main(None, {{}}))
+"""
+    done = subprocess.run([sys.executable, "-S", "-c", program], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ModuleNotFoundError: ansible-core is missing.")
+    assert last.endswith(f"{sys.executable} -m pip install ansible-core")
 
 
 def test_the_first_poll_does_not_delay_the_second_one(fleet: Workspace) -> None:

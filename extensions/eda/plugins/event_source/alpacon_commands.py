@@ -119,6 +119,11 @@ async def main(queue: asyncio.Queue[Any], args: dict[str, Any]) -> None:
     root = str(Path(__file__).absolute().parents[7])
     if root not in sys.path:
         sys.path.insert(0, root)
-    from ansible_collections.herdops.alpacon.plugins.plugin_utils._event_source import watch_workspace
-
+    try:
+        from ansible_collections.herdops.alpacon.plugins.plugin_utils._event_source import watch_workspace
+    except ModuleNotFoundError as error:
+        if error.name != "ansible":
+            raise
+        remedy = f"Install it in the Python of ansible-rulebook: {sys.executable} -m pip install ansible-core"
+        raise ModuleNotFoundError(f"ansible-core is missing. {remedy}") from None
     await watch_workspace(queue, args)
