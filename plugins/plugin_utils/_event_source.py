@@ -199,7 +199,8 @@ class WorkspaceWatch:
         self._report(errors)
         # The first poll reads all servers, and may not delay the second one.
         used = 0 if is_first and not errors else self._client.requests - requests
-        return events, max([self._get_pause(used), *map(_get_retry_pause, errors)])
+        asked = [error.retry_after or 0.0 for error in errors if isinstance(error, ApiError)]
+        return events, max([self._get_pause(used), *asked])
 
     def _get_pause(self, used: int) -> float:
         """Return the pause after which as many requests are left as this poll made."""
@@ -222,10 +223,6 @@ def _is_final(error: AlpaconError, is_started: bool) -> bool:
         is_refused = error.refuses_token and not (is_started and error.is_unexplained)
         return is_refused or (not is_started and 400 <= error.status < 500 and error.status not in (408, 429))
     return not is_started and isinstance(error, (MissingLibrary, UntrustedCertificate, UnknownEndpoint))
-
-
-def _get_retry_pause(error: AlpaconError) -> float:
-    return (error.retry_after or 0.0) if isinstance(error, ApiError) else 0.0
 
 
 @dataclass(frozen=True)
@@ -371,10 +368,14 @@ class ServerWatcher:
 
     def poll(self) -> Iterator[Event]:
         """Yield the events of servers whose state changed since the poll before; none in the first poll."""
-        rows = self._list_offline()
-        offline = set(map(parse_row_id, rows or ()))
-        returned = [key for key, connected in self._connected.items() if not connected and key not in offline]
-        if rows is None or len(returned) > len(self._connected) // PAGE_SIZE + 1:
+        if time.monotonic() >= self._list_again:
+            yield from self._poll_all()
+            return
+        # Workspaces that ignore the filter list all.
+        rows = list(self._client.rows(SERVERS_PATH, {"ordering": "name", "is_connected": "false"}))
+        listed = set(map(parse_row_id, rows))
+        returned = [key for key, connected in self._connected.items() if not connected and key not in listed]
+        if len(returned) > len(self._connected) // PAGE_SIZE + 1:
             yield from self._poll_all()
             return
         for row in rows:
@@ -385,12 +386,6 @@ class ServerWatcher:
                 del self._connected[key]
             for server in found:
                 yield from self._note(server.fields)
-
-    def _list_offline(self) -> list[dict[str, Any]] | None:
-        """List the offline servers, or all where the workspace ignores the filter; None if the whole list is due."""
-        if time.monotonic() >= self._list_again:
-            return None
-        return list(self._client.rows(SERVERS_PATH, {"ordering": "name", "is_connected": "false"}))
 
     def _poll_all(self) -> Iterator[Event]:
         listed_at, listed = self._client.clock.now(), set()
@@ -413,13 +408,9 @@ class ServerWatcher:
         self._connected[server.id] = server.is_connected
         if self.is_started and before not in (None, server.is_connected):
             kind = "server_connected" if server.is_connected else "server_disconnected"
-            yield _make_event(kind, server=_describe_server(self._client, row))
-
-
-def _describe_server(client: Client, row: Mapping[str, Any]) -> dict[str, Any]:
-    # The names of groups may take further requests.
-    fields = {name: value for name, value in row.items() if name != "groups"}
-    return describe_server(fields, GroupNames(client, _log.warning))
+            # The names of groups may take further requests.
+            fields = {name: value for name, value in row.items() if name != "groups"}
+            yield _make_event(kind, server=describe_server(fields, GroupNames(self._client, _log.warning)))
 
 
 def _make_event(kind: str, **details: Any) -> Event:
