@@ -168,6 +168,12 @@ def test_a_playbook_of_the_collection_and_a_host_that_fails(current: Workspace, 
     assert "Incomplete, because hosts failed: no-server" in comments
 
 
+def test_an_upgrade_of_agents_needs_its_servers(current: Workspace, tmp_path: Path) -> None:
+    done = run(current, tmp_path, [], "-e", "alpacon_playbook=herdops.alpacon.upgrade_agents")
+    assert done.code == 0, done.log
+    assert [server["name"] for server in printed(done)[0]["server_acl"]] == ["web-01", "web-02"]
+
+
 def test_an_audit_needs_the_pattern_of_payloads(current: Workspace, tmp_path: Path) -> None:
     given = ("--check", "-e", "alpacon_playbook=herdops.alpacon.audit", "-e", "audit_check_sets=ssh")
     done = run_playbook(current, tmp_path, "herdops.alpacon.token_acl", ["web-01"], *given)
