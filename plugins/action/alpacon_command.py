@@ -104,7 +104,8 @@ class ActionModule(AlpaconAction):
 
     def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
         content = {CONTENT: options[CONTENT]} if CONTENT in options else {}
-        return {**super().get_module_arguments(options), **content}
+        # A module prints nothing, so it must not spend requests on output to print.
+        return {**super().get_module_arguments(options), **content, "progress": "false"}
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
         """Lock the servers by the names in the task, which only the module resolves."""

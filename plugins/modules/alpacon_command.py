@@ -194,7 +194,9 @@ options:
         return, a line begins anew. If more than 200 new lines are there at once, it prints the last 200 of them.
       - V(output) prints what V(true) does if the task has more than 20 servers or C(no_log) is set, and on workspaces
         that do not show the output of running commands.
+      - A task that is delegated to another host prints nothing.
       - With O(script) and O(argv), V(output) slows down programs that print megabytes, by a second or two per megabyte.
+        O(state=finished) prints their output only if the task that submitted them had V(output), too.
     type: str
     choices: ['true', 'false', output]
   success_codes:

@@ -226,8 +226,8 @@ class Follower:
                 if not stream.has_ended:
                     self._print(job, self._add_chunks(job, stream, rows))
         except AlpaconError as error:
-            is_missing = isinstance(error, ApiError) and error.status == 404 and job.known.status in IN_PROGRESS
-            if isinstance(error, UnknownEndpoint) or is_missing:
+            is_refused = isinstance(error, ApiError) and error.status in (403, 404) and job.known.status in IN_PROGRESS
+            if isinstance(error, UnknownEndpoint) or is_refused:
                 self._give_up()
         finally:
             commands = max(len(self._streams), self._run.hosts if self._run.host_locks else 1)

@@ -16,6 +16,7 @@ from typing import Any
 from .._api.commands import Match
 from .._api.errors import UsageError
 from .._api.records import Server, to_iso
+from .._fleet.follow import MAX_FOLLOWED
 from .._fleet.jobs import Limits
 from .._options import values
 from .._payload import packing, shell
@@ -82,7 +83,9 @@ class CommandOptions:
         if not all(servers) or not (servers or ids):
             raise UsageError("servers", "one of them is empty" if servers else "it is empty", "Give names or UUIDs.")
         env = values.check_environment("env", options.get("env"))
-        payload = _pack_payload(options, env)
+        progress = options.get("progress")
+        follows = progress == "output" and len(servers or ids) <= MAX_FOLLOWED
+        payload = _pack_payload(options, env, follows)
         extra = {
             "env": payload.env if payload else env,
             "run_after": values.parse_uuids("run_after", options.get("run_after")),
@@ -90,7 +93,6 @@ class CommandOptions:
             "purpose": values.check_purpose("purpose", options.get("purpose")),
         }
         line = payload.line if payload else "" if ids else values.check_line("line", options.get("line") or "")
-        progress = options.get("progress")
         return cls(
             state=options["state"],
             servers=servers,
@@ -105,7 +107,7 @@ class CommandOptions:
             reuse_within=_parse("reuse_within", options, values.parse_duration),
             fail_if_sent=options["fail_if_sent"],
             progress=(len(servers or ids) > 1 or None) if progress is None else progress != "false",
-            follows=_follows(options),
+            follows=follows,
             limits=_parse_limits(options, len(servers)),
         )
 
@@ -130,10 +132,6 @@ class CommandOptions:
 
     def make_body(self, server: Server) -> dict[str, Any]:
         return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
-
-
-def _follows(options: Mapping[str, Any]) -> bool:
-    return options.get("progress") == "output" and bool(options["wait"])
 
 
 def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], Any]) -> Any:
@@ -170,7 +168,7 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
     )
 
 
-def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing.Payload | None:
+def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str], is_live: bool) -> packing.Payload | None:
     """Pack O(script) or O(argv) with checked variables for one submit; return None for O(line)."""
     kind = next((name for name in ("script", "argv") if options.get(name) is not None), None)
     if kind is None:
@@ -185,7 +183,7 @@ def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str]) -> packing
     label, body, files = build(options, folder)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
-        return packing.pack(label, body, stdin, files, env, live=options["state"] == "executed" and _follows(options))
+        return packing.pack(label, body, stdin, files, env, live=is_live)
     except packing.PayloadTooLarge as error:
         size = sum(map(len, (body, *files)))
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""

@@ -71,8 +71,8 @@ class CommandTask:
 
     def make_fleet(self, follows: bool = True, **limits: Any) -> Fleet:
         # A task for several hosts has one server in each worker.
-        commands = max(len(self.jobs), self.run.hosts if self.run.host_locks else 1)
-        follows = follows and self.options.follows and commands <= MAX_FOLLOWED and not self.run.no_log
+        hosts = self.run.hosts if self.run.host_locks else 1
+        follows = follows and self.options.follows and hosts <= MAX_FOLLOWED and not self.run.no_log
         return Fleet(
             self.client,
             replace(self.options.limits, **limits),

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -171,12 +172,13 @@ def test_a_script_prints_both_streams_and_has_the_same_result(current: Workspace
     assert sorted(printed[1:]) == ["web-01 | café \ufffd [alpacon x]", "web-01 | second"]
 
 
-def test_a_command_that_an_earlier_task_submitted_is_followed(current: Workspace) -> None:
+@pytest.mark.parametrize("waiting", [{"wait_timeout": "0.5s"}, {"wait": False}])
+def test_a_command_that_an_earlier_task_submitted_is_followed(current: Workspace, waiting: Row) -> None:
     given = {"script": "job.sh", "_script_content": encode_script(SCRIPT), "success_codes": [3]}
     printed: list[str] = []
-    options = command_options(current, servers=["web-01"], progress="output", wait_timeout="0.5s", **given)
+    options = command_options(current, servers=["web-01"], progress="output", **waiting, **given)
     begun = run_command(options, Run(warn=pytest.fail))
-    assert begun["outcome"] == "timed_out"
+    assert begun["outcome"] in ("timed_out", "pending")
     options = command_options(current, ids=[begun["id"]], state="finished", progress="output", success_codes=[3])
     assert run_command(options, Run(RunContext(report=printed.append), warn=pytest.fail))["rc"] == 3
     assert sorted(printed) == ["web-01 | café \ufffd [alpacon x]", "web-01 | first", "web-01 | second"]
@@ -223,3 +225,11 @@ def test_a_quiet_command_is_read_when_the_workspace_pushes_its_output(current: W
     assert followed_lines(done) == ["web-01 | first", "web-01 | second", "web-01 | third"]
     reads = [path for path in request_paths(current) if "/chunks/" in path]
     assert len(reads) <= 6, reads
+
+
+def test_a_task_that_is_delegated_reads_no_output_that_it_cannot_print(current: Workspace, tmp_path: Path) -> None:
+    there = task("there", {"servers": "web-01", "line": "echo a; sleep 3", "progress": "output"}, delegate_to="there")
+    plays = [{**play(there)[0], "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}]
+    done = run_playbook(current, tmp_path, plays, ["web-01", "there"], "--limit", "web-01")
+    assert done.tasks["there"][0]["rc"] == 0, done.log
+    assert not [path for path in request_paths(current) if "/chunks/" in path]

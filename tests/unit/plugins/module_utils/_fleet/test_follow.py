@@ -222,9 +222,10 @@ def test_a_failed_read_is_repeated(following: Following, error: Exception) -> No
     assert [params.get("seq__gte") for params in following.workspace.params] == [None, None, 1]
 
 
-def test_a_workspace_without_chunks_is_read_once(following: Following) -> None:
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_workspace_that_does_not_show_chunks_is_read_once(following: Following, status: int) -> None:
     jobs = [following.begin(), following.begin()]
-    following.read(jobs[0], ApiError("GET", "/", 404, "not_found"))
+    following.read(jobs[0], ApiError("GET", "/", status))
     assert following.follower.is_unsupported
     assert following.follower.take_due(jobs) == []
     assert following.printed == ["alpacon: this workspace does not show the output of running commands"]
