@@ -61,7 +61,7 @@ options:
         After that, the server fails.
       - A Linux package restarts its agent five minutes after an upgrade.
     type: str
-    default: 10m
+    default: 15m
   max_concurrency:
     description:
       - On how many servers the action may run at the same time, as a number or a percentage of O(servers). If omitted,

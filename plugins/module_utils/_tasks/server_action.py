@@ -41,7 +41,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "version": {"type": "str"},
     "force": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
-    "wait_timeout": {"type": "str", "default": "10m"},
+    "wait_timeout": {"type": "str", "default": "15m"},
     "max_concurrency": {"type": "str"},
     "max_errors": {"type": "str"},
 }
