@@ -36,7 +36,7 @@ _CHECK_EVERY, _QUIET = 0.5, 30.0
 _EMPTY_READS = 2
 #: The most lines that are printed after a read, and the most characters of a line.
 _MAX_LINES, _MAX_LINE = 200, 4096
-#: The most characters that are kept of a payload until the next piece is complete.
+#: The most characters that are kept of a payload until the next piece is complete, and about as many leading blanks.
 _MAX_PIECE = 8192
 
 
@@ -93,14 +93,15 @@ class LiveOutput:
         self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in self._buffers}
         self._has_begun = False
         self._raw = ""
-        #: Blanks at the start of the first part, which workspaces may strip off the result.
-        self._indent = ""
+        #: Blanks at the start, which workspaces may strip off the result.
+        self._indent, self._is_blank = "", True
         #: Number of line breaks, and of the characters after the last one.
         self._breaks = self._column = 0
 
     def add(self, text: str, is_end: bool = False) -> list[str]:
-        if not self._breaks and not self._column:
-            self._indent = text[: len(text) - len(text.lstrip())]
+        if self._is_blank:
+            self._indent += text[: len(text) - len(text.lstrip())]
+            self._is_blank = len(self._indent) < _MAX_PIECE and not text.strip()
         before, line_break, last = text.rpartition("\n")
         self._breaks += before.count("\n") + len(line_break)
         self._column = len(last) + (0 if line_break else self._column)

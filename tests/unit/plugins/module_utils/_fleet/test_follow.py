@@ -94,9 +94,10 @@ def test_the_lines_of_the_result_are_those_that_were_not_printed() -> None:
 
 
 def test_blanks_that_the_workspace_stripped_off_the_result_do_no_harm() -> None:
-    output = LiveOutput(set(), None)
-    assert output.add("\n\n  a\nb\nc") == ["", "", "  a", "b"]
-    assert output.end("a\nb\nc\nd") == ["c", "d"]
+    for parts in (["\n\n  a\nb\nc"], ["\n", "\n  a\nb\nc"], ["", "\n\n ", " a\nb\n", "c"]):
+        output = LiveOutput(set(), None)
+        assert [line for part in parts for line in output.add(part)] == ["", "", "  a", "b"]
+        assert output.end("a\nb\nc\nd\ne") == ["c", "d", "e"]
 
 
 def test_messages_that_only_the_chunks_have_are_printed_once() -> None:
