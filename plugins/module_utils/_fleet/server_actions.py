@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Submit an action to many servers, and await what the workspace says of their agents afterwards."""
+"""Submit an action to many servers, and wait until their agents have carried it out."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def has_version(server: Server, wanted: str) -> bool:
 
 
 class ServerReader:
-    """Reads servers from the list of all, or each by itself if the rows of that list lack a field.
+    """Read servers from the list of all servers, or one by one if the rows of that list lack a field.
 
     Args:
         field: the needed field; None if no field is needed.
@@ -89,11 +89,11 @@ class ServerReader:
         self._reads_each = False
 
     def complete(self, servers: Iterable[Server]) -> list[Server]:
-        """Return servers with the needed field, without their rows. A server that is gone stays as it is."""
+        """Return servers with the needed field, without their rows. A deleted server is returned as it is."""
         return [self._complete(server).without_row() for server in servers]
 
     def read(self, ids: Sequence[str]) -> dict[str, Server]:
-        """Return the servers of these UUIDs that there are."""
+        """Return the servers with these UUIDs, without those that do not exist."""
         if self._reads_each:
             found = [server for server_id in ids for server in query_servers(self._client, [server_id])[0][server_id]]
         else:
@@ -109,7 +109,7 @@ class ServerReader:
 
 
 class ServerActions:
-    """Submits the jobs of an action in threads, and polls until each has an outcome.
+    """Submit the jobs of an action in threads, and poll until each has an outcome.
 
     Args:
         version: the version that an upgrade has to reach; empty for any.
@@ -360,7 +360,7 @@ class ServerActions:
             job.finish(outcome, f"The command failed: {clean_line(why)}")
 
     def _complete_unchanged(self, target: Target, now: float) -> None:
-        """Finish the job of an upgrade that ended, if the agent will not restart any more."""
+        """Finish the job of an upgrade whose command ended, if no restart of the agent will follow."""
         job, server = target.job, target.server
         is_late = now >= target.ended_at + _LATE_RESTART and server.is_connected is not False
         is_lagging = self._lacks_version(target) and now < target.ended_at + PACING.patience
@@ -371,9 +371,9 @@ class ServerActions:
         job.changed = not installed_nothing
         version = clean_line(server.version or "an unknown version")
         if self._lacks_version(target):
-            job.finish(Outcome.FAILED, f"It still has {version}, not {self._version}. {_NO_NEWER} {_NO_RESTART}")
+            job.finish(Outcome.FAILED, f"The agent still has {version}, not {self._version}. {_NO_NEWER} {_NO_RESTART}")
         elif installed_nothing:
-            job.finish(Outcome.SUCCESS, f"It has {version}, the newest version of its package repository.")
+            job.finish(Outcome.SUCCESS, f"The agent has {version}, the newest version of its package repository.")
         else:
             job.finish(Outcome.SUCCESS, f"The upgrade succeeded, and the agent still runs {version}.")
 
@@ -387,11 +387,12 @@ class ServerActions:
             return
         ended = f"The last status of its command is {job.known.status}."
         if server.is_connected is False:
-            why = f"It has not come back: {describe_offline(replace(server, name=server.name or job.server.name))}."
+            named = replace(server, name=server.name or job.server.name)
+            why = f"The agent has not come back: {describe_offline(named)}."
         elif self._action == "restart_agent":
             why = "The workspace has seen no new start of its agent."
         else:
-            why = f"It still has {clean_line(server.version or 'an unknown version')}."
+            why = f"The agent still has {clean_line(server.version or 'an unknown version')}."
         failed = f" The last poll failed: {job.error}" if job.error else ""
         job.finish(Outcome.TIMED_OUT, f"Not finished within wait_timeout. {why} {ended}{failed}")
 

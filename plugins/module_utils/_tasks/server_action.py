@@ -75,7 +75,7 @@ class ActionOptions:
         return cls(servers, options["action"], version, options["force"], limits)
 
     def make_body(self, server_id: str | None) -> dict[str, Any]:
-        """Return the submit of the internal command, as the search for a lost response compares it."""
+        """Return the body of the submit. The search for a lost submit compares it with commands of the workspace."""
         account = {"username": "", "groupname": "", "scheduled_at": None}
         return {"server": server_id, "shell": "internal", "line": _LINES[self.action], **account}
 
@@ -142,7 +142,7 @@ def _find_servers(client: Client, references: Sequence[str], reader: ServerReade
 def _make_target(options: ActionOptions, server: Server, earlier_submits: Mapping[str, SubmitRecord]) -> Target:
     target = Target(Job(server, options.make_body(server.id)), server)
     if options.version and has_version(server, options.version):
-        target.job.finish(Outcome.SUCCESS, f"It has version {clean_line(server.version)} already.")
+        target.job.finish(Outcome.SUCCESS, f"The agent has version {clean_line(server.version)} already.")
         # An earlier attempt of the task may have upgraded it.
         earlier = earlier_submits.get(get_digest(target.job.body))
         target.job.changed = bool(earlier and (earlier.command_id or not earlier.may_repeat))

@@ -116,7 +116,7 @@ def test_needs_beyond_the_allowed_entries_fail(current: Workspace, tmp_path: Pat
     plays = play(*(task(line, {"line": line}) for line in lines), hosts="web-01")
     done = run(current, tmp_path, plays, "-e", "alpacon_allowed=acl.yml")
     assert done.code == 2, done.log
-    [result] = done.tasks["Refuse needs beyond alpacon_allowed"]
+    [result] = done.tasks["Fail if the playbook needs more"]
     assert result["msg"] == "The playbook needs more than acl.yml allows: command uptime as the user of the token."
     [unused] = done.tasks["Show entries that are no longer needed"]
     assert unused["msg"] == ["command reboot as the user of the token", "command upt as *"]
@@ -142,7 +142,7 @@ def test_names_from_the_workspace_are_data(instant: Workspace, tmp_path: Path, c
     plays = play(task("Line", {"servers": [{"__ansible_unsafe": name}], "line": "uptime"}), hosts="web-01")
     done = run(instant, tmp_path, plays, "-e", "alpacon_allowed=acl.yml", core=core)
     described = name.replace("\x1b", "\\x1b")
-    [result] = done.tasks["Refuse needs beyond alpacon_allowed"]
+    [result] = done.tasks["Fail if the playbook needs more"]
     assert result["msg"].endswith(f"; server {described} ({server['id']})."), done.log
     assert ("\x1b" in done.log, printed(done)[0]["server_acl"]) == (False, [{"server": server["id"], "name": name}])
 

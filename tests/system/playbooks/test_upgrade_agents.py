@@ -55,7 +55,9 @@ def test_a_hundred_agents_of_which_two_do_not_come_back(current: Workspace, tmp_
     assert current.requests_made() <= 160
     first, *others = summary(done)
     assert first == "agents: 2 of 100 failed"
-    lost = [f"    {name}: Not finished within wait_timeout. It has not come back: {name}, offline" for name in LOST]
+    lost = [
+        f"    {name}: Not finished within wait_timeout. The agent has not come back: {name}, offline" for name in LOST
+    ]
     assert [line.partition(", last connected")[0] for line in others] == lost
     assert len(done.tasks["Upgrade the agents of the wave"]) == 4, "waves of 1, 10, 50 and 39 hosts"
     assert len(current.commands()) == 100

@@ -68,17 +68,17 @@ def test_an_upgrade_ends_with_the_new_version(workspace: Workspace) -> None:
     again = act(workspace, "upgrade_agent", servers=[*AGENTS], version="v2.5.9")
     assert (again.changed, again.failed) == (False, False)
     assert again["requests"] == (1 if workspace.dialect == "current" else 4)
-    assert again["servers"][0]["msg"] == "It has version 2.6.0 already."
+    assert again["servers"][0]["msg"] == "The agent has version 2.6.0 already."
     assert len(workspace.commands()) == 3
 
 
 def test_an_agent_without_a_newer_version_is_unchanged(current: Workspace) -> None:
     done = act(current, "upgrade_agent")
     assert (done["outcome"], done.changed) == ("success", False)
-    assert done["msg"] == "It has 2.5.0, the newest version of its package repository."
+    assert done["msg"] == "The agent has 2.5.0, the newest version of its package repository."
     wanted = act(current, "upgrade_agent", version="2.6.0")
     assert (wanted["outcome"], wanted.changed, wanted.failed) == ("failed", False, True)
-    assert wanted["msg"].startswith("It still has 2.5.0, not 2.6.0. The package repository of the server may")
+    assert wanted["msg"].startswith("The agent still has 2.5.0, not 2.6.0. The package repository of the server may")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_server_that_does_not_come_back_times_out(current: Workspace) -> None:
     current.settings(offered_version="2.6.0")
     done = act(current, "upgrade_agent", servers=["web-01", "web-02"], wait_timeout="4s")
     assert outcomes(done) == ["success", "timed_out"]
-    assert "It has not come back: web-02, offline, last connected at " in done["servers"][1]["msg"]
+    assert "The agent has not come back: web-02, offline, last connected at " in done["servers"][1]["msg"]
     assert done["msg"].startswith("1 of 2 actions failed: web-02: Not finished within wait_timeout.")
     # It is offline now, so the next task submits nothing to it.
     again = act(current, "upgrade_agent", servers=["web-01", "web-02"], version="2.6.0")
