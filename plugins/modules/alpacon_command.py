@@ -184,10 +184,12 @@ options:
     type: str
   progress:
     description:
-      - What to print while the task waits. If omitted, the task prints V(true) if there are several servers or O(ids).
+      - What to print while the task waits. If omitted, the task does V(true) for several servers or O(ids). For one
+        server, it prints a line only if the server is offline.
       - V(true) prints every five seconds how many commands run, are done and have failed.
+      - V(false) prints nothing.
       - V(output) prints each new line of the running commands within three seconds, as C(web-01 | text), to standard
-        error. The result is the same.
+        error. The result of the task does not change.
       - For V(output), each running command takes a request every 2.5 seconds. There are fewer when the quota of the
         token runs low.
       - V(output) prints whole lines, with secrets hidden, and of each line the first 4,096 characters. After a carriage

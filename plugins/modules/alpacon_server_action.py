@@ -14,7 +14,7 @@ description:
   - Upgrades or restarts the agents of one server or many through the workspace, without SSH, and waits until they are
     connected again.
   - An action is submitted at most once for each server. If the response to a submit is lost, the module searches for
-    the command of the action, looks at the server, and never submits it again.
+    the command of the action, reads the state of the server, and never submits it again.
   - To reboot a server, use M(herdops.alpacon.alpacon_command).
 author:
   - herdops.alpacon contributors (@herdops)
@@ -92,7 +92,8 @@ attributes:
       - O(action=upgrade_agent) is idempotent. The other actions always change the server.
 notes:
   - A server that is offline fails, and nothing is submitted to it.
-  - Workspaces of 2024 list no versions and starts, so that each poll takes a request for each server.
+  - Workspaces of 2024 do not list the versions and start times of agents. There, each poll takes a request for each
+    server.
   - Workspaces that have no actions, such as those of the published API, refuse them.
 seealso:
   - module: herdops.alpacon.alpacon_command

@@ -49,29 +49,30 @@ _log = logging.getLogger("herdops.alpacon.alpacon_commands")
 _DEFAULTS = {"interval": 30, "commands": True, "servers": True}
 _REQUESTS_PER_HOUR = 300
 _SHORTEST_INTERVAL = 5
-#: Share of the quota that a poll may use at once.
+#: Share of requests_per_hour that polls may use at once.
 _BURST = 0.1
 
-#: Commands may appear in lists so late: reads lag behind writes.
+#: Longest time until every list shows a new command, since reads lag behind writes.
 _OVERLAP = timedelta(minutes=2)
-#: The first poll reads the commands of so long: the agent's own limit for a command is half of it.
+#: Age of the oldest command that the first poll reads. The agent ends commands after half of it.
 _LONGEST_RUN = timedelta(hours=1)
-#: A scheduled command is polled so often before it is due: it may be cancelled.
+#: Pause between polls of a scheduled command before it is due, since it may be cancelled.
 _SCHEDULED = timedelta(minutes=30)
-#: A server of 2024 that lost a command shows it as stuck forever.
+#: Age from which a stuck command is ignored. Workspaces of 2024 show lost commands as stuck forever.
 _STUCK = timedelta(days=1)
-#: Commands that have not ended come first. Servers of 2024 ignore the first part, and with the second list none that is
-#: scheduled.
+#: Orderings that list unended commands first. Workspaces of 2024 ignore handled_at; with the second, they list
+#: no scheduled commands.
 _UNENDED_FIRST = (f"-handled_at,{NEWEST_FIRST}", "-scheduled_at")
-#: The most pages of commands that have not ended at the start; the most commands that a poll reads by ID, of those that
-#: have not ended, and of those whose exit code lists do not show.
+#: Most pages of unended commands that the first poll reads. Most commands that a poll reads by ID, of the unended ones
+#: and of those whose exit code lists do not show.
 _MOST_PAGES, _MOST_READS = 200, 50
 #: Characters of each stream in an event.
 _OUTPUT_LIMIT = 4000
-#: Seconds between two reads of the list of all servers where a list of the offline ones is enough.
+#: Seconds between two reads of the list of all servers. Other polls read the list of offline servers.
 _WHOLE_LIST = 86400.0
 
-#: Begins a template, a header that changes how templates begin, or text that ansible-rulebook decrypts.
+#: Place for a space in what begins a template, a header that changes how templates begin, or text that
+#: ansible-rulebook decrypts.
 _SPECIAL = re.compile(r"(?<=\{)(?=[{%#])|(?<=#)(?=jinja2:)|(?<=\$)(?=ANSIBLE_VAULT)")
 
 Event = dict[str, Any]
@@ -167,7 +168,7 @@ class WorkspaceWatch:
         if options.servers:
             self._watchers.append(ServerWatcher(self._client))
         self._failure = ""
-        # In any hour, the polls use what is left at first and what is added in that hour.
+        # Token bucket: a share of the quota may be used at once, and the rest is added evenly over the hour.
         self._most = self._left = options.settings.requests_per_hour * _BURST
         self._per_second = (options.settings.requests_per_hour - self._most) / 3600
         self._polled_at = time.monotonic()
@@ -227,7 +228,7 @@ def _is_final(error: AlpaconError, is_started: bool) -> bool:
 
 @dataclass(frozen=True)
 class _OpenCommand:
-    """A command that has not ended: when it was added and is due, and when to read it where no list shows it."""
+    """Times of a command that has not ended: added, due, and the next poll by ID if no list shows it."""
 
     added: datetime
     due: datetime
@@ -235,7 +236,7 @@ class _OpenCommand:
 
 
 class CommandWatcher:
-    """Find each command that ends, once.
+    """Find each command that ends, and report it once.
 
     A poll reads the list, newest first, back to :data:`_OVERLAP` before the newest command of the poll before. Older
     commands that have not ended are found in a list of such commands, or read by ID.
@@ -245,11 +246,11 @@ class CommandWatcher:
         self._client = client
         self.is_started = False
         self._newest: datetime | None = None
-        #: Exit codes that the poll may still read.
+        #: Number of exit codes that this poll may still read.
         self._reads = 0
-        #: By ID; those that were read by ID last are at the end.
+        #: By ID, in the order of the last poll by ID.
         self._open: dict[str, _OpenCommand] = {}
-        #: By ID, when each command was added, and when its end was noticed in monotonic seconds.
+        #: By ID: the time of each command, and the monotonic seconds at which the source found that it had ended.
         self._ended: dict[str, tuple[datetime, float]] = {}
 
     def poll(self) -> Iterator[Event]:
@@ -279,7 +280,7 @@ class CommandWatcher:
         self._forget()
 
     def _note(self, command: Command, added: datetime | None) -> Iterator[Event]:
-        """Record a command, and yield an event if it has ended and was not recorded so."""
+        """Record a command, and yield an event if it has ended since the last poll."""
         if command.id in self._ended or added is None:
             return
         if not _has_ended(command):
@@ -302,7 +303,7 @@ class CommandWatcher:
     def _poll_older(self, ids: list[str], since: datetime | None) -> Iterator[Event]:
         """Poll commands that the newest pages do not show."""
         now = self._client.clock.now()
-        # A newer one was deleted, or lists do not show it yet.
+        # Newer commands that are missing were deleted, or lists do not show them yet.
         older = {key: self._open[key] for key in ids if since and self._open[key].added < since}
         missing = {key: command.added for key, command in older.items() if command.poll_at <= now}
         if len(missing) > 2:
@@ -320,7 +321,7 @@ class CommandWatcher:
                 del self._open[key]
 
     def _list_unended(self, most_pages: int) -> Iterator[Command]:
-        """Yield the commands that have not ended, and others; in 2024 perhaps not all of them."""
+        """Yield the commands that have not ended, among others. Workspaces of 2024 may not list all of them."""
         for ordering in _UNENDED_FIRST:
             commands: list[Command] = []
             for page in islice(self._client.pages(COMMANDS_PATH, {"ordering": ordering}), most_pages):
@@ -332,7 +333,7 @@ class CommandWatcher:
                 return
 
     def _forget(self) -> None:
-        """Forget the commands that ended and that no list will show among the newest or unended ones."""
+        """Forget the ended commands that later polls will not read again."""
         since, now = self._newest and self._newest - _OVERLAP, time.monotonic()
         for key, (added, noted) in list(self._ended.items()):
             if since and added < since and now - noted > _OVERLAP.total_seconds():

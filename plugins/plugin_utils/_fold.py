@@ -13,9 +13,9 @@ from typing import Any
 from ..module_utils._api.errors import AlpaconError, clean_line
 from ..module_utils._fleet.jobs import CLOSED
 
-#: Fold the results of so many servers and more, and show the whole outputs of so many servers that differ.
+#: Fold results from this many servers on. Show the whole output of at most this many servers that differ.
 FOLD_FROM, _MAX_SHOWN = 10, 20
-#: Names and groups in a line, and characters of an output in a line that shows several.
+#: Most names in a line, most groups in a line, and most characters of each output in a line with several outputs.
 _MAX_NAMES, _MAX_GROUPS, _MAX_TEXT = 5, 5, 80
 _TEXTS = ("outcome", "stdout", "stderr")
 _REMEDY = "Give commands of a result of alpacon_command, such as result.commands."
@@ -88,7 +88,7 @@ def _name_type(value: Any) -> str:
 
 
 def get_name(command: Mapping[str, Any]) -> str:
-    """Return the name of the server of a command, its UUID, or else the UUID of the command."""
+    """Return the name of the server of a command, or else its UUID, or else the UUID of the command."""
     server = command["server"]
     name: str = server.get("name") or server.get("id") or command.get("id") or ""
     return name
@@ -106,7 +106,7 @@ def _make_groups(named: Iterable[tuple[str, Mapping[str, Any]]]) -> list[Command
 
 
 def fold_commands(named: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
-    """Write the results of many servers in a few lines: those that are alike, those that differ, other outcomes.
+    """Write the results of many servers in a few lines: equal results, different results, other outcomes.
 
     Args:
         named: commands of a task, each with the name of its server.
@@ -142,7 +142,7 @@ def _write_block(header: str, group: CommandGroup) -> list[str]:
 
 
 def _write_differing(groups: Sequence[CommandGroup], usual: str) -> str:
-    """Write the first of these groups in one line, with the exit code where it is not the usual one."""
+    """Write the first groups in one line, each with its status unless that is the usual one."""
     parts = []
     for group in groups[:_MAX_GROUPS]:
         more = f" and {len(group.names) - 1:,} more" if len(group.names) > 1 else ""

@@ -20,7 +20,7 @@ from ._run import get_needs
 
 _Entry = dict[str, str]
 _Acl = dict[str, list[_Entry]]
-#: The texts of an entry of each list. An absent account is that of the token, an absent group is any.
+#: Keys of an entry, by list. An empty username is the user of the token; an empty groupname is any group.
 _KEYS = {
     "command_acl": ("command", "username", "groupname"),
     "server_acl": ("server", "name"),
@@ -30,7 +30,7 @@ _MAX_NAMES = 20
 
 
 def make_acl(rows: Iterable[Mapping[str, Any]]) -> _Acl:
-    """Return the entries that the recorded commands need, each once and sorted, and the tasks with unknown needs."""
+    """Return the entries that the recorded commands need, without duplicates and sorted, and the tasks not covered."""
     rows = list(rows)
     commands, tasks = (
         sorted({tuple(str(row[key] or "") for key in _KEYS[name]) for row in rows if _KEYS[name][0] in row})
@@ -58,7 +58,7 @@ def write_acl(rows: Iterable[Mapping[str, Any]], failed: Sequence[str]) -> list[
     workspaces = sorted({row["workspace"] for row in rows if "workspace" in row})
     if len(workspaces) > 1:
         urls = ", ".join(map(clean_line, workspaces))
-        lines.append(f"# These are for several workspaces: {urls}. Use --limit to part them.")
+        lines.append(f"# These are for several workspaces: {urls}. Use --limit to separate them.")
     if failed:
         more = f" and {len(failed) - _MAX_NAMES} more" if len(failed) > _MAX_NAMES else ""
         lines.append(f"# Incomplete, because hosts failed: {', '.join(map(clean_line, failed[:_MAX_NAMES]))}{more}")

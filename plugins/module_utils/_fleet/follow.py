@@ -32,7 +32,7 @@ MAX_FOLLOWED = 20
 READ_EVERY = 2.5
 #: Seconds between two checks for new output of a quiet command, and between two reads in case an event was lost.
 _CHECK_EVERY, _QUIET = 0.5, 30.0
-#: After so many reads without output, a command is quiet.
+#: Reads without output after which a command counts as quiet.
 _EMPTY_READS = 2
 #: The most lines that are printed after a read, and the most characters of a line.
 _MAX_LINES, _MAX_LINE = 200, 4096
@@ -66,7 +66,7 @@ class LineBuffer:
         return [_shorten(_overwrite(line)) for line in lines]
 
     def skip(self) -> None:
-        """Drop the line that is not complete, also what follows of it."""
+        """Drop the line that is not complete, and the rest of it that still arrives."""
         self._mask.drop()
         self._line, self._is_cut = "", True
 
@@ -93,7 +93,7 @@ class LiveOutput:
         self._decoders = {stream: codecs.getincrementaldecoder("utf-8")("replace") for stream in self._buffers}
         self._has_begun = False
         self._raw = ""
-        #: Blanks at the start, which workspaces may strip off the result.
+        #: Blanks at the start of the output, which some workspaces strip from the result.
         self._indent, self._is_blank = "", True
         #: Number of line breaks, and of the characters after the last one.
         self._breaks = self._column = 0
@@ -109,7 +109,11 @@ class LiveOutput:
         return [*lines, *(line for buffer in self._buffers.values() if is_end for line in buffer.add("", True))]
 
     def end(self, whole: str) -> list[str]:
-        """Return the lines that are left, given the whole output."""
+        """Return the lines that were not returned yet.
+
+        Args:
+            whole: the whole output.
+        """
         if not whole.startswith(self._indent):
             whole = self._indent + whole.lstrip()
         # Lines are counted: characters that the agent cut between two chunks have another length in the result.
@@ -122,7 +126,7 @@ class LiveOutput:
         return self.add(whole[min(start + self._column, len(whole) if end < 0 else end) :], True)
 
     def skip(self) -> None:
-        """Go on after a gap, with the next whole line."""
+        """Continue after a gap with the next whole line."""
         self._raw = ""
         for buffer in self._buffers.values():
             buffer.skip()
@@ -170,7 +174,7 @@ class Follower:
 
     Attributes:
         is_unsupported: the workspace shows no output of running commands.
-        push: hears of the output of quiet commands; None without a websocket.
+        push: reports new output of quiet commands; None without a websocket.
     """
 
     def __init__(self, client: Client, secrets: set[str], run: Run) -> None:
@@ -199,7 +203,7 @@ class Follower:
 
     def _get_next_read(self, job: Job) -> float:
         stream = self._streams[job.known.id]
-        # The line of a command that is awaited by its ID shows if it is a payload.
+        # For a command that is awaited by its ID, only its line shows whether it is a payload.
         if stream.is_reading or self.is_unsupported or not (job.body or job.known.line):
             return math.inf
         pause, read_at = stream.pause, stream.read_at or job.awaited_since
@@ -236,7 +240,7 @@ class Follower:
             stream.is_reading = False
 
     def finish(self, job: Job, whole: str) -> None:
-        """Print the lines that are left of a command that has ended.
+        """Print the remaining lines of a command that has ended.
 
         Args:
             whole: its output, as the workspace has it.

@@ -43,7 +43,7 @@ _NOTHING_INSTALLED = re.compile(
     re.MULTILINE,
 )
 _NO_NEWER = "The package repository of the server may have no newer one."
-_NO_RESTART = "Or the agent has not restarted since it came."
+_NO_RESTART = "Or the agent has not restarted since the upgrade."
 #: In characters.
 _SHOWN_RESULT = 300
 

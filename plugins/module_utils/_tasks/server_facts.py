@@ -18,8 +18,8 @@ from .._api.lists import BY_ID, NEWEST_FIRST, PAGE_SIZE, Page
 from .._api.records import is_small, is_uuid, normalize_uuid, parse_server, parse_time, to_plain_data
 from .._api.settings import Warn
 
-#: Kind -> workspaces that have it.
 _TODAY, _ALL = "Today's workspaces have it", "Today's workspaces and those of 2024 have it"
+#: Sentence on the workspaces that have a kind, by kind.
 KINDS = {
     "info": _ALL,
     "os": _ALL,
@@ -31,12 +31,12 @@ KINDS = {
     "partitions": _TODAY,
     "metrics": "Workspaces of version 2.37 and newer have it",
 }
-#: Kinds of which a server has one newest row. Workspaces of 2024, at least, keep older ones.
+#: Kinds with one current row for each server. Workspaces of 2024 also list older rows.
 _KEPT = frozenset(("info", "os", "time"))
 _METRICS_PATH = "/api/metrics/latest/"
-#: The most servers that are read one by one without knowing how long the list of all is.
+#: Up to this many servers are read one by one. For more, the length of the whole list decides.
 _FEW = 10
-#: The most times that metrics are read, and pages of each time.
+#: Most readings of the list of metrics, and most pages of each.
 _READINGS, _MAX_PAGES = 3, 1000
 #: The most servers that a warning names.
 _MAX_NAMES = 10
@@ -75,7 +75,7 @@ def gather_from_all(client: Client, kinds: Iterable[str], warn: Warn) -> list[Ro
 
 
 def _read_selected(client: Client, kind: str, ids: Sequence[str]) -> dict[str, list[Row]]:
-    """Read the rows of these servers, by ID: of each, or of all if that takes fewer requests."""
+    """Return the rows of these servers, by ID. Read each server or the whole list, whichever takes fewer requests."""
     found = _read_each(client, kind, ids) if len(ids) <= _FEW else None
     if found is not None:
         return found
@@ -124,7 +124,7 @@ def _read_rows(client: Client, kind: str, params: Mapping[str, str]) -> Iterator
 
 
 def _read_metrics(client: Client, params: Mapping[str, str]) -> Iterator[Page]:
-    """Read until as many rows came as the list has: rows of a server that is measured anew move to the front.
+    """Read the list again until no row is missing: a new measurement moves a row to the front during a reading.
 
     Further rows of a server count only if a page has several of one server: in other lists, they are the server's row
     after a move. All rows of a server come from one reading.
@@ -155,7 +155,7 @@ def _read_metrics(client: Client, params: Mapping[str, str]) -> Iterator[Page]:
 
 
 def _write_content(row: Row) -> str:
-    """Return what a row without an ID has in common with its repetition; nothing if it is too large."""
+    """Return the JSON of a row, to recognise it in another reading; empty if it is too large."""
     return json.dumps(row, sort_keys=True) if is_small(row) else ""
 
 
