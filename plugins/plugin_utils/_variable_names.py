@@ -58,9 +58,9 @@ def find_misspelt_names(
 
 
 def find_ignored_names(extra_vars: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Return the variables of -e that begin with C(alpacon_) and are neither known nor connection settings."""
+    """Return the variables of -e with a prefix of the collection that are neither known nor connection settings."""
     ignored = {str(name) for name in extra_vars} - _SETTINGS - frozenset(known)
-    return sorted(clean_line(name) for name in ignored if name.startswith("alpacon_"))
+    return sorted(clean_line(name) for name in ignored if name.startswith(("alpacon_", "alpamon_")))
 
 
 def _find_closest(misspelt: str, suggestions: Mapping[str, str]) -> str:

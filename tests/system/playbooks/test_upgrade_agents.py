@@ -94,6 +94,7 @@ def test_check_mode_changes_nothing(current: Workspace, tmp_path: Path) -> None:
         (None, {}, "There are no hosts. Give an inventory with -i."),
         (AGENTS, {"alpacon_max_concurency": 2}, "There is no variable alpacon_max_concurency. Did you mean"),
         (AGENTS, {"alpacon_version": "2.6.0"}, "takes no alpacon_version. Choose hosts with -i and"),
+        (AGENTS, {"alpamon_version": "2.6.0"}, "takes no alpamon_version. Choose hosts with -i and"),
         (AGENTS, {"alpacon_servers": "web-01"}, "This playbook takes no alpacon_servers. Choose hosts with -i"),
         (
             {"web-01": {}, "web-02": {"alpacon_url": "https://Other.example.com/"}},
