@@ -60,9 +60,8 @@ _LONGEST_RUN = timedelta(hours=1)
 _SCHEDULED = timedelta(minutes=30)
 #: Age from which a stuck command is ignored. Workspaces of 2024 show lost commands as stuck forever.
 _STUCK = timedelta(days=1)
-#: Orderings that list unended commands first. Workspaces of 2024 ignore handled_at; with the second, they list
-#: no scheduled commands.
-_UNENDED_FIRST = (f"-handled_at,{NEWEST_FIRST}", "-scheduled_at")
+#: Ordering that lists unended commands first. Workspaces of 2024 ignore handled_at.
+_UNENDED_FIRST = f"-handled_at,{NEWEST_FIRST}"
 #: Most pages of unended commands that the first poll reads. Most commands that a poll reads by ID, of the unended ones
 #: and of those whose exit code lists do not show.
 _MOST_PAGES, _MOST_READS = 200, 50
@@ -321,15 +320,12 @@ class CommandWatcher:
                 del self._open[key]
 
     def _list_unended(self, most_pages: int) -> Iterator[Command]:
-        """Yield the commands that have not ended, among others. Workspaces of 2024 may not list all of them."""
-        for ordering in _UNENDED_FIRST:
-            commands: list[Command] = []
-            for page in islice(self._client.pages(COMMANDS_PATH, {"ordering": ordering}), most_pages):
-                commands = list(parse_commands(page.rows))
-                yield from commands
-                if all(command.is_handled for command in commands):
-                    break
-            if all(command.scheduled_at for command in commands):
+        """Yield the commands that have not ended, among others."""
+        for page in islice(self._client.pages(COMMANDS_PATH, {"ordering": _UNENDED_FIRST}), most_pages):
+            commands = list(parse_commands(page.rows))
+            yield from commands
+            # Workspaces of 2024 do not state scheduled_at.
+            if all(command.is_handled and command.scheduled_at for command in commands):
                 return
 
     def _forget(self) -> None:

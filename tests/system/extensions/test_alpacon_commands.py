@@ -199,6 +199,19 @@ def test_commands_that_were_scheduled_long_before_the_start(workspace: Workspace
     assert workspace.requests_made() <= source.polls - polls + 1
 
 
+@in_every_dialect
+def test_commands_that_waited_for_a_server_long_before_the_start(workspace: Workspace, start: Start) -> None:
+    workspace.add_servers("off-01", connected=False)
+    waiting = workspace.add_many_commands(5, server="off-01", added_at=-200_000, step=-1000)
+    workspace.add_many_commands(300, status="success", added_at=-4000, step=-10)
+    source = start(workspace, servers=False)
+    for command in waiting:
+        workspace.change_command(command, status="success", handled_at=now())
+    source.wait(lambda: len(source.ended) == 5)
+    source.wait_for_polls(2)
+    assert source.ended == Counter(waiting)
+
+
 def test_only_the_detail_has_the_exit_code(fleet: Workspace, start: Start) -> None:
     fleet.settings(lean_rows=True)
     source = start(fleet, servers=False)

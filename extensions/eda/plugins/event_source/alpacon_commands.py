@@ -29,6 +29,7 @@ description:
   - A server that disconnects and connects again between two polls makes no event, and neither does a command that is
     deleted before it ends. The end of a scheduled command that is cancelled may be noticed half an hour late. A command
     with the status C(stuck) and an C(error_phase) counts as ended.
+  - In workspaces of 2024, the first poll reads the newest 20,000 commands, and ends of older ones may be missed.
   - Workspaces of 2024 refuse a token in the same way while their database is down, so a token that is revoked later
     does not end the source. It logs the error.
 author:
