@@ -20,6 +20,8 @@ from system.registrations import new_agent, register
 from system.support import AGENTS, run
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import SPEC, run_server_action
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 QUERIES = yaml.safe_load((ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
@@ -87,6 +89,14 @@ def test_servers_of_an_audit(workspace: Workspace) -> None:
     assert touched("alpacon_audit", first.result) == {ids["web-01"]: "web-01"}
     second = audit(workspace, HELLO, of=hosts(*AGENTS), reuse_within="1h")
     assert touched("alpacon_audit", second.result) == {ids[name]: name for name in AGENTS if name != "web-01"}
+
+
+def test_servers_of_an_action(current: Workspace) -> None:
+    defaults = {name: option.get("default") for name, option in SPEC.items()}
+    options = {**defaults, "url": current.url, "token": current.token, "action": "update_information"}
+    current.disconnect("web-02")
+    done = run_server_action({**options, "servers": ["web-01", "web-02"]}, Run())
+    assert touched("alpacon_server_action", done) == {current.server_ids()["web-01"]: "web-01"}
 
 
 def test_servers_that_were_registered_and_unregistered(current: Workspace) -> None:
