@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -24,6 +24,7 @@ from ..module_utils._api.commands import COMMANDS_PATH, find_command
 from ..module_utils._api.errors import (
     AlpaconError,
     ApiError,
+    IncompleteList,
     MissingLibrary,
     RunIsOver,
     UnknownEndpoint,
@@ -255,9 +256,35 @@ class CommandWatcher:
     def poll(self) -> Iterator[Event]:
         """Yield the events of commands that ended since the poll before; none in the first poll."""
         seen: set[str] = set()
-        self._reads = _MOST_READS
-        newest, since = self._newest, self._newest and self._newest - _OVERLAP
-        for page in self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST}, whole=True):
+        self._reads, since = _MOST_READS, self._newest and self._newest - _OVERLAP
+        try:
+            self._newest = yield from self._read_newest(since, seen, whole=True)
+        except IncompleteList:
+            # Many commands of one time change places while they are read, so further polls read them again.
+            newest = yield from self._read_newest(since, seen, whole=False)
+            self._newest = newest and max(self._newest or newest, newest - _LONGEST_RUN)
+        if self.is_started:
+            yield from self._poll_older([key for key in self._open if key not in seen], since)
+        else:
+            for command in self._list_unended(_MOST_PAGES):
+                yield from self._note(command, command.added_at)
+        self.is_started = True
+        self._forget()
+
+    def _read_newest(
+        self, since: datetime | None, seen: set[str], whole: bool
+    ) -> Generator[Event, None, datetime | None]:
+        """Yield the events of the commands added since a time, and return the time of the newest one.
+
+        Args:
+            since: None to read as far back as the first poll does.
+            seen: gets the IDs of the commands that were read.
+
+        Raises:
+            IncompleteList: commands may be missing, with ``whole``.
+        """
+        newest = self._newest
+        for page in self._client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST}, whole=whole):
             commands = [(command, command.added_at) for command in parse_commands(page.rows) if command.added_at]
             for command, added in commands:
                 # A time in the future would hide the commands that follow.
@@ -269,14 +296,7 @@ class CommandWatcher:
                     yield from self._note(command, added)
             if since and any(added < since for _command, added in commands):
                 break
-        self._newest = newest
-        if self.is_started:
-            yield from self._poll_older([key for key in self._open if key not in seen], since)
-        else:
-            for command in self._list_unended(_MOST_PAGES):
-                yield from self._note(command, command.added_at)
-        self.is_started = True
-        self._forget()
+        return newest
 
     def _note(self, command: Command, added: datetime | None) -> Iterator[Event]:
         """Record a command, and yield an event if it has ended since the last poll."""

@@ -162,6 +162,19 @@ def test_a_thousand_commands_end_while_reads_lag_and_fail(fleet: Workspace, star
     assert len(expected) == 1000
 
 
+def test_many_commands_of_one_time_come_once_and_hold_up_no_others(fleet: Workspace, start: Start) -> None:
+    [old] = fleet.add_many_commands(1, server="off-01", added_at=-4000)
+    source = start(fleet, servers=False)
+    # Three pages whose rows change places at each read.
+    expected = [old, *fleet.add_many_commands(260, status="success", added_at=now(), step=0)]
+    source.wait_for_polls(1)
+    fleet.change_command(old, status="success", handled_at=now())
+    source.wait(lambda: len(source.ended) == 261)
+    assert source.polls <= 60
+    source.wait_for_polls(2)
+    assert source.ended == Counter(expected)
+
+
 @in_every_dialect
 def test_events_of_commands_and_servers(workspace: Workspace, start: Start) -> None:
     slow = workspace.submit("web-03", "sleep 1; echo slow")
