@@ -156,7 +156,7 @@ def test_counts_are_printed_instead(followed: Followed, old: Workspace, reason: 
 SCRIPT = b"echo first; sleep 3; echo second >&2; printf 'caf\\303\\251 \\377 [alpacon x]'; exit 3\n"
 
 
-@pytest.mark.parametrize("output", ["both", "chunks"])
+@pytest.mark.parametrize("output", [pytest.param("both", marks=pytest.mark.slow), "chunks"])
 def test_a_script_prints_both_streams_and_has_the_same_result(current: Workspace, output: str) -> None:
     current.settings(output=output)
     printed: list[str] = []
@@ -172,6 +172,7 @@ def test_a_script_prints_both_streams_and_has_the_same_result(current: Workspace
     assert sorted(printed[1:]) == ["web-01 | café \ufffd [alpacon x]", "web-01 | second"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("waiting", [{"wait_timeout": "0.5s"}, {"wait": False}])
 def test_a_command_that_an_earlier_task_submitted_is_followed(current: Workspace, waiting: Row) -> None:
     given = {"script": "job.sh", "_script_content": encode_script(SCRIPT), "success_codes": [3]}
@@ -227,6 +228,7 @@ def test_a_quiet_command_is_read_when_the_workspace_pushes_its_output(current: W
     assert len(reads) <= 6, reads
 
 
+@pytest.mark.slow
 def test_a_task_that_is_delegated_reads_no_output_that_it_cannot_print(current: Workspace, tmp_path: Path) -> None:
     there = task("there", {"servers": "web-01", "line": "echo a; sleep 3", "progress": "output"}, delegate_to="there")
     plays = [{**play(there)[0], "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}}]

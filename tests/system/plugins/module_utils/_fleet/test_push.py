@@ -91,6 +91,7 @@ def started(current: Workspace, tmp_path: Path) -> RunningPlay:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_lost_websocket_is_opened_once_more(started: RunningPlay, current: Workspace) -> None:
     [listener] = find_listeners(started.folder)
