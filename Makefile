@@ -80,7 +80,7 @@ unit: $(READY) ## run the unit tests, which need no workspace
 
 .PHONY: prove
 prove: $(READY) ## run the tests that prove a promise, on the development ansible-core and in today's dialect
-	@$(call pytest,-n 3 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
+	@$(call pytest,-n 4 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
 
 .PHONY: integration-once
 integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook

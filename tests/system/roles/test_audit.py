@@ -159,6 +159,7 @@ def test_no_task_runs_for_each_host(current: Workspace, tmp_path: Path) -> None:
     assert any(task.startswith("Validating arguments") for task in done.tasks)
 
 
+@pytest.mark.slow
 def test_messages_name_the_variables_of_the_role(current: Workspace, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     folder = str(tmp_path / "file/report")

@@ -106,12 +106,19 @@ def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, mak
 @pytest.mark.parametrize(
     ("settings", "fault", "message", "run_count"),
     [
-        ({"gives_up_after": 1}, {"kind": "never_ack"}, "The workspace says: agent_disconnected. It may have run", 0),
-        (
+        pytest.param(
+            {"gives_up_after": 1},
+            {"kind": "never_ack"},
+            "The workspace says: agent_disconnected. It may have run",
+            0,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
             {"gives_up_after": 1},
             {"kind": "vanish"},
             "The workspace says: agent_timeout. It may have run, and is not",
             1,
+            marks=pytest.mark.slow,
         ),
         ({"stuck_after": 1}, {"kind": "vanish"}, MAY_HAVE_RUN, 1),
         ({}, {"kind": "reject"}, "", 0),
