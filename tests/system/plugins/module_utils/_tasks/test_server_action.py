@@ -346,7 +346,7 @@ def test_a_command_in_the_journal_is_removed_at_its_end(current: Workspace, tmp_
     current.fault("lose_after", method="POST", path=ACTIONS, times=1)
     assert act(current, "restart_agent", Run(context))["outcome"] == "success"
     assert not journal.exists()
-    assert act(current, "restart_agent", Run(context), wait=False)["outcome"] == "pending"
+    assert act(current, "update_information", Run(context), wait=False)["outcome"] == "pending"
 
 
 def test_a_second_host_of_a_task_cannot_act_on_the_same_server(current: Workspace, tmp_path: Path) -> None:
