@@ -182,7 +182,7 @@ class Following:
         """Read when it is due."""
         stream = self.follower._streams[job.known.id]
         job.awaited_since -= 100
-        stream.read_at -= 100 if stream.read_at else 0
+        stream.read_at -= 105 if stream.read_at else 0
         assert self.follower.take_due([job]) == [job]
         assert self.follower.take_due([job]) == [], "one read at a time"
         self.workspace.answers = [answer]
