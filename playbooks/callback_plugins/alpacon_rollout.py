@@ -18,6 +18,7 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import Rollout
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import split_task_result
 
 DOCUMENTATION = """
 name: alpacon_rollout
@@ -66,7 +67,7 @@ class CallbackModule(CallbackBase):
             self._rollout.host_started(host.name)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        _host, task, returned = _parts(result)
+        _host, task, returned = split_task_result(result)
         if task.action.endswith("set_stats"):
             data = (returned.get("ansible_stats") or {}).get("data") or {}
             self._file = (data.get("alpamon_rollout_files") or {}).get("results", self._file)
@@ -74,12 +75,12 @@ class CallbackModule(CallbackBase):
                 self._rollout.add_results(data.get("alpamon_rollout") or {})
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        host, _task, returned = _parts(result)
+        host, _task, returned = split_task_result(result)
         if self._rollout and not ignore_errors:
             self._rollout.host_failed(host, returned)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        host, task, returned = _parts(result)
+        host, task, returned = split_task_result(result)
         if self._rollout and not task.ignore_unreachable:
             self._rollout.host_unreachable(host, returned)
 
@@ -99,9 +100,3 @@ def _interrupt(*_signal: Any) -> None:
     if multiprocessing.parent_process():
         sys.exit(1)
     signal.raise_signal(signal.SIGINT)
-
-
-def _parts(result: Any) -> tuple[str, Any, dict[str, Any]]:
-    if hasattr(result, "task"):
-        return result.host.name, result.task, result.result
-    return result._host.name, result._task, result._result  # before ansible-core 2.19

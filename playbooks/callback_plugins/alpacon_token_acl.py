@@ -15,7 +15,7 @@ from ansible import context
 from ansible.constants import LOCALHOST
 from ansible.plugins.callback import CallbackBase
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_needs
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_needs, split_task_result
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import write_acl
 
 DOCUMENTATION = """
@@ -63,7 +63,7 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._is_comparing:
             # All needs are known, although the host failed.
-            self._refused.add(_parts(result)[2])
+            self._refused.add(split_task_result(result)[0])
         self._find_uncovered(result, failed=True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
@@ -71,7 +71,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         # A condition that is false skips a task without check mode as well.
-        returned = _parts(result)[1]
+        returned = split_task_result(result)[2]
         if not all("skip_reason" in item for item in returned.get("results") or [returned]):
             self._find_uncovered(result, skipped=True)
 
@@ -80,7 +80,7 @@ class CallbackModule(CallbackBase):
     ) -> None:
         if not self._is_active or self._is_comparing:
             return
-        task, returned, _host = _parts(result)
+        _host, task, returned = split_task_result(result)
         module, reason = task.action.rpartition(".")[2], ""
         writes = module in (*_WITH_COMMANDS, *_WITHOUT_COMMANDS)
         if module in _NOT_IN_CHECK_MODE and skipped:
@@ -105,10 +105,3 @@ class CallbackModule(CallbackBase):
         rows, failed = get_needs().read_rows().values(), sorted({*stats.failures, *stats.dark} - self._refused)
         if rows or not failed:
             self._display.display("\n".join(write_acl(rows, failed)))
-
-
-def _parts(result: Any) -> tuple[Any, dict[str, Any], str]:
-    """Return the task, its result, and the name of the host."""
-    if hasattr(result, "task"):
-        return result.task, result.result, result.host.get_name()
-    return result._task, result._result, result._host.get_name()  # before ansible-core 2.19

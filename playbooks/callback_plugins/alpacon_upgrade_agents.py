@@ -14,6 +14,7 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import split_task_result
 
 DOCUMENTATION = """
 name: alpacon_upgrade_agents
@@ -45,12 +46,12 @@ class CallbackModule(CallbackBase):
             self._hosts.update(play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"])
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        host, task, _returned = _parts(result)
+        host, task, _returned = split_task_result(result)
         if PLAY_VARIABLE in task.play.vars and task.action == "ansible.builtin.fail":
             self._reported.add(host)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        host, task, returned = _parts(result)
+        host, task, returned = split_task_result(result)
         if PLAY_VARIABLE in task.play.vars:
             self._failed[host] = clean_line(returned.get("msg") or "no reason is stated.")
 
@@ -65,9 +66,3 @@ class CallbackModule(CallbackBase):
             left = len(self._hosts - self._reported - set(self._failed))
             if left:
                 self._display.display(f"agents: {left} of {len(self._hosts)} not tried")
-
-
-def _parts(result: Any) -> tuple[str, Any, dict[str, Any]]:
-    if hasattr(result, "task"):
-        return result.host.name, result.task, result.result
-    return result._host.name, result._task, result._result  # before ansible-core 2.19

@@ -13,6 +13,7 @@ import os
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from ansible import constants as C
 from ansible.utils.display import Display
@@ -102,3 +103,10 @@ def first_in_run(mark: str) -> bool:
     except OSError:
         return True  # such as a full disk
     return True
+
+
+def split_task_result(result: Any) -> tuple[str, Any, dict[str, Any]]:
+    """Return the name of the host, the task and the returned dictionary of what ansible-core passes to a callback."""
+    if hasattr(result, "task"):
+        return result.host.name, result.task, result.result
+    return result._host.name, result._task, result._result  # before ansible-core 2.19
