@@ -43,6 +43,7 @@ from ..module_utils._options.connection import CONNECTION, is_given, parse_setti
 from ..module_utils._options.values import parse_boolean, parse_number
 from ..module_utils._tasks.command_info import describe_listed
 from ..module_utils._tasks.server_info import GroupNames, describe_server
+from ._settings import normalize_url
 
 _log = logging.getLogger("herdops.alpacon.alpacon_commands")
 
@@ -145,8 +146,8 @@ def _parse_settings(given: Mapping[str, Any], environ: Mapping[str, str]) -> Set
     url, own_url = options["url"], environ.get("ALPACON_URL")
     if not is_given(options["token"]) and is_given(url):
         # A token goes to its own workspace only.
-        normalized = [parse_settings({"url": each}, needs_token=False).url for each in (url, own_url) if is_given(each)]
-        options["token"] = environ.get("ALPACON_TOKEN") if len(set(normalized)) == 1 else None
+        workspaces = {normalize_url(each) for each in (url, own_url) if is_given(each)}
+        options["token"] = environ.get("ALPACON_TOKEN") if len(workspaces) == 1 else None
     for name in ("url", "token"):
         if not is_given(options[name]):
             owner = " and ALPACON_URL, since that token goes to that workspace only" if name == "token" else ""

@@ -70,7 +70,7 @@ def test_wrong_options(arguments: Row, option: str) -> None:
 
 
 def test_the_token_of_the_environment_goes_to_its_own_workspace_only() -> None:
-    assert parse(url=f"{URL}/").settings.token == TOKEN
+    assert parse(url=f"{URL}/").settings.token == parse(url=f"{URL}:443").settings.token == TOKEN
     assert parse({"ALPACON_TOKEN": TOKEN}, url=URL).settings.token == TOKEN
     assert parse(url="https://b.example.com", token="alpat-b").settings.token == "alpat-b"
     for environ, arguments in [(ENVIRON, {"url": "https://b.example.com"}), ({}, {"url": URL})]:
