@@ -64,36 +64,34 @@ class CallbackModule(CallbackBase):
         if self._is_comparing:
             # All needs are known, although the host failed.
             self._refused.add(split_task_result(result)[0])
-        self._find_uncovered(result, failed=True)
+        self._find_uncovered(result, "failed")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._find_uncovered(result, unreachable=True)
+        self._find_uncovered(result, "unreachable")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         # A condition that is false skips a task without check mode as well.
         returned = split_task_result(result)[2]
         if not all("skip_reason" in item for item in returned.get("results") or [returned]):
-            self._find_uncovered(result, skipped=True)
+            self._find_uncovered(result, "skipped")
 
-    def _find_uncovered(
-        self, result: Any, skipped: bool = False, failed: bool = False, unreachable: bool = False
-    ) -> None:
+    def _find_uncovered(self, result: Any, status: str = "ok") -> None:
         if not self._is_active or self._is_comparing:
             return
         _host, task, returned = split_task_result(result)
         module, reason = task.action.rpartition(".")[2], ""
         writes = module in (*_WITH_COMMANDS, *_WITHOUT_COMMANDS)
-        if module in _NOT_IN_CHECK_MODE and skipped:
+        if module in _NOT_IN_CHECK_MODE and status == "skipped":
             reason = f"check mode skips {module}"
         elif module == "alpacon_command" and "censored" in returned:
             reason = "no_log hides its command"
         elif writes and task.delegate_to and task.delegate_to not in LOCALHOST:
             reason = f"it runs on {task.delegate_to}"
-        elif writes and failed:
+        elif writes and status == "failed":
             reason = "it failed"
         elif module in _WITHOUT_COMMANDS:
             reason = f"{module} needs a scope of the token"
-        elif unreachable:
+        elif status == "unreachable":
             reason = "a host was unreachable"
         if reason:
             get_needs().add({"id": f"{task.get_name()} {reason}", "task": task.get_name(), "reason": reason})
