@@ -454,7 +454,11 @@ class RoundChecker:
 
     def _posts(self, task: Task, server: str) -> list[Row]:
         server_id = self.record.ids[server]
-        return [entry for entry in self._log(task) if entry["method"] == "POST" and server_id in entry["body"]]
+        return [
+            entry
+            for entry in self._log(task)
+            if entry["route"] == "POST /api/events/commands/" and server_id in entry["body"]
+        ]
 
     def _was_cancelled(self, task: Task | None, command_id: str) -> bool:
         """Return True if a cancel request was made before the end of a task, or at any time."""

@@ -95,7 +95,7 @@ class CaseRun:
         assert rows or self.case.moment == "before the submit"
         # No command was finished before, so that no further one could be submitted.
         log = [row for row in self.workspace.log(100_000) if row["token"] == str(self.case)]
-        assert kept_running or sum(row["method"] == "POST" for row in log) <= AT_ONCE
+        assert kept_running or sum(row["route"] == "POST /api/events/commands/" for row in log) <= AT_ONCE
         known = str(play.results) + "\n".join(file.read_text() for file in play.journals)
         lost = [row["id"] for row in rows if row["id"] not in known and ids[row["server"]] not in known]
         assert not lost, f"neither journal nor result names {lost}: {play.journals} {play.log}"
