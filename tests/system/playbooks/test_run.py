@@ -44,6 +44,14 @@ def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Pa
     assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    hello"]), done.log
 
 
+def test_a_wrong_value_is_the_only_error_that_is_printed(current: Workspace, tmp_path: Path) -> None:
+    given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_line=uptime", "-e", "alpacon_wait_timeout=soon")
+    done = run_playbook(current, tmp_path, RUN, None, *given)
+    assert done.code == 2, done.log
+    [error] = [line for line in done.log.splitlines() if line.startswith("[ERROR]")]
+    assert "wait_timeout: 'soon' is not a duration" in error
+
+
 @pytest.mark.parametrize("core", ["development", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_results_of_ten_hosts_are_folded_and_shown_once(instant: Workspace, tmp_path: Path, core: str) -> None:
     names = [f"{core}-{number:02}" for number in range(13)]
