@@ -27,6 +27,8 @@ author:
 """
 #: This variable identifies the play that upgrades agents.
 PLAY_VARIABLE = "__upgrade_agents"
+#: This variable identifies the task that reports the result of each host.
+REPORT_VARIABLE = "__is_report"
 _MAX_NAMED = 20
 
 
@@ -47,7 +49,7 @@ class CallbackModule(CallbackBase):
 
     def v2_runner_on_ok(self, result: Any) -> None:
         host, task, _returned = split_task_result(result)
-        if PLAY_VARIABLE in task.play.vars and task.action == "ansible.builtin.fail":
+        if PLAY_VARIABLE in task.play.vars and REPORT_VARIABLE in task.vars:
             self._reported.add(host)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
