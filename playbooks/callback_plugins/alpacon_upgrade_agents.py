@@ -27,8 +27,6 @@ author:
 """
 #: This variable identifies the play that upgrades agents.
 PLAY_VARIABLE = "__upgrade_agents"
-#: This variable identifies the task that reports the result of each host.
-REPORT_VARIABLE = "__is_report"
 _MAX_NAMED = 20
 
 
@@ -40,7 +38,7 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._hosts: set[str] = set()
-        self._reported: set[str] = set()
+        self._tried: set[str] = set()
         self._failed: dict[str, str] = {}
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
@@ -48,9 +46,10 @@ class CallbackModule(CallbackBase):
             self._hosts.update(play.get_variable_manager().get_vars(play=play)["ansible_play_hosts_all"])
 
     def v2_runner_on_ok(self, result: Any) -> None:
+        # The checks of a wave run on its first host, and the result of each host follows.
         host, task, _returned = split_task_result(result)
-        if PLAY_VARIABLE in task.play.vars and REPORT_VARIABLE in task.vars:
-            self._reported.add(host)
+        if PLAY_VARIABLE in task.play.vars:
+            self._tried.add(host)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         host, task, returned = split_task_result(result)
@@ -65,6 +64,6 @@ class CallbackModule(CallbackBase):
                 self._display.display(f"    {host}: {why}")
             if len(self._failed) > len(shown):
                 self._display.display(f"    and {len(self._failed) - len(shown)} more")
-            left = len(self._hosts - self._reported - set(self._failed))
+            left = len(self._hosts - self._tried - set(self._failed))
             if left:
                 self._display.display(f"agents: {left} of {len(self._hosts)} not tried")

@@ -68,6 +68,16 @@ def test_a_hundred_agents_of_which_two_do_not_come_back(current: Workspace, tmp_
     assert "    app-030: Never ran: the server is offline." in again.log
 
 
+def test_a_missing_server_is_the_only_error_that_is_printed(current: Workspace, tmp_path: Path) -> None:
+    done = upgrade(current, tmp_path, ["nowhere-01", "nowhere-02"], alpacon_serial="100%")
+    assert done.code == 2, done.log
+    [error] = [line for line in done.log.splitlines() if line.startswith("[ERROR]")]
+    assert "servers: no server is named nowhere-01." in error
+    assert summary(done)[0] == "agents: 1 of 2 failed"
+    assert summary(done)[-1] == "agents: 1 of 2 not tried"
+    assert current.commands() == []
+
+
 def test_too_many_failures_stop_the_upgrade(current: Workspace, tmp_path: Path) -> None:
     current.settings(offered_version="2.6.0")
     current.disconnect("web-01")
