@@ -121,6 +121,7 @@ class ServerActions:
         client: Client,
         run: Run,
         limits: Limits,
+        action: str,
         version: str,
         reader: ServerReader,
         post: Callable[..., Command],
@@ -128,13 +129,13 @@ class ServerActions:
         self._client = client
         self._run = run
         self._limits = limits
+        self._action = action
         self._version = version
         self._reader = reader
         self._submitter = Submitter(client, run, post)
         self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
         self._poller = Poller(client, None, limits.wait_timeout, ACTION_PACING)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="alpacon")
-        self._action = ""
         self._began = time.time()
         self._to_submit: deque[Target] = deque()
         self._awaited: list[Target] = []
@@ -145,13 +146,12 @@ class ServerActions:
         self._polled_at = time.monotonic()
         self._stop_reason = ""
 
-    def run(self, action: str, targets: Sequence[Target]) -> None:
+    def run(self, targets: Sequence[Target]) -> None:
         """Submit the action once to each server whose job has no outcome yet, and finish all jobs. Runs once.
 
         Raises:
             RunIsOver: the run ended before this worker; the journal has the IDs of the unfinished commands.
         """
-        self._action = action
         self._to_submit.extend(target for target in targets if not target.job.outcome)
         self._awaited.extend(target for target in targets if target.job.outcome)
         self._take_finished()

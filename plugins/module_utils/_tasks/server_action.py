@@ -112,7 +112,7 @@ def run_server_action(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
                 servers = [target.before for target in to_submit]
                 lock_servers(run.host_locks, parsed.make_body(None), settings.url, servers)
             post = partial(submit_action, action=parsed.action, force=parsed.force)
-            ServerActions(client, run, parsed.limits, parsed.version, reader, post).run(parsed.action, targets)
+            ServerActions(client, run, parsed.limits, parsed.action, parsed.version, reader, post).run(targets)
         return {**_describe_all(targets, run), "requests": client.requests, **_make_diff(parsed, targets, run)}
 
 
