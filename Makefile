@@ -11,10 +11,11 @@ MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 
-# Tests use real clocks and processes, so a test that fails beside others runs once more by itself.
+# Tests use real clocks and processes, so a test that fails beside others runs once more by itself. In CI it fails even if
+# it passes then.
 pytest = $(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ $(1) $(2) \
 	|| { echo "$@: running the failed tests once more"; \
-	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --all --last-failed --last-failed-no-failures none $(2); }
+	$(PYTHON) -m pytest -o cache_dir=.pytest_cache/$@ --all --again --last-failed --last-failed-no-failures none $(2); }
 
 # The environment of the development tools: each other, the linked collection, and nothing of the user's Ansible.
 COLLECTIONS := $(CURDIR)/build/collections

@@ -24,6 +24,7 @@ if importlib.util.find_spec("collection_tree"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run every test: slow ones, every ansible-core, every dialect")
+    parser.addoption("--again", action="store_true", help="name tests that pass now but failed before; in CI, fail")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,14 +63,28 @@ def pytest_pyfunc_call() -> Generator[None, object, object]:
 pytest_fixture_setup = pytest_pyfunc_call
 
 
+def _fails_if_passed(config: pytest.Config) -> bool:
+    return bool(config.getoption("--again") and os.environ.get("CI"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _fails_if_passed(session.config) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Write the numbers of passed, failed and skipped tests to the file that make adds up."""
+    """Name tests that passed only now, and write the numbers of tests to the file that make adds up."""
+    if config.getoption("--again"):
+        for report in terminalreporter.stats.get("passed", ()):
+            terminalreporter.write_line(f"PASSED ONLY WHEN RUN AGAIN {report.nodeid}")
     file = os.environ.get("SUITE_COUNTS")
     if not file:
         return
     count = {word: len(terminalreporter.stats.get(word, ())) for word in ("passed", "failed", "error", "skipped")}
+    if _fails_if_passed(config):
+        count["failed"], count["passed"] = count["failed"] + count["passed"], 0
     # Failed tests run once more, and count by that run.
-    is_rerun = config.getoption("--last-failed") and Path(file).exists()
+    is_rerun = config.getoption("--again") and Path(file).exists()
     before = Path(file).read_text(encoding="utf-8").split() if is_rerun else ["0", "0", "0"]
     passed, skipped = int(before[0]) + count["passed"], int(before[2]) + count["skipped"]
     Path(file).write_text(f"{passed} {count['failed'] + count['error']} {skipped}\n", encoding="utf-8")

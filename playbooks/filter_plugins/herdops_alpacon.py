@@ -6,33 +6,67 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible.parsing.dataloader import DataLoader
 from ansible.utils.vars import load_extra_vars
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_reason import find_failure_reason
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._fold import show_results
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     compare_hosts,
-    find_failure_reason,
+    keep_ssh_alive,
     make_host_results,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import list_workspaces
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import compare_acl
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, list_workspaces
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import compare_acl, require_tasks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import (
     find_ignored_names,
     find_misspelt_names,
 )
 
 
-def misspelt_variables(names: Iterable[str], known: Iterable[str], selection: str) -> list[str]:
+def misspelt_variables(names: Iterable[str], valid: Iterable[str], selection: str) -> list[str]:
     # Ansible caches these, so this reads no file again.
-    return find_misspelt_names(names, known, selection, load_extra_vars(DataLoader()))
+    return find_misspelt_names(names, valid, selection, load_extra_vars(DataLoader()))
 
 
-def ignored_variables(known: Iterable[str]) -> list[str]:
-    return find_ignored_names(load_extra_vars(DataLoader()), known)
+def ignored_variables(valid: Iterable[str]) -> list[str]:
+    return find_ignored_names(load_extra_vars(DataLoader()), valid)
+
+
+def find_wave_problem(serial: Any, variable: str) -> str:
+    """Return the problem of sizes of waves, which are a list or separated by commas; empty if there is none."""
+    sizes = ",".join(map(str, serial if isinstance(serial, (list, tuple)) else [serial]))
+    if all(re.fullmatch(r"[1-9]\d*%?", size.strip()) for size in sizes.split(",")):
+        return ""
+    return f"{variable} is {sizes}. Give numbers of hosts or percentages above 0, such as 1,10%,50%."
+
+
+def find_percentage_problem(percentage: Any, variable: str) -> str:
+    """Return the problem of a percentage; empty if there is none."""
+    if re.fullmatch(r"(100|\d{1,2})(\.\d+)?%?", str(percentage).strip()):
+        return ""
+    return f"{variable} is {percentage}. Give a percentage from 0 to 100, such as 10."
+
+
+def list_servers(hosts: Iterable[str], hostvars: Any) -> list[str]:
+    """Return the UUID of the server of each host, or its name if the inventory has no UUID.
+
+    Raises:
+        AnsibleFilterError: A host returned settings as facts.
+    """
+    servers = [str(hostvars[host].get(SERVER_ID) or host) for host in hosts]
+    try:
+        refuse_settings_of_any_host(hostvars)
+    except AlpaconError as error:
+        raise AnsibleFilterError(str(error)) from None
+    return servers
 
 
 class FilterModule:
@@ -43,7 +77,12 @@ class FilterModule:
             "failure_reason": find_failure_reason,
             "host_results": make_host_results,
             "ignored_variables": ignored_variables,
+            "keep_ssh_alive": keep_ssh_alive,
+            "list_servers": list_servers,
             "list_workspaces": list_workspaces,
             "misspelt_variables": misspelt_variables,
+            "percentage_problem": find_percentage_problem,
+            "require_tasks": require_tasks,
             "show_results": show_results,
+            "wave_problem": find_wave_problem,
         }

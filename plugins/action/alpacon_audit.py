@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, is_in_batches
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, TaskRequest, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
     HOST_OPTIONS,
@@ -36,10 +36,16 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_previous, write_report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers, find_unknown_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import (
+    add_waivers,
+    describe_expired,
+    find_unknown_names,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
+    TaskSettings,
     drop_empty_options,
     find_settings,
     get_run_folder,
@@ -80,35 +86,37 @@ class ActionModule(AlpaconAction):
         if self.is_delegated():
             remedy = "Remove delegate_to: nothing connects to the hosts."
             return {"failed": True, "msg": f"delegate_to: only the controller can run an audit. {remedy}"}
-        self._task_vars = task_vars or {}
-        #: By the values of their options.
-        self._parsed_settings: dict[tuple[str, ...], Settings] = {}
         return super().run(tmp, task_vars)
 
-    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    def complete_arguments(
+        self, arguments: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], TaskSettings]:
         """Return the arguments that are not null. They get no settings of a host, since each host has its own."""
-        return drop_empty_options(self._task.args)
+        return drop_empty_options(arguments), TaskSettings({})
 
-    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    def list_warnings(self, options: Mapping[str, Any], request: TaskRequest) -> list[str]:
         """Warn of C(become) and C(environment), which the agent does not apply."""
         in_checks = not options["username"] and all(check.get("username") for check in options["checks"] or ())
         become = {} if in_checks else self.get_account_remedies("become", options["username"], _BECOME_REMEDY)
-        return self.warn_ignored_keywords(variables, {**become, "environment": _ENVIRONMENT_REMEDY})
+        return self.warn_ignored_keywords(request.variables, {**become, "environment": _ENVIRONMENT_REMEDY})
 
-    def operation(self, options: dict[str, Any], run: Run) -> dict[str, Any]:
-        if options["hosts"] is None and is_in_batches(self._task, len(self._task_vars["ansible_play_hosts_all"])):
+    def perform(self, options: dict[str, Any], run: Run, request: TaskRequest) -> dict[str, Any]:
+        variables = request.variables
+        if options["hosts"] is None and is_in_batches(self._task, len(variables["ansible_play_hosts_all"])):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _SERIAL_REMEDY)
         check_sets = load_check_sets(Path(options["library"])) if options["library"] else {}
         waivers: dict[str, Any] = {}
-        hosts = self._list_hosts(options, CheckSelector(check_sets, options), waivers, run.warn)
+        hosts = self._list_hosts(options, variables, CheckSelector(check_sets, options), waivers, run.warn)
+        refuse_settings_of_any_host()
         if options["waivers"] is None:
             options = {**options, "waivers": list(waivers.values())}
         audit_options = AuditOptions.from_options(options, [host.checks for host in hosts])
         distinct = {id(host.checks): host.checks for host in hosts}.values()
         checks = {check.name for shared in (*distinct, *check_sets.values()) for check in shared}
-        groups: Mapping[str, Any] = self._task_vars.get("groups", {})
+        groups: Mapping[str, Any] = variables.get("groups", {})
         host_names = {*groups.get("all", ()), *(host.name for host in hosts)}
-        for warning in find_unknown_names(audit_options.waivers, checks, host_names, groups):
+        unknown_names = find_unknown_names(audit_options.waivers, checks, host_names, groups)
+        for warning in (*unknown_names, *describe_expired(audit_options.waivers)):
             run.warn(warning)
         previous = read_previous(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
@@ -129,25 +137,28 @@ class ActionModule(AlpaconAction):
         masked: dict[str, Any] = mask_secrets(result, hidden)
         return masked
 
-    def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
-        if self._is_of_role and isinstance(error, UsageError):
+    def _failure_result(self, error: AlpaconError, request: TaskRequest) -> dict[str, Any]:
+        if isinstance(error, UsageError) and _is_of_role(request.variables):
             error = to_role_error(error)
-        return super()._failure_result(error)
-
-    @property
-    def _is_of_role(self) -> bool:
-        return bool(self._task_vars.get("ansible_role_name") == _ROLE)
+        return super()._failure_result(error, request)
 
     def _list_hosts(
-        self, options: Mapping[str, Any], selector: CheckSelector, waivers: dict[str, Any], warn: Callable[[str], None]
+        self,
+        options: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
+        selector: CheckSelector,
+        waivers: dict[str, Any],
+        warn: Callable[[str], None],
     ) -> list[Host]:
         """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
-        hostvars, groups = self._task_vars["hostvars"], self._task_vars.get("groups", {})
+        hostvars, groups = task_vars["hostvars"], task_vars.get("groups", {})
         manager = self._task.get_variable_manager()
         first: HostVariables | None = None
         names: set[str] = set()
+        #: By the values of their options.
+        parsed: dict[tuple[str, ...], Settings] = {}
         hosts = []
-        requested = options["hosts"] if options["hosts"] is not None else self._task_vars["ansible_play_hosts_all"]
+        requested = options["hosts"] if options["hosts"] is not None else task_vars["ansible_play_hosts_all"]
         for name in map(str, dict.fromkeys(requested)):
             if name not in hostvars:
                 raise UsageError("hosts", f"the inventory has no host {name}", "Give names of hosts of the inventory.")
@@ -159,13 +170,13 @@ class ActionModule(AlpaconAction):
             own = {key for key in variables if str(key).startswith(VARIABLE_PREFIX) and key not in _ROLE_VARIABLES}
             checks = selector.select(name, {key: variables[key] for key in own})
             first = first or variables
-            if self._is_of_role:
+            if _is_of_role(task_vars):
                 refuse_differing_values(first, variables)
             if options["waivers"] is None:
                 add_waivers(waivers, variables.get(WAIVERS_VARIABLE))
             server_id = variables.get(SERVER_ID)
             server = normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
-            settings = self._find_settings(variables, options, warn)
+            settings = self._find_settings(variables, options, parsed, warn)
             host_groups = frozenset(group.name for group in host.get_groups())
             hosts.append(Host(name, server, host_groups, checks, settings))
         if options["library"]:
@@ -173,20 +184,28 @@ class ActionModule(AlpaconAction):
         return hosts
 
     def _find_settings(
-        self, variables: HostVariables, options: Mapping[str, Any], warn: Callable[[str], None]
+        self,
+        variables: HostVariables,
+        options: Mapping[str, Any],
+        parsed: dict[tuple[str, ...], Settings],
+        warn: Callable[[str], None],
     ) -> Settings:
-        """Return the connection settings of a host. Equal options are parsed once."""
+        """Return the connection settings of a host. Equal options are parsed once, and added to C(parsed)."""
         arguments = {name: self._task.args.get(name) for name in CONNECTION}
         refuse_other_workspace(arguments["url"], variables.get(WORKSPACE))
         found = find_settings(arguments, variables, os.environ, folder=get_run_folder())
         key = tuple(str(found.options.get(name)) for name in CONNECTION)
-        if key not in self._parsed_settings:
+        if key not in parsed:
             try:
-                self._parsed_settings[key] = parse_settings({**options, **found.options}, warn)
+                parsed[key] = parse_settings({**options, **found.options}, warn)
             except UsageError as error:
                 text = found.explain(error).removeprefix(f"{error.option}: ")
                 raise UsageError(error.option, f"{text} Host: {variables.host}.") from None
-        return self._parsed_settings[key]
+        return parsed[key]
+
+
+def _is_of_role(variables: Mapping[str, Any]) -> bool:
+    return bool(variables.get("ansible_role_name") == _ROLE)
 
 
 def _refuse_misspelt_names(names: set[str], extra_vars: set[str], selector: CheckSelector) -> None:
@@ -206,6 +225,6 @@ def _create_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError("dest", f"{folder} cannot be created: {error.strerror}", "Name another folder.") from error
+        raise UsageError("dest", f"{folder} cannot be created: {error.strerror}", "Choose another folder.") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError("dest", f"{folder} is not writable", "Name another folder, or change its mode.")
+        raise UsageError("dest", f"{folder} is not writable", "Choose another folder, or change its mode.")

@@ -23,7 +23,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, split_script
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import lock_named_servers
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, refuse_other_slices
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import (
+    AlpaconAction,
+    TaskRequest,
+    refuse_other_slices,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import drop_predicted_ids
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_in_run
 
@@ -53,35 +57,29 @@ class ActionModule(AlpaconAction):
     empty_result: ClassVar[Mapping[str, Any]] = {"commands": []}
     unchanged_result: ClassVar[Mapping[str, Any]] = {**describe_jobs([]), "requests": 0}
 
-    def read_arguments(self) -> dict[str, Any]:
+    def read_arguments(self) -> tuple[dict[str, Any], bool]:
         """Read the arguments as written; a text without a name is O(line)."""
-        arguments = super().read_arguments()
+        arguments, only_predicted_ids = super().read_arguments()
         if self._task.check_mode:
             drop_predicted_ids(arguments, "run_after")
             if arguments.get("state") in ("finished", "cancelled"):
-                self._only_predicted_ids = drop_predicted_ids(arguments, "ids", "id")
+                only_predicted_ids = drop_predicted_ids(arguments, "ids", "id")
         _check_argv(arguments.get("argv", ()))
-        if "_raw_params" not in arguments:
-            return arguments
-        line = arguments.pop("_raw_params")
-        if not set(arguments) <= set(CONNECTION) | set(WAIT):
-            raise UsageError("line", "it has no name, and there are other options", "Give it as line='...'.")
-        return {**arguments, "line": line}
+        if "_raw_params" in arguments:
+            line = arguments.pop("_raw_params")
+            if not set(arguments) <= set(CONNECTION) | set(WAIT):
+                raise UsageError("line", "it has no name, and there are other options", "Give it as line='...'.")
+            arguments["line"] = line
+        return arguments, only_predicted_ids
 
-    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """Add the server of the inventory host if the task names neither servers nor commands."""
-        arguments = super().complete_arguments(task_vars)
-        self._variables = task_vars
+    def is_for_own_server(self, arguments: Mapping[str, Any]) -> bool:
         has_target = any(name in arguments for name in ("servers", "server", "ids", "id"))
-        self._is_for_host = not (has_target or arguments.get("state") == "finished" or self._only_predicted_ids)
-        if self._is_for_host:
-            self.add_own_server(arguments, task_vars)
-        return arguments
+        return not has_target and arguments.get("state") != "finished"
 
-    def validate_arguments(self) -> dict[str, Any]:
-        options = super().validate_arguments()
-        if options["state"] == "executed" and not self._is_for_host:
-            refuse_other_slices(values.split_list(options["servers"] or ()), self._variables)
+    def validate_arguments(self, request: TaskRequest) -> dict[str, Any]:
+        options = super().validate_arguments(request)
+        if options["state"] == "executed" and not request.own_name:
+            refuse_other_slices(values.split_list(options["servers"] or ()), request.variables)
         if options["script"] is not None:
             content = self._read_script(split_script(options["script"])[0])
             options[CONTENT] = base64.b64encode(content).decode()
@@ -112,9 +110,9 @@ class ActionModule(AlpaconAction):
         if options["state"] in _SUBMITTING:
             lock_named_servers(host_locks, options)
 
-    def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    def finish_result(self, options: Mapping[str, Any], result: dict[str, Any], request: TaskRequest) -> dict[str, Any]:
         """Report a host as unreachable with O(offline=fail), and predict the exit code in check mode."""
-        if self._is_for_host and options["offline"] == "fail" and result.get("outcome") == "offline":
+        if request.own_name and options["offline"] == "fail" and result.get("outcome") == "offline":
             result.update(unreachable=True, failed=False)
         is_predicted = self._task.check_mode and options["state"] == "executed" and result.get("changed")
         if is_predicted and options["wait"] and len(result["commands"]) == 1:
@@ -122,11 +120,11 @@ class ActionModule(AlpaconAction):
             result.update(rc=0, rc_assumed=True)
         return result
 
-    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    def list_warnings(self, options: Mapping[str, Any], request: TaskRequest) -> list[str]:
         """Warn once in a run of limits for a single server, of conditions on stderr, and of ignored keywords."""
         if options["state"] not in _SUBMITTING:
             return []
-        warnings = self.warn_ignored_limits(options, variables)
+        warnings = self.warn_ignored_limits(options, request)
         keywords = ("failed_when", "changed_when", "until")
         conditions = [name for name in keywords if re.search(r"\bstderr", str(getattr(self._task, name)))]
         if options["line"] is not None and conditions and first_in_run("alpacon_command-stderr"):
@@ -139,13 +137,13 @@ class ActionModule(AlpaconAction):
         for keyword in ("become", "remote_user"):
             remedies |= self.get_account_remedies(keyword, options["username"], set_username)
         remedies["environment"] = "the agent runs the line with the variables in the option env. Set env instead."
-        return [*warnings, *self.warn_ignored_keywords(variables, remedies)]
+        return [*warnings, *self.warn_ignored_keywords(request.variables, remedies)]
 
 
 def _check_argv(argv: Any) -> None:
     """Refuse elements that Ansible would convert to other texts."""
     if not isinstance(argv, (list, tuple)):
-        raise UsageError("argv", "it is no list", _ARGV_REMEDY)
+        raise UsageError("argv", "it is not a list", _ARGV_REMEDY)
     for number, word in enumerate(argv, 1):
         if not isinstance(word, (str, int)) or isinstance(word, bool):
-            raise UsageError("argv", f"element {number} is no text", _ARGV_REMEDY)
+            raise UsageError("argv", f"element {number} is not a text", _ARGV_REMEDY)

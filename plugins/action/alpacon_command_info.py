@@ -29,9 +29,7 @@ class ActionModule(AlpaconAction):
         ),
     }
 
-    def read_arguments(self) -> dict[str, Any]:
+    def read_arguments(self) -> tuple[dict[str, Any], bool]:
         """Read the arguments as written, in check mode without the null IDs of predicted commands."""
-        arguments = super().read_arguments()
-        if self._task.check_mode:
-            self._only_predicted_ids = drop_predicted_ids(arguments, "ids", "id")
-        return arguments
+        arguments, _only_predicted_ids = super().read_arguments()
+        return arguments, bool(self._task.check_mode) and drop_predicted_ids(arguments, "ids", "id")

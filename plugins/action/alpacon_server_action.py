@@ -16,7 +16,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_acti
     lock_named_servers,
     run_server_action,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, refuse_other_slices
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import (
+    AlpaconAction,
+    TaskRequest,
+    refuse_other_slices,
+)
 
 
 class ActionModule(AlpaconAction):
@@ -30,23 +34,18 @@ class ActionModule(AlpaconAction):
     async_remedy = "Set wait to false to submit without waiting."
     empty_result: ClassVar[Mapping[str, Any]] = {"servers": []}
 
-    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """Add the server of the inventory host if the task names no servers."""
-        arguments = super().complete_arguments(task_vars)
-        if "servers" not in arguments and "server" not in arguments:
-            self.add_own_server(arguments, task_vars)
-        self._variables = task_vars
-        return arguments
+    def is_for_own_server(self, arguments: Mapping[str, Any]) -> bool:
+        return "servers" not in arguments and "server" not in arguments
 
-    def validate_arguments(self) -> dict[str, Any]:
-        options = super().validate_arguments()
-        if not self._own_name:
-            refuse_other_slices(values.split_list(options["servers"] or ()), self._variables)
+    def validate_arguments(self, request: TaskRequest) -> dict[str, Any]:
+        options = super().validate_arguments(request)
+        if not request.own_name:
+            refuse_other_slices(values.split_list(options["servers"] or ()), request.variables)
         return options
 
     def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
         """Lock the servers by the names in the task, which only the module resolves."""
         lock_named_servers(host_locks, options)
 
-    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        return self.warn_ignored_limits(options, variables)
+    def list_warnings(self, options: Mapping[str, Any], request: TaskRequest) -> list[str]:
+        return self.warn_ignored_limits(options, request)

@@ -20,13 +20,17 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan, refuse
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import KEPT_IF_UNSET, SPEC, make_plan, refuse
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt, refuse_facts_named_as_settings
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import (
+    refuse_facts_named_as_settings,
+    refuse_settings_of_any_host,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import find_misspelt_names
 
 _PREFIX = "alpamon_"
-_SPEC = {f"{_PREFIX}{name}": {**option, "required": True} for name, option in SPEC.items()}
+_SPEC = {f"{_PREFIX}{name}": {**SPEC[name], "required": name not in KEPT_IF_UNSET} for name in SPEC}
 _PLAYBOOK_VARIABLES = ("hosts", "serial", "max_fail_percentage", "groups", "become", "results")
 _VARIABLES = [*_SPEC, *(f"{_PREFIX}{name}" for name in _PLAYBOOK_VARIABLES)]
 _TAGS = frozenset().union(*PARTS.values())
@@ -91,6 +95,7 @@ class ActionModule(ActionBase):
             if isinstance(returned, Mapping):
                 refuse_facts_named_as_settings({**variables, "ansible_facts": returned}, self._templar.template)
             options = self._read_options(variables)
+            refuse_settings_of_any_host()
         except AlpaconError as error:
             return refuse([str(error)])
         return make_plan(options, result, self._describe_controller(options, variables))
@@ -98,12 +103,13 @@ class ActionModule(ActionBase):
     def _read_options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         values = {}
         for name, option in _SPEC.items():
-            value = decrypt(self._templar.template(variables[name]))
-            values[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
+            value = decrypt(self._templar.template(variables[name] if option["required"] else variables.get(name)))
+            if value is not None or option["required"]:
+                values[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
         checked = ArgumentSpecValidator(_SPEC).validate(values)
         if checked.error_messages:
             raise AlpaconError(" ".join(checked.error_messages))
-        return {name.removeprefix(_PREFIX): value for name, value in checked.validated_parameters.items()}
+        return {name.removeprefix(_PREFIX): checked.validated_parameters.get(name) for name in _SPEC}
 
     def _describe_controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:
         tags = frozenset(variables.get("ansible_run_tags") or ())

@@ -234,10 +234,14 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connec
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
     AccountRefused,
+    CommandResult,
     RequestTooLarge,
-    RunResult,
     RunTarget,
     ServerRunner,
+)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import (
+    list_fact_names,
+    refuse_settings_of_any_host,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_run_context
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
@@ -258,6 +262,11 @@ class Connection(ConnectionBase):
     has_pipelining = True
     has_tty = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        #: By server and account, for all items of a loop.
+        self._homes: dict[str, dict[str, bytes]] = {}
+
     # ansible-core passes only variables of options. So server, url, token and the like are options, although _host and
     # _make_target read the variables.
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
@@ -269,7 +278,7 @@ class Connection(ConnectionBase):
 
     def _resolve_option_variables(self, variables: Any, templar: Any) -> Any:
         # Only the names of facts are needed, and templating their values takes milliseconds.
-        names = dict.fromkeys(variables.get("ansible_facts") or ())
+        names = dict.fromkeys(list_fact_names(variables.get("ansible_facts") or {}))
         return super()._resolve_option_variables({**variables, "ansible_facts": names}, templar)
 
     def set_become_plugin(self, plugin: Any) -> None:
@@ -289,8 +298,9 @@ class Connection(ConnectionBase):
             allow_same_user: bool = C.BECOME_ALLOW_SAME_USER  # type: ignore[attr-defined]
             if allow_same_user or self._become_user != self._username():
                 raise AnsibleError(
-                    f"The agent has no terminal, and become method {self.become.name} asks for a password there."
-                    f" Use become_method: {ACCOUNT}, or let the account become the other without a password."
+                    f"A become password is set, and the agent has no terminal for become method {self.become.name} to"
+                    f" ask for it. Remove ansible_become_password and --ask-become-pass if the account needs no"
+                    f" password, or use become_method: {ACCOUNT}."
                 )
         self._connected = True
         return self
@@ -302,16 +312,19 @@ class Connection(ConnectionBase):
             task_settings = find_settings({}, self._variables, os.environ, folder=get_run_folder())
             settings = parse_settings(task_settings.options, lambda text: display.warning(clean_line(text)))
             target = self._make_target()
+            refuse_settings_of_any_host()
         except AlpaconError as error:
             raise AnsibleError(clean(task_settings.explain(error))) from None
-        display.vvv(f"SERVER {target.server} AS {target.username or 'the account of the token'}", host=self._host_name)
+        account = target.username or "the account of the token"
+        display.vvv(clean_line(f"SERVER {target.server} AS {account}"), host=self._host_name)
         # All workers may resolve hosts at the same time.
         hosts = int(context.CLIARGS.get("forks") or 1)
         runner = ServerRunner(target, settings, Run(get_run_context(), hosts=hosts, no_log=self._no_log))
         cache_owner = None
         if self.get_option("module_cache"):
             cache_owner = f"{self.become.name} {self._become_user}" if self.become else ""
-        return HostConnection(runner, self._get_action(), cache_owner, self._get_temporary_folder())
+        homes = self._homes.setdefault(target.server, {})
+        return HostConnection(runner, self._get_action(), cache_owner, self._get_temporary_folder(), homes)
 
     def _get_action(self) -> str:
         """Return the full name of the task's action for reviewers."""
@@ -350,8 +363,8 @@ class Connection(ConnectionBase):
             host=self._host_name,
             server=str(self._variables.get("alpacon_server_id") or self._host_name),
             connected=self.get_option("connected"),
-            username=self._username(),
-            groupname=self.get_option("groupname"),
+            username=values.check_account("become_user" if self._account else "remote_user", self._username()),
+            groupname=values.check_account("groupname", self.get_option("groupname")),
             extra={name: value for name, value in extra.items() if value},
             limits=Limits(
                 wait_timeout=values.parse_timeout("wait_timeout", self.get_option("wait_timeout")),
@@ -393,7 +406,8 @@ class Connection(ConnectionBase):
 
     def _begin_step(self, name: str, description: str) -> None:
         self._connect()
-        display.vvv(f"{name} {f'({_NOT_SHOWN})' if self._no_log else description}", host=self._host_name)
+        shown = f"({_NOT_SHOWN})" if self._no_log else description
+        display.vvv(clean(f"{name} {shown}"), host=self._host_name)
 
     @contextlib.contextmanager
     def _convert_errors(self) -> Iterator[None]:
@@ -420,14 +434,14 @@ class Connection(ConnectionBase):
         self._check_become(cmd, result)
         return result.rc, result.stdout, result.stderr
 
-    def _check_become(self, command: str, result: RunResult) -> None:
+    def _check_become(self, command: str, result: CommandResult) -> None:
         """Raise an error with the reason if become failed; ansible-core would report that the module failed."""
         if not self.become or not result.rc:
             return
         # The shell of the other account prints this first.
         mark = self.become.success
         if mark and mark in command and mark.encode() not in result.stdout:
-            stderr = clean(result.stderr.decode("utf-8", "replace")).strip() or f"it ended with rc {result.rc}"
+            stderr = clean(result.stderr.decode("utf-8", "replace")).strip()[:2000] or f"it ended with rc {result.rc}"
             raise AnsibleError(
                 f"The task could not become {self._become_user} by {self.become.name}:"
                 f" {_NOT_SHOWN if self._no_log else stderr}. Use become_method: {ACCOUNT}, which needs neither a"

@@ -38,7 +38,7 @@ options:
   requests_per_hour:
     description:
       - Quota of the token, the requests that the workspace allows it in an hour. When a run has made half of them, it
-        polls less often.
+        polls less often, and prints live output later.
     type: int
     default: 1000
 requirements:

@@ -12,6 +12,9 @@ options:
   filters:
     description:
       - Select the servers that meet all of these conditions. If omitted, all servers are selected.
+      - The workspace itself applies O(filters.connected), O(filters.commissioned), a single O(filters.name), a single
+        one of O(filters.groups), and one of O(filters.tags), so that selecting few of many servers takes few requests.
+        Older workspaces apply fewer.
       - Give lists as YAML lists or as text with commas, such as V(web-01, web-02). An empty filter is an error.
     type: dict
     suboptions:

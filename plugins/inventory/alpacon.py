@@ -13,7 +13,8 @@ description:
   - The name of the inventory file must end in C(alpacon.yml) or C(alpacon.yaml).
   - The host variables C(alpacon_server_id) and C(alpacon_workspace) are the UUID of the server and the URL of its
     workspace. Tasks and lookups of this collection use them.
-  - Reading takes one request per hundred servers, and at most one more for the names of groups.
+  - Reading takes one request per hundred servers that the workspace lists, and at most one more for the names of
+    groups.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -172,7 +173,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._inventory import 
     trust_result,
     warn_of_servers,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import prepare_workers
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import make_printer, prepare_workers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
     WORKSPACE,
@@ -194,7 +195,7 @@ _PLUGIN = re.compile(rb"""^[{\s"']*plugin["']?\s*:\s*["']?herdops\.alpacon\.alpa
 
 
 def _prepare_connection() -> None:
-    """Load the connection plugin before ansible-core forks workers, so that not each of them does it for each task."""
+    """Load the connection plugin before ansible-core forks workers, so that they do not load it for each task."""
     prepare_workers()
     connection_loader.get(CONNECTION_PLUGIN, class_only=True)
 
@@ -248,13 +249,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     # Options
 
     def _check_options(self) -> None:
-        known = self.option_definitions
-        names = {alias for name, option in known.items() for alias in (name, *(option.get("aliases") or ()))}
+        definitions = self.option_definitions
+        names = {alias for name, option in definitions.items() for alias in (name, *(option.get("aliases") or ()))}
         # Ansible ignores options that do not exist.
         remedy = f"ansible-doc -t inventory {self.NAME} lists the options."
         check_option_names(f"the inventory {self.NAME}", self._file_options, names, remedy)
         # Connection settings may be templates.
-        check_booleans({name: value for name, value in self._file_options.items() if name not in CONNECTION}, known)
+        check_booleans(
+            {name: value for name, value in self._file_options.items() if name not in CONNECTION}, definitions
+        )
         hostname = self.get_option("hostname")
         self._name_sources = _check_name_sources(hostname if isinstance(hostname, list) else [hostname])
         prefix = self.get_option("hostvars_prefix") or ""
@@ -302,7 +305,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         entry = _read_entry(self._cache, key, digest) if use_cache and use_entry else None
         if entry is None:
             # Messages go to standard error, since ansible-inventory prints to standard output.
-            with Client(settings, report=self.display.warning) as client:
+            with Client(settings, report=self.display.warning, log=make_printer(4)) as client:
                 listed = list(list_servers(client, wanted, GroupNames(client, self.display.warning)))
             # Caches may change values, but not a text.
             entry = {"origin": digest, "servers": json.dumps(listed)}

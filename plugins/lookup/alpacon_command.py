@@ -90,6 +90,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.connectio
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import split_list
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import run_lookup
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._arguments import check_option_names, check_selection
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import make_printer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     TaskSettings,
     find_settings,
@@ -117,12 +119,13 @@ class LookupModule(LookupBase):
             servers = self._split_terms(terms)
             # Ansible does not template the variables of a lookup.
             found = find_settings(kwargs, variables or {}, os.environ, self._templar.template, get_run_folder())  # type: ignore[union-attr]
+            refuse_settings_of_any_host((variables or {}).get("hostvars"))
             self.set_options(direct=kwargs)
             # get_option would read a token of another workspace, and convert any word to false.
             settings = {name: found.options.get(name, kwargs.get(name)) for name in CONNECTION}
             default = {"default": kwargs["default"]} if "default" in kwargs else {}
             options = {**{name: self.get_option(name) for name in _QUERY}, **settings, **default}
-            return run_lookup(servers, options, lambda text: display.warning(clean_line(text)))
+            return run_lookup(servers, options, lambda text: display.warning(clean_line(text)), make_printer(4))
         except AlpaconError as error:
             raise AnsibleError(clean(found.explain(error))) from None
 

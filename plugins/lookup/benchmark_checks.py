@@ -11,8 +11,9 @@ version_added: 1.0.0
 description:
   - Reads an XCCDF data stream, or the output of C(inspec json), on the controller. Returns an audit check that
     runs the benchmark on servers.
-  - Each rule becomes a result, with its rationale and remedy in the report. If the report can do without these texts,
-    use O(herdops.alpacon.alpacon_audit#module:benchmarks), which needs no file on the controller.
+  - Each rule becomes a result, with its rationale, remedy and references in the report. A server without an answer
+    counts with all rules of the profile. O(herdops.alpacon.alpacon_audit#module:benchmarks) needs no file on the
+    controller, and takes the texts of failed rules from the servers.
 requirements:
   - ansible-core 2.16 or newer
   - Python 3.10 or newer

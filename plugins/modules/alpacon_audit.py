@@ -53,7 +53,8 @@ options:
         default: ""
       remedy:
         description:
-          - How to fix it.
+          - How to fix it. The list of what to fix first shows only the first paragraph. A second one, after an empty
+            line, can explain V(unknown) results.
         type: str
         default: ""
       references:
@@ -91,11 +92,14 @@ options:
       kind:
         description:
           - How to evaluate the output. Cannot be combined with O(checks[].results).
+          - If the exit code is 127 or 126, or the shell prints that it did not find a program, the outcome is
+            V(unknown), unless a line begins with C(problem:). To check that a program is installed, write
+            C(command -v NAME || exit 1).
           - V(output), the default, passes if the exit code is 0 and O(checks[].matches), O(checks[].absent) and
             O(checks[].number) are met.
-          - V(problems) ignores the exit code. A line that begins with C(problem:) fails the check. Without one, a line
-            that begins with C(unknown:) or, after that, C(not applicable:) decides. Without any of these, the check
-            passes if the last line is C(done), and is V(unknown) otherwise.
+          - V(problems) ignores all other exit codes. A line that begins with C(problem:) fails the check. Without one,
+            a line that begins with C(unknown:) or, after that, C(not applicable:) decides. Without any of these, the
+            check passes if the last line is C(done), and is V(unknown) otherwise.
         type: str
         choices: [output, problems]
       matches:
@@ -184,7 +188,7 @@ options:
   waivers:
     description:
       - Failed results to accept, with the outcome V(waived). By default, the variables C(audit_waivers) of all hosts.
-      - A waiver of an unknown check, host or group causes a warning.
+      - A waiver that has expired, or names an unknown check, host or group, causes a warning.
     type: list
     elements: dict
     suboptions:
@@ -218,7 +222,7 @@ options:
         required: true
   reuse_within:
     description:
-      - Do not run checks again that passed or did not apply within this time, such as V(1h). By default, all checks
+      - Do not repeat checks that passed or did not apply within this time, such as V(1h). By default, all checks
         run. Commands of other users of the workspace do not count.
     type: str
   wait_timeout:
@@ -234,7 +238,8 @@ options:
     type: str
   progress:
     description:
-      - Whether to print the progress every five seconds. The default is true for more than one host.
+      - Whether to print the progress when it changes, and once a minute the servers that have not answered. The
+        default is true for more than one host.
     type: bool
   fail_on:
     description:

@@ -22,6 +22,8 @@ options:
     description:
       - Names or UUIDs of the servers. If omitted, the server whose UUID is in the host variable C(alpacon_server_id),
         or else the server that has the name of the inventory host.
+      - With O(state=cancelled) and two servers or more, names are looked up only if a command waits that may have to be
+        cancelled. If none does, an unknown name is not an error, since nothing waits for it.
     type: list
     elements: str
     aliases: [server]
@@ -42,7 +44,7 @@ options:
     type: str
   argv:
     description:
-      - A program and its arguments, as a list that no shell reads.
+      - A program and its arguments, as a list that is not passed to a shell.
     type: list
     elements: str
   stdin:
@@ -84,10 +86,10 @@ options:
   shell:
     description:
       - What runs the line. V(system) is the shell of the server, V(internal) is the agent itself. Today's agents refuse
-        V(osquery).
+        V(osquery). V(file) is for verified files, and can be used only with O(state=cancelled).
     type: str
     default: system
-    choices: [system, internal, osquery]
+    choices: [system, internal, osquery, file]
   username:
     description:
       - System user to run as. If omitted, the workspace decides.
@@ -99,7 +101,7 @@ options:
   env:
     description:
       - Environment variables of the command. Results and logs do not show their values. In the output, values of four
-        or more characters are masked. To mask them with O(state=finished), too, give the same O(env) there.
+        or more characters are masked. To mask them with O(state=finished) as well, give the same O(env) there.
       - If the workspace does not support O(env), the task fails and nothing runs.
       - With O(script) and O(argv), the names V(RUN), V(BODY), V(P0), V(P1) and so on, and names that begin with
         V(alpacon_), are reserved.
@@ -132,7 +134,7 @@ options:
       - With O(state=executed), return the result of a matching command that succeeded within this time, if there is
         one, instead of running the command. A number of seconds, or a duration such as V(90s), V(10m) or V(1h30m).
       - O(env), O(run_after), O(work_session) and O(purpose) are not compared. A command that waited for more than half
-        an hour before it ran may not be found, and then runs again.
+        an hour before it ran might not be found, and then runs again.
     type: str
   fail_if_sent:
     description:
@@ -159,6 +161,9 @@ options:
       - How long to wait for each command, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
         After that, the task fails and the command continues.
       - The time starts when the command is submitted or, with O(state=finished), when the task starts.
+      - If the workspace is down or slow, the task ends later by at most one O(request_timeout) and one last poll.
+        Waiting to submit, the search for a command whose submit was lost, and a cancel take up to two more minutes
+        each.
       - If the token has no requests left, the task also waits this long, from its start, to submit commands.
     type: str
     default: 30m
@@ -184,21 +189,24 @@ options:
     type: str
   progress:
     description:
-      - What to print while the task waits. If omitted, the task does V(true) for several servers or O(ids). For one
-        server, it prints a line only if the server is offline.
-      - V(true) prints every five seconds how many commands run, are done and have failed.
+      - What to print while the task waits. If omitted, it is V(true) for several servers or O(ids); for one server, the
+        task prints a line only if the server is offline.
+      - V(true) prints how many commands run, are done and have failed. It prints a line when that changes, at most
+        every five seconds, and otherwise once a minute, with the servers that it waits for.
       - V(false) prints nothing.
       - V(output) prints each new line of the running commands within three seconds, as C(web-01 | text), to standard
         error. The result of the task does not change.
-      - For V(output), each running command takes a request every 2.5 seconds. There are fewer when the quota of the
-        token runs low.
-      - V(output) prints whole lines, with secrets hidden, and of each line the first 4,096 characters. After a carriage
-        return, a line begins anew. If more than 200 new lines are there at once, it prints the last 200 of them.
+      - For V(output), each running command takes a request every 2.5 seconds. When the run has used half of the quota
+        of the token (O(requests_per_hour)), it takes one every 8 seconds, so that lines are printed within ten seconds.
+        The last tenth of the quota is for the results.
+      - With O(line), the printed lines can have the character U+FFFD where the agent cut a character in two.
+      - V(output) prints whole lines, with secrets hidden, and at most the first 4,096 characters of each. After a
+        carriage return, a line starts again. If more than 200 new lines arrive at once, it prints the last 200.
       - V(output) prints what V(true) does if the task has more than 20 servers or C(no_log) is set, and on workspaces
         that do not show the output of running commands.
       - A task that is delegated to another host prints nothing.
       - With O(script) and O(argv), V(output) slows down programs that print megabytes, by a second or two per megabyte.
-        O(state=finished) prints their output only if the task that submitted them had V(output), too.
+        O(state=finished) prints their output only if the task that submitted them also had V(output).
     type: str
     choices: ['true', 'false', output]
   success_codes:
@@ -234,7 +242,7 @@ attributes:
       - Use O(wait=false), and later O(state=finished).
 notes:
   - Commands match if they have the same server, line and O(shell) and, if you give them, the same O(username) and
-    O(groupname). For O(script) and O(argv), the requester must be the same, too.
+    O(groupname). For O(script) and O(argv), the requester must also be the same.
   - A server gets the command of a task once. Add C(run_once=true) to a task that names O(servers) in a play of several
     hosts. If that play uses C(serial), move the task to a separate play.
   - With C(until) and C(retries), a command that was denied or rejected, or may have been accepted, is not submitted
@@ -365,8 +373,8 @@ commands:
     outcome:
       description:
         - How the command ended.
-        - V(success) and V(failed) ran, unless RV(commands[].ran) is null. V(pending) was not awaited, V(timed_out) did
-          not end in time, and V(awaiting_approval) is held for approval.
+        - V(success) and V(failed) ran, unless RV(commands[].ran) is null or false. V(pending) was not awaited,
+          V(timed_out) did not end in time, and V(awaiting_approval) is held for approval.
         - V(denied), V(rejected), V(expired), V(cancelled), V(parent_failed), V(refused), V(offline) and V(not_tried)
           never ran; with O(state=cancelled), V(refused) was not cancelled.
         - V(stuck), V(error) and V(unknown) may have run. V(sent) was delivered before it could be cancelled, or
@@ -409,7 +417,9 @@ commands:
       description: Whether it ran; null if that cannot be known.
       type: bool
     error_phase:
-      description: The phase in which it failed, as the workspace names it, such as V(agent_disconnected).
+      description:
+        - The phase in which it failed, as the workspace names it, such as V(agent_disconnected).
+        - If it begins with C(file_), the agent refused to run a verified file, and nothing ran.
       type: str
     output_complete:
       description: Whether the output is complete; if not, RV(commands[].msg) gives the reason.

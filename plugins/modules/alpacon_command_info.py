@@ -27,7 +27,7 @@ options:
     description: Name or UUID of the server.
     type: str
   shell:
-    description: What runs the line, V(system), V(internal) or V(osquery).
+    description: What runs the line, V(system), V(internal) or V(osquery); V(file) for verified files.
     type: str
   requested_by:
     description: Id of the user who requested the command, as in RV(commands[].requested_by).
@@ -45,6 +45,7 @@ options:
     description:
       - The time to sort the commands by. With a minus, the latest comes first. If omitted, commands are in the order of
         O(ids), or else sorted by V(-added_at).
+      - Commands with the same time come in any order. Commands of one task often have the same C(scheduled_at).
     type: str
     choices:
       - -added_at
@@ -189,7 +190,7 @@ commands:
         - V(scheduled) and V(queued) wait for their time or their server.
         - V(verifying), V(awaiting_purpose) and V(awaiting_approval) are held by the workspace.
         - V(delivered) and V(running) have reached the server.
-        - V(success) and V(failed) ran, unless C(ran) is null.
+        - V(success) and V(failed) ran, unless C(ran) is null or false.
         - V(denied), V(rejected), V(expired) and V(cancelled) never ran and never will.
         - V(stuck) and V(error) have no result and may have run.
         - Other words come from newer workspaces.

@@ -64,7 +64,7 @@ options:
     default: false
   replace:
     description:
-      - When the server registers, delete the offline server of the same O(name), and give its IAM groups to the new
+      - When the server registers, delete the offline server with the same O(name), and give its IAM groups to the new
         server. Needs a O(token) that may change and delete servers. Does nothing if several servers have that name, or
         if one is connected.
       - Do not use this if two hosts have the same short name.
@@ -217,8 +217,8 @@ version:
   sample: 2.5.0
 orphans:
   description:
-    - With O(token), other servers of that name, older than an hour, whose agent has never connected. They may belong to
-      another host.
+    - With O(token), other servers with that name, older than an hour, whose agent has never connected. They may belong
+      to another host.
     - After a failure, the servers that the task may have left behind.
   returned: with O(state=registered) and O(state=unregistered)
   type: list
@@ -234,7 +234,7 @@ orphans:
       type: str
 duplicates:
   description:
-    - With O(token), other offline servers of that name whose agent was connected before. They may belong to another
+    - With O(token), other offline servers with that name whose agent was connected before. They may belong to another
       host. O(replace) deletes one.
   returned: with O(state=registered)
   type: list

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: alpacon_registration_info
-short_description: Verify the registration of a server with an Alpacon workspace
+short_description: Verify the registration of a server, or a registration token
 version_added: 1.0.0
 description:
   - Verifies the credentials of an agent, and reads whether the agent is connected, with one request.
-  - The task does not fail if the credentials are invalid or the workspace does not answer. Check RV(credentials).
+  - Or checks whether the workspace accepts a registration token, without registering a server.
+  - The task does not fail if the credentials are invalid or the workspace does not answer. Check RV(credentials), or
+    RV(accepted).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
   id:
     description:
-      - UUID of the server, from its registration.
+      - UUID of the server, from its registration. Required without O(registration_token).
     type: str
-    required: true
   key:
     description:
       - The agent's secret key, which belongs to O(id).
     type: str
-    required: true
+  registration_token:
+    description:
+      - Registration token to check. O(id) and O(key) are not verified then.
+    type: str
   wait_timeout:
     description:
       - How long to wait while the workspace limits requests. Seconds, or a duration such as V(90s) or V(5m).
@@ -33,7 +37,7 @@ options:
     default: 2m
   token:
     description:
-      - Ignored. The module authenticates with O(id) and O(key).
+      - Ignored. The module authenticates with O(id) and O(key), or with O(registration_token).
     type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection.tasks
@@ -66,7 +70,13 @@ EXAMPLES = r"""
     that: registration.credentials != 'stale'
     fail_msg: "{{ registration.msg }}"
 
-- name: Verify them from the host
+- name: Check a registration token
+  herdops.alpacon.alpacon_registration_info:
+    url: https://my-workspace.us1.alpacon.io
+    registration_token: "{{ vault_registration_token }}"
+  register: checked
+
+- name: Verify the credentials from the host
   herdops.alpacon.alpacon_registration_info:
     url: https://my-workspace.us1.alpacon.io
     id: "{{ alpamon_id }}"
@@ -75,40 +85,45 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+accepted:
+  description: Whether the workspace accepts the registration token; null if it did not say.
+  returned: with O(registration_token)
+  type: bool
+  sample: true
 id:
   description: UUID of the server.
-  returned: success
+  returned: with O(id)
   type: str
   sample: 550e8400-e29b-41d4-a716-446655440000
 credentials:
   description:
     - V(valid), V(stale) if the workspace refuses them, or V(unreachable) if the workspace did not answer.
-  returned: success
+  returned: with O(id)
   type: str
   sample: valid
 name:
   description: Name of the server; null if it is unknown.
-  returned: success
+  returned: with O(id)
   type: str
   sample: web-01-1a2b3c
 commissioned:
   description: Whether the agent has sent its first report; null if that is unknown.
-  returned: success
+  returned: with O(id)
   type: bool
   sample: true
 is_connected:
   description: Whether the agent is connected; null if that is unknown.
-  returned: success
+  returned: with O(id)
   type: bool
   sample: true
 connected:
   description: Whether the agent has sent its first report and is connected; null if RV(credentials) is not V(valid).
-  returned: success
+  returned: with O(id)
   type: bool
   sample: true
 version:
   description: Version of the agent; null if it is unknown.
-  returned: success
+  returned: with O(id)
   type: str
   sample: 2.5.0
 msg:

@@ -18,11 +18,11 @@ author:
 options:
   state:
     description:
-      - V(present) creates a token unless a valid one of that name exists. It replaces disabled and expired ones.
-      - V(rotated) creates a token, then deletes all other tokens of that name.
+      - V(present) creates a token unless a valid one with that name exists. It replaces disabled and expired ones.
+      - V(rotated) creates a token, then deletes all other tokens with that name.
       - V(temporary) creates a token for this run, with a suffix in RV(name), and deletes those of earlier runs on this
         controller. The task cannot be delegated.
-      - V(absent) deletes all tokens of that name.
+      - V(absent) deletes all tokens with that name.
     type: str
     default: present
     choices: [present, absent, rotated, temporary]

@@ -32,22 +32,30 @@ options:
     description:
       - V(upgrade_agent) upgrades the agent to the newest version that the package repository of its server offers.
         The action has ended when the agent is connected again with another version, or has installed nothing.
+      - If the workspace pins a version, V(upgrade_agent) installs that one. An agent that does not prove healthy goes
+        back to its old version by itself. The action therefore ends eight minutes after the upgrade, and fails if the
+        agent does not have the new version by then. Meanwhile the module does not poll the server.
+      - If another upgrade of the agent runs, V(upgrade_agent) waits for that one. An agent refuses an upgrade until a
+        pinned one has completed, and its server fails.
       - V(restart_agent) restarts the agent. The action has ended when the agent is connected again after a new start.
-      - When an agent restarts, also after an upgrade, most commands that run on its server fail, or get no result.
-      - V(update_information) has the agent report what it knows of its server, such as its system and its disks.
+      - When an agent restarts, including after an upgrade, most commands that run on its server fail, or get no result.
+      - V(update_information) makes the agent report what it knows about its server, such as its system and its disks.
+      - V(install_pam) installs the package alpamon-pam as root, with which the workspace verifies sudo. The action has
+        ended when the package manager has. If the server has the newest version, nothing changes.
     type: str
     required: true
-    choices: [upgrade_agent, restart_agent, update_information]
+    choices: [upgrade_agent, restart_agent, update_information, install_pam]
   version:
     description:
       - With O(action=upgrade_agent), the version that agents must have at least, such as V(2.6.0). Agents that have it
         or a newer one are not touched. If an agent has an older one after the upgrade, its server fails.
-      - The workspace cannot install a certain version. The package repository decides which one comes.
+      - A task cannot install a specific version. The workspace or the package repository decides which one is
+        installed.
       - If omitted, each agent is asked to upgrade.
     type: str
   force:
     description:
-      - Act also on servers on which a user works now.
+      - Act also on servers on which a user works now. It cannot be used with O(action=install_pam).
     type: bool
     default: false
   wait:
@@ -59,7 +67,8 @@ options:
     description:
       - How long to wait for each server, as a number of seconds or a duration such as V(90s), V(10m) or V(1h30m).
         After that, the server fails.
-      - A Linux package restarts its agent five minutes after an upgrade.
+      - A Linux package restarts its agent five minutes after an upgrade, and a pinned version is confirmed after eight.
+        Give at least V(10m) for upgrades.
     type: str
     default: 15m
   max_concurrency:
@@ -80,8 +89,8 @@ attributes:
   check_mode:
     support: full
     details:
-      - Without O(version), the module cannot know which agents have the newest version, so it predicts a change for
-        each connected server.
+      - Without O(version), and with O(action=install_pam), the module cannot know which servers have the newest
+        version, so it predicts a change for each connected server.
   diff_mode:
     support: full
     details:
@@ -89,9 +98,11 @@ attributes:
   idempotent:
     support: partial
     details:
-      - O(action=upgrade_agent) is idempotent. The other actions always change the server.
+      - O(action=upgrade_agent) and O(action=install_pam) are idempotent. The other actions always change the server.
 notes:
   - A server that is offline fails, and nothing is submitted to it.
+  - Agents ignore the arguments of their internal command C(restart). C(restart collector), submitted with
+    M(herdops.alpacon.alpacon_command), also restarts the whole agent.
   - Workspaces of 2024 do not list the versions and start times of agents. There, each poll takes a request for each
     server.
   - Workspaces that have no actions, such as those of the published API, refuse them.
@@ -116,7 +127,13 @@ EXAMPLES = r"""
     wait_timeout: 3m
   run_once: true
 
-- name: Update what the workspace knows of a server
+- name: Install alpamon-pam
+  herdops.alpacon.alpacon_server_action:
+    servers: "{{ groups['web'] }}"
+    action: install_pam
+  run_once: true
+
+- name: Update what the workspace knows about a server
   herdops.alpacon.alpacon_server_action:
     server: web-01
     action: update_information
@@ -151,10 +168,10 @@ servers:
       description: Version of the agent before the action; null if the workspace does not state it.
       type: str
     version:
-      description: Version of the agent as it was read last.
+      description: Version of the agent as last read.
       type: str
     started_at:
-      description: Start of the agent as it was read last.
+      description: Start of the agent as last read.
       type: str
     command_id:
       description: UUID of the command that carries out the action; null if there is none.

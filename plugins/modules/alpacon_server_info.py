@@ -12,8 +12,9 @@ short_description: List servers of an Alpacon workspace
 version_added: 1.0.0
 description:
   - Lists servers by name, UUID or filters, with their operating system, agent, groups, tags and times.
-  - Sends one request for each hundred servers of the workspace, and one for the names of IAM groups if needed.
-  - With O(gather), also reads what the agents reported last of the hosts, without a command. Servers may be offline.
+  - Sends one request for each hundred servers that the workspace lists, and one for the names of IAM groups if needed.
+  - With O(gather), also reads what the agents last reported about their hosts, without a command. Servers may be
+    offline.
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -32,18 +33,19 @@ options:
   gather:
     description:
       - Kinds of data to return for each server, as RV(servers[].gathered).
-      - V(metrics) are the latest values of processor, memory and disks, of workspaces of version 2.37 and newer.
-        Workspaces of 2024 have no V(disks), V(partitions) and V(metrics). The published API describes none of them.
+      - V(metrics) are the latest values of processor, memory, disks and network, of workspaces of version 2.37 and
+        newer. Workspaces of 2024 have no V(addresses), V(disks), V(partitions) and V(metrics). The published API
+        describes none of them.
       - Without O(servers), O(filters) and O(limit), the list of servers is not read. The result then has all servers
         with such data, each with RV(servers[].id), RV(servers[].name) and RV(servers[].gathered) only, unless the
         workspace does not state the names with the data. Each kind takes one request for each hundred of its rows.
-        V(info), V(os), V(time) and usually V(metrics) have one row for each server, so those of 10,000 servers take
-        about 100 requests. The others have many.
-      - Up to 10 selected servers take one request each for each kind. For more, the module sends the fewer requests of
-        both ways. Workspaces of 2024 allow at most 10.
+        V(info), V(os), V(time) and V(metrics) have one row for each server, so those of 10,000 servers take about 115
+        requests. The others have many.
+      - Up to 10 selected servers take one request each for each kind. For more, the module chooses the way that takes
+        fewer requests. Workspaces of 2024 allow at most 10.
     type: list
     elements: str
-    choices: [info, os, time, users, groups, interfaces, disks, partitions, metrics]
+    choices: [info, os, time, users, groups, interfaces, addresses, disks, partitions, metrics]
 extends_documentation_fragment:
   - herdops.alpacon.server_filters
   - herdops.alpacon.connection.tasks
@@ -98,7 +100,7 @@ EXAMPLES = r"""
     line: cat /etc/debian_version
   when: debian.servers | length > 0
 
-- name: Read the latest metrics of all servers, also of those that are offline
+- name: Read the latest metrics of all servers, including those that are offline
   herdops.alpacon.alpacon_server_info:
     gather: metrics
   register: measured
@@ -107,9 +109,9 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ full | map(attribute='name') | join(', ') | default('none', true) }}"
   vars:
-    # The keys are those of your workspace. Print measured.servers[0] to see them.
-    full: "{{ measured.servers | selectattr('gathered.metrics.0.disk', 'defined') |
-      selectattr('gathered.metrics.0.disk', 'gt', 90) }}"
+    # The value is null if the workspace has none.
+    known: "{{ measured.servers | rejectattr('gathered.metrics.disk-usage.value', 'none') }}"
+    full: "{{ known | selectattr('gathered.metrics.disk-usage.value', 'gt', 90) }}"
 
 - name: Read the accounts and the operating system of one server
   herdops.alpacon.alpacon_server_info:
@@ -158,6 +160,7 @@ servers:
       gathered:
         os: {name: Debian, version: "13", platform: debian, added_at: "2026-11-24T10:30:44Z"}
         users: [{uid: 0, gid: 0, username: root, directory: /root, shell: /bin/bash}]
+        metrics: {disk-usage: {value: 41.5, unit: percent, sampled_at: "2026-11-24T10:30:00Z", device: /dev/sda1}}
   contains:
     id:
       description: UUID.
@@ -249,9 +252,11 @@ servers:
       type: dict
     gathered:
       description:
-        - The data of each kind of O(gather). V(info), V(os) and V(time) are a dictionary, or null without data. The
-          others are lists, by name; V(metrics) is usually a list of one dictionary. The keys and values are those of
-          the workspace.
+        - The data of each kind of O(gather). V(info), V(os), V(time) and V(metrics) are a dictionary, or null without
+          data. The others are lists, by name. The keys and values are those of the workspace.
+        - V(metrics) has C(cpu), C(memory), C(disk-usage), C(disk-io) and C(net). Each is a dictionary with the keys
+          C(value), C(unit) (V(percent) or V(bytes_per_sec)), C(sampled_at), C(device), C(collected), C(reason) and
+          C(interval_s). C(value) is null without a sample, and may be old if the server is offline.
         - Data of more than 100,000 characters is null, and a warning says so.
         - The data comes from the hosts. It never becomes facts of Ansible.
       returned: with O(gather)

@@ -31,6 +31,7 @@ from ..module_utils._fleet.run import HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
 from ..module_utils._options.secrets import collect_secrets, redact_error, sanitize_result
 from ._arguments import check_arguments
+from ._facts import refuse_settings_of_any_host
 from ._run import first_in_run, get_run_context, prepare_workers
 from ._settings import (
     WORKSPACE,
@@ -39,7 +40,6 @@ from ._settings import (
     drop_empty_options,
     find_settings,
     get_run_folder,
-    refuse_facts_named_as_settings,
     refuse_other_workspace,
     refuse_shared_name,
 )
@@ -57,6 +57,23 @@ _ONCE = (
 )
 # Strategies load this before they fork.
 prepare_workers()
+
+
+@dataclass(frozen=True)
+class TaskRequest:
+    """Describe a task to the hooks of its action plugin, besides the options.
+
+    Attributes:
+        variables: those of the inventory host.
+        settings: connection settings that are not arguments of the task.
+        own_name: server name of the inventory host, if the task is for that server.
+        only_predicted_ids: in check mode, all commands that the task names were only predicted.
+    """
+
+    variables: dict[str, Any]
+    settings: TaskSettings = field(default_factory=lambda: TaskSettings({}))
+    own_name: str = ""
+    only_predicted_ids: bool = False
 
 
 class AlpaconAction(ActionBase):
@@ -77,13 +94,18 @@ class AlpaconAction(ActionBase):
     #: Keys of the result of a task that failed before it submitted anything.
     empty_result: ClassVar[Mapping[str, Any]] = {}
     unchanged_result: ClassVar[Mapping[str, Any]] = {"commands": [], "changed": False, "requests": 0}
-    _settings = TaskSettings({})
-    #: In check mode, all commands that the task names were only predicted.
-    _only_predicted_ids = False
-    #: Server name of the inventory host, if the task is for that server.
-    _own_name = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call the hooks of the subclass in this order, each with what those before it returned.
+
+        1. :meth:`read_arguments` returns the arguments as written, which are then checked.
+        2. :meth:`complete_arguments` adds the connection settings.
+        3. :meth:`is_for_own_server` decides whether the server of the inventory host is added.
+        4. :meth:`validate_arguments` converts the arguments to options.
+        5. :meth:`list_warnings` returns warnings about these.
+        6. :meth:`perform` does the task; for a delegated task :meth:`acquire_locks`, then :meth:`get_module_arguments`.
+        7. :meth:`finish_result` changes the result, unless the task failed before it submitted anything.
+        """
         variables = task_vars or {}
         # Errors hide secrets only if they are texts.
         self._task.args = decrypt(self._task.args)
@@ -94,50 +116,106 @@ class AlpaconAction(ActionBase):
                     f"{self.module_name} runs on the controller and cannot be put into the background by Ansible",
                     self.async_remedy,
                 )
-            refuse_facts_named_as_settings(variables, self._templar.template)
             super().run(tmp, task_vars)
-            self._task.args = self.read_arguments()
-            check_arguments(self.module_name, self.spec, self._task.args, self.selections)
-            self._task.args = self.complete_arguments(variables)
-            options = self.validate_arguments()
+            request, options = self._read_task(variables)
+            refuse_settings_of_any_host()
         except AlpaconError as error:
-            return self._failed(error, collect_secrets(self._task.args))
+            return self._failed(error, TaskRequest(variables), collect_secrets(self._task.args))
         hidden = collect_secrets(options)
         if _REGISTRY is not None:
             _REGISTRY.register_secrets([text for text in hidden if len(text) >= _MIN_REGISTERED_LENGTH])
-        warnings = [*self._warn_misplaced_settings(), *self.list_warnings(options, variables)]
-        if self.is_delegated():
-            result = self.finish_result(options, {**self.empty_result, **self._run_delegated(options, variables)})
+        warnings = [*self._warn_misplaced_settings(), *self.list_warnings(options, request)]
+        if self.is_delegated() and not request.only_predicted_ids:
+            result = {**self.empty_result, **self._execute_delegated(options, request)}
+            result = self.finish_result(options, result, request)
             return sanitize_result({**result, "warnings": [*result.get("warnings", []), *warnings]}, hidden)
-        run = self._make_run(variables, warnings.append)
+        run = self._make_run(request, warnings.append)
         try:
-            done = dict(self.unchanged_result) if self._only_predicted_ids else self.operation(options, run)
-            result = self.finish_result(options, done)
+            is_predicted = request.only_predicted_ids
+            done = dict(self.unchanged_result) if is_predicted else self.perform(options, run, request)
+            result = self.finish_result(options, done, request)
         except RunIsOver:
             # Without ansible-playbook, this process would wait forever to return its result.
             os._exit(1)
         except AlpaconError as error:
-            return self._failed(error, hidden, warnings)
+            return self._failed(error, request, hidden, warnings)
         return sanitize_result({**result, "warnings": warnings}, hidden)
 
-    def add_own_server(self, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> None:
-        """Add the server of the inventory host to the arguments of a task that names no servers."""
-        refuse_other_workspace(self._task.args.get("url"), self._templar.template(task_vars.get(WORKSPACE)))
-        host = str(task_vars["inventory_hostname"])
-        server_id = self._templar.template(task_vars.get("alpacon_server_id"))
+    def _read_task(self, variables: dict[str, Any]) -> tuple[TaskRequest, dict[str, Any]]:
+        """Return what the task asks for, and its options."""
+        self._task.args, only_predicted_ids = self.read_arguments()
+        check_arguments(self.module_name, self.spec, self._task.args, self.selections)
+        arguments, settings = self.complete_arguments(self._task.args, variables)
+        own_name = ""
+        if not only_predicted_ids and self.is_for_own_server(arguments):
+            server, own_name = self._find_own_server(variables)
+            arguments["servers"] = [server]
+        # Ansible validates and ships these.
+        self._task.args = arguments
+        request = TaskRequest(variables, settings, own_name, only_predicted_ids)
+        return request, self.validate_arguments(request)
+
+    def read_arguments(self) -> tuple[dict[str, Any], bool]:
+        """Return the arguments as written, and True if all commands that they name were only predicted."""
+        return dict(self._task.args), False
+
+    def complete_arguments(
+        self, arguments: Mapping[str, Any], variables: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], TaskSettings]:
+        """Add connection settings from variables of the host and from the environment of the controller."""
+        refuse_shared_name(variables.get("inventory_hostname", ""), variables, variables.get("groups", {}))
+        settings = find_settings(arguments, variables, os.environ, self._templar.template, get_run_folder())
+        # Ansible refuses null for these, so that a null state never means the default state.
+        with_default = [name for name, option in self.spec.items() if option.get("default") is not None]
+        return {**drop_empty_options(arguments, with_default), **settings.options}, settings
+
+    def is_for_own_server(self, arguments: Mapping[str, Any]) -> bool:
+        """Return True if the task is for the server of the inventory host, since it names no other target."""
+        return False
+
+    def validate_arguments(self, request: TaskRequest) -> dict[str, Any]:
+        """Convert the arguments to options by the argument spec."""
+        rules = {} if request.only_predicted_ids else self.rules
+        try:
+            _validation, options = self.validate_argument_spec(self.spec, **rules)
+        except AnsibleActionFail as error:
+            # The error itself would show all arguments, with the token.
+            raise AlpaconError(error.message) from None
+        return dict(options)
+
+    def list_warnings(self, options: Mapping[str, Any], request: TaskRequest) -> list[str]:
+        return []
+
+    def perform(self, options: dict[str, Any], run: Run, request: TaskRequest) -> dict[str, Any]:
+        """Do the task in this process, and return its result."""
+        return self.operation(options, run)
+
+    def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
+        """Lock the servers of a delegated module against the other hosts of the task."""
+
+    def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self._task.args)
+
+    def finish_result(self, options: Mapping[str, Any], result: dict[str, Any], request: TaskRequest) -> dict[str, Any]:
+        return result
+
+    def _find_own_server(self, variables: Mapping[str, Any]) -> tuple[str, str]:
+        """Return the UUID or name of the inventory host's server, and its name."""
+        refuse_other_workspace(self._task.args.get("url"), self._templar.template(variables.get(WORKSPACE)))
+        host = str(variables["inventory_hostname"])
+        server_id = self._templar.template(variables.get("alpacon_server_id"))
         if not server_id and host in C.LOCALHOST:
             raise UsageError(
                 "servers",
-                f"it is left out, and the inventory host {host} is no server of the workspace",
+                f"it is left out, and the inventory host {host} is not a server of the workspace",
                 "Give names or UUIDs of servers, or run the play on hosts that are servers.",
             )
-        arguments["servers"] = [str(server_id or host)]
-        self._own_name = str(self._templar.template(task_vars.get("alpacon_name")) or host)
+        return str(server_id or host), str(self._templar.template(variables.get("alpacon_name")) or host)
 
-    def warn_ignored_limits(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    def warn_ignored_limits(self, options: Mapping[str, Any], request: TaskRequest) -> list[str]:
         """Return a warning, once in a run, about limits of a task that has one server for each of several hosts."""
         limits = [name for name in ("max_concurrency", "max_errors") if options[name]]
-        one_server = self._own_name and self._runs_on_several_hosts(variables)
+        one_server = request.own_name and self._runs_on_several_hosts(request.variables)
         module = self.module_name.rpartition(".")[2]
         if not (limits and one_server and first_in_run(f"{module}-limits")):
             return []
@@ -146,25 +224,15 @@ class AlpaconAction(ActionBase):
             " and run_once: true, or limit the play with throttle, serial and max_fail_percentage."
         ]
 
-    def validate_arguments(self) -> dict[str, Any]:
-        rules = {} if self._only_predicted_ids else self.rules
-        try:
-            _validation, options = self.validate_argument_spec(self.spec, **rules)
-        except AnsibleActionFail as error:
-            # The error itself would show all arguments, with the token.
-            raise AlpaconError(error.message) from None
-        return dict(options)
-
-    def _failed(self, error: AlpaconError, hidden: set[str], warnings: Sequence[str] = ()) -> dict[str, Any]:
-        result = {**self._failure_result(error), **self.empty_result}
+    def _failed(
+        self, error: AlpaconError, request: TaskRequest, hidden: set[str], warnings: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        result = {**self._failure_result(error, request), **self.empty_result}
         return sanitize_result({**result, "warnings": list(warnings)}, hidden)
 
-    def _failure_result(self, error: AlpaconError) -> dict[str, Any]:
+    def _failure_result(self, error: AlpaconError, request: TaskRequest) -> dict[str, Any]:
         shown = redact_error(error) if self._task.no_log else error
-        return {"failed": True, "msg": self._settings.explain(shown), **error.details}
-
-    def list_warnings(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        return []
+        return {"failed": True, "msg": request.settings.explain(shown), **error.details}
 
     def warn_ignored_keywords(self, variables: Mapping[str, Any], remedies: Mapping[str, str]) -> list[str]:
         """Return warnings about keywords of the task that have no effect, each once in a run.
@@ -230,8 +298,7 @@ class AlpaconAction(ActionBase):
         return names
 
     def is_delegated(self) -> bool:
-        elsewhere = self._task.delegate_to and self._task.delegate_to not in C.LOCALHOST
-        return bool(elsewhere) and not self._only_predicted_ids
+        return bool(self._task.delegate_to) and self._task.delegate_to not in C.LOCALHOST
 
     def _find_remote_user(self, variables: Mapping[str, Any]) -> tuple[str, str]:
         """Return the variable or keyword that sets the remote user (C(-u) sets the keyword), and the user."""
@@ -249,76 +316,57 @@ class AlpaconAction(ActionBase):
             return str(self._templar.template(variables.get(name)) or "")
         return ""
 
-    def _run_delegated(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
-        item = _get_item(self._task, task_vars)
+    def _execute_delegated(self, options: Mapping[str, Any], request: TaskRequest) -> dict[str, Any]:
+        item = _get_item(self._task, request.variables)
         if item.open_result:
             message = "An earlier attempt of this task may have submitted commands. Nothing was submitted again."
             return {**item.open_result, "failed": True, "msg": f"{message} {item.open_result.get('msg', '')}"}
-        host_locks = self._host_locks(task_vars)
+        host_locks = self._host_locks(request)
         if host_locks and not self._task.check_mode:
             try:
                 self.acquire_locks(host_locks, options)
             except AlpaconError as error:
-                return self._failure_result(error)
+                return self._failure_result(error, request)
         # Older releases of ansible-core change the arguments, which the next attempt uses again.
         arguments = self.get_module_arguments(options)
         result: dict[str, Any] = self._execute_module(
-            module_name=self.module_name, module_args=arguments, task_vars=task_vars
+            module_name=self.module_name, module_args=arguments, task_vars=request.variables
         )
         if _has_open_commands(result):
             item.open_result = result
         return result
 
-    def get_module_arguments(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(self._task.args)
-
-    def acquire_locks(self, host_locks: HostLocks, options: Mapping[str, Any]) -> None:
-        """Lock the servers of a delegated module against the other hosts of the task."""
-
-    def _host_locks(self, task_vars: Mapping[str, Any]) -> HostLocks | None:
+    def _host_locks(self, request: TaskRequest) -> HostLocks | None:
         """Return the locks between the hosts of a task; None if it runs for one host."""
-        if not self._runs_on_several_hosts(task_vars):
+        variables = request.variables
+        if not self._runs_on_several_hosts(variables):
             return None
-        name, host = _get_item(self._task, task_vars).name, str(task_vars.get("inventory_hostname"))
+        name, host = _get_item(self._task, variables).name, str(variables.get("inventory_hostname"))
         own, remedy = "", _ONCE
-        if self._own_name:
+        if request.own_name:
             own = f"the server of host {host}"
             remedy = "If two hosts of the inventory are the same server, limit the play to one of them."
         return HostLocks(get_run_folder(), name, host, remedy, own)
 
-    def _runs_on_several_hosts(self, task_vars: Mapping[str, Any]) -> bool:
-        if len(task_vars.get("ansible_play_hosts_all") or ()) <= 1:
+    def _runs_on_several_hosts(self, variables: Mapping[str, Any]) -> bool:
+        if len(variables.get("ansible_play_hosts_all") or ()) <= 1:
             return False
         # A handler with run_once runs once for each flush, also with serial.
         once = self._task.run_once and _is_linear(self._task)
         return not once or (is_in_batches(self._task) and not isinstance(self._task, Handler))
 
-    def _make_run(self, task_vars: Mapping[str, Any], warn: Callable[[str], None]) -> Run:
+    def _make_run(self, request: TaskRequest, warn: Callable[[str], None]) -> Run:
         return Run(
             get_run_context(),
             warn=warn,
             check_mode=self._task.check_mode,
             diff_mode=self._task.diff,
             no_log=bool(self._task.no_log),
-            hosts=len(task_vars.get("ansible_play_batch") or [None]),
-            host_locks=self._host_locks(task_vars),
-            earlier_submits=_get_item(self._task, task_vars).earlier_submits,
-            own_server=self._own_name,
+            hosts=len(request.variables.get("ansible_play_batch") or [None]),
+            host_locks=self._host_locks(request),
+            earlier_submits=_get_item(self._task, request.variables).earlier_submits,
+            own_server=request.own_name,
         )
-
-    def finish_result(self, options: Mapping[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        return result
-
-    def read_arguments(self) -> dict[str, Any]:
-        return dict(self._task.args)
-
-    def complete_arguments(self, task_vars: Mapping[str, Any]) -> dict[str, Any]:
-        """Add connection settings from variables of the host and from the environment of the controller."""
-        refuse_shared_name(task_vars.get("inventory_hostname", ""), task_vars, task_vars.get("groups", {}))
-        self._settings = find_settings(self._task.args, task_vars, os.environ, self._templar.template, get_run_folder())
-        # Ansible refuses null for these, so that a null state never means the default state.
-        with_default = [name for name, option in self.spec.items() if option.get("default") is not None]
-        return {**drop_empty_options(self._task.args, with_default), **self._settings.options}
 
 
 _SETTING_VARIABLES = [f"ALPACON_{name.upper()}" for name in CONNECTION]
@@ -377,21 +425,21 @@ def _identify(task: Any) -> list[str]:
 
 
 def refuse_other_slices(servers: Iterable[str], variables: Mapping[str, Any]) -> None:
-    """Refuse servers that are no hosts of this slice of a job, since each slice would submit to them."""
+    """Refuse servers that are not hosts of this slice of a job, since each slice would submit to them."""
     # AWX passes no number of the slice, but gives the workflow of the slices the name of their job template.
     job = variables.get("awx_job_template_name")
     if not job or job != variables.get("awx_workflow_job_name"):
         return
     names = set(variables["groups"]["all"])
     others = [server for server in servers if server not in names]
-    if others:  # to read the variables of all hosts takes a while
+    if others:  # reading the variables of all hosts takes a while
         hosts = [variables["hostvars"][name] for name in names]
         own = {host.get(key) for host in hosts for key in ("alpacon_server_id", "alpacon_name")}
         others = [server for server in others if (normalize_uuid(server) if is_uuid(server) else server) not in own]
     if others:
         raise UsageError(
             "servers",
-            f"{others[0]} is no host of this slice, and each slice of the job {job} would submit the command to it",
+            f"{others[0]} is not a host of this slice, and each slice of the job {job} would submit the command to it",
             "Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices.",
         )
 

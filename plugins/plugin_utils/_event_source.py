@@ -7,17 +7,16 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 from ..module_utils._api.client import Client
 from ..module_utils._api.commands import COMMANDS_PATH, find_command
@@ -39,6 +38,10 @@ from ..module_utils._api.outputs import parse_output
 from ..module_utils._api.records import Command, Server, parse_commands, parse_row_id
 from ..module_utils._api.servers import SERVERS_PATH, query_by_id
 from ..module_utils._api.settings import Settings
+from ..module_utils._fleet.jobs import Job, Limits
+from ..module_utils._fleet.pacing import PACING
+from ..module_utils._fleet.poller import Poller
+from ..module_utils._fleet.threads import run_in_thread
 from ..module_utils._options.connection import CONNECTION, is_given, parse_settings
 from ..module_utils._options.values import parse_boolean, parse_number
 from ..module_utils._tasks.command_info import describe_listed
@@ -77,7 +80,6 @@ _WHOLE_LIST = 86400.0
 _SPECIAL = re.compile(r"(?<=\{)(?=[{%#])|(?<=#)(?=jinja2:)|(?<=\$)(?=ANSIBLE_VAULT)")
 
 Event = dict[str, Any]
-T = TypeVar("T")
 
 
 async def watch_workspace(queue: asyncio.Queue[Any], arguments: Mapping[str, Any]) -> None:
@@ -90,27 +92,13 @@ async def watch_workspace(queue: asyncio.Queue[Any], arguments: Mapping[str, Any
     watch = WorkspaceWatch(EventOptions.from_arguments(arguments, os.environ))
     try:
         while True:
-            events, pause = await _run_in_thread(watch.poll)
+            # At its end, asyncio awaits the threads of asyncio.to_thread, and thereby a request without an answer.
+            events, pause = await asyncio.wrap_future(run_in_thread(watch.poll))
             for event in events:
                 await queue.put(event)
             await asyncio.sleep(pause)
     finally:
         watch.stop()
-
-
-async def _run_in_thread(function: Callable[[], T]) -> T:
-    # At its end, asyncio awaits the threads of asyncio.to_thread, and thereby a request without an answer.
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="alpacon_commands", daemon=True).start()
-    return await asyncio.wrap_future(future)
 
 
 @dataclass(frozen=True)
@@ -161,7 +149,8 @@ class WorkspaceWatch:
 
     def __init__(self, options: EventOptions) -> None:
         self._stopped = threading.Event()
-        self._client = Client(options.settings, sleep=self._sleep, report=_log.warning)
+        log = _log.debug if _log.isEnabledFor(logging.DEBUG) else None
+        self._client = Client(options.settings, sleep=self._sleep, report=_log.warning, log=log)
         self._interval = options.interval
         self._watchers: list[CommandWatcher | ServerWatcher] = []
         if options.commands:
@@ -199,7 +188,7 @@ class WorkspaceWatch:
                     raise
                 errors.append(error)
         self._report(errors)
-        # The first poll reads all servers, and may not delay the second one.
+        # The first poll reads all servers, and must not delay the second one.
         used = 0 if is_first and not errors else self._client.requests - requests
         asked = [error.retry_after or 0.0 for error in errors if isinstance(error, ApiError)]
         return events, max([self._get_pause(used), *asked])
@@ -245,6 +234,7 @@ class CommandWatcher:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._poller = Poller(None, Limits(), PACING)
         self.is_started = False
         self._newest: datetime | None = None
         #: Number of exit codes that this poll may still read.
@@ -332,13 +322,15 @@ class CommandWatcher:
                     yield from self._note(command, command.added_at)
                     if command.scheduled_at or command.status != "scheduled":
                         missing.pop(command.id, None)
-        for key, added in islice(missing.items(), _MOST_READS):
-            self._open[key] = self._open.pop(key)
-            command_or_none = find_command(self._client, key)
-            if command_or_none:
-                yield from self._note(command_or_none, added)
-            else:
+        unread = {key: _make_unlisted_job(key) for key in islice(missing, _MOST_READS)}
+        self._open |= {key: self._open.pop(key) for key in unread}
+        if unread:
+            self._poller.poll(list(unread.values()), self._client, map)
+        for key, job in unread.items():
+            if job.missing_since:
                 del self._open[key]
+            elif not job.error:
+                yield from self._note(job.submitted, missing[key])
 
     def _list_unended(self, most_pages: int) -> Iterator[Command]:
         """Yield the commands that have not ended, among others."""
@@ -355,6 +347,10 @@ class CommandWatcher:
         for key, (added, noted) in list(self._ended.items()):
             if since and added < since and now - noted > _OVERLAP.total_seconds():
                 del self._ended[key]
+
+
+def _make_unlisted_job(command_id: str) -> Job:
+    return Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown"), listed=False)
 
 
 def _has_ended(command: Command) -> bool:

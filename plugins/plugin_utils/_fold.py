@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..module_utils._api.errors import AlpaconError, clean_line
+from ..module_utils._api.errors import AlpaconError, clean_line, join_first
 from ..module_utils._fleet.jobs import CLOSED
 
 #: Fold results from this many servers on. Show the whole output of at most this many servers that differ.
@@ -69,13 +69,13 @@ def group_commands(commands: Any) -> list[dict[str, Any]]:
     """Group commands by outcome, exit code and output, the largest group first.
 
     Raises:
-        AlpaconError: these are no commands.
+        AlpaconError: these are not commands.
     """
     if not isinstance(commands, Sequence) or isinstance(commands, (str, bytes)):
         raise AlpaconError(f"It needs a list of commands, not {_name_type(commands)}. {_REMEDY}")
     for number, command in enumerate(commands):
         if not isinstance(command, Mapping) or not isinstance(command.get("server"), Mapping):
-            raise AlpaconError(f"Element {number} is no command: it has no server. {_REMEDY}")
+            raise AlpaconError(f"Element {number} is not a command: it has no server. {_REMEDY}")
         wrong = [name for name in _TEXTS if not isinstance(command.get(name), (str, type(None)))]
         wrong += [] if isinstance(command.get("rc"), (int, type(None))) else ["rc"]
         if wrong:
@@ -145,11 +145,10 @@ def _write_differing(groups: Sequence[CommandGroup], usual: str) -> str:
     """Write the first groups in one line, each with its status unless that is the usual one."""
     parts = []
     for group in groups[:_MAX_GROUPS]:
-        more = f" and {len(group.names) - 1:,} more" if len(group.names) > 1 else ""
         status = "" if group.status == usual else f"{group.status}: "
         first, *others = group.lines or ["no output"]
         cut = "..." if others or len(first) > _MAX_TEXT else ""
-        parts.append(f"{clean_line(group.names[0])}{more}: {status}{first[:_MAX_TEXT]}{cut}")
+        parts.append(f"{_list_names(group.names, 1)}: {status}{first[:_MAX_TEXT]}{cut}")
     rest = sum(len(group.names) for group in groups[_MAX_GROUPS:])
     if rest:
         parts.append(f"and {rest:,} more")
@@ -157,9 +156,8 @@ def _write_differing(groups: Sequence[CommandGroup], usual: str) -> str:
     return f"{count:,} differ: {'; '.join(parts)} (-v shows every result)"
 
 
-def _list_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
-    return ", ".join(map(clean_line, names[:_MAX_NAMES])) + more
+def _list_names(names: Sequence[str], limit: int = _MAX_NAMES) -> str:
+    return join_first(list(map(clean_line, names)), limit)
 
 
 def _get_lines(command: Mapping[str, Any]) -> list[str]:

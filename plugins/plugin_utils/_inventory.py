@@ -23,7 +23,7 @@ from ansible.inventory.group import to_safe_group_name
 from ansible.inventory.helpers import get_group_vars
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..module_utils._api.errors import UsageError
+from ..module_utils._api.errors import UsageError, join_first
 from ..module_utils._api.records import CORE_KEY_PREFIX, is_uuid, normalize_uuid
 from ._settings import SERVER_ID, WORKSPACE, normalize_if_url
 
@@ -173,8 +173,8 @@ def _warn_of_shared_names(names: Mapping[str, Sequence[str]], objects: str, kind
     """
     shared = sorted(name for name, instead in names.items() if len(instead) > 1)
     for name in shared[:_MAX_NAMES]:
-        instead = names[name]
-        warn(f"{len(instead)} {objects} would share the {kind} name {name}. Their names are {_list_names(instead)}.")
+        count, instead = len(names[name]), join_first(names[name], _MAX_NAMES)
+        warn(f"{count:,} {objects} would share the {kind} name {name}. Their names are {instead}.")
     if len(shared) > _MAX_NAMES:
         warn(f"{len(shared) - _MAX_NAMES} more {kind} names would be shared.")
 
@@ -264,7 +264,7 @@ class HostNaming:
         for candidate in (name, f"{name}-{server_id[:_SHORT_ID]}", longer, f"{longer}-{_hash(workspace)}"):
             if self._is_free(candidate, server_id, workspace, may_join):
                 return candidate
-        problem = f"hosts or groups have all names that the server {server_id} could get"
+        problem = f"hosts or groups already have every name that the server {server_id} could get"
         raise UsageError("hostname", problem, f"Rename the server, or the host or group {name}.")
 
     def _is_free(self, name: str, server_id: str, workspace: str, may_join: bool) -> bool:
@@ -273,9 +273,9 @@ class HostNaming:
         host = self._inventory.hosts.get(name)
         if host is None or SERVER_ID not in host.vars:
             return host is None or may_join
-        known = str(host.vars[SERVER_ID])
-        known_id = normalize_uuid(known) if is_uuid(known) else known
-        return (known_id, normalize_if_url(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
+        stated = str(host.vars[SERVER_ID])
+        stated_id = normalize_uuid(stated) if is_uuid(stated) else stated
+        return (stated_id, normalize_if_url(host.vars.get(WORKSPACE, workspace))) == (server_id, workspace)
 
 
 def is_from_workspace(host: Host) -> bool:
@@ -323,9 +323,4 @@ def make_undo(inventory: InventoryData) -> Callable[[], None]:
 def warn_of_servers(hosts: Sequence[str], problem: str, warn: Warn) -> None:
     if hosts:
         count = "1 server" if len(hosts) == 1 else f"{len(hosts)} servers"
-        warn(f"{count} {problem} {_list_names(hosts)}.")
-
-
-def _list_names(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-    return f"{', '.join(names[:_MAX_NAMES])}{more}"
+        warn(f"{count} {problem} {join_first(hosts, _MAX_NAMES)}.")

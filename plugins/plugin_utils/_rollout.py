@@ -6,22 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ansible import constants as C
+from ansible.plugins.loader import connection_loader
 from ansible.utils.helpers import pct_to_int
 
-from ..module_utils._api.errors import clean_line
+from ..module_utils._api.errors import clean_line, join_first
+from ._failure_reason import TIMED_OUT, find_failure_reason, find_unreachable_reason, shorten
+from ._rollout_progress import CurrentTask
 
 #: Outcomes of hosts to retry; all others are successes.
 _RETRY = ("failed", "unreachable", "unknown", "interrupted", "not tried")
-#: Search this many lines at the end of an output for a cause, and shorten texts to this many characters.
-_MAX_LINES, _MAX_LENGTH = 1000, 300
 _MAX_CAUSES, _MAX_HOSTS, _MAX_NOTES = 20, 5, 20
 _HOST_SPECIFIC = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE), "<id>"),
@@ -79,7 +82,10 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
     plan: Mapping[str, Any] = host.get("plan") or {}
     registration: Mapping[str, Any] = facts.get("__alpamon_registration") or {}
     latest = facts.get("__alpamon_host_after") or host
+    cause = facts.get("rollout_cause") or ""
     version = facts.get("alpamon_installed_version", latest.get("version")) or ""
+    if TIMED_OUT.search(cause):
+        version = ""  # the host may still be installing another one
     target = {"absent": "removed", "installed": "installed"}.get(plan.get("state", ""), "connected")
     connected = facts.get("alpamon_connected", False)
     # Before ansible-core 2.19, null becomes an empty text.
@@ -101,13 +107,13 @@ def make_host_result(facts: Mapping[str, Any], check_mode: bool) -> dict[str, An
     if plan.get("clock") and "rollout_cause" in facts:
         notes.append(plan["clock"])
     if registration.get("key"):  # the role was interrupted
-        notes.append(f"its key may not be on the host: {registration['id']}")
+        notes.append(f"its key might not be on the host: {registration['id']}")
     return {
         "outcome": outcome,
         "version": version,
         "server_id": facts.get("alpamon_server_id") or registration.get("id") or plan.get("server_id") or "",
         "server_name": facts.get("alpamon_server_name") or registration.get("name") or "",
-        "cause": facts.get("rollout_cause") or "",
+        "cause": cause,
         "notes": notes,
     }
 
@@ -122,6 +128,19 @@ def make_host_results(facts: Mapping[str, Any], check_mode: bool, batch: Iterabl
     unreachable = set(stats["data"]["wave"]["hosts"]).difference(batch)
     result = make_host_result(facts, check_mode)
     return {**{host: {"outcome": "unreachable"} for host in unreachable}, facts["inventory_hostname"]: result}
+
+
+def keep_ssh_alive(arguments: str | None) -> str:
+    """Return extra arguments of ssh that end a connection after a minute without an answer from the host.
+
+    Args:
+        arguments: the variable ``ansible_ssh_extra_args`` of the host, if it is set. They stay, and come first, since
+            ssh uses the first value of an option.
+    """
+    if arguments is None:
+        connection_loader.get("ssh", class_only=True)  # C.config learns its options
+        arguments = C.config.get_config_value("ssh_extra_args", plugin_type="connection", plugin_name="ssh")
+    return f"{arguments or ''} -o ServerAliveInterval=15 -o ServerAliveCountMax=4".strip()
 
 
 class Rollout:
@@ -144,14 +163,16 @@ class Rollout:
     ) -> None:
         self._rows: dict[str, dict[str, Any]] = {host: {} for host in hosts}
         self._file = os.path.expanduser(str(results_file or ""))
-        self._show, self._warn, self._facts, self._clock = show, warn, facts, clock
+        self._show, self._warn, self._facts = show, warn, facts
         self._retry = [] if retry is None else retry
         self._wave, self._waves, self._limit = 0, 0, 100.0
         self._batch: list[str] = []
         self._unfinished: set[str] = set()
         #: By host that ran a task: the cause of its failure, or empty.
         self._causes: dict[str, str] = {}
-        self._started_at = 0.0
+        self._task = CurrentTask(clock)
+        self._token_hosts: list[str] = []
+        self._remaining_tokens: list[str] = []
 
     def start_wave(self, batch: Sequence[str], sizes: Sequence[Any], limit: float | None) -> None:
         """Start the next wave.
@@ -165,23 +186,46 @@ class Rollout:
         self._wave, self._waves = self._wave + 1, self._waves or count_waves(len(self._rows), sizes)
         self._batch, self._limit = list(batch), 100.0 if limit is None else limit
         self._unfinished = {host for host in batch if not self._rows.get(host)}
-        self._causes, self._started_at = {}, self._clock()
+        self._causes = {}
+
+    def task_started(self, name: str) -> None:
+        self._task.start(name)
 
     def host_started(self, host: str) -> None:
         self._causes.setdefault(host, "")
+        self._task.start_host(host)
+
+    def host_ended(self, host: str) -> None:
+        self._task.end_host(host)
+
+    def hosts_compared(self, comparison: Mapping[str, Any]) -> None:
+        """Record which hosts create registration tokens, see :func:`compare_hosts`."""
+        self._token_hosts = list(comparison["token_hosts"].values())
 
     def host_failed(self, host: str, result: Mapping[str, Any]) -> None:
         """Record the cause of a failure, in case the host ends without a result."""
-        self._causes[host] = find_failure_reason(result)[0]
+        self._causes[host] = find_failure_reason(result, self._task.name)[0]
 
     def host_unreachable(self, host: str, result: Mapping[str, Any]) -> None:
-        # no_log hides the message of some tasks.
-        cause = find_failure_reason(result)[0] if result.get("msg") else "The host became unreachable."
-        self._finish_early(host, "unreachable", cause)
+        self._finish_early(host, "unreachable", find_unreachable_reason(result))
 
     def add_results(self, rows: Mapping[str, Mapping[str, Any]]) -> None:
         for host, row in rows.items():
             self._finish(host, **row)
+
+    def describe_progress(self) -> str:
+        """Return a line about the hosts of the current wave, or an empty text if no host runs a task.
+
+        Another thread may call this.
+        """
+        running = [f"{host} ({seconds:.0f} s)" for host, seconds in self._task.list_running().items()]
+        if not running:
+            return ""
+        failed = {host for host in self._batch if self._causes.get(host) or self._rows[host].get("outcome") in _RETRY}
+        done = f"{len(self._task.ended - failed)} of {len(self._batch)} hosts done"
+        counts = ", ".join([done, *([f"{len(failed)} failed"] if failed else [])])
+        task = clean_line(self._task.name)
+        return f"wave {self._wave} of {self._waves}: {task}: {counts}, running: {_list_names(running)}"
 
     def end_rollout(self, interrupted: bool = False) -> None:
         self._end_wave("interrupted" if interrupted else "unknown")
@@ -194,28 +238,56 @@ class Rollout:
 
     def _end_wave(self, outcome: str) -> None:
         """Record an outcome for the hosts of the wave that ran a task and have no result."""
+        running = self._task.list_running()
+        part = "run" if outcome == "interrupted" else "wave"
         # Hosts that failed in an earlier play run no task.
         for host in [host for host in self._batch if host in self._unfinished and host in self._causes]:
-            self._finish_early(host, "failed" if self._causes[host] else outcome, self._causes[host])
+            cause = self._causes[host]
+            when = "during" if host in running else "after"
+            ended = f"The {part} ended {when} the task '{self._task.last[host]}'."
+            self._finish_early(host, "failed" if cause else outcome, cause or ended)
+        self._task.start("")
+        self._find_remaining_tokens()
         if self._unfinished and self._unfinished != set(self._batch):
             self._show_wave()
         self._unfinished = set()
 
+    def _find_remaining_tokens(self) -> None:
+        """Find registration tokens that the wave did not delete."""
+        for host in self._token_hosts:
+            facts = self._facts(host)
+            token = facts.get("rollout_token") or {}
+            if token.get("key") and (facts.get("rollout_deleted") or {}).get("failed", True):
+                self._remaining_tokens.append(
+                    f"The registration token {clean_line(token['name'])} may be left in the workspace."
+                    f" It expires at {clean_line(token['expires_at'])}."
+                )
+        self._token_hosts = []
+
     def _finish_early(self, host: str, outcome: str, cause: str) -> None:
-        if host in self._unfinished:
-            self._finish(host, **{**make_host_result(self._facts(host), False), "outcome": outcome, "cause": cause})
+        if host not in self._unfinished:
+            return
+        facts = self._facts(host)
+        first, after = (facts.get(name) or {} for name in ("__alpamon_host", "__alpamon_host_after"))
+        if first.get("unreachable"):
+            outcome, cause = "unreachable", find_unreachable_reason(first)
+        result = {**make_host_result(facts, False), "outcome": outcome, "cause": cause}
+        if "alpamon_installed_version" not in facts:
+            # The version of the first reading may have changed, and the next one while a rollback runs.
+            result["version"] = "" if "__alpamon_failed_cause" in facts else after.get("version")
+        self._finish(host, **result)
 
     def _finish(self, host: str, outcome: str, **values: Any) -> None:
         if host in self._unfinished:
             self._unfinished.discard(host)
-            self._add_row(host, outcome, seconds=round(self._clock() - self._started_at, 1), **values)
+            self._add_row(host, outcome, seconds=round(self._task.count_seconds(host), 1), **values)
             if not self._unfinished:
                 self._show_wave()
 
     def _add_row(self, host: str, outcome: str, **values: Any) -> None:
-        row: dict[str, Any] = {"host": host, "outcome": _shorten(outcome)}
-        row.update({key: _shorten(values.get(key)) for key in ("version", "server_id", "server_name", "cause")})
-        row.update(seconds=values.get("seconds"), notes=[_shorten(note) for note in values.get("notes") or ()])
+        row: dict[str, Any] = {"host": host, "outcome": shorten(outcome)}
+        row.update({key: shorten(values.get(key)) for key in ("version", "server_id", "server_name", "cause")})
+        row.update(seconds=values.get("seconds"), notes=[shorten(note) for note in values.get("notes") or ()])
         self._rows[host] = row
         if self._file:
             try:
@@ -241,6 +313,7 @@ class Rollout:
             limit = f"alpamon_max_fail_percentage is {self._limit:g}."
             why = limit if self._limit < 100 else "Ansible stops if all hosts of a wave fail."
             self._show(f"The rollout stopped after wave {self._wave} of {self._waves}: {counts}. {why}")
+        self._show_lines(self._remaining_tokens, _MAX_NOTES, "registration tokens")
         if self._file:
             self._show(f"Results: {clean_line(self._file)}")
         self._write_retry_file([row["host"] for row in rows if row["outcome"] in _RETRY])
@@ -264,15 +337,25 @@ class Rollout:
 
     def _write_retry_file(self, hosts: Sequence[str]) -> None:
         self._retry[:] = dict.fromkeys([*self._retry, *hosts])
-        if not (hosts and self._file):
+        if not self._file:
             return
         path = os.path.join(os.path.dirname(self._file), "rollout.retry")
+        if not hosts:
+            self._remove_retry_file(path)
+            return
         try:
             _write_file(path, "".join(f"{host}\n" for host in self._retry), os.O_TRUNC)
         except OSError as error:
             self._warn(f"The hosts to retry cannot be written to {path}: {error.strerror}.")
         else:
             self._show(f"To retry the other hosts, add: --limit @{clean_line(path)}")
+
+    def _remove_retry_file(self, path: str) -> None:
+        """Remove the file of an earlier run if this one has set up all hosts that it names."""
+        done = {host for host, row in self._rows.items() if not row["outcome"].startswith("would be")}
+        with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+            if done.issuperset(file.read().splitlines()):
+                os.remove(path)
 
 
 def _write_file(path: str, text: str, flag: int) -> None:
@@ -281,13 +364,8 @@ def _write_file(path: str, text: str, flag: int) -> None:
         stream.write(text)
 
 
-def _shorten(value: Any) -> str:
-    return "" if value is None else clean_line(value)[:_MAX_LENGTH]
-
-
 def _list_names(hosts: Sequence[str]) -> str:
-    more = f" and {len(hosts) - _MAX_HOSTS} more" if len(hosts) > _MAX_HOSTS else ""
-    return ", ".join(map(clean_line, hosts[:_MAX_HOSTS])) + more
+    return join_first(list(map(clean_line, hosts)), _MAX_HOSTS)
 
 
 def _format_counts(outcomes: Sequence[str]) -> str:
@@ -305,63 +383,3 @@ def _mask_host(cause: str, names: Iterable[str]) -> str:
     for pattern, replacement in _HOST_SPECIFIC:
         cause = pattern.sub(replacement, cause)
     return cause
-
-
-# Causes of failures
-
-#: Messages of apt, dnf, zypper, ssh and sudo, root causes first.
-_CAUSES = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"no space left|enough (free )?space|more space (needed )?on|disk quota exceeded|read-only file system",
-        r"could not get lock|is locked by|failed to (obtain|acquire) .*lock",
-        r"(is|has) (not valid yet|not yet valid|expired)|expkeysig|not live until|no binding signature at time",
-        r"no_pubkey|no public key|badsig|not signed|signature verification failed|bad (gpg|pgp) signature",
-        r"could ?n.?t resolve|temporary failure resolving|connection (refused|reset|timed out)|certificate verif",
-        r"failed to fetch|status code: [45]\d\d",
-        r"unable to locate package|version .* was not found|no match for argument|no package .* available",
-        r"no provider of|nothing provides|unmet dependencies|conflicts with",
-        r"host key verification failed|too many authentication failures|no route to host",
-        r"not in the sudoers|password is required",
-        r"permission denied|operation not permitted",
-    )
-)
-
-
-def find_failure_reason(result: Mapping[str, Any]) -> list[str]:
-    """Return the lines of the message of a failed task, with the cause in the first line."""
-    message = result.get("msg") or "It failed as shown above."
-    lines = [str(line) for line in message] if isinstance(message, (list, tuple)) else str(message).splitlines()
-    first, *others = lines or [""]
-    cause = _find_cause(result)
-    return [first if not cause or cause in first else f"{first} {cause}".strip(), *others]
-
-
-def _find_cause(result: Mapping[str, Any]) -> str:
-    """Return the line of the cause, or else the last error line; empty if there is none."""
-    lines = [_shorten(line) for line in _list_lines(result)]
-    for cause in _CAUSES:
-        found = next((line for line in lines if cause.search(line)), "")
-        if found:
-            return found
-    message = result.get("msg")
-    text = result.get("stderr") or result.get("module_stderr") or (message if isinstance(message, str) else "")
-    errors = _split_lines(text) or [""]
-    # Programs name the reason last; the shell (126, 127) names it first.
-    return _shorten(errors[0 if result.get("rc") in (126, 127) else -1])
-
-
-def _list_lines(result: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("stderr", "failures", "stdout", "msg", "module_stderr"):
-        yield from _split_lines(result.get(name))
-    for item in result.get("results") or ():
-        if isinstance(item, Mapping) and item.get("failed"):
-            yield from _list_lines(item)
-        elif isinstance(item, str):
-            yield from _split_lines(item)
-
-
-def _split_lines(output: Any) -> list[str]:
-    """Return the last lines of a text or a list, without empty ones."""
-    text = "\n".join(map(str, output)) if isinstance(output, (list, tuple)) else str(output or "")
-    return [line.strip() for line in text.splitlines()[-_MAX_LINES:] if line.strip()]

@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def get_run_context() -> RunContext:
         # Some callbacks print one document to standard output.
         report=lambda text: Display().display(clean_line(text), stderr=True),
         report_details=lambda text: Display().display(clean_line(text), stderr=True) if Display().verbosity else None,
+        report_command=make_printer(3),
+        report_request=make_printer(4),
         alert=lambda text: Display().warning(clean_line(text)),
         is_first=first_in_run,
         folder=get_run_folder(),
@@ -43,6 +46,20 @@ def get_run_context() -> RunContext:
         process=os.getpid() if multiprocessing.parent_process() is None else os.getppid(),
         needs=needs if needs.file.exists() else None,
     )
+
+
+def make_printer(verbosity: int) -> Callable[[str], None] | None:
+    """Return a function that prints a line, in any thread; None if Ansible runs with fewer C(-v) than this."""
+    display = Display()
+    if max(display.verbosity, getattr(display, "log_verbosity", 0)) < verbosity:
+        return None
+
+    def show(text: str) -> None:
+        # What was sent must not be lost because nobody reads the lines any more.
+        with contextlib.suppress(OSError, ValueError):
+            display.verbose(clean_line(text), caplevel=verbosity - 1)
+
+    return show
 
 
 def get_needs() -> SubmittedCommands:
@@ -63,7 +80,8 @@ def _is_orphan() -> bool:
 def _report_journal_early() -> None:
     """Print the path of the journal once in a run of more than two seconds, unless the main process will do so.
 
-    It will not if a run uses only the connection: only workers load that, and an interrupt ends them, too.
+    The main process does not do so in a run that uses only the connection, which only workers load. An interrupt also
+    ends the workers.
     """
     if _is_reported_at_end or first_in_run("began"):
         return
@@ -77,14 +95,14 @@ def _report_journal(process: int) -> None:
     """Print the path of the journal at the end of ansible-playbook if it lists commands that have not ended."""
     if os.getpid() == process and _journal_file().exists():
         Display().warning(
-            f"alpacon: {_journal_file()} lists commands that this run has submitted and not seen to their end."
+            f"alpacon: {_journal_file()} lists commands that this run submitted without seeing them end."
             " Await them with state=finished, or search for them in the workspace."
         )
 
 
 @cache
 def prepare_workers() -> None:
-    """Do work once, before ansible-core forks workers, that each of them would do.
+    """Do work once that each worker would otherwise do, before ansible-core forks them.
 
     The action plugins call this, and the inventory plugin, since a play over the connection loads no action plugin.
     """

@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import json
 import os
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..module_utils._api.errors import AlpaconError, UsageError
 from ..module_utils._api.records import is_uuid, normalize_uuid
 from ..module_utils._api.settings import Settings
 from ..module_utils._options.connection import CONNECTION, is_given, parse_settings
+from ._facts import refuse_facts_named_as_settings
 
 #: Variables that the inventory plugin sets for a host: the UUID of the server, and the URL of its workspace.
 SERVER_ID, WORKSPACE = "alpacon_server_id", "alpacon_workspace"
@@ -31,9 +31,6 @@ SERVER_ID, WORKSPACE = "alpacon_server_id", "alpacon_workspace"
 WORKSPACES = "alpacon_workspaces"
 #: Variable that users set: a dictionary of tokens by the URLs of their workspaces.
 _TOKENS = "alpacon_tokens"
-
-#: Variables that are settings. ansible-core ignores facts with the names of its own variables, such as ansible_user.
-_SETTING_NAMES = re.compile(r"_*(alpacon|alpamon|audit|rollout)_|(inventory_hostname|awx_user_name|tower_user_name)$")
 
 
 @dataclass(frozen=True)
@@ -150,20 +147,6 @@ def find_settings(
     return TaskSettings({name: value for name, value in options.items() if value is not None}, hint)
 
 
-def refuse_facts_named_as_settings(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> None:
-    """Refuse facts with the names of settings: facts come from managed hosts, and override the inventory."""
-    facts = variables.get("ansible_facts") or {}
-    # The facts of another host may be a template. ansible_facts has names without the prefix ansible_.
-    facts = template(facts) if isinstance(facts, str) else facts
-    names = sorted(name for name in facts if _SETTING_NAMES.match(str(name)))
-    if names:
-        raise AlpaconError(
-            f"Host {variables.get('inventory_hostname')} returned settings as facts: {', '.join(names)}."
-            " Facts come from the managed host and are not trusted."
-            " Find the task that returned them, and clear a fact cache with --flush-cache."
-        )
-
-
 def _find_url(sources: _SettingSources, default: Any) -> Any:
     own = sources.get_variable(WORKSPACE)
     if not is_given(own):
@@ -207,8 +190,8 @@ def refuse_shared_name(host: str, variables: Mapping[str, Any], groups: Mapping[
     if WORKSPACE in variables and set(groups.get(host, (host,))) != {host}:
         raise UsageError(
             "hosts",
-            f"{host} is a host and a group of the inventory, and in patterns means the host only",
-            "Rename the group, or name the inventory that has the group before the one of the workspace.",
+            f"{host} is a host and a group of the inventory, and patterns with this name match the host only",
+            "Rename the group, or list the inventory that has the group before the one of the workspace.",
         )
 
 

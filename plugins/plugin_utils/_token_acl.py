@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible import context
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._api.errors import clean_line
+from ..module_utils._api.errors import clean_line, join_first
 from ..module_utils._fleet.run import PAYLOAD_PATTERN
 from ._run import get_needs
 
@@ -27,6 +28,8 @@ _KEYS = {
     "not_covered": ("task", "reason"),
 }
 _MAX_NAMES = 20
+#: The ID of the row of a run in which a task that may need entries did not fail.
+TASK_RAN = "task ran"
 
 
 def make_acl(rows: Iterable[Mapping[str, Any]]) -> _Acl:
@@ -60,8 +63,7 @@ def write_acl(rows: Iterable[Mapping[str, Any]], failed: Sequence[str]) -> list[
         urls = ", ".join(map(clean_line, workspaces))
         lines.append(f"# These are for several workspaces: {urls}. Use --limit to separate them.")
     if failed:
-        more = f" and {len(failed) - _MAX_NAMES} more" if len(failed) > _MAX_NAMES else ""
-        lines.append(f"# Incomplete, because hosts failed: {', '.join(map(clean_line, failed[:_MAX_NAMES]))}{more}")
+        lines.append(f"# Incomplete, because hosts failed: {join_first(list(map(clean_line, failed)), _MAX_NAMES)}")
     for name, entries in make_acl(rows).items():
         if name == "not_covered":
             if not entries:
@@ -78,6 +80,21 @@ def write_acl(rows: Iterable[Mapping[str, Any]], failed: Sequence[str]) -> list[
             text = yaml.safe_dump([entry], sort_keys=False, width=2**20)
             lines += [f"  {line}" for line in text.splitlines()]
     return lines
+
+
+def require_tasks(hosts: str) -> str:
+    """Return these hosts of a play, which may be none and so cannot fail by a task.
+
+    Raises:
+        AnsibleFilterError: this run has no task that may need entries, or all of them failed.
+    """
+    is_run = not any(context.CLIARGS.get(name) for name in ("listhosts", "listtags", "listtasks", "syntax"))
+    if is_run and TASK_RAN not in get_needs().read_rows():
+        raise AnsibleFilterError(
+            "No task of the playbook ran without an error, so the needs of the token are not known. Check the token,"
+            " the inventory (-i, --limit), the tags, and the conditions of the tasks."
+        )
+    return hosts
 
 
 def compare_acl(path: str) -> dict[str, list[str]]:
@@ -108,8 +125,8 @@ def compare_acl(path: str) -> dict[str, list[str]]:
 
 
 def _subtract(entries: Iterable[_Entry], others: Iterable[_Entry]) -> list[_Entry]:
-    known = set(map(_identify, others))
-    return [entry for entry in entries if _identify(entry) not in known]
+    found = set(map(_identify, others))
+    return [entry for entry in entries if _identify(entry) not in found]
 
 
 def _identify(entry: _Entry) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ SHOWN = {
     "ssh": ("wall_s", "wall_ratio", "cpu_s", "cpu_ratio", "requests"),
     "files": ("wall_s", "wall_ratio", "cpu_s", "cpu_ratio", "requests", "writes"),
     "tasks": ("requests", "requests_per_command", "cpu_s", "wall_s"),
-    "lag": ("requests", "lag_s", "lag_share", "lag_share_max"),
+    "lag": ("requests", "lag_s", "lag_share", "lag_share_max", "line_lag_s", "gap_s"),
     "work": ("requests", "wall_s", "wall_ratio", "cpu_s", "peak_mb", "page_mb"),
 }
 GOAL_HEADINGS = ("`ONLY=`", "", "Figure", "At most", "Measured", "Met")

@@ -33,7 +33,13 @@ class ScenarioFailed(Exception):
 
 @dataclass
 class Run:
-    """The cost of one run. `lags` are seconds from the end of each command to the result of its task."""
+    """The cost of one run.
+
+    Attributes:
+        lags: seconds from the end of each command to the result of its task.
+        line_lag_s: median of the seconds from the print of a line on its server to that on the terminal.
+        gap_s: longest time without a new line of a server.
+    """
 
     wall_s: float
     cpu_s: float
@@ -42,6 +48,8 @@ class Run:
     writes: int | None = None
     lags: list[float] = field(default_factory=list)
     page_mb: float | None = None
+    line_lag_s: float | None = None
+    gap_s: float | None = None
 
 
 #: The variants of a scenario by name; each call runs one once.
@@ -113,7 +121,7 @@ def measured(command: list[str], folder: Path, environ: dict[str, str], expected
 
 
 def check_commands(workspace: Workspace, expected: int) -> None:
-    """Raise ScenarioFailed unless the workspace has so many commands, each run once and successful."""
+    """Raise ScenarioFailed unless the workspace has this many commands, each run once and successful."""
     commands = workspace.commands()
     wrong = [command["id"] for command in commands if (command["fin_count"], command["status"]) != (1, "success")]
     if len(commands) != expected or wrong:

@@ -90,6 +90,8 @@ LISTED = Variant("inventory plugin", "list.alpacon.yml", commands=0)
 NAMES = Variant("one task", "names", commands=0)
 PLAYBOOK, ROLE = Variant("playbook", "audit"), Variant("role", "audit_role")
 REPORT = Variant("all formats", "report.py", commands=0)
+#: Runs the play of the scenario's own tasks.
+FOLLOW = "follow.py"
 FOLD = Variant("shown", "fold.py", commands=0)
 SLICES = Variant("4 slices")
 ROLLOUTS = (Variant("first run"), Variant("second run"))
@@ -163,6 +165,19 @@ def _followed(seconds: int) -> Scenario:
     return Scenario(f"follow_{seconds}", f"Live output, {seconds} s", 1, variants, tasks=(task,), asked=True)
 
 
+def _followed_fleet(servers: int, seconds: int) -> Scenario:
+    line = f"for second in $(seq {seconds}); do date +%s.%N; sleep 1; done"
+    ids = "{{ lookup('ansible.builtin.file', ids).splitlines() }}"
+    task = {"herdops.alpacon.alpacon_command": {"servers": ids, "line": line, "progress": "output"}, "run_once": True}
+    limited = {"ALPACON_REQUESTS_PER_HOUR": "1000"}
+    variants = tuple(
+        replace(variant, run=FOLLOW, environ={**variant.environ, **limited})
+        for variant in _polling_and_push(servers, "servers.ini")
+    )
+    title = f"Live output of {servers} servers, {seconds} s"
+    return Scenario(f"follow_{servers}x{seconds}", title, servers, variants, tasks=(task,), asked=True)
+
+
 def _ssh(name: str, title: str, servers: int, *tasks: Task, **more: t.Any) -> Scenario:
     variants = ON_HOSTS[:2] if more.get("size") else ON_HOSTS
     return Scenario(f"ssh_{name}", title, servers, variants, rival="ssh", place="on_hosts", tasks=tasks, **more)
@@ -226,6 +241,7 @@ GROUPS: dict[str, list[Scenario]] = {
         _awaited("600", "600 s", [600], asked=True),
         _awaited("random", "10 commands, 1 to 60 s", _random_seconds(10), asked=True),
         _followed(60),
+        _followed_fleet(20, 150),
     ],
     "work": [
         Scenario("inventory_5000", "Inventory of 5,000 servers", 5000, (STATIC, LISTED), 2, STATIC.name, instant=True),

@@ -14,9 +14,11 @@ import sys
 import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import certifi
+from benchmark import follow
 from benchmark.running import (
     CONNECTING,
     HERE,
@@ -30,7 +32,7 @@ from benchmark.running import (
     play_command,
     write_play,
 )
-from benchmark.scenarios import FLOOR, REPORT, STATIC, Scenario, Variant
+from benchmark.scenarios import FLOOR, FOLLOW, REPORT, STATIC, Scenario, Variant
 from system.certificates import Authority, authority
 from workspace.client import Workspace
 
@@ -40,7 +42,7 @@ ANSWER = base64.encodebytes(b"ready\nready\n\nready rc 0 in 30 by 0").decode() +
 CHECKS = 20
 #: What begins a script that says what it is.
 SCRIPT = b'#!/bin/sh\nsha256sum <"$0"; exit\n'
-#: So many agents take their time to connect.
+#: This many agents take a while to connect.
 START_SECONDS = 300.0
 
 
@@ -114,6 +116,8 @@ def _command(scenario: Scenario, variant: Variant, folder: Path, variables: dict
         servers = str(scenario.servers)
         by_program = {FLOOR.run: ["ids", scenario.line], REPORT.run: [servers, str(CHECKS), "report"]}
         arguments = by_program.get(variant.run, [servers])
+        if variant.run == FOLLOW:
+            arguments = play_command(folder, scenario, replace(variant, run=""), variables)
         return [sys.executable, str(HERE / variant.run), *arguments]
     if variant.run.endswith(".yml"):
         return ["ansible-inventory", "-i", variant.run, "--list"]
@@ -134,6 +138,8 @@ def _run(
     page = folder / "report/audit.html"
     if page.exists():
         run.page_mb = page.stat().st_size / 1e6
+    if variant.run == FOLLOW:
+        run = replace(run, **json.loads((folder / follow.REPORT).read_text(encoding="utf-8")))
     if scenario.seconds:
         records = map(json.loads, results.read_text(encoding="utf-8").splitlines())
         # The line prints the agent's own clock when it ends.

@@ -71,6 +71,8 @@ TARGETS = [
     *(Target(f"lag_{name}", "polling", "lag_share_max", 10) for name in ("2", "20", "random")),
     Target("lag_600", "polling", "lag_s", 5),
     Target("follow_60", "polling", "requests", 35),
+    *(Target("follow_20x150", variant, "line_lag_s", 3) for variant in ("polling", "push")),
+    *(Target("follow_20x150", variant, "gap_s", 10) for variant in ("polling", "push")),
     Target("ssh_copy_20MB", INI, "writes", 25),
     Target("ssh_copy_20MB", INI, "requests", 60),
     Target("fleet_1000", FLEET.name, "requests_per_command", 1.02),

@@ -31,6 +31,7 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "clean": reports.clean,
     "hostile": reports.hostile,
     "many": reports.many,
+    "benchmark": reports.benchmark,
     "huge": lambda: reports.report(servers=5000, checks=20, everywhere=True),
 }
 
@@ -78,7 +79,7 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """The browser that all tests share."""
+    """Start the browser that all tests share."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
         yield browser

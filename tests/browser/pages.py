@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playwright.sync_api import CDPSession, Dialog, Page
 
-#: Run by root, without a screen, and without Chromium's own talk with the network.
+#: Run by root, without a screen, and without Chromium's own network traffic.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -36,12 +36,12 @@ class Opened:
         page.on("dialog", self._dismiss)
 
     def open(self, hash_: str = "") -> None:
-        """Open the report anew, with what stands after the # of its URL."""
+        """Open the report again, with this fragment of its URL."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.url}{hash_}")
 
     def seconds_to_open(self) -> float:
-        """Open the report anew, and return the CPU time that the page took until it was drawn."""
+        """Open the report again, and return the CPU time that the page took until it was drawn."""
         session = self.page.context.new_cdp_session(self.page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
         before = self._busy(session)
@@ -60,7 +60,7 @@ class Opened:
         return self.page.url.partition("#")[2]
 
     def check(self) -> None:
-        """See that nothing happened that must not."""
+        """Check that nothing forbidden happened."""
         assert {url.partition("#")[0] for url in self.requests} == {self.url}
         assert self.complaints == []
 

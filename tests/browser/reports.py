@@ -150,7 +150,7 @@ EXPIRED = {"reason": "The vendor needs it", "until": "2026-10-31", "expired": Tr
 def report(
     servers: int = 48, checks: int = 12, failing: float = 0.08, offline: float = 0.05, everywhere: bool = False
 ) -> Report:
-    """A report of so many servers and checks, of which these shares fail and are offline."""
+    """Make a report of this many servers and checks, of which these shares fail and are offline."""
     chance = random.Random(8)
     known = [_numbered(KNOWN[number % len(KNOWN)], number // len(KNOWN)) for number in range(checks)]
     rows = [_server(number, chance) for number in range(servers)]
@@ -208,7 +208,7 @@ def _waiver(check: str, waiver: Report, results: list[Report]) -> Report:
 
 
 def summed(unsummed: Report) -> Report:
-    """A report with the summary and the verdict that its results and servers have."""
+    """Return a report with the summary and the verdict that its results and servers have."""
     results, servers = unsummed["results"], unsummed["servers"]
     outcomes = Counter(result["outcome"] for result in results)
     severities = Counter(result["severity"] for result in results if result["outcome"] == "failed")
@@ -230,7 +230,7 @@ def summed(unsummed: Report) -> Report:
 
 
 def many() -> Report:
-    """A report of two servers and 40 checks, half of which fail, the first with a message that names 60 packages."""
+    """Return a report of 2 servers and 40 checks: half fail, the first with a message that names 60 packages."""
     many = report(servers=2, checks=40, failing=0.5, offline=0, everywhere=True)
     message = f"60 updates wait: {', '.join(f'package-{number}' for number in range(60))}"
     rows = [{**row, "message": message, "severity": "critical", "outcome": "failed"} for row in many["results"]]
@@ -238,13 +238,30 @@ def many() -> Report:
     return summed({**many, "results": named})
 
 
+#: Rules of the SCAP Security Guide, of which some have long names.
+RULES = (
+    "sudo_add_noexec",
+    "accounts_passwords_pam_faillock_unlock_time",
+    "audit_rules_unsuccessful_file_modification_open_by_handle_at_rule_order",
+)
+
+
+def benchmark(rules: tuple[str, ...] = RULES) -> Report:
+    """Return a report of a benchmark, whose rules fail on most servers."""
+    scanned = report(servers=6, checks=len(rules), failing=0.6, offline=0, everywhere=True)
+    names = {check["name"]: f"anssi_bp28_enhanced/{rule}" for check, rule in zip(scanned["checks"], rules, strict=True)}
+    checks = [{**check, "name": names[check["name"]], "of": "anssi_bp28_enhanced"} for check in scanned["checks"]]
+    results = [{**result, "check": names[result["check"]]} for result in scanned["results"]]
+    return summed({**scanned, "checks": checks, "results": results, "waivers": []})
+
+
 def clean() -> Report:
-    """A report in which nothing failed."""
+    """Return a report in which nothing failed."""
     return report(servers=6, failing=0, offline=0)
 
 
 def earlier(later: Report) -> Report:
-    """A report of a week before: other results, a server and a check less, and a server that is gone since."""
+    """Return a report of a week before: other results, one server and check fewer, and a server that is gone now."""
     chance = random.Random(11)
     before = copy.deepcopy(later)
     before["finished_at"] = "2026-11-17T09:13:21Z"
@@ -277,7 +294,7 @@ HOSTILE = (
 
 
 def hostile() -> Report:
-    """A report in which every text is hostile."""
+    """Return a report in which every text is hostile."""
     texts = HOSTILE
     base = report(servers=1, checks=1)
     [server], [check], [result] = base["servers"], base["checks"], base["results"]
@@ -352,7 +369,7 @@ def _check(known: Known) -> Report:
     }
 
 
-#: How likely servers of a group are to fail, beside those of others.
+#: How likely servers of a group are to fail, compared with those of others.
 _WORSE = {"staging": 1.8, "db": 1.4, "edge": 0.5}
 
 
@@ -400,7 +417,7 @@ def _uuid(chance: random.Random) -> str:
 
 
 def with_outputs(given: Report, characters: int) -> Report:
-    """A report in which each output is so long, and different from all others."""
+    """Make a report in which each output has this length and differs from all others."""
     chance = random.Random(3)
     for result in given["results"]:
         result["output"] = f"{chance.getrandbits(64):x} <&> " * (characters // 20)

@@ -70,7 +70,7 @@ def test_filters(visit: Visit, name: str, value: str, kept: list[reports.Report]
     assert shown(opened) == pairs
     assert opened.hash == f"{name}={value}"
     opened.page.get_by_role("button", name="Clear").click()
-    # Filtered, it says how many there are of all.
+    # When filtered, it says how many of all are shown.
     expect(opened.page.locator("#shown")).not_to_contain_text(" of ")
     assert len(shown(opened)) == len(FAILED) + len(UNKNOWN)
     opened.open(f"#{name}={value}")
@@ -148,6 +148,17 @@ def test_no_table_is_cut_off(visit: Visit) -> None:
     assert tables.evaluate_all("boxes => boxes.every(box => box.scrollWidth <= box.clientWidth)")
 
 
+@pytest.mark.parametrize("width", [1280, 420])
+def test_heads_of_a_benchmark_are_readable(visit: Visit, width: int) -> None:
+    page = visit("benchmark", viewport={"width": width, "height": 900}).page
+    heads = page.locator("#grid thead a")
+    expect(heads).to_have_text(list(reports.RULES))
+    fits = "heads => heads.map(head => head.scrollHeight <= head.clientHeight && head.scrollWidth <= head.clientWidth)"
+    assert heads.evaluate_all(fits) == [True] * len(reports.RULES)
+    # The whole name is the title, and leads to the check.
+    expect(heads.first).to_have_attribute("title", f"anssi_bp28_enhanced/{reports.RULES[0]}")
+
+
 def test_a_long_message_is_folded(visit: Visit) -> None:
     page = visit("many").page
     fix = page.locator(".first .fixes > li").first
@@ -197,7 +208,7 @@ def test_changes_its_colours_and_remembers(visit: Visit) -> None:
     page.get_by_role("button", name="Show in").click()
     after = page.evaluate(background)
     assert before != after
-    # A new process may not see at once what the one before stored.
+    # A new process might not see at once what the one before stored.
     for _attempt in range(10):
         opened.open()
         if page.evaluate(background) == after:

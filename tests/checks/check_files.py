@@ -17,7 +17,7 @@ from checks.systems import SYSTEMS
 _ROOT = Path(__file__).parents[2]
 _LIBRARY = _ROOT / "roles/audit/files/checks"
 _STATES = Path(__file__).parent / "states"
-#: Where a state is tried that does not say where.
+#: The system for a state that names none.
 _DEFAULT_SYSTEMS = ("debian12", "debian13")
 
 

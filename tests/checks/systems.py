@@ -21,8 +21,8 @@ _SERVER = (
     *("busybox", "openssl", "cron", "passwd", "login", "dbus", "chrony", "linux-base"),
 )
 _RPM = ("createrepo-c", "ca-certificates", "sqlite3")
-#: For each system its Debian release, the packages in it, and the scripts that make of it what it is: those of hosts,
-#: and then those beside this file.
+#: For each system its Debian release, the packages in it, and the scripts that turn it into that system: those of
+#: hosts, and then those beside this file.
 SYSTEMS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "debian12": ("bookworm", (*_SERVER, "nftables"), (), ("all", "debian")),
     "debian13": ("trixie", (*_SERVER, "nftables", "acl"), (), ("all", "debian")),

@@ -25,9 +25,9 @@ Entry = dict[str, Any]
 #: Outcomes of commands that have not ended.
 OPEN = frozenset(("timed_out", "stuck", "awaiting_approval", "pending", "error"))
 NEVER_RAN = frozenset(("denied", "rejected", "expired"))
-#: Outcomes of commands that may not have been submitted.
+#: Outcomes of commands that might not have been submitted.
 _NOT_SUBMITTED = frozenset(("unknown", "refused", "offline", "not_tried"))
-#: A task must see a finish that the workspace recorded so many seconds before.
+#: A task must see a finish that the workspace recorded this many seconds before.
 _UNSEEN = 4.0
 #: The message about a cancel request without a visible result.
 _UNSEEN_CANCEL = "no answer states that it was cancelled, and the command could not be read"
@@ -386,9 +386,7 @@ class RoundChecker:
                 label = [_describe_row(row) for row in self.record.rows if row["server"] == server]
                 self.verdict.twice.append(f"{server}: the line ran {runs} times, {accepted} were delivered: {label}")
         for row in self.record.rows:
-            # An agent repeats a report without a response; the run log shows real second runs.
-            acknowledged_twice = row["run_count"] > 1 and not self.drawn.reports and not self.overloaded
-            if acknowledged_twice or row["delivered_count"] > 1:
+            if row["run_count"] > 1 or row["delivered_count"] > 1:
                 self._add_wrong(f"the workspace itself ran {row['id']} twice")
 
     def _check_schedule(self) -> None:

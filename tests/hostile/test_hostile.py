@@ -26,7 +26,10 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
     follow,
+    jobs,
+    poll_timer,
     poller,
+    progress,
     server_actions,
     submitting,
 )
@@ -56,15 +59,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
         completion,
         fleet,
         follow,
+        jobs,
+        poll_timer,
         poller,
+        progress,
+        _run,
         server_actions,
         submitting,
-        _command,
         _scheduled,
-        _server_action,
     ):
         monkeypatch.setattr(module, "time", moved)
-    monkeypatch.setattr(_command_task, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
+    for module in (_command_task, _server_action):
+        monkeypatch.setattr(module, "Fleet", functools.partial(fleet.Fleet, sleep=moved.sleep))
     monkeypatch.setattr(_outputs, "_CHUNK_PAUSES", ())
     for delay in ("_LINE_DELAY", "_FRAME_DELAY"):
         monkeypatch.setattr(_outputs, delay, 0.0)
@@ -312,6 +318,7 @@ def test_facts_of_other_servers_are_theirs(
         # Facts of the victim may be those that it names as another's.
         for server in [] if case.name.startswith(f"{FACTS}: another") else (result or {}).get("servers", []):
             own = server["gathered"][kind]
+            own = own and own.get("cpu") if kind == "metrics" else own
             names = [row.get("name") for row in (own if isinstance(own, list) else [own] if own else [])]
             expected = [f"of {server['name']}"]
             ok = names == expected or (case.response is not None and not names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connec
     HostStepFailed,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
-    RunResult,
+    CommandResult,
     RunTarget,
     ServerRunner,
 )
@@ -39,20 +40,20 @@ PIECE = 8_000_000
 
 
 class HostileHost(ServerRunner):
-    def __init__(self, folder: Path, *answers: RunResult | Exception) -> None:
+    def __init__(self, folder: Path, *answers: CommandResult | Exception) -> None:
         access = RunTarget("web-01", "web-01", None, None, None, {}, Limits())
         super().__init__(access, Settings("https://workspace.invalid", ""), Run(RunContext(folder=folder)))
         self.bodies: list[str] = []
-        self._give = Mock(side_effect=chain(answers, repeat(RunResult(0, b"", b""))))
+        self._give = Mock(side_effect=chain(answers, repeat(CommandResult(0, b"", b""))))
 
-    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
         self.bodies.append(body)
-        ran: RunResult = self._give()
+        ran: CommandResult = self._give()
         return ran
 
     def run_bodies(
         self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
-    ) -> list[RunResult]:
+    ) -> list[CommandResult]:
         return [self.run_body(label, body, files=files) for body, files in bodies]
 
 
@@ -61,23 +62,26 @@ def make_stat_output(content: bytes, size: int | None = None) -> bytes:
 
 
 CHANGED, ROOM, SILENT = "has changed", "has room for", "did not state its size and digest"
-LIES: dict[str, tuple[str, list[RunResult]]] = {
-    "fewer bytes": (CHANGED, [RunResult(0, gzip.compress(b"abc"), make_stat_output(b"abc", 10))]),
-    "another digest": (CHANGED, [RunResult(0, gzip.compress(b"abc"), make_stat_output(b"xyz"))]),
+LIES: dict[str, tuple[str, list[CommandResult]]] = {
+    "fewer bytes": (CHANGED, [CommandResult(0, gzip.compress(b"abc"), make_stat_output(b"abc", 10))]),
+    "another digest": (CHANGED, [CommandResult(0, gzip.compress(b"abc"), make_stat_output(b"xyz"))]),
     "another piece": (
         CHANGED,
         [
-            RunResult(0, gzip.compress(bytes(PIECE)), make_stat_output(b"", PIECE + 3)),
-            RunResult(0, gzip.compress(b"abc"), b""),
+            CommandResult(0, gzip.compress(bytes(PIECE)), make_stat_output(b"", PIECE + 3)),
+            CommandResult(0, gzip.compress(b"abc"), b""),
         ],
     ),
-    "more bytes": (CHANGED, [RunResult(0, gzip.compress(bytes(10**5)), make_stat_output(b"abc"))]),
-    "bytes that are not compressed": ("did not send what it read", [RunResult(0, b"abc", make_stat_output(b"abc"))]),
-    "a petabyte": (ROOM, [RunResult(0, bytes(PIECE), make_stat_output(b"", 10**15))]),
-    "nothing": (SILENT, [RunResult(0, b"abc", b"")]),
-    "a negative size": (SILENT, [RunResult(0, b"abc", make_stat_output(b"abc", -3))]),
-    "binary": (SILENT, [RunResult(0, b"abc", b"\xff\x1b[31m\0" * 10_000)]),
-    "digits without end": (SILENT, [RunResult(0, b"abc", b"9" * 10_000 + make_stat_output(b"abc"))]),
+    "more bytes": (CHANGED, [CommandResult(0, gzip.compress(bytes(10**5)), make_stat_output(b"abc"))]),
+    "bytes that are not compressed": (
+        "did not send what it read",
+        [CommandResult(0, b"abc", make_stat_output(b"abc"))],
+    ),
+    "a petabyte": (ROOM, [CommandResult(0, bytes(PIECE), make_stat_output(b"", 10**15))]),
+    "nothing": (SILENT, [CommandResult(0, b"abc", b"")]),
+    "a negative size": (SILENT, [CommandResult(0, b"abc", make_stat_output(b"abc", -3))]),
+    "binary": (SILENT, [CommandResult(0, b"abc", b"\xff\x1b[31m\0" * 10_000)]),
+    "digits without end": (SILENT, [CommandResult(0, b"abc", b"9" * 10_000 + make_stat_output(b"abc"))]),
 }
 
 
@@ -91,17 +95,53 @@ def test_a_file_that_is_not_what_the_host_says_is_refused(tmp_path: Path, lie: s
     assert len(str(refused.value)) < 10_000
 
 
-@pytest.mark.parametrize("home", [b"", b"\xff\xfe", b"$(touch canary)", b"x" * 1_000_000])
+@pytest.mark.parametrize("home", [b"", b"\xff\xfe", b"$(touch canary)", b"/" + b"x" * 4000])
 def test_an_odd_home_is_passed_on_as_it_is(tmp_path: Path, home: bytes) -> None:
-    connection = HostConnection(host := HostileHost(tmp_path, RunResult(0, home, b"")), "copy", None)
+    connection = HostConnection(host := HostileHost(tmp_path, CommandResult(0, home, b"")), "copy", None)
     answers = [connection.run_command("/bin/sh -c 'echo ~'").stdout for _time in range(2)]
     assert answers == [home, home]
     assert len(host.bodies) == 1
 
 
-@pytest.mark.parametrize("name", [b"", b"a; touch canary", b"$(touch canary)", b"a\ntouch canary"])
+HOME, LONG = "echo ~", b"/" + b"x" * 100_000
+MKDTEMP = "( umask 77 && mkdir -p \"` echo '/home/a b' `\"&& mkdir \"` echo '/home/a b/t' `\" )"
+
+
+@pytest.mark.parametrize("path", [LONG, b"/home/\x1b[2J", b"/home/a\nb", b"/home/\tb", b"/home/\xc2\x9b31m", b"/\0\n"])
+@pytest.mark.parametrize("query", [HOME, "echo ~app", "echo '~a b'", 'echo "`pwd`"', MKDTEMP])
+@pytest.mark.parametrize("rc", [0, 1])
+def test_a_path_that_is_too_long_or_has_controls_is_refused(tmp_path: Path, query: str, path: bytes, rc: int) -> None:
+    host = HostConnection(HostileHost(tmp_path, CommandResult(rc, path, b"")), "copy", None)
+    with pytest.raises(HostStepFailed, match=r"has control characters|has 100,001 bytes") as refused:
+        host.run_command(f"/bin/sh -c {shlex.quote(query)}")
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("command", ["echo ~; dmesg", "echo ~|cat", "echo 'a'", "pwd"])
+def test_the_output_of_other_commands_may_be_long(tmp_path: Path, command: str) -> None:
+    host = HostConnection(HostileHost(tmp_path, CommandResult(0, LONG + b"\x1b", b"")), "raw", None)
+    assert host.run_command(f"/bin/sh -c {shlex.quote(command)}").stdout == LONG + b"\x1b"
+
+
+@pytest.mark.timeout(60)
+def test_a_long_command_is_read_once(tmp_path: Path) -> None:
+    host = HostileHost(tmp_path)
+    HostConnection(host, "setup", None).run_command(f"/bin/sh -c {shlex.quote('/x x' * 1_000_000)}", b"a module")
+    assert len(host.bodies) == 1
+
+
+@pytest.mark.parametrize("name", [LONG, b"a\ntouch canary", b"/tmp/\x1b[2J"])
+def test_the_name_of_a_temporary_file_that_is_no_path_is_refused(tmp_path: Path, name: bytes) -> None:
+    host = HostileHost(tmp_path, PayloadTooLarge(2_000_000), CommandResult(0, name + b"\n", b""))
+    with pytest.raises(HostStepFailed, match=r"has control characters|has 100,002 bytes"):
+        HostConnection(host, "copy", None).run_command("true", b"a module")
+    assert len(host.bodies) == 2
+
+
+@pytest.mark.parametrize("name", [b"", b"a; touch canary", b"$(touch canary)"])
 def test_the_odd_name_of_a_temporary_file_is_one_word_to_the_shell(tmp_path: Path, name: bytes) -> None:
-    host = HostileHost(tmp_path, PayloadTooLarge(2_000_000), RunResult(0, name + b"\n", b""))
+    host = HostileHost(tmp_path, PayloadTooLarge(2_000_000), CommandResult(0, name + b"\n", b""))
     HostConnection(host, "copy", None).run_command("true", b"a module")
     assert len(host.bodies) == 4
     for body in host.bodies[2:]:

@@ -164,8 +164,10 @@ class HostileWorkspace:
         rows: list[Row] = [
             {"id": own, "server": {"id": own, "name": name}, "name": f"of {name}", "added_at": self._now()}
             for name, own in NAMES.items()
-            if request.query.get("server") in (None, own)
+            if request.query.get("server") in (None, own) and request.query.get("search") in (None, name)
         ]
+        if request.path.startswith("/api/metrics/"):
+            rows = [{"id": row["id"], "name": row["server"]["name"], "cpu": {"name": row["name"]}} for row in rows]
         listed = page([self._case.row(row) if self._changes(row["id"], FACTS) else row for row in rows])
         return Response(self._case.page(listed) if self._case.place == FACTS else listed)
 

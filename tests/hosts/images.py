@@ -50,7 +50,7 @@ FILES = {
     "etc/machine-id": "",
     "etc/resolv.conf": "",
     "etc/apt/sources.list": "",
-    # A drop-in of the image is no remainder of a package; programs without a unit read the other file.
+    # A drop-in of the image is not left over from a package; programs without a unit read the other file.
     "usr/lib/systemd/system/alpamon.service.d/pace.conf": f"[Service]\nEnvironment={PACE}\n",
     "etc/environment": f"{PACE}\n",
     "etc/ssh/sshd_config.d/hosts.conf": "UseDNS no\nMaxStartups 100\nMaxSessions 100\n",

@@ -33,7 +33,7 @@ SOURCES = (
     *("tests/system", "tests/unit", "tests/workspace"),
 )
 CACHE = collection_tree.BUILD / "mutants/lines"
-#: So many tests may fail without a mutation on a busy machine; they are not used then.
+#: This many tests may fail without a mutation on a busy machine; they are then not used.
 MAX_FAILED = 10
 
 

@@ -5,9 +5,6 @@
 """Test interrupted and killed runs: compare the workspace's record with the user's files and output.
 
 On each core all cases run at once, with one workspace for each moment. Each case has its own servers and token.
-
-On each core all cases run beside one another, against one workspace for each moment; each case has servers and a token
-of its own.
 """
 
 from __future__ import annotations

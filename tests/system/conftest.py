@@ -22,7 +22,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import (
     completion,
     fleet,
     follow,
+    jobs,
+    poll_timer,
     poller,
+    progress,
+    run,
     submitting,
 )
 
@@ -118,6 +122,7 @@ def serve() -> Iterator[Callable[..., ScriptedServer]]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
     """Replace the clock of client and fleet by one that sleeping moves on."""
     moved = FakeClock()
-    for module in (_client, _response, completion, fleet, follow, poller, submitting):
+    fleet_modules = (completion, fleet, follow, jobs, poll_timer, poller, progress, run, submitting)
+    for module in (_client, _response, *fleet_modules):
         monkeypatch.setattr(module, "time", moved)
     return moved

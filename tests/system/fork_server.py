@@ -5,8 +5,6 @@
 """Ansible's programs, forked from a process that has imported them: the imports take longer than most runs.
 
 One such process per ansible-core runs this file, with the standard library and Ansible only.
-
-For each ansible-core there is one such process, which runs this file: with the standard library and Ansible only.
 """
 
 from __future__ import annotations

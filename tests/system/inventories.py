@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils import _settings
 Row = dict[str, Any]
 
 _SERVERS = Path(__file__).with_name("servers.json")
-#: Made by a template in the name of a server, if ever that is worked out.
+#: A file that a template in the name of a server creates if it is evaluated.
 MARKER = Path("/tmp/alpacon-was-templated")
 APP, DB, NEW = (f"{digit * 8}-{digit * 4}-4{digit * 3}-8{digit * 3}-{digit * 12}" for digit in "123")
 TWINS = ("twin-44444444", "twin-55555555")

@@ -19,7 +19,7 @@ from typing import Any
 
 import ansible_cores
 from system.fork_server import run_program
-from system.plays import TIMEOUT, environment, start_process
+from system.plays import TIMEOUT, RunningPlay, environment, start_process
 from workspace.client import Workspace
 
 Row = dict[str, Any]
@@ -168,7 +168,7 @@ class RoleRun:
     code: int
     log: str
     hosts: dict[str, Host]
-    #: Of a rollout, the results by host.
+    #: The results of a rollout, by host.
     rows: dict[str, Row]
 
     def __getitem__(self, name: str) -> Host:
@@ -268,13 +268,14 @@ def start_role(
     hosts: Mapping[str, ScriptedHost],
     *arguments: str,
     playbook: str,
+    core: str = "development",
     **environ: str,
-) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[], RoleRun]]]:
-    """Start a playbook, and yield its process and a function that waits for the result."""
-    command, environ = prepare_run(folder, workspace, hosts, playbook, environ)
+) -> Iterator[tuple[RunningPlay, Callable[[], RoleRun]]]:
+    """Start a playbook, and yield it and a function that waits for the result."""
+    command, environ = prepare_run(folder, workspace, hosts, playbook, environ, core)
     run = start_process([*command, *arguments], folder, environ)
     try:
-        yield run.process, lambda: read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
+        yield run, lambda: read_run(folder, hosts, run.process.wait(TIMEOUT * 5))
     finally:
         run.stop()
 

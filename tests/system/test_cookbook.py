@@ -31,7 +31,7 @@ def recipe(name: str, **replaced: str) -> list[Row]:
     """Return the play of this name, with other text."""
     [text] = [block for block in read_code_blocks("cookbook", "yaml") if block.startswith(f"- name: {name}\n")]
     for old, new in replaced.items():
-        assert old in text
+        assert old in text, f"docs/docsite/rst/cookbook.rst lacks a text of the recipe {name}"
         text = text.replace(old, new)
     plays: list[Row] = yaml.safe_load(text)
     return plays
@@ -99,6 +99,7 @@ def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Pa
         "boot_time_command": "cat boot_id",
         "test_command": "true",
     }
+    play["tasks"][1]["vars"]["alpacon_wait_timeout"] = "15s"
     # The second command of the action is the one that reboots.
     current.fault("kill", line="command:ansible.builtin.reboot", after=1, times=1, seconds=0.5, away=5)
     done = run_recipe(current, tmp_path, [play])

@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 QUERIES = yaml.safe_load((ROOT / "extensions/audit/event_query.yml").read_text(encoding="utf-8"))
 GROUP = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))["action_groups"]["alpacon"]
 CLASSES = {"infra_type", "infra_bucket", "device_type"}
-#: Modules that only read, or that are about no server.
+#: Modules that only read, or that concern no server.
 WITHOUT_QUERY = {
     *("alpacon_command_info", "alpacon_registration_info", "alpacon_registration_token", "alpacon_server_info"),
 }
@@ -49,7 +49,8 @@ def touched(module: str, result: Row) -> dict[str, str]:
 
 
 def test_every_module_that_touches_servers_has_a_query() -> None:
-    assert set(QUERIES) == {f"herdops.alpacon.{name}" for name in set(GROUP) - WITHOUT_QUERY}
+    touching = {f"herdops.alpacon.{name}" for name in set(GROUP) - WITHOUT_QUERY}
+    assert set(QUERIES) == touching, "correct extensions/audit/event_query.yml, or WITHOUT_QUERY here"
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -36,7 +36,7 @@ def test_slices_submit_once_and_return_their_results(current: Workspace, tmp_pat
     assert sorted(row["server"] for row in current.commands()) == list(folders)
     for name, folder in folders.items():
         found = read_results(folder)
-        assert "is no host of this slice" in found["All"]["msg"]
+        assert "is not a host of this slice" in found["All"]["msg"]
         [command] = found["Own"]["commands"]
         assert (command["server"]["name"], command["outcome"]) == (name, "success")
 

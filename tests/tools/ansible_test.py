@@ -50,7 +50,7 @@ def integration(core: str, collection: Path, targets: list[str]) -> int:
     with Workspace("current") as workspace:
         known = {"workspaces": {"current": {"url": workspace.url, "token": workspace.token}}}
         (collection / "tests/integration/integration_config.yml").write_text(json.dumps(known))
-        return run(core, collection, "integration", "--local", "--retry-on-error", *targets)
+        return run(core, collection, "integration", "--local", *targets)
 
 
 def plays(programs: Path, targets: list[str]) -> int:

@@ -25,7 +25,7 @@ def link() -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     if not (place.is_symlink() and place.resolve() == ROOT):
         place.unlink(missing_ok=True)
-        with contextlib.suppress(FileExistsError):  # made by a process that runs beside this one
+        with contextlib.suppress(FileExistsError):  # created by another process at the same time
             place.symlink_to(ROOT, target_is_directory=True)
     return COLLECTIONS
 

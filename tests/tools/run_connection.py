@@ -5,9 +5,6 @@
 """Run ansible-core's own integration targets over the connection plugin: run_connection.py CORE
 
 They come from the source distribution of that release, and run on two servers, with and without a shell.
-
-They come from the source distribution of that release, and run on two servers of a stand-in workspace: one whose agent
-has a shell and one whose agent has none.
 """
 
 from __future__ import annotations
@@ -86,7 +83,7 @@ def run(name: str, place: Path, targets: Path, inventory: Path, environ: dict[st
     folder = place / name
     folder.mkdir()
     if name == "connection":
-        # A script, and no role.
+        # A script, not a role.
         paths = {"local_tmp": f"{folder}/local", "remote_tmp": f"{folder}/remote"}
         command = ["./test.sh", "-e", json.dumps({"target_hosts": "all", "action_prefix": "", **paths})]
         return subprocess.run(command, cwd=targets / "connection", env=environ, check=False).returncode

@@ -66,7 +66,7 @@ for folder in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin; do
     PATH=$PATH:$folder
 done
 
-# Every ansible-playbook of the suite would compile Ansible anew where Python may not write bytecode.
+# Every ansible-playbook of the suite would compile Ansible anew where Python is not allowed to write bytecode.
 if ! "$uv" sync --locked --compile-bytecode --quiet 2>"$log"; then
     tail -n 20 "$log" >&2
     fail 'the development tools could not be installed (see above).' \

@@ -55,19 +55,22 @@ def _literals(text: str) -> list[str]:
 def test_every_option_of_command_and_shell_has_its_counterpart(module: str) -> None:
     documented = yaml.safe_load(importlib.import_module(f"ansible.modules.{module}").DOCUMENTATION)
     listed = [name for row in _rows("from_ssh", "Convert the options") for name in _literals(row[0])]
-    assert set(documented["options"]) <= set(listed)
-    assert len(listed) == len(set(listed))
+    missing = set(documented["options"]) - set(listed)
+    assert not missing, "list them in docs/docsite/rst/from_ssh.rst, Convert the options"
+    assert len(listed) == len(set(listed)), "docs/docsite/rst/from_ssh.rst lists an option twice"
 
 
 def test_the_variables_of_the_rollout_are_listed() -> None:
     listed = [name for row in _rows("agent_rollout", "Install the agent") for name in _literals(row[0])]
-    assert sorted(listed) == sorted(f"alpamon_{name}" for name in alpamon_info._PLAYBOOK_VARIABLES)
+    names = sorted(f"alpamon_{name}" for name in alpamon_info._PLAYBOOK_VARIABLES)
+    assert sorted(listed) == names, "correct the table in docs/docsite/rst/agent_rollout.rst, Install the agent"
 
 
 def test_every_variable_of_the_guide_on_rollouts_exists() -> None:
     guide = (_GUIDES / "agent_rollout.rst").read_text(encoding="utf-8")
     used = {*re.findall(r"``(alpamon_\w+)", guide), *re.findall(r"(?:-e |^ +)(alpamon_\w+)[=:]", guide, re.MULTILINE)}
-    assert used - {"alpamon_rollout"} <= set(alpamon_info._VARIABLES)
+    unknown = used - {"alpamon_rollout", *alpamon_info._VARIABLES}
+    assert not unknown, "docs/docsite/rst/agent_rollout.rst names variables that do not exist"
 
 
 def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_on_hosts() -> None:
@@ -81,17 +84,20 @@ def test_the_plays_that_install_a_scanner_and_run_it_are_those_that_were_tried_o
         for play in yaml.safe_load((scenario / f"{name}.yml").read_text(encoding="utf-8"))
         if play["name"] in {play["name"] for play in listed}
     ]
-    assert [play["name"] for play in listed] == [play["name"] for play in tried]
+    differ = "docs/docsite/rst/hardening.rst and extensions/molecule/scanners differ"
+    assert [play["name"] for play in listed] == [play["name"] for play in tried], differ
     for ours, theirs in zip(listed, tried, strict=True):
-        assert ours.get("tasks") == theirs.get("tasks")
-        assert [role["role"] for role in ours.get("roles", ())] == [role["role"] for role in theirs.get("roles", ())]
-        for one, other in zip(ours.get("roles", ()), theirs.get("roles", ()), strict=True):
-            assert one["vars"].items() <= other["vars"].items()
+        assert ours.get("tasks") == theirs.get("tasks"), differ
+        roles, tried_roles = ours.get("roles", []), theirs.get("roles", [])
+        assert [role["role"] for role in roles] == [role["role"] for role in tried_roles], differ
+        for one, other in zip(roles, tried_roles, strict=True):
+            assert one["vars"].items() <= other["vars"].items(), differ
 
 
 def test_the_benchmarks_of_the_guide_are_taken() -> None:
     [listed] = [block["audit_benchmarks"] for block in _yaml("hardening") if "audit_benchmarks" in block]
-    assert [check["name"] for check in parse_benchmarks(listed)] == ["cis_ours"]
+    names = [check["name"] for check in parse_benchmarks(listed)]
+    assert names == ["cis_ours"], "correct audit_benchmarks in docs/docsite/rst/hardening.rst"
 
 
 def _checks_of_scanners() -> list[Any]:
@@ -123,7 +129,8 @@ def test_the_check_of_the_guide_reads_kube_bench(tmp_path: Path) -> None:
 
 def test_the_formats_of_scanners_are_listed() -> None:
     guide = (_GUIDES / "audit_scanners.rst").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^``(\w+)``  +\S", guide, re.MULTILINE)) == sorted(FORMATS)
+    listed = sorted(re.findall(r"^``(\w+)``  +\S", guide, re.MULTILINE))
+    assert listed == sorted(FORMATS), "correct the table of formats in docs/docsite/rst/audit_scanners.rst"
 
 
 def test_the_file_for_sarif_has_what_did_not_pass() -> None:
@@ -143,24 +150,29 @@ def test_the_file_for_sarif_has_what_did_not_pass() -> None:
 def test_the_files_of_a_report_are_listed() -> None:
     guide = (_GUIDES / "audit_report.rst").read_text(encoding="utf-8")
     files = {name: file for name, (file, _render) in FILES.items()}
-    assert {name: file for file, name in re.findall(r"^``(audit\.\S+)`` +``(\w+)`` ", guide, re.MULTILINE)} == files
-    documented = read_docstring(str(ROOT / "plugins/modules/alpacon_audit.py"))["doc"]["options"]["formats"]
-    assert re.findall(r"C\((\S+)\)", documented["description"][0]) == list(files.values())
+    listed = {name: file for file, name in re.findall(r"^``(audit\.\S+)`` +``(\w+)`` ", guide, re.MULTILINE)}
+    assert listed == files, "correct the table of files in docs/docsite/rst/audit_report.rst"
+    module = "plugins/modules/alpacon_audit.py"
+    documented = read_docstring(str(ROOT / module))["doc"]["options"]["formats"]
+    named = re.findall(r"C\((\S+)\)", documented["description"][0])
+    assert named == list(files.values()), f"correct the description of formats in {module}"
 
 
 def test_the_credential_type_sets_url_and_token() -> None:
     [inputs] = [block for block in _yaml("awx") if "fields" in block]
     [injectors] = [block for block in _yaml("awx") if "env" in block]
     names = [field["id"] for field in inputs["fields"]]
-    assert inputs["required"] == names == ["url", "token"]
-    assert injectors["env"] == {f"ALPACON_{name.upper()}": f"{{{{ {name} }}}}" for name in names}
+    assert inputs["required"] == names == ["url", "token"], "correct the credential type in docs/docsite/rst/awx.rst"
+    environ = {f"ALPACON_{name.upper()}": f"{{{{ {name} }}}}" for name in names}
+    assert injectors["env"] == environ, "correct the credential type in docs/docsite/rst/awx.rst"
 
 
 def test_the_execution_environment_has_the_oldest_supported_core() -> None:
     [image] = [block for block in _yaml("awx") if "images" in block]
     runtime = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))
-    assert runtime["requires_ansible"].startswith(
-        image["dependencies"]["ansible_core"]["package_pip"].removeprefix("ansible-core")
+    package = image["dependencies"]["ansible_core"]["package_pip"]
+    assert runtime["requires_ansible"].startswith(package.removeprefix("ansible-core")), (
+        "docs/docsite/rst/awx.rst and meta/runtime.yml have other releases of ansible-core"
     )
 
 
@@ -190,16 +202,18 @@ def test_the_messages_of_the_guide_are_those_of_the_collection() -> None:
     texts = _source_texts()
     patterns = {message: re.escape(message).replace(re.escape("..."), ".*") for message in messages}
     assert len(terms) >= 30
-    assert not [message for message, pattern in patterns.items() if not any(re.search(pattern, text) for text in texts)]
+    unknown = [message for message, pattern in patterns.items() if not any(re.search(pattern, text) for text in texts)]
+    assert not unknown, "docs/docsite/rst/troubleshooting.rst has messages that no code, role or playbook has"
 
 
 def test_a_guide_has_at_most_200_lines_and_the_readme_fewer_than_150() -> None:
     lines = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in _GUIDES.glob("*.rst")}
-    assert {name: count for name, count in lines.items() if count > 200} == {}
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150
+    assert not {name: count for name, count in lines.items() if count > 200}, "shorten these guides in docs/docsite/rst"
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 150, "shorten README.md"
 
 
 def test_every_guide_is_in_the_contents() -> None:
     contents = yaml.safe_load((ROOT / "docs/docsite/extra-docs.yml").read_text(encoding="utf-8"))
     listed = [guide for section in contents["sections"] for guide in section["toctree"]]
-    assert sorted(listed) == sorted(guide.stem for guide in _GUIDES.glob("*.rst"))
+    guides = sorted(guide.stem for guide in _GUIDES.glob("*.rst"))
+    assert sorted(listed) == guides, "correct docs/docsite/extra-docs.yml"

@@ -11,6 +11,7 @@ import graphlib
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,11 @@ def imported(file: str) -> Iterator[str]:
                 yield path if (PLUGINS / f"{path}.py").exists() else "/".join(base)
 
 
+def list_nodes(*kinds: type[ast.AST]) -> list[tuple[str, Any]]:
+    """Return the nodes of these kinds, each with its file."""
+    return [(file, node) for file, tree in TREES.items() for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
 GRAPH = {file.removesuffix(".py"): set(imported(file)) for file in FILES}
 
 
@@ -89,27 +95,28 @@ def test_there_are_no_cycles_and_few_levels() -> None:
     for node in graphlib.TopologicalSorter(nodes).static_order():
         if node.startswith("plugin_utils/"):
             levels[node] = 1 + max((levels[other] for other in nodes[node]), default=0)
-    assert {node for node, level in levels.items() if level > 6} == set()
+    assert {node for node, level in levels.items() if level > 6} == set(), "these import through too many files"
 
 
 def test_there_are_few_layers_and_each_has_files() -> None:
-    assert {get_layer(file) for file in FILES} == set(range(len(LAYERS)))
+    layers = {get_layer(file) for file in FILES}
+    assert layers == set(range(len(LAYERS))), "CONTRIBUTING.md has a layer without files"
     assert len(LAYERS) <= 7
 
 
 def test_no_two_classes_have_the_same_name() -> None:
-    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
-    names = Counter(node.name for node in nodes if isinstance(node, ast.ClassDef))
-    assert {name for name, count in names.items() if count > 1} <= NAMED_BY_ANSIBLE
+    files: dict[str, list[str]] = {}
+    for file, node in list_nodes(ast.ClassDef):
+        files.setdefault(node.name, []).append(file)
+    assert not {name: files[name] for name in files if len(files[name]) > 1 and name not in NAMED_BY_ANSIBLE}
 
 
 def test_functions_are_short() -> None:
-    functions = [node for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    assert [node.name for node in functions if (node.end_lineno or 0) - node.lineno + 1 > 50] == []
+    sizes = {(file, node.name): (node.end_lineno or 0) - node.lineno + 1 for file, node in list_nodes(ast.FunctionDef)}
+    assert not {place: size for place, size in sizes.items() if size > 50}
 
 
 def test_docstrings_do_not_begin_with_a_question_word() -> None:
-    nodes = [node for tree in TREES.values() for node in ast.walk(tree)]
-    documented = [node for node in nodes if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+    documented = list_nodes(ast.Module, ast.ClassDef, ast.FunctionDef)
     question = re.compile(r"(What|Whether|Which|How|Those|Where)\b")
-    assert [text for node in documented if question.match(text := ast.get_docstring(node) or "")] == []
+    assert not [(file, text) for file, node in documented if question.match(text := ast.get_docstring(node) or "")]

@@ -12,7 +12,9 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 
 def test_the_code_states_the_version_of_galaxy_yml() -> None:
-    assert yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"] == VERSION
+    assert yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"] == VERSION, (
+        "galaxy.yml and plugins/module_utils/_api/settings.py state different versions"
+    )
 
 
 def test_the_changelog_describes_new_plugins_as_they_describe_themselves() -> None:
@@ -21,4 +23,7 @@ def test_the_changelog_describes_new_plugins_as_they_describe_themselves() -> No
     described += [(kind, plugin) for kind, plugins in changes["plugins"].items() for plugin in plugins]
     for kind, entry in described:
         documented = read_docstring(str(ROOT / f"plugins/{kind}/{entry['name']}.py"))["doc"]
-        assert (entry["name"], entry["description"]) == (entry["name"], f"{documented['short_description']}.")
+        file = f"plugins/{kind}/{entry['name']}.py"
+        assert entry["description"] == f"{documented['short_description']}.", (
+            f"changelogs/changelog.yaml and {file} describe it differently"
+        )

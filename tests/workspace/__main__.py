@@ -107,7 +107,7 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     server = Server(config)
 
     def stop() -> None:
-        # A thousand agents that are cut off at once are no error here.
+        # A thousand agents that are cut off at once are not an error here.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
 
@@ -121,7 +121,7 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
 
         loop.add_reader(sys.stdin.fileno(), stop_at_end)
 
-    # Every task shares the connections that are there before it begins, and would else open its own.
+    # Every task shares the connections that are there before it begins, and would otherwise open its own.
     connections.all()
     _create_initial_data(arguments)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -179,7 +179,7 @@ def main() -> None:
     try:
         configure(folder / "workspace.sqlite3")
         django.setup()
-        logging.getLogger("django.request").setLevel(logging.CRITICAL)  # a 503 is no failure of the stand-in
+        logging.getLogger("django.request").setLevel(logging.CRITICAL)  # a 503 is not a failure of the stand-in
         asyncio.run(serve(arguments, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

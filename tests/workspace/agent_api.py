@@ -16,8 +16,8 @@ from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from workspace import auth, lifecycle, state
-from workspace.models import Command, Server
+from workspace import auth, lifecycle, seeding, state
+from workspace.models import MULTI_FACTS, SINGLE_FACTS, Command, Fact, Server
 
 View = t.Callable[..., HttpResponse]
 
@@ -94,8 +94,16 @@ def commit(request: HttpRequest, server: Server) -> JsonResponse:
         "boot_time": datetime.datetime.fromtimestamp(boot_time, datetime.UTC) if boot_time else None,
     }
     known = {name: value for name, value in values.items() if value is not None}
-    Server.objects.filter(id=server.id).update(updated_at=timezone.now(), **known)
+    hashes = server.sync_hashes | (body.get("sync_hashes") or {})
+    Server.objects.filter(id=server.id).update(updated_at=timezone.now(), sync_hashes=hashes, **known)
+    stated = {kind: body[kind] for kind in (*SINGLE_FACTS, *MULTI_FACTS) if body.get(kind) is not None}
+    Fact.objects.filter(server=server, kind__in=stated).delete()
+    seeding.add_facts([server], {kind: _as_list(rows) for kind, rows in stated.items()})
     return JsonResponse({})
+
+
+def _as_list(body: t.Any) -> list[t.Any]:
+    return body if isinstance(body, list) else [body]
 
 
 @agent_only
@@ -121,7 +129,35 @@ def event(request: HttpRequest, server: Server) -> JsonResponse:
 
 @agent_only
 def sync_check(request: HttpRequest, server: Server) -> JsonResponse:
-    return JsonResponse({"sync_required": []})
+    """Name the kinds of facts whose hash is not the one of the report before."""
+    hashes = json.loads(request.body or b"{}").get("hashes") or {}
+    return JsonResponse({"sync_required": [kind for kind in hashes if server.sync_hashes.get(kind) != hashes[kind]]})
+
+
+@agent_only
+def report(request: HttpRequest, server: Server, kind: str, pk: uuid.UUID | None = None) -> JsonResponse:
+    """Add, change or delete facts; drop reports of anything else."""
+    if kind in (*SINGLE_FACTS, *MULTI_FACTS):
+        old = Fact.objects.filter(server=server, kind=kind)
+        old = old.filter(id=pk) if pk or kind in MULTI_FACTS else old
+        body = json.loads(request.body or b"null")
+        if request.method != "POST" or kind in SINGLE_FACTS:
+            old.delete()
+        if request.method != "DELETE":
+            seeding.add_facts([server], {kind: _as_list(body)})
+        if "X-Sync-Hash" in request.headers:
+            hashes = server.sync_hashes | {kind: request.headers["X-Sync-Hash"]}
+            Server.objects.filter(id=server.id).update(sync_hashes=hashes)
+    return JsonResponse({})
+
+
+@agent_only
+def facts_to_sync(request: HttpRequest, server: Server, kind: str) -> JsonResponse:
+    """Return what the server has of this kind: a list, or an object of kinds with a single row."""
+    rows = [{"id": str(fact.id), **fact.values} for fact in Fact.objects.filter(server=server, kind=kind)]
+    if kind not in SINGLE_FACTS:
+        return JsonResponse(rows, safe=False)
+    return JsonResponse(rows[0]) if rows else JsonResponse({"detail": "Not found."}, status=404)
 
 
 @agent_only

@@ -1,12 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agents of all servers of a workspace in one process, controlled by JSON lines.
-
-Needs only `websockets`.
-
-Needs nothing but `websockets`.
-"""
+"""The agents of all servers of a workspace in one process, controlled by JSON lines. Needs only `websockets`."""
 
 from __future__ import annotations
 
@@ -44,8 +39,25 @@ Order = dict[str, t.Any]
 class FleetOptions(Options):
     #: The agent's version in the package repository; empty if the agent has it.
     offered_version: str = ""
-    #: Seconds from the end of an upgrade, or the begin of a restart, to the new start.
+    #: Version that the workspace wants of its agents, whatever the repository has; empty for the newest.
+    pinned_version: str = ""
+    #: Versions whose agents do not prove healthy, so that a guard installs the old version again.
+    unhealthy_versions: list[str] = dataclasses.field(default_factory=list)
+    #: Seconds from the start of a pinned version until it has proved healthy, or is replaced.
+    health_window: float = 1.0
+    #: Seconds that an upgrade takes.
+    upgrade_seconds: float = 0.0
+    #: Names of servers that have alpamon-pam.
+    pam_servers: list[str] = dataclasses.field(default_factory=list)
+    #: Seconds from the end of an upgrade, or the start of a restart, to the new start.
     restart_delay: float = 0.2
+
+
+_PAM_IS_CURRENT = (
+    "Reading package lists...\nBuilding dependency tree...\nReading state information...\n"
+    "alpamon-pam is already the newest version (1.2.0).\n"
+    "0 upgraded, 0 newly installed, 0 to remove and 3 not upgraded.\n"
+)
 
 
 class FleetAgent(Agent):
@@ -57,8 +69,13 @@ class FleetAgent(Agent):
         self.name: str = server["name"]
         self.accounts: str = server.get("accounts") or "own"
         self.version: str | None = server.get("version")
+        self._is_upgrading = False
+        #: The end of the health window of a pinned upgrade.
+        self._guard: asyncio.TimerHandle | None = None
+        self._restart: asyncio.TimerHandle | None = None
         self._fleet = fleet
         self._home = fleet.scratch / self.name
+        self._temporary = self._home / "tmp"
 
     def pauses(self) -> t.Iterator[float]:
         return itertools.chain((0.0, 0.2, 0.4, 0.8, 1.6), itertools.repeat(5.0))
@@ -74,33 +91,93 @@ class FleetAgent(Agent):
         """Return the host's account if `accounts` is `host`, else the current user under any name."""
         if self.accounts == "host":
             return lines.find_account(user, group)
-        self._home.mkdir(parents=True, exist_ok=True)
+        self._temporary.mkdir(parents=True, exist_ok=True)
         return Account(user or "root", str(self._home))
 
     def make_environment(self, account: Account, own: dict[str, str]) -> dict[str, str]:
-        """Add the name of the server to the variables of a line."""
-        return super().make_environment(account, {"HOSTNAME": self.name, **own})
+        """Add the name and the temporary folder of the server to the variables of a line."""
+        folder = {} if self.accounts == "host" else {"TMPDIR": str(self._temporary)}
+        return super().make_environment(account, {"HOSTNAME": self.name, **folder, **own})
+
+    def record_run(self, command_id: str) -> None:
+        with self._fleet.runs.open("a", encoding="ascii") as file:
+            file.write(f"{command_id}\n")
 
     async def run_internal(self, line: str) -> tuple[int, str]:
-        """Commit, restart or upgrade; the new package takes effect at a later restart, as that of Linux does."""
-        options = t.cast(FleetOptions, self.options)
+        """Commit, restart, upgrade or install alpamon-pam."""
         if line == "commit":
             self._report_version()
             return 0, "Committed system information."
         if line == "restart":
             self._restart_later(results=False)
             await asyncio.Event().wait()  # the restart loses the result
-        if line == "upgrade" and options.offered_version in ("", self.version):
+        if line == "install_pam":
+            return 0, self._install_pam()
+        if line != "upgrade":
+            return await super().run_internal(line)
+        if self._guard:
+            return 1, f"Upgrade refused: the upgrade to {self.version} has not completed. Retry once it completes."
+        if self._is_upgrading:
+            return 0, "Upgrade already in progress."
+        self._is_upgrading = True
+        try:
+            await asyncio.sleep(self._own_options.upgrade_seconds)
+            return self._upgrade_to_pinned() if self._own_options.pinned_version else self._upgrade()
+        finally:
+            self._is_upgrading = False
+
+    def _upgrade(self) -> tuple[int, str]:
+        """Run the package manager; the new package takes effect at a later restart, as that of Linux does."""
+        offered = self._own_options.offered_version
+        if offered in ("", self.version) and self.name in self._own_options.pam_servers:
+            return 0, _PAM_IS_CURRENT
+        if offered in ("", self.version):
             return 0, f"Already up-to-date (alpamon: {self.version}, pam: not installed)"
-        if line == "upgrade":
-            self.version = options.offered_version
-            self._restart_later(results=True)
-            return 0, f"Unpacking alpamon ({self.version}) ...\nSetting up alpamon ({self.version}) ...\n"
-        return await super().run_internal(line)
+        self.version = offered
+        self._restart_later(results=True)
+        return 0, f"Unpacking alpamon ({offered}) ...\nSetting up alpamon ({offered}) ...\n"
+
+    def _install_pam(self) -> str:
+        options = self._own_options
+        if self.name in options.pam_servers:
+            return _PAM_IS_CURRENT
+        self.set(dataclasses.replace(options, pam_servers=[*options.pam_servers, self.name]))
+        return "Unpacking alpamon-pam (1.2.0) ...\nSetting up alpamon-pam (1.2.0) ...\n"
+
+    def _upgrade_to_pinned(self) -> tuple[int, str]:
+        """Install the version that the workspace wants, and the old one again if that is not healthy."""
+        options, old = self._own_options, self.version
+        if options.pinned_version == old:
+            return 0, f"Already running v{old}."
+        self.version = options.pinned_version
+        self._restart_later(results=True)
+        kept = old if self.version in options.unhealthy_versions else self.version
+        window = options.restart_delay + options.health_window
+        self._guard = asyncio.get_running_loop().call_later(window, self._end_health_window, kept)
+        return 0, f"Updated to v{self.version}. Restarting ..."
+
+    def _end_health_window(self, version: str | None) -> None:
+        """Restart with this version if another one runs."""
+        self._guard = None
+        if version != self.version:
+            self.version = version
+            self.start(self.restart())
+
+    def change(self, accounts: str, version: str | None) -> None:
+        """Set the accounts and the version, and forget the restart that is due and the health window of an upgrade."""
+        self.accounts, self.version = accounts or "own", version
+        for timer in filter(None, (self._guard, self._restart)):
+            timer.cancel()
+        self._guard = None
+
+    @property
+    def _own_options(self) -> FleetOptions:
+        return t.cast(FleetOptions, self.options)
 
     def _restart_later(self, results: bool) -> None:
-        delay = t.cast(FleetOptions, self.options).restart_delay
-        asyncio.get_running_loop().call_later(delay, lambda: self.start(self.restart(results)))
+        delay = self._own_options.restart_delay
+        loop = asyncio.get_running_loop()
+        self._restart = loop.call_later(delay, lambda: self.start(self.restart(results)))
 
     def report_start(self) -> None:
         super().report_start()
@@ -123,15 +200,15 @@ class FleetAgent(Agent):
 
 
 class AgentFleet:
-    def __init__(self, url: str, scratch: Path) -> None:
-        self.url, self.scratch = url, scratch
+    def __init__(self, url: str, scratch: Path, runs: Path) -> None:
+        self.url, self.scratch, self.runs = url, scratch, runs
         # These agents belong to the workspace itself and take whatever certificate it shows.
         self.tls = ssl._create_unverified_context() if url.startswith("https://") else None
         self.poster = Poster(url, self.tls)
         self.dialling = asyncio.Semaphore(20)
         #: Process groups that outlived their agent.
         self.leftover_groups: set[int] = set()
-        #: What the workspace has forgotten of late; some of it may still be on its way.
+        #: What the workspace forgot recently; some of it may still be on its way.
         self.forgotten: collections.deque[set[str]] = collections.deque(maxlen=4)
         self._agents: dict[str, tuple[FleetAgent, asyncio.Task[None]]] = {}
         self._faults: list[Fault] = []
@@ -155,9 +232,9 @@ class AgentFleet:
         for agent, _task in self._chosen(id):
             agent.set(dataclasses.replace(agent.options, **options))
 
-    def _change(self, id: str, accounts: str, version: str | None) -> None:
+    def _change(self, accounts: str, version: str | None, id: str | None = None) -> None:
         for agent, _task in self._chosen(id):
-            agent.accounts, agent.version = accounts or "own", version
+            agent.change(accounts, version)
 
     def _forget(self, ids: list[str]) -> None:
         self.forgotten.append(set(ids))
@@ -200,8 +277,9 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", required=True)
     parser.add_argument("--scratch", required=True, type=Path)
+    parser.add_argument("--runs", required=True, type=Path, help="file for the ID of each command that begins to run")
     arguments = parser.parse_args()
-    fleet = AgentFleet(arguments.url, arguments.scratch)
+    fleet = AgentFleet(arguments.url, arguments.scratch, arguments.runs)
     orders = asyncio.StreamReader(limit=2**26)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():

@@ -160,8 +160,13 @@ class Control:
     def fault(self, kind: str, **details: t.Any) -> None:
         self.call("POST", "faults/", {"kind": kind, **details})
 
-    def lose_database(self, **details: t.Any) -> None:
-        """Answer every request as a server of 2024 does without its database."""
+    def lose_database(self, interrupted: t.Sequence[str] = (), **details: t.Any) -> None:
+        """Answer every request as a workspace of 2024 does without its database.
+
+        `interrupted` are kinds of faults, with status 500, for the requests that are handled when it goes away.
+        """
+        for kind in interrupted:
+            self.fault(kind, status=500, times=1, after=details.get("after", 0))
         body = json.dumps({"detail": "Authentication credentials were not provided."})
         for agents in (False, True):
             self.fault("status", status=403, body=body, agents=agents, **details)

@@ -14,7 +14,7 @@ from django.http import Http404
 from rest_framework import exceptions
 
 from workspace import state
-from workspace.models import SINGLE_FACTS, Command, Fact, Server, User
+from workspace.models import MULTI_FACTS, SINGLE_FACTS, Command, Fact, Server, User
 
 Row = dict[str, t.Any]
 
@@ -87,6 +87,11 @@ REASONS = {
         None,
         _general("Requested server is not commisioned yet. Please finish the installation steps first."),
     ),
+    "pam_without_mfa": Reason(
+        403, "server_pam_install_requires_sudo_with_mfa", "The workspace has no sudo with MFA", None, {}
+    ),
+    "pam_unsupported": Reason(400, "server_pam_install_unsupported", "There is no package for the server", None, {}),
+    "pam_in_progress": Reason(409, "server_pam_install_in_progress", "An installation runs", None, {}),
     "busy": Reason(409, "server_busy_with_user_work", "A user is working on the server", None, {}),
     "not_commissioned": Reason(
         400,
@@ -136,7 +141,7 @@ class Dialect:
     name: str
     challenge: str | None = "token"
     unknown_token_is_anonymous = False
-    #: A command that is due at once is delivered whatever it is to run after.
+    #: A command that is due at once is delivered regardless of run_after.
     ignores_run_after = False
     #: A rule's asterisk stands for line breaks as well.
     acl_spans_lines = True
@@ -349,7 +354,7 @@ class Current(Dialect):
 
     name = "current"
     has_chunks = True
-    facts = (*(f"proc/{kind}" for kind in (*_FACTS, "disks", "partitions")), "metrics/latest")
+    facts = (*(f"proc/{kind}" for kind in (*SINGLE_FACTS, *MULTI_FACTS)), "metrics/latest")
     trims_result = False
 
     def list_row(self, command: Command) -> Row:
@@ -377,9 +382,7 @@ class Current(Dialect):
         return self._server_summary(command.server)
 
     def fact_row(self, fact: Fact) -> Row:
-        """Return a row; the shape of those of metrics is not known, so they have no ID here."""
-        identity = fields(fact, *(("added_at",) if fact.kind == "metrics" else ("id", "added_at")))
-        return identity | {"server": self._server_summary(fact.server)} | fact.values
+        return fields(fact, "id", "added_at") | {"server": self._server_summary(fact.server)} | fact.values
 
     def _server_summary(self, server: Server) -> Row:
         return {

@@ -27,7 +27,7 @@ _NEVER_NULL = {"added_at", "scheduled_at", "server", "name", "seq"}
 
 class _KeyField(forms.ModelChoiceField):  # type: ignore[misc]
     def to_python(self, value: t.Any) -> t.Any:
-        """Reject a key that is no UUID, as older releases of Django do."""
+        """Reject a key that is not a UUID, as older releases of Django do."""
         if value not in self.empty_values:
             self.queryset.model._meta.pk.to_python(value)
         return super().to_python(value)
@@ -86,6 +86,12 @@ class CurrentServerFilter(ServerFilter):
         return queryset.filter(wanted)
 
 
+class MetricsFilter(CurrentServerFilter):
+    class Meta:
+        model = Server
+        fields: t.ClassVar[list[str]] = []
+
+
 class Search(filters.SearchFilter):  # type: ignore[misc]
     def get_search_terms(self, request: t.Any) -> list[str]:
         if state.current.dialect.name != "2024":
@@ -98,8 +104,6 @@ class Ordering(filters.OrderingFilter):  # type: ignore[misc]
     """Order as PostgreSQL does: null is the largest value, and ties change at each request.
 
     With `ties: stable` they keep the order of creation.
-
-    With the switch `ties` at `stable` they fall to the order of creation.
     """
 
     def filter_queryset(self, request: t.Any, queryset: t.Any, view: t.Any) -> t.Any:

@@ -17,11 +17,11 @@ from django.utils import timezone
 from workspace import state
 from workspace.models import Chunk, Command, Server
 
-CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real server spells it
+CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real workspace spells it
 NEVER_RAN = ("cancelled", "denied", "rejected", "expired")
 _CARRIED = re.compile(r"/bin/sh -c \$RUN \S+ sha256:([0-9a-f]{64})")
 # The fields that a delivery changes; with `instant`, all of them.
-_DELIVERY = ["delivered_at", "delivered_count", "acked_at", "handled_at", "ack_count", "fin_count"]
+_DELIVERY = ["delivered_at", "delivered_count", "acked_at", "handled_at", "fin_count"]
 _DELIVERY += ["success", "exit_code", "elapsed_time", "result"]
 
 
@@ -78,7 +78,7 @@ def _mark_delivered(command: Command, now: datetime.datetime) -> None:
     command.delivered_count += 1
     if state.current.switches.instant and not command.server.agent:
         command.acked_at = command.handled_at = now
-        command.ack_count = command.fin_count = 1
+        command.fin_count = 1
         command.success, command.exit_code, command.elapsed_time = True, 0, 0.0
         command.result = _instant_result(command.line)
         if command.shell == "internal":
@@ -187,12 +187,11 @@ def _fail_silent(now: datetime.datetime) -> None:
 
 
 def acknowledge(command: Command) -> None:
-    command.ack_count += 1
     if command.acked_at is None and command.handled_at is None:
         command.acked_at = timezone.now()
         if command.forced_status == "stuck":
             command.forced_status = ""
-    command.save(update_fields=["ack_count", "acked_at", "forced_status"])
+        command.save(update_fields=["acked_at", "forced_status"])
 
 
 def add_chunk(command: Command, seq: int, content: str) -> None:

@@ -63,7 +63,7 @@ class Token(models.Model):
 
 class Server(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
-    # Not unique, as the API promises nothing of the kind: tests make two servers of one name.
+    # Not unique, since the API does not promise that: tests make two servers with one name.
     name = models.CharField(max_length=64, db_index=True)
     key = models.CharField(max_length=128, default=new_key)
     description = models.CharField(max_length=255, blank=True)
@@ -96,6 +96,8 @@ class Server(models.Model):
     offline_alert_enabled = models.BooleanField(default=True)
     tags = models.JSONField(default=dict)
     registered_with = models.CharField(max_length=64, blank=True)
+    #: The hashes of what the agent reported, by kind of facts.
+    sync_hashes = models.JSONField(default=dict)
     owner = models.ForeignKey(User, null=True, on_delete=models.SET_NULL)
     groups = models.ManyToManyField(Group)
 
@@ -143,12 +145,11 @@ class Command(models.Model):
     exit_code = models.IntegerField(null=True)
     error_phase = models.CharField(max_length=64, null=True)
     elapsed_time = models.FloatField(null=True)
-    # A status that no timestamp tells: a hold, a refusal, or one forced by a test.
+    # A status that no timestamp shows: a hold, a refusal, or one forced by a test.
     forced_status = models.CharField(max_length=32, blank=True)
     release_at = models.DateTimeField(null=True)
     release_to = models.CharField(max_length=32, blank=True)
     delivered_count = models.PositiveIntegerField(default=0)
-    ack_count = models.PositiveIntegerField(default=0)
     fin_count = models.PositiveIntegerField(default=0)
     created_by_request = models.PositiveIntegerField(null=True)
     created_by_token = models.CharField(max_length=64, blank=True)
@@ -201,12 +202,15 @@ class Chunk(models.Model):
     content = models.TextField()
 
 
-#: Kinds of facts of which a server has one row.
-SINGLE_FACTS = ("info", "os", "time", "metrics")
+#: Kinds of facts of which a server has one row, and of which it has several.
+SINGLE_FACTS = ("info", "os", "time")
+MULTI_FACTS = ("users", "groups", "interfaces", "addresses", "disks", "partitions")
+#: These, and the cells of a server in `/api/metrics/latest/`.
+KINDS_OF_FACTS = (*SINGLE_FACTS, *MULTI_FACTS, "metrics")
 
 
 class Fact(models.Model):
-    """A row of `/api/proc/` or `/api/metrics/latest/`."""
+    """A row of `/api/proc/`, or the cells of a row of `/api/metrics/latest/`."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     server = models.ForeignKey(Server, on_delete=models.CASCADE)

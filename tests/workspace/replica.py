@@ -4,9 +4,7 @@
 """Reads that lag behind writes, as from database replicas: open transactions that see an older state.
 
 Two read transactions start in turn, one every half lag, and clients read from the older one.
-
-Two read transactions are begun in turn, one every half of the lag, and the older one is read from. So what clients
-read is between half of the lag and the whole of it old. Where nothing lags, nothing of this is open.
+So what they read is between half a lag and a whole lag old. Without a lag, no transaction is open.
 """
 
 from __future__ import annotations

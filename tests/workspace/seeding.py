@@ -15,7 +15,19 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from workspace import lifecycle, state
-from workspace.models import SINGLE_FACTS, TABLES, Chunk, Command, Fact, Group, Server, Token, User, next_number
+from workspace.models import (
+    KINDS_OF_FACTS,
+    SINGLE_FACTS,
+    TABLES,
+    Chunk,
+    Command,
+    Fact,
+    Group,
+    Server,
+    Token,
+    User,
+    next_number,
+)
 
 Fields = dict[str, t.Any]
 
@@ -23,6 +35,7 @@ _TIMES = {
     *("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at", "release_at", "boot_time"),
     *("last_connectivity", "started_at", "updated_at"),
 }
+_NAMES_OF_FACTS = ("name", "username", "groupname", "interface_name")
 GROUPS = {"Alpacon users": "alpacon", "Operations": "ops", "Legacy": "legacy"}
 TOKENS = ("admin", "bob", "carol", "service", "noacl")
 _FINISHED = ("success", "failed", "completed")
@@ -147,14 +160,22 @@ def add_servers(names: list[str], groups: list[str] | None = None, **fields: t.A
     return servers
 
 
+def check_kinds(facts: t.Iterable[str]) -> None:
+    """Refuse facts that no route lists."""
+    unknown = sorted(set(facts) - set(KINDS_OF_FACTS))
+    if unknown:
+        raise ValueError(f"unknown kinds of facts: {', '.join(unknown)}; tests/workspace/models.py has the known ones")
+
+
 def add_facts(servers: list[Server], facts: Fields) -> None:
-    """Add what servers reported: lists of rows by kind, each perhaps with the time `added_at`."""
+    """Add what servers reported: lists of rows by kind, with the time `added_at` if wanted, or the cells of metrics."""
+    check_kinds(facts)
     made = []
     for kind, rows in facts.items():
         for row in rows:
             values = dict(row)
             stated = values.pop("added_at", 0)
-            name = next((values[key] for key in ("name", "username", "groupname") if key in values), "")
+            name = next((values[key] for key in _NAMES_OF_FACTS if key in values), "")
             own = {"kind": kind, "name": "" if kind in SINGLE_FACTS else name, "values": values}
             made += [Fact(server=server, added_at=moment(stated), **own) for server in servers]
     Fact.objects.bulk_create(made, batch_size=500)
@@ -173,7 +194,10 @@ def _cached_groups(names: list[str]) -> list[Group]:
 #: The version of every server that is not changed.
 AGENT_VERSION = Server._meta.get_field("version").default
 #: What agents go by.
-AGENT_SWITCHES = ("output", "ack_delay", "line_seconds", "repeat_unit", "offered_version", "restart_delay")
+AGENT_SWITCHES = (
+    *("output", "ack_delay", "line_seconds", "repeat_unit", "offered_version", "pinned_version", "unhealthy_versions"),
+    *("health_window", "upgrade_seconds", "restart_delay", "pam_servers"),
+)
 
 
 def agent_options() -> Fields:
@@ -181,7 +205,7 @@ def agent_options() -> Fields:
 
 
 def start_agents(servers: list[Server]) -> None:
-    """Start agents, and note their start here: a thousand reports would take long."""
+    """Start agents, and record their start here: a thousand reports would take long."""
     options = agent_options()
     orders = [
         {

@@ -82,7 +82,13 @@ class Switches:
     line_seconds: float = 1800.0
     repeat_unit: float = 1.0
     offered_version: str = ""
+    pinned_version: str = ""
+    unhealthy_versions: list[str] = dataclasses.field(default_factory=list)
+    health_window: float = 1.0
+    upgrade_seconds: float = 0.0
     restart_delay: float = 0.2
+    pam_servers: list[str] = dataclasses.field(default_factory=list)
+    sudo_with_mfa: bool = True
     busy_servers: list[str] = dataclasses.field(default_factory=list)
     instant: bool = False
     instant_lines: int = 1

@@ -38,6 +38,8 @@ urlpatterns = [
     path("api/iam/users/-/", views.SelfView.as_view()),
     path("api/auth/whoami/", views.WhoamiView.as_view()),
     *router.urls,
+    re_path(r"^api/proc/(?P<kind>\w+)/(?:-/)?sync/$", agent_api.facts_to_sync),
+    path("api/proc/<str:kind>/<uuid:pk>/", agent_api.report),
     re_path(r"^api/(?P<route>(?:proc|metrics)/\w+)/$", facts.facts),
     re_path(r"^api/(?P<rest>.*)/$", agent_api.accept_any),
 ]

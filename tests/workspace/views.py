@@ -42,7 +42,7 @@ def exception_handler(error: Exception, context: dict[str, t.Any]) -> Response |
 
 
 def unknown_routes(get_response: t.Any) -> t.Any:
-    """Middleware: let Django answer routes that the dialect lacks, with its HTML page."""
+    """Let Django answer routes that the dialect lacks, with its HTML page."""
 
     def middleware(request: t.Any) -> t.Any:
         unknown = state.current.dialect.unknown_routes
@@ -254,6 +254,8 @@ class ServerViewSet(Base):
             raise Refusal("action_offline")
         if current and server.name in state.current.switches.busy_servers and not values["force"]:
             raise Refusal("busy")
+        if values["action"] == "install_pam":
+            _check_pam(server)
         command = Command(
             server=server,
             shell="internal",
@@ -274,6 +276,16 @@ class ServerViewSet(Base):
         ):
             raise exceptions.PermissionDenied
         return server
+
+
+def _check_pam(server: Server) -> None:
+    """Refuse to install alpamon-pam where it is of no use, or is being installed."""
+    if not state.current.switches.sudo_with_mfa:
+        raise Refusal("pam_without_mfa")
+    if server.platform in ("windows", "darwin"):
+        raise Refusal("pam_unsupported")
+    if Command.objects.filter(server=server, line="install_pam", handled_at__isnull=True).exists():
+        raise Refusal("pam_in_progress")
 
 
 class GroupViewSet(Base):

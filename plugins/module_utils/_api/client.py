@@ -9,18 +9,20 @@ Threads may share one client.
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import math
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 from urllib.parse import urljoin, urlsplit
 
 from .errors import (
+    UNCERTAIN,
     AlpaconError,
     ApiError,
     ConnectionFailed,
@@ -31,9 +33,10 @@ from .errors import (
     clean,
 )
 from .lists import Page, read_pages
+from .outage import Outage
 from .quota import Quota
 from .response import ApiResponse, WorkspaceClock, parse_http_date, parse_response
-from .session import Session, close_response, get_origin, read_body
+from .session import Session, close_response, get_origin
 from .settings import Settings
 
 #: The most times that a call is sent.
@@ -41,19 +44,16 @@ ATTEMPTS = 5
 _TEMPORARY_STATUSES = frozenset((408, 429, 500, 502, 503, 504))
 #: The first pause before a retry, in seconds, and how often it doubles at most.
 _FIRST_PAUSE, _DOUBLINGS = 0.5, 6
-#: The longest wait for the rate limit where :attr:`Client.deadline` is not set, in seconds.
+#: The longest wait for the rate limit where :attr:`Deadlines.quota` is not set, in seconds.
 _RATE_LIMIT_WAIT = 300.0
 #: Waits for the rate limit from this on are reported, in seconds.
 _REPORTED_WAIT = 3.0
 _MAX_REDIRECTS = 5
 
-#: How long requests wait for the end of an outage, and when the commands that wait are reported, in seconds.
-_OUTAGE_WAIT, _OUTAGE_REPORT = 120.0, 15.0
+#: How long requests wait for the end of an outage, and when an outage is long, in seconds.
+_OUTAGE_WAIT, OUTAGE_REPORT = 120.0, 15.0
 #: How often a thread checks whether another one has seen the end of an outage, in seconds.
 _OUTAGE_CHECK = 0.25
-_MAX_PROBE_PAUSE = 15.0
-#: The most commands that the report of an outage names.
-_NAMED_COMMANDS = 10
 
 
 class RateLimitPause:
@@ -74,90 +74,59 @@ class RateLimitPause:
         return is_later
 
 
-class OutageState(NamedTuple):
-    """Describe an outage: its start and next probe in monotonic seconds, and the pause between probes in seconds."""
+class _Counter:
+    """Count the requests of all threads, for another counter too."""
 
-    since: float
-    next_probe: float
-    pause: float
-
-
-class Outage:
-    """State of a workspace's outage, shared by the threads of a process."""
-
-    def __init__(self) -> None:
-        self._state: OutageState | None = None
-        self._accepted = False
-        self._announced = False
+    def __init__(self, other: _Counter | None = None) -> None:
+        self.number = 0
+        self._other = other
         self._lock = threading.Lock()
 
-    @property
-    def accepted(self) -> bool:
-        """Return True if the workspace has accepted the token in this run."""
-        return self._accepted
-
-    def accept(self) -> None:
-        self._accepted = True
-
-    def is_first_notice(self) -> bool:
-        """Return True at the first call in this run."""
-        is_first, self._announced = not self._announced, True
-        return is_first
-
-    def read_state(self) -> OutageState | None:
-        return self._state
-
-    def write_state(self, state: OutageState | None) -> None:
-        self._state = state
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def add(self) -> None:
         with self._lock:
-            yield
+            self.number += 1
+        if self._other:
+            self._other.add()
 
-    def record_failure(self, now: float, pause: float) -> None:
-        """Start or prolong an outage, with the next probe after the pause."""
-        with self.locked():
-            state = self.read_state() or OutageState(now, 0.0, pause)
-            self.write_state(state._replace(next_probe=max(state.next_probe, now + pause)))
 
-    def acquire_probe(self, now: float) -> bool:
-        """Return True to one caller if a probe is due."""
-        with self.locked():
-            state = self.read_state()
-            if state is None or now < state.next_probe:
-                return False
-            pause = min(2 * state.pause, _MAX_PROBE_PAUSE)
-            self.write_state(OutageState(state.since, now + pause, pause))
-            return True
+@dataclass(frozen=True)
+class Deadlines:
+    """Until when requests wait, in monotonic seconds.
 
-    def clear(self) -> None:
-        with self.locked():
-            self.write_state(None)
+    Attributes:
+        quota: for the rate limit; None for five minutes each.
+        submits: POSTs, if that is sooner.
+        reads: GETs. From then on, each is sent once, even in an outage, and all end within one request_timeout. Only
+            the rate limit is awaited for longer.
+    """
+
+    quota: float | None = None
+    submits: float = math.inf
+    reads: float = math.inf
 
 
 class Client:
     """Call the API of a workspace over keep-alive connections.
 
     Args:
+        deadlines: see also :meth:`until`.
         pause, outage: shared by all who use the token.
         report: called with a line for the user about a long wait.
+        log: see :class:`.Session`.
         authorization: header to send in place of the one with the token of the settings.
         before_write: called right before each write; an exception keeps the write from being sent.
         quoted: see :class:`.errors.ApiError`.
         quota: counts the requests of all who use the token.
 
     Attributes:
-        deadline: until when calls wait for the rate limit, in monotonic seconds; None for five minutes each.
-        submit_deadline: until when submits wait, in monotonic seconds, if that is sooner.
-        awaited_ids: returns the IDs of the commands whose results are awaited.
-        requests: number of HTTP requests.
+        deadlines: those of all requests of this client.
     """
 
     def __init__(
         self,
         settings: Settings,
         sleep: Callable[[float], None] = time.sleep,
+        deadlines: Deadlines = Deadlines(),
         pause: RateLimitPause | None = None,
         report: Callable[[str], None] = lambda _text: None,
         authorization: str | None = None,
@@ -165,31 +134,49 @@ class Client:
         quoted: bool = True,
         outage: Outage | None = None,
         quota: Quota | None = None,
+        log: Callable[[str], None] | None = None,
     ) -> None:
         self.settings = settings
         self.clock = WorkspaceClock()
-        self.deadline: float | None = None
-        self.submit_deadline = math.inf
-        self.awaited_ids: Callable[[], Iterable[str]] = tuple
+        self.deadlines = deadlines
         self.sleep = sleep
-        self.requests = 0
-        self._lock = threading.Lock()
+        self._sent = _Counter()
         self._pause = pause or RateLimitPause()
         self._outage = outage or Outage()
         self._quota = quota or Quota(settings.requests_per_hour)
-        #: The latest error of an outage, and the start of the outage that was reported last.
-        self._outage_error: AlpaconError | None = None
-        self._reported_outage = 0.0
+        self._on_long_outage: Callable[[AlpaconError], None] = lambda _error: None
         self._report = report
         self._before_write = before_write
         self._quoted = quoted
-        self._session = Session(settings, authorization or f'token="{settings.token}"')
+        self._session = Session(settings, authorization or f'token="{settings.token}"', log)
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._session.close()
+
+    def open_socket(self) -> Any:
+        """Return a socket that is connected to the workspace; :class:`ConnectionFailed` if that is impossible."""
+        return self._session.open_socket()
+
+    @property
+    def requests(self) -> int:
+        """Return the number of HTTP requests, with those of clients that :meth:`until` made of this one."""
+        return self._sent.number
+
+    def until(self, on_long_outage: Callable[[AlpaconError], None] | None = None, **deadlines: float) -> Client:
+        """Return a client of the same connections with other deadlines.
+
+        Args:
+            on_long_outage: called once in an outage that has lasted for :data:`OUTAGE_REPORT` seconds, with its error.
+            deadlines: fields of :class:`Deadlines`.
+        """
+        client = copy.copy(self)
+        client.deadlines = replace(self.deadlines, **deadlines)
+        client._sent = _Counter(self._sent)
+        client._on_long_outage = on_long_outage or self._on_long_outage
+        return client
 
     def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
         """Read a path and return its decoded JSON.
@@ -205,7 +192,10 @@ class Client:
     def write(
         self, method: str, path: str, body: Any = None, before_each: Callable[[], None] = lambda: None
     ) -> ApiResponse:
-        """Send a write; repeat it only if it certainly was not accepted: no connection was made, or status 429.
+        """Send a write; repeat it only if it certainly was not accepted.
+
+        That is certain if no connection was made, for status 429 and, in an outage, if the workspace did not
+        authenticate the request.
 
         Args:
             before_each: called right before each attempt; an exception keeps the write from being sent.
@@ -262,9 +252,13 @@ class Client:
         for page in self.pages(path, params, True, patient):
             yield from page.rows
 
-    def get_quota_pause(self, requests: int) -> float | None:
-        """Return the pause after so many requests with which the quota lasts; None while it is more than half full."""
-        return self._quota.get_pause(requests, is_exceeded=self._pause.get_end() > 0)
+    def get_quota_pause(self, requests: int, longest: float = math.inf) -> float | None:
+        """Return the pause after this many requests with which the quota lasts; None while it is more than half full.
+
+        Args:
+            longest: see :meth:`.Quota.get_pause`.
+        """
+        return self._quota.get_pause(requests, self._pause.get_end() > 0, longest)
 
     def _send_with_retries(
         self,
@@ -275,7 +269,8 @@ class Client:
         may_repeat: Callable[[Exception], bool],
         before_each: Callable[[], None] = lambda: None,
     ) -> ApiResponse:
-        deadline, rate_limit_deadline = self._get_deadline(), self._get_deadline(method)
+        read_deadline = self.deadlines.reads if method == "GET" else math.inf
+        deadline, rate_limit_deadline = min(self._get_deadline(), read_deadline), self._get_deadline(method)
         attempt = failures = 0
         while True:
             self._await_workspace(method)
@@ -288,17 +283,16 @@ class Client:
                 failures += not throttled
                 pause = _get_pause(error, attempt)
                 if in_outage:
-                    self._outage_error = error
-                    self._outage.record_failure(time.monotonic(), pause)
+                    self._outage.record_failure(time.monotonic(), pause, error)
                 # The rate limit applies to the token, not to this thread alone.
                 if throttled and self._pause.extend(time.monotonic() + pause) and pause >= _REPORTED_WAIT:
                     end = datetime.fromtimestamp(time.time() + pause).strftime("%H:%M:%S")
                     self._report(f"alpacon: the quota of the token is used up until {end}, for {pause:.0f} s")
-                if in_outage and method != "GET" and not isinstance(error, ConnectionFailed):
-                    raise LostResponse(f"{error} The request may have been carried out.") from None
+                if in_outage and method != "GET" and not _is_without_effect(error):
+                    raise LostResponse(f"{error} {UNCERTAIN}") from None
                 if failures >= ATTEMPTS or not (in_outage or may_repeat(error)):
                     raise
-                if in_outage:
+                if in_outage and time.monotonic() < read_deadline:
                     continue
                 if time.monotonic() + pause > (rate_limit_deadline if throttled else deadline):
                     raise
@@ -306,8 +300,9 @@ class Client:
 
     def _get_deadline(self, method: str = "") -> float:
         """Return until when a request may wait, in monotonic seconds; given its method, for the rate limit."""
-        deadline = self.deadline if self.deadline is not None else time.monotonic() + _RATE_LIMIT_WAIT
-        return min(deadline, self.submit_deadline) if method == "POST" else deadline
+        quota, submits = self.deadlines.quota, self.deadlines.submits
+        deadline = quota if quota is not None else time.monotonic() + _RATE_LIMIT_WAIT
+        return min(deadline, submits) if method == "POST" else deadline
 
     def _await_workspace(self, method: str) -> None:
         """Wait for the end of an outage; send a probe if one is due and no other thread sends it.
@@ -316,21 +311,25 @@ class Client:
             WorkspaceDown: the outage lasts too long, and the request is a write.
             AlpaconError: the outage lasts too long, and the request is a read: the latest error.
         """
-        while state := self._outage.read_state():
+        outage, is_read = self._outage, method == "GET"
+        # A task with max_concurrency still submits after that deadline.
+        has_deadline = method == "POST" and time.monotonic() < self.deadlines.submits
+        while state := outage.read_state():
             now = time.monotonic()
-            deadline = state.since + _OUTAGE_WAIT
-            if method == "POST":
-                deadline = min(deadline, self.submit_deadline)
-            error = self._outage_error
-            if self._outage.acquire_probe(now) or (now >= deadline and error is None):
+            deadline = min(state.since + _OUTAGE_WAIT, self.deadlines.submits if has_deadline else math.inf)
+            if is_read and now >= self.deadlines.reads:
+                return
+            error = outage.error
+            if outage.acquire_probe(now) or (now >= deadline and error is None):
                 self._probe()
             elif now >= deadline and error is not None:
-                raise error if method == "GET" else WorkspaceDown(now - state.since, error)
+                raise error if is_read else WorkspaceDown(now - state.since, error)
             else:
-                if now >= state.since + _OUTAGE_REPORT:
-                    self._report_awaited(state.since)
-                self.sleep(min(deadline, now + _OUTAGE_CHECK) - now)
-        self._outage_error = None
+                if error and now >= state.since + OUTAGE_REPORT and outage.is_first_report(state.since):
+                    self._on_long_outage(error)
+                end = min(deadline, self.deadlines.reads) if is_read else deadline
+                self.sleep(min(end, now + _OUTAGE_CHECK) - now)
+        outage.error = None
 
     def _probe(self) -> None:
         """End the outage if the workspace answers a read."""
@@ -338,26 +337,13 @@ class Client:
             self._send("GET", "/api/events/commands/", {"page_size": 1}, None, lambda: None)
         except (ApiError, ConnectionFailed, LostResponse) as error:
             if not isinstance(error, ApiError) or _is_outage(error):
-                self._outage_error = error
-                self._outage.record_failure(time.monotonic(), _get_pause(error, 1))
+                self._outage.record_failure(time.monotonic(), _get_pause(error, 1), error)
                 if self._outage.is_first_notice():
-                    self._report(f"alpacon: the workspace fails, and all requests wait until it answers again. {error}")
+                    self._report(
+                        f"alpacon: the workspace is down, and all requests wait until it answers again. {error}"
+                    )
                 return
         self._outage.clear()
-
-    def _report_awaited(self, since: float) -> None:
-        """Report once per outage which commands wait for its end."""
-        with self._lock:
-            is_reported, self._reported_outage = self._reported_outage == since, since
-        ids = list(self.awaited_ids())
-        if is_reported or not ids:
-            return
-        more = f" and {len(ids) - _NAMED_COMMANDS} more" if len(ids) > _NAMED_COMMANDS else ""
-        named = ", ".join(ids[:_NAMED_COMMANDS])
-        self._report(
-            f"alpacon: the workspace has failed for {_OUTAGE_REPORT:.0f} s. Commands whose results wait for it:"
-            f" {named}{more}. {self._outage_error or ''}".rstrip()
-        )
 
     def _send(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Any, before_each: Callable[[], None]
@@ -368,14 +354,18 @@ class Client:
             if time.monotonic() + wait > deadline:
                 raise ApiError(method, path, 429, "api_rate_limited", f"It is back in {wait:.0f} s.", wait)
             self.sleep(wait)
+        # A read that waited for the rate limit gets as long as any other.
+        reads = self.deadlines.reads if method == "GET" else math.inf
+        end = max(reads, self._pause.get_end()) + self.settings.request_timeout
+        if time.monotonic() >= end:
+            raise LostResponse(f"{method} {path}: not sent, since wait_timeout and one request_timeout have passed.")
         before_each()
         url = self.settings.url + path
         for _redirect in range(_MAX_REDIRECTS + 1):
-            with self._lock:
-                self.requests += 1
-                self._quota.count_request()
+            self._sent.add()
+            self._quota.count_request()
             sent = time.time()
-            response = self._session.send(method, url, path, params, body)
+            response = self._session.send(method, url, path, params, body, end)
             arrived = time.time()
             date = parse_http_date(response.headers.get("Date"))
             if date is not None:
@@ -383,7 +373,7 @@ class Client:
             if response.status < 200:
                 close_response(response)
                 raise LostResponse(
-                    f"{method} {path}: HTTP {response.status} is no final status. Check url and any proxy."
+                    f"{method} {path}: HTTP {response.status} is not a final status. Check url and any proxy."
                 )
             if not 300 <= response.status < 400:
                 parsed = ApiResponse(response.status, self._parse(method, path, response), sent, arrived)
@@ -407,13 +397,13 @@ class Client:
         except ValueError:
             origin = "an invalid address"
         if not location or origin != self._session.origin:
-            where = f"{redact(origin)}, which the token is not for" if location else "nowhere"
+            where = f"{redact(origin)}, to which the token does not belong" if location else "nowhere"
             raise ApiError(method, path, response.status, text=f"Redirected to {where}. Check url.")
         return target
 
     def _parse(self, method: str, path: str, response: Any) -> Any:
         try:
-            content = read_body(f"{method} {path}", response)
+            content = self._session.read_body(f"{method} {path}", response)
         except LostResponse:
             # The status alone states an error.
             if response.status < 400:
@@ -463,6 +453,11 @@ def _is_outage(error: AlpaconError) -> bool:
     if isinstance(error, ApiError):
         return error.is_unexplained or (error.status >= 500 and not error.stated)
     return isinstance(error, ConnectionFailed) and not isinstance(error, UntrustedCertificate)
+
+
+def _is_without_effect(error: AlpaconError) -> bool:
+    """Return True if a write that failed in an outage was certainly not carried out."""
+    return isinstance(error, ConnectionFailed) or (isinstance(error, ApiError) and error.is_unauthenticated)
 
 
 def _get_pause(error: Exception, attempt: int) -> float:

@@ -27,13 +27,13 @@ from .errors import (
     UnreadableRow,
 )
 from .lists import LATEST_DUE_FIRST, NEWEST_FIRST, PAGE_SIZE, Page
-from .records import STATUSES, Command, Server, last_moment, normalize_uuid, parse_commands, parse_time
+from .records import STATUSES, Command, Server, last_moment, normalize_uuid, parse_commands, parse_servers, parse_time
 from .response import ApiResponse
-from .servers import SERVERS_PATH, parse_servers
+from .servers import SERVERS_PATH
 
 COMMANDS_PATH = "/api/events/commands/"
 
-#: Returns True at a command from which on a list has none that is wanted.
+#: Returns True if a list has no wanted command from this one on.
 _Ends = Callable[[Command], bool]
 
 #: Results of :func:`cancel`: cancelled, gone (it can no longer run), or sent to the server already.
@@ -44,11 +44,11 @@ _WITHHELD = ("verifying", "awaiting_purpose", "awaiting_approval")
 _CANCEL_CHECKS = (0.0, 1.0, 2.0, 4.0, 8.0)
 
 CLOCK_UNKNOWN = (
-    "reuse_within: the workspace's clock is not known, since its answers have no Date, or one before commands ended."
-    " So no command is reused. If a proxy sets the Date, correct its clock."
+    "reuse_within: the workspace's clock is not known, since its responses have no Date, or one earlier than the end of"
+    " a command. So no command is reused. If a proxy sets the Date, correct its clock."
 )
 _LATEST_SCHEDULE_FIRST = "-scheduled_at"
-#: A time so far ahead is in the future by every clock, also after a list was read.
+#: A time this far ahead is in the future by every clock, even after a list was read.
 _CERTAIN_FUTURE = timedelta(minutes=5)
 #: The agent's own limit for a command.
 _LONGEST_RUN = timedelta(minutes=30)
@@ -71,7 +71,7 @@ def get_command(client: Client, command_id: str) -> Command:
 
 
 def find_command(client: Client, command_id: str) -> Command | None:
-    """Read one command, or return None: servers of 2024 delete cancelled ones."""
+    """Read one command, or return None: workspaces of 2024 delete cancelled ones."""
     try:
         return get_command(client, command_id)
     except ApiError as error:
@@ -81,7 +81,7 @@ def find_command(client: Client, command_id: str) -> Command | None:
 
 
 def fetch_rc(client: Client, command: Command) -> Command:
-    """Read a command again if the server knows an exit code that its list row leaves out."""
+    """Read a command again if the workspace has an exit code that its list row leaves out."""
     return get_command(client, command.id) if command.hides_rc else command
 
 
@@ -91,7 +91,7 @@ def list_commands(client: Client, ordering: str = NEWEST_FIRST, **filters: Any) 
 
 
 def list_newest_commands(client: Client) -> list[Command]:
-    """List the newest commands in one request; return none if the token may not read them."""
+    """List the newest commands in one request; return none if the token is not allowed to read them."""
     return list(parse_commands(_read_first_page(client, COMMANDS_PATH, NEWEST_FIRST)))
 
 
@@ -105,8 +105,11 @@ def _read_first_page(client: Client, path: str, ordering: str) -> list[dict[str,
     return page.rows if page else []
 
 
-def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ()) -> Command:
+def submit(client: Client, body: Mapping[str, Any], earlier_ids: Collection[str] = ()) -> Command:
     """Submit a command to one server; other commands in the response are in its :attr:`Command.surplus`.
+
+    Args:
+        earlier_ids: commands that this submit has not created.
 
     Raises:
         ApiError: refused.
@@ -125,11 +128,11 @@ def submit(client: Client, body: Mapping[str, Any], known: Collection[str] = ())
     except ApiError as refusal:
         refusal.name_account(body)
         raise
-    return _find_own(client, COMMANDS_PATH, response, body, known)
+    return _find_own(client, COMMANDS_PATH, response, body, earlier_ids)
 
 
 def submit_action(
-    client: Client, body: Mapping[str, Any], known: Collection[str] = (), *, action: str, force: bool = False
+    client: Client, body: Mapping[str, Any], earlier_ids: Collection[str] = (), *, action: str, force: bool = False
 ) -> Command:
     """Submit an action to the server of a body. Return its internal command, whose line is up to the workspace.
 
@@ -139,21 +142,21 @@ def submit_action(
     try:
         response = client.write("POST", path, {"action": action, **({"force": True} if force else {})})
     except UnknownEndpoint:
-        why = "This workspace has no actions of servers."
+        why = "This workspace has no server actions."
         raise ApiError("POST", path, 404, text=why, stated=True) from None
-    return _find_own(client, path, response, {"server": body["server"]}, known)
+    return _find_own(client, path, response, {"server": body["server"]}, earlier_ids)
 
 
 def _find_own(
-    client: Client, path: str, response: ApiResponse, body: Mapping[str, Any], known: Collection[str]
+    client: Client, path: str, response: ApiResponse, body: Mapping[str, Any], earlier_ids: Collection[str]
 ) -> Command:
     """Return the command in the response to a submit; raise :class:`LostResponse` if there is none."""
-    # Today's servers answer with a list of one, those of 2024 with the record itself.
+    # Today's workspaces answer with a list of one, those of 2024 with the record itself.
     made = list(parse_commands(response.body if isinstance(response.body, list) else [response.body]))
-    own = next((command for command in made if command.id not in known and _can_answer(command, body)), None)
+    own = next((command for command in made if command.id not in earlier_ids and _can_answer(command, body)), None)
     if own is None:
         seen = ", ".join(f"{command.id} for {command.server}" for command in made)
-        problem = f"with another command in it than was submitted: {seen}" if seen else "without a command in it"
+        problem = f"with a command other than the submitted one: {seen}" if seen else "without a command"
         error = LostResponse(f"POST {path}: HTTP {response.status} {problem}.")
         error.others = tuple(command.id for command in made)
         raise error
@@ -278,34 +281,48 @@ def list_server_commands(client: Client, server_ids: Sequence[str], ordering: st
     If rows tie in the ordering, read the lists in an order without ties instead.
 
     Args:
-        ends: returns True at a command from which on the list has none that is wanted.
+        ends: returns True if the list has no wanted command from this one on.
     """
-    commands = _read_whole_list(client, server_ids, ordering, ends)
+    commands = _read_whole_list(client, len(set(server_ids)), _is_of(server_ids), ordering, ends)
     if commands is None:
-        commands = [command for server_id in server_ids for command in _read_one(client, server_id, ordering, ends)]
+        commands = _read_each(client, server_ids, ordering, ends)
     return commands
 
 
-def list_pending(client: Client, server_ids: Sequence[str]) -> list[Command]:
-    """List at least the pending commands of some servers; see :func:`list_server_commands`."""
-    commands = _read_whole_list(client, server_ids, NEWEST_FIRST, None)
-    if commands is not None:
-        return commands
-    ordering = _LATEST_SCHEDULE_FIRST
-    return [row for server_id in server_ids for row in _read_one(client, server_id, ordering, _end_of_pending(client))]
+def list_waiting(
+    client: Client, count: int, accept: Callable[[Command], bool], time: datetime | None = None
+) -> list[Command] | None:
+    """List at least the pending commands, or those that are scheduled for a time, of all servers.
+
+    Args:
+        count: number of wanted servers.
+
+    Returns:
+        None if a list for each of the servers takes fewer requests; see :func:`list_waiting_of_each`.
+    """
+    if time is None:
+        return _read_whole_list(client, count, accept, NEWEST_FIRST, None)
+    commands = _read_future(client, count, accept, time)
+    if commands is None:
+        commands = _read_whole_list(client, count, accept, _LATEST_SCHEDULE_FIRST, _end_of_schedule(time))
+    return commands
 
 
-def list_scheduled_for(client: Client, server_ids: Sequence[str], time: datetime) -> list[Command]:
-    """List at least the commands of some servers that are scheduled for a time; see :func:`list_server_commands`."""
-    commands = _read_future(client, frozenset(server_ids), time)
-    if commands is not None:
-        return commands
-    return list_server_commands(
-        client,
-        server_ids,
-        _LATEST_SCHEDULE_FIRST,
-        lambda command: command.latest_schedule is not None and last_moment(command.latest_schedule) < time,
-    )
+def list_waiting_of_each(client: Client, server_ids: Sequence[str], time: datetime | None = None) -> list[Command]:
+    """List at least the pending commands, or those that are scheduled for a time, from a list for each server."""
+    ends = _end_of_schedule(time) if time else None
+    return _read_each(client, server_ids, _LATEST_SCHEDULE_FIRST, ends)
+
+
+def list_waiting_on(client: Client, server_ids: Sequence[str], time: datetime | None = None) -> list[Command]:
+    """List at least the pending commands of some servers, or those that are scheduled for a time."""
+    commands = list_waiting(client, len(set(server_ids)), _is_of(server_ids), time)
+    return list_waiting_of_each(client, server_ids, time) if commands is None else commands
+
+
+def _is_of(server_ids: Iterable[str]) -> Callable[[Command], bool]:
+    wanted = frozenset(server_ids)
+    return lambda command: command.server.id in wanted
 
 
 def find_latest_ended(
@@ -348,11 +365,10 @@ def end_sort_key(command: Command) -> datetime:
 
 
 def _read_whole_list(
-    client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends | None
+    client: Client, count: int, accept: Callable[[Command], bool], ordering: str, ends: _Ends | None
 ) -> list[Command] | None:
-    """Read the commands of several servers from the list of all; return None if a list for each server is better."""
-    wanted = frozenset(server_ids)
-    if len(wanted) < 2:
+    """Read commands of several servers from the list of all; return None if a list for each server is better."""
+    if count < 2:
         return None
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": ordering}, whole=True)
@@ -361,15 +377,15 @@ def _read_whole_list(
             for command in _parse_page(client, page):
                 if ends and ends(command):
                     return commands
-                if command.server.id in wanted:
+                if accept(command):
                     commands.append(command)
             left = (page.count or 0) - number * PAGE_SIZE
-            too_many = number >= len(wanted) if ends else number + left // PAGE_SIZE >= len(wanted)
+            too_many = number >= count if ends else number + left // PAGE_SIZE >= count
             if left > 0 and too_many:
                 return None
     except IncompleteList:
         # No rows tie in the order by age.
-        return _read_whole_list(client, server_ids, NEWEST_FIRST, None) if ends else None
+        return _read_whole_list(client, count, accept, NEWEST_FIRST, None) if ends else None
     return commands
 
 
@@ -381,9 +397,9 @@ def _parse_page(client: Client, page: Page) -> list[Command]:
     return commands
 
 
-def _read_future(client: Client, wanted: frozenset[str], time: datetime) -> list[Command] | None:
+def _read_future(client: Client, count: int, accept: Callable[[Command], bool], time: datetime) -> list[Command] | None:
     """Read the list of scheduled commands; return None if it is long, is not filtered, or the time may have passed."""
-    if len(wanted) < 2 or time <= client.clock.now() + _CERTAIN_FUTURE:
+    if count < 2 or time <= client.clock.now() + _CERTAIN_FUTURE:
         return None
     commands: list[Command] = []
     pages = client.pages(COMMANDS_PATH, {"ordering": NEWEST_FIRST, "is_scheduled": "true"}, whole=True)
@@ -396,11 +412,20 @@ def _read_future(client: Client, wanted: frozenset[str], time: datetime) -> list
                 return None
             if any(not row.scheduled_at or row.scheduled_at < now - _CERTAIN_FUTURE for row in rows):
                 return None
-            commands += [row for row in rows if row.server.id in wanted]
-            if (page.count or 0) > len(wanted) * PAGE_SIZE:
+            commands += filter(accept, rows)
+            if (page.count or 0) > count * PAGE_SIZE:
                 return None
         return commands
     return None
+
+
+def _read_each(client: Client, server_ids: Sequence[str], ordering: str, ends: _Ends | None) -> list[Command]:
+    """Read a list for each server; without ``ends``, up to the end of its pending commands."""
+    return [
+        command
+        for server_id in server_ids
+        for command in _read_one(client, server_id, ordering, ends or _end_of_pending(client))
+    ]
 
 
 def _read_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> list[Command]:
@@ -416,6 +441,11 @@ def _read_one(client: Client, server_id: str, ordering: str, ends: _Ends) -> lis
             return []
         raise
     return [command for command in commands if command.server.id == server_id]
+
+
+def _end_of_schedule(time: datetime) -> _Ends:
+    """Return a function that finds the end of the commands for a time in a list, latest schedule first."""
+    return lambda command: command.latest_schedule is not None and last_moment(command.latest_schedule) < time
 
 
 def _end_of_pending(client: Client) -> _Ends:

@@ -10,22 +10,23 @@ The codes are those of the published API page and of the official clients, compa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
 _BAD_TOKEN = "The token is unknown, disabled or expired. Check it against the workspace's list of tokens."
-_NO_RECORD = "There is no such record, or the token may not see it. Check the name or id."
+#: Workspaces of 2024 give the same answer to both.
+_NOT_AUTHENTICATED = (
+    "The workspace does not recognise the token. It is unknown, disabled or expired, or the workspace has lost its"
+    " database. Check the token; if it is valid, run the task again later."
+)
+_NO_RECORD = "There is no such record, or the token has no access to it. Check the name or id."
 _NOT_A_USER = "The workspace asks for multi-factor authentication. Use an API or service token."
-_NO_WORKSPACE = "This does not speak JSON as an Alpacon workspace does. Check url."
 
 #: Code -> cause and remedy, for the requests of this collection.
 SENTENCES: dict[str, str] = {
-    "api_cursor_expired": "The listing took too long and its cursor expired. Run the task again.",
-    "api_invalid_cursor": "The server does not know the cursor of this listing. Run the task again.",
-    "api_not_acceptable": _NO_WORKSPACE,
     "api_not_found": _NO_RECORD,
     "api_rate_limited": "The quota of this token is used up. Wait, or ask for fewer servers at once.",
     "api_search_unavailable": "The search of the workspace is down. Try again later, or leave the search out.",
@@ -33,26 +34,21 @@ SENTENCES: dict[str, str] = {
         "The access list of this token does not allow that command on that server as that user."
         " Add a command ACL whose pattern matches the whole line, or use a token that has one."
     ),
-    "api_token_already_expired": "The token has expired. Rotate it in the workspace and use the new one.",
-    "api_token_exists": "A token of that name exists already. Choose another name.",
     "api_token_scope_action_unresolved": "The scopes of this token do not cover this action. Grant them to the token.",
     "api_token_scope_missing": "The token lacks a scope. Grant it, or use a token that has it.",
-    "api_unsupported_media_type": _NO_WORKSPACE,
     "auth_authentication_failed": _BAD_TOKEN,
     "auth_mfa_required": _NOT_A_USER,
     "auth_token_mfa_missing": _NOT_A_USER,
     "auth_token_missing": "No token arrived. Check whether a proxy strips the Authorization header.",
     "auth_verification_unavailable": "The authentication service of the workspace is down. Try again later.",
-    "command_acl_moved": "This workspace keeps command ACLs in its pre-approval ledger. Change them there.",
     "command_inline_credential": (
         "The line carries a credential, which everyone who may read commands would see."
         " Move it to env and refer to it as $NAME."
     ),
-    "command_not_found": "There is no such command, or the token may not see it. It may have been cancelled.",
+    "command_not_found": "There is no such command, or the token has no access to it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
-    "event_oversized_unsupported_platform": "That server does not accept such a long line. Put it into a script there.",
     "file_exec_assessor_disabled": "The workspace has turned off the assessment that verified files need.",
-    "file_exec_content_too_large": "The file is larger than the 65536 bytes that are verified.",
+    "file_exec_content_too_large": "The file is larger than 65536 bytes, the limit of verified files.",
     "file_exec_data_not_allowed": "A verified file takes no data. Leave it out.",
     "file_exec_empty_content": "The file is empty.",
     "file_exec_env_not_allowed": "A verified file takes no env. Leave it out.",
@@ -60,33 +56,39 @@ SENTENCES: dict[str, str] = {
     "file_exec_invalid_reuse_days": "An approval can be reused for 1 to 366 days.",
     "file_exec_line_not_allowed": "A verified file takes no line. Leave it out.",
     "file_exec_line_too_long": "Interpreter, path and arguments are too long together.",
-    "file_exec_reuse_exceeds_max": "The workspace does not let an approval be reused for so long.",
+    "file_exec_reuse_exceeds_max": "The workspace does not allow an approval to be reused for that long.",
     "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
-    "forbidden": "The token may not do this.",
+    "forbidden": "The token is not allowed to do this.",
     "invalid": "The workspace does not accept what was sent.",
     "invalid_command": (
-        "The workspace does not accept this command. Check that there is a server of that id, then line, shell,"
+        "The workspace does not accept this command. Check that there is a server with that id, then line, shell,"
         " username and groupname."
     ),
     "not_found": _NO_RECORD,
-    "note_pin_limit_exceeded": "No more notes can be pinned.",
-    "rbac_object_permission_required": "The role of this token may not do this with this record.",
-    "rbac_permission_required": "The role of this token may not do this.",
+    "rbac_object_permission_required": "The role of this token is not allowed to do this with this record.",
+    "rbac_permission_required": "The role of this token is not allowed to do this.",
     "server_busy_with_user_work": "A user is working on the server. Try again later, or set force to true.",
     "server_cannot_be_deleted": "The server is still connected. Unregister its agent first.",
     "server_not_connected": (
         "The server is offline: its agent is not connected. Workspaces of 2024 answer the same for a server that is"
         " disabled there. Check it, or leave the server out."
     ),
+    "server_pam_install_in_progress": (
+        "alpamon-pam is being installed on that server already. Wait until that has ended, then run the task again."
+    ),
+    "server_pam_install_requires_sudo_with_mfa": (
+        "alpamon-pam is for sudo that is confirmed by MFA, which this workspace does not allow. Allow it there first."
+    ),
+    "server_pam_install_unsupported": (
+        "alpamon-pam cannot be installed on that server from the workspace. Leave the server out, or install the"
+        " package there yourself."
+    ),
     "unauthorized": _BAD_TOKEN,
     "user_username_invalid": "The system username of the account behind this token is not valid. Give username.",
     "user_username_required": "The account behind this token has no system username. Set one, or give username.",
     "webftp_transfer_in_progress": "A file transfer to that server has not finished. Try again later.",
-    "work_session_admission_denied": "The work session was not admitted. Ask for another.",
     "work_session_assignee_mismatch": "The work session belongs to another user.",
     "work_session_expired": "The work session has expired. Extend it, or give another in work_session.",
-    "work_session_extension_already_pending": "An extension of the work session already waits for approval.",
-    "work_session_extension_reason_required": "Say why the work session is to be extended.",
     "work_session_not_active": "The work session is not active. Activate it, or give another in work_session.",
     "work_session_not_usable": "The work session cannot be used. Give another in work_session.",
     "work_session_required": "This login needs a work session. Give it in work_session, or use an API token.",
@@ -100,20 +102,20 @@ _ACCOUNT_FIELDS = ("username", "groupname")
 #: The text of an unknown account if no field is named.
 _ACCOUNT_WORDS = re.compile("username or groupname is not registered", re.I)
 _NO_ACCOUNT = (
-    "The workspace does not know this username or groupname, or the token may not use it. Register it there, or give"
-    " another one: username and groupname, over the connection become_user, ansible_user and alpacon_groupname."
+    "The workspace does not know this username or groupname, or the token is not allowed to use it. Register it there,"
+    " or give another one: username and groupname, over the connection become_user, ansible_user and alpacon_groupname."
 )
 
 #: Code and blamed field -> cause and remedy.
 _SENTENCES_OF_FIELDS = {
     ("invalid_command", "server"): (
-        "There is no server of that id, or the token may not see it. Check the UUID. If an inventory has it from a"
-        " cache, read it again with --flush-cache."
+        "There is no server with that id, or the token has no access to it. Check the UUID. If an inventory has it from"
+        " a cache, read it again with --flush-cache."
     ),
     **{("invalid_command", field): _NO_ACCOUNT for field in _ACCOUNT_FIELDS},
 }
 
-#: Texts of the servers of 2024, and the code of today's servers for each.
+#: Texts of the workspaces of 2024, and the code of today's workspaces for each.
 _WORDS = (
     (re.compile(r"already been sent", re.I), "event_command_already_sent"),
     (re.compile(r"server is not connected", re.I), "server_not_connected"),
@@ -137,8 +139,6 @@ _FRAMEWORK_WORDS = re.compile(
     r"|403 You do not have permission to perform this action\."
     r"|404 (Not found|Invalid page|No \w+ matches the given query)\."
     r'|405 Method "\w+" not allowed\.'
-    r"|406 Could not satisfy the request Accept header\."
-    r'|415 Unsupported media type ".*" in request\.'
     r"|429 Request was throttled\.( Expected available in \d+ seconds?\.)?"
 )
 
@@ -156,6 +156,9 @@ _SENTENCES_OF_STATUSES = {
     429: SENTENCES["api_rate_limited"],
 }
 
+#: Added to errors of writes that a gateway may send, even after the workspace has carried out the request.
+UNCERTAIN = "This answer does not say whether the request was carried out."
+
 #: How much of an error is shown: characters of a page, then characters, entries and levels of JSON.
 _SHOWN_BODY = 200
 _SHOWN_WORDS, _SHOWN_ITEMS, _SHOWN_DEPTH = 4000, 100, 8
@@ -165,7 +168,7 @@ _UNPRINTABLE = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff\\ufffe\\uffff]"
 )
 
-#: Statuses of records that the token may not read.
+#: Statuses of records that the token is not allowed to read.
 NO_ACCESS_STATUSES = (403, 404)
 
 
@@ -205,19 +208,29 @@ class UsageError(AlpaconError):
         super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)
 
 
-def did_you_mean(name: Any, known: Iterable[str], otherwise: str) -> str:
-    """Suggest the closest known name, else return another sentence."""
-    close = get_close_matches(str(name), list(known))
+def did_you_mean(name: Any, names: Iterable[str], otherwise: str) -> str:
+    """Suggest the closest of these names, else return another sentence."""
+    close = get_close_matches(str(name), list(names))
     return f"Did you mean {clean_line(close[0])}?" if close else otherwise
+
+
+def join_first(texts: Sequence[str], limit: int, separator: str = ", ") -> str:
+    """Join the first texts, and count the others: "web-01, web-02 and 3 more", or "one; two; and 3 more"."""
+    shown = separator.join(texts[:limit])
+    if len(texts) <= limit:
+        return shown
+    return f"{shown}{' ' if separator == ', ' else separator}and {len(texts) - limit:,} more"
 
 
 def wrap_unexpected(error: BaseException, no_log: bool) -> AlpaconError:
     """Report a bug as the error of single commands; with C(no_log) without its text, which may quote a response."""
-    return AlpaconError(f"An answer could not be dealt with: {type(error).__name__ if no_log else repr(error):.200}")
+    if isinstance(error, AlpaconError):
+        return error
+    return AlpaconError(f"A response could not be processed: {type(error).__name__ if no_log else repr(error):.200}")
 
 
 class RunIsOver(Exception):
-    """Report that the run of a task has ended, so that nothing more may be written."""
+    """Report that the run of ansible-playbook has ended, so that nothing more may be written."""
 
 
 class MissingLibrary(AlpaconError):
@@ -233,15 +246,16 @@ class TimeHasPassed(AlpaconError):
 
 
 class UntrustedCertificate(ConnectionFailed):
-    """Report that the certificate or TLS of the server is not trusted; a retry does not help."""
+    """Report that the certificate or TLS of the workspace is not trusted; a retry does not help."""
 
 
 class WorkspaceDown(ConnectionFailed):
-    """Report that an outage has lasted for so many seconds, so nothing was sent."""
+    """Report that an outage has lasted for so many seconds, so nothing was carried out."""
 
     def __init__(self, seconds: float, cause: AlpaconError) -> None:
-        self.cause = cause
-        super().__init__(f"Not sent, since the workspace has failed for {seconds:.0f} s. {cause}")
+        super().__init__(
+            f"The workspace has been down for {seconds:.0f} s and accepted no request in that time. {cause}"
+        )
 
 
 class LostResponse(AlpaconError):
@@ -261,13 +275,13 @@ class UnknownEndpoint(LostResponse):
 
 #: For workspaces of 2024, which have no registration tokens.
 NO_REGISTRATION = (
-    "This workspace has no registration by token: it is an older one. Nothing was registered or changed."
-    " Add servers to it as its own documentation says."
+    "This workspace is older and does not support registration by token. Nothing was registered or changed."
+    " Add servers as its own documentation describes."
 )
 
 
 class UnreadableRow(AlpaconError):
-    """Report that a row is no record, or that its ID is not a UUID."""
+    """Report that a row is not a record, or that its ID is not a UUID."""
 
 
 class IncompleteList(AlpaconError):
@@ -277,14 +291,14 @@ class IncompleteList(AlpaconError):
         self.received = received
         self.count = count
         if count is None:
-            problem = f"the list has no end after {received} rows"
+            problem = f"the list has not ended after {received} rows"
         elif received < count:
-            problem = f"{received} of {count} rows arrived, also in further readings of the list"
+            problem = f"only {received} of {count} rows could be read with certainty"
         else:
-            problem = f"{received} rows arrived, and the pages of the list do not fit its count of {count}"
+            problem = f"the pages of the list have {received} rows, which does not match its count of {count}"
         super().__init__(
-            f"GET {path}: {problem}. The list changes too fast, or the workspace orders or counts it anew each time."
-            " Run the task again."
+            f"GET {path}: {problem}. Rows moved to other pages while they were read, or tie in the order of the list."
+            " Run the task again when fewer rows change, or use filters that select fewer rows."
         )
 
 
@@ -295,8 +309,8 @@ class ApiError(AlpaconError):
     Args:
         code: the error code in lower case, empty if the body states none.
         text: the body's message.
-        retry_after: seconds that the server asks to wait.
-        stated: whether the API itself certainly refuses the request: JSON with a known code, or an error of a server
+        retry_after: seconds that the workspace asks to wait.
+        stated: whether the API itself certainly refuses the request: JSON with a known code, or an error of a workspace
             of 2024. Any other response may come from a gateway, after the request was carried out.
         quoted: whether the error includes the text, which may repeat the line of a command.
     """
@@ -316,25 +330,31 @@ class ApiError(AlpaconError):
         super().__init__(self._format())
 
     def _format(self, account: str = "") -> str:
-        known = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
-        if not known and re.search(r"\bgate: plan\b", self.text):
-            known = SENTENCES["workspace_extension_plan_required"]
+        sentence = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
+        if self.is_unauthenticated:
+            sentence = _NOT_AUTHENTICATED
+        if not sentence and re.search(r"\bgate: plan\b", self.text):
+            sentence = SENTENCES["workspace_extension_plan_required"]
         text = self.text if self.quoted else ""
         if self.status == 413:
             # The page of a proxy adds nothing to the status.
-            known, text = known or _REQUEST_TOO_LARGE, text if self.stated else ""
-        parts = [known, text, account if self.quoted else ""]
-        if not any(parts) and self.status == 401 and self.code:
-            # A 401 with a code refuses a known token.
-            parts = ["The workspace refuses this, and gives only a code as the reason."]
-        elif not any(parts):
-            default = "The server refused the request."
-            if self.status >= 500:
-                default = "The workspace, or a proxy in front of it, failed."
-            parts = [_SENTENCES_OF_STATUSES.get(self.status, default)]
-        sentences = " ".join(part for part in parts if part)
+            sentence, text = sentence or _REQUEST_TOO_LARGE, text if self.stated else ""
+        parts = [sentence, text, account if self.quoted else ""]
+        sentences = " ".join(part for part in parts if part) or self._explain_status()
         code = f" {self.code}" if self.code else ""
         return f"{sentences} [{self.method} {self.path}: HTTP {self.status}{code}]"
+
+    def _explain_status(self) -> str:
+        if self.method != "GET" and not self.stated and self.code:
+            return "The response gives only a code as the reason."
+        if self.status >= 500:
+            return "The workspace, or a proxy in front of it, failed."
+        if self.method != "GET" and not self.stated:
+            return "The workspace, or a proxy in front of it, answered with an error."
+        if self.status == 401 and self.code:
+            # A 401 with a code refuses a known token.
+            return "The workspace refuses this, and gives only a code as the reason."
+        return _SENTENCES_OF_STATUSES.get(self.status, "The workspace refused the request.")
 
     def name_account(self, names: Mapping[str, Any]) -> None:
         """Add the account of a refused command, given its body, if that may be the cause."""
@@ -349,9 +369,12 @@ class ApiError(AlpaconError):
     @property
     def is_unexplained(self) -> bool:
         """Return True for a 401 or 403 without a known code, which a workspace without its database also answers."""
-        # For servers of 2024 the code stands for a text that they send in both cases.
-        is_ambiguous = self.status == 403 and self.code == "auth_authentication_failed"
-        return self.status in (401, 403) and (is_ambiguous or not self.stated or not self.code)
+        return self.is_unauthenticated or (self.status in (401, 403) and not (self.stated and self.code))
+
+    @property
+    def is_unauthenticated(self) -> bool:
+        """Return True if a workspace of 2024 did nothing, because the token is wrong or its database is away."""
+        return self.stated and self.status == 403 and self.text == "Authentication credentials were not provided."
 
     @property
     def refuses_token(self) -> bool:
@@ -366,7 +389,7 @@ class NotCancellable(ApiError):
     def __init__(self, refused: ApiError, status: str) -> None:
         super().__init__(refused.method, refused.path, refused.status, refused.code, refused.text)
         self.args = (
-            f"The workspace does not let the command be cancelled while it is {status}. It may still run."
+            f"The workspace does not allow the command to be cancelled while it is {status}. It may still run."
             f" [{self.method} {self.path}: HTTP {self.status}]",
         )
 
@@ -392,14 +415,14 @@ def error_from_body(
         text = " ".join(re.sub(r"<[^<>]*>", " ", str(body)).split())[:_SHOWN_BODY]
     stated = isinstance(body, Mapping) and _is_from_api(status, code, body)
     if stated and not code:
-        code = next((known for pattern, known in _WORDS if pattern.search(text)), "")
+        code = next((word for pattern, word in _WORDS if pattern.search(text)), "")
     text = clean(text)[:_SHOWN_WORDS]
     source = str(body.get("source", "")) if isinstance(body, Mapping) else ""
     return ApiError(method, path, status, code, text, retry_after, stated, source, quoted)
 
 
 def _is_from_api(status: int, code: str, body: Mapping[str, Any]) -> bool:
-    """Return True for a known code, and for errors that the server of 2024 sends."""
+    """Return True for a known code, and for errors that the workspace of 2024 sends."""
     if status >= 500:
         # Other errors may follow after the request was carried out.
         return (status, code) == (503, "server_not_connected")

@@ -2,24 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read lists page by page in any form of paging, and check that all rows arrived.
+"""Read lists page by page, and check that all rows arrived.
 
-Lists change while they are read:
-
-- Rows that tie in the order change places between pages: some are repeated, and others are missing.
-- Rows that are added in front shift the rest back: some are repeated.
-- Rows that leave in front shift the rest forward: some are missing. If others join at the end, the count stays.
-
-Newest first, no row joins at the end, so the count shows how many left: if it shrinks, read the page before again.
-In any other order each page begins with the last row of the page before, which proves that there is no gap. If more
-rows are repeated than joined, or fewer arrive than the count states, read the list again in pages of another size. In
-an order in which rows tie, that rarely helps, so raise IncompleteList.
+A page shows the list at the time of its request. Meanwhile rows join and leave the list, or change places. So the next
+page repeats some rows, or misses others. How that is noticed depends on the order of the list: see the three readers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,22 +19,14 @@ from .errors import ApiError, IncompleteList, LostResponse
 
 #: The most rows that the API gives on a page.
 PAGE_SIZE = 100
-#: The page size of each reading: two rows that tie across a page boundary are on one page in the next reading.
-_SIZES = (PAGE_SIZE, 97, 89)
 #: Rows join at the front only.
 NEWEST_FIRST = "-added_at"
 #: The latest schedule first, then newest first. Rows join in front of all that was due before they joined; only that
-#: part of the list is certain to be complete. Servers of 2024 do not order by schedule, but by the rest: newest first.
+#: part of the list is certain to be complete. Workspaces of 2024 ignore the schedule: newest first.
 LATEST_DUE_FIRST = f"-scheduled_at,{NEWEST_FIRST}"
-_JOINED_IN_FRONT = (NEWEST_FIRST, LATEST_DUE_FIRST)
 BY_ID = "id"
-#: Orders in which no rows tie; without an order, lists are by name.
-_WITHOUT_TIES = (*_JOINED_IN_FRONT, BY_ID, "added_at", "name", "seq", None)
-#: The least number of rows to go back, each time that rows left during one reading.
-_STEPS_BACK = (1, 100, 200, 400, 800)
-#: The most pages in a row without a new row, pages of a reading, and rows in a count.
-_STALE_PAGES, _MOST_PAGES, _MOST_ROWS = 3, 5000, 10**9
-_GONE = object()
+#: The most pages of a reading, times that it goes back, pages in a row without a new row, and rows in a count.
+_MOST_PAGES, _MOST_STEPS_BACK, _MOST_STALE_PAGES, _MOST_ROWS = 5000, 5, 3, 10**9
 
 _Get = Callable[[str, Mapping[str, Any]], Any]
 
@@ -56,219 +40,237 @@ class Page:
 
 
 def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bool) -> Iterator[Page]:
-    """Read a list page by page: page numbers, URLs, cursors or a bare list. No row is repeated.
+    """Read a list page by page. No row is repeated.
 
     Args:
         whole: whether all rows are needed, or all up to where the caller stops; :class:`IncompleteList` if some are
             missing or, in an order in which rows tie, may be.
     """
-    known: set[Any] = set()
-    for size in _SIZES:
-        reading = _Reading(get, path, {**(params or {}), "page_size": size}, known, whole)
-        yield from reading.pages()
-        if not whole or reading.is_whole:
+    query, known = dict(params or {}), set[Any]()
+    reader = _READERS.get(query.get("ordering"), _TieReader) if whole else _Reader
+    for size in reader.sizes:
+        reading = reader(get, path, query, size, known)
+        if (yield from reading.pages()):
             return
-        if reading.ties or reading.never_ends:
-            break
-    raise IncompleteList(path, reading.received, reading.least)
+        known |= reading.seen
+    raise reading.incomplete()
 
 
-@dataclass
-class _Reading:
-    """Read a list once, from its first page to its last.
+@dataclass(frozen=True)
+class _Answer:
+    """The response to the request of a page, and by how many rows the list has grown since the request before."""
+
+    rows: list[Any]
+    count: int | None = None
+    has_next: bool = False
+    growth: int = 0
+
+
+class _Reader:
+    """Read a list once, as its pages come, without any check.
 
     Attributes:
-        known: IDs of the rows of this reading or in earlier ones.
+        sizes: page sizes of the readings that are tried until one is whole.
+        seen: IDs of the rows of this reading.
+        received: number of different rows; rows without an ID are all different.
         least: the smallest count that the list had meanwhile.
     """
 
-    get: _Get
-    path: str
-    query: dict[str, Any]
-    known: set[Any]
-    checked: bool
-    least: int | None = None
-    never_ends: bool = False
-    _without_id: int = 0
-    _count: int | None = None
-    # Positions in the list: the start of the requested page, the end of the page before, and the furthest end.
-    _start: int = 0
-    _end: int = 0
-    _furthest: int = 0
-    # Rows that were repeated though they were requested once, and rows that joined.
-    _repeated: int = 0
-    _joined: int = 0
-    _changed: bool = False
-    # In an order in which rows tie: the last row, and whether rows at a page boundary do not state the field.
-    _last: Any = None
-    _unproven: bool = False
-    _stale: int = 0
-    _steps_back: int = 0
-    _cursors: set[str] = field(default_factory=set)
-    _broken: bool = False
+    # Two rows that change places across a page boundary are on one page of the next reading.
+    sizes: tuple[int, ...] = (PAGE_SIZE, 97, 89)
 
-    def __post_init__(self) -> None:
-        ordering = self.query.get("ordering")
-        self._joined_in_front = ordering in _JOINED_IN_FRONT
-        self.ties = ordering not in _WITHOUT_TIES
-        self._field = str(ordering).lstrip("-")
-        # Whether each page begins within the page before; False once the workspace gives pages of another size.
-        self._overlaps = self.checked and not self._joined_in_front
-        # In the first reading both are equal: one set of IDs takes less memory than two.
-        self._seen: set[Any] = set() if self.known else self.known
+    def __init__(self, get: _Get, path: str, query: Mapping[str, Any], size: int, known: set[Any]) -> None:
+        self._get, self._path, self._query, self._size = get, path, query, size
+        self._known = known
+        self.seen: set[Any] = set()
+        self.received = 0
+        self._stale = 0
+        self.least: int | None = None
+        self._count: int | None = None
 
-    @property
-    def received(self) -> int:
-        return len(self._seen) + self._without_id
-
-    @property
-    def is_whole(self) -> bool:
-        """Return True if no row is missing that the list had during the whole reading."""
-        needed = self.least if self._allows_repeats else self._count
-        return not self._broken and (needed is None or self.received >= needed)
-
-    @property
-    def _allows_repeats(self) -> bool:
-        """Return True if rows that joined can explain repeated and missing rows."""
-        return self._joined_in_front or (self._overlaps and not self._unproven)
-
-    def pages(self) -> Iterator[Page]:
-        """Yield the pages; end early if rows are missing, or may be in an order in which rows tie."""
-        query: dict[str, Any] | None = self.query
-        for _number in range(_MOST_PAGES):
-            if query is None:
-                return
-            body = self._get_body(query)
-            rows, count = ([], None) if body is _GONE else _parse_rows(self.path, body)
-            shrunk = PAGE_SIZE if body is _GONE else self._update_count(count)
-            if self.checked and self._has_missed():
+    def pages(self) -> Generator[Page, None, bool]:
+        """Yield the pages, and return True if no row is missing."""
+        end = 0
+        for number in range(1, _MOST_PAGES + 1):
+            answer = self._request(number, self._size)
+            yield Page(self._add(answer.rows), answer.count)
+            end += len(answer.rows)
+            if self._is_last(answer, end):
                 break
-            if self._overlaps and not self._has_size(query, rows, count):
-                self._overlaps, self._start = False, self._end
-            if self.checked and self._may_have_gap(rows, shrunk):
-                query = self._step_back(query, shrunk)
-                if query is None:
-                    break
-                continue
-            if body is _GONE:
-                return
-            fresh = self._add_rows(rows)
-            if self.checked and self.ties and self._has_missed():
-                break
-            yield Page(fresh, count)
-            query = self._next_query(query, body, len(rows)) if rows else None
-        else:
-            self.never_ends = True
-        self._broken = True
+        return True
 
-    def _get_body(self, query: Mapping[str, Any]) -> Any:
-        """Return the JSON of a page, or :data:`_GONE` if the page does not exist any more."""
+    def incomplete(self) -> IncompleteList:
+        return IncompleteList(self._path, self.received, self.least)
+
+    def _request(self, number: int, size: int) -> _Answer:
+        """Request a page; one that does not exist any more has no rows."""
+        query = {**self._query, "page_size": size, **({"page": number} if number > 1 else {})}
         try:
-            return self.get(self.path, query)
+            rows, count, following = _parse_body(self._path, self._get(self._path, query))
         except ApiError as error:
-            if error.status == 404 and "page" in query:
-                return _GONE
+            if error.status == 404 and number > 1:
+                return _Answer([])
             raise
+        growth = 0 if count is None or self._count is None else count - self._count
+        if count is not None:
+            self._count, self.least = count, count if self.least is None else min(self.least, count)
+        return _Answer(rows, count, bool(rows) and _states_page(following, number + 1), growth)
 
-    def _update_count(self, count: int | None) -> int:
-        """Record the list's count and return by how much it shrank since the page before."""
-        before, self._count = self._count, count
-        if count is None:
-            return 0
-        self.least = count if self.least is None else min(self.least, count)
-        growth = 0 if before is None else count - before
-        self._joined += max(0, growth)
-        self._changed = self._changed or growth != 0
-        return -growth
+    def _request_from(self, first: int) -> tuple[int, _Answer]:
+        """Request the page that begins at this position, or a little before it, and ends last; return its start too."""
+        size = max(range(self._size, 0, -1), key=lambda size: first // size * size + size)
+        answer = self._request(first // size + 1, size)
+        if answer.has_next and len(answer.rows) < size:
+            # The workspace gives pages of another size, so its rows have other positions.
+            raise self.incomplete()
+        return first // size * size, answer
 
-    def _has_missed(self) -> bool:
-        """Return True if more rows are repeated than joined, so that others may be missing."""
-        if self._unproven:
-            return self._repeated != 0 or self._changed
-        if self.ties or self._count is None or self._steps_back:
-            return False
-        return self._repeated > (self._joined if self._allows_repeats else 0)
+    def _count_repeated(self, rows: list[Any]) -> int:
+        return sum(_get_id(row) in self.seen for row in rows)
 
-    def _has_size(self, query: Mapping[str, Any], rows: list[Any], count: int | None) -> bool:
-        """Return True if the page has the requested size; some workspaces give all pages a size of their own."""
-        size: int = query["page_size"]
-        return len(rows) <= size if count is None else len(rows) == max(0, min(size, count - self._start))
-
-    def _may_have_gap(self, rows: list[Any], shrunk: int) -> bool:
-        """Return True if rows may be missing between the page before and this one."""
-        if not self.ties:
-            overlaps = 0 < self._start < self._end
-            return not any(_get_id(row) in self._seen for row in rows) if overlaps else shrunk > 0
-        if self._start == 0:
-            return False
-        # The page has to begin in front of all rows that tie with the last one of the page before.
-        first: Any = rows[0] if rows else None
-        last = self._last
-        if self._overlaps and _get_id(first) not in self._seen:
-            return True
-        if self._overlaps and all(isinstance(row, dict) and self._field in row for row in (first, last)):
-            return bool(first[self._field] == last[self._field])
-        self._unproven = True
-        return False
-
-    def _step_back(self, query: Mapping[str, Any], shrunk: int) -> dict[str, Any] | None:
-        """Return the query of an earlier page, or None if there is none or it would not help."""
-        if self.ties or "page" not in query or self._steps_back == len(_STEPS_BACK):
-            return None
-        # If rows joined, the count does not show how many left.
-        first = max(0, self._start - max(shrunk, _STEPS_BACK[self._steps_back]))
-        self._count = None
-        self._steps_back += 1
-        if self._overlaps:
-            return self._query_from(first)
-        size = max(1, self._start // max(1, query["page"] - 1))
-        self._start = first // size * size
-        return {**query, "page": first // size + 1}
-
-    def _query_from(self, first: int) -> dict[str, Any]:
-        """Return the query of the page that begins at this position or before it, and ends last."""
-        sizes = range(self.query["page_size"], 0, -1)
-        size = max(sizes, key=lambda size: first // size * size + size)
-        self._start = first // size * size
-        return {**self.query, "page": first // size + 1, "page_size": size}
-
-    def _add_rows(self, rows: list[Any]) -> list[dict[str, Any]]:
-        before, fresh = self.received, []
+    def _add(self, rows: list[Any]) -> list[dict[str, Any]]:
+        """Record rows, and return those that no reading had before."""
+        fresh, before = [], self.received
         for row in rows:
             identity = _get_id(row)
-            is_known = identity is not None and identity in self.known
-            if identity is None:
-                self._without_id += 1
-            else:
-                self._seen.add(identity)
-                self.known.add(identity)
-            if isinstance(row, dict) and not is_known:
+            if identity in self.seen:
+                continue
+            self.received += 1
+            if identity is not None:
+                self.seen.add(identity)
+            if isinstance(row, dict) and identity not in self._known:
                 fresh.append(row)
-        new, requested_again = self.received - before, self._end - self._start
-        self._end, self._last = self._start + len(rows), rows[-1] if rows else None
-        if self._end > self._furthest:
-            self._furthest = self._end
-            self._repeated += len(rows) - new - requested_again
-            self._stale = 0 if new else self._stale + 1
+        self._stale = 0 if self.received > before else self._stale + 1
         return fresh
 
-    def _next_query(self, query: Mapping[str, Any], body: Any, length: int) -> dict[str, Any] | None:
-        following = _parse_next(query, body)
-        if following is None or self._stale >= _STALE_PAGES:
-            return None
-        if "cursor" in following:
-            if following["cursor"] in self._cursors:
-                return None
-            self._cursors.add(following["cursor"])
-        if self._count is not None and self._end >= self._count and not self._steps_back:
-            # The list states another page, and a count that is reached already.
-            self._broken = True
-            return None
-        is_next = following.get("page") == query.get("page", 1) + 1
-        if self._overlaps and is_next and length == query["page_size"] and not self._without_id:
-            return self._query_from(max(0, self._end - (2 if self.ties else 1)))
-        self._overlaps, self._start = False, self._end
-        return following
+    def _is_last(self, answer: _Answer, end: int) -> bool:
+        """Return True if no page follows, or if one is stated in a list without end.
+
+        That one has more rows than its count, or several pages in a row without a new row.
+        """
+        is_endless = self._stale == _MOST_STALE_PAGES or (answer.count is not None and end >= answer.count)
+        return not answer.has_next or is_endless
+
+    def _is_whole(self, last: _Answer) -> bool:
+        """Return True if the list had an end, and no row is missing that it had all the time."""
+        return not last.has_next and (self.least is None or self.received >= self.least)
+
+
+class _CountingReader(_Reader):
+    """Read a list in which rows join in front only, and check it by its count.
+
+    Suppose that the newest command comes first, and that page 1 had the rows 1 to 100.
+
+    - If 3 commands are submitted now, all rows move back. Page 2 begins with the rows 98 to 100, which are dropped.
+    - If 3 of the rows 1 to 100 are deleted now, all others move forward. Page 2 begins with row 104; the rows 101 to
+      103 are on page 1 now. No row joins behind, so the count shows it: it shrank by 3, and page 1 is requested again.
+
+    So a row can only be missing if a page begins behind ``end``: the position up to which all rows arrived, less the
+    rows by which the count shrank since. More repeated rows than joined are rows that changed places across a page
+    boundary, so others may be missing: read the list again, in pages of another size.
+    """
+
+    def pages(self) -> Generator[Page, None, bool]:
+        number, size, end, steps_back = 1, self._size, 0, 0
+        for _request in range(_MOST_PAGES):
+            answer = self._request(number, self._size)
+            end, start = max(0, end + min(0, answer.growth)), (number - 1) * size
+            if number > 1 and (start > end or not answer.rows):
+                if steps_back == _MOST_STEPS_BACK:
+                    return False
+                number, steps_back = min(end // size + 1, number - 1), steps_back + 1
+                continue
+            if not steps_back and self._count_repeated(answer.rows) > max(0, answer.growth):
+                return False
+            yield Page(self._add(answer.rows), answer.count)
+            end = start + len(answer.rows)
+            if self._is_last(answer, end):
+                return self._is_whole(answer)
+            # A workspace may give pages of another size than requested.
+            number, size = number + 1, len(answer.rows) if number == 1 else size
+        raise self.incomplete()
+
+
+class _OverlappingReader(_Reader):
+    """Read a list in which rows join and leave anywhere but do not tie, such as a list by name.
+
+    The count does not show how many rows left, since others may have joined. So request each page so that it begins
+    with the last row of the page before: after the rows 1 to 100, the rows 100 to 198.
+
+    - If its first row arrived before, it continues from there, so no row is missing in between. The same holds if any
+      of its rows arrived before and the count did not shrink: servers of one name change places.
+    - Otherwise rows left and all others moved forward. Go back as far as the count shrank, or else a page.
+
+    More repeated rows than were requested again or joined are rows that changed places, such as servers of one name,
+    so others may be missing: read the list again, in pages of another size.
+    """
+
+    def pages(self) -> Generator[Page, None, bool]:
+        start = end = steps_back = 0
+        for _request in range(_MOST_PAGES):
+            start, answer = self._request_from(start)
+            repeated = self._count_repeated(answer.rows)
+            if start > 0 and (not repeated or (answer.growth < 0 and _get_id(answer.rows[0]) not in self.seen)):
+                if steps_back == _MOST_STEPS_BACK:
+                    return False
+                start = max(0, start - (-answer.growth if answer.growth < 0 else PAGE_SIZE))
+                steps_back += 1
+                continue
+            if not steps_back and repeated > end - start + max(0, answer.growth):
+                return False
+            yield Page(self._add(answer.rows), answer.count)
+            end = start + len(answer.rows)
+            if self._is_last(answer, end):
+                return self._is_whole(answer)
+            start = end - 1
+        raise self.incomplete()
+
+
+class _TieReader(_Reader):
+    """Read a list in which rows tie, such as commands by the time of their end: many have none, or the same.
+
+    For each page, the workspace gives rows that tie in another order. If the rows 98 to 103 tie, row 101 may come
+    before row 98 when page 2 is requested, so that page 2 has row 98 again, and row 101 is missing. So request each
+    page so that it begins with the last two rows of the page before. It continues the list if its first row arrived
+    before and
+
+    - does not tie with the last row of the page before, so that all rows that tie with that one are on this page, or
+    - rows do not state by what they tie, but none joined, left or changed places since the page before.
+
+    Otherwise rows may be missing, and the next reading would rarely be better: the caller may take another order.
+    """
+
+    sizes = (PAGE_SIZE,)
+
+    def pages(self) -> Generator[Page, None, bool]:
+        start = end = 0
+        last: Any = None
+        for _request in range(_MOST_PAGES):
+            start, answer = self._request_from(start)
+            if start > 0 and not self._continues(answer, last, end - start):
+                return False
+            yield Page(self._add(answer.rows), answer.count)
+            end = start + len(answer.rows)
+            if self._is_last(answer, end):
+                return self._is_whole(answer)
+            start, last = end - 2, answer.rows[-1]
+        raise self.incomplete()
+
+    def _continues(self, answer: _Answer, last: Any, requested_again: int) -> bool:
+        first: Any = answer.rows[0] if answer.rows else None
+        field = str(self._query["ordering"]).lstrip("-")
+        if _get_id(first) not in self.seen:
+            return False
+        if all(isinstance(row, dict) and field in row for row in (first, last)):
+            return bool(first[field] != last[field])
+        return answer.growth == 0 and self._count_repeated(answer.rows) == requested_again
+
+
+#: Order -> reader; in any other order, rows tie. No chunk leaves the list by seq. Without an order, lists are by name.
+_READERS: dict[Any, type[_Reader]] = {
+    **dict.fromkeys((NEWEST_FIRST, LATEST_DUE_FIRST, "seq"), _CountingReader),
+    **dict.fromkeys((BY_ID, "added_at", "name", None), _OverlappingReader),
+}
 
 
 def _get_id(row: Any) -> str | int | None:
@@ -276,39 +278,21 @@ def _get_id(row: Any) -> str | int | None:
     return identity if isinstance(identity, (str, int)) else None
 
 
-def _parse_rows(path: str, body: Any) -> tuple[list[Any], int | None]:
-    if isinstance(body, list):
-        body = {"results": body, "count": len(body)}
+def _parse_body(path: str, body: Any) -> tuple[list[Any], int | None, Any]:
+    """Return the rows, the count of all rows and what the body states of the next page."""
     rows, count = (body.get("results"), body.get("count")) if isinstance(body, dict) else (None, None)
     # Single unreadable rows are skipped; a page of nothing else is no list.
     if isinstance(rows, list) and (not rows or any(isinstance(row, dict) for row in rows)):
         is_stated = isinstance(count, int) and not isinstance(count, bool) and 0 <= count <= _MOST_ROWS
-        return rows, count if is_stated else None
+        return rows, count if is_stated else None, body.get("next")
     raise LostResponse(f"GET {path}: the answer is not a list. Check that url is the one of an Alpacon workspace.")
 
 
-def _parse_next(query: Mapping[str, Any], body: Any) -> dict[str, Any] | None:
-    """Return the query of the page after this one, or None at the end.
-
-    ``next`` is a page number, a URL of which only ``page`` or ``cursor`` is read, or a cursor; anything else ends the
-    list.
-    """
-    following = body.get("next") if isinstance(body, dict) else None
-    if isinstance(following, bool) or not isinstance(following, (int, float, str)) or not following:
-        return None
-    if isinstance(following, str) and not following.isdigit():
+def _states_page(following: Any, number: int) -> bool:
+    """Return True if ``next`` is this page's number, or a URL with it; of a URL, nothing else is used."""
+    if isinstance(following, str):
         try:
-            following.encode("utf-8")  # a cursor can be sent
-            inside = parse_qs(urlsplit(following).query)
+            following = parse_qs(urlsplit(following).query).get("page", [following])[0]
         except ValueError:
-            return None
-        if "page" not in inside:
-            cursor = inside.get("cursor", [following])[0]
-            return None if cursor == query.get("cursor") else {**query, "cursor": cursor}
-        following = inside["page"][0]
-    try:
-        page = int(following)
-    except (OverflowError, ValueError):
-        return None
-    # A server that points backwards would never end.
-    return {**query, "page": page} if page > query.get("page", 1) else None
+            return False
+    return following in (number, str(number))

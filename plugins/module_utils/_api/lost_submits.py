@@ -20,10 +20,10 @@ from .lists import NEWEST_FIRST, PAGE_SIZE
 from .records import Command, is_same_time, is_uuid, last_moment, parse_commands, parse_time
 
 WHOAMI, MYSELF = "/api/auth/whoami/", "/api/iam/users/-/"
-#: A Date is cut to whole seconds, and the workspace may store the command so much later, in seconds.
+#: A Date is cut to whole seconds, and the workspace may store the command this much later, in seconds.
 _CLOCK_SLACK = 3.0
-#: Commands that are at most so much older than the submit are shown to the user: the Date may come from a proxy
-#: with another clock.
+#: Commands that are older than the submit by at most this much are shown to the user: the Date may come from a
+#: proxy with another clock.
 _SHOWN_SLACK = timedelta(seconds=60)
 
 
@@ -50,7 +50,7 @@ class FoundSubmit(NamedTuple):
 def find_submitted(
     client: Client,
     lost: Sequence[LostSubmit],
-    known: frozenset[str],
+    earlier_ids: frozenset[str],
     get_requester: Callable[[], Requester],
     knows_older: bool = False,
 ) -> list[FoundSubmit]:
@@ -59,8 +59,9 @@ def find_submitted(
     A command is certain if it is the only candidate, by a clock that can be trusted, and is this requester's.
 
     Args:
+        earlier_ids: commands that none of these submits has created.
         get_requester: called only if there is a candidate.
-        knows_older: whether all commands from before the submits are known, so that no clock is needed.
+        knows_older: whether these are all commands from before the submits, so that no clock is needed.
 
     Raises:
         AlpaconError: the commands could not be read.
@@ -68,7 +69,7 @@ def find_submitted(
     servers = list(dict.fromkeys(submit.body["server"] for submit in lost))
     newest: dict[str | None, list[Command]] = {}
     for command in _list_newest(client, servers, min(submit.sent_at for submit in lost)):
-        if command.id not in known:
+        if command.id not in earlier_ids:
             newest.setdefault(command.server.id, []).append(command)
     return [
         _find_command(client, submit, newest.get(submit.body["server"], []), get_requester, knows_older)
@@ -77,7 +78,7 @@ def find_submitted(
 
 
 def _list_newest(client: Client, servers: Sequence[str], since: float) -> list[Command]:
-    """List the commands of these servers since a time, from the list of all or, with fewer requests, of each server.
+    """List the commands of these servers since a time, from one list or, if that takes fewer requests, a list for each.
 
     If the workspace's clock is not known, list up to a page of each server.
     """
@@ -130,7 +131,7 @@ def _find_command(
 
 
 def _is_new_enough(client: Client, command: Command, sent_at: float) -> bool:
-    """Return True if a command can have been added after a local time; False if the workspace's clock is not known."""
+    """Return True if a command may have been added after a local time; False if the workspace's clock is not known."""
     if not client.clock.is_known:
         return False
     return command.added_at is None or last_moment(command.added_at) >= client.clock.datetime_at(sent_at)
@@ -150,13 +151,13 @@ class Requester:
     username: str | None = None
 
     def can_have_made(self, command: Command, body: Mapping[str, Any]) -> bool:
-        """Return True if this requester can have submitted a command with this body, as far as its row states."""
+        """Return True if this requester may have submitted a command with this body, as far as its row states."""
         if not command.states_requester:
             return True
         if self.id is None and command.requested_by is None:
             its_user = body.get("username") or self.username
             return not its_user or command.username in (None, "", its_user)
-        # Some workspaces state a number of the user, and the name beside it.
+        # Some workspaces state the number of the user, with the name beside it.
         return command.requested_by == self.id or (
             not is_uuid(command.requested_by) and command.requested_by_name in self.names
         )

@@ -2,15 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Get the output of commands from their rows or chunks, and explain the agent's own messages in it."""
+"""Get the output of commands from their rows or chunks, and explain the agent's own messages in it.
+
+The result in a command's row has its output; of more than 1 MiB, the agent leaves out the middle. Chunks have all of
+it, as numbered pieces of text, with three faults:
+
+- A chunk arrives late or never. The numbers show the gap: read the chunks again, and report the gaps that are left.
+- No number shows that the last chunks are missing, but the end of the result does, and it completes the output.
+- The agent cuts the output by time, perhaps inside a character. It replaces each byte that is no UTF-8, so the bytes
+  of that character are replacement characters on both sides. Its bytes come from the result, at the same distance from
+  the start or the end; in the middle, which the result does not have, report the damage.
+"""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import Any, Callable
 
 from .client import Client, get_or_none
@@ -34,9 +44,8 @@ INTERRUPTED_RC, TIMEOUT_RC = -1, 124
 TIMEOUT_MESSAGE = re.compile(r"Command timed out after ([0-9][0-9a-zµ.]{0,30})\s*\Z")
 #: The prefix of the agent's own messages, in chunks only.
 AGENT_PREFIX = "alpamon: "
-#: In place of each byte that is no UTF-8.
-_REPLACEMENT = "\ufffd"
-_REPLACED = re.compile(f"{_REPLACEMENT}{{2,}}")
+#: In place of each byte that is no UTF-8; as :func:`_encode` encodes several of them.
+_REPLACEMENT, _REPLACED = "\ufffd", re.compile(b"\xff{2,}")
 #: How many characters of two ends are compared.
 _COMPARED = 1000
 
@@ -49,7 +58,7 @@ class Output:
         text: both streams merged; of a payload, standard output, with surrogates for bytes that are no UTF-8.
         stderr: standard error of a payload, with surrogates too.
         refused: why the server ran nothing of the command; empty if it did, or if that was not checked.
-        doubt: why the command may not have run, though the workspace states success.
+        doubt: why the command might not have run, though the workspace states success.
     """
 
     text: str
@@ -89,11 +98,18 @@ def fetch_output(
     if age < delay:
         sleep(min(delay - age, delay))
     chunks: dict[int, str] = {}
-    missing = _fetch_chunks(client, command, chunks)
-    for pause in _CHUNK_PAUSES if age < _MAX_CHUNK_DELAY else ():
-        if missing or (is_whole and missing is not None and not is_whole(_join(chunks, command)[0])):
+    missing = ""
+    try:
+        missing = _read_chunks(client, command, chunks)
+        for pause in _CHUNK_PAUSES if age < _MAX_CHUNK_DELAY else ():
+            if not missing and (is_whole is None or is_whole(_join(chunks, command)[0])):
+                break
             sleep(pause)
-            missing = _fetch_chunks(client, command, chunks)
+            missing = _read_chunks(client, command, chunks)
+    except (ApiError, UnknownEndpoint) as error:
+        # Workspaces of 2024 have no chunks.
+        if isinstance(error, ApiError) and error.status != 404:
+            raise
     if not chunks and not missing:
         return _from_result(command)
     text, damaged = _join(chunks, command)
@@ -139,25 +155,20 @@ def _get_timeout_message(command: Command) -> str:
     return found[0] if found else ""
 
 
-def _fetch_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str | None:
-    """Add new chunks, and return a text that describes missing ones, or None if the server has no chunks."""
-    first_gap = next((seq for seq in range(len(chunks)) if seq not in chunks), len(chunks))
+def _read_chunks(client: Client, command: Command, chunks: dict[int, str]) -> str:
+    """Add the chunks from the first gap on, and return a text that describes missing ones."""
+    first_gap = next(seq for seq in count() if seq not in chunks)
     params = {"ordering": "seq", **({"seq__gte": first_gap} if first_gap else {})}
     size = unplaced = 0
-    try:
-        for row in client.rows(f"{get_command_path(command.id)}chunks/", params):
-            seq, content = row.get("seq"), row.get("content")
-            if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MAX_CHUNKS:
-                chunks[seq] = to_text(content) or ""
-                size += len(chunks[seq])
-            else:
-                unplaced += 1
-            if size > MAX_RESPONSE_BYTES:
-                raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
-    except (ApiError, UnknownEndpoint) as error:
-        if isinstance(error, ApiError) and error.status != 404:
-            raise
-        return None
+    for row in client.rows(f"{get_command_path(command.id)}chunks/", params):
+        seq = row.get("seq")
+        if isinstance(seq, int) and not isinstance(seq, bool) and 0 <= seq < _MAX_CHUNKS:
+            chunks[seq] = to_text(row.get("content")) or ""
+            size += len(chunks[seq])
+        else:
+            unplaced += 1
+        if size > MAX_RESPONSE_BYTES:
+            raise LostResponse(f"its chunks have more than {MAX_RESPONSE_BYTES // 2**20} MiB.")
     unnumbered = f"{_plural(unplaced, 'chunk')} arrived without a number" if unplaced else ""
     return ", and ".join(filter(None, (_describe_missing(command, chunks), unnumbered)))
 
@@ -170,14 +181,14 @@ def _describe_missing(command: Command, chunks: Mapping[int, str]) -> str:
         listed = ", ".join([*ranges, "..."] if len(gaps) > _SHOWN_GAPS else ranges)
         return f"{_plural(lost, 'chunk')} of {max(chunks) + 1} never arrived ({listed})"
     if command.truncated and chunks:
-        # The agent's copy has the end of the output: if the chunks end otherwise, the last ones are missing.
         text, copy = _join(chunks, command)[0], _Copy.from_command(command)
         # Whitespace and the agent's prefix may differ.
         end, wanted = (
-            "".join(part.replace(AGENT_PREFIX, "").split()) for part in (text[-4 * _COMPARED :], copy.tail[-_COMPARED:])
+            "".join(part.replace(AGENT_PREFIX, "").split())
+            for part in (text[-4 * _COMPARED :], copy.tail.decode(errors="replace")[-_COMPARED:])
         )
         if not end.endswith(wanted):
-            return f"its last chunks never arrived, so {len(text.encode())} of {copy.size} bytes are here"
+            return f"its last chunks never arrived, so {len(_encode(text))} of {copy.size} bytes are here"
     return ""
 
 
@@ -191,31 +202,29 @@ def _plural(number: int, word: str) -> str:
 
 
 def _join(chunks: Mapping[int, str], command: Command) -> tuple[str, int]:
-    """Join chunks; complete the end, and characters cut between two chunks, from the agent's copy in the result.
+    """Join chunks, and repair and complete them from a result that was cut.
 
     Returns:
         The text, or the result if there are no chunks, and the number of places that stay damaged.
     """
     if not chunks:
         return command.result or "", 0
-    ordered = [chunks[seq] for seq in sorted(chunks)]
-    text, seams = "".join(ordered), set(accumulate(map(len, ordered)))
-    # Alternate text and damage.
-    parts, start = [], 0
-    for run in _REPLACED.finditer(text):
-        if any(place in seams for place in range(run.start() + 1, run.end())):
-            parts += [text[start : run.start()], run[0]]
-            start = run.end()
-    parts.append(text[start:])
-    damaged = len(parts) // 2
-    if not command.truncated:
-        return text, damaged
-    copy = _Copy.from_command(command)
-    damaged -= _repair(parts, copy.head)
-    parts = [part[::-1] for part in reversed(parts)]
-    damaged -= _repair(parts, copy.tail[::-1])
-    text = "".join(part[::-1] for part in reversed(parts))
-    return text if _find_gaps(chunks) else copy.complete(text), damaged
+    ordered = [_encode(chunks[seq]) for seq in sorted(chunks)]
+    output, seams = bytearray().join(ordered), set(accumulate(map(len, ordered)))
+    runs = (run.span() for run in _REPLACED.finditer(output))
+    damage = [(start, end) for start, end in runs if not seams.isdisjoint(range(start + 1, end))]
+    repaired = 0
+    if command.truncated:
+        copy = _Copy.from_command(command)
+        repaired = copy.repair(output, damage)
+        if not _find_gaps(chunks):
+            output += copy.find_end(output)
+    return output.decode(errors="replace"), len(damage) - repaired
+
+
+def _encode(text: str) -> bytes:
+    """Encode text as the agent read it, but each byte that it replaced as 0xFF, which UTF-8 does not have."""
+    return text.replace(_REPLACEMENT, "\udcff").encode(errors="surrogateescape")
 
 
 @dataclass(frozen=True)
@@ -227,48 +236,44 @@ class _Copy:
         size: of the whole output, in bytes.
     """
 
-    head: str
-    tail: str
+    head: bytes
+    tail: bytes
     size: int
 
     @classmethod
     def from_command(cls, command: Command) -> _Copy:
         head, left_out, tail = command.split_result()
-        tail = tail.removesuffix(_get_timeout_message(command))
-        whole_head, whole_tail = head.rstrip(_REPLACEMENT), tail.lstrip(_REPLACEMENT)
-        # Each byte of a divided character is replaced.
-        divided = len(head) - len(whole_head) + len(tail) - len(whole_tail)
-        return cls(whole_head, whole_tail, len(f"{whole_head}{whole_tail}".encode()) + left_out + divided)
+        start, end = _encode(head), _encode(tail.removesuffix(_get_timeout_message(command)))
+        return cls(start.rstrip(b"\xff"), end.lstrip(b"\xff"), len(start) + left_out + len(end))
 
-    def complete(self, text: str) -> str:
-        """Append the missing end of a text that stops within the tail."""
-        received, tail = text.encode(), self.tail.encode()
-        overlap = received[self.size - len(tail) :]
-        if not self.size - len(tail) <= len(received) < self.size or not tail.startswith(overlap):
-            return text
-        return text + tail[len(overlap) :].decode()
+    def repair(self, output: bytearray, damage: Sequence[tuple[int, int]]) -> int:
+        """Replace damage by the bytes of the copy, as far as all others before or behind it agree; count the repairs.
 
+        Args:
+            damage: start and end of each place.
+        """
+        repaired = agreed = 0
+        for start, end in damage:
+            if output[agreed:start] != self.head[agreed:start] or end > len(self.head):
+                break
+            output[start:end] = self.head[start:end]
+            repaired, agreed = repaired + 1, end
+        # Where the tail begins in the output.
+        offset, agreed = len(output) - len(self.tail), len(output)
+        for start, end in reversed(damage[repaired:]):
+            if start < offset or output[end:agreed] != self.tail[end - offset : agreed - offset]:
+                break
+            output[start:end] = self.tail[start - offset : end - offset]
+            repaired, agreed = repaired + 1, start
+        return repaired
 
-def _repair(parts: list[str], copy: str) -> int:
-    """Replace damage in a text from a copy, as far as both agree, and count the repairs.
-
-    Args:
-        parts: text and damage by turns.
-    """
-    place = repaired = 0
-    for number in range(0, len(parts) - 1, 2):
-        if not copy.startswith(parts[number], place):
-            break
-        start = end = place + len(parts[number])
-        left = len(parts[number + 1])
-        while left > 0 and end < len(copy):
-            # The agent replaces each byte of a character that it cuts.
-            left -= 1 if copy[end] == _REPLACEMENT else len(copy[end].encode())
-            end += 1
-        if left:
-            break
-        parts[number + 1], place, repaired = copy[start:end], end, repaired + 1
-    return repaired
+    def find_end(self, output: bytes | bytearray) -> bytes:
+        """Return the missing end of an output that certainly stops within the tail."""
+        begin = self.size - len(self.tail)
+        # In the middle, which the copy lacks, the command may have written replacement characters of three bytes.
+        longest = len(output) + 2 * output.count(b"\xff", len(self.head), begin)
+        is_within = begin <= len(output) and longest < self.size and self.tail.startswith(output[begin:])
+        return self.tail[len(output) - begin :] if is_within else b""
 
 
 _HOME_OF_ENV = "the folder that HOME in env names"
@@ -291,7 +296,7 @@ _ACCOUNT_REFUSED = (
     ),
     (
         r"fork/exec /bin/sh: permission denied",
-        f"its user may not enter its home folder, or {_HOME_OF_ENV}, on the server",
+        f"its user is not allowed to enter its home folder, or {_HOME_OF_ENV}, on the server",
     ),
 )
 #: Other message of the agent -> why the line never began.
@@ -300,6 +305,14 @@ _NEVER_BEGAN = (
     (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
     (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system allows"),
 )
+#: Error phase of a verified file -> why the agent did not run it.
+_FILE_REFUSED = {
+    "file_exec_unsupported": "the agent cannot run verified files. Upgrade it; agents for Windows never can",
+    "file_hash_mismatch": "the file on the server is not the submitted one. Upload it again",
+    "file_open_failed": "the agent cannot open the file on the server. Upload it, and check its path, owner and mode",
+    "file_payload_invalid": "the agent does not understand how the file was submitted. Upgrade it",
+    "file_too_large": "the file on the server is too large, so it is not the submitted one. Upload it again",
+}
 
 _AS_ROOT = "Run it with username=root instead, if the token may."
 _PENDING = "An approval of it is pending, which is no denial: approve it in the workspace, then run the task again."
@@ -323,6 +336,9 @@ _SUDO_ADVICE = {
 
 def explain_never_began(command: Command, output: str) -> str:
     """Return why a failed command never began; empty if it began or that is uncertain."""
+    if command.file_refused:
+        phase = clean_line(command.error_phase)
+        return _FILE_REFUSED.get(phase, f"the agent refused the file ({phase}). Its output may say why")
     if command.status != "failed" or command.error_phase or command.exit_code not in (None, 1):
         return ""
     # The account comes from the row: the output may be forged.

@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from pathlib import Path
 
-#: Seconds in which a token may make so many requests.
+#: Period of the quota, in seconds.
 PERIOD = 3600
-#: Requests are counted by periods of so many seconds, so that those of more than an hour ago are forgotten.
+#: Requests are counted in slots of this many seconds, so that those of more than an hour ago can be dropped.
 _SLOT = 300
+#: Share of the quota up to which callers may limit the pause; the rest is for requests that matter more.
+_SPENDABLE = 0.9
 _PREFIX = "requests-"
 
 
@@ -39,10 +42,11 @@ class Quota:
             with contextlib.suppress(OSError), open(self._folder / f"{_PREFIX}{slot}", "ab", buffering=0) as file:
                 file.write(b".")
 
-    def get_pause(self, requests: int, is_exceeded: bool = False) -> float | None:
-        """Return the seconds after so many requests with which the quota lasts until the end of the hour.
+    def get_pause(self, requests: int, is_exceeded: bool = False, longest: float = math.inf) -> float | None:
+        """Return the pause in seconds, after this many requests, that makes the quota last until the end of the hour.
 
         Args:
+            longest: the longest pause until nine tenths of the quota are used, or a request is refused.
             is_exceeded: the workspace has refused a request. If it has not, and the run has made more requests than
                 the limit, the workspace allows more than that.
 
@@ -54,7 +58,8 @@ class Quota:
         if not (is_exceeded or self.limit < 2 * used < 2 * self.limit):
             return None
         ends = min(slots, default=0) * _SLOT + PERIOD
-        return max(0.0, ends - time.monotonic()) * requests / max(1, self.limit - used)
+        pause = max(0.0, ends - time.monotonic()) * requests / max(1, self.limit - used)
+        return pause if is_exceeded or used >= _SPENDABLE * self.limit else min(pause, longest)
 
     def _read_slots(self) -> dict[int, int]:
         oldest = (time.monotonic() - PERIOD) // _SLOT

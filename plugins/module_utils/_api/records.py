@@ -19,7 +19,7 @@ from typing import Any
 
 from .errors import UnreadableRow
 
-SHELLS = ("system", "internal", "osquery")
+SHELLS = ("system", "internal", "osquery", "file")
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _UUID = re.compile(r"[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.I)
 
@@ -31,8 +31,8 @@ RAN = frozenset(("success", "failed"))
 FINISHED = RAN | NEVER_RAN | {"error"}
 STATUSES = PENDING | IN_PROGRESS | FINISHED
 
-#: The error phase of a command that certainly ran.
-_RAN_TOO_LONG = "remote_command_exceeded_timeout"
+#: The error phase of a command that certainly ran, and the beginning of those of files that the agent refused to run.
+_RAN_TOO_LONG, _FILE_REFUSED = "remote_command_exceeded_timeout", "file_"
 
 _SYNONYMS = {
     "sent": "delivered",
@@ -69,7 +69,7 @@ def normalize_uuid(text: Any) -> str:
         return text
     if not is_uuid(text):
         shown = ascii(text[:80]) if isinstance(text, str) else type(text).__name__
-        raise UnreadableRow(f"An id is not a UUID but {shown}.")
+        raise UnreadableRow(f"An id is {shown}, not a UUID.")
     digits = text.strip().replace("-", "").lower()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
@@ -101,7 +101,7 @@ def _parse_old(text: str) -> datetime | None:
 
 
 def last_moment(stated: datetime) -> datetime:
-    """Return the latest time that a stated one can be: some workspaces cut times to whole seconds."""
+    """Return the latest time that a stated one may stand for: some workspaces cut times to whole seconds."""
     return stated if stated.microsecond else stated + timedelta(seconds=1)
 
 
@@ -117,7 +117,7 @@ def to_iso(time: datetime | None) -> str | None:
 
 
 def parse_row_id(row: Any) -> str | None:
-    """Return the normalized ID of a row, or None if it is no UUID."""
+    """Return the normalized ID of a row, or None if it is not a UUID."""
     return _parse_uuid(row.get("id")) if isinstance(row, Mapping) else None
 
 
@@ -318,7 +318,7 @@ class Command:
     def from_row(cls, row: Any) -> Command:
         """Parse a list, detail or create row of any dialect; :class:`UnreadableRow` if it has no ID."""
         if not isinstance(row, Mapping):
-            raise UnreadableRow(f"A row is not an object but {type(row).__name__}.")
+            raise UnreadableRow(f"A row is of type {type(row).__name__}, not an object.")
         command_id = normalize_uuid(row.get("id"))
         requester_id, requester_name = _parse_reference(row, "requested_by")
         stated = row.get("status")
@@ -367,7 +367,7 @@ class Command:
 
     @property
     def is_handled(self) -> bool:
-        """Return True if the server states success or failure, perhaps with an unknown status."""
+        """Return True if the workspace states success or failure, perhaps with an unknown status."""
         if self.status in STATUSES:
             return self.status in RAN
         return self.handled_at is not None or (self.success is not None and not self.states_times)
@@ -392,13 +392,18 @@ class Command:
         return bool(_CASCADE.match(self.result or "")) or (self.states_times and bool(self.run_after))
 
     @property
+    def file_refused(self) -> bool:
+        """Return True if the agent refused to run a verified file; the exit code is then the agent's."""
+        return self.finished and not self.succeeded and (self.error_phase or "").startswith(_FILE_REFUSED)
+
+    @property
     def ran(self) -> bool | None:
         """Return True if the line was run, False if it certainly was not, else None."""
-        if self.parent_failed or self.status in PENDING or self.status in NEVER_RAN:
+        if self.parent_failed or self.file_refused or self.status in PENDING or self.status in NEVER_RAN:
             return False
         if self.status == "success" or (self.is_handled and self.exit_code is not None):
             return True
-        # An agent acknowledges a command before the run; without that it may have rejected the command.
+        # An agent acknowledges a command before it runs it; without that it may have rejected the command.
         acknowledged = self.acked_at is not None or not self.states_times
         is_known = self.status == "failed" and acknowledged and self.error_phase in (None, _RAN_TOO_LONG)
         return True if is_known else None
@@ -406,6 +411,8 @@ class Command:
     @property
     def rc(self) -> int | None:
         """Return the stated exit code, else 0 or 1 by success or failure of a command that ran."""
+        if self.file_refused:
+            return None
         if self.exit_code is not None:
             return self.exit_code
         if self.status in RAN and self.ran:
@@ -426,7 +433,7 @@ class Command:
 
     @property
     def start(self) -> datetime | None:
-        """Return when the run began; compute it from end and duration for rows without times."""
+        """Return when the command began; compute it from end and duration for rows without times."""
         if self.acked_at or self.end is None or self.elapsed is None or not self.ran:
             return self.acked_at
         return self.end - timedelta(seconds=self.elapsed)
@@ -483,7 +490,7 @@ def _parse_row_status(row: Mapping[str, Any]) -> str:
 def _derive_status(row: Mapping[str, Any]) -> str | None:
     """Derive the status from other fields if its text is translated or missing."""
     if isinstance(row.get("status"), str):
-        return None  # keep the status of a newer server verbatim
+        return None  # keep the status of a newer workspace verbatim
     if isinstance(row.get("success"), bool):
         return "success" if row["success"] else "failed"
     if row.get("acked_at"):
@@ -498,3 +505,8 @@ def parse_commands(rows: Iterable[Any]) -> Iterator[Command]:
     for row in rows:
         with contextlib.suppress(UnreadableRow):
             yield Command.from_row(row)
+
+
+def parse_servers(rows: Iterable[Any]) -> Iterator[Server]:
+    """Yield the servers of rows, without those whose ID is no UUID: the API could not be asked for them."""
+    return (Server.from_row(row) for row in rows if parse_row_id(row))

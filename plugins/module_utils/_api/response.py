@@ -18,24 +18,24 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .errors import ApiError, LostResponse, UnknownEndpoint, clean, error_from_body
+from .errors import UNCERTAIN, ApiError, LostResponse, UnknownEndpoint, clean, error_from_body
 from .records import last_moment
 from .settings import Redaction
 
 #: The most bytes of a response, packed or unpacked: a page of 100 rows has some 100 MiB if each ``result`` is as long
-#: as agents let it be.
+#: as agents allow.
 MAX_RESPONSE_BYTES = 128 * 2**20
 #: The most values in a response; an honest page has some ten thousand.
 MAX_VALUES = 1_000_000
-#: Bounds of a pause that a server asks for, in seconds.
+#: Bounds of a pause that a workspace asks for, in seconds.
 _MIN_PAUSE, _MAX_PAUSE = 0.5, 7 * 86400.0
 _WHOLE_TIME = re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT")
-#: How much of a page that is no JSON is read, in bytes.
+#: The most bytes to read of a page that is not JSON.
 _SHOWN_PAGE = 10_000
 #: A 404 of a workspace of 2024 for an unknown address, in HTML.
 _DJANGO_404 = "The requested resource was not found on this server."
 
-#: Readings may disagree on the offset between both clocks by this much, in seconds.
+#: Readings may disagree on the offset between the two clocks by this much, in seconds.
 _TOLERANCE = 1.0
 #: The largest offset that counts, in seconds: a controller whose clock was reset may show 1970.
 _MAX_OFFSET = 100 * 366 * 86400.0
@@ -94,9 +94,9 @@ def _classify(error: ApiError, body: Any) -> ApiError | LostResponse:
         return UnknownEndpoint(f"{error} This workspace does not know the address; it may be an older one.")
     if error.status == 404:
         # The page of a proxy or of another server does not say whether the record exists.
-        lost = LostResponse(f"{error} This is no answer of an Alpacon workspace; check url and any proxy.")
+        lost = LostResponse(f"{error} This is not the response of an Alpacon workspace; check url and any proxy.")
     else:
-        lost = LostResponse(f"{error} The request may have been carried out.")
+        lost = LostResponse(f"{error} {UNCERTAIN}")
     lost.status = error.status
     return lost
 
@@ -119,7 +119,7 @@ def unpack_body(raw: Any) -> bytes:
             raise ValueError(f"it is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
         pieces.append(piece)
     if raw.length_remaining or (unpacker and received and not unpacker.eof):
-        raise ValueError("it is cut")
+        raise ValueError("it is cut off")
     content = b"".join(pieces)
     _check_values(content)
     return content
@@ -168,7 +168,7 @@ def parse_http_date(text: str | None) -> float | None:
 
 
 def _parse_retry_after(retry_after: str | None, date: str | None) -> float | None:
-    """Return the pause of a Retry-After header, a number of seconds or a date; None if it is no pause."""
+    """Return the pause of a Retry-After header, a number of seconds or a date; None if it is neither."""
     try:
         seconds = float(retry_after or "nan")
     except ValueError:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from .client import Client
-from .errors import AlpaconError, ApiError, LostResponse, did_you_mean
+from .errors import AlpaconError, ApiError, LostResponse, UsageError, did_you_mean
 from .lists import PAGE_SIZE
-from .records import Server, is_uuid, normalize_uuid, parse_row_id
+from .records import Server, is_uuid, normalize_uuid, parse_row_id, parse_servers
 
 SERVERS_PATH = "/api/servers/servers/"
 
-#: Texts that are no server name -> remedy.
+#: Texts that are not server names -> remedy.
 _NO_NAMES = (
     (
         "[*?]",
@@ -61,6 +61,12 @@ def query_servers(
     return found, seen
 
 
+def find_whole_servers(client: Client, references: Sequence[str], option: str) -> list[Server]:
+    """Find the server of each name or normalized UUID, in order, with its row; see :func:`pick_servers`."""
+    found, seen = query_servers(client, references, whole_rows=True)
+    return pick_servers(client, references, found, seen, option)
+
+
 def _none_follows(found: Iterable[str], seen: Sequence[str]) -> bool:
     if all(map(is_uuid, found)):
         return True
@@ -93,6 +99,46 @@ def _query(client: Client, reference: str, patient: bool = True) -> list[Server]
     return found
 
 
+def pick_servers(
+    client: Client,
+    references: Sequence[str],
+    found: Mapping[str, Sequence[Server]],
+    seen: Sequence[str],
+    option: str,
+    unique: bool = True,
+) -> list[Server]:
+    """Return the server of each reference, in order.
+
+    Args:
+        found, seen: see :func:`query_servers`.
+        option: the option that has the references.
+        unique: refuse two references to the same server.
+
+    Raises:
+        UsageError: a reference has no server or several, or two references are to the same server.
+    """
+    servers = [_get_only_server(client, reference, found[reference], seen, option) for reference in references]
+    first: dict[str | None, str] = {}
+    for reference, server in zip(references, servers):
+        if unique and server.id in first:
+            problem = f"{first[server.id]} and {reference} are the same server"
+            raise UsageError(option, problem, "Name each server once.")
+        first[server.id] = reference
+    return servers
+
+
+def _get_only_server(
+    client: Client, reference: str, servers: Sequence[Server], seen: Sequence[str], option: str
+) -> Server:
+    if len(servers) == 1:
+        return servers[0]
+    if servers:
+        ids = ", ".join(str(server.id) for server in servers)
+        problem = f"{len(servers)} servers are named {reference}: {ids}"
+        raise UsageError(option, problem, "Give the id of the one you mean.")
+    raise UsageError(option, f"no server is named {reference}", suggest_server(client, reference, seen))
+
+
 def query_by_id(client: Client, server_id: str) -> list[Server]:
     """Return the server with this UUID, or an empty list."""
     path = f"{SERVERS_PATH}{normalize_uuid(server_id)}/"
@@ -107,9 +153,9 @@ def query_by_id(client: Client, server_id: str) -> list[Server]:
     return [Server.from_row(row)]
 
 
-def parse_servers(rows: Iterable[Any]) -> Iterator[Server]:
-    """Yield the servers of rows, without those whose ID is no UUID: the API could not be asked for them."""
-    return (Server.from_row(row) for row in rows if parse_row_id(row))
+def may_be_name(text: str) -> bool:
+    """Return False for a pattern, or several names in one, which users give by mistake."""
+    return not any(re.search(pattern, text.strip()) for pattern, _advice in _NO_NAMES)
 
 
 def suggest_server(client: Client, reference: str, seen: Sequence[str]) -> str:
@@ -119,25 +165,25 @@ def suggest_server(client: Client, reference: str, seen: Sequence[str]) -> str:
         if re.search(pattern, name):
             return advice
     if is_uuid(name):
-        return "Check the UUID. The token may also not see that server."
-    known = seen or _list_similar_names(client, name)
-    if reference in known:
+        return "Check the UUID. Or the token has no access to that server."
+    names = seen or _list_similar_names(client, name)
+    if reference in names:
         return "It was added while the servers were listed. Run the task again."
-    return f"{_suggest_name(name, known)} The token may also not see that server."
+    return f"{_suggest_name(name, names)} Or the token has no access to that server."
 
 
-def _suggest_name(name: str, known: Sequence[str]) -> str:
+def _suggest_name(name: str, names: Sequence[str]) -> str:
     def find_numbers(text: str) -> list[str]:
         return [digits.lstrip("0") for digits in re.findall("[0-9]+", text)]
 
     for normalize in (str.casefold, lambda text: text.casefold().partition(".")[0]):
         same = normalize(name)
-        meant = [other for other in known if normalize(other) == same and not same.isdigit()]
+        meant = [other for other in names if normalize(other) == same and not same.isdigit()]
         if len(meant) == 1:
             return did_you_mean(meant[0], meant, "")
     # The closest name with another number is another server.
     numbers = find_numbers(name)
-    return did_you_mean(name, [other for other in known if find_numbers(other) == numbers], "Check the name.")
+    return did_you_mean(name, [other for other in names if find_numbers(other) == numbers], "Check the name.")
 
 
 def _list_similar_names(client: Client, name: str) -> list[str]:

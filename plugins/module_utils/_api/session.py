@@ -12,18 +12,28 @@ import http.client
 import importlib
 import io
 import json
+import math
 import os
 import re
 import ssl
 import stat
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Callable
 from urllib.parse import unquote, urlencode, urlsplit
 
-from .errors import AlpaconError, ConnectionFailed, LostResponse, MissingLibrary, UntrustedCertificate, UsageError
+from .errors import (
+    AlpaconError,
+    ConnectionFailed,
+    LostResponse,
+    MissingLibrary,
+    UntrustedCertificate,
+    UsageError,
+    clean_line,
+)
 from .response import MAX_RESPONSE_BYTES, unpack_body
 from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host
 
@@ -45,6 +55,8 @@ _POOL_SIZE = 17
 RESPONSE_TIMEOUTS = 4
 #: The most bytes beside the body of a response: headers, and the framing of chunks.
 _FRAMING = 16 * 2**20
+#: In characters.
+_SHOWN_REQUEST_ID = 100
 #: urllib3 begins the text of an error with the connection's repr.
 _CONNECTION = re.compile(r"^(?:<[^<>]*>|\w+\(host=[^()]*\)): ")
 
@@ -54,6 +66,7 @@ class Session:
 
     Args:
         authorization: header of each request.
+        log: called with a line about each request, in its thread; the line has no query, header or body.
 
     Attributes:
         proxy: host and port of the proxy of the environment; empty if there is none.
@@ -64,9 +77,10 @@ class Session:
         UsageError: the URL, or the proxy of the environment, cannot be used.
     """
 
-    def __init__(self, settings: Settings, authorization: str) -> None:
+    def __init__(self, settings: Settings, authorization: str, log: Callable[[str], None] | None = None) -> None:
         if not HAS_LIBRARIES:
             raise _get_missing_library_error()
+        self._log = log
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT, settings.request_timeout), read=settings.request_timeout
         )
@@ -99,13 +113,35 @@ class Session:
             # The setting was the user's choice.
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-    def send(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
-        """Send one request and return urllib3's response; read its body or close it.
+    def send(
+        self,
+        method: str,
+        url: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        body: Any,
+        deadline: float = math.inf,
+    ) -> Any:
+        """Send one request and return urllib3's response; read its body or close it, in the same thread.
+
+        Args:
+            deadline: until when to read the response, in monotonic seconds, if that is sooner than its timeouts.
 
         Raises:
             ConnectionFailed: the request was not sent.
             LostResponse: the request may have been sent.
         """
+        _response_deadline.at = deadline
+        began = time.monotonic()
+        try:
+            response = self._request(method, url, path, params, body)
+        except AlpaconError as error:
+            self._log_request(str(error), began)
+            raise
+        self._log_request(f"{method} {urlsplit(url).path}: HTTP {response.status}", began, response.headers)
+        return response
+
+    def _request(self, method: str, url: str, path: str, params: Mapping[str, Any] | None, body: Any) -> Any:
         headers, content = self._headers, None
         if body is not None:
             headers = {**headers, "Content-Type": "application/json"}
@@ -123,14 +159,11 @@ class Session:
                 decode_content=False,
             )
         except _NotConnected as error:
-            [cause] = error.args
-            reason = self.redaction.redact_text(_CONNECTION.sub("", str(cause)))
-            route = f"{self.origin} through the proxy {self.proxy}" if self.proxy else self.origin
-            failure: AlpaconError = _to_unsent_error(f"{method} {path}", route, cause, reason)
+            failure: AlpaconError = self._explain_unsent(f"{method} {path}", error)
         except urllib3.exceptions.TimeoutError:
             failure = LostResponse(
-                f"{method} {path}: no answer within request_timeout, or none that ended within {RESPONSE_TIMEOUTS}"
-                " times as long."
+                f"{method} {path}: no answer within request_timeout, or one that did not end"
+                f" {_describe_limit(f'within {RESPONSE_TIMEOUTS} times as long')}."
             )
         except urllib3.exceptions.HTTPError as error:
             # The original error is that of a proxy.
@@ -138,6 +171,54 @@ class Session:
             failure = LostResponse(f"{method} {path}: the connection broke before an answer was read: {reason}.")
         # Raise outside of except: the context would show unredacted text of the peer.
         raise failure
+
+    def _log_request(self, outcome: str, began: float, headers: Mapping[str, str] | None = None) -> None:
+        if self._log:
+            request_id = self.redaction.redact_text((headers or {}).get("X-Request-ID", ""))
+            named = f", request ID {request_id[:_SHOWN_REQUEST_ID]}" if request_id else ""
+            milliseconds = (time.monotonic() - began) * 1000
+            self._log(clean_line(f"alpacon: {self.redaction.redact_text(outcome)} ({milliseconds:.0f} ms{named})"))
+
+    def read_body(self, request: str, response: Any) -> bytes:
+        """Read and unpack the body of a response; :class:`LostResponse` if that is impossible."""
+        began = time.monotonic()
+        try:
+            return unpack_body(response)
+        except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
+            failure = LostResponse(f"{request}: HTTP {response.status}, {_describe_failure(error)}.")
+            self._log_request(str(failure), began)
+            raise failure from None
+        finally:
+            close_response(response)
+
+    def open_socket(self) -> Any:
+        """Connect to the workspace as requests do, through a proxy by a tunnel, and return the socket.
+
+        Raises:
+            ConnectionFailed: there is no connection.
+        """
+        pool = self._manager.connection_from_url(self.origin)
+        connection = pool._new_conn()
+        connection.timeout = CONNECT_TIMEOUT
+        try:
+            if pool.proxy and self.origin.startswith("https:"):
+                pool._prepare_proxy(connection)
+                return connection.sock
+            if pool.proxy:
+                target = parse_url(self.origin)
+                connection.set_tunnel(target.host, target.port, pool.proxy_headers)
+            connection.connect()
+            return connection.sock
+        except _NotConnected as error:
+            failure = self._explain_unsent("websocket", error)
+        connection.close()
+        raise failure
+
+    def _explain_unsent(self, request: str, error: _NotConnected) -> ConnectionFailed:
+        [cause] = error.args
+        reason = self.redaction.redact_text(_CONNECTION.sub("", str(cause)))
+        route = f"{self.origin} through the proxy {self.proxy}" if self.proxy else self.origin
+        return _to_unsent_error(request, route, cause, reason)
 
     def close(self) -> None:
         self._manager.clear()
@@ -174,7 +255,7 @@ def _prepare_url(url: str, params: Mapping[str, Any]) -> str:
 def _find_proxy(url: str) -> tuple[str, str]:
     """Return the variable and the address of the proxy of the environment; empty texts if there is none."""
     names = ("http_proxy", "https_proxy", "all_proxy")
-    # macOS has settings of the system, too.
+    # macOS also has system settings.
     if sys.platform != "darwin" and not any(name.lower() in names and os.environ[name] for name in os.environ):
         return "", ""
     try:
@@ -236,11 +317,13 @@ def get_context(settings: Settings) -> ssl.SSLContext:
     try:
         state = os.stat(path)
         if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
-            raise OSError("it is neither a file nor a folder")  # a FIFO would be read without end
+            raise OSError("it is neither a file nor a folder")  # reading a FIFO would never end
         return _load_context(path, (state.st_ino, state.st_size, state.st_mtime_ns))
     except OSError as error:
         raise UsageError(
-            option, f"no CA certificates can be read from {path}: {error}", "Name a file or folder of them in PEM form."
+            option,
+            f"no CA certificates can be read from {path}: {error}",
+            "Give the path of a file or folder of them in PEM format.",
         ) from None
 
 
@@ -274,20 +357,8 @@ def close_response(response: Any) -> None:
     response.release_conn()
 
 
-def read_body(request: str, response: Any) -> bytes:
-    """Read and unpack the body of a response; :class:`LostResponse` if that is impossible."""
-    try:
-        return unpack_body(response)
-    except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError, zlib.error) as error:
-        raise LostResponse(f"{request}: HTTP {response.status}, {_describe_failure(error)}.") from None
-    finally:
-        close_response(response)
-
-
 @functools.cache
 def _get_timed_pool(pool: Any) -> Any:
-    if issubclass(pool.ConnectionCls, _TimedConnection):
-        return pool
     connection = type("TimedConnection", (_TimedConnection, pool.ConnectionCls), {"response_class": _TimedResponse})
     return type("TimedPool", (pool,), {"ConnectionCls": connection})
 
@@ -304,6 +375,19 @@ class _TimedConnection:
             super().connect()  # type: ignore[misc]
         except Exception as error:
             raise _NotConnected(error) from None
+
+
+class _ResponseDeadline(threading.local):
+    """The monotonic time until which this thread may read a response."""
+
+    at = math.inf
+
+
+_response_deadline = _ResponseDeadline()
+
+
+def _describe_limit(usual: str) -> str:
+    return usual if time.monotonic() < _response_deadline.at else "by the end of wait_timeout and one request_timeout"
 
 
 class _TimedResponse(http.client.HTTPResponse):
@@ -333,7 +417,7 @@ class _TimedStream(io.RawIOBase):
     def __init__(self, raw: Any, sock: Any) -> None:
         super().__init__()
         self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
-        self._deadline = time.monotonic() + RESPONSE_TIMEOUTS * self._timeout
+        self._deadline = min(time.monotonic() + RESPONSE_TIMEOUTS * self._timeout, _response_deadline.at)
         self._left = MAX_RESPONSE_BYTES + _FRAMING
 
     def readable(self) -> bool:
@@ -352,17 +436,21 @@ class _TimedStream(io.RawIOBase):
         return received
 
     def close(self) -> None:
+        # Old versions of urllib3 send the next request of the connection with the timeout that is left.
+        with contextlib.suppress(OSError):
+            self._sock.settimeout(self._timeout)
         self._raw.close()
         super().close()
 
 
 def _describe_failure(error: Exception) -> str:
     if error.args and isinstance(error.args[-1], _TooLarge):
-        return f"and its body is not read: {error.args[-1]}"
+        return f"and its body was not read: {error.args[-1]}"
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return f"and its body paused for request_timeout, or took more than {RESPONSE_TIMEOUTS} times as long"
+        limit = _describe_limit(f"within {RESPONSE_TIMEOUTS} times as long")
+        return f"and its body paused for request_timeout, or did not end {limit}"
     if isinstance(error, ValueError):
-        return f"and its body is not read: {error}"
+        return f"and its body was not read: {error}"
     return "and the connection broke before the body was read"
 
 
@@ -370,7 +458,7 @@ def _to_unsent_error(request: str, route: str, cause: Any, reason: str) -> Conne
     if isinstance(cause, (ssl.SSLCertVerificationError, CertificateError)):
         return UntrustedCertificate(
             f"{request}: the certificate of {route} is not trusted: {reason}."
-            " Name the CA in ca_path if it is a private one."
+            " If its CA is private, give the file of that CA in ca_path."
         )
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return UntrustedCertificate(

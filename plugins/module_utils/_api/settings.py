@@ -21,9 +21,9 @@ URL_EXAMPLE = "Give one such as https://my-workspace.us1.alpacon.io."
 Warn = Callable[[str], None]
 
 REDACTED = "********"
-#: A shorter text is no secret: redacting it would hide half of every output.
+#: A shorter text is not treated as a secret: redacting it would hide half of every output.
 MIN_SECRET_LENGTH = 4
-#: The credentials of a header; the ID of an agent is none.
+#: The credentials of a header; the ID of an agent is not one.
 _CREDENTIALS = re.compile(r'\b(?:token|key)="([^"]*)"')
 
 
@@ -43,13 +43,6 @@ class Settings:
     ca_path: str | None = None
     request_timeout: float = 30
     requests_per_hour: int = 1000
-
-    @property
-    def warnings(self) -> list[str]:
-        parts = urlsplit(self.url)
-        if parts.scheme == "http" and not self.is_loopback:
-            return [f"url: the token goes to {parts.netloc} unencrypted, since the URL is http. Use https."]
-        return []
 
     @property
     def is_loopback(self) -> bool:

@@ -2,25 +2,149 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Decide when jobs end: by the status of the command, a timeout, the state of the server, or a cancel."""
+"""Decide when jobs of commands end: by the status of the command, a timeout, the state of the server, or a cancel."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, Callable, Protocol
 
 from .._api.client import Client
 from .._api.commands import CANCELLED, SENT, cancel
-from .._api.errors import AlpaconError, LostResponse
+from .._api.errors import AlpaconError, ApiError, LostResponse
 from .._api.outputs import fetch_newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
 from .._api.servers import query_servers
-from .jobs import Job, Limits, Outcome, get_outcome, merge_servers
-from .pacing import PACING
-from .poller import poll_job
+from .jobs import Job, Limits, Outcome, Settle, get_outcome, merge_servers
+from .output_collector import OutputCollector
+from .pacing import PACING, Pacing
+from .poller import ForEach, poll_job
+
+#: An agent may acknowledge commands this long before the start that the workspace states: it repeats the report of its
+#: start for 31 s.
+_LATE_REPORT = timedelta(seconds=40)
+
+
+Poll = Callable[[Sequence[Job]], None]
+
+
+class Rules(Protocol):
+    """State how kinds of jobs differ: by what a poll reads, when a job is done, and what its end means.
+
+    The fleet calls :meth:`read` in a thread, and the others in its loop. Only :meth:`read` and :meth:`settle_lost` send
+    requests.
+
+    Attributes:
+        ends_with_command: whether no job ends later than its command, so that the listener knows its end.
+        other_requests: number of requests of the last poll besides those for commands.
+    """
+
+    ends_with_command: bool
+    other_requests: int
+
+    def read(self, jobs: Sequence[Job], client: Client, poll: Poll, newest_only: bool) -> None:
+        """Update jobs with the poll of their commands, and read whatever else decides about them.
+
+        Args:
+            newest_only: the poll leaves the status of most commands outdated.
+
+        Raises:
+            AlpaconError: the poll failed.
+        """
+
+    def complete(self, job: Job) -> Settle | None:
+        """Finish a job if it is done. Return what remains to be done in a thread before it counts as finished."""
+
+    def time_out(self, job: Job) -> Settle | None:
+        """Finish a job that timed out. Return what remains to be done in a thread before it counts as finished."""
+
+    def settle_lost(self, jobs: Sequence[Job], client: Client) -> None:
+        """Finish jobs whose submits are lost if anything but a command shows that they are done."""
+
+    def is_final(self, error: ApiError) -> bool:
+        """Return True if no poll after this error can succeed."""
+
+
+class CommandRules:
+    """The rules of commands: a job is done with its command, and its output counts too.
+
+    Args:
+        outputs: collects the outputs of commands that ended.
+        awaited: number of commands that the workers of the run await.
+        has_output: returns True if the output of a running command shows progress.
+        report_offline: prints a warning about commands that wait for offline servers.
+    """
+
+    ends_with_command = True
+    other_requests = 0
+
+    def __init__(
+        self,
+        limits: Limits,
+        outputs: OutputCollector,
+        pacing: Pacing,
+        awaited: int,
+        for_each: ForEach,
+        has_output: Callable[[Job], bool],
+        report_offline: Callable[[Sequence[Job]], None],
+    ) -> None:
+        self._limits = limits
+        self._outputs = outputs
+        self._states = ServerStates(limits, pacing.queued + pacing.queued_each * awaited, pacing.queued_each)
+        self._for_each = for_each
+        self._has_output = has_output
+        self._report_offline = report_offline
+        #: What the last poll found: jobs without a hope of a result, and jobs to cancel. Their commands' IDs.
+        self._restarted: set[str] = set()
+        self._to_cancel: set[str] = set()
+
+    def read(self, jobs: Sequence[Job], client: Client, poll: Poll, newest_only: bool) -> None:
+        self._restarted, self._to_cancel = set(), set()
+        poll(jobs)
+        if newest_only:
+            return
+        now = time.monotonic()
+        idle = [job for job in jobs if not (job.submitted.finished or self._has_output(job))]
+        due = self._states.refresh_due(idle, client, now)
+        suspects = [job for job in due if was_restarted(job, job.submitted.added_at)]
+        lost = self._for_each(partial(self._states.is_lost_by_restart, client=client, now=now), suspects)
+        self._restarted = {job.submitted.id for job, is_lost in zip(suspects, lost) if is_lost}
+        queued = [job for job in due if is_queued_offline(job)]
+        running = [job for job in due if is_running_offline(job) and job.submitted.id not in self._restarted]
+        if self._limits.offline == "wait":
+            self._report_offline([*queued, *running])
+        else:
+            self._report_offline(running)
+            self._to_cancel = {job.submitted.id for job in queued}
+
+    def complete(self, job: Job) -> Settle | None:
+        if finish_by_status(job, self._limits):
+            # The output may still change the outcome.
+            return None if self._outputs.collect_from_row(job) else self._outputs.fetch
+        if job.outcome:
+            return None
+        if job.missing_since and not job.error and time.monotonic() - job.missing_since >= PACING.patience:
+            return self.time_out(job)
+        if job.id in self._restarted:
+            mark_restarted(job)
+        return partial(cancel_offline, self._outputs.client) if job.id in self._to_cancel else None
+
+    def time_out(self, job: Job) -> Settle | None:
+        return partial(cancel_expired, self._outputs.client) if time_out(job, self._limits) else None
+
+    def settle_lost(self, jobs: Sequence[Job], client: Client) -> None:
+        pass
+
+    def is_final(self, error: ApiError) -> bool:
+        """Return True if the API refuses the token, or its quota stays used up for too long."""
+        # A 403 without an error code of the API is from a proxy or a workspace without its database, and may be
+        # temporary.
+        is_refused = error.status in (401, 403) and error.stated and not error.is_unauthenticated
+        return is_refused or error.status == 429
 
 
 @dataclass
@@ -47,8 +171,8 @@ class ServerStates:
         queued_each: seconds to add for each command of the task.
     """
 
-    def __init__(self, client: Client, queued: float, queued_each: float = 0.0) -> None:
-        self._client = client
+    def __init__(self, limits: Limits, queued: float, queued_each: float = 0.0) -> None:
+        self._limits = limits
         self._queued = queued
         self._queued_each = queued_each
         #: By command ID: the next read of its server in monotonic seconds, and the pause before that read.
@@ -57,25 +181,13 @@ class ServerStates:
         self._restarts: dict[str, _Restart] = {}
         self._expired: set[str] = set()
 
-    def refresh(self, jobs: Sequence[Job]) -> None:
-        """Read the servers of these jobs. If that fails, the jobs do not change."""
-        ids = list(dict.fromkeys(job.server.id for job in jobs if job.server.id))
-        try:
-            found = query_servers(self._client, ids)[0] if ids else {}
-        except AlpaconError:
-            return
-        for job in jobs:
-            servers = found.get(str(job.server.id))
-            if servers:
-                job.server = merge_servers(servers[0], job.server)
-
-    def refresh_due(self, jobs: Sequence[Job], now: float, wait_timeout: float) -> list[Job]:
+    def refresh_due(self, jobs: Sequence[Job], client: Client, now: float) -> list[Job]:
         """Read the servers of commands that make no progress, and once more at their timeout. Return these jobs."""
         due = []
         queued = self._queued + self._queued_each * len(jobs)
         for job in jobs:
-            command = job.known
-            expires_now = now >= job.awaited_since + wait_timeout and command.id not in self._expired
+            command = job.submitted
+            expires_now = now >= self._limits.get_end(job) and command.id not in self._expired
             if expires_now:
                 self._expired.add(command.id)
             if (expires_now and _depends_on_server(command)) or self._is_due(command, job.awaited_since, now, queued):
@@ -84,7 +196,7 @@ class ServerStates:
                 _next, pause = self._next_reads.get(command.id, (now, first / 2))
                 pause = min(2 * pause, PACING.ask_again_longest)
                 self._next_reads[command.id] = now + pause, pause
-        self.refresh(due)
+        _refresh_servers(due, client)
         return due
 
     def _is_due(self, command: Command, awaited_since: float, now: float, queued: float) -> bool:
@@ -93,14 +205,14 @@ class ServerStates:
         wait = queued if command.status == "queued" else PACING.running
         return _depends_on_server(command) and now >= awaited_since + wait
 
-    def is_lost_by_restart(self, job: Job, now: float) -> bool:
+    def is_lost_by_restart(self, job: Job, client: Client, now: float) -> bool:
         """Return True if a command made no progress for :attr:`Pacing.patience` seconds after a restart."""
         try:
-            poll_job(self._client, job)
-            command = job.known
-            if job.missing_since or not was_restarted(job):
+            poll_job(client, job)
+            command = job.submitted
+            if job.missing_since or not _was_taken_by_earlier_agent(job):
                 return False
-            progress = command.status, fetch_newest_chunk(self._client, command)
+            progress = command.status, fetch_newest_chunk(client, command)
         except AlpaconError:
             return False
         restart = self._restarts.get(command.id)
@@ -112,16 +224,35 @@ class ServerStates:
         return not restart.survived and now >= restart.seen_at + PACING.patience
 
 
+def _refresh_servers(jobs: Sequence[Job], client: Client) -> None:
+    """Read the servers of these jobs. If that fails, the jobs do not change."""
+    ids = list(dict.fromkeys(job.server.id for job in jobs if job.server.id))
+    try:
+        found = query_servers(client, ids)[0] if ids else {}
+    except AlpaconError:
+        return
+    for job in jobs:
+        servers = found.get(str(job.server.id))
+        if servers:
+            job.server = merge_servers(servers[0], job.server)
+
+
+def refresh_unknown(jobs: Iterable[Job], client: Client, limits: Limits) -> None:
+    """Read the servers whose connection state is unknown, unless C(offline=wait)."""
+    if limits.offline != "wait":
+        _refresh_servers([job for job in jobs if job.server.is_connected is None], client)
+
+
 def _depends_on_server(command: Command) -> bool:
     return command.status == "queued" or command.status in IN_PROGRESS
 
 
 def is_queued_offline(job: Job) -> bool:
-    return job.known.status == "queued" and job.server.is_connected is False
+    return job.submitted.status == "queued" and job.server.is_connected is False
 
 
 def is_running_offline(job: Job) -> bool:
-    return job.known.status in IN_PROGRESS and job.server.is_connected is False
+    return job.submitted.status in IN_PROGRESS and job.server.is_connected is False
 
 
 def was_restarted(job: Job, since: datetime | None = None) -> bool:
@@ -129,10 +260,16 @@ def was_restarted(job: Job, since: datetime | None = None) -> bool:
 
     Agents report their start late, so the command may still run; see :meth:`ServerStates.is_lost_by_restart`.
     """
-    since = since or job.known.acked_at or job.known.delivered_at
-    if job.known.status not in IN_PROGRESS or not since or not job.server.started_at:
+    since = since or job.submitted.acked_at or job.submitted.delivered_at
+    if job.submitted.status not in IN_PROGRESS or not since or not job.server.started_at:
         return False
     return job.server.started_at > since
+
+
+def _was_taken_by_earlier_agent(job: Job) -> bool:
+    """Return True if the agent that started last cannot be the one that acknowledged the command."""
+    acked_at = job.submitted.acked_at
+    return was_restarted(job, acked_at + _LATE_REPORT if acked_at else None)
 
 
 def describe_offline(server: Server) -> str:
@@ -140,9 +277,9 @@ def describe_offline(server: Server) -> str:
     return f"{server}, offline, last connected at {last_seen}" if last_seen else f"{server}, which is offline"
 
 
-def complete(job: Job, limits: Limits) -> bool:
+def finish_by_status(job: Job, limits: Limits) -> bool:
     """Finish a job by the status of its command. Return True if the command ended, so that its output can be read."""
-    command = job.known
+    command = job.submitted
     if command.status == "awaiting_purpose":
         job.add_note("The workspace holds it until it has a purpose. Set the option purpose.")
     if command.status == "awaiting_approval" and not limits.wait_for_approval:
@@ -156,7 +293,7 @@ def complete(job: Job, limits: Limits) -> bool:
 
 def _is_temporary_error(job: Job, limits: Limits) -> bool:
     """Return True if the status may be C(error) only because the command is approved and not delivered yet."""
-    command = job.known
+    command = job.submitted
     if limits.wait_for_approval:
         return command.handled_at is None
     # Users often await a command by its ID right after they approve it.
@@ -168,32 +305,33 @@ def time_out(job: Job, limits: Limits) -> bool:
     """Finish a job that timed out. Return True if the caller has to cancel its command."""
     if job.missing_since:
         return _time_out_missing(job, limits)
-    status = job.known.status
+    status = job.submitted.status
     outcome = Outcome(status) if status in ("stuck", "error") else Outcome.TIMED_OUT
     last = (job.error and f" The last poll failed: {job.error}") or ""
     waits = f" It waits for {describe_offline(job.server)}." if is_queued_offline(job) else ""
     if was_restarted(job):
-        waits = f" The agent of {job.server} was restarted at {to_iso(job.server.started_at)}; a result may never come."
+        started = f"reported a start at {to_iso(job.server.started_at)}, after the command was delivered"
+        waits = f" The agent of {job.server} {started}; a result might never come."
     job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
-    return limits.cancel_on_timeout and job.known.pending
+    return limits.cancel_on_timeout and job.submitted.pending
 
 
 def _time_out_missing(job: Job, limits: Limits) -> bool:
     job.error = None
-    cancels = limits.cancel_on_timeout and bool(job.body) and job.known.pending
+    cancels = limits.cancel_on_timeout and bool(job.body) and job.submitted.pending
     if cancels:
         msg = f"It was accepted as {job.id}, and the workspace does not show it."  # the cancel adds the rest
-    elif job.body or job.known.line:
+    elif job.body or job.submitted.line:
         msg = f"It was accepted as {job.id}, and the workspace does not show it: it was cancelled, or is not shown yet."
     else:
-        msg = "The workspace does not show it: it was cancelled, the ID is wrong, or the token may not see it."
+        msg = "The workspace does not show it: it was cancelled, the ID is wrong, or the token has no access to it."
     job.finish(Outcome.UNKNOWN, msg)
     return cancels
 
 
 def mark_restarted(job: Job) -> None:
     """Finish a job whose command the restart of its agent has most likely ended."""
-    delivery = "the agent acknowledged it" if job.known.acked_at else "it was delivered and not acknowledged"
+    delivery = "the agent acknowledged it" if job.submitted.acked_at else "it was delivered and not acknowledged"
     job.finish(
         Outcome.UNKNOWN,
         f"No result is expected: the agent of {job.server} was restarted at {to_iso(job.server.started_at)}, after"
@@ -213,12 +351,12 @@ def skip_offline(job: Job, limits: Limits) -> bool:
 def cancel_offline(client: Client, job: Job) -> None:
     """Cancel the command of an offline server and finish its job. If it was delivered meanwhile, change nothing."""
     try:
-        done = cancel(client, job.known.id)
+        done = cancel(client, job.submitted.id)
     except AlpaconError as error:
-        job.add_note(f"{job.server} was offline, and the first try to cancel the command failed: {error}")
+        job.add_note(f"{job.server} was offline, and the first attempt to cancel the command failed: {error}")
         return
     if done != SENT:
-        job.command, job.changed = job.known.with_status("cancelled"), False
+        job.command, job.changed = job.submitted.with_status("cancelled"), False
         where = f"It was cancelled before it was delivered to {describe_offline(job.server)}."
         job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {where}")
 
@@ -226,7 +364,7 @@ def cancel_offline(client: Client, job: Job) -> None:
 def cancel_expired(client: Client, job: Job) -> None:
     """Cancel a command that timed out, and add the result to the message of its finished job."""
     try:
-        done = cancel(client, job.known.id)
+        done = cancel(client, job.submitted.id)
     except LostResponse as error:
         job.msg = f"{job.msg} It may have been cancelled: {error}"
         return
@@ -236,7 +374,7 @@ def cancel_expired(client: Client, job: Job) -> None:
     if done == SENT:
         job.msg = f"{job.msg} It could not be cancelled: it was delivered already."
     elif done == CANCELLED or not job.missing_since:
-        job.command = job.known.with_status("cancelled")
+        job.command = job.submitted.with_status("cancelled")
         # Audits count their submits by changed, so the cancel of an own submit must not set it.
         job.changed = job.changed or (done == CANCELLED and not job.body)
         job.finish(Outcome.TIMED_OUT, "Not finished within wait_timeout, and cancelled before it was delivered.")

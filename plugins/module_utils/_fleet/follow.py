@@ -16,9 +16,9 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, UnknownEndpoint, clean_line
-from .._api.outputs import fetch_chunks
+from .._api.outputs import Output, fetch_chunks
 from .._api.records import IN_PROGRESS, to_text
-from .._options.secrets import StreamMask
+from .._options.secrets import StreamMask, mask_secrets
 from .._payload.frames import read_pieces
 from .._payload.packing import parse_digest
 from .jobs import Job
@@ -30,6 +30,9 @@ from .run import Run
 MAX_FOLLOWED = 20
 #: Seconds between two reads of the output of a command, so that a line is printed within three seconds.
 READ_EVERY = 2.5
+#: Longest pause between two reads when less than half of the quota is left, so that a line is printed within ten
+#: seconds. The last tenth of the quota is for polls of the ends of commands.
+_LONGEST_PAUSE = 8.0
 #: Seconds between two checks for new output of a quiet command, and between two reads in case an event was lost.
 _CHECK_EVERY, _QUIET = 0.5, 30.0
 #: Reads without output after which a command counts as quiet.
@@ -47,9 +50,12 @@ class LineBuffer:
     """
 
     def __init__(self, secrets: set[str]) -> None:
+        self._secrets = secrets
         self._mask = StreamMask(secrets)
         self._line = ""
         self._is_cut = False
+        #: Number of lines that were complete.
+        self._complete = 0
 
     def add(self, text: str, is_end: bool = False) -> list[str]:
         """Return the lines that are complete; at the end, the last one too."""
@@ -60,15 +66,41 @@ class LineBuffer:
         if len(self._line) > 2 * _MAX_LINE:
             shown = _overwrite(self._line)
             self._line = shown[: _MAX_LINE + 1] + ("\r" if self._line.endswith("\r") else "")
+        self._complete += len(lines)
         if lines and self._is_cut:
             self._is_cut = False
             del lines[0]
         return [_shorten(_overwrite(line)) for line in lines]
 
+    def end(self, whole: str) -> list[str]:
+        """Return the lines of the whole text that were not complete yet."""
+        # Lines are counted: characters that the agent cut between two chunks have another length in the result.
+        text = str(mask_secrets(whole, self._secrets))
+        start = _find_line(text, self._complete)
+        if start < 0:
+            return self.cut()
+        lines = text[start:].removesuffix("\n").split("\n") if text[start:] else []
+        return [_shorten(_overwrite(line)) for line in lines]
+
+    def cut(self) -> list[str]:
+        """Return the last line of a text whose end is missing, without what may be the start of a secret."""
+        self._mask.drop()
+        return self.add("", True)
+
     def skip(self) -> None:
         """Drop the line that is not complete, and the rest of it that still arrives."""
         self._mask.drop()
         self._line, self._is_cut = "", True
+
+
+def _find_line(text: str, number: int) -> int:
+    """Return where the line with this number, from 0 on, starts; -1 if there are fewer line breaks."""
+    start = 0
+    for _line in range(number):
+        start = text.find("\n", start) + 1
+        if not start:
+            return -1
+    return start
 
 
 def _overwrite(line: str) -> str:
@@ -116,14 +148,17 @@ class LiveOutput:
         """
         if not whole.startswith(self._indent):
             whole = self._indent + whole.lstrip()
-        # Lines are counted: characters that the agent cut between two chunks have another length in the result.
-        start = 0
-        for _break in range(self._breaks):
-            start = whole.find("\n", start) + 1
-            if not start:
-                return self.add("", True)
+        if not self._begin:
+            return self._buffers["out"].end(whole)
+        start = _find_line(whole, self._breaks)
+        if start < 0:
+            return self.cut()
         end = whole.find("\n", start)
         return self.add(whole[min(start + self._column, len(whole) if end < 0 else end) :], True)
+
+    def cut(self) -> list[str]:
+        """Return the last lines of an output whose end is missing."""
+        return [line for buffer in self._buffers.values() for line in buffer.cut()]
 
     def skip(self) -> None:
         """Continue after a gap with the next whole line."""
@@ -186,14 +221,14 @@ class Follower:
         self.push: Push | None = None
 
     def begin(self, job: Job) -> None:
-        self._streams.setdefault(job.known.id, _Stream())
+        self._streams.setdefault(job.submitted.id, _Stream())
 
     def take_due(self, jobs: Iterable[Job]) -> list[Job]:
         """Return the jobs whose output has to be read now."""
         now = time.monotonic()
         due = [job for job in jobs if self._get_next_read(job) <= now]
         for job in due:
-            stream = self._streams[job.known.id]
+            stream = self._streams[job.submitted.id]
             stream.read_at, stream.is_reading = now, True
         return due
 
@@ -202,12 +237,12 @@ class Follower:
         return min(map(self._get_next_read, jobs), default=math.inf)
 
     def _get_next_read(self, job: Job) -> float:
-        stream = self._streams[job.known.id]
+        stream = self._streams[job.submitted.id]
         # For a command that is awaited by its ID, only its line shows whether it is a payload.
-        if stream.is_reading or self.is_unsupported or not (job.body or job.known.line):
+        if stream.is_reading or self.is_unsupported or not (job.body or job.submitted.line):
             return math.inf
         pause, read_at = stream.pause, stream.read_at or job.awaited_since
-        if not stream.next_seq and job.known.status not in IN_PROGRESS:
+        if not stream.next_seq and job.submitted.status not in IN_PROGRESS:
             pause = max(pause, read_at - job.awaited_since)
         push, now, due = self.push, time.monotonic(), read_at + pause
         if push and due <= now < read_at + _QUIET and push.is_quiet(job, stream.next_seq, stream.read_at):
@@ -216,14 +251,14 @@ class Follower:
 
     def has_output(self, job: Job) -> bool:
         """Return True if the last read found output, so that the command makes progress."""
-        stream = self._streams[job.known.id]
+        stream = self._streams[job.submitted.id]
         return stream.next_seq > 0 and stream.empty_reads == 0
 
-    def read(self, job: Job) -> None:
+    def read(self, job: Job, client: Client) -> None:
         """Read the next chunks of a command, and print their lines. A failed read is repeated later."""
-        stream = self._streams[job.known.id]
+        stream = self._streams[job.submitted.id]
         try:
-            rows = fetch_chunks(self._client, job.known, stream.next_seq)
+            rows = fetch_chunks(client, job.submitted, stream.next_seq)
             stream.empty_reads = 0 if rows else stream.empty_reads + 1
             if self.push and stream.empty_reads >= _EMPTY_READS:
                 self.push.follow(job)
@@ -231,32 +266,47 @@ class Follower:
                 if not stream.has_ended:
                     self._print(job, self._add_chunks(job, stream, rows))
         except AlpaconError as error:
-            is_refused = isinstance(error, ApiError) and error.status in (403, 404) and job.known.status in IN_PROGRESS
+            is_refused = (
+                isinstance(error, ApiError) and error.status in (403, 404) and job.submitted.status in IN_PROGRESS
+            )
             if isinstance(error, UnknownEndpoint) or is_refused:
                 self._give_up()
         finally:
-            commands = max(len(self._streams), self._run.hosts if self._run.host_locks else 1)
-            stream.pause = max(READ_EVERY, self._client.get_quota_pause(commands) or 0.0)
+            stream.pause = self._get_pause()
             stream.is_reading = False
 
-    def finish(self, job: Job, whole: str) -> None:
-        """Print the remaining lines of a command that has ended.
+    def _get_pause(self) -> float:
+        """Return the pause between two reads of a command, and tell the user if the quota lengthens it."""
+        # The loop adds streams meanwhile.
+        running = sum(not stream.has_ended for stream in list(self._streams.values()))
+        commands = max(running, self._run.hosts if self._run.host_locks else 1)
+        pause = self._client.get_quota_pause(commands, _LONGEST_PAUSE)
+        if pause is None:
+            return READ_EVERY
+        self._run.report_thrift(self._client.settings, "polls less often and prints output up to 10 s late")
+        if pause > _LONGEST_PAUSE and self._run.context.is_first("quota of output"):
+            self._run.context.report(
+                f"alpacon: output is printed up to {pause:.0f} s late from now on. The rest of requests_per_hour is for"
+                " the results"
+            )
+        return max(READ_EVERY, pause)
 
-        Args:
-            whole: its output, as the workspace has it.
-        """
-        stream = self._streams.get(job.known.id)
-        if stream is None or self.is_unsupported or job.known.ran is False or not job.known.may_have_chunks:
+    def finish(self, job: Job, whole: Output) -> None:
+        """Print the remaining lines of a command that has ended, whose output is in the workspace."""
+        stream = self._streams.get(job.submitted.id)
+        if stream is None or self.is_unsupported or job.submitted.ran is False or not job.submitted.may_have_chunks:
             return
         # The result must not depend on what is printed.
         with contextlib.suppress(Exception), stream.lock:
             stream.has_ended = True
             output = self._get_output(job, stream)
-            if not stream.has_gap:
-                self._print(job, output.end(whole))
+            if whole.complete and not stream.has_gap:
+                self._print(job, output.end(whole.text))
                 return
-            rows = fetch_chunks(self._client, job.known, stream.next_seq)
-            self._print(job, [*self._add_chunks(job, stream, rows), *output.add("", True)])
+            rows: list[dict[str, Any]] = []
+            with contextlib.suppress(AlpaconError):
+                rows = fetch_chunks(self._client, job.submitted, stream.next_seq)
+            self._print(job, [*self._add_chunks(job, stream, rows), *output.cut()])
 
     def _give_up(self) -> None:
         self.is_unsupported = True
@@ -265,7 +315,7 @@ class Follower:
 
     def _get_output(self, job: Job, stream: _Stream) -> LiveOutput:
         if stream.output is None:
-            stream.output = LiveOutput(self._secrets, parse_digest(str(job.body.get("line") or job.known.line)))
+            stream.output = LiveOutput(self._secrets, parse_digest(str(job.body.get("line") or job.submitted.line)))
         return stream.output
 
     def _add_chunks(self, job: Job, stream: _Stream, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -279,7 +329,7 @@ class Follower:
         if chunks and stream.next_seq not in chunks:
             now = time.monotonic()
             stream.gap_since = stream.gap_since or now
-            if now - stream.gap_since < PACING.patience:
+            if now - stream.gap_since < PACING.patience and not stream.has_ended:
                 return []
             stream.next_seq, stream.has_gap = min(chunks), True
             output.skip()

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Callable
 
+from .._api.client import Client
 from .._api.errors import AlpaconError
 from .._api.lost_submits import FoundSubmit, LostSubmit
 from .._api.outputs import Output
+from .._api.quota import PERIOD as QUOTA_PERIOD
 from .._api.records import NEVER_RAN, Command, Server
 from .journal import Position
 
@@ -38,7 +42,7 @@ class Outcome(str, Enum):
     DENIED = "denied", "Never ran: the workspace's verification denied it. Submitting it again changes nothing."
     REJECTED = "rejected", "Never ran: a reviewer rejected it. Do not submit it again; talk to the reviewer."
     EXPIRED = "expired", "Never ran: nobody approved it in time."
-    PARENT_FAILED = "parent_failed", "Never ran: a command that it was to run after failed."
+    PARENT_FAILED = "parent_failed", "Never ran: a command in its run_after failed."
     AWAITING_APPROVAL = (
         "awaiting_approval",
         "Held for approval. Approve it in the workspace, then await its id with state=finished.",
@@ -54,7 +58,7 @@ class Outcome(str, Enum):
     )
     OFFLINE = "offline", "Never ran: the server is offline."
     REFUSED = "refused", "Never ran: the workspace did not accept it."
-    UNKNOWN = "unknown", "It may have been accepted: the response to its submit was lost. It was not sent again."
+    UNKNOWN = "unknown", "It may have been accepted, and was not sent again."
     SENT = "sent", "Too late to cancel: it was delivered to the server already."
     NOT_TRIED = "not_tried", "Not tried."
 
@@ -127,9 +131,27 @@ class Limits:
     offline: str = "wait"
     output_limit: int | None = None
 
+    def get_end(self, job: Job) -> float:
+        """Return when a job times out, in monotonic seconds; never before it is awaited."""
+        return job.awaited_since + self.wait_timeout if job.awaited_since else math.inf
+
+    def limit_reads(self, client: Client, jobs: Iterable[Job]) -> Client:
+        """Return a client whose reads for these jobs end with the first timeout, or now if that has passed.
+
+        They wait for the quota until it is renewed after the last timeout.
+        """
+        ends = [self.get_end(job) for job in jobs if job.awaited_since]
+        if not ends:
+            return client
+        return client.until(reads=max(time.monotonic(), min(ends)), quota=max(ends) + QUOTA_PERIOD)
+
     @property
     def ok_outcomes(self) -> frozenset[Outcome]:
         return OK_OUTCOMES | {Outcome.OFFLINE} if self.offline == "skip" else OK_OUTCOMES
+
+
+#: What remains to be done in a thread for a job, and may still change its outcome.
+Settle = Callable[["Job"], None]
 
 
 @dataclass
@@ -153,12 +175,12 @@ class Job:
 
     Attributes:
         outcome: None until the job is finished.
-        note: remarks that apply to any outcome.
+        note: sentences for users that apply to any outcome.
         changed: True if the task submitted or cancelled the command.
         record: the submit by this or an earlier attempt of the task; None if there is none.
         lost: the submit if its response was lost.
         found: commands that may come from the lost submit; None if the last search failed.
-        awaited_since, next_poll: monotonic seconds.
+        awaited_since: monotonic seconds.
         expected: seconds from the submit after which it is expected to end; None if unknown.
         listed: False if the list does not contain the command, so that it is polled by its ID.
         ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
@@ -178,7 +200,6 @@ class Job:
     lost: LostSubmit | None = None
     found: FoundSubmit | None = None
     awaited_since: float = 0.0
-    next_poll: float = 0.0
     expected: float | None = None
     listed: bool = True
     missing_since: float = 0.0
@@ -213,7 +234,12 @@ class Job:
         return self.command.ran
 
     @property
-    def known(self) -> Command:
+    def submitted(self) -> Command:
+        """Return the command of a job that has one.
+
+        Raises:
+            ValueError: it has none yet.
+        """
         if self.command is None:
             raise ValueError("this job has no command yet")
         return self.command

@@ -36,7 +36,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
 
 def lock_file(descriptor: int, kind: int) -> None:
-    """Wait for a lock. Raise :class:`TimeoutError` if another process has it for too long."""
+    """Wait for a lock. Raise :class:`TimeoutError` if another process holds it for too long."""
     deadline = time.monotonic() + _LOCK_WAIT
     while True:
         try:
@@ -44,7 +44,7 @@ def lock_file(descriptor: int, kind: int) -> None:
             return
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise TimeoutError("another process has the lock for too long") from None
+                raise TimeoutError("another process has held the lock for too long") from None
             time.sleep(0.002)
 
 

@@ -22,30 +22,28 @@ from urllib.parse import urlsplit
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, UnknownEndpoint
 from .._api.quota import Quota
-from .._api.session import get_context
 from .._api.settings import VERSION, Settings
 from .journal import replace_file
 from .push import MAX_SERVERS, PushFiles, give_up
 from .run import has_process_ended
 from .sharing import SharedState
 
-try:
-    from websocket import ABNF, WebSocket, WebSocketTimeoutException, create_connection
-except ImportError:
-    HAS_WEBSOCKET = False
-else:
-    HAS_WEBSOCKET = True
+with contextlib.suppress(ImportError):
+    from websocket import ABNF, WebSocketTimeoutException, create_connection
 
 _EVENTS_PATH = "/api/events/"
-#: A lost websocket is opened once more, after so many seconds.
+#: The most failed attempts in a row, and the seconds between two.
 _ATTEMPTS, _PAUSE = 2, 2.0
-_CONNECT_TIMEOUT = 10.0
+#: The count starts again after a websocket that brought an event or lasted this many seconds: it has paid for itself.
+_LASTING = 300.0
+#: Seconds from the start of the connection to the end of the websocket's handshake.
+_HANDSHAKE_TIMEOUT = 30.0
 #: Seconds without a message before a ping; after twice as many, the websocket is lost.
 _SILENCE = 30.0
 #: Seconds between two checks for new servers, and for the end of the run.
 _CHECK_EVERY = 0.25
-#: The most bytes of a message, the most ended commands to remember, and the most commands to follow.
-_MAX_MESSAGE, _MAX_ENDED, _MAX_FOLLOWED = 2**20, 2000, 200
+#: The most bytes of the handshake and of a message, the most ended commands to remember, and commands to follow.
+_MAX_HANDSHAKE, _MAX_MESSAGE, _MAX_ENDED, _MAX_FOLLOWED = 2**16, 2**20, 2000, 200
 _PATH = re.compile(r"/[\w./~%?&=+:@-]*", re.ASCII)
 
 
@@ -53,15 +51,32 @@ class NoEvents(Exception):
     """The workspace offers no events to this token, or a websocket that must not be used."""
 
 
-class _Socket(WebSocket if HAS_WEBSOCKET else object):  # type: ignore[misc]
-    """A websocket that limits the bytes of a message."""
+class LimitedSocket:
+    """Limit the bytes of a handshake and of each message, and the time of the handshake.
 
-    received = 0
+    Args:
+        deadline: end of the handshake in monotonic seconds.
+    """
 
-    def _recv(self, size: int) -> bytes:
-        data: bytes = super()._recv(size)
-        self.received += len(data)
-        if self.received > _MAX_MESSAGE:
+    def __init__(self, socket: Any, deadline: float) -> None:
+        self._socket = socket
+        self._deadline, self._left = deadline, _MAX_HANDSHAKE
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def begin_message(self) -> None:
+        self._deadline, self._left = math.inf, _MAX_MESSAGE
+
+    def recv(self, size: int) -> bytes:
+        if self._deadline < math.inf:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            self._socket.settimeout(left)
+        data: bytes = self._socket.recv(min(size, 2**16))
+        self._left -= len(data)
+        if self._left < 0:
             raise OSError("a message is too large")
         return data
 
@@ -72,7 +87,7 @@ def main() -> None:
     threading.Thread(target=_exit_after, args=(order["process"],), daemon=True).start()
     settings = Settings(**order["settings"])
     with contextlib.suppress(FileNotFoundError):  # the folder of the run is gone
-        Listener(settings, SharedState(Path(order["folder"]), settings.url, settings.token)).run()
+        Listener(settings, SharedState(Path(order["folder"]), settings.url, settings.token)).listen()
 
 
 def _exit_after(process: str) -> None:
@@ -90,14 +105,16 @@ class Listener:
         quota = Quota(settings.requests_per_hour, shared.folder)
         self._client = Client(settings, pause=shared.pause, outage=shared.outage, quota=quota)
         self._ended: deque[Path] = deque()
+        #: True if the current websocket has brought an event.
+        self._has_heard = False
         #: By command ID, the number after that of the newest chunk.
         self._followed: dict[str, int] = {}
 
-    def run(self) -> None:
+    def listen(self) -> None:
         """Listen until the websocket is lost for good."""
-        reason = ""
-        for attempt in range(_ATTEMPTS):
-            time.sleep(_PAUSE if attempt else 0)
+        attempts = 0
+        while True:
+            self._has_heard, began = False, time.monotonic()
             try:
                 return self._listen()
             except NoEvents as error:
@@ -109,7 +126,12 @@ class Listener:
                 for file in (*self._files.listening.iterdir(), *self._files.following.iterdir()):
                     file.unlink()
                 self._followed.clear()
-        return give_up(self._files, f"the websocket of the workspace was lost twice: {reason.rstrip('.')}", True)
+            attempts = 0 if self._has_heard or time.monotonic() - began >= _LASTING else attempts + 1
+            if attempts >= _ATTEMPTS:
+                text = f"the websocket of the workspace was lost twice in a row: {reason.rstrip('.')}"
+                return give_up(self._files, text, True)
+            requests = 1 + len(os.listdir(self._files.wanted))
+            time.sleep(max(_PAUSE, self._client.get_quota_pause(requests) or 0.0))
 
     def _listen(self) -> None:
         """Listen until a worker gives up."""
@@ -130,7 +152,8 @@ class Listener:
                         is_tried = True
                         socket.ping()
                     continue
-                heard_at, is_tried, socket.received = time.monotonic(), False, 0
+                heard_at, is_tried = time.monotonic(), False
+                socket.sock.begin_message()
                 if opcode == ABNF.OPCODE_CLOSE:
                     raise ConnectionResetError
                 if opcode == ABNF.OPCODE_TEXT:
@@ -144,21 +167,18 @@ class Listener:
 
     def _connect(self, url: str) -> Any:
         own = urlsplit(self._settings.url)
-        context = get_context(self._settings)
-        # Old versions of urllib3 check the name themselves.
-        context.check_hostname = self._settings.validate_certs
-        socket = create_connection(
+        deadline = time.monotonic() + _HANDSHAKE_TIMEOUT
+        socket = LimitedSocket(self._client.open_socket(), deadline)
+        websocket = create_connection(
             url,
-            timeout=_CONNECT_TIMEOUT,
-            class_=_Socket,
-            sslopt={"context": context},
+            socket=socket,
             origin=f"{own.scheme}://{own.netloc}",
             header=[f"User-Agent: herdops.alpacon/{VERSION}"],
             redirect_limit=0,
-            http_no_proxy=[own.hostname] if self._settings.is_loopback else None,
         )
-        socket.settimeout(_CHECK_EVERY)
-        return socket
+        socket.begin_message()
+        websocket.settimeout(_CHECK_EVERY)
+        return websocket
 
     def _subscribe(self, channel: str, subscribed: set[str]) -> None:
         for server in set(os.listdir(self._files.wanted)) - subscribed:
@@ -176,13 +196,23 @@ class Listener:
                     (self._files.following / command).touch()
 
     def _handle(self, message: bytes) -> None:
-        event = json.loads(message)
-        if event["event_type"] == "command_output":
-            self._note_chunk(event["payload"]["command_id"], event["payload"]["seq"])
-        if event["event_type"] != "command_fin":
+        """Record the end or the chunk of an event. Drop other frames: workspaces send frames of more kinds."""
+        try:
+            event = json.loads(message)
+            kind, payload = event["event_type"], event["payload"]
+            if kind == "command_fin":
+                self._note_end(str(payload["id"]))
+            elif kind == "command_output":
+                self._note_chunk(payload["command_id"], payload["seq"])
+            else:
+                return
+        except (LookupError, RecursionError, TypeError, ValueError):
             return
+        self._has_heard = True
+
+    def _note_end(self, command: str) -> None:
         # The ID itself never becomes a path: workers compare digests of their own IDs.
-        file = self._files.get_ended(str(event["payload"]["id"]))
+        file = self._files.get_ended(command)
         file.touch()
         self._ended.append(file)
         if len(self._ended) > _MAX_ENDED:

@@ -19,7 +19,7 @@ class Pacing:
     first_poll: float = 0.25
     #: Pause of a young command that is polled alone, as a share of its age.
     young_growth: float = 8.0
-    #: Pause of an older command that is polled alone: this, and a share of its age, at most so long.
+    #: Pause of an older command that is polled alone: a constant, the share of its age that is added, and the maximum.
     alone: float = 7.0
     alone_growth: float = 0.42
     alone_longest: float = 180.0
@@ -101,7 +101,7 @@ class Pacing:
         return expected if expected and expected <= self.expected_reach * self.first_poll else self.first_poll
 
     def get_check_pause(self, age: float) -> float:
-        """Return the pause until the files are read again in which another worker may have written the result."""
+        """Return the pause before reading again the files in which another worker may have written the result."""
         return min(max(self.shortest, age * self.growth), self.longest)
 
     def get_read_pauses(self) -> Iterator[float]:

@@ -27,7 +27,7 @@ from typing import Callable
 from .._api.records import is_uuid
 from .._api.settings import Settings
 from .jobs import Job
-from .journal import read_number
+from .journal import read_number, replace_file
 from .run import RunContext, get_process_key
 
 #: With more servers, subscriptions cost more than polls, which read the commands of all servers at once.
@@ -90,21 +90,21 @@ class Push:
         self._files = PushFiles(folder / "push")
         self._settings = settings
         self._context = context
-        #: Start of the last poll, or of the task, in seconds since the epoch.
-        self._polled_at = time.time()
+        #: By server ID: the times of the subscriptions that were there at the start of the last poll, or of the task.
+        self._polled_listening = self._read_listening()
         #: Jobs whose pauses until the next poll rely on the listener, and those of the last poll.
         self._relying: list[Job] = []
         self._relied: list[Job] = []
 
     def begin_poll(self) -> None:
-        self._polled_at, self._relied, self._relying = time.time(), self._relying, []
+        self._polled_listening, self._relied, self._relying = self._read_listening(), self._relying, []
 
     def count_missed(self) -> None:
         """Give up the listener if it misses the ends of commands, which polls find."""
         if any(job.ended_at for job in self._relied):
             return  # commands of a task often end together, and the other events may arrive soon
         for job in self._relied:
-            if job.known.ran and job.known.finished and not self._files.get_ended(job.known.id).exists():
+            if job.submitted.ran and job.submitted.finished and not self._files.get_ended(job.submitted.id).exists():
                 with contextlib.suppress(OSError), self._files.missed.open("ab") as file:
                     file.write(b".")
                     if file.tell() >= _MAX_MISSED:
@@ -132,10 +132,10 @@ class Push:
         if not is_running:
             sleep(seconds)
             return False
-        is_awaited = all(map(self._get_listening_since, jobs))
+        is_awaited = all(map(self._has_listened, jobs))
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            ended = [job for job in jobs if not job.ended_at and self._files.get_ended(job.known.id).exists()]
+            ended = [job for job in jobs if not job.ended_at and self._files.get_ended(job.submitted.id).exists()]
             for job in ended:
                 job.ended_at = time.monotonic()
                 self._files.missed.unlink(missing_ok=True)
@@ -162,7 +162,7 @@ class Push:
         """Count a read of the output that found nothing, and subscribe to the output."""
         self.add_useless([job], 1)
         with contextlib.suppress(OSError):
-            (self._files.followed / job.known.id).touch()
+            (self._files.followed / job.submitted.id).touch()
 
     def is_quiet(self, job: Job, next_seq: int, read_at: float) -> bool:
         """Return True if the listener knows that there is no chunk with this number or a later one.
@@ -171,16 +171,21 @@ class Push:
             read_at: start of the last read in monotonic seconds.
         """
         began = time.time() - (time.monotonic() - read_at)
-        if not 0 < _get_time(self._files.following / job.known.id) < began - _CLOCK_TICK:
+        if not 0 < _get_time(self._files.following / job.submitted.id) < began - _CLOCK_TICK:
             return False
-        return self._is_running() and read_number(self._files.printed / job.known.id) <= next_seq
+        return self._is_running() and read_number(self._files.printed / job.submitted.id) <= next_seq
 
     def _get_listening_since(self, job: Job) -> float:
         return _get_time(self._files.listening / str(job.server.id)) if is_uuid(job.server.id) else 0.0
 
     def _has_listened(self, job: Job) -> bool:
         """Return True if the listener has listened since before the last poll; events are not repeated."""
-        return 0 < self._get_listening_since(job) < self._polled_at - _CLOCK_TICK
+        return 0 < self._get_listening_since(job) == self._polled_listening.get(str(job.server.id))
+
+    def _read_listening(self) -> dict[str, float]:
+        with contextlib.suppress(OSError):
+            return {file.name: _get_time(file) for file in self._files.listening.iterdir()}
+        return {}
 
     def _is_running(self) -> bool:
         if self._files.given_up.exists():
@@ -235,9 +240,7 @@ class Push:
 
 def give_up(files: PushFiles, reason: str, is_important: bool = False) -> None:
     """Write why commands are only polled from now on."""
-    fresh = files.given_up.with_suffix(".new")
-    fresh.write_text(json.dumps([f"commands are polled, because {reason}.", is_important]), encoding="utf-8")
-    fresh.replace(files.given_up)
+    replace_file(files.given_up, json.dumps([f"commands are polled, because {reason}.", is_important]))
 
 
 def _get_time(file: Path) -> float:

@@ -11,13 +11,14 @@ import hashlib
 import os
 import platform
 import re
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable
 
-from .._api.client import Client
+from .._api.client import Client, Deadlines
 from .._api.errors import AlpaconError, RunIsOver
 from .._api.quota import Quota
 from .._api.records import Server
@@ -133,6 +134,7 @@ class RunContext:
 
     Attributes:
         report_details: prints a line if Ansible runs with C(-v).
+        report_command, report_request: print a line if Ansible runs with C(-vvv), and with C(-vvvv); else None.
         alert: prints a warning at once.
         is_first: returns True the first time any worker of the run passes this key.
         is_over: returns True if ansible-playbook has exited before this worker.
@@ -143,6 +145,8 @@ class RunContext:
 
     report: Callable[[str], None] = lambda _text: None
     report_details: Callable[[str], None] = lambda _text: None
+    report_command: Callable[[str], None] | None = None
+    report_request: Callable[[str], None] | None = None
     alert: Warn = lambda _text: None
     is_first: Callable[[str], bool] = lambda _key: True
     is_over: Callable[[], bool] = lambda: False
@@ -155,7 +159,7 @@ class RunContext:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a task: its keywords, and its connections to the workers for the other hosts.
+    """The run of ansible-playbook as a task sees it: the task's keywords, and what it shares with other workers.
 
     Attributes:
         no_log: keeps outputs and values out of messages, which Ansible prints for failed tasks.
@@ -185,26 +189,47 @@ class Run:
         except OSError:
             return None  # for example if the disk is full: then each worker polls alone
 
-    def open_client(self, settings: Settings, shared: SharedState | None = None) -> Client:
-        """Return a client that obeys shared pauses and outages, and writes nothing after the end of the run."""
+    def open_client(
+        self, settings: Settings, shared: SharedState | None = None, quota_wait: float | None = None
+    ) -> Client:
+        """Return a client that obeys shared pauses and outages, and writes nothing after the end of the run.
+
+        Args:
+            quota_wait: seconds from now in which requests may wait for the quota; None for five minutes each.
+        """
         state = shared or self.open_shared_state(settings)
         return Client(
             settings,
+            deadlines=Deadlines(None if quota_wait is None else time.monotonic() + quota_wait),
             pause=shared.pause if shared else None,
             outage=shared.outage if shared else None,
             quota=Quota(settings.requests_per_hour, state.folder if state else None),
             report=self.context.report,
             before_write=self.check_not_over,
             quoted=not self.no_log,
+            log=self.context.report_request,
         )
+
+    def may_have_submitted(self, body: Mapping[str, Any]) -> bool:
+        """Return True if the workspace may have accepted this submit from an earlier attempt of the task."""
+        earlier = (self.earlier_submits or {}).get(get_digest(body))
+        return bool(earlier and (earlier.command_id or not earlier.may_repeat))
 
     def check_not_over(self) -> None:
         """Raise :class:`RunIsOver` if the run has ended, so that nothing more may be written."""
         if self.context.is_over():
-            raise RunIsOver("The run of this task has ended; nothing more is written to the workspace.")
+            raise RunIsOver("The run of ansible-playbook has ended; nothing more is written to the workspace.")
+
+    def report_thrift(self, settings: Settings, effect: str) -> None:
+        """Print once in a run that more than half of the quota is used."""
+        if self.context.is_first("quota"):
+            self.context.report(
+                f"alpacon: more than half of the {settings.requests_per_hour} requests that the token has in an hour"
+                f" (requests_per_hour) is used, and this run {effect} from now on"
+            )
 
     def record_need(self, url: str, server: Server, body: Mapping[str, Any] | None = None) -> None:
-        """Record the entries of access lists that a server and a command need, also if check mode keeps that back.
+        """Record the entries of access lists that a server and a command need, also in check mode.
 
         Args:
             url: of the workspace.

@@ -16,22 +16,21 @@ import hashlib
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from .._api.client import Client, Outage, OutageState, RateLimitPause
-from .._api.errors import IncompleteList, UsageError
+from .._api.client import Client, RateLimitPause
+from .._api.errors import IncompleteList
 from .._api.lists import PAGE_SIZE
-from .._api.records import Server, is_uuid, normalize_uuid
-from .._api.servers import SERVERS_PATH, parse_servers, query_servers, suggest_server
+from .._api.outage import Outage, OutageState
+from .._api.records import Server, is_uuid, normalize_uuid, parse_servers
+from .._api.servers import SERVERS_PATH, pick_servers, query_servers
 from .journal import lock_folder, read_number, replace_file
 
 #: Replaces the row of a command that the list does not contain.
 NOT_LISTED: dict[str, Any] = {}
-_COMMAND_ID = re.compile(r"[0-9A-Za-z-]+")
 #: Seconds that the shared list of server names is valid, and seconds to wait for another worker to find a value.
 _NAMES_VALID, _FIND_WAIT = 60.0, 60.0
 
@@ -48,7 +47,6 @@ class SharedPause(RateLimitPause):
         return max(self._until, read_number(self._file))
 
     def extend(self, until: float) -> bool:
-        """Extend the pause. Return True if it ends later by more than a second."""
         is_later = super().extend(until)
         with contextlib.suppress(OSError), lock_folder(self._file.parent):
             before = read_number(self._file)
@@ -76,7 +74,6 @@ class SharedOutage(Outage):
                 (self._folder / "accepted").touch()
 
     def is_first_notice(self) -> bool:
-        """Return True to the first worker that calls this in the run."""
         try:
             (self._folder / "outage_announced").touch(exist_ok=False)
         except FileExistsError:
@@ -114,7 +111,7 @@ class SharedOutage(Outage):
 
 
 class SharedState:
-    """The state that those workers of a run share which use the same workspace with the same token.
+    """The state that the workers of a run share if they use the same workspace with the same token.
 
     Args:
         folder: temporary folder of the run.
@@ -134,7 +131,7 @@ class SharedState:
 
     @contextlib.contextmanager
     def try_lock(self, name: str) -> Iterator[bool]:
-        """Yield True if this worker got the lock, at once. The lock is released when the worker exits, too."""
+        """Yield True if this worker got the lock, at once. The lock is also released when the worker exits."""
         with (self.folder / f"{name}.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,12 +176,12 @@ class SharedState:
     def add_awaited(self, command_id: str) -> None:
         """Ask the worker that polls to search the list for this command too."""
         with contextlib.suppress(OSError):
-            (self._awaited / _to_file_name(command_id)).touch()
+            (self._awaited / command_id).touch()
 
     def remove_awaited(self, command_id: str) -> None:
         for folder in (self._awaited, self._rows):
             with contextlib.suppress(OSError):
-                (folder / _to_file_name(command_id)).unlink()
+                (folder / command_id).unlink()
 
     def awaited_ids(self) -> set[str]:
         return {entry.name for entry in os.scandir(self._awaited)}
@@ -197,7 +194,7 @@ class SharedState:
 
     def write_status(self, command_id: str, status: str) -> None:
         """Write the status of an unfinished command for the worker that awaits it, once."""
-        file = self._awaited / _to_file_name(command_id)
+        file = self._awaited / command_id
         with contextlib.suppress(OSError):
             if not file.stat().st_size:
                 # Without O_CREAT: the other worker may have removed the file since.
@@ -208,17 +205,17 @@ class SharedState:
     def read_status(self, command_id: str) -> str:
         """Return the status that another worker wrote for this command, or an empty string."""
         with contextlib.suppress(OSError):
-            return (self._awaited / _to_file_name(command_id)).read_text()
+            return (self._awaited / command_id).read_text()
         return ""
 
     def write_row(self, command_id: str, row: dict[str, Any]) -> None:
         """Write the last row of a command, or :data:`NOT_LISTED`, for the worker that awaits it."""
-        replace_file(self._rows / _to_file_name(command_id), json.dumps(row))
-        (self._awaited / _to_file_name(command_id)).unlink(missing_ok=True)
+        replace_file(self._rows / command_id, json.dumps(row))
+        (self._awaited / command_id).unlink(missing_ok=True)
 
     def pop_row(self, command_id: str) -> dict[str, Any] | None:
         """Remove and return the row that another worker wrote, or return None."""
-        file = self._rows / _to_file_name(command_id)
+        file = self._rows / command_id
         try:
             row: dict[str, Any] = json.loads(file.read_text())
         except FileNotFoundError:
@@ -235,12 +232,6 @@ class SharedState:
 
     def write_poll(self, began: float, pause: float) -> None:
         replace_file(self.folder / "poll", f"{began} {pause}")
-
-
-def _to_file_name(command_id: str) -> str:
-    if not _COMMAND_ID.fullmatch(command_id):
-        raise ValueError("this is not the ID of a command")
-    return command_id
 
 
 def _to_duration_file(kind: str) -> str:
@@ -282,16 +273,8 @@ def find_servers(
     if missing:
         queried, similar = query_servers(client, missing)
         found.update(queried)
-    by_name = {name: get_only_server(client, name, found[name], similar, option) for name in names}
-    servers = [Server(normalize_uuid(ref)) if is_uuid(ref) else by_name[ref] for ref in references]
-    first: dict[str | None, str] = {}
-    for reference, server in zip(references, servers):
-        if unique and server.id in first:
-            raise UsageError(
-                option, f"{first[server.id]} and {reference} are the same server", "Name each server once."
-            )
-        first[server.id] = reference
-    return servers
+    found.update({reference: [Server(normalize_uuid(reference))] for reference in references if is_uuid(reference)})
+    return pick_servers(client, references, found, similar, option, unique)
 
 
 def _read_shared_names(
@@ -313,15 +296,3 @@ def _read_shared_names(
     except (OSError, IncompleteList):
         return {}  # for example if the disk is full: then each worker queries its own names
     return {name: [Server(server_id, name) for server_id in ids[name]] for name in names if name in ids}
-
-
-def get_only_server(
-    client: Client, name: str, servers: Sequence[Server], similar: Sequence[str], option: str
-) -> Server:
-    """Return the server of a name or UUID; :class:`UsageError` if there is none, or several."""
-    if len(servers) == 1:
-        return servers[0]
-    if servers:
-        ids = ", ".join(str(server.id) for server in servers)
-        raise UsageError(option, f"{len(servers)} servers are named {name}: {ids}", "Give the id of the one you mean.")
-    raise UsageError(option, f"no server is named {name}", suggest_server(client, name, similar))

@@ -40,14 +40,19 @@ class Submitter:
 
     Args:
         post: submits a body; by default :func:`.commands.submit`.
+
+    Attributes:
+        follow_up: called with each job whose command was accepted; None to do nothing then.
     """
 
     def __init__(self, client: Client, run: Run, post: Callable[..., Command] | None = None) -> None:
         self._client = client
         self._post = post or submit
         self._run = run
+        self.follow_up: Callable[[Job], None] | None = None
         self._earlier_submits: dict[str, SubmitRecord] = {} if run.earlier_submits is None else run.earlier_submits
         self._submitted = run.submitted_commands
+        self._report = run.context.report_command
         context = run.context
         self.journal = Journal(context.journal_file, context.alert) if context.journal_file else None
         #: IDs of commands that do not come from a lost submit.
@@ -88,6 +93,8 @@ class Submitter:
             self._refuse(job, error)
         if job.command:
             self._save_command(job)
+            if self.follow_up:
+                self.follow_up(job)
 
     def finish(self, jobs: Sequence[Job]) -> None:
         """Remove jobs from the journal, and set whether a later attempt of the task may repeat them."""
@@ -128,14 +135,14 @@ class Submitter:
             job.record.position = None
 
     def _save_command(self, job: Job) -> None:
-        command = job.known
+        command = job.submitted
         self._excluded.add(command.id)
         if job.record:
             job.record.command_id = command.id
             if self.journal and job.record.position:
                 self.journal.add_id(job.record.position, command.id)
         if self._submitted:
-            # Lists that lag may not contain it yet for other tasks of the run.
+            # Lists that lag might not contain it yet for other tasks of the run.
             self._submitted.add(
                 {
                     "id": command.id,
@@ -152,6 +159,8 @@ class Submitter:
         job.changed = True
         job.server = merge_servers(job.server, command.server)
         _note_surplus(job, command.surplus)
+        if self._report:
+            self._report(f"alpacon: command {command.id} was submitted to {job.server}")
 
     def _adopt_earlier(self, job: Job, earlier: SubmitRecord) -> None:
         self._begin(job, earlier)
@@ -163,6 +172,8 @@ class Submitter:
             job.command = find_command(self._client, earlier.command_id) or job.command
         self._save_command(job)
         job.add_note(_EARLIER)
+        if self.follow_up:
+            self.follow_up(job)
 
     def adopt_lost(self, jobs: Sequence[Job]) -> None:
         """Search once for the commands of lost submits, and set the command of each job where it is certain.
@@ -203,10 +214,7 @@ def describe_stop(job: Job, failures: int, limits: Limits) -> str:
     Args:
         failures: number of failed jobs.
     """
-    error = job.error.cause if isinstance(job.error, WorkspaceDown) else job.error
-    if isinstance(error, ApiError) and error.refuses_token:
-        return f"Not tried: the workspace refuses the token. {error}"
-    if isinstance(job.error, WorkspaceDown):
+    if isinstance(job.error, WorkspaceDown) or (isinstance(job.error, ApiError) and job.error.refuses_token):
         return f"Not tried: {job.error}"
     if lacks_quota(job.error):
         return describe_used_up_quota(job.error)
@@ -230,6 +238,15 @@ def _may_submit_again(job: Job) -> bool:
 
 
 class LostSubmitFinder:
+    """Searches the workspace for the commands of lost submits, until each is certain or its job is unknown.
+
+    A search is in vain while several commands may be the one, while none is shown yet, or while the workspace fails.
+
+    Attributes:
+        jobs: those that are searched for; their C(awaited_since) is the start of the search.
+        next_search: monotonic seconds.
+    """
+
     def __init__(self, submitter: Submitter, limits: Limits, no_log: bool) -> None:
         self._submitter = submitter
         self._no_log = no_log
@@ -238,7 +255,9 @@ class LostSubmitFinder:
         self.jobs: list[Job] = []
         #: Monotonic seconds.
         self.next_search = math.inf
+        self._searched_at = 0.0
         self._failures = 0
+        self._unknown: list[Job] = []
 
     def add(self, job: Job) -> None:
         job.awaited_since = time.monotonic()
@@ -247,9 +266,14 @@ class LostSubmitFinder:
             self.next_search = job.awaited_since
         self.jobs.append(job)
 
-    def search(self) -> list[Job]:
-        """Search once for all jobs. Return those that now have a command or an outcome."""
+    def search(self, settle: Callable[[Sequence[Job]], None] = lambda _jobs: None) -> list[Job]:
+        """Search once for all jobs. Return those that now have a command or an outcome.
+
+        Args:
+            settle: finishes jobs that it finds to be done without their commands.
+        """
         began, failure = time.monotonic(), None
+        self._searched_at = began
         try:
             self._submitter.adopt_lost(self.jobs)
         except AlpaconError as error:
@@ -257,13 +281,30 @@ class LostSubmitFinder:
         except Exception as error:
             failure = wrap_unexpected(error, self._no_log)
         self._failures = self._failures + 1 if failure else 0
+        settle([job for job in self.jobs if not job.command])
         for job in self.jobs:
             if not (job.command or job.outcome) and self._is_unknown(job, began, failure):
                 _mark_unknown(job, failure)
+                self._unknown.append(job)
         decided = [job for job in self.jobs if job.command or job.outcome]
         self.jobs = [job for job in self.jobs if not (job.command or job.outcome)]
         self.next_search = self._get_next_search(began)
         return decided
+
+    def search_again(self) -> None:
+        """Search once more, at the end of the task, for the commands that no search has found."""
+        if not self._unknown or time.monotonic() < self._searched_at + PACING.list_lag:
+            return
+        try:
+            self._submitter.adopt_lost(self._unknown)
+        except Exception:
+            return  # the jobs have the result of the search before
+        for job in self._unknown:
+            if job.command:
+                msg = f"It was found at the end of the task. Await it with state=finished and id={job.id}."
+                job.finish(Outcome.UNKNOWN, msg)
+            else:
+                _mark_unknown(job, None)
 
     def _is_unknown(self, job: Job, now: float, failure: AlpaconError | None) -> bool:
         """Return True if further searches cannot decide which command this submit made."""
@@ -296,9 +337,9 @@ def _mark_unknown(job: Job, failure: AlpaconError | None) -> None:
     elif failure:
         result = f"The search for it failed. Search the workspace for it before you run the task again. {failure}"
     else:
-        result = "The workspace shows no such command yet. Search it again before you run the task again."
+        result = "The workspace shows no such command. Search it again before you run the task again."
     if failure:
         job.found = None
     why = job.error or "An earlier attempt of this task sent it."
-    job.finish(Outcome.UNKNOWN, f"{Outcome.UNKNOWN.sentence} {result} {why}")
+    job.finish(Outcome.UNKNOWN, f"{why} {Outcome.UNKNOWN.sentence} {result}")
     job.changed = True

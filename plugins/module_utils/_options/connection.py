@@ -55,8 +55,9 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
         request_timeout=_parse_request_timeout(given.get("request_timeout", Settings.request_timeout)),
         requests_per_hour=_parse_requests_per_hour(given.get("requests_per_hour", Settings.requests_per_hour)),
     )
-    for warning in settings.warnings:
-        warn(warning)
+    parts = urlsplit(settings.url)
+    if parts.scheme == "http" and not settings.is_loopback:
+        warn(f"url: the token goes to {parts.netloc} unencrypted, since the URL is http. Use https.")
     return settings
 
 
@@ -64,7 +65,9 @@ def _parse_ca_path(path: Any) -> str:
     expanded = os.path.expanduser(os.path.expandvars(str(path).strip()))
     if not os.path.exists(expanded):
         raise UsageError(
-            "ca_path", f"{expanded} does not exist", "Name a file or folder of CA certificates in PEM form."
+            "ca_path",
+            f"{expanded} does not exist",
+            "Give the path of a file or folder of CA certificates in PEM format.",
         )
     return expanded
 
@@ -74,7 +77,7 @@ def _parse_request_timeout(value: Any) -> float:
     if seconds is None or not 0 < seconds <= 7 * 86400:
         shown = f"'{value}'" if isinstance(value, str) else value
         raise UsageError(
-            "request_timeout", f"{shown} is not a time", "Give a positive number of seconds, at most a week."
+            "request_timeout", f"{shown} is not a valid timeout", "Give a positive number of seconds, at most a week."
         )
     return float(seconds)
 

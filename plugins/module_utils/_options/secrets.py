@@ -17,7 +17,7 @@ from .._api.settings import MIN_SECRET_LENGTH, REDACTED
 from .connection import CONNECTION
 
 #: Options that name the target of a task. Errors show their values despite no_log.
-_TARGET_OPTIONS = frozenset((*CONNECTION, "servers", "server", "hosts", "ids", "run_after"))
+_TARGET_OPTIONS = frozenset((*CONNECTION, "servers", "server", "hosts", "groups", "ids", "run_after"))
 #: Keys of results whose values the collection makes; one may equal a value of O(env) by chance.
 _UNMASKED_KEYS = ("id", "server", "outcome", "start", "end", "delta")
 

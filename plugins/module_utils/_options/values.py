@@ -47,7 +47,7 @@ def parse_timeout(option: str, text: Any, hint: str = "") -> float:
     """Parse a duration that is not zero; ``hint`` is a second remedy for zero."""
     seconds = parse_duration(option, text)
     if not seconds:
-        raise UsageError(option, f"{text} is no time to wait", f"Give a duration such as 90s. {hint}".rstrip())
+        raise UsageError(option, f"{text} is not a valid timeout", f"Give a duration such as 90s. {hint}".rstrip())
     return seconds
 
 
@@ -188,13 +188,25 @@ def check_no_nul(option: str, text: str, subject: str = "it") -> str:
     return text
 
 
+def check_account(option: str, name: Any) -> str | None:
+    """Check the name of an account or group; return None if it is empty."""
+    if name in (None, ""):
+        return None
+    account = str(name)
+    if account != account.strip():
+        raise UsageError(
+            option, f"'{account}' begins or ends with a blank, which workspaces remove", "Remove it from the name."
+        )
+    return account
+
+
 def check_credential(option: str, text: str) -> str:
     """Check a token or key and return it stripped; no message contains it."""
     text = text.strip()
     if not is_valid_key(text):
         raise UsageError(
             option,
-            f"it has a character that no {option} has",
+            f"it has a character that a {option} cannot have",
             f"Give the {option} alone, without quotes or '{option}='.",
         )
     return text
@@ -207,7 +219,7 @@ def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: 
         rules: Rules of the spec, such as C(required_if).
 
     Raises:
-        UsageError: The value is no dictionary, or Ansible refuses it.
+        UsageError: The value is not a dictionary, or Ansible refuses it.
     """
     if not isinstance(value, Mapping):
         raise UsageError(option, "it is not a dictionary", f"Give one, with some of {', '.join(spec)}.")

@@ -51,7 +51,7 @@ class Frame:
 
 
 class FrameError(Exception):
-    """The output has not exactly one complete frame. C(stdout) has the complete parts, or else the beginning."""
+    """The output does not contain exactly one complete frame. C(stdout) has the complete parts or its beginning."""
 
     def __init__(self, reason: str, stdout: bytes = b"") -> None:
         self.stdout = stdout
@@ -176,7 +176,7 @@ def unpack_output(command: Command, output: Output, line: str | None = None) -> 
     """Separate the two streams of a payload in the output of a finished command.
 
     Args:
-        line: The submitted line, if known; the row of the command may not have it.
+        line: The submitted line, if known; the row of the command might lack it.
 
     Returns:
         The command, with the exit code of the frame if the workspace states none, and the output. It is C(refused) if

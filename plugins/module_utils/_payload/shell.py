@@ -30,14 +30,14 @@ cp -p "$alpacon_noexec"/{name} "$alpacon_folder" || exit
 
 @dataclass(frozen=True)
 class WorkingDirectory:
-    """Folder of a run, and patterns of paths: the run is skipped if C(creates) exists or C(removes) does not."""
+    """Folder of a payload, and patterns of paths: it is skipped if C(creates) exists or C(removes) does not."""
 
     chdir: str | None = None
     creates: str | None = None
     removes: str | None = None
 
     def build_preamble(self) -> str:
-        """Return code that changes to the folder or skips the run."""
+        """Return code that changes to the folder or skips the payload."""
         code = f"cd {_quote_path(self.chdir)} || exit\n" if self.chdir else ""
         for pattern, test, reason in ((self.creates, "-n", "exists"), (self.removes, "-z", "does not exist")):
             if pattern:

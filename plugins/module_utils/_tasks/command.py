@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Callable
@@ -14,9 +13,10 @@ from typing import Any, Callable
 from .._api import commands
 from .._api.client import Client
 from .._api.commands import CANCELLED, GONE, SENT
-from .._api.errors import AlpaconError, LostResponse
+from .._api.errors import AlpaconError, LostResponse, join_first
 from .._api.lost_submits import OwnCommands
-from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, to_iso
+from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, is_uuid, normalize_uuid, to_iso
+from .._api.servers import may_be_name
 from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, parse_settings
@@ -24,7 +24,7 @@ from .._options.secrets import collect_secrets
 from .command_options import CONTENT, CommandOptions
 from .command_query import find_by_ids
 from .command_task import CommandTask, await_parents
-from .scheduled import fetch_schedule, recently_submitted, scheduled
+from .scheduled import fetch_schedule, list_recently_submitted, schedule_commands
 
 WAIT: dict[str, dict[str, Any]] = {
     "wait": {"type": "bool", "default": True},
@@ -98,12 +98,11 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         count = len(parsed.padded_variables)
         names = f"{count} of them" if run.no_log else ", ".join(parsed.padded_variables)
         run.warn(
-            f"env: workspaces may strip blanks and line breaks at both ends of a value, and these have some: {names}."
+            f"env: workspaces may strip blanks and line breaks at both ends of a value, as these have: {names}."
             " Use script or argv, which pass each value on unchanged."
         )
     shared = run.open_shared_state(settings) if run.hosts > 1 else None
-    with run.open_client(settings, shared) as client:
-        client.deadline = time.monotonic() + parsed.limits.wait_timeout
+    with run.open_client(settings, shared, parsed.limits.wait_timeout) as client:
         task = CommandTask(client, parsed, run, shared, collect_secrets(options))
         _STATES[parsed.state](task)
         if parsed.limits.offline == "skip":
@@ -116,12 +115,11 @@ def _warn_of_skipped(task: CommandTask) -> None:
     own = task.run.own_server
     names = [str(job.server.name or own or job.server) for job in task.jobs if job.outcome == Outcome.OFFLINE]
     if names:
-        more = f" and {len(names) - _MAX_SKIPPED} more" if len(names) > _MAX_SKIPPED else ""
         count = "1 server is" if len(names) == 1 else f"{len(names)} servers are"
-        task.run.warn(f"offline: {count} offline and skipped: {', '.join(names[:_MAX_SKIPPED])}{more}.")
+        task.run.warn(f"offline: {count} offline and skipped: {join_first(names, _MAX_SKIPPED)}.")
 
 
-def executed(task: CommandTask) -> None:
+def execute_commands(task: CommandTask) -> None:
     options, servers = task.options, task.resolve_servers()
     task.record_needs(servers)
     # The workspace's clock has whole seconds, so that zero could reuse a command.
@@ -131,22 +129,20 @@ def executed(task: CommandTask) -> None:
     to_submit = [job for job in task.jobs if not job.outcome]
     if to_submit:
         task.check_env()
-    fleet = task.make_fleet()
-    for job in reused.values():
-        fleet.fetch_output(job)
+    task.fetch_outputs(reused.values())
     if task.run.check_mode:
-        for job in fleet.skip_offline(to_submit):
+        for job in task.skip_offline(to_submit):
             job.changed, job.msg = True, "Would be submitted."
         return
     task.lock_servers([job.server for job in to_submit])
     if await_parents(task, to_submit):
         task.report_cost(to_submit)
-        fleet.run(to_submit)
+        task.make_fleet().run(to_submit)
     # Workspaces of 2024 ignore unknown fields. A payload without its variables runs nothing, and reports that.
     names = ("work_session", "purpose") if options.has_payload else ("env", "work_session", "purpose")
     ignored = [name for name in names if name in options.extra]
     if ignored and any(job.command and job.output and not job.command.may_have_chunks for job in to_submit):
-        task.run.warn(f"{', '.join(ignored)}: this workspace may not support it, and may have ignored it.")
+        task.run.warn(f"{', '.join(ignored)}: this workspace might not support it, and may have ignored it.")
 
 
 def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float) -> dict[str | None, Job]:
@@ -176,7 +172,7 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
     }
 
 
-def finished(task: CommandTask) -> None:
+def await_commands(task: CommandTask) -> None:
     task.jobs = [_make_job(command_id) for command_id in task.options.ids]
     cancels = task.options.limits.cancel_on_timeout and not task.run.check_mode
     task.make_fleet(cancel_on_timeout=cancels).run(task.jobs)
@@ -186,7 +182,7 @@ def _make_job(command_id: str) -> Job:
     return Job(Server(None), command=Command(command_id, Server(None), line="", shell="", status="unknown"))
 
 
-def cancelled(task: CommandTask) -> None:
+def cancel_commands(task: CommandTask) -> None:
     options = task.options
     task.jobs = _jobs_by_id(task.client, options.ids) if options.ids else _jobs_by_match(task)
     task.ok_outcomes = frozenset((Outcome.CANCELLED,) if options.fail_if_sent else (Outcome.CANCELLED, Outcome.SENT))
@@ -216,45 +212,65 @@ def _jobs_by_id(client: Client, ids: Sequence[str]) -> list[Job]:
 
 
 def _jobs_by_match(task: CommandTask) -> list[Job]:
-    client, options = task.client, task.options
-    servers = {str(server.id): server for server in task.resolve_servers()}
-    jobs: dict[str, list[Job]] = {server_id: [] for server_id in servers}
-    rows = (
-        commands.list_pending(client, list(servers))
-        if options.scheduled_at is None
-        else commands.list_scheduled_for(client, list(servers), options.scheduled_at)
-    )
+    client, options, match = task.client, task.options, task.options.match()
     # Lists may lag behind the submits and cancels of this run.
-    seen = task.cancelled_ids()
-    recent = [row for row in recently_submitted(task) if str(row.server.id) in servers]
-    for row in filter(options.match().matches, (*rows, *recent)):
-        command = None if row.id in seen else _find_cancellable(task, row)
+    seen, recent = task.cancelled_ids(), list_recently_submitted(task)
+
+    def accept(row: Command) -> bool:
+        return row.id not in seen and match.matches(row) and _may_cancel(options, row)
+
+    rows = commands.list_waiting(client, len(set(options.servers)), accept, options.scheduled_at)
+    if rows == [] and not recent and _are_plain_names(options.servers):
+        # Names cost a request for each hundred servers of the workspace.
+        named = (Server(normalize_uuid(text)) if is_uuid(text) else Server(None, text) for text in options.servers)
+        return list(map(_make_unneeded, named))
+    servers = {str(server.id): server for server in task.resolve_servers()}
+    if rows is None:
+        rows = list(filter(accept, commands.list_waiting_of_each(client, list(servers), options.scheduled_at)))
+    jobs: dict[str, list[Job]] = {server_id: [] for server_id in servers}
+    for row in (*rows, *filter(accept, recent)):
+        server_id = str(row.server.id)
+        command = None if row.id in seen or server_id not in servers else _find_cancellable(task, row)
         seen.add(row.id)
         if command:
-            jobs[str(row.server.id)].append(Job(servers[str(row.server.id)], command=command))
-    for server_id, server in servers.items():
-        if not jobs[server_id]:
-            jobs[server_id] = [Job(server, outcome=Outcome.CANCELLED, msg="There is nothing to cancel.")]
-    return [job for of_server in jobs.values() for job in of_server]
+            jobs[server_id].append(Job(servers[server_id], command=command))
+    found = [jobs[server_id] or [_make_unneeded(server)] for server_id, server in servers.items()]
+    return [job for of_server in found for job in of_server]
+
+
+def _are_plain_names(references: Sequence[str]) -> bool:
+    return len(set(references)) == len(references) and all(map(may_be_name, references))
+
+
+def _make_unneeded(server: Server) -> Job:
+    return Job(server, outcome=Outcome.CANCELLED, msg="There is nothing to cancel.")
+
+
+def _may_cancel(options: CommandOptions, row: Command) -> bool:
+    """Return True if a command has not ended; with O(scheduled_at), if it may be due at that time."""
+    if options.scheduled_at is None:
+        return row.pending or (row.status in IN_PROGRESS and row.status != "stuck")
+    is_due = row.scheduled_at is None or is_same_time(row.scheduled_at, options.scheduled_at)
+    return is_due and row.status != "cancelled"
 
 
 def _find_cancellable(task: CommandTask, row: Command) -> Command | None:
-    """Return the command if it has not ended; with O(scheduled_at), if it is due at that time and not cancelled."""
+    """Return the command; with O(scheduled_at), None if it is not due at that time or is cancelled already."""
     due = task.options.scheduled_at
     if due is None:
-        return row if row.pending or (row.status in IN_PROGRESS and row.status != "stuck") else None
+        return row
     command = fetch_schedule(task.client, row)
     is_due = command is not None and is_same_time(command.scheduled_at, due) and command.status != "cancelled"
     return command if is_due else None
 
 
 def _cancel_job(task: CommandTask, job: Job) -> None:
-    if task.run.check_mode and job.known.line:
+    if task.run.check_mode and job.submitted.line:
         job.changed = True
         job.finish(Outcome.CANCELLED, "Would be cancelled.")
         return
     try:
-        done = GONE if task.run.check_mode else task.cancel(job.known.id)
+        done = GONE if task.run.check_mode else task.cancel(job.submitted.id)
     except AlpaconError as error:
         if isinstance(error, LostResponse):
             job.finish(Outcome.UNKNOWN, f"Possibly not cancelled. {error}", error)
@@ -264,14 +280,14 @@ def _cancel_job(task: CommandTask, job: Job) -> None:
     if done == SENT:
         job.finish(Outcome.SENT, Outcome.SENT.sentence)
         return
-    gone = "Gone already." if job.known.line else "There is no such command (any more)."
-    job.command, job.changed = job.known.with_status("cancelled"), done == CANCELLED
+    gone = "Gone already." if job.submitted.line else "There is no such command, or it is gone."
+    job.command, job.changed = job.submitted.with_status("cancelled"), done == CANCELLED
     job.finish(Outcome.CANCELLED, "Cancelled." if job.changed else gone)
 
 
 _STATES: dict[str, Callable[[CommandTask], None]] = {
-    "executed": executed,
-    "scheduled": scheduled,
-    "finished": finished,
-    "cancelled": cancelled,
+    "executed": execute_commands,
+    "scheduled": schedule_commands,
+    "finished": await_commands,
+    "cancelled": cancel_commands,
 }

@@ -89,7 +89,7 @@ def _read_by_ids(client: Client, ids: Sequence[str], warn: Warn) -> list[Command
         elif found:
             commands.append(found)
         else:
-            warn(f"ids: there is no command {command_id}, or the token may not see it.")
+            warn(f"ids: there is no command {command_id}, or the token has no access to it.")
     return commands
 
 
@@ -123,13 +123,19 @@ def describe_listed(
     }
 
 
-def run_lookup(terms: Sequence[str], options: Mapping[str, Any], warn: Warn) -> list[Any]:
-    """Return a value of the latest command of each server, or O(default) for a server without one."""
+def run_lookup(
+    terms: Sequence[str], options: Mapping[str, Any], warn: Warn, log: Callable[[str], None] | None = None
+) -> list[Any]:
+    """Return a value of the latest command of each server, or O(default) for a server without one.
+
+    Args:
+        log: see :class:`.Session`.
+    """
     settings = parse_settings(options, warn)
     within = options.get("within")
     since = timedelta(seconds=values.parse_duration("within", within)) if within else None
     query = Query(line=options.get("line"), statuses=parse_statuses(options, warn), since=since)
-    with Client(settings) as client:
+    with Client(settings, log=log) as client:
         servers = find_servers(client, terms, "_terms", unique=False)
         found, other_status = find_latest(client, query, servers)
         for term, server in zip(terms, servers):

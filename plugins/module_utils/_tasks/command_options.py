@@ -43,9 +43,12 @@ def _check_combination(options: Mapping[str, Any]) -> None:
     for name, states in _ALLOWED_STATES.items():
         if options["state"] not in states and options.get(name) not in _NO_EFFECT:
             remedy = f"Use it with {' or '.join(f'state={state}' for state in states)}, or leave it out."
-            raise UsageError(name, f"it does not go with state={options['state']}", remedy)
+            raise UsageError(name, f"it cannot be used with state={options['state']}", remedy)
     if options.get("max_concurrency") and not options["wait"]:
-        raise UsageError("max_concurrency", "it does not go with wait=false", "Leave it out, or set wait to true.")
+        raise UsageError("max_concurrency", "it cannot be used with wait=false", "Leave it out, or set wait to true.")
+    if options["shell"] == "file" and options["state"] in ("executed", "scheduled"):
+        problem = f"it is file, which cannot be used with state={options['state']}"
+        raise UsageError("shell", problem, "Leave it out, and give the path of the file in line.")
 
 
 @dataclass(frozen=True)
@@ -139,14 +142,10 @@ def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], An
 
 
 def _parse_account(name: str, options: Mapping[str, Any]) -> str | None:
-    if options.get(name) is None:
-        return None
-    # Workspaces strip it, so that their lists would show another account.
-    account = str(options[name]).strip()
-    if not account:
+    if options.get(name) == "":
         # An empty account would match the commands of every account.
         raise UsageError(name, "it is empty", "Give a name, or leave it out.")
-    return account
+    return values.check_account(name, options.get(name))
 
 
 def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:

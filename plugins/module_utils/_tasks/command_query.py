@@ -224,7 +224,7 @@ def sort_commands(commands: Iterable[Command], ordering: str) -> list[Command]:
 
 
 def check_order(commands: Sequence[Command], ordering: str) -> str:
-    """Return the reason why commands are not, or may not be, in this order; an empty text if they are."""
+    """Return the reason why commands are not, or might not be, in this order; an empty text if they are."""
     times = [getattr(command, ordering.lstrip("-")) for command in commands]
     stated = [time for time in times if time is not None]
     if stated != sorted(stated, reverse=ordering.startswith("-")):
@@ -232,7 +232,7 @@ def check_order(commands: Sequence[Command], ordering: str) -> str:
     # Commands that have not ended may lack the other times.
     has_time = ordering.lstrip("-") == "scheduled_at" or any(command.finished for command in commands)
     if len(commands) > 1 and not stated and has_time:
-        return f"the commands may not be sorted by {ordering}, since this workspace's list does not state these times"
+        return f"the commands might not be sorted by {ordering}, since this workspace's list does not state these times"
     return ""
 
 

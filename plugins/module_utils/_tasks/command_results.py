@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from .._api.errors import join_first
 from .._api.outputs import Output, explain_ended_early, explain_never_began, explain_sudo
 from .._api.records import STATUSES, Command, to_iso
 from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
@@ -72,8 +73,7 @@ def summarize(total: int, predicted: int, failures: Sequence[str], noun: str = "
     if not total:
         return f"No {noun}."
     if failures:
-        more = f"; and {len(failures) - _MAX_FAILURES} more" if len(failures) > _MAX_FAILURES else ""
-        return f"{len(failures)} of {total} {noun} failed: {'; '.join(failures[:_MAX_FAILURES])}{more}"
+        return f"{len(failures)} of {total} {noun} failed: {join_first(failures, _MAX_FAILURES, '; ')}"
     if predicted:
         return f"{'' if predicted == total else f'{predicted} of '}{total} {noun} would be submitted."
     return f"{total} {noun}, none of them failed."
@@ -164,8 +164,10 @@ def _make_message(job: Job, no_log: bool) -> str:
 
 
 def _explain_failure(command: Command, output: Output) -> str:
-    if output.refused:
-        return f"Never ran: {output.refused}."
+    # The output of a refused file might not have been read.
+    refused = output.refused or explain_never_began(command, "")
+    if refused:
+        return f"Never ran: {refused}."
     why = command.error_phase or explain_ended_early(command, output.text)
     because = f" ({why})" if why else ""
     if command.rc is None:
@@ -178,5 +180,5 @@ def _explain_failure(command: Command, output: Output) -> str:
 
 
 def _to_printable(text: str) -> str:
-    """Replace surrogates, which stand for bytes that are no UTF-8."""
+    """Replace surrogates, which stand for bytes that are not UTF-8."""
     return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -18,9 +18,11 @@ from .._api.client import Client
 from .._api.commands import SENT, cancel, find_command, supports_env
 from .._api.errors import UsageError, clean_line
 from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
+from .._fleet.completion import refresh_unknown, skip_offline
 from .._fleet.fleet import Fleet
 from .._fleet.follow import MAX_FOLLOWED, Follower
 from .._fleet.jobs import OK_OUTCOMES, Job, Limits, Outcome, get_digest, get_outcome
+from .._fleet.output_collector import OutputCollector
 from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
 from .._fleet.sharing import SharedState, find_servers
@@ -69,6 +71,17 @@ class CommandTask:
     def resolve_servers(self) -> list[Server]:
         return find_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
 
+    def fetch_outputs(self, jobs: Iterable[Job]) -> None:
+        """Read the outputs of commands that ended before the task."""
+        outputs = OutputCollector(self.client, self.options.limits, self._hide, no_log=self.run.no_log)
+        for job in jobs:
+            outputs.fetch(job)
+
+    def skip_offline(self, jobs: Sequence[Job]) -> list[Job]:
+        """Finish the jobs whose servers are offline unless C(offline=wait). Return the other jobs."""
+        refresh_unknown(jobs, self.client, self.options.limits)
+        return [job for job in jobs if not skip_offline(job, self.options.limits)]
+
     def make_fleet(self, follows: bool = True, **limits: Any) -> Fleet:
         # A task for several hosts has one server in each worker.
         hosts = self.run.hosts if self.run.host_locks else 1
@@ -80,9 +93,12 @@ class CommandTask:
             report_offline=self.run.context.report if self.options.progress is not False else lambda _text: None,
             run=self.run,
             shared=self.shared,
-            hide=lambda text: str(mask_secrets(text, self.secrets)),
+            hide=self._hide,
             follower=Follower(self.client, self.secrets, self.run) if follows else None,
         )
+
+    def _hide(self, text: str) -> str:
+        return str(mask_secrets(text, self.secrets))
 
     def check_env(self) -> None:
         """Refuse O(env) with O(line) on a workspace that ignores O(env)."""
@@ -100,7 +116,7 @@ class CommandTask:
             raise UsageError(
                 "env",
                 "this workspace does not pass variables on to servers, so the line would run without them",
-                "Set variables that are no secrets in the line, such as LANG=C ls.",
+                "Set variables that are not secret in the line, such as LANG=C ls.",
             )
 
     def report_cost(self, to_submit: Sequence[Job]) -> None:
@@ -201,12 +217,12 @@ def await_parents(task: CommandTask, jobs: Sequence[Job]) -> bool:
     if all(parent.may_have_chunks for parent in parents):
         return True
     awaited = [Job(parent.server, command=parent) for parent in parents]
-    # Options of this task do not hold for its parents.
+    # Options of this task do not apply to its parents.
     task.make_fleet(False, cancel_on_timeout=False, offline="wait", success_codes=frozenset((0,))).run(awaited)
     failed = next((job for job in awaited if job.outcome != Outcome.SUCCESS), None)
     if failed is None:
         return True
-    outcome = Outcome.PARENT_FAILED if failed.known.finished else Outcome.NOT_TRIED
+    outcome = Outcome.PARENT_FAILED if failed.submitted.finished else Outcome.NOT_TRIED
     for job in jobs:
         job.finish(outcome, f"{outcome.sentence} It was to run after {failed.id}, which is {failed.outcome}.")
     return False
@@ -218,7 +234,7 @@ def check_parents(task: CommandTask) -> None:
         parent = _find_parent(task, command_id)
         if get_outcome(parent) == Outcome.SUCCESS:
             continue
-        # A command in error may yet run.
+        # A command with the status error may still run.
         if parent.finished and parent.ran is not None:
             why = "a command scheduled after it never runs"
             remedy = "Give the id of a command that succeeded or has not ended, or leave it out."
@@ -231,12 +247,12 @@ def check_parents(task: CommandTask) -> None:
 
 
 def _find_parent(task: CommandTask, command_id: str) -> Command:
-    # A command that this run submitted may not be visible yet.
+    # A command that this run submitted might not be visible yet.
     pauses = PACING.get_read_pauses() if command_id in task.read_submitted() else ()
     for pause in (0.0, *pauses):
         time.sleep(pause)
         command = find_command(task.client, command_id)
         if command:
             return command
-    why = f"there is no command {command_id}, or the token may not see it"
+    why = f"there is no command {command_id}, or the token has no access to it"
     raise UsageError("run_after", why, "Give ids of existing commands.")

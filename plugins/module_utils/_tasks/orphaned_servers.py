@@ -14,8 +14,8 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, LostResponse, UnreadableRow
-from .._api.records import Server, normalize_uuid, parse_time
-from .._api.servers import SERVERS_PATH, parse_servers
+from .._api.records import Server, normalize_uuid, parse_servers, parse_time
+from .._api.servers import SERVERS_PATH
 from .registration_task import MACHINE, RegistrationError, RegistrationTask
 
 #: Keys of the result if there are no other records, or nothing searched for them.
@@ -181,8 +181,10 @@ def clean_up_records(task: RegistrationTask, new_id: str | None) -> dict[str, An
         task.run.warn(f"Records named {name} may be left behind, since the search for them failed. {error}")
     orphans = [_to_reference(record) for record in [*records["orphaned"], *remaining]]
     if task.lost_responses and not records["new"]:
-        # A token that may not list the new record could not list the lost one either.
-        task.run.warn(f"token: it may not list the new record, so one named {name} may be left behind. Search for it.")
+        # A token that is not allowed to list the new record could not list the lost one either.
+        task.run.warn(
+            f"token: it is not allowed to list the new record, so one named {name} may be left behind. Search for it."
+        )
         orphans.append({"id": None, "name": name})
     return {"orphans": orphans, "duplicates": list(map(_to_reference, records["offline"])), "replaced": replaced}
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Callable
 
-from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownEndpoint
+from .._api.errors import NO_REGISTRATION, AlpaconError, ApiError, LostResponse, UnknownEndpoint, clean_line
 from .._api.records import parse_key, parse_row_id, to_text
 from .._api.servers import SERVERS_PATH
 from .._fleet.run import Run
@@ -24,6 +24,7 @@ from .orphaned_servers import (
 )
 from .registration_task import (
     REFUSED,
+    TOKEN_CHECKED,
     RegistrationError,
     RegistrationOptions,
     RegistrationTask,
@@ -52,8 +53,9 @@ SPEC: dict[str, dict[str, Any]] = {
 
 INFO_SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
-    "id": {"type": "str", "required": True},
-    "key": {"type": "str", "required": True, "no_log": True},
+    "id": {"type": "str"},
+    "key": {"type": "str", "no_log": True},
+    "registration_token": {"type": "str", "no_log": True},
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 
@@ -76,8 +78,13 @@ def run_registration(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
 
 def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     settings = parse_settings(options, run.warn, needs_token=False)
-    checked = RegistrationOptions.from_options({**options, "state": "connected"})
+    state = TOKEN_CHECKED if (options.get("registration_token") or "").strip() else "connected"
+    checked = RegistrationOptions.from_options({**options, "state": state})
     with RegistrationTask(settings, checked, run) as task:
+        if checked.state == TOKEN_CHECKED:
+            accepted, why = _check_registration_token(task)
+            task.facts = {"accepted": accepted, "msg": why or "The workspace accepts the registration token."}
+            return task.result()
         stored = verify_credentials(task)
         msg = {
             "valid": "The stored credentials are valid.",
@@ -91,6 +98,23 @@ def run_registration_info(options: Mapping[str, Any], run: Run) -> dict[str, Any
             "msg": f"{msg} {stored.why}".strip(),
         }
         return task.result()
+
+
+def _check_registration_token(task: RegistrationTask) -> tuple[bool | None, str]:
+    """Return True or False, or None if the workspace did not say; and the reason unless it is accepted.
+
+    The request has no name, so no workspace can register a server for it, and authentication comes first.
+    """
+    path = f"{SERVERS_PATH}register/"
+    try:
+        task.registration_client.write("POST", path, {"name": "", "platform": ""})
+    except ApiError as error:
+        if error.status in REFUSED and error.stated:
+            return False, f"registration_token: the workspace refuses it. {describe_refusal(error)}"
+        return (True, "") if error.status == 400 and error.stated else (None, describe_refusal(error))
+    except AlpaconError as error:
+        return None, str(error)
+    return None, f"POST {path}: the workspace accepted a registration without a name. Delete that server there."
 
 
 def registered(task: RegistrationTask) -> None:
@@ -210,10 +234,11 @@ def _warn_of_upgrades(task: RegistrationTask) -> None:
     except AlpaconError:
         return  # older workspaces have no preferences, and not every token may read them
     policy = row.get("agent_rollout_policy") if isinstance(row, Mapping) else None
-    if (policy.get("mode") if isinstance(policy, Mapping) else policy) == "latest":
+    mode = policy.get("mode") if isinstance(policy, Mapping) else policy
+    if mode and mode != "manual":
         task.run.context.alert(
-            "The workspace upgrades agents to the latest version by itself (agent_rollout_policy), so"
-            f" {task.options.version or 'their version'} will not stay. Hold the package (alpamon_hold), or change the"
+            f"The workspace upgrades agents by itself (agent_rollout_policy is {clean_line(mode):.64}), so"
+            f" {task.options.version or 'their version'} might not stay. Hold the package (alpamon_hold), or change the"
             " policy."
         )
 

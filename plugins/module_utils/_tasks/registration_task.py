@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from .._api.client import Client
+from .._api.client import Client, Deadlines
 from .._api.errors import AlpaconError, ApiError, UsageError
 from .._api.records import Server
 from .._api.servers import SERVERS_PATH
@@ -29,6 +29,8 @@ MARKER = "ansible:registration"
 #: Name of the tag that has another value for each machine.
 MACHINE = "ansible:machine"
 REFUSED = (401, 403, 404)
+#: State of a task that only checks a registration token.
+TOKEN_CHECKED = "token_checked"
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ class RegistrationOptions:
         if self.id and not self.key and not (self.state == "unregistered" and has_token):
             raise UsageError("key", "it is missing", "Give the key that goes with the id.")
         if self.state != "registered":
-            if not self.id and not (self.state == "unregistered" and self.name and self.machine):
+            is_needed = self.state != TOKEN_CHECKED and not (
+                self.state == "unregistered" and self.name and self.machine
+            )
+            if is_needed and not self.id:
                 raise UsageError("id", "it is missing", "Give id and key of the agent.")
             return
         if self.replace and not (has_token and self.clean_up):
@@ -175,15 +180,15 @@ class RegistrationTask:
 
     def _get_client(self, authorization: str) -> Client:
         if authorization not in self._clients:
-            client = Client(
+            self._clients[authorization] = Client(
                 self.settings,
                 sleep=time.sleep,
+                deadlines=Deadlines(self.deadline),
                 report=self.run.context.report,
                 authorization=authorization,
                 before_write=self.run.check_not_over,
+                log=self.run.context.report_request,
             )
-            client.deadline = self.deadline
-            self._clients[authorization] = client
         return self._clients[authorization]
 
     def __enter__(self) -> RegistrationTask:

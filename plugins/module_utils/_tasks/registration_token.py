@@ -137,7 +137,8 @@ def run_registration_token(options: Mapping[str, Any], run: Run) -> dict[str, An
     """
     settings = parse_settings(options, run.warn)
     checked = TokenOptions.from_options(options)
-    with Client(settings, report=run.context.report, before_write=run.check_not_over) as client:
+    context = run.context
+    with Client(settings, report=context.report, before_write=run.check_not_over, log=context.report_request) as client:
         task = TokenTask(client, checked, run)
         _STATES[options["state"]](task)
         return task.result()
@@ -148,7 +149,7 @@ class TokenTask:
     """A task about the registration tokens of one name.
 
     Attributes:
-        is_temporary: True if the name has the key of this run, so that no other run creates a token of that name.
+        is_temporary: True if the name has the key of this run, so that no other run creates a token with that name.
         token: the existing or new token; None if there is none.
         deleted: deleted tokens; in check mode, the tokens to delete.
     """
@@ -214,7 +215,7 @@ def _find_group(name: str, ids_by_name: Mapping[str, Sequence[str]]) -> str:
         return found[0]
     if found:
         raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of one of them.")
-    remedy = f"{did_you_mean(name, ids_by_name, 'Check the name.')} The API token may also not see that group."
+    remedy = f"{did_you_mean(name, ids_by_name, 'Check the name.')} Or the API token has no access to that group."
     raise UsageError("groups", f"no group is named {name}", remedy)
 
 
@@ -273,7 +274,7 @@ def absent(task: TokenTask) -> None:
             problems.append(f"{token.id} could not be deleted: {error}")
     done = "Would be deleted." if task.run.check_mode else "Deleted."
     task.failed = bool(problems)
-    task.msg = " ".join(problems) or (done if task.deleted else "There is no token of that name.")
+    task.msg = " ".join(problems) or (done if task.deleted else "There is no token with that name.")
 
 
 def _replace_tokens(task: TokenTask, groups: frozenset[str] | None, old: Sequence[RegistrationToken]) -> None:
@@ -302,12 +303,12 @@ def _delete_token(client: Client, token: RegistrationToken) -> None:
 
 
 def _create_token(
-    task: TokenTask, groups: frozenset[str], expires_at: datetime | None, known: set[str]
+    task: TokenTask, groups: frozenset[str], expires_at: datetime | None, existing_ids: set[str]
 ) -> RegistrationToken:
     """Create a token. After a lost response, the key is lost too: delete that token and create another one, once.
 
     Args:
-        known: ids of the tokens that exist already.
+        existing_ids: those of the tokens that exist already.
     """
     body: dict[str, Any] = {"name": task.options.name, "allowed_groups": sorted(groups)}
     if expires_at:
@@ -318,13 +319,13 @@ def _create_token(
     try:
         return _post_token(task.client, body)
     except LostResponse as error:
-        for token in _find_lost_token(task, body, known, error):
+        for token in _find_lost_token(task, body, existing_ids, error):
             _delete_token(task.client, token)
-            known.add(token.id)
+            existing_ids.add(token.id)
     try:
         return _post_token(task.client, body)
     except LostResponse as error:
-        lost = _find_lost_token(task, body, known, error)
+        lost = _find_lost_token(task, body, existing_ids, error)
         raise LostResponse(f"{error} {_describe_orphans(task, lost)}") from None
 
 
@@ -337,7 +338,7 @@ def _post_token(client: Client, body: Mapping[str, Any]) -> RegistrationToken:
 
 
 def _find_lost_token(
-    task: TokenTask, body: Mapping[str, Any], known: set[str], lost: LostResponse
+    task: TokenTask, body: Mapping[str, Any], existing_ids: set[str], lost: LostResponse
 ) -> list[RegistrationToken]:
     """Return the token that a request without a response created, in a list; empty if it created none.
 
@@ -347,7 +348,7 @@ def _find_lost_token(
     for pause in _PAUSES:
         time.sleep(pause)
         try:
-            new = [token for token in task.list_tokens() if token.id not in known]
+            new = [token for token in task.list_tokens() if token.id not in existing_ids]
         except AlpaconError as error:
             hint = f"{_describe_orphans(task, [])} The tokens could not be listed: {error}"
             raise LostResponse(f"{lost} {hint}") from None

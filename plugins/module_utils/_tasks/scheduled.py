@@ -13,10 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 
 from .._api.client import Client
-from .._api.commands import CANCELLED, GONE, SENT, fetch_rc, find_command, list_pending, list_scheduled_for
+from .._api.commands import CANCELLED, GONE, SENT, fetch_rc, find_command, list_waiting_on
 from .._api.errors import AlpaconError, UsageError
 from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
-from .._fleet.fleet import Fleet
 from .._fleet.jobs import DECLINED, NOT_ACCEPTED, Job, Outcome, get_outcome
 from .._fleet.journal import hash_line
 from .._fleet.pacing import PACING
@@ -44,7 +43,7 @@ class ServerSchedule:
     replaced: list[Command] = field(default_factory=list)
 
 
-def scheduled(task: CommandTask) -> None:
+def schedule_commands(task: CommandTask) -> None:
     """Schedule the command on each server that has none for that time."""
     options, servers, check_mode = task.options, task.resolve_servers(), task.run.check_mode
     task.record_needs(servers)
@@ -59,17 +58,14 @@ def scheduled(task: CommandTask) -> None:
         _check_time(task, missing)
         task.check_env()
         check_parents(task)
-    fleet = task.make_fleet(wait=False)
-    for job in task.jobs:
-        if job.command and job.command.finished:
-            fleet.fetch_output(job)
+    task.fetch_outputs(job for job in task.jobs if job.command and job.command.finished)
     if check_mode:
-        for job in fleet.skip_offline(missing):
+        for job in task.skip_offline(missing):
             job.changed, job.msg = True, f"Would be scheduled for {to_iso(options.time)}."
             schedules[str(job.server.id)].replaced = schedules[str(job.server.id)].other_times
     else:
         task.report_cost(missing)
-        _submit(task, fleet, missing, schedules)
+        _submit(task, missing, schedules)
         accepted = [job for job in missing if job.command and job.outcome not in _NOT_SCHEDULED]
         if accepted:
             _resolve_races(task, accepted, times)
@@ -81,19 +77,19 @@ def scheduled(task: CommandTask) -> None:
         job.changed = job.changed or bool(schedule.replaced)
 
 
-def _submit(task: CommandTask, fleet: Fleet, jobs: Sequence[Job], schedules: Mapping[str, ServerSchedule]) -> None:
+def _submit(task: CommandTask, jobs: Sequence[Job], schedules: Mapping[str, ServerSchedule]) -> None:
     """Submit the new commands. Once a server's is accepted, cancel its commands for other times."""
 
     def follow_up(job: Job) -> None:
         schedule = schedules[str(job.server.id)]
-        schedule.new = job.known
+        schedule.new = job.submitted
         _cancel_late(task, job)
         schedule.replaced = _cancel_other_times(task, job, schedule.other_times)
 
     for job in jobs:
         job.msg = f"Scheduled for {to_iso(task.options.time)}."
     listed = [command_id for schedule in schedules.values() for command_id in schedule.listed_ids]
-    fleet.run(jobs, listed, follow_up)
+    task.make_fleet(wait=False).run(jobs, listed, follow_up)
     for job in jobs:
         old = schedules[str(job.server.id)].other_times
         if old and job.command is None:
@@ -140,7 +136,7 @@ def _try_cancel(task: CommandTask, command: Command) -> tuple[bool, AlpaconError
 
 def _cancel_late(task: CommandTask, job: Job) -> None:
     """Cancel a new command whose time had passed by the workspace's clock, so that it would run at once."""
-    late, due = job.known, task.options.time
+    late, due = job.submitted, task.options.time
     if late.scheduled_at and not is_same_time(late.scheduled_at, due):
         due = late.scheduled_at
     if late.added_at is None or late.added_at < due:
@@ -173,7 +169,7 @@ def _cancel_other_times(task: CommandTask, job: Job, old: list[Command]) -> list
     if old and job.outcome in _NOT_SCHEDULED:
         job.msg = f"{job.msg} {_describe_schedule(old)}"
         return []
-    new, is_own = job.known, job.changed
+    new, is_own = job.submitted, job.changed
     for number, command in enumerate(old):
         done, error = _try_cancel(task, command)
         if done:
@@ -197,7 +193,7 @@ def _describe_schedule(commands: Sequence[Command]) -> str:
 
 def _resolve_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, datetime]) -> None:
     """Keep only the earliest command on servers where another run scheduled the same meanwhile."""
-    own = {str(job.server.id): job.known for job in jobs}
+    own = {str(job.server.id): job.submitted for job in jobs}
     try:
         schedules, unlisted = _read_schedules(task, [job.server for job in jobs], times, own)
     except AlpaconError as error:
@@ -219,7 +215,7 @@ def _resolve_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, date
 
 def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:
     """Cancel all pending commands of a server except the earliest."""
-    own = job.known
+    own = job.submitted
     is_cancelled = own.id in schedule.cancelled_ids
     others = [command for command in schedule.pending if command.id != own.id]
     if not others:
@@ -260,18 +256,15 @@ def _read_lists(task: CommandTask, servers: Sequence[Server], times: dict[str, d
     client, options, cancelled_ids = task.client, task.options, task.cancelled_ids()
     schedules = {str(server.id): ServerSchedule() for server in servers}
     # The list of pending commands may end before a time in the past.
-    if options.reschedule and options.time > client.clock.now():
-        rows = list_pending(client, list(schedules))
-    else:
-        rows = list_scheduled_for(client, list(schedules), options.time)
-    for row in filter(options.match().matches, rows):
+    due = None if options.reschedule and options.time > client.clock.now() else options.time
+    for row in filter(options.match().matches, list_waiting_on(client, list(schedules), due)):
         schedule = schedules[str(row.server.id)]
         schedule.listed_ids.add(row.id)
         if row.status == "cancelled" or row.id in cancelled_ids:
             schedule.cancelled_ids.add(row.id)
             continue
-        known = times.get(row.id)
-        command = replace(row, scheduled_at=known) if known else fetch_schedule(client, row)
+        stated = times.get(row.id)
+        command = replace(row, scheduled_at=stated) if stated else fetch_schedule(client, row)
         if command is None or command.scheduled_at is None:
             continue
         if not is_same_time(command.scheduled_at, options.time):
@@ -289,7 +282,7 @@ def _read_lists(task: CommandTask, servers: Sequence[Server], times: dict[str, d
 
 def _find_unlisted(task: CommandTask, schedules: Mapping[str, ServerSchedule], own: Mapping[str, Command]) -> set[str]:
     unlisted, options = set(), task.options
-    for command in [*own.values(), *recently_submitted(task)]:
+    for command in [*own.values(), *list_recently_submitted(task)]:
         schedule = schedules.get(str(command.server.id))
         if schedule is None or command.id in schedule.listed_ids:
             continue
@@ -305,8 +298,8 @@ def fetch_schedule(client: Client, command: Command) -> Command | None:
     return command if command.scheduled_at else find_command(client, command.id)
 
 
-def recently_submitted(task: CommandTask) -> list[Command]:
-    """Return matching commands that this run scheduled, and that lists may not have yet."""
+def list_recently_submitted(task: CommandTask) -> list[Command]:
+    """Return matching commands that this run scheduled, and that lists might lack."""
     # Lists have all older commands.
     since = task.client.clock.now() - timedelta(seconds=30)
     line = task.options.line

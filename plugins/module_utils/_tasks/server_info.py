@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from typing import Any, Callable
 from ansible.module_utils.common.text.converters import to_text
 
 from .._api.client import Client
-from .._api.errors import ApiError, UsageError, did_you_mean
+from .._api.errors import ApiError, UnknownEndpoint, UsageError, did_you_mean
 from .._api.records import is_small, is_uuid, normalize_uuid, parse_owner, to_plain_data
 from .._api.servers import SERVERS_PATH, query_servers, suggest_server
 from .._api.settings import Warn
@@ -46,6 +47,8 @@ _FILTERS: dict[str, dict[str, Any]] = {
     "groups": _TEXT_LIST,
     "tags": {"type": "dict"},
 }
+#: Texts that no workspace splits, strips, or reads as an operator.
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _FIELD_OF_FILTER = {**{name: name for name in _FILTERS}, "connected": "is_connected", "os": "os_name"}
 
 SPEC: dict[str, dict[str, Any]] = {
@@ -65,7 +68,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         raise UsageError("servers", "one of them is empty", "Give names or UUIDs, or leave servers out for all.")
     limit = check_limit(options["limit"], "servers")
     kinds = dict.fromkeys(options.get("gather") or ())
-    with Client(settings, report=run.context.report) as client:
+    with Client(settings, report=run.context.report, log=run.context.report_request) as client:
         if kinds and not references and not limit and wanted == ServerFilter():
             named = gather_from_all(client, kinds, run.warn)
             if named is not None:
@@ -87,7 +90,7 @@ def run_server_info(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
         for warning in explain_filters(wanted, servers, complete):
             run.warn(warning)
         if kinds:
-            gather(client, kinds, found, run.warn)
+            gather(client, kinds, found, run.warn, {} if references else make_query(wanted, groups))
         return {"servers": found, "changed": False, "requests": client.requests}
 
 
@@ -107,7 +110,7 @@ def _list_referenced(client: Client, references: Sequence[str], groups: GroupNam
 class ServerFilter:
     """The conditions of the option C(filters); a filter that is not given is None or empty.
 
-    Workspaces ignore filters that they do not know, so :meth:`accepts` checks every server again.
+    Older workspaces ignore some of these, so :meth:`accepts` checks every server again.
     """
 
     connected: bool | None = None
@@ -144,13 +147,27 @@ class ServerFilter:
 
     @property
     def parameters(self) -> dict[str, str]:
+        """Return the filters that the workspace can apply so that it lists all servers that match, and maybe others.
+
+        A group may be a name, which :func:`make_query` replaces.
+        """
         parameters = {}
-        if self.commissioned is not None:
-            parameters["commissioned"] = str(self.commissioned).lower()
+        for name, flag in (("is_connected", self.connected), ("commissioned", self.commissioned)):
+            if flag is not None:
+                parameters[name] = str(flag).lower()
         if len(self.name) == 1 and not set(self.name[0]) & set("*?["):
             parameters["name"] = self.name[0]
-        if len(self.groups) == 1 and is_uuid(self.groups[0]):
-            parameters["groups"] = normalize_uuid(self.groups[0])
+        elif len(self.name) == 1:
+            literals = " ".join(re.split(r"\[.*\]|[*?\[]", self.name[0]))
+            words = _PLAIN_TEXT.findall(literals)
+            parameters |= {"search": max(words, key=len)} if words else {}
+        if len(self.groups) == 1:
+            parameters["groups"] = normalize_uuid(self.groups[0]) if is_uuid(self.groups[0]) else self.groups[0]
+        for key, value in self.tags.items():
+            # The workspace may write booleans in another way.
+            if _PLAIN_TEXT.fullmatch(key) and _PLAIN_TEXT.fullmatch(value or "") and value not in ("True", "False"):
+                parameters["tag"] = f"{key}:{value}"
+                break
         return parameters
 
     def accepts(self, server: Described) -> bool:
@@ -209,9 +226,10 @@ class GroupNames:
         self._client = client
         self._warn = warn
         self._names: dict[str, str] | None = None
+        self._problem = ""
 
     def describe(self, row: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Return the id and name of each group of a server; if the token may not read the name, it is the id."""
+        """Return the id and name of each group of a server; the name is the id if the token has no access to it."""
         groups = row.get("groups")
         if not isinstance(groups, list):
             return []
@@ -222,26 +240,46 @@ class GroupNames:
         for group, name in zip(groups, names):
             if isinstance(group, Mapping):
                 name, group = group.get("name"), group.get("id")
-            described.append({"id": str(group), "name": str(name or self._read_names().get(str(group)) or group)})
+            described.append({"id": str(group), "name": str(name or self._get_name(str(group)) or group)})
         return described
+
+    def find_id(self, name: str) -> str | None:
+        """Return the UUID of the only group with this name; None if there is none, or it cannot be read."""
+        found = [group for group, own in self._read_names().items() if own == name]
+        return normalize_uuid(found[0]) if len(found) == 1 and is_uuid(found[0]) else None
+
+    def _get_name(self, group: str) -> str | None:
+        names = self._read_names()
+        if self._problem:
+            self._warn(f"The names of IAM groups cannot be read, so their ids replace them: {self._problem}")
+            self._problem = ""
+        return names.get(group)
 
     def _read_names(self) -> dict[str, str]:
         if self._names is None:
             try:
                 rows = list(self._client.rows(GROUPS_PATH))
-            except ApiError as error:
-                if error.status not in (403, 404):
+            except (ApiError, UnknownEndpoint) as error:
+                if isinstance(error, ApiError) and error.status not in (403, 404):
                     raise
-                self._warn(f"The names of IAM groups cannot be read, so their ids replace them: {error}")
-                rows = []
+                rows, self._problem = [], str(error)
             pairs = [[row.get("id"), row.get("name") or ""] for row in rows]
             self._names = {str(group): str(name) for group, name in map(to_plain_data, filter(is_small, pairs))}
         return self._names
 
 
+def make_query(wanted: ServerFilter, groups: GroupNames) -> dict[str, str]:
+    """Return the query for a list of servers, with the UUID of a group in place of its name."""
+    query = wanted.parameters
+    if "groups" in query and not is_uuid(query["groups"]):
+        group = groups.find_id(query.pop("groups"))
+        query |= {"groups": group} if group else {}
+    return query
+
+
 def list_servers(client: Client, wanted: ServerFilter, groups: GroupNames) -> Iterator[Described]:
     """List servers by name, filtered only as far as the workspace filters them; see :class:`ServerFilter`."""
-    for row in client.rows(SERVERS_PATH, {"ordering": "name", **wanted.parameters}):
+    for row in client.rows(SERVERS_PATH, {"ordering": "name", **make_query(wanted, groups)}):
         yield describe_server(row, groups)
 
 
@@ -281,11 +319,11 @@ def explain_filters(wanted: ServerFilter, servers: Sequence[Described], complete
     groups = [group for server in servers for group in server.get("groups") or []]
     names = sorted({str(group["name"]) for group in groups})
     ids = {str(group["id"]) for group in groups}
-    # If the workspace filters, it lists not all groups.
-    parameters = wanted.parameters.keys()
-    subject = "no server that matches the other filters" if parameters - {"groups"} else "no server"
-    others = f"There are {', '.join(names[:10])}." if names else "No server is in a group."
+    # If the workspace filters, it does not list all groups.
+    parameters = wanted.parameters.keys() - {"groups"}
+    subject = "no server that matches the other filters" if parameters else "no server"
+    others = f"Available: {', '.join(names[:10])}." if names else "No server is in a group."
     for group in wanted.groups:
         if group not in names and not (is_uuid(group) and normalize_uuid(group) in ids):
-            hint = "" if parameters else f" {did_you_mean(group, names, others)}"
+            hint = "" if parameters or not servers else f" {did_you_mean(group, names, others)}"
             yield f"filters: {subject} is in a group {group}.{hint}"

@@ -62,6 +62,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "rollback": {"type": "bool"},
     "no_log": {"type": "bool", "no_log": False},
 }
+#: Options whose null value keeps what the host has.
+KEPT_IF_UNSET = frozenset({"hold", "channel", "service_override"})
 #: Folder of package files on the host, for a later rollback.
 _PACKAGES = "/var/cache/alpamon"
 #: The key that the setup script of the vendor installs.
@@ -80,7 +82,7 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
     """Return the plan for a host, with the conditions and arguments of the role's tasks.
 
     Args:
-        options: by the names of :data:`SPEC`; no value is null.
+        options: by the names of :data:`SPEC`, only those of :data:`KEPT_IF_UNSET` may be null.
         agent: the result of M(herdops.alpacon.alpamon_info).
     """
     unexpected = ", ".join(_find_unexpected(agent)[:3])
@@ -110,7 +112,7 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         "folders": [{"path": path, "mode": mode} for path, mode in FOLDERS.items()],
         "write_configuration": state.write_configuration,
         "configuration_changes": state.configuration_changes,
-        "override": {"path": OVERRIDE, "content": options["service_override"]},
+        "override": {"path": OVERRIDE, "content": options["service_override"] or ""},
         "change_override": state.change_override,
         "certificate": {
             "path": family.certificate,
@@ -159,7 +161,7 @@ def _plan_package(state: AgentState) -> dict[str, Any]:
         "would_install": state.install and bool(state.agent["check_mode"]),
         # deb and rpm write 2.6.0-rc1 as 2.6.0~rc1.
         "package_version": state.pinned.replace("-", "~"),
-        "hold": options["hold"],
+        "hold": state.hold,
         "change_hold": state.change_hold,
         "hold_commands": _HOLD_COMMANDS[family.manager],
     }
@@ -167,12 +169,13 @@ def _plan_package(state: AgentState) -> dict[str, Any]:
 
 def _plan_repository(state: AgentState) -> dict[str, Any]:
     repository, family = state.repository, state.family
-    secret = repository.has_secret(family)
+    secret = state.repository_has_secret
     paths = [{"path": family.key.rpartition("/")[0], "state": "directory"}]
     if state.agent["files"][VENDOR_REPOSITORY]["exists"]:
         # apt refuses two files that name one repository with different keys.
         paths.append({"path": VENDOR_REPOSITORY, "state": "absent"})
     return {
+        "keep": state.keep_repository,
         "path": family.repository,
         "content": repository.render_file(family),
         "mode": "0600" if secret else "0644",

@@ -30,6 +30,7 @@ def find_problems(state: AgentState) -> list[str]:
 
 def _find_version_problems(state: AgentState) -> Iterable[str]:
     options, version = state.options, state.options["version"]
+    is_downgrade = state.version and version_key(state.target_version or state.version) < version_key(state.version)
     if not _VERSION.fullmatch(version):
         yield f"alpamon_version is '{version}'. Give a version such as 2.5.0, latest, or nothing."
     elif state.pinned and version_key(version) < version_key(_MIN_VERSION):
@@ -39,8 +40,7 @@ def _find_version_problems(state: AgentState) -> Iterable[str]:
             f"alpamon {state.version} is installed, and this role needs {_MIN_VERSION} or newer. Set alpamon_version to"
             " latest, or to a newer version."
         )
-    is_downgrade = state.version and version_key(state.target_version or state.version) < version_key(state.version)
-    if is_downgrade and not options["allow_downgrade"]:
+    elif is_downgrade and not options["allow_downgrade"]:
         yield (
             f"alpamon {state.version} is installed, and {state.target_version} is older. Set alpamon_allow_downgrade to"
             " true to install it. If the workspace has upgraded the agent, set alpamon_hold to true too."
@@ -66,11 +66,11 @@ def _find_package_problems(state: AgentState) -> Iterable[str]:
             f" again when {' and '.join(pending)} {'is' if len(pending) == 1 else 'are'} gone."
         )
     unused = {"repository_key": not state.from_repository, "ca_cert": state.options["state"] != "present"}
-    missing = [f"alpamon_{name}" for name in state.controller.missing if not unused.get(name)]
+    missing = [f"alpamon_{name} ({state.options[name]})" for name in state.controller.missing if not unused.get(name)]
     if missing:
         yield (
-            f"{' and '.join(missing)}: the file does not exist on the controller. Give an absolute path, or one that is"
-            " relative to files/ beside the playbook, to the playbook, or to the current directory."
+            f"{' and '.join(missing)}: the controller has no such readable file. Give an absolute path, or one"
+            " that is relative to files/ beside the playbook, to the playbook, or to the current directory."
         )
 
 
@@ -99,7 +99,7 @@ def _find_workspace_problems(state: AgentState) -> Iterable[str]:
     else:
         error = _get_error("url", lambda _option, text: normalize_url(text), options["url"])
         yield f"alpamon_{error}" if error else ""
-        if state.other_workspace and not options["allow_workspace_change"]:
+        if not error and state.other_workspace and not options["allow_workspace_change"]:
             yield (
                 f"The host is registered in {state.configuration['url']}, not in {state.workspace}. Set"
                 " alpamon_allow_workspace_change to true to move it."
@@ -129,7 +129,7 @@ def find_warnings(state: AgentState) -> list[str]:
         return warnings
     if state.clock:
         warnings.append(f"{host}: {state.clock}")
-    if state.from_repository and not state.repository.fingerprints:
+    if state.from_repository and not state.repository.fingerprints and not state.keep_repository:
         warnings.append("alpamon_key_fingerprints is empty, so the downloaded key of the repository is not checked.")
     if options["package_file"] and not options["package_checksum"]:
         warnings.append("alpamon_package_checksum is empty, so the package is not checked.")

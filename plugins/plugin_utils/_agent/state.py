@@ -15,7 +15,7 @@ from typing import Any
 
 from ...module_utils._agent.reading import CONFIGURATION, FOLDERS, MASK, OVERRIDE, VENDOR_REPOSITORY
 from .._settings import normalize_if_url
-from .systems import Family, Repository, render_configuration
+from .systems import Family, Repository, read_settings, render_configuration
 
 PARTS: Mapping[str, frozenset[str]] = {
     "present": frozenset({"install", "register", "configure", "verify"}),
@@ -48,7 +48,7 @@ class AgentState:
     """The options, the state of the host, and the differences between them.
 
     Attributes:
-        options: as in :data:`.plan.SPEC`; no value is null.
+        options: as for :func:`.plan.make_plan`.
         agent: the result of the module M(herdops.alpacon.alpamon_info).
     """
 
@@ -89,14 +89,32 @@ class AgentState:
     def repository(self) -> Repository:
         return Repository.from_options(self.options, self.controller.files.get("repository_key", ""))
 
+    @property
+    def keep_repository(self) -> bool:
+        """Return True if the host has a repository of this role, and no option asks for another one."""
+        names = ["channel", "repository_url", "repository_key", "key_fingerprints"]
+        # Only dnf has the proxy in the file.
+        names += ["package_proxy"] if self.family.manager == "dnf" else []
+        files = self.agent["files"]
+        exists = files[self.family.repository]["exists"] and files[self.family.key]["exists"]
+        return exists and not files[VENDOR_REPOSITORY]["exists"] and not any(self.options[name] for name in names)
+
+    @property
+    def repository_has_secret(self) -> bool:
+        """Return True if the repository file, or the URL of the key, may contain a password."""
+        if self.keep_repository:
+            # The role gives a file with a password another mode.
+            return bool(self.agent["files"][self.family.repository].get("mode") != "0644")
+        return self.repository.has_secret(self.family)
+
     @cached_property
     def change_repository(self) -> bool:
-        if not self.from_repository:
+        if not self.from_repository or self.keep_repository:
             return False
         files, digest = self.agent["files"], self.controller.digests.get("repository_key")
         file, key = files[self.family.repository], files[self.family.key]
         content = sha256(self.repository.render_file(self.family).encode()).hexdigest()
-        exposed = self.repository.has_secret(self.family) and file.get("mode") != "0600"
+        exposed = self.repository_has_secret and file.get("mode") != "0600"
         other_key = not key["exists"] or (digest is not None and key.get("sha256") != digest)
         return exposed or other_key or file.get("sha256") != content or files[VENDOR_REPOSITORY]["exists"]
 
@@ -130,7 +148,11 @@ class AgentState:
 
     @property
     def change_hold(self) -> bool:
-        return self.selects("install") and bool(self.version) and self.options["hold"] != self.agent["held"]
+        return self.selects("install") and bool(self.version) and self.hold != self.agent["held"]
+
+    @property
+    def hold(self) -> bool:
+        return bool(self.agent["held"] if self.options["hold"] is None else self.options["hold"])
 
     # The registration
 
@@ -155,7 +177,9 @@ class AgentState:
 
     @cached_property
     def configuration_text(self) -> str:
-        return render_configuration(self.options, self.workspace, self.agent["machine_id"])
+        return render_configuration(
+            self.options, self.workspace, self.agent["machine_id"], read_settings(self.configuration["text"])
+        )
 
     @property
     def register(self) -> bool:
@@ -190,9 +214,9 @@ class AgentState:
 
     @property
     def change_override(self) -> bool:
-        if not self.selects("configure"):
-            return False
         wanted = self.options["service_override"]
+        if not self.selects("configure") or wanted is None:
+            return False
         digest = sha256(wanted.encode()).hexdigest() if wanted else None
         return bool(self.agent["files"][OVERRIDE].get("sha256") != digest)
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,15 @@ SETTINGS: Mapping[str, Any] = {
     "default_timeout": 3600,
     "editor_idle_timeout": 60,
     "max_download_bytes": 0,
+}
+#: Sections and keys of the settings in the configuration.
+_PLACES = {
+    "debug": ("logging", "debug"),
+    "max_workers": ("pool", "max_workers"),
+    "queue_size": ("pool", "queue_size"),
+    "default_timeout": ("pool", "default_timeout"),
+    "editor_idle_timeout": ("editor", "idle_timeout"),
+    "max_download_bytes": ("file", "max_download_bytes"),
 }
 
 
@@ -110,7 +120,7 @@ class Repository:
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], key_file: str) -> Repository:
-        url = options["repository_url"].rstrip("/") or _CHANNELS[options["channel"]]
+        url = options["repository_url"].rstrip("/") or _CHANNELS[options["channel"] or "stable"]
         source = key_file or options["repository_key"] or f"{url}/gpgkey"
         fingerprints = [fingerprint.replace(" ", "").upper() for fingerprint in options["key_fingerprints"]]
         return cls(url, source, fingerprints, options["package_proxy"])
@@ -149,9 +159,33 @@ class Repository:
         return [["dnf", "--refresh", "--assumeyes", *only, "makecache"]]
 
 
-def render_configuration(options: Mapping[str, Any], workspace: str, machine_id: str) -> str:
-    """Render the configuration of the agent, with the placeholders ``%(id)s`` and ``%(key)s``."""
-    settings = {**SETTINGS, **{name: value for name, value in options["settings"].items() if value is not None}}
+def read_settings(text: str) -> dict[str, Any]:
+    """Read the settings in the configuration of a host, without those that the agent would not understand."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    settings: dict[str, Any] = {}
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return settings
+    for name, (section, key) in _PLACES.items():
+        value = parser.get(section, key, fallback="").strip()
+        if name == "debug" and value in ("true", "false"):
+            settings[name] = value == "true"
+        elif name != "debug" and re.fullmatch(r"\d{1,15}", value):
+            settings[name] = int(value)
+    return settings
+
+
+def render_configuration(
+    options: Mapping[str, Any], workspace: str, machine_id: str, current: Mapping[str, Any]
+) -> str:
+    """Render the configuration of the agent, with the placeholders ``%(id)s`` and ``%(key)s``.
+
+    Args:
+        current: settings that the host has, which those of the options override.
+    """
+    given = {name: value for name, value in options["settings"].items() if value is not None}
+    settings = {**SETTINGS, **current, **given}
     machine = f"# Machine: {machine_id}\n" if machine_id else ""
     server = f"{_HEADER}{machine}[server]\nurl = {workspace}\n".replace("%", "%%")
     return f"""{server}id = %(id)s

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ansible.release import __version__ as ansible_core
 
+from ...module_utils._api.errors import join_first
 from ...module_utils._api.records import to_iso
 from ...module_utils._api.settings import VERSION, Settings
 from ...module_utils._fleet.run import Run
@@ -26,7 +27,7 @@ from .hosts import Host
 from .options import AuditOptions
 from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
-from .report.text import describe_coverage, describe_reused_servers, group_unreached, join_first, pluralize
+from .report.text import describe_coverage, describe_reused_servers, group_unreached, pluralize
 from .responses import missing_response
 from .scanners import make_unknown_results
 from .scanners.results import (
@@ -98,13 +99,12 @@ def build_report(
     checks = _CheckRows()
     for host in hosts:
         audited = audited_hosts[host.name]
-        differs = {}
+        differs: _Row = {}
         for check in host.checks:
             rules, rows = _build_results(audited, check)
             for row in rows:
                 apply_waivers(options.waivers, row, host.groups)
-            if difference := checks.add(check, rules, len(rows)):
-                differs[check.name] = difference
+            differs.update(checks.add(check, rules, len(rows)))
             results += rows
         servers.append({**_build_server(audited), "differs": differs})
     urls = list(dict.fromkeys(collector.client.settings.url for collector in collectors))
@@ -146,17 +146,19 @@ class _CheckRows:
     def __init__(self) -> None:
         self.rows: dict[str, _Row] = {}
         self.questions = 0
-        #: The number of known rules of each check, and the values that differ from the row; by id().
-        self._known: dict[int, tuple[int, _Row]] = {}
+        #: The number of the rules added of each check, and the values that differ from the row; by id().
+        self._added: dict[int, tuple[int, _Row]] = {}
+        #: The names of the rules that have failed.
+        self._failed: set[str] = set()
 
     def add(self, check: Check, rules: Sequence[RuleResult], results: int) -> _Row:
-        """Add a check of a host, and return the values that differ from the row of the check's name.
+        """Add a check of a host and its rules. Return the values that differ from the rows of their names, by name.
 
         Args:
             rules: the results of another tool.
             results: the number of results of the check.
         """
-        if id(check) not in self._known:
+        if id(check) not in self._added:
             own = {
                 "name": check.name,
                 "of": None,
@@ -167,28 +169,42 @@ class _CheckRows:
             }
             first = self.rows.setdefault(check.name, own)
             difference = {key: value for key, value in own.items() if value != first[key]}
-            self._known[id(check)] = (len(make_unknown_results(check.results, "")) if check.results else 0, difference)
-        known_rules, difference = self._known[id(check)]
+            self._added[id(check)] = (len(make_unknown_results(check.results, "")) if check.results else 0, difference)
+        known_rules, difference = self._added[id(check)]
         self.questions += results or known_rules or 1
-        row = self.rows[check.name]
+        differences = {check.name: difference} if difference else {}
         for rule in rules:
             name = f"{check.name}/{rule.name}"
             if name not in self.rows:
-                self.rows[name] = {
-                    **row,
-                    "name": name,
-                    "of": check.name,
-                    "title": rule.title or rule.name,
-                    "rationale": rule.rationale,
-                    "remedy": rule.remedy or row["remedy"],
-                    "references": list(rule.references),
-                    "severity": rule.severity or row["severity"],
-                    "line": "",
-                    "applies_if": None,
-                    "expected": [],
-                    "parameters": {},
-                }
-        return difference
+                self.rows[name] = self._make_row(check, rule)
+            if rule.outcome != FAILED:
+                continue
+            row, remedy = self.rows[name], rule.remedy or check.remedy
+            if name not in self._failed:
+                # OpenSCAP gives the texts of failed rules only.
+                self._failed.add(name)
+                row.update(rationale=rule.rationale or row["rationale"], remedy=remedy)
+            elif remedy != row["remedy"]:
+                # A remedy that one server prints must not advise other servers.
+                differences[name] = {"remedy": remedy}
+        return differences
+
+    def _make_row(self, check: Check, rule: RuleResult) -> _Row:
+        row = self.rows[check.name]
+        return {
+            **row,
+            "name": f"{check.name}/{rule.name}",
+            "of": check.name,
+            "title": rule.title or rule.name,
+            "rationale": rule.rationale,
+            "remedy": rule.remedy or row["remedy"],
+            "references": list(rule.references),
+            "severity": rule.severity or row["severity"],
+            "line": "",
+            "applies_if": None,
+            "expected": [],
+            "parameters": {},
+        }
 
 
 def _summarize(
@@ -243,7 +259,7 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
     if not rules:
         return (), [row]
     # The results of the rules replace the output.
-    row.update(output="", output_truncated=True)
+    row.update(output_truncated=True)
     return rules, [
         {
             **row,
@@ -251,6 +267,7 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
             "outcome": rule.outcome,
             "severity": rule.severity or check.severity,
             "message": rule.message,
+            "output": rule.output,
         }
         for rule in rules
     ]
@@ -335,5 +352,4 @@ def _describe_result(audit: AuditResult, findings: Sequence[Mapping[str, Any]]) 
 
 def _name_findings(findings: Sequence[Mapping[str, Any]]) -> str:
     descriptions = [text.removesuffix(": ") for text in describe_findings(findings)]
-    more = len(descriptions) - _MAX_NAMED
-    return "; ".join([*descriptions[:_MAX_NAMED], *([f"and {more} more"] if more > 0 else [])])
+    return join_first(descriptions, _MAX_NAMED, "; ")

@@ -16,7 +16,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 
 from ...module_utils._api.errors import UsageError, did_you_mean
-from ...module_utils._options.values import split_list
+from ...module_utils._options.values import check_account, split_list
 from .checks import RESULTS, Check, check_syntax, parse_checks, parse_parameter
 from .scanners.openscap import parse_benchmarks
 from .scanners.results import SEVERITIES
@@ -60,9 +60,9 @@ class CheckSelector:
         return self._selected[key]
 
     def _select(self, values: Mapping[str, Any]) -> list[Check]:
-        username = values.get("username") or None
+        username = check_account("username", values.get("username"))
         checks = [
-            check if check.username or not username else replace(check, username=str(username))
+            check if check.username or not username else replace(check, username=username)
             for name in self._parse_set_names(values.get("check_sets"))
             for check in self._check_sets[name]
         ]
@@ -98,7 +98,7 @@ class CheckSelector:
         for name in names:
             if name not in self._check_sets:
                 names_of_sets = ", ".join(self._check_sets) or "none"
-                remedy = did_you_mean(name, self._check_sets, f"There are: {names_of_sets}.")
+                remedy = did_you_mean(name, self._check_sets, f"Available: {names_of_sets}.")
                 raise UsageError("check_sets", f"there is no check set {name}", remedy)
         return list(dict.fromkeys(names))
 
@@ -139,7 +139,7 @@ def filter_checks(
     for option, used_names in (("skip", skip), ("severities", severities)):
         for name in used_names:
             if name not in names and not name.startswith(result_prefixes):
-                remedy = did_you_mean(name, names, f"There are: {', '.join(names)}.")
+                remedy = did_you_mean(name, names, f"Available: {', '.join(names)}.")
                 raise UsageError(option, f"there is no check {name}", remedy)
     for name, severity in severities.items():
         if severity not in SEVERITIES:
@@ -173,10 +173,12 @@ def load_check_sets(folder: Path) -> dict[str, list[Check]]:
     for path in sorted([*folder.glob("*.yml"), *folder.glob("*.yaml")]):
         other = paths.setdefault(path.stem, path)
         if other != path:
-            problem = f"{other.name} and {path.name} have the name of one check set"
+            problem = f"{other.name} and {path.name} are files of the same check set"
             raise UsageError("library", problem, "Rename one of them, or move its checks into the other.")
     if not paths:
-        raise UsageError("library", f"there is no file NAME.yml in {folder}", "Name a folder of check sets.")
+        raise UsageError(
+            "library", f"there is no file NAME.yml in {folder}", "Give the path of a folder of check sets."
+        )
     return {name: _load_check_set(path) for name, path in paths.items()}
 
 

@@ -193,7 +193,7 @@ def _parse_check(option: str, row: Mapping[str, Any], functions: str, check_set:
         **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout")},
         name=_check_not_blank(f"{option}: name", options["name"]),
         references=tuple(_check_not_blank(f"{option}: references", text) for text in options["references"]),
-        username=options["username"] or None,
+        username=values.check_account(f"{option}: username", options["username"]),
         applies_if=(options["applies_if"] or "").strip() or None,
         parameters=parameters,
         kind=kind,
@@ -212,7 +212,7 @@ def _validate_check(option: str, row: Mapping[str, Any]) -> dict[str, Any]:
         value = row.get(key)
         elements = value if isinstance(value, (list, tuple)) else [value]
         if spec.get("elements", spec["type"]) in ("str", "int") and any(isinstance(one, bool) for one in elements):
-            problem = "it is true or false; in YAML, the words yes, no, on and off are that as well"
+            problem = "it is true or false; in YAML, so are the words yes, no, on and off"
             raise UsageError(f"{option}: {key}", problem, "Put the word in quotes.")
     options = {
         key: [value] if key in _TEXT_LISTS and isinstance(value, str) else value

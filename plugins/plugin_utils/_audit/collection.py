@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,6 +37,7 @@ from ...module_utils._api.servers import query_servers
 from ...module_utils._api.settings import Settings
 from ...module_utils._fleet.fleet import Fleet
 from ...module_utils._fleet.jobs import Job, get_outcome
+from ...module_utils._fleet.output_collector import OutputCollector
 from ...module_utils._fleet.pacing import AUDIT_PACING
 from ...module_utils._fleet.run import Run
 from ...module_utils._options.values import LINE_LENGTH
@@ -98,12 +98,12 @@ def _resolve_host(host: Host, servers: Sequence[Server] | None) -> AuditedHost:
     """Return a host with its server, or with the reason why there is none.
 
     Args:
-        servers: the servers with the host's name or ID; None if the token may not list servers.
+        servers: the servers with the host's name or ID; None if the token is not allowed to list servers.
     """
     if servers is None and is_uuid(host.server):
         return AuditedHost(host, Server(host.server))
     if not servers:
-        return AuditedHost(host, skip_reason="The workspace has no such server, or the token may not see it.")
+        return AuditedHost(host, skip_reason="The workspace has no such server, or the token has no access to it.")
     if len(servers) > 1:
         ids = ", ".join(str(server.id) for server in servers)
         remedy = "Give the host the variable alpacon_server_id."
@@ -179,8 +179,8 @@ class WorkspaceCollector:
         if not commands and not has_env:
             commands = list_newest_commands(self.client)
         self._max_line = _detect_max_line(commands, has_env)
-        fleet = self._create_fleet()
-        batches = [batch for audited in self.hosts for batch in self._reuse_answers(audited, fleet)]
+        outputs = OutputCollector(self.client, self.options.limits, no_log=self.run.no_log)
+        batches = [batch for audited in self.hosts for batch in self._reuse_answers(audited, outputs)]
         has_recent = self.options.reuse_within and any(batch.key in self._recent for batch in batches)
         if has_recent and not self.client.clock.is_known:
             self.run.warn(CLOCK_UNKNOWN)
@@ -221,11 +221,6 @@ class WorkspaceCollector:
         ]
         return detect_env_by_servers(server for servers in (found or {}).values() for server in servers)
 
-    def _create_fleet(self) -> Fleet:
-        progress = len(self.inventory_hosts) > 1 if self.options.progress is None else self.options.progress
-        report = self.run.context.report if progress else None
-        return Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=AUDIT_PACING)
-
     def _build_batches(self, audited: AuditedHost, checks: Iterable[Check]) -> list[_CheckBatch]:
         """Return the commands that run these checks: one for each account, or without env one for each check."""
         server_id = audited.server.id
@@ -238,7 +233,7 @@ class WorkspaceCollector:
                 by_account.setdefault(check.username, []).append(check)
             elif len(line := build_line(check)) > self._max_line:
                 cause = "This workspace does not support env, so each check is one line."
-                reason = f"{cause} The line has {len(line)} characters, and {self._max_line} fit."
+                reason = f"{cause} The line has {len(line)} characters, and at most {self._max_line} fit."
                 audited.responses[check.name] = missing_response(reason, reached=True)
             else:
                 by_line.setdefault(Match(server_id, line, SHELL, check.username), []).append(check)
@@ -276,7 +271,7 @@ class WorkspaceCollector:
             recent.setdefault((str(command.server.id), command.line.strip()), []).append(command)
         return recent
 
-    def _reuse_answers(self, audited: AuditedHost, fleet: Fleet) -> list[_CheckBatch]:
+    def _reuse_answers(self, audited: AuditedHost, outputs: OutputCollector) -> list[_CheckBatch]:
         """Store the reusable answers of a server and return the batches that have to run.
 
         An audit repeats only the checks that did not pass, so they may be in a later command with fewer checks.
@@ -292,7 +287,7 @@ class WorkspaceCollector:
                 to_run.append(batch)
                 continue
             job = Job(audited.server, command=command, outcome=get_outcome(command))
-            fleet.fetch_output(job)
+            outputs.fetch(job)
             batch.store_responses(job, reused=True)
             not_passed = [check for check in batch.checks if not audited.responses[check.name].is_reusable]
             for check in not_passed:
@@ -335,7 +330,10 @@ class WorkspaceCollector:
         if cost and self.options.progress is not False:
             self.run.context.report(cost)
         try:
-            self._create_fleet().run(list(jobs.values()))
+            progress = len(self.inventory_hosts) > 1 if self.options.progress is None else self.options.progress
+            report = self.run.context.report if progress else None
+            fleet = Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=AUDIT_PACING)
+            fleet.run(list(jobs.values()))
         finally:
             # An interrupt does not lose the IDs of submitted commands.
             changed = [job for job in jobs.values() if job.changed]
@@ -351,7 +349,7 @@ class WorkspaceCollector:
             self.refusal = f"The workspace {self.client.settings.url} refused the token during the audit: {errors[0]}"
         failed = {match: job for match, job in jobs.items() if job.output and job.output.refused == NO_VARIABLES}
         if failed:
-            commands = [job.known for job in failed.values()]
+            commands = [job.submitted for job in failed.values()]
             self._max_line = _detect_max_line(commands, has_env=False) or LINE_LENGTH_2024
         return [batch for match in failed for batch in by_match[match]]
 
@@ -368,8 +366,7 @@ class WorkspaceCollector:
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:
     """Collect the responses of the hosts of one workspace. Set C(error) of the collector instead of raising it."""
-    with run.open_client(settings) as client:
-        client.deadline = time.monotonic() + options.limits.wait_timeout
+    with run.open_client(settings, quota_wait=options.limits.wait_timeout) as client:
         collector = WorkspaceCollector(client, options, hosts, run)
         try:
             collector.collect()

@@ -91,7 +91,7 @@ def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
         )
         if one != two:
             values = f"{first.host} has {one!s:.40}, {other.host} has {two!s:.40}"
-            remedy = "Set it in the play, for the group all only, or with -e."
+            remedy = "Set it in the play, only for the group all, or with -e."
             raise UsageError(variable, f"it must be equal for all hosts, and differs: {values}", remedy)
 
 

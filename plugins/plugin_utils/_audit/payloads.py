@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from .checks import Check
+from .scanners import FORMAT_FUNCTIONS
 
 SHELL = "system"
 #: The largest output of a check, and of a check with the results of another tool. The server cuts longer ones.
@@ -120,17 +121,24 @@ def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, 
     Args:
         shell: the shell of the checks.
     """
-    functions = list(dict.fromkeys(check.functions for check in checks if check.functions))
+    functions = list(dict.fromkeys(code for code in map(_get_functions, checks) if code))
     variables = {code: f"alpacon_functions_{number}" for number, code in enumerate(functions)}
     lines = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(code)}\n" for code, name in variables.items())]
     for check in sorted(checks, key=lambda check: check.timeout):
-        before = f'"${variables[check.functions]}$alpacon_nl"' if check.functions else ""
+        code = _get_functions(check)
+        before = f'"${variables[code]}$alpacon_nl"' if code else ""
         parameters = _assign(check.parameters)
         line = before + shlex.quote(parameters + check.line)
         condition = before + shlex.quote(parameters + check.applies_if) if check.applies_if else "''"
         name = quote(check.name, safe="")
         lines.append(f"alpacon_run_check {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
     return "alpacon-audit", "".join(lines)
+
+
+def _get_functions(check: Check) -> str:
+    """Return the shell code before a check. Functions that collect evidence do not fit into the line of a workspace."""
+    of_format = FORMAT_FUNCTIONS.get(check.results["format"], "") if check.results else ""
+    return "\n".join(filter(None, (check.functions, of_format)))
 
 
 def _get_max_bytes(check: Check) -> int:
@@ -154,9 +162,10 @@ def build_line(check: Check) -> str:
     code = "\n".join(filter(None, (part.strip() for part in parts)))
     if "\n" not in code:
         return f"export LC_ALL=C; {code}"
-    # Workspaces of 2024 refuse a line with a line break.
+    # Workspaces of 2024 refuse line breaks; they also refuse what is too long for this form.
     escaped = code.replace("\\", "\\\\").replace("\n", "\\n")
-    return f'LC_ALL=C sh -c "$(printf %b {shlex.quote(escaped)})"'
+    line = f'LC_ALL=C sh -c "$(printf %b {shlex.quote(escaped)})"'
+    return line if len(line) <= LINE_LENGTH_2024 else f"export LC_ALL=C\n{code}"
 
 
 def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnswer]:

@@ -30,6 +30,14 @@ _NUMBER = re.compile(r"(?:(?<!\w)-)?\d+(?:\.\d+)?", re.ASCII)
 #: Longer numbers are ignored: Python converts only some thousand digits.
 _MAX_DIGITS = 40
 _INCOMPLETE = "The output is incomplete."
+#: The exit codes of a shell that did not find a program, or could not run it.
+_NOT_RUN = {127: "was not found", 126: "cannot be run"}
+#: The message of a check's shell about a program that it did not find. In functions, bash calls itself environment.
+_NOT_FOUND = re.compile(
+    r"^(?:check|environment|(?:/[\w/]+/)?[a-z]*sh): (?:(?:line )?\d+: )?(?:(?:eval|exec): )?"
+    r"([^\s:]+): (?:command )?not found$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,24 @@ def evaluate(check: Check, answer: CheckAnswer) -> Evaluation:
         return _evaluate_results(check, answer)
     if answer.out_of_time and answer.rc != 0:
         return Evaluation(UNKNOWN, _describe_timeout(check, answer))
+    if missing := _describe_missing_program(answer, output):
+        return missing
     return _evaluate_output(check, answer, output, complete)
 
 
 def _describe_timeout(check: Check, answer: CheckAnswer) -> str:
     cause = ", the rest of wait_timeout" if answer.out_of_time < check.timeout else ""
     return f"The server took longer than {answer.out_of_time} s{cause}."
+
+
+def _describe_missing_program(answer: CheckAnswer, output: str) -> Evaluation | None:
+    """Return the outcome of a check that could not run a program, or None if it ran all of them."""
+    if found := _NOT_FOUND.search(output):
+        return Evaluation(UNKNOWN, f"The program {found[1]} was not found.", evidence=found.start())
+    if answer.rc in _NOT_RUN:
+        cause = f"The exit code is {answer.rc}: a program {_NOT_RUN[answer.rc]}."
+        return Evaluation(UNKNOWN, f"{cause}{_quote_last_line(output)}", evidence=len(output.rstrip()) or None)
+    return None
 
 
 def _evaluate_results(check: Check, answer: CheckAnswer) -> Evaluation:
@@ -82,7 +102,7 @@ def _evaluate_results(check: Check, answer: CheckAnswer) -> Evaluation:
     try:
         rules = parse_output(check.results, answer.output, cut)
     except ScannerError as error:
-        return Evaluation(UNKNOWN, str(error))
+        return _describe_missing_program(answer, answer.output) or Evaluation(UNKNOWN, str(error))
     return Evaluation(PASSED, f"It has {len(rules)} results.", rules=rules)
 
 
@@ -97,6 +117,8 @@ def _evaluate_problems(check: Check, answer: CheckAnswer, output: str, complete:
         if texts:
             found = re.search(f"^{prefix}", output, re.MULTILINE)
             return Evaluation(outcome, _join_sentences(texts), evidence=found.start() if found else None)
+        if outcome == UNKNOWN and (missing := _describe_missing_program(answer, output)):
+            return missing
     if not complete:
         return Evaluation(UNKNOWN, _INCOMPLETE)
     if not lines or lines[-1] != _DONE:

@@ -110,6 +110,16 @@ def find_unknown_names(
     ]
 
 
+def describe_expired(waivers: Sequence[Waiver]) -> list[str]:
+    """Return a warning for each waiver that has expired, at most ten."""
+    return [
+        f"The waiver of {waiver.check} expired on {waiver.until.isoformat()}: {waiver.reason.removesuffix('.')}."
+        " Extend it or remove it."
+        for waiver in waivers
+        if waiver.expired
+    ][:10]
+
+
 def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: frozenset[str]) -> None:
     """Waive a failed result if a waiver covers it. If the waiver has expired, add that to the message."""
     if row["outcome"] != FAILED:

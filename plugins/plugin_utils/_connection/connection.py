@@ -13,33 +13,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import posixpath
 import re
 import secrets
 import shlex
 import shutil
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...module_utils._api.errors import AlpaconError
+from ...module_utils._api.errors import AlpaconError, clean_line
 from ...module_utils._payload.frames import UNDONE
-from ...module_utils._payload.packing import PayloadTooLarge, compress, make_label
-from ...module_utils._payload.shell import build_shell_body, build_write_step
+from ...module_utils._payload.packing import PayloadTooLarge, make_label
+from ...module_utils._payload.shell import build_shell_body
+from .command_batch import CommandBatch, File, get_queried_account, prints_path
 from .module_cache import reduce_module
-from .runner import MAX_PIECE, RequestTooLarge, RunResult, ServerRunner
+from .runner import MAX_PIECE, CommandResult, RequestTooLarge, ServerRunner
 
 #: Bytes of a compressed file in one submit: as many as fit into the variables of a command, then as many as fit into
-#: 1 MiB, which proxies accept by default, and less for other proxies. A note has the accepted size.
+#: 1 MiB, which proxies accept by default, and less for other proxies. A run file has the accepted size.
 _PIECES = (1_100_000, 750_000, 375_000, 187_500, 93_750, 50_000)
-#: Files of so many compressed bytes together are sent with the next command.
+#: Files with up to this many compressed bytes in total are sent with the next command.
 _DEFERRED = 750_000
 #: Submits at once. The agent runs up to 20 commands of all users at once.
 _AT_ONCE = 8
 #: Compressed bytes of a fetched file in the output of one command: the workspace and proxies accept 1 MiB of Base64.
 _FETCHED_PIECE = 760_000
-#: Limit of the same before compression, for the memory.
+#: The same limit before compression, to bound the memory.
 _FETCHED_RANGE = 32_000_000
 _FETCH_RANGE = "{{ tail -c +{start} < {path} | head -c {length} | gzip -1 | head -c {piece}; }} 2>/dev/null"
 #: Writes the first piece of a file to standard output, and the size and digest of the file to standard error.
@@ -65,82 +64,10 @@ _REMOVE_OLD_MODULE_FILES = (
     f'find "${{TMPDIR:-/tmp}}" ~ -maxdepth 1 -name \'{_MODULE_FILE}*\' -user "$(id -u)" -mmin +360'
     " -exec rm -rf {} + 2>/dev/null || :"
 )
-#: Name of the note that old module files are removed, and text of the note on a cache in which parts were missing.
+#: Name of the run file that says that old module files are removed, and text of the one of a cache with missing parts.
 _FILES_REMOVED, _CACHE_FAILED = "files removed", b"failed"
-#: Commands of ansible-core's shell plugins, with absolute paths that need no quotes.
-_PATH = r"/[\w.@+/-]+"
-#: Some releases append this.
-_TAIL = "(?: && sleep 0)?"
-_MKDTEMP = re.compile(
-    rf"\( umask 77 && mkdir -p \"` echo {_PATH} `\"&& mkdir \"` echo (?P<path>{_PATH}) `\""
-    rf" && echo (?P<name>[\w.-]+)=\"` echo (?P=path) `\" \){_TAIL}"
-)
-_CHMOD = re.compile(rf"chmod [ugoa+rwx-]+ (?P<paths>{_PATH}(?: {_PATH})*){_TAIL}")
-_REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1{_TAIL}")
-_HOME = re.compile(rf"echo ~[\w.-]*{_TAIL}")
-
-
-@dataclass(frozen=True)
-class File:
-    """File to write; C(packed) is its compressed content."""
-
-    path: str
-    content: bytes
-    packed: bytes
-
-    @classmethod
-    def compress(cls, path: str, content: bytes) -> File:
-        return cls(path, content, compress(content))
-
-
-@dataclass
-class CommandBatch:
-    """Steps that wait for the next submit, as shell code, and the files that they write.
-
-    Attributes:
-        parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
-    """
-
-    parent: str | None = None
-    steps: list[str] = field(default_factory=list)
-    files: list[File] = field(default_factory=list)
-    _folders: list[str] = field(default_factory=list)
-    #: Folders that only a deferred step makes.
-    _unmade: set[str] = field(default_factory=set)
-
-    def put(self, file: File) -> None:
-        """Write a file before the next command."""
-        self.files.append(file)
-        # Parts 0 and 1 of a payload are the body and its input.
-        self.steps.append(build_write_step(len(self.files) + 1, file.path))
-
-    def defer(self, command: str) -> bytes | None:
-        """Defer a command that ansible-core runs before others, and return its output; None for other commands."""
-        code = _get_shell_code(command)
-        mkdtemp, chmod, remove = (pattern.fullmatch(code) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
-        if mkdtemp:
-            path = f"{self.parent}/{mkdtemp['name']}" if self.parent else mkdtemp["path"]
-            self._folders.append(f"{path}/")
-            self._unmade.add(f"{path}/")
-            # Without -p, mkdir fails if another user has made the folder.
-            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else code)
-            return f"{mkdtemp['name']}={path}\n".encode()
-        if chmod and all(self.is_inside(path) for path in chmod["paths"].split()):
-            self.steps.append(code)
-            return b""
-        if remove and f"{remove['path'].rstrip('/')}/" in self._unmade:
-            self.clear()
-            return b""
-        return None
-
-    def is_inside(self, path: str) -> bool:
-        """Return True for a path in the temporary folder of a task."""
-        return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
-
-    def clear(self) -> None:
-        """Drop the steps and files when they are submitted or not needed."""
-        self.steps, self.files = [], []
-        self._unmade.clear()
+#: Limit of Linux in bytes.
+_PATH_MAX = 4096
 
 
 class HostStepFailed(AlpaconError):
@@ -154,15 +81,24 @@ class HostConnection:
         action: Name of the action or module in the labels of payloads.
         cache_owner: Account whose home has the module cache; None for no cache.
         parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
+        homes: Homes of other accounts, by account, that the task has queried.
     """
 
-    def __init__(self, runner: ServerRunner, action: str, cache_owner: str | None, parent: str | None = None) -> None:
+    def __init__(
+        self,
+        runner: ServerRunner,
+        action: str,
+        cache_owner: str | None,
+        parent: str | None = None,
+        homes: dict[str, bytes] | None = None,
+    ) -> None:
         self._runner = runner
         self._action = action
-        self._cache_note = "" if cache_owner is None else f"cached by {cache_owner}"
+        self._cache_file = "" if cache_owner is None else f"cached by {cache_owner}"
         self._batch = CommandBatch(parent)
+        self._homes = {} if homes is None else homes
 
-    def run_command(self, command: str, stdin: bytes = b"") -> RunResult:
+    def run_command(self, command: str, stdin: bytes = b"") -> CommandResult:
         """Defer a command, or run it after the deferred steps.
 
         Raises:
@@ -171,24 +107,35 @@ class HostConnection:
         """
         deferred = self._batch.defer(command) if not stdin else None
         if deferred is not None:
-            return RunResult(0, deferred, b"")
-        # Homes rarely change.
-        note = self._runner.get_home_note(command) if is_home_query(command) else None
-        home = self._runner.read_note(note) if note else None
-        if home is not None:
-            return RunResult(0, home, b"")
+            return CommandResult(0, deferred, b"")
+        account = get_queried_account(command)
+        if account is not None:
+            return self._query_home(account, command)
         result = self._run_now(command, stdin)
-        if note and result.rc == 0:
-            self._runner.write_note(note, result.stdout)
-        if stdin and self._action.rpartition(".")[2] == "user":
-            self._runner.invalidate_home_folders()
+        if prints_path(command):
+            _check_path(result)
         return result
 
-    def _run_now(self, command: str, stdin: bytes = b"") -> RunResult:
+    def _query_home(self, account: str, command: str) -> CommandResult:
+        name = self._runner.get_home_file(account)
+        home = self._runner.read_run_file(name) if name else self._homes.get(account)
+        if home is not None:
+            return CommandResult(0, home, b"")
+        result = self._run_now(command)
+        _check_path(result)
+        # The shell prints the query itself if there is no such account.
+        if result.rc == 0 and not result.stdout.startswith(b"~"):
+            if name:
+                self._runner.write_run_file(name, result.stdout)
+            else:
+                self._homes[account] = result.stdout
+        return result
+
+    def _run_now(self, command: str, stdin: bytes = b"") -> CommandResult:
         steps, files = self._batch.steps, self._batch.files
         self._batch.clear()
-        if self._runner.read_note(_FILES_REMOVED) is None:
-            self._runner.write_note(_FILES_REMOVED, b"")
+        if self._runner.read_run_file(_FILES_REMOVED) is None:
+            self._runner.write_run_file(_FILES_REMOVED, b"")
             steps = [_REMOVE_OLD_MODULE_FILES, *steps]
         cached = self._cached_parts() if stdin else None
         reduced = None if cached is None else reduce_module(stdin, cached)
@@ -197,20 +144,22 @@ class HostConnection:
             raise HostStepFailed(f"The host could not be prepared: {_error_text(result)}")
         if reduced and cached is not None:
             if reduced.is_part_missing(result):
-                self._runner.write_note(self._cache_note, _CACHE_FAILED)
+                self._runner.write_run_file(self._cache_file, _CACHE_FAILED)
                 return self._submit(command, stdin)
             if result.rc == 0 and not reduced.parts <= cached:
-                self._runner.write_note(self._cache_note, json.dumps(sorted(cached | reduced.parts)).encode())
+                self._runner.write_run_file(self._cache_file, json.dumps(sorted(cached | reduced.parts)).encode())
         return result
 
     def _cached_parts(self) -> set[str] | None:
         """Return the digests of cached parts; None without a cache, or if parts were missing in it."""
-        if not self._cache_note:
+        if not self._cache_file:
             return None
-        note = self._runner.read_note(self._cache_note)
-        return None if note == _CACHE_FAILED else set(json.loads(note or "[]"))
+        text = self._runner.read_run_file(self._cache_file)
+        return None if text == _CACHE_FAILED else set(json.loads(text or "[]"))
 
-    def _submit(self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()) -> RunResult:
+    def _submit(
+        self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()
+    ) -> CommandResult:
         kind = "module" if stdin else "command"
         try:
             return self._run_body(kind, build_shell_body(command, steps), stdin, [file.content for file in files])
@@ -224,7 +173,7 @@ class HostConnection:
                 return self._run_from_file(command, stdin, steps)
             raise
 
-    def _run_steps(self, steps: Sequence[str], files: Sequence[File]) -> RunResult:
+    def _run_steps(self, steps: Sequence[str], files: Sequence[File]) -> CommandResult:
         """Run steps whose files do not fit into one submit: with empty files, which are then written in pieces."""
         result = self._run_body("file", build_shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
         if result.mark != UNDONE:
@@ -232,13 +181,14 @@ class HostConnection:
                 self._run_step(self._send_pieces(file))
         return result
 
-    def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> RunResult:
+    def _run_from_file(self, command: str, stdin: bytes, steps: Sequence[str]) -> CommandResult:
         """Write standard input that does not fit into one submit to a file, and run a command with it."""
         result = self._run_body("file", build_shell_body(_MAKE_MODULE_FILE, steps))
         if result.mark == UNDONE:
             return result
         if result.rc:
             raise HostStepFailed(_error_text(result))
+        _check_path(result)
         path = os.fsdecode(result.stdout.strip())
         quoted = shlex.quote(path)
         try:
@@ -254,7 +204,7 @@ class HostConnection:
             self._run_now(_NO_COMMAND)
 
     def reset(self) -> None:
-        """Query the server again before the next run, in every process."""
+        """Query the server again before the next command, in every process."""
         self._runner.invalidate_server()
 
     def close(self) -> None:
@@ -280,7 +230,7 @@ class HostConnection:
 
     @property
     def _max_piece(self) -> int:
-        return int(self._runner.read_note(MAX_PIECE) or _PIECES[0])
+        return int(self._runner.read_run_file(MAX_PIECE) or _PIECES[0])
 
     def _send_pieces(self, file: File) -> str:
         """Run the deferred steps, send a file in parts, and return the step that writes the file from the parts."""
@@ -311,7 +261,7 @@ class HostConnection:
                 size = next((smaller for smaller in _PIECES if smaller < len(piece)), 0)
                 if not size:
                     raise
-                self._runner.write_note(MAX_PIECE, str(size).encode())
+                self._runner.write_run_file(MAX_PIECE, str(size).encode())
 
     def fetch(self, path: str, into: Path) -> None:
         """Read a file piece by piece, and compare its digest. Bytes that are appended meanwhile are ignored.
@@ -354,14 +304,14 @@ class HostConnection:
             into.unlink(missing_ok=True)
             raise
 
-    def _run_body(self, kind: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+    def _run_body(self, kind: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
         return self._runner.run_body(make_label(kind, self._action), body, stdin, files)
 
-    def _run_step(self, text: str) -> RunResult:
+    def _run_step(self, text: str) -> CommandResult:
         self._finish()
         return _check(self._run_body("file", build_shell_body(text)))
 
-    def _run_pieces(self, texts: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True) -> list[RunResult]:
+    def _run_pieces(self, texts: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True) -> list[CommandResult]:
         """Run steps with their files, in any order."""
         bodies = [(build_shell_body(text), files) for text, files in texts]
         return list(map(_check, self._runner.run_bodies(make_label("file", self._action), bodies, listed)))
@@ -372,10 +322,22 @@ def _write_part(folder: str, start: int) -> str:
     return f"alpacon_part 2 > {folder}/{start:012}"
 
 
-def _check(result: RunResult) -> RunResult:
+def _check(result: CommandResult) -> CommandResult:
     if result.rc:
         raise HostStepFailed(_error_text(result))
     return result
+
+
+def _check_path(result: CommandResult) -> None:
+    """Refuse the output of a command that prints a path if it is too long, or has control characters."""
+    path = result.stdout.removesuffix(b"\n").decode("utf-8", "replace")
+    problem = f"has {len(result.stdout):,} bytes" if len(result.stdout) > _PATH_MAX else ""
+    if not problem and ("\t" in path or clean_line(path) != path):
+        problem = "has control characters"
+    if problem:
+        raise HostStepFailed(
+            f"The path of a home or temporary folder that the host states {problem}. Correct the home of the account."
+        )
 
 
 def _decompress(data: bytes, limit: int) -> bytes:
@@ -387,19 +349,5 @@ def _decompress(data: bytes, limit: int) -> bytes:
         raise HostStepFailed(f"The host did not send what it read: {error}.") from None
 
 
-def _error_text(result: RunResult) -> str:
+def _error_text(result: CommandResult) -> str:
     return result.stderr.decode("utf-8", "replace").strip()[:2000] or f"it ended with rc {result.rc}."
-
-
-def is_home_query(command: str) -> bool:
-    """Return True if a command only prints a home."""
-    return _HOME.fullmatch(_get_shell_code(command)) is not None
-
-
-def _get_shell_code(command: str) -> str:
-    """Return the code of a shell command, an empty text for other commands."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return ""  # the shell will report the missing quote
-    return words[2] if len(words) == 3 and words[1] == "-c" else ""

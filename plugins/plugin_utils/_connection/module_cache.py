@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ...module_utils._payload.packing import compress
-from .runner import RunResult
+from .runner import CommandResult
 
 #: In bytes. Shorter parts are sent each time, since a digest is hardly shorter.
 _MIN_PART = 400
@@ -107,7 +107,7 @@ class ReducedModule:
 
     Attributes:
         digest: SHA-256 of the module.
-        parts: Digests of the parts that the host has cached after the run.
+        parts: Digests of the parts that the host has cached after the command.
         relies_on_host: At least one part is not sent.
     """
 
@@ -116,7 +116,7 @@ class ReducedModule:
     parts: frozenset[str]
     relies_on_host: bool
 
-    def is_part_missing(self, result: RunResult) -> bool:
+    def is_part_missing(self, result: CommandResult) -> bool:
         """Return True if a cached part was missing, and the module did not run."""
         # With become, ansible-core's success mark is on the line before.
         last = result.stdout.rpartition(b"\n")[2]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the body of a payload on one server, by one command of the workspace, and write notes for later tasks."""
+"""Run the body of a payload on one server, by one command of the workspace, and write files for later tasks."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ from ...module_utils._fleet.run import Run
 from ...module_utils._fleet.sharing import SharedState, find_servers
 from ...module_utils._payload.packing import Payload, pack
 
-#: Names of notes: the ID of the server (empty: query the server again), a random text that changes when homes may have
-#: moved, and the size of a file that the workspace, or a proxy in front of it, accepts in one submit.
-_ID, _HOMES, MAX_PIECE = "id", "homes", "piece"
+#: Names of run files: the ID of the server (empty: query the server again), a random text that changes when all homes
+#: are queried again, the account of the last task and a random text that changes with it, and the size of a file that
+#: the workspace, or a proxy in front of it, accepts in one submit.
+_ID, _HOMES, _ACCOUNT, MAX_PIECE = "id", "homes", "account", "piece"
 _MAY_HAVE_RUN = "It may have run, and is not run again."
-_AWAIT = "Await it by alpacon_command with state=finished."
+_AWAIT = "Await it with alpacon_command and state=finished."
 
 
 class RequestTooLarge(AlpaconError):
@@ -66,8 +67,8 @@ class RunTarget:
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """Streams and exit code of a run; C(mark) is that of :class:`.Output`."""
+class CommandResult:
+    """Streams and exit code of a command; C(mark) is that of :class:`.Output`."""
 
     rc: int
     stdout: bytes
@@ -76,7 +77,7 @@ class RunResult:
 
 
 class ServerRunner:
-    """Run bodies on one server. Notes are files in the temporary folder of the run, which all its workers read."""
+    """Run bodies on one server. Run files are in the temporary folder of the run, and all its workers read them."""
 
     def __init__(self, target: RunTarget, settings: Settings, run: Run) -> None:
         self._target = target
@@ -84,25 +85,35 @@ class ServerRunner:
         self._shared = run.open_shared_state(settings)
         self._client = run.open_client(settings, self._shared)
         self._server: Server | None = None
+        self._record_account()
 
     def close(self) -> None:
         self._client.__exit__()
 
     def invalidate_server(self) -> None:
-        """Query the server and its homes again before the next run, in every process."""
+        """Query the server and its homes again before the next command, in every process."""
         self._server = None
-        self.write_note(_ID, b"")
-        self.invalidate_home_folders()
+        self.write_run_file(_ID, b"")
+        self.write_run_file(_HOMES, secrets.token_hex(4).encode())
 
-    def invalidate_home_folders(self) -> None:
-        """Query homes again, in every process."""
-        self.write_note(_HOMES, secrets.token_hex(4).encode())
+    def _record_account(self) -> None:
+        name = (self._target.username or "").encode("utf-8", "backslashreplace")
+        if (self.read_run_file(_ACCOUNT) or b"").rpartition(b" ")[0] != name:
+            self.write_run_file(_ACCOUNT, b"%s %s" % (name, secrets.token_hex(4).encode()))
 
-    def get_home_note(self, command: str) -> str:
-        """Return the name of the note with the output of a command that prints a home."""
-        return f"{(self.read_note(_HOMES) or b'').decode()} {command}"
+    def get_home_file(self, account: str) -> str | None:
+        """Return the name of the run file with the home of an account; None if any task may move that home.
 
-    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+        A home is not moved while its account runs a command: only tasks of other accounts may do that. That of root
+        stays where it is.
+        """
+        own = self._target.username
+        if account and account != own:
+            return None
+        names = (_HOMES,) if own == "root" else (_HOMES, _ACCOUNT)
+        return " ".join(["home", *((self.read_run_file(name) or b"").decode() for name in names)])
+
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
         """Run a body once; the arguments are those of :func:`.packing.pack`.
 
         Raises:
@@ -114,7 +125,7 @@ class ServerRunner:
 
     def run_bodies(
         self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
-    ) -> list[RunResult]:
+    ) -> list[CommandResult]:
         """Run bodies with their files, once each, at the same time and in any order.
 
         Args:
@@ -131,7 +142,7 @@ class ServerRunner:
 
     def _run_payloads(
         self, payloads: Sequence[Payload], shared: SharedState | None, pacing: Pacing, listed: bool = True
-    ) -> list[RunResult]:
+    ) -> list[CommandResult]:
         jobs = [self._make_job(payload, listed) for payload in payloads]
         fleet = Fleet(
             self._client,
@@ -173,7 +184,7 @@ class ServerRunner:
         else:
             self._run.context.alert(message)
 
-    def _get_result(self, job: Job) -> RunResult:
+    def _get_result(self, job: Job) -> CommandResult:
         host, outcome, output = self._target.host, job.outcome, job.output
         if outcome == Outcome.REFUSED and isinstance(job.error, ApiError) and job.error.refuses_account:
             raise AccountRefused(f"{host}: {job.error}")
@@ -186,11 +197,11 @@ class ServerRunner:
             is_too_large = "argument list too long" in output.text
             error_type = RequestTooLarge if is_too_large else AccountRefused if blames_account(output) else AlpaconError
             raise error_type(f"{host}: nothing was run: {output.refused}.")
-        if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.known.ran:
-            if output.complete and job.known.rc is not None:
+        if outcome in (Outcome.SUCCESS, Outcome.FAILED) and output and job.submitted.ran:
+            if output.complete and job.submitted.rc is not None:
                 stdout, stderr = (text.encode("utf-8", "surrogateescape") for text in (output.text, output.stderr))
-                return RunResult(job.known.rc, stdout, stderr, output.mark)
-            remedy = " A task that takes so long needs async and poll." if job.known.rc == TIMEOUT_RC else ""
+                return CommandResult(job.submitted.rc, stdout, stderr, output.mark)
+            remedy = " A task that takes so long needs async and poll." if job.submitted.rc == TIMEOUT_RC else ""
             raise AlpaconError(f"{host}: command {job.id} has run. {output.note}{remedy}")
         message = job.msg or (outcome.sentence if outcome else "")
         # That sentence names an option of alpacon_command.
@@ -205,7 +216,7 @@ class ServerRunner:
         """Cancel a command that would otherwise run after its task has failed, and return the message for the user."""
         held = f"the workspace held command {job.id} until somebody approves it."
         try:
-            result = cancel(self._client, job.known.id)
+            result = cancel(self._client, job.submitted.id)
         except LostResponse as error:
             return f"{held} It may have been cancelled. {_MAY_HAVE_RUN} {error}"
         except AlpaconError as error:
@@ -214,20 +225,20 @@ class ServerRunner:
             return f"{held} It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
         return f"{held} It was cancelled."
 
-    def read_note(self, name: str) -> bytes | None:
-        """Return a note about the server and the account, None if there is none."""
+    def read_run_file(self, name: str) -> bytes | None:
+        """Return a text that a task of this run wrote about the server and the account; None if there is none."""
         with contextlib.suppress(OSError):
-            return self._note_file(name).read_bytes()
+            return self._get_run_file(name).read_bytes()
         return None
 
-    def write_note(self, name: str, text: bytes) -> None:
+    def write_run_file(self, name: str, text: bytes) -> None:
         with contextlib.suppress(OSError):
-            replace_file(self._note_file(name), text.decode("utf-8", "surrogateescape"))
+            replace_file(self._get_run_file(name), text.decode("utf-8", "surrogateescape"))
 
-    def _note_file(self, name: str) -> Path:
+    def _get_run_file(self, name: str) -> Path:
         settings = self._client.settings
         server = None if name == MAX_PIECE else self._target.server
-        username = None if name in (_ID, _HOMES, MAX_PIECE) else self._target.username
+        username = None if name in (_ID, _HOMES, _ACCOUNT, MAX_PIECE) else self._target.username
         key = [settings.url, settings.token, server, username, name]
         folder = self._run.context.folder or Path("/nonexistent")
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
@@ -249,11 +260,11 @@ class ServerRunner:
         return servers[0]
 
     def _resolve_name(self, reference: str) -> Server:
-        note = self.read_note(_ID)
-        if note:
-            return Server(note.decode(), reference)
-        # Servers that other workers have resolved may be older than an empty note.
-        shared = self._shared if note is None else None
+        text = self.read_run_file(_ID)
+        if text:
+            return Server(text.decode(), reference)
+        # Servers that other workers have resolved may be older than an empty file.
+        shared = self._shared if text is None else None
         [server] = find_servers(self._client, [reference], "server", shared, self._run.hosts)
-        self.write_note(_ID, str(server.id).encode())
+        self.write_run_file(_ID, str(server.id).encode())
         return server

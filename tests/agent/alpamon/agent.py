@@ -26,7 +26,7 @@ from .output import CommandOutput, OutputMode
 from .reports import EVENT, THEN, Poster, Reports
 from .version import VERSION
 
-#: How long the reports of a stop are waited for.
+#: How long a stop waits for its reports.
 STOP_SECONDS = 5.0
 
 Command = dict[str, t.Any]
@@ -36,7 +36,7 @@ Command = dict[str, t.Any]
 class Options:
     output: OutputMode = "both"
     ack_delay: float = 0.0
-    #: What a line may take, in seconds.
+    #: Time limit of a line, in seconds.
     line_seconds: float = 1800.0
     #: Seconds before the first repeat of a report.
     repeat_unit: float = 1.0
@@ -113,6 +113,9 @@ class Agent:
     async def run_internal(self, line: str) -> tuple[int, str]:
         """Return the exit code and result of an internal command."""
         return (0, _now()) if line == "ping" else (1, f"Unknown command: {line}")
+
+    def record_run(self, command_id: str) -> None:
+        """Do nothing by default."""
 
     def on_disconnect(self, error: Exception) -> None:
         """Do nothing by default."""
@@ -280,7 +283,10 @@ class Agent:
         try:
             if command["shell"] == "internal":
                 failure = faults.failure("", "")
-                return (1, failure) if failure else await self.run_internal(command["line"])
+                if failure:
+                    return 1, failure
+                self.record_run(command["id"])
+                return await self.run_internal(command["line"])
             if command["shell"] != "system":
                 return 1, "Invalid command shell argument."
             return await self._run(command, faults, output)
@@ -297,7 +303,7 @@ class Agent:
                 raise (AccountRefusedError if refused else NotStartedError)(failure)
             account = self.find_account(user, group)
             environment = self.make_environment(account, command.get("env") or {})
-            line = Line(account, environment, output, seconds)
+            line = Line(account, environment, output, seconds, lambda: self.record_run(command["id"]))
             self._lines.add(line)
             self._schedule_faults(faults)
             code = await line.run(command["line"], bool(command.get("allow_sh", True)))

@@ -22,7 +22,7 @@ from pathlib import Path
 SHELL = "/bin/sh"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LS_COLORS = "rs=0:di=01;34:ln=01;36:ex=01;32"
-#: What a child that holds the output is given after the end of its line.
+#: Seconds that a child which holds the output gets after the end of its line.
 OUTPUT_GRACE_SECONDS = 2.0
 #: The group of those that the workspace itself makes accounts for.
 MEMBER_GROUP = "alpacon"
@@ -140,8 +140,16 @@ def expand(word: str, environment: dict[str, str]) -> str:
 
 
 class Line:
-    def __init__(self, account: Account, environment: dict[str, str], output: Output, seconds: float) -> None:
+    def __init__(
+        self,
+        account: Account,
+        environment: dict[str, str],
+        output: Output,
+        seconds: float,
+        on_start: t.Callable[[], None],
+    ) -> None:
         self._account, self._environment, self._output, self._seconds = account, environment, output, seconds
+        self._on_start = on_start
         self._process: asyncio.subprocess.Process | None = None
         #: It took too long.
         self.timed_out = False
@@ -206,7 +214,7 @@ class Line:
     async def _run(self, arguments: list[str]) -> int:
         read_end, write_end = os.pipe()
         try:
-            self._process = process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *arguments,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=write_end,
@@ -223,6 +231,9 @@ class Line:
             raise NotStartedError(f"fork/exec {arguments[0]}: {reason}") from error
         finally:
             os.close(write_end)
+        if self._process is None:
+            self._on_start()
+        self._process = process
         reader = asyncio.StreamReader(2**18)
         pipe = open(read_end, "rb", 0)  # noqa: SIM115, the transport closes it
         transport, _protocol = await asyncio.get_running_loop().connect_read_pipe(

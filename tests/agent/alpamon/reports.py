@@ -26,7 +26,7 @@ SOON, THEN, EVENT = 10, 11, 80
 SENDERS = 4
 REPEATS = 5
 ANSWER_SECONDS = 5.0
-#: With so many reports waiting, output is read no further.
+#: While this many reports wait, output is not read.
 QUEUE_LIMIT = 1000
 
 

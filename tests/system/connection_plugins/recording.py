@@ -5,8 +5,6 @@
 """A connection to a scripted host: it records modules instead of running them, and returns scripted results.
 
 So a role can be tested on distributions that cannot be started here.
-
-So a role can be carried through on distributions that cannot be started here.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ import json
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,8 +38,8 @@ options:
   recording_answers:
     description:
       - What modules answer, as a list of a pattern for C(module arguments) and a result; with C(lost), the host is
-        unreachable. With C(shell), a command gets the content of a file that is to be written, and prints the result as
-        JSON, or nothing where another pattern is to be tried.
+        unreachable. With C(hangs), the result comes after these seconds. With C(shell), a command gets the content of a
+        file that is to be written, and prints the result as JSON, or nothing where another pattern is to be tried.
       - Results of C(agent) are put together into that of M(herdops.alpacon.alpamon_info).
     default: []
     vars:
@@ -88,6 +87,7 @@ class Connection(LocalConnection):
             self._agent(given) | {"check_mode": check_mode} if module == "alpamon_info" else self._answer(module, given)
         )
         result = {"invocation": {"module_args": given}, **answer}
+        time.sleep(result.pop("hangs", 0))
         if "lost" in result:
             self._lost = result["lost"]
             self._refuse()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import random
 import subprocess
 import sys
@@ -86,7 +87,7 @@ class Source:
             time.sleep(0.01)
 
     def wait_for_polls(self, number: int) -> None:
-        """Wait until so many polls have begun and ended."""
+        """Wait until this many polls have begun and ended."""
         last = self.polls + number + 1
         self.wait(lambda: self.polls >= last)
 
@@ -321,6 +322,14 @@ def test_servers_that_remain_while_most_vanish(fleet: Workspace) -> None:
     assert [event["alpacon"]["server"]["name"] for event in watch.poll()[0]] == ["web-01"]
 
 
+def test_requests_are_logged_for_debugging(fleet: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    for level, is_logged in ((logging.INFO, False), (logging.DEBUG, True)):
+        caplog.set_level(level, "herdops.alpacon.alpacon_commands")
+        WorkspaceWatch(EventOptions.from_arguments({"url": fleet.url, "token": fleet.token}, {})).poll()
+        assert ("alpacon: GET /api/events/commands/: HTTP 200 (" in caplog.text) == is_logged
+    assert fleet.token not in caplog.text
+
+
 def test_a_poll_of_a_large_fleet_takes_two_requests(fleet: Workspace, start: Start) -> None:
     fleet.add_servers(*(f"db-{number}" for number in range(300)), connected=True)
     fleet.add_many_commands(500, status="success", step=-2)
@@ -356,7 +365,7 @@ def test_many_servers_that_return_are_read_in_one_list(fleet: Workspace, start: 
 def test_a_token_that_is_refused_ends_the_source(workspace: Workspace, start: Start) -> None:
     source = Source({"url": workspace.url, "token": "alpat-unknown"})
     source.join()
-    assert "The token is unknown" in str(source.error)
+    assert "unknown, disabled or expired" in str(source.error)
 
 
 def test_a_token_that_expires_ends_the_source(fleet: Workspace, start: Start) -> None:

@@ -64,7 +64,7 @@ def test_no_host_starts_while_one_is_wrong(current: Workspace, tmp_path: Path) -
     }
     given = tmp_path / "given.json"
     given.write_text(json.dumps(inventory), encoding="utf-8")
-    # Whatever the strategy is that the user has set.
+    # Whatever strategy the user has set.
     done = run_playbook(current, tmp_path, RUN, None, "-i", str(given), *LINE, ANSIBLE_STRATEGY="free")
     assert "Did you mean alpacon_username?" in done.log
     assert (done.code, done.log.count("fatal: ")) == (2, 1), done.log

@@ -97,6 +97,35 @@ def count_created_tokens(workspace: Workspace) -> int:
 
 # What is given
 
+WRONG: dict[str, tuple[Any, str]] = {
+    "alpamon_serial": ("abc", "alpamon_serial is abc. Give numbers of hosts or percentages"),
+    "alpamon_serial=": (0, "alpamon_serial is 0. Give"),
+    "alpamon_serial==": ("1,-1", "alpamon_serial is 1,-1. Give"),
+    "alpamon_max_fail_percentage": ("many", "alpamon_max_fail_percentage is many. Give a percentage"),
+    "alpamon_become": ("maybe", "alpamon_become is maybe. Give true or false."),
+    "alpamon_results": ("nowhere/results.jsonl", "alpamon_results: the controller has no folder nowhere."),
+    "alpamon_package_file": (
+        "gone/alpamon_2.5.0_amd64.deb",
+        "alpamon_package_file (gone/alpamon_2.5.0_amd64.deb): the",
+    ),
+    "alpamon_ca_cert": ("gone.pem", "alpamon_ca_cert (gone.pem): the controller has no such readable file"),
+    "alpamon_groups": ("Nobody", "groups: no group is named Nobody"),
+    "alpamon_token": ("alpat-unknown", "The token is unknown, disabled or expired."),
+    "alpamon_registration_token": ("unknown-token", "alpamon_registration_token: the workspace refuses it."),
+}
+
+
+@pytest.mark.promise
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_variable_is_refused_before_any_change(current: Workspace, tmp_path: Path, name: str) -> None:
+    value, message = WRONG[name]
+    done = run_rollout(tmp_path, current, {"a": make_host("a"), "b": make_host("b")}, **{name.rstrip("="): value})
+    assert done.code == 2, done.log
+    assert message in done.log
+    assert {call.module for host in done.hosts.values() for call in host.calls} <= {"alpamon_info"}
+    assert current.registered() == []
+    assert current.registration_tokens() == []
+
 
 @pytest.mark.promise
 def test_a_rollout_with_lists_numbers_and_tags_as_text(current: Workspace, tmp_path: Path) -> None:
@@ -188,7 +217,6 @@ def test_a_registration_token_is_created_only_if_needed(current: Workspace, tmp_
     shared = registered(current)
     [by_hand] = current.registration_tokens()
     hosts = {
-        "cached": make_host("cached"),
         # The first ones of the wave do not need it.
         "own": make_host("own", alpamon_registration_token=by_hand["key"]),
         "state": make_host("state", alpamon_state="installed"),
@@ -198,16 +226,12 @@ def test_a_registration_token_is_created_only_if_needed(current: Workspace, tmp_
         "empty": make_host("empty", alpamon_registration_token=""),
         **{name: make_host(name, *shared) for name in ("original", "clone")},
     }
-    # A fact does not name a file of the controller.
-    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path)}
-    facts = json.dumps({"alpamon_results": str(tmp_path / "elsewhere")})
-    (tmp_path / "s1_cached").write_text(json.dumps({"__payload__": facts}), encoding="utf-8")
     every = {"alpamon_serial": "100%", "alpamon_max_fail_percentage": "100"}
-    done = run_rollout(tmp_path, current, hosts, "-e", json.dumps(every), environ=cache)
+    done = run_rollout(tmp_path, current, hosts, "-e", json.dumps(every))
     assert outcomes(done) == {
         **dict.fromkeys(("own", "empty"), "connected"),
         "state": "installed",
-        **dict.fromkeys(("cached", "option", "typo", "lookup", "original", "clone"), "failed"),
+        **dict.fromkeys(("option", "typo", "lookup", "original", "clone"), "failed"),
     }
     causes = {host: done.rows[host]["cause"] for host in hosts}
     assert causes["option"].startswith("alpamon_version is 'newest'.")
@@ -216,6 +240,18 @@ def test_a_registration_token_is_created_only_if_needed(current: Workspace, tmp_
     assert causes["clone"].startswith("The host has the same credentials as original.")
     assert count_created_tokens(current) == 1
     assert [token["id"] for token in current.registration_tokens()] == [by_hand["id"]]
+
+
+def test_facts_in_a_cache_name_no_file_of_the_controller(current: Workspace, tmp_path: Path) -> None:
+    cache = {"ANSIBLE_CACHE_PLUGIN": "jsonfile", "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(tmp_path)}
+    facts = json.dumps({"alpamon_results": str(tmp_path / "elsewhere")})
+    (tmp_path / "s1_cached").write_text(json.dumps({"__payload__": facts}), encoding="utf-8")
+    hosts = {name: make_host(name) for name in ("cached", "other")}
+    done = run_rollout(tmp_path, current, hosts, environ=cache, alpamon_serial="100%")
+    assert outcomes(done) == dict.fromkeys(hosts, "failed")
+    assert all("Host cached returned settings as facts" in row["cause"] for row in done.rows.values())
+    assert not (tmp_path / "elsewhere").exists()
+    assert current.registered() == []
 
 
 def test_registered_hosts_need_no_permission_to_create_tokens(current: Workspace, tmp_path: Path) -> None:
@@ -244,10 +280,19 @@ def test_each_workspace_has_its_own_token_and_certificate(current: Workspace, tm
         assert [len(workspace.commands()) for workspace in (current, other)] == [2, 2]
         assert current.registration_tokens() == []
         assert [token["id"] for token in other.registration_tokens()] == [given["id"]]
-        # None was sent where it does not belong, and each was made once.
-        for workspace in (current, other):
-            assert {row["status"] for row in workspace.log() if row["path"].endswith("/register/")} == {201}
+        # None was sent where it does not belong, and each was made once. The check of the given one gets a 400.
+        for workspace, checks in ((current, 0), (other, 1)):
+            statuses = [row["status"] for row in workspace.log() if row["path"].endswith("/register/")]
+            assert sorted(set(statuses)) == [201, 400][: 1 + checks]
+            assert statuses.count(400) == checks
             assert count_created_tokens(workspace) == 1
+
+
+def test_accounts_for_ssh_cause_no_warning(current: Workspace, tmp_path: Path) -> None:
+    hosts = {"a": make_host("a", ansible_user="deploy", ansible_become=True), "b": make_host("b")}
+    done = run_rollout(tmp_path, current, hosts, "--user", "ubuntu", alpamon_serial="100%")
+    assert set(outcomes(done).values()) == {"connected"}, done.log
+    assert "no effect" not in done.log
 
 
 def test_check_mode(current: Workspace, tmp_path: Path) -> None:
@@ -307,7 +352,7 @@ def test_the_next_run_uses_the_records_of_unreachable_hosts(current: Workspace, 
     assert set(ids) == set(hosts) - {"before"}
     assert {host: row["server_id"] for host, row in done.rows.items() if row["server_id"]} == ids
     for host, record in ids.items():
-        assert f"  {host}: its key may not be on the host: {record}" in summary_lines(done)
+        assert f"  {host}: its key might not be on the host: {record}" in summary_lines(done)
     assert all(record["key"] not in done.log for record in current.registered())
     left = {"later": done["later"].left()}
     again = {name: make_host(name, *left.get(name, [])) for name in ("before", "between", "later")}
@@ -337,21 +382,21 @@ def run_and_signal(
     but: Collection[str] = (),
 ) -> RoleRun:
     """Run a rollout and send a signal as soon as its output matches."""
-    # Who is started in the background may ignore interrupts, and would hand that on.
+    # A process that is started in the background may ignore interrupts, and its children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     workspace.settings(instant=True)
     log = folder / "log"
     arguments = ["-e", json.dumps({"alpamon_serial": [1, 2]})]
     # What it prints is read while it goes on.
     run = start_role(folder, workspace, hosts, *arguments, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
-    with connect_agents(workspace, but), run as (process, ended):
+    with connect_agents(workspace, but), run as (play, ended):
         wait_until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), TIMEOUT * 8)
         # While it forks, Python may lose an interrupt.
         for _attempt in range(3):
             time.sleep(0.5)
-            os.killpg(process.pid, number)
+            os.killpg(play.pid, number)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(TIMEOUT)
+                play.process.wait(TIMEOUT)
                 break
         return ended()
 
@@ -398,8 +443,9 @@ def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path
 def test_no_token_is_deleted_with_settings_from_facts(current: Workspace, tmp_path: Path) -> None:
     forged = ("^file ", {"changed": False, "ansible_facts": {"alpamon_validate_certs": False}})
     done = run_rollout(tmp_path, current, {"a": make_host("a", forged), "b": make_host("b")}, alpamon_serial=2)
-    assert outcomes(done) == {"a": "failed", "b": "connected"}
-    assert "Host a returned settings as facts: alpamon_validate_certs." in done.rows["a"]["cause"]
+    assert outcomes(done) == {"a": "failed", "b": "failed"}
+    for row in done.rows.values():
+        assert "Host a returned settings as facts: alpamon_validate_certs." in row["cause"]
     assert len(current.registration_tokens()) == 1
 
 
@@ -423,3 +469,5 @@ def test_an_outage_of_the_workspace_only_causes_failures(current: Workspace, tmp
     assert done.rows["waits"]["server_id"] == ids["waits"]
     assert [row["name"] for row in done["old"].of("apt")] == ["alpamon=2.5.0"]
     assert done.rows["old"]["version"] == "2.5.0"
+    assert "left running" not in done.rows["old"]["cause"]
+    assert "500" in done.rows["old"]["cause"]

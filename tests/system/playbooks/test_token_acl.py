@@ -95,9 +95,12 @@ def test_the_entries_that_a_playbook_needs_are_printed(current: Workspace, tmp_p
     assert "pssst" not in done.log[done.log.index("# Entries") :]
     assert {row["task"]: row["reason"] for row in acl["not_covered"]} == {
         "Action": "alpacon_server_action needs a scope of the token",
+        "Condition": "no host ran it",
+        "Conditional raw": "no host ran it",
         "Delegated": "it runs on web-03",
         "Failed": "it failed",
         "Hidden": "no_log hides its command",
+        "Loop of conditions": "no host ran it",
         "Lost": "a host was unreachable",
         "Raw": "check mode skips raw",
     }
@@ -118,7 +121,7 @@ def test_needs_beyond_the_allowed_entries_fail(current: Workspace, tmp_path: Pat
     assert done.code == 2, done.log
     [result] = done.tasks["Fail if the playbook needs more"]
     assert result["msg"] == "The playbook needs more than acl.yml allows: command uptime as the user of the token."
-    [unused] = done.tasks["Show entries that are no longer needed"]
+    [unused] = done.tasks["Show entries that no task needed"]
     assert unused["msg"] == ["command reboot as the user of the token", "command upt as *"]
     text = done.log[done.log.index("# Entries") :]
     assert "Incomplete" not in text
@@ -126,12 +129,92 @@ def test_needs_beyond_the_allowed_entries_fail(current: Workspace, tmp_path: Pat
     (tmp_path / "next/acl.yml").write_text(text, encoding="utf-8")
     again = run(current, tmp_path / "next", plays, "-e", "alpacon_allowed=acl.yml")
     assert again.code == 0, again.log
-    assert "Show entries that are no longer needed" not in again.tasks
+    assert "Show entries that no task needed" not in again.tasks
     other = run(current, tmp_path / "next", [{**plays[0], "hosts": "all"}], "-e", "alpacon_allowed=acl.yml")
     assert (other.code, "server web-02" in other.log) == (2, True), other.log
     plays[0]["tasks"][0]["no_log"] = True
     hidden = run(current, tmp_path / "next", plays, "-e", "alpacon_allowed=acl.yml")
     assert (hidden.code, "task uptime, since no_log hides its command" in hidden.log) == (2, True), hidden.log
+
+
+def test_tasks_and_hosts_that_nothing_ran_for_are_not_covered(current: Workspace, tmp_path: Path) -> None:
+    plays = [
+        *play(
+            task("Line", {"line": "uptime"}, when="inventory_hostname == 'web-01'", notify="Restart"),
+            task("Condition", {"line": "echo never"}, when=False),
+            task("Empty loop", {"line": "{{ item }}"}, loop=[]),
+            task("Left out", {"line": "df"}, tags="other"),
+            task("Never", {"line": "reboot"}, tags="never"),
+            task("Include", {"file": "more.yml"}, module="ansible.builtin.include_tasks", when=False),
+            task("Print", {"msg": "x"}, module="ansible.builtin.debug", when=False),
+            {"name": "Block", "block": [task("Inside", {"line": "id"})], "rescue": [task("Rescue", {"line": "w"})]},
+            handlers=[task("Restart", {"line": "systemctl restart x"})],
+        ),
+        *play(task("Elsewhere", {"line": "hostname"}), hosts="db", name="Databases"),
+    ]
+    done = run(current, tmp_path, plays, "--skip-tags", "other")
+    assert done.code == 0, done.log
+    acl, _comments = printed(done)
+    assert [need["command"] for need in acl["command_acl"]] == ["id", "systemctl restart x", "uptime"]
+    assert [row["task"] for row in acl["not_covered"]] == [
+        "Condition",
+        "Elsewhere",
+        "Empty loop",
+        "Include",
+        "Left out",
+        "Rescue",
+    ]
+    assert {row["reason"] for row in acl["not_covered"]} == {"no host ran it"}
+    (tmp_path / "acl.yml").write_text(done.log[done.log.index("# Entries") :], encoding="utf-8")
+    plays[0]["tasks"][-1]["when"] = "inventory_hostname == 'web-01'"
+    less = run(current, tmp_path, plays, "--skip-tags", "other", "-e", "alpacon_allowed=acl.yml")
+    [result] = less.tasks["Fail if the playbook needs more"]
+    assert result["msg"].endswith(" allows: task (all on web-02), since none ran there."), less.log
+
+
+ALPACON = ("-i", "my.alpacon.yml")
+
+
+@in_every_core
+@pytest.mark.parametrize(
+    ("keywords", "arguments", "token"),
+    [
+        ({}, ALPACON, "alpat-expired"),
+        ({}, (*ALPACON, "--limit", "web-01"), "alpat-expired"),
+        ({"hosts": "db"}, ALPACON, ""),
+        ({}, (*ALPACON, "--tags", "nonsense"), ""),
+        ({"gather_facts": True}, (*ALPACON, "--tags", "nonsense"), ""),
+        ({"tasks": [task("Check", {"that": True}, module="ansible.builtin.assert")]}, ALPACON, ""),
+        ({"tasks": [task("Condition", {"line": "uptime"}, when=False)]}, ALPACON, ""),
+        ({}, ("-i", "web-01,", "-e", "ansible_connection=local"), "alpat-expired"),
+    ],
+    ids=["token", "limit", "hosts", "tags", "facts", "local", "condition", "failed"],
+)
+def test_a_run_of_no_task_fails(
+    current: Workspace, tmp_path: Path, core: str, keywords: Row, arguments: tuple[str, ...], token: str
+) -> None:
+    variables = "{ansible_python_interpreter: '{{ ansible_playbook_python }}'}"
+    (tmp_path / "my.alpacon.yml").write_text("plugin: herdops.alpacon.alpacon\nconnection: true\n", encoding="utf-8")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars/all.yml").write_text(variables, encoding="utf-8")
+    allowed = {"command_acl": [entry("uptime"), entry(PAYLOAD)], "server_acl": [], "not_covered": []}
+    allowed["server_acl"] = [{"server": key, "name": name} for name, key in current.server_ids().items()]
+    (tmp_path / "acl.yml").write_text(yaml.safe_dump(allowed), encoding="utf-8")
+    plays = [{**play(task("Line", {"line": "uptime"}))[0], **keywords}]
+    (tmp_path / "site.yml").write_text(json.dumps(plays), encoding="utf-8")
+    given = ("--check", "-e", "alpacon_playbook=site.yml", "-e", "alpacon_allowed=acl.yml", *arguments)
+    environ = {"ALPACON_TOKEN": token} if token else {}
+    done = run_playbook(current, tmp_path, "herdops.alpacon.token_acl", None, *given, core=core, **environ)
+    assert done.code, done.log
+    assert "No task of the playbook ran without an error" in done.log
+    assert "Show entries" not in done.log
+    assert "command_acl: []" not in done.log
+
+
+def test_the_playbook_can_be_listed_without_a_run(current: Workspace, tmp_path: Path) -> None:
+    for number, option in enumerate(("--list-tasks", "--syntax-check")):
+        done = run(current, tmp_path / str(number), PLAYS, option)
+        assert done.code == 0, done.log
 
 
 @in_every_core

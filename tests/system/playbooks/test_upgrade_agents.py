@@ -93,6 +93,16 @@ def test_too_many_failures_stop_the_upgrade(current: Workspace, tmp_path: Path) 
     assert (rest.code, count(rest, "changed"), summary(rest)) == (0, 2, []), rest.log
 
 
+def test_a_wave_waits_until_pinned_versions_cannot_be_rolled_back(current: Workspace, tmp_path: Path) -> None:
+    current.settings(pinned_version="2.6.0")
+    done = upgrade(current, tmp_path, AGENTS, alpacon_wait_timeout="4s")
+    assert done.code == 2, done.log
+    first, host, last = summary(done)
+    assert (first, last) == ("agents: 1 of 3 failed", "agents: 2 of 3 not tried")
+    assert "The agent has 2.6.0 now, and may still be rolled back." in host
+    assert len(current.commands()) == 1
+
+
 def test_check_mode_changes_nothing(current: Workspace, tmp_path: Path) -> None:
     done = upgrade(current, tmp_path, AGENTS, "--check", alpacon_agent_version="2.6.0")
     assert (done.code, count(done, "changed")) == (0, 3), done.log
@@ -112,6 +122,8 @@ def test_check_mode_changes_nothing(current: Workspace, tmp_path: Path) -> None:
             {},
             ", https://other.example.com. Run the playbook for the hosts of each by itself, with --limit.",
         ),
+        (AGENTS, {"alpacon_serial": "abc"}, "alpacon_serial is abc. Give numbers of hosts or percentages"),
+        (AGENTS, {"alpacon_serial": 0}, "alpacon_serial is 0. Give numbers of hosts or percentages"),
         (AGENTS, {"alpacon_agent_version": "newest"}, "version: 'newest' is not a version."),
     ],
 )

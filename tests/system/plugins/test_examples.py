@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The examples of every documentation run, as they stand, against a workspace that has what they are about."""
+"""Run the examples in all documentation unchanged, against a workspace that has what they use."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CONTENT = {
 }
 #: In examples that await what runs.
 AWAITED = "status=['running']"
-#: What was answered lately, by line; without an agent a command answers with its own line.
+#: Recent answers, by line; without an agent a command answers with its own line.
 HISTORY = {
     "uptime": "up 2 days",
     "/usr/local/bin/backup": "done",
@@ -52,13 +52,13 @@ HISTORY = {
 
 
 def examples_of(path: Path) -> str:
-    """The examples in the documentation of a plugin."""
+    """Return the examples in the documentation of a plugin."""
     return str(read_docstring(str(path))["plainexamples"])
 
 
 @pytest.fixture(scope="module")
 def busy(instant: Workspace) -> Workspace:
-    facts = {"metrics": [{"cpu": 12.5, "memory": 40, "disk": 95}], "users": [{"username": "root"}]}
+    facts = {"metrics": [{"cpu": 12.5, "memory": 40, "disk-usage": 95}], "users": [{"username": "root"}]}
     instant.add_servers(*HOSTS, connected=True, groups=["Operations"], facts=facts)
     instant.add_commands(
         [
@@ -117,7 +117,7 @@ def test_examples_run_on_servers(current: Workspace, tmp_path: Path, plugin: str
     grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
     first = {"hosts": "web-01", "gather_facts": False, "tasks": [grouped, *tasks]}
     plays = [first, *(entry for entry in entries if "hosts" in entry)]
-    # Of an inventory that says nothing of connections, which would count before a keyword.
+    # The inventory sets no connection, since that would take precedence over a keyword.
     play = run_playbook(current, tmp_path, plays, {"all": {"hosts": {host: {} for host in HOSTS}}})
     assert play.code == 0, play.log
     assert {task["name"] for entry in plays for task in entry["tasks"]} <= play.tasks.keys()

@@ -43,7 +43,7 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
-#: The facts that the role gives, and those in which the key of a server is while it is needed.
+#: The facts that the role gives, and those that hold the key of a server while it is needed.
 FACTS = (
     "alpamon_server_id",
     "alpamon_connected",
@@ -212,9 +212,7 @@ def test_upgrades_and_rollbacks(current: Workspace, tmp_path: Path, core: str) -
 
 @in_every_core
 @pytest.mark.promise
-def test_failures_leave_no_record_and_show_no_secret(
-    current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path, core: str
-) -> None:
+def test_failures_leave_no_record_and_show_no_secret(current: Workspace, tmp_path: Path, core: str) -> None:
     token = current.add_registration_token()["key"]
     log = "alpamon.service: Main process exited, code=exited, status=78/CONFIG\n"
     log += f'{{"level":"debug"}} Authorization: id="{ID}", key="abc-DEF_123"\ntoken={token}\nBackhaul closed.'
@@ -224,11 +222,6 @@ def test_failures_leave_no_record_and_show_no_secret(
     private = {"alpamon_state": "installed", "alpamon_repository_url": url, "alpamon_package_proxy": url}
     index = ("^command .*(apt-get|makecache|refresh)", {"rc": 1, "stderr": f"Cannot read {url}"})
     page = ("^uri ", {"failed": True, "status": 404, "url": url, "msg": f"Cannot read {url}"})
-    evil, ca = serve([Response({})]), str(tmp_path / "secret.pem")
-    Path(ca).write_text("A CA of the controller", encoding="utf-8")
-    planned = {"plan": {"repository": {"key_is_url": False, "key_source": ca, "key": KEY_FILE}}}
-    urls = {"alpamon_url": evil.url, "alpamon_repository_url": evil.url}
-    forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_host_after": planned}}
     named, own = make_signing_key(tmp_path / "own")
     other, foreign = make_signing_key(tmp_path / "foreign")
     trusted = {"alpamon_key_fingerprints": named}
@@ -252,7 +245,6 @@ def test_failures_leave_no_record_and_show_no_secret(
         "misspelt": ScriptedHost(variables={"alpamon_versoin": "2.5.0"}),
         "own connection": ScriptedHost(variables={"ansible_connection": "herdops.alpacon.alpacon"}),
         "setting": ScriptedHost(variables={"alpamon_settings": {"max_worker": 3}}),
-        **{name: ScriptedHost(answers=[(when, forged)]) for name, when in (("once", "agent"), ("later", "^file "))},
         "odd": ScriptedHost(DEBIAN, agent_facts(configuration=[], hostname="{{ 1 + 1 }}\n")),
     }
     done = run_role(tmp_path / "run", current, hosts, *QUICK, "--diff", core=core, ALPACON_REGISTRATION_TOKEN=token)
@@ -278,13 +270,7 @@ def test_failures_leave_no_record_and_show_no_secret(
     assert f"+URIs: {VENDOR}/any/" in done.log
     modes = {name: row["mode"] for name in hosts for row in done[name].of("copy") if "alpacax_alpamon." in row["dest"]}
     assert {modes[f"{manager} works"] for manager in ("apt", "dnf", "zypper")} == {"0600"}
-    names = "__alpamon_host_after, alpamon_ca_cert, alpamon_repository_url, alpamon_url"
-    message = f"Host later returned settings as facts: {names}."
-    assert message in done["later"].failure
-    assert "of the controller" not in str(done["later"].calls)
-    assert evil.requests == []
     refused = {
-        "once": "Host once returned settings as facts",
         "misspelt": "Did you mean alpamon_version?",
         "own connection": "The tasks reach the host through the agent, which this role stops,",
         "setting": "max_worker",
@@ -293,6 +279,27 @@ def test_failures_leave_no_record_and_show_no_secret(
     for name, message in refused.items():
         assert message in done[name].failure
         assert {call.module for call in done[name].calls} <= {"alpamon_info"}
+
+
+@in_every_core
+@pytest.mark.promise
+@pytest.mark.parametrize("when", ["agent", "^file "])
+def test_facts_that_a_host_forges_reach_no_task(
+    current: Workspace, serve: Callable[..., ScriptedServer], tmp_path: Path, core: str, when: str
+) -> None:
+    evil, ca = serve([Response({})]), str(tmp_path / "secret.pem")
+    Path(ca).write_text("A CA of the controller", encoding="utf-8")
+    planned = {"plan": {"repository": {"key_is_url": False, "key_source": ca, "key": KEY_FILE}}}
+    urls = {"alpamon_url": evil.url, "alpamon_repository_url": evil.url}
+    forged = {"ansible_facts": {**urls, "alpamon_ca_cert": ca, "__alpamon_host_after": planned}}
+    hosts = {"forger": ScriptedHost(answers=[(when, forged)])}
+    token = current.add_registration_token()["key"]
+    done = run_role(tmp_path / "run", current, hosts, *QUICK, core=core, ALPACON_REGISTRATION_TOKEN=token)
+    names = "__alpamon_host_after, alpamon_ca_cert, alpamon_repository_url, alpamon_url"
+    assert f"Host forger returned settings as facts: {names}." in done["forger"].failure
+    assert "of the controller" not in str(done["forger"].calls)
+    assert evil.requests == []
+    assert when != "agent" or {call.module for call in done["forger"].calls} == {"alpamon_info"}
 
 
 @in_every_core
@@ -316,7 +323,8 @@ def test_check_mode_changes_nothing_and_shows_no_key(current: Workspace, tmp_pat
     assert done.code == 0, done.log
     assert record["key"] not in done.log
     shown = [line for row in done["known"].results if isinstance(row.get("msg"), list) for line in row["msg"]]
-    assert {"- max_workers = 5", "- # {{ lookup('pipe', 'touch canary') }}", "+ debug = true"} <= set(shown)
+    assert {"- # {{ lookup('pipe', 'touch canary') }}", "+ debug = true"} <= set(shown)
+    assert not any("max_workers" in line for line in shown), "the host keeps a setting that is not mentioned"
     assert not (tmp_path / "canary").exists()
     assert not any("key" in line for line in shown)
     assert "alpamon would be installed." in done.log

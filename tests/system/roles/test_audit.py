@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,29 @@ def test_waivers_of_all_hosts_are_joined(current: Workspace, tmp_path: Path, cor
         assert len(warned) == 1
 
 
+@pytest.mark.parametrize("core", CORES)
+def test_an_audit_keeps_earlier_reports_and_warns_of_expired_waivers(
+    current: Workspace, tmp_path: Path, core: str
+) -> None:
+    """Audit twice with different checks, and in check mode, which writes nothing."""
+    expired = {**APPROVED, "groups": ["all"], "reason": "It was old.", "until": "2020-01-31"}
+    for number, check in enumerate((NAMED, PLAIN)):
+        if number:
+            time.sleep(1)
+        variables: Row = {"audit_check_sets": [], "audit_checks": [check], "audit_waivers": [expired]}
+        for mode in (["--check"], []):
+            done = run_playbook(current, tmp_path, ROLE, AGENTS, *mode, "-e", json.dumps(variables), core=core)
+            assert done.code == 0, done.log
+            assert len(list(tmp_path.glob("audit-report/*/audit.json"))) == number + (not mode)
+        result = done.tasks["Audit the hosts"][-1]
+        [warning] = [text for text in result.get("warnings", []) if "expired on 2020-01-31: It was old." in text]
+        assert APPROVED["check"] in warning
+    reports = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("audit-report/*/audit.json"))]
+    assert [[check["name"] for check in report["checks"]] for report in reports] == [["named"], ["plain"]]
+
+
 def test_no_task_runs_for_each_host(current: Workspace, tmp_path: Path) -> None:
-    """At a thousand hosts, each task that does takes longer than the audit."""
+    """Refuse tasks for each host: at a thousand hosts, one takes longer than the audit."""
     arguments = ("-e", yaml.safe_dump({**role(NAMED)["vars"]}, default_flow_style=True, width=10_000))
     done = run_playbook(current, tmp_path, ROLE, AGENTS, *arguments)
     assert done.code == 0, done.log
@@ -215,6 +237,8 @@ def test_the_examples_of_the_guide_run(current: Workspace, tmp_path: Path) -> No
     variables |= {"audit_min_coverage": 0, "audit_report_dir": str(tmp_path / "report")}
     for block in blocks:
         variables |= block if isinstance(block, dict) else {}
+    for waiver in variables["audit_waivers"]:
+        waiver["until"] = "2999-12-31"
     groups: Row = {"web": {"hosts": {"web-01": {}}}, "legacy": {"hosts": {"web-02": {}}}}
     inventory = {"all": {"children": groups, "vars": variables}}
     for name, given, checks in (

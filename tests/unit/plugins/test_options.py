@@ -57,6 +57,14 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
 }
 
 
+def file_of(module: str) -> str:
+    """Return the path of the file with the spec of a module."""
+    spec = {**SPECS, "alpamon_info": alpamon_info.SPEC}[module]
+    homes = (audit, command, command_info, registration, registration_token, server_action, server_info, alpamon_info)
+    home = next(home for home in homes if any(value is spec for value in vars(home).values()))
+    return f"plugins{home.__name__.removeprefix(PLUGINS).replace('.', '/')}.py"
+
+
 def parts(kind: str, name: str) -> list[Row]:
     """Return the documentation fragments of a plugin, then its own documentation."""
     documented = yaml.safe_load(import_module(f"{PLUGINS}.{kind}.{name}").DOCUMENTATION)
@@ -90,23 +98,31 @@ def facts(table: Mapping[str, Any]) -> Row:
 def test_every_documentation_has_requirements(kind: str) -> None:
     for file in (ROOT / "plugins" / kind).glob("*.py"):
         required = " ".join(text for part in parts(kind, file.stem) for text in part.get("requirements", ()))
-        assert "ansible-core 2.16 or newer" in required, file.stem
-        assert "Python 3." in required, file.stem
+        assert "ansible-core 2.16 or newer" in required, f"plugins/{kind}/{file.name}: state it in requirements"
+        assert "Python 3." in required, f"plugins/{kind}/{file.name}: state it in requirements"
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
 def test_every_module_has_its_attributes(module: str) -> None:
     attributes = {name for part in parts("modules", module) for name in part.get("attributes", ())}
-    assert attributes >= {"check_mode", "diff_mode", "idempotent", "async", "facts", "platform"}
+    missing = {"check_mode", "diff_mode", "idempotent", "async", "facts", "platform"} - attributes
+    assert not missing, f"document the attributes {sorted(missing)} in plugins/modules/{module}.py"
 
 
 def test_every_module_is_covered() -> None:
-    assert set(DOCUMENTED) == {file.stem for file in (ROOT / "plugins/modules").glob("*.py")}
+    modules = {file.stem for file in (ROOT / "plugins/modules").glob("*.py")}
+    assert set(DOCUMENTED) == modules, "correct DOCUMENTED in tests/unit/plugins/test_options.py"
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
 def test_the_documentation_matches_the_spec(module: str) -> None:
-    assert facts(documentation(module)) == facts(DOCUMENTED[module])
+    documented, specified = facts(documentation(module)), facts(DOCUMENTED[module])
+    different = {
+        name: {"documentation": documented.get(name), "spec": specified.get(name)}
+        for name in {*documented, *specified}
+        if documented.get(name) != specified.get(name)
+    }
+    assert not different, f"plugins/modules/{module}.py and the spec in {file_of(module)} differ"
 
 
 def _texts_beside_specs() -> set[str]:
@@ -127,14 +143,18 @@ def _is_option(node: ast.Dict) -> bool:
 
 def test_every_option_is_read() -> None:
     texts = _texts_beside_specs()
-    assert [name for spec in DOCUMENTED.values() for name in spec if name not in texts] == []
+    unread = {file_of(module): names for module, spec in DOCUMENTED.items() if (names := sorted(set(spec) - texts))}
+    assert not unread, "no code reads these options of specs"
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_options_that_hold_secrets_are_never_logged(spec: Mapping[str, Mapping[str, Any]]) -> None:
+@pytest.mark.parametrize("module", SPECS)
+def test_options_that_hold_secrets_are_never_logged(module: str) -> None:
+    spec = SPECS[module]
     secrets = {name for name in spec if name in ("token", "key", "registration_token")}
     assert "token" in secrets
-    assert {name for name in spec if spec[name].get("no_log")} == secrets
+    assert {name for name in spec if spec[name].get("no_log")} == secrets, (
+        f"correct no_log in {file_of(module)}, or in _options/connection.py"
+    )
 
 
 def test_the_content_of_a_script_is_internal_and_never_logged() -> None:

@@ -19,41 +19,52 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
-SPECS = yaml.safe_load((ROOT / "roles/audit/meta/argument_specs.yml").read_text(encoding="utf-8"))
+_ARGUMENTS, _DEFAULTS = "roles/audit/meta/argument_specs.yml", "roles/audit/defaults/main.yml"
+_FOLDER = "plugins/plugin_utils/_audit"
+_OPTIONS, _SELECTION, _HOSTS = f"{_FOLDER}/options.py", f"{_FOLDER}/check_selection.py", f"{_FOLDER}/hosts.py"
+_GUIDE = "docs/docsite/rst/audit.rst"
+SPECS = yaml.safe_load((ROOT / _ARGUMENTS).read_text(encoding="utf-8"))
 OPTIONS = SPECS["argument_specs"]["main"]["options"]
-DEFAULTS = yaml.safe_load((ROOT / "roles/audit/defaults/main.yml").read_text(encoding="utf-8"))
+DEFAULTS = yaml.safe_load((ROOT / _DEFAULTS).read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["audit_formats", "audit_fail_on"])
 def test_choices_and_defaults_are_those_of_the_module(name: str) -> None:
     option = SPEC[name.removeprefix("audit_")]
-    assert OPTIONS[name]["choices"] == option["choices"]
-    assert OPTIONS[name]["default"] == DEFAULTS[name] == option["default"]
+    spec = f"SPEC in {_OPTIONS} and {_ARGUMENTS} differ"
+    assert OPTIONS[name]["choices"] == option["choices"], spec
+    assert OPTIONS[name]["default"] == option["default"], spec
+    assert OPTIONS[name]["default"] == DEFAULTS[name], f"{_DEFAULTS} and {_ARGUMENTS} differ"
 
 
 def test_the_defaults_are_documented() -> None:
-    assert {name: option["default"] for name, option in OPTIONS.items() if "default" in option} == DEFAULTS
+    documented = {name: option["default"] for name, option in OPTIONS.items() if "default" in option}
+    assert documented == DEFAULTS, f"{_DEFAULTS} and {_ARGUMENTS} differ"
     own = {f"audit_{name}" for name in HOST_OPTIONS}
-    assert set(OPTIONS) - set(DEFAULTS) == own
-    assert {*own, *PLAY_VARIABLES.values(), WAIVERS_VARIABLE} == set(OPTIONS)
+    assert set(OPTIONS) - set(DEFAULTS) == own, f"{_ARGUMENTS} has no default of these, and {_SELECTION} differs"
+    read = {*own, *PLAY_VARIABLES.values(), WAIVERS_VARIABLE}
+    assert read == set(OPTIONS), f"{_SELECTION} and {_HOSTS} read other variables than {_ARGUMENTS} documents"
 
 
 def test_spec_and_guide_list_the_variables_of_hosts() -> None:
     [sentence] = [
         words for words in SPECS["argument_specs"]["main"]["description"] if "variables of each host" in words
     ]
-    assert set(re.findall(r"O\((\w+)\)", sentence)) == {WAIVERS_VARIABLE, *(f"audit_{name}" for name in HOST_OPTIONS)}
-    guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
+    read = {WAIVERS_VARIABLE, *(f"audit_{name}" for name in HOST_OPTIONS)}
+    assert set(re.findall(r"O\((\w+)\)", sentence)) == read, f"correct the description in {_ARGUMENTS}"
+    guide = (ROOT / _GUIDE).read_text(encoding="utf-8")
     [sentence] = re.findall(r"These variables may differ by group and host:(.*?)the parameters", guide, re.DOTALL)
-    assert re.findall(r"``(\w+)``", sentence) == [*(f"audit_{name}" for name in HOST_OPTIONS), WAIVERS_VARIABLE]
+    ordered = [*(f"audit_{name}" for name in HOST_OPTIONS), WAIVERS_VARIABLE]
+    assert re.findall(r"``(\w+)``", sentence) == ordered, f"correct {_GUIDE}"
 
 
 def test_every_check_set_is_a_choice() -> None:
     library = load_check_sets(ROOT / "roles/audit/files/checks")
-    assert set(library) <= set(OPTIONS["audit_check_sets"]["choices"])
+    choices = OPTIONS["audit_check_sets"]["choices"]
+    assert set(library) <= set(choices), f"add it to the choices of audit_check_sets in {_ARGUMENTS}"
     assert all(check.set == name and check.title and check.remedy for name in library for check in library[name])
     parameters = {name for checks in library.values() for check in checks for name in check.parameters}
-    guide = (ROOT / "docs/docsite/rst/audit.rst").read_text(encoding="utf-8")
-    assert f" {sum(map(len, library.values()))} checks" in guide
-    # A parameter must not have the name of an option.
-    assert not {f"audit_{name}" for name in parameters} & set(OPTIONS)
+    guide = (ROOT / _GUIDE).read_text(encoding="utf-8")
+    assert f" {sum(map(len, library.values()))} checks" in guide, f"correct the number of checks in {_GUIDE}"
+    taken = {f"audit_{name}" for name in parameters} & set(OPTIONS)
+    assert not taken, f"rename the parameter in roles/audit/files/checks: {_ARGUMENTS} has an option of that name"

@@ -40,20 +40,22 @@ _CHECKS: list[Row] = [
 @pytest.mark.parametrize("check", _CHECKS, ids=lambda check: str(check["name"]))
 def test_each_check_has_its_texts(check: Row) -> None:
     optional = {"applies_if", "parameters", "timeout", "functions", "file"}
-    assert set(check) >= _KEYS
-    assert set(check) <= _KEYS | optional
-    assert check["kind"] == "problems"
-    assert check["references"]
-    assert "{{" not in str(check)
+    file = f"roles/audit/files/checks/{check['file']}.yml"
+    assert set(check) >= _KEYS, file
+    assert set(check) <= _KEYS | optional, file
+    assert check["kind"] == "problems", file
+    assert check["references"], file
+    assert "{{" not in str(check), file
     for name in check.get("parameters", {}):
-        assert re.search(rf"\b{name}\b", check["functions"] + check["line"])
-    assert check["line"].rstrip().endswith('echo "done"')
+        assert re.search(rf"\b{name}\b", check["functions"] + check["line"]), f"{file}: no line reads {name}"
+    assert check["line"].rstrip().endswith('echo "done"'), file
 
 
 def test_each_check_fits_into_a_line() -> None:
     checks = [check for check_set in load_check_sets(_FILES[0].parent).values() for check in check_set]
     assert len(checks) <= 40
-    assert not {check.name: size for check in checks if (size := len(build_line(check))) > LINE_LENGTH}
+    long = {check.name: size for check in checks if (size := len(build_line(check))) > LINE_LENGTH}
+    assert not long, f"shorten them in roles/audit/files/checks to {LINE_LENGTH} characters"
 
 
 @pytest.mark.skipif(_SHELLCHECK is None, reason="shellcheck is not there")
@@ -73,11 +75,16 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
 def test_the_page_about_checks_describes_each() -> None:
     page = pytest.importorskip("describe_checks").page()
     described = re.findall(r"^``(\S+)``\n\^+$", page, re.MULTILINE)
-    assert sorted(described) == sorted(check["name"] for check in _CHECKS)
+    names = sorted(check["name"] for check in _CHECKS)
+    assert sorted(described) == names, "correct tests/tools/describe_checks.py"
 
 
 def test_every_check_has_five_states_that_pass_and_fail() -> None:
     rows = pytest.importorskip("checks.check_files").state_rows()
-    assert set(rows) == {check["name"] for check in _CHECKS}
-    assert not [name for name, states in rows.items() if len(states) < 5]
-    assert not [name for name, states in rows.items() if not {"passed", "failed"} <= {row["outcome"] for row in states}]
+    files = {check["name"]: f"tests/checks/states/{check['file']}.yml" for check in _CHECKS}
+    assert set(rows) <= set(files), "tests/checks/states has states of a check that roles/audit/files/checks lacks"
+    count = {name: len(rows.get(name, ())) for name in files}
+    assert not {files[name]: name for name in files if count[name] < 5}, "add states of the check: it needs five"
+    outcomes = {name: {row["outcome"] for row in states} for name, states in rows.items()}
+    lacking = {files[name]: name for name in outcomes if not {"passed", "failed"} <= outcomes[name]}
+    assert not lacking, "add a state that passes the check, and one that fails it"

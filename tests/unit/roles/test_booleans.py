@@ -18,7 +18,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, option_
 _CONDITIONS = frozenset(("when", "that", "until", "failed_when", "changed_when"))
 _EXPRESSION = re.compile(r"\{\{(.*?)\}\}|\{%(.*?)%\}", re.DOTALL)
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
-#: An option of a module converts its value, and omit is no boolean.
+#: An option of a module converts its value, and omit is not a boolean.
 _PASSED_ON = re.compile(r"^\s*[\w.]+ \| default\(omit\)\s*$")
 
 
@@ -52,4 +52,4 @@ def test_each_use_of_a_boolean_converts_it() -> None:
         for path, expression in used
         if not _PASSED_ON.match(expression) and bare.search(_TEXT.sub("''", expression))
     ]
-    assert unconverted == []
+    assert not unconverted, "convert these with the filter bool"

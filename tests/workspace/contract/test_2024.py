@@ -21,7 +21,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)"
 _DISTANT = ("2020-", "2031-")
 _SOON = "2026-11-24T13:40:07Z"
 
-# These were asked for some seconds after what they tell of; the replay waits for it instead.
+# These were requested some seconds after what they show; the replay waits for that instead.
 AWAITED = {
     "070-create-minimal-after-2s",
     "072-create-failing-result",
@@ -205,5 +205,6 @@ def test_recorded_exchanges() -> None:
         for exchange in recordings.exchanges():
             answer = player.play(exchange)
             expected = player.expected(exchange)
-            assert answer.body == expected.body, exchange["name"]
-            assert answer == expected, exchange["name"]
+            differs = f"Dialect2024 in tests/workspace/dialects.py is not what contract/2024 has as {exchange['name']}"
+            assert answer.body == expected.body, differs
+            assert answer == expected, differs

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Test features that the server of 2024 ignores, refuses or lacks, besides the recorded exchanges."""
+"""Test features that the workspace of 2024 ignores, refuses or lacks, besides the recorded exchanges."""
 
 from __future__ import annotations
 

@@ -75,6 +75,72 @@ def test_an_upgraded_agent_restarts_after_its_result(current: Workspace) -> None
     assert done["result_begin"] == "Already up-to-date (alpamon: 2.6.0, pam: not installed)"
 
 
+def upgrade(workspace: Workspace) -> tuple[int, str]:
+    workspace.wait_connected("web-01")
+    [command] = act(workspace, "upgrade_agent").json()
+    done = workspace.wait_for_command(command["id"])
+    return done["exit_code"], done["result_begin"]
+
+
+def test_a_pinned_version_is_installed_and_refuses_upgrades_until_it_has_proved_healthy(current: Workspace) -> None:
+    current.settings(pinned_version="2.4.0")
+    assert upgrade(current) == (0, "Updated to v2.4.0. Restarting ...")
+    await_version(current, "2.4.0")
+    code, text = upgrade(current)
+    assert (code, text.partition(":")[0]) == (1, "Upgrade refused")
+    current._until(lambda: upgrade(current) == (0, "Already running v2.4.0."), "still refused", 5)
+
+
+def test_a_pinned_version_that_is_not_healthy_is_rolled_back(current: Workspace) -> None:
+    current.settings(pinned_version="2.7.0", unhealthy_versions=["2.7.0"], health_window=0.5)
+    started = server(current)["started_at"]
+    assert upgrade(current) == (0, "Updated to v2.7.0. Restarting ...")
+    await_version(current, "2.7.0")
+    await_version(current, "2.5.0")
+    current.wait_connected("web-01")
+    assert server(current)["started_at"] > started
+    # The test that follows begins with a healthy agent.
+    current.reset()
+    assert upgrade(current)[1].startswith("Already up-to-date (alpamon: 2.5.0")
+
+
+def test_a_second_upgrade_does_nothing_while_the_first_runs(current: Workspace) -> None:
+    current.settings(offered_version="2.6.0", upgrade_seconds=2.0)
+    [first] = act(current, "upgrade_agent").json()
+    current._until(lambda: current.commands(id=first["id"])[0]["status"] == "running", "not running", 5)
+    assert upgrade(current) == (0, "Upgrade already in progress.")
+    assert "Setting up alpamon (2.6.0)" in current.wait_for_command(first["id"])["result_begin"]
+    await_version(current, "2.6.0")
+    current.wait_connected("web-01")
+
+
+def test_pam_is_installed_once_and_joins_upgrades(current: Workspace) -> None:
+    texts = []
+    for action in ("install_pam", "install_pam", "upgrade_agent"):
+        [command] = act(current, action).json()
+        texts.append(current.wait_for_command(command["id"])["result_begin"])
+    assert "Setting up alpamon-pam" in texts[0]
+    assert "alpamon-pam is already the newest version" in texts[1]
+    assert texts[1] == texts[2]
+
+
+def test_a_server_on_which_pam_cannot_be_installed(current: Workspace) -> None:
+    def refuse() -> str:
+        answer = act(current, "install_pam")
+        assert 400 <= answer.status_code < 500
+        return str(answer.json()["code"])
+
+    current.settings(sudo_with_mfa=False)
+    assert refuse() == "server_pam_install_requires_sudo_with_mfa"
+    current.settings(sudo_with_mfa=True)
+    current.fault("late_fin", server="web-01", line="install_pam", seconds=60)
+    assert act(current, "install_pam").status_code == 201
+    assert refuse() == "server_pam_install_in_progress"
+    current.change_server("web-01", platform="windows")
+    assert refuse() == "server_pam_install_unsupported"
+    current.change_server("web-01", platform="debian")
+
+
 def test_a_restarted_agent_reports_no_result(current: Workspace) -> None:
     started = server(current)["started_at"]
     [command] = act(current, "restart_agent").json()

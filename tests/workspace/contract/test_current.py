@@ -14,11 +14,23 @@ import requests
 from workspace.client import Workspace
 
 COMMANDS = "events/commands/"
+WRONG_KEYS = "correct Current in tests/workspace/dialects.py, or the keys here"
 CREATE_KEYS = {
     *("id", "shell", "line", "data", "username", "groupname", "added_at", "scheduled_at", "server"),
     *("requested_by", "run_after"),
 }
 TIMES = {"delivered_at", "acked_at", "handled_at"}
+ROW_KEYS = {
+    *("id", "shell", "line", "success", "exit_code", "error_phase", "result", "status", "cancellable"),
+    *("response_delay", "elapsed_time", "added_at", "scheduled_at", *TIMES),
+    *("server", "username", "groupname", "requested_by"),
+}
+SERVER_KEYS = {
+    *("id", "name", "description", "platform", "remote_ip", "status", "is_root", "is_connected", "commissioned"),
+    *("starred", "cpu_physical_cores", "cpu_logical_cores", "cpu_type", "physical_memory", "os_name", "os_version"),
+    *("load", "boot_time", "uptime", "version", "osquery_version", "last_connectivity", "started_at", "added_at"),
+    *("updated_at", "groups", "owner", "offline_alert_enabled"),
+}
 
 
 def create(workspace: Workspace, line: str = "true", token: str | None = None, **fields: t.Any) -> requests.Response:
@@ -46,7 +58,7 @@ def test_create_answers_with_a_list_of_one(current: Workspace) -> None:
     response = create(current)
     assert response.status_code == 201
     (row,) = response.json()
-    assert set(row) == CREATE_KEYS
+    assert set(row) == CREATE_KEYS, WRONG_KEYS
     assert row["server"] == {
         "id": current.server_ids()["web-01"],
         "name": "web-01",
@@ -55,6 +67,15 @@ def test_create_answers_with_a_list_of_one(current: Workspace) -> None:
     }
     assert set(row["requested_by"]) == {"id", "name", "email"}
     assert uuid.UUID(row["requested_by"]["id"])
+
+
+def test_rows_have_the_keys_that_clients_read(current: Workspace) -> None:
+    [key] = current.add_commands([{"status": "success"}])
+    [row] = current.api("GET", COMMANDS).json()["results"]
+    assert set(row) == ROW_KEYS, WRONG_KEYS
+    assert set(detail(current, key)) == {*ROW_KEYS, "data", "run_after", "purpose"}, WRONG_KEYS
+    [server] = current.api("GET", "servers/servers/?name=web-02").json()["results"]
+    assert set(server) == SERVER_KEYS, WRONG_KEYS
 
 
 def test_service_token_has_no_requester(current: Workspace) -> None:
@@ -158,7 +179,7 @@ def test_what_is_given_up_has_failed_without_an_exit_code(current: Workspace, fa
     current.settings(gives_up_after=0.3)
     current.fault(fault)
     key = current.submit("web-01", "true")
-    current.wait_for_command(key)
+    assert current.wait_for_command(key)["run_count"] == 0
     row = detail(current, key)
     assert (row["status"], row["success"], row["exit_code"], row["error_phase"]) == ("failed", False, None, phase)
     assert (bool(row["acked_at"]), bool(row["handled_at"])) == (fault == "vanish", True)

@@ -67,6 +67,7 @@ def varied(published: Workspace) -> Workspace:
 
 
 def test_example_row_in_the_list(example: Workspace) -> None:
+    assert page(example)["results"] == [EXAMPLE], "Published in tests/workspace/dialects.py is not published.json"
     assert page(example) == {"count": 1, "next": None, "previous": None, "results": [EXAMPLE]}
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Test registration tokens, registration, the first start of an agent, and its removal.
 
-The server of 2024 had no registration tokens; here it has them as well, so that agents can come to it the same way.
+The workspace of 2024 had no registration tokens; here it has them as well, so that agents can come to it the same way.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ description:
     ended, and one per hundred servers that are offline. Workspaces before version 2.37 list all servers in each poll.
     Up to 50 further requests read older commands that no list shows, and up to 50 read exit codes that no list shows;
     for further commands, C(rc_assumed) is true. If O(requests_per_hour) does not suffice for a poll each O(interval),
-    polls become rarer.
+    the source polls less often.
   - Texts of events are data. Control characters are escaped, and what begins a template gets a space, as in C({ {) and
     C(# jinja2:), since Ansible would run it.
   - A server that disconnects and connects again between two polls makes no event, and neither does a command that is

@@ -82,7 +82,7 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
     except ValueError as error:
         raise ReportError(path, f"it is not JSON: {error}") from error
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
-        raise ReportError(path, f"it is no JSON object with schema {SCHEMA}")
+        raise ReportError(path, f"it is not a JSON object with schema {SCHEMA}")
     if not isinstance(report.get("finished_at"), str):
         raise ReportError(path, "it has no text at finished_at")
     try:

@@ -17,6 +17,7 @@ from typing import Any
 from unicodedata import category
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from ....module_utils._api.errors import join_first
 from ..scanners.results import (
     FAIL,
     FAILED,
@@ -143,7 +144,7 @@ def _render_blocks(report: _Row) -> Iterator[str]:
     if remediations:
         yield "## Fix these first"
         yield "\n".join(f"{number}. {escape_markdown(one, 1000)}" for number, one in enumerate(remediations, 1))
-    unreached = [(reason, text.join_first(hosts, _ROWS)) for reason, hosts in text.group_unreached(report)[:_ROWS]]
+    unreached = [(reason, join_first(hosts, _ROWS)) for reason, hosts in text.group_unreached(report)[:_ROWS]]
     if unreached:
         yield "## Servers without new answers"
         yield "\n".join(f"- {escape_markdown(reason)}: {escape_markdown(hosts, 5000)}" for reason, hosts in unreached)
@@ -243,7 +244,7 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
         yield "Fix these first:"
     yield from (f"  {words}" for words in remediations)
     unreached = text.group_unreached(report)
-    yield from (f"{reason}: {text.join_first(hosts, 5)}" for reason, hosts in unreached[:5])
+    yield from (f"{reason}: {join_first(hosts, 5)}" for reason, hosts in unreached[:5])
     if len(unreached) > 5:
         yield f"{text.pluralize(sum(len(hosts) for _reason, hosts in unreached[5:]), 'server')} more without results"
     messages = (text.to_line(row["message"], 160) for row in report["results"] if row["outcome"] == UNKNOWN)

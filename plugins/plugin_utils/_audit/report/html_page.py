@@ -136,7 +136,8 @@ class PageData:
         answers: dict[tuple[Any, ...], _Row] = {}
         for result in report["results"]:
             server, check = servers[result["host"]], checks[result["check"]]
-            difference = differences.get(result["host"], {}).get(check["of"] or check["name"], {})
+            differs = differences.get(result["host"], {})
+            difference = {**differs.get(check["of"], {}), **differs.get(check["name"], {})}
             key = (str(difference), str(result["waiver"]), *(result[name] for name in _ANSWER_KEYS))
             if key not in answers:
                 answers[key] = self._add_answer(result, _describe_difference(difference, check))
@@ -166,7 +167,7 @@ class PageData:
         is_damaged = not result["output_complete"] and (result["output"] or result["outcome"] != UNKNOWN)
         notes = (
             "Only a part of the output is shown." if is_cut else "",
-            "The output that the workspace has is not complete." if is_damaged else "",
+            "The output in the workspace is not complete." if is_damaged else "",
             f"Exit code {result['rc']}." if result["rc"] else "",
             f"Here the check has: {text.to_line(difference, 600)}." if difference else "",
         )
@@ -203,7 +204,7 @@ class PageData:
             "reason": [add(text.describe_unreached(server)) for server in servers],
             "earlier": [add(text.describe_reuse(server) + text.format_age(server)) for server in servers],
         }
-        keys = ("name", "set", "title")
+        keys = ("name", "of", "set", "title")
         return {
             "servers": columns,
             "checks": [{key: text.to_line(check[key] or "") for key in keys} for check in self.checks],

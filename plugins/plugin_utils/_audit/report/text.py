@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ....module_utils._api.errors import clean
+from ....module_utils._api.errors import clean, join_first
 from ....module_utils._api.records import parse_time
 from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
 
@@ -66,6 +66,16 @@ def fold_text(value: Any, limit: int = 160) -> str:
     return f"{text[:limit].rpartition(' ')[0] or text[:limit]} \u2026"
 
 
+def cut_sentences(value: Any, limit: int) -> str:
+    """Return the whole sentences at the beginning of a text that fit on one line; at least the first."""
+    text = to_line(value, 2000)
+    if len(text) <= limit:
+        return text
+    ends = [found.end() for found in re.finditer(r"[.!?](?= )", text)]
+    end = max((end for end in ends if end <= limit), default=ends[0] if ends else len(text))
+    return to_line(text[:end], max(limit, 500))
+
+
 def format_time(value: str | None) -> str:
     time = parse_time(value)
     return f"{time:%Y-%m-%d %H:%M} UTC" if time else to_line(value or "", 40)
@@ -92,12 +102,6 @@ def format_age(server: Mapping[str, Any]) -> str:
 def pluralize(number: int, noun: str) -> str:
     """Return "1 server" or "2,000 servers"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def join_first(names: Sequence[str], limit: int) -> str:
-    """Join the first names, and count the others: "web-01, web-02 and 3 more"."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def describe_verdict(report: Mapping[str, Any]) -> str:
@@ -192,12 +196,12 @@ def describe_remediations(report: Mapping[str, Any], limit: int) -> list[str]:
     """Return a line for each of the first ten remediations, and one that counts the others.
 
     Args:
-        limit: characters of a remedy.
+        limit: characters of a remedy; its first sentence is never cut.
     """
     found = list_remediations(report)
     lines = []
     for one in found[:10]:
-        remedy = f": {to_line(one.remedy, limit)}" if one.remedy else ""
+        remedy = f": {cut_sentences(one.remedy, limit)}" if one.remedy else ""
         lines.append(f"{one.severity}: {one.message}, {one.where} ({to_line(one.check, 80)}){remedy}")
     return [*lines, f"and {pluralize(len(found) - 10, 'check')} more"] if len(found) > 10 else lines
 
@@ -218,17 +222,30 @@ def list_remediations(report: Mapping[str, Any]) -> list[Remediation]:
             where = f"on {len(rows):,} of {pluralize(asked[name], 'server')}"
         if len(messages) > 1:
             where = f"{where}, with {len(messages):,} different answers"
-        remedies = dict.fromkeys(get_remedy(differences, row["host"], checks[name]) for row in rows)
+        remedies = dict.fromkeys(
+            _get_first_paragraph(get_remedy(differences, row["host"], checks[name])) for row in rows
+        )
         severity = max((row["severity"] for row in rows), key=SEVERITIES.index)
         message = fold_text(messages.most_common(1)[0][0], 120).removesuffix(".")
-        remedy = to_line(" On other servers: ".join(filter(None, remedies)), 400)
+        remedy = cut_sentences(" On other servers: ".join(filter(None, remedies)), 400)
         remediations.append(Remediation(name, severity, message, where, remedy, len(rows)))
-    return sorted(remediations, key=lambda one: rank_remediation(one.severity, one.host_count))
+    return sorted(remediations, key=lambda one: rank_remediation(one.severity, one.host_count, report["fail_on"]))
 
 
-def rank_remediation(severity: str, host_count: int) -> tuple[float, int, int]:
-    """Sort key: ten times as many servers count about four times as much."""
-    return (-WEIGHTS[severity] * (1 + math.log2(host_count)), -SEVERITIES.index(severity), -host_count)
+def rank_remediation(severity: str, host_count: int, fail_on: str | None) -> tuple[int, float, int]:
+    """Sort key: severities that fail the audit first, the worst of them first.
+
+    Of the others, ten times as many servers count about four times as much.
+    """
+    # An audit that nothing fails has the order of the default.
+    badness = SEVERITIES.index(severity) + 1
+    failing = badness if badness > SEVERITIES.index(fail_on or "high") else 0
+    return (-failing, -WEIGHTS[severity] * (1 + math.log2(host_count)), -badness)
+
+
+def _get_first_paragraph(remedy: str) -> str:
+    """Return the part of a remedy for failed results. Further paragraphs are about unknown ones, or details."""
+    return re.split(r"\n\s*\n", remedy.strip(), maxsplit=1)[0]
 
 
 def get_differences(report: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

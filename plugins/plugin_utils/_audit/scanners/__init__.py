@@ -13,6 +13,7 @@ from typing import Any
 
 from ....module_utils._api.errors import UsageError
 from ....module_utils._options.values import validate_dictionary
+from .evidence import FUNCTIONS
 from .json_results import parse_inspec, parse_json_results
 from .junit_tap import parse_junit, parse_tap
 from .openscap import parse_xccdf
@@ -40,6 +41,8 @@ FORMATS: dict[str, Callable[[str, Mapping[str, Any]], list[RuleResult]]] = {
     "inspec": parse_inspec,
     "json": parse_json_results,
 }
+#: Format -> shell functions for the line of the check.
+FORMAT_FUNCTIONS = {"xccdf": FUNCTIONS}
 #: Formats with a result on each line, whose beginning can be parsed. Parsers of the others notice a missing end.
 LINE_FORMATS = ("xccdf", "tap")
 _TEXTS: dict[str, dict[str, Any]] = {key: {"type": "str"} for key in ("title", "rationale", "remedy")}
@@ -131,16 +134,7 @@ def _complete_results(options: Mapping[str, Any], found: Sequence[RuleResult], m
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
     for name, severity in options.get("severities", {}).items():
         texts.setdefault(name, {})["severity"] = severity
-    complete = list(map(_move_remedy, found))
     names = {result.name for result in found}
-    complete += [RuleResult(name, UNKNOWN, message=message) for name in rules if name not in names]
+    complete = [*found, *(RuleResult(name, UNKNOWN, message=message) for name in rules if name not in names)]
     skip = options.get("skip", ())
     return [clean_result(replace(one, **texts.get(one.name, {}))) for one in complete if one.name not in skip]
-
-
-def _move_remedy(result: RuleResult) -> RuleResult:
-    """Move the remedy of a result into its message: a remedy that one server prints must not advise other servers."""
-    if not result.remedy:
-        return result
-    message = f"{result.message.rstrip()}\nThe scanner on this server names a remedy: {result.remedy}"
-    return replace(result, message=message.strip(), remedy="")

@@ -19,13 +19,12 @@ from xml.etree.ElementTree import Element
 from ....module_utils._api.errors import UsageError, did_you_mean
 from .json_results import format_value, get_objects, parse_control, parse_json
 from .junit_tap import get_text, parse_xml
-from .openscap import make_script, shorten_id
-from .results import MAX_RESULTS, MAX_TEXT, UNKNOWN, RuleResult, ScannerError, clean_result, parse_severity
+from .openscap import make_script
+from .results import MAX_RESULTS, RuleResult, ScannerError, clean_result
+from .xccdf import get_child_text, parse_rule, shorten_id
 
 #: A benchmark in a data stream, most of which is OVAL.
 _BENCHMARK = re.compile(r"<((?:[\w.-]+:)?Benchmark)[\s>].*?</\1>", re.DOTALL)
-#: Systems of fixes that a person can run or read without another tool.
-_FIX_SYSTEMS = ("urn:xccdf:fix:script:sh", None)
 
 
 def make_check(path: str, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,16 +89,16 @@ def _make_inspec(path: str, profile: dict[str, Any], options: Mapping[str, Any])
 
 def _make_xccdf(path: str, digest: str, benchmarks: list[Element], options: Mapping[str, Any]) -> dict[str, Any]:
     wanted = options.get("profile") or ""
-    known = [(benchmark, profile) for benchmark in benchmarks for profile in benchmark.findall("Profile")]
-    names = [shorten_id(profile.get("id", "")) for _benchmark, profile in known]
-    found = next((pair for pair, name in zip(known, names, strict=True) if wanted in (name, pair[1].get("id"))), None)
+    pairs = [(benchmark, profile) for benchmark in benchmarks for profile in benchmark.findall("Profile")]
+    names = [shorten_id(profile.get("id", "")) for _benchmark, profile in pairs]
+    found = next((pair for pair, name in zip(pairs, names, strict=True) if wanted in (name, pair[1].get("id"))), None)
     if found is None:
-        otherwise = f"There are: {', '.join(names)}." if names else "The file has none."
+        otherwise = f"Available: {', '.join(names)}." if names else "The file has none."
         problem = f"{path} has no profile {wanted}" if wanted else "it is missing"
         raise UsageError("profile", problem, did_you_mean(wanted, names, otherwise))
     benchmark, profile = found
     benchmark_id, profile_id = benchmark.get("id", ""), profile.get("id", "")
-    titles = (_get_child_text(benchmark, "title") or shorten_id(benchmark_id), _get_child_text(profile, "title"))
+    titles = (get_child_text(benchmark, "title") or shorten_id(benchmark_id), get_child_text(profile, "title"))
     wanted_benchmark = benchmark_id if len(benchmarks) > 1 else ""
     return {
         "name": shorten_id(profile_id),
@@ -133,7 +132,7 @@ def _list_rules(benchmark: Element, profile: Element) -> list[RuleResult]:
     items = list(_iter_selected(benchmark, get_settings("select")))
     selected = {item.get("id", "") for item in items}
     rules = [item for item in items if item.tag == "Rule" and _is_applicable(item, selected)]
-    return [_parse_rule(rule, values, severities.get(rule.get("id", ""), rule)) for rule in rules]
+    return [parse_rule(rule, values, severities.get(rule.get("id", ""), rule)) for rule in rules]
 
 
 def _iter_selected(element: Element, selections: Mapping[str, Element]) -> Iterator[Element]:
@@ -149,27 +148,3 @@ def _is_applicable(rule: Element, selected: set[str]) -> bool:
     required = [one.get("idref", "").split() for one in rule.findall("requires")]
     conflicts = [one.get("idref", "") for one in rule.findall("conflicts")]
     return all(not selected.isdisjoint(names) for names in required) and selected.isdisjoint(conflicts)
-
-
-def _parse_rule(rule: Element, values: Mapping[str, str], refined: Element) -> RuleResult:
-    for placeholder in rule.iter("sub"):
-        placeholder.text = values.get(placeholder.get("idref", ""), "")
-    name, description = shorten_id(rule.get("id", "")), _get_child_text(rule, "description")
-    fixes = [*rule.findall("fixtext"), *(fix for fix in rule.findall("fix") if fix.get("system") in _FIX_SYSTEMS)]
-    sections: dict[str, list[str]] = {}
-    for reference in rule.findall("reference"):
-        sections.setdefault(reference.get("href", ""), []).append(get_text(reference))
-    references = (f"{url} {', '.join(filter(None, dict.fromkeys(names)))}".strip() for url, names in sections.items())
-    return RuleResult(
-        name,
-        UNKNOWN,
-        title=_get_child_text(rule, "title") or name,
-        rationale=_get_child_text(rule, "rationale") or description,
-        severity=parse_severity(refined.get("severity") or rule.get("severity") or ""),
-        remedy=next((text for text in map(get_text, fixes) if text and len(text) < MAX_TEXT), description),
-        references=(*map(get_text, rule.findall("ident")), *references),
-    )
-
-
-def _get_child_text(element: Element, name: str) -> str:
-    return get_text(element.find(name))

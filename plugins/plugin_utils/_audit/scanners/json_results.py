@@ -17,7 +17,7 @@ from .results import FAILED, MAX_RESULTS, NOT_APPLICABLE, PASSED, UNKNOWN, RuleR
 
 #: The most lines that are tried as the start of the JSON.
 _MAX_STARTS = 5
-#: The start of another document. A word in brackets is none, since lines of logs begin so.
+#: The start of another document. A word in brackets is not one, since lines of logs begin like that.
 _DOCUMENT = re.compile(r"^[ \t]*(\{|\[\s*[{\"])", re.MULTILINE)
 #: The least impact of InSpec for each severity.
 _IMPACTS = ((0.9, "critical"), (0.7, "high"), (0.4, "medium"), (0.01, "low"), (0.0, "info"))

@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ....module_utils._api.errors import UsageError
 from ....module_utils._options.values import validate_dictionary
+from .evidence import parse_evidence
 from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
+from .xccdf import shorten_id
 
 _DIRECTORY = "/usr/share/xml/scap/ssg/content"
 BENCHMARK: dict[str, dict[str, Any]] = {
@@ -38,18 +41,19 @@ command -v oscap >/dev/null || stop "oscap is not installed. Install $(packages)
 [ -z "$tailoring" ] || [ -e "$tailoring" ] || stop "$tailoring is not on this server. Copy the file."
 """
 _COMPARE = """[ "$(sha256sum <"$file" | cut -c1-64)" = {digest} ] ||
-stop "$file has other content than on the controller."
+stop "$file differs from the file on the controller."
 """
-#: oscap prints each result at once. Its results file adds severities, and is there only if oscap finished.
+#: oscap prints each result at once. Its results file adds severities and evidence, and is there only if oscap finished.
 _EVALUATE = r"""results=$(mktemp) || stop "mktemp failed."
 trap 'rm -f "$results"' EXIT
 trap 'exit 143' TERM
 exec 3>&1
-said=$(oscap xccdf eval --progress-full --results "$results" --profile "$profile" "$@" "$file" 2>&1 >&3)
+said=$(oscap xccdf eval --progress-full --results-arf "$results" --profile "$profile" "$@" "$file" 2>&1 >&3)
 code=$?
 sed -n '/<rule-result /{N;/>notselected</d
 s/.* idref="\([^"]*\)".* severity="\([^"]*\)".*<result>\([a-z]*\)<.*/\1|severity=\2|\3/p
 }' "$results"
+! command -v explain >/dev/null || explain "$results"
 case $code in 0 | 2) exit ;; esac
 known=$(for one in "$file" ${tailoring:+"$tailoring"}; do oscap info "$one" 2>/dev/null; done |
 sed -n 's/^[[:blank:]]*Id: //p')
@@ -88,10 +92,6 @@ def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "
     return f"{values}set -- {arguments}\n{_PREPARE}{compare}{_EVALUATE}"
 
 
-def shorten_id(identifier: str) -> str:
-    return re.sub(r"^xccdf_[^_]+_(?:rule|profile|benchmark)_", "", identifier)
-
-
 def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
     if value is not None and not isinstance(value, (list, tuple)):
         raise UsageError("benchmarks", "it is not a list", "Give a list, each element with file and profile.")
@@ -108,7 +108,7 @@ def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
         if name in checks:
             name = f"{name}-{file.rpartition('/')[2]}"
         if name in checks:
-            raise UsageError("benchmarks", f"{name} is there twice", "Leave one of them out.")
+            raise UsageError("benchmarks", f"{name} is listed twice", "Leave one of them out.")
         checks[name] = {
             "name": name,
             "title": f"SCAP profile {shorten_id(profile)}",
@@ -132,8 +132,9 @@ def _resolve_path(option: str, path: str) -> str:
 
 def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     found = []
-    for line in output.replace("\r", "\n").split("\n"):
-        # A longer line is no result.
+    lines = output.replace("\r", "\n").split("\n")
+    for line in lines:
+        # A longer line is not a result.
         if len(line) > 4000:
             continue
         if line.startswith(f"{MISSING}: "):
@@ -149,4 +150,5 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         raise ScannerError(found[0].message if found else f"The output has no result of a rule. {end}")
     if all(rule.outcome == NOT_APPLICABLE for rule in rules):
         raise ScannerError("No rule applies to this server. The content may be for another operating system.")
-    return found
+    evidence = parse_evidence(lines)
+    return [replace(one, **vars(evidence[one.name])) if one.name in evidence else one for one in found]

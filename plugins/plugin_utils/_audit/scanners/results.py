@@ -94,7 +94,11 @@ class ScannerError(AlpaconError):
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The result of one rule of a scanner on one server, where its name is unique."""
+    """The result of one rule of a scanner on one server, where its name is unique.
+
+    Attributes:
+        output: the evidence of the scanner.
+    """
 
     name: str
     outcome: str
@@ -104,6 +108,7 @@ class RuleResult:
     remedy: str = ""
     references: tuple[str, ...] = ()
     message: str = ""
+    output: str = ""
 
     @classmethod
     def missing(cls, message: str) -> RuleResult:
@@ -139,6 +144,7 @@ def clean_result(result: RuleResult) -> RuleResult:
         rationale=_shorten_text(result.rationale),
         remedy=_shorten_text(result.remedy),
         references=tuple(shorten(text, MAX_TITLE) for text in result.references[:MAX_REFERENCES] if text),
+        output=_shorten_text(result.output),
         message=_shorten_text(result.message) or default.get(result.outcome, ""),
     )
 

@@ -293,8 +293,9 @@ def test_a_slice_of_a_job_submits_only_to_its_own_hosts(current: Workspace, tmp_
     done = run_playbook(current, tmp_path, play(*tasks[:-1]), hosts, "--extra-vars", json.dumps(job), core=core)
     [refused] = done.tasks["other"]
     assert refused["msg"] == (
-        f"servers: {ids['web-02'].upper()} is no host of this slice, and each slice of the job Updates would submit the"
-        " command to it. Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without slices."
+        f"servers: {ids['web-02'].upper()} is not a host of this slice, and each slice of the job Updates would submit"
+        " the command to it. Name hosts in ansible_play_hosts, leave servers out, or run the task in a job without"
+        " slices."
     )
     assert sorted(row["server"] for row in current.commands()) == ["web-01", "web-01", "web-02"]
     node = json.dumps({**job, "awx_workflow_job_name": "A workflow of jobs"})

@@ -55,6 +55,19 @@ def test_tasks_run_as_their_accounts_and_fail_if_the_server_has_no_such_account(
     assert "~ubuntu" not in run.log.partition("TASK [Copy]")[2]
 
 
+def test_accounts_with_a_blank_are_refused_before_anything_is_sent(current: Workspace, tmp_path: Path) -> None:
+    tasks = [
+        whoami("become_user", **ACCOUNT, become_user="root "),
+        whoami("remote_user", vars={"ansible_user": "root "}),
+        whoami("groupname", vars={"alpacon_groupname": " wheel"}),
+    ]
+    run = run_over_connection(current, tmp_path, tasks)
+    for name, rows in run.tasks.items():
+        assert re.search(rf"{name}: '.*' begins or ends with a blank", rows[0]["msg"]), run.log
+    assert len(run.tasks) == 3
+    assert current.commands() == []
+
+
 def test_other_connections_are_refused() -> None:
     with pytest.raises(AnsibleError, match=r"works with the connection herdops\.alpacon\.alpacon only"):
         become_loader.get("herdops.alpacon.account").build_become_command("true", None)
@@ -93,7 +106,7 @@ def test_errors_of_become_name_the_reason(current: Workspace, tmp_path: Path, co
     silent, _fails, after = silent.partition("TASK [Fails]")
     assert "not found" not in silent
     assert could_not not in after
-    said = "The agent has no terminal, and become method su asks for a password there."
+    said = "A become password is set, and the agent has no terminal for become method su to ask for it."
     assert said in run.tasks["Password"][0]["msg"]
     assert "Windows servers are not supported by this connection" in run.tasks["Windows"][0]["msg"]
     assert "Password" not in str(current.commands())

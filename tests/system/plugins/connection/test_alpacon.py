@@ -79,6 +79,7 @@ def test_arguments_of_tasks_are_neither_shown_nor_left_on_the_host(
     tasks = [
         builtin("Home", "command", "pwd"),
         builtin("Shown", "raw", "echo shown; false"),
+        builtin("Controls", "raw", "true \x1b]0;title\x07"),
         builtin("Raw", "raw", f"echo {SECRET}; false", no_log=True),
         # The folder cannot be made, and the server says which one.
         builtin("Copy", "copy", {"content": "x", "dest": "/x"}, vars={"ansible_remote_tmp": "/proc/x"}),
@@ -97,14 +98,32 @@ def test_arguments_of_tasks_are_neither_shown_nor_left_on_the_host(
     assert current.token not in run.log
     before, _task, _after = run.log.partition("TASK [Shows]")
     assert "EXEC echo shown; false" in before
+    assert r"EXEC true \x1b]0;title\x07" in before
+    assert "\x1b" not in run.log
     assert "EXEC (not shown, since the task has no_log)" in before
     assert SECRET not in before
     [failed] = run.tasks["Copy"]
     assert failed.get("unreachable", False) is False
     assert "The host could not be prepared: mkdir: cannot create directory " in failed["msg"]
+    # The server has its temporary folder in its home.
     left = [path for path in Path(run.tasks["Home"][0]["stdout"]).rglob("*") if path.is_file()]
-    left += [path for path in Path("/tmp").glob("a[ln][ps]*/**/*") if path.is_file()]
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []
+
+
+def test_the_home_of_another_account_is_queried_by_each_task(current: Workspace, tmp_path: Path) -> None:
+    def fetch(name: str, home: str) -> Row:
+        options = {"src": f"{home}/{{{{ item }}}}", "dest": f"{tmp_path}/", "fail_on_missing": False}
+        return builtin(name, "fetch", options, loop=["none", "nothing"])
+
+    home = str(Path.home())
+    counts: list[int] = []
+    for tasks in ([fetch("Path", home)], [fetch("Own", "~")] * 2, [fetch("Other", "~daemon")] * 2):
+        current.reset()
+        run = run_over_connection(current, tmp_path / str(len(counts)), tasks)
+        assert run.code == 0, run.log
+        counts.append(len(current.commands()))
+    path, own, other = counts
+    assert (own, other) == (2 * path + 1, 2 * path + 2)
 
 
 def test_an_offline_host_is_unreachable_and_a_too_large_task_fails(current: Workspace, tmp_path: Path) -> None:

@@ -116,9 +116,28 @@ def test_250_servers_are_three_pages_and_the_names_of_groups_one_more(workspace:
     workspace.add_servers(*(f"db-{number:03d}" for number in range(247)))
     source = Source(workspace, tmp_path)
     assert len(source.parse().hosts) == 250
-    # The servers of 2024 list the names beside the ids.
+    # The workspaces of 2024 list the names beside the ids.
     names = [] if workspace.dialect == "2024" else ["/api/iam/groups/"]
     assert sorted(path.split("?")[0] for path in requests_of(source)) == [*names, *["/api/servers/servers/"] * 3]
+
+
+def test_filters_that_the_workspace_knows_are_sent(tmp_path: Path) -> None:
+    listed = "/api/servers/servers/?ordering=name"
+    with Workspace(servers=0, agents=False) as workspace:
+        names = [f"db-{number:03d}" for number in range(250)]
+        workspace.add_servers(*names, groups=[], tags={"role": "db"}, connected=True)
+        workspace.add_servers("app-01", "app-02", groups=["Legacy"], tags={"role": "app"}, connected=False)
+        legacy = next(group["id"] for group in workspace.state()["groups"] if group["name"] == "Legacy")
+        source = Source(workspace, tmp_path)
+        for filters, sent in (
+            ({"tags": {"role": "app"}}, "&tag=role%3Aapp"),
+            ({"connected": False}, "&is_connected=false"),
+            ({"name": "app-*"}, "&search=app-"),
+            ({"groups": "Legacy"}, f"&groups={legacy}"),
+        ):
+            workspace.reset_counters()
+            assert sorted(source.parse(filters=filters).hosts) == ["app-01", "app-02"]
+            assert sorted(requests_of(source)) == ["/api/iam/groups/", f"{listed}{sent}"]
 
 
 def test_endings_of_inventory_files(tmp_path: Path) -> None:
@@ -268,7 +287,7 @@ def test_templates_vaults_and_extra_variables_on_every_core(source: Source, core
         text=True,
         check=True,
     ).stdout
-    # The workspace of a host says nothing of where an inventory is read from.
+    # The workspace of a host says nothing about where an inventory is read from.
     extra = {
         "pattern": "app-*, web-02",
         "only_connected": True,
@@ -282,6 +301,7 @@ def test_templates_vaults_and_extra_variables_on_every_core(source: Source, core
     given = ("-e", json.dumps(extra), "--vault-password-file", str(password), "-vvvv")
     listing = source.run("--list", *given, **bare)
     assert list(listing.hosts) == ["app-01.corp.test"], listing.log
+    assert "alpacon: GET /api/servers/servers/: HTTP 200 (" in listing.out
     assert source.workspace.token not in listing.out + listing.log
     source.write("token: '{{ mine }}'\n", hostname="{{ alpacon_name }}.{{ domain | default('x') }}", filters=ONES)
     extra_too = ("-e", f"mine={source.workspace.token} alpacon_url={source.workspace.url} domain=corp.test")
@@ -310,7 +330,7 @@ def test_the_second_run_reads_the_cache(filled: Callable[[str], Workspace], tmp_
     source.workspace.reset_counters()
     assert source.run("--list").data == first.data
     assert source.workspace.requests_made() == 0
-    # What the workspace does not filter by is filtered out of the cache.
+    # Filters that the workspace does not apply are applied to the cache.
     assert list(source.list(**cached(source), filters={"os": "Rocky*"}).hosts) == ["db-01"]
     assert source.workspace.requests_made() == 0
     kept = cache_file(source).read_text(encoding="utf-8")
@@ -324,7 +344,7 @@ def test_the_second_run_reads_the_cache(filled: Callable[[str], Workspace], tmp_
 _TRUSTED: Row = {"__ansible_type": "TrustedAsTemplate"}
 _TEMPLATE = f"{{{{ lookup('pipe', 'touch {inventories.MARKER}') }}}}"
 _HEADER = f"#jinja2: variable_start_string: '[[', variable_end_string: ']]'\n{_TEMPLATE.replace('{{', '[[')}"
-#: What ansible-core's own JSON would make templates, vaults and errors of.
+#: What ansible-core's own JSON would turn into templates, vaults and errors.
 CORE_KEY_PREFIX: tuple[Any, ...] = (
     {"a": {"__ansible_type": "_AnsibleTaggedStr", "value": _TEMPLATE, "tags": [_TRUSTED]}},
     {"a": {"__ansible_unsafe": _TEMPLATE}, **_TRUSTED},
@@ -382,12 +402,12 @@ def test_tasks_use_the_server_id_and_fail_if_a_group_has_that_name(current: Work
     (tmp_path / "play.json").write_text(json.dumps(plays), encoding="utf-8")
     listing = source.run("-i", str(tmp_path / "later.ini"), str(tmp_path / "play.json"), program="ansible-playbook")
     assert listing.code != 0
-    assert "web-01 is a host and a group of the inventory, and in patterns means the host only" in listing.out
+    assert "a host and a group of the inventory, and patterns with this name match the host only" in listing.out
     assert sorted(row["server"] for row in current.commands()) == ["web-02", "web-03"]
     assert [path.split("?")[0] for path in request_paths(current) if "/servers/" in path] == ["/api/servers/servers/"]
 
 
-# Names that mean something else, and rows that are no servers
+# Names that mean something else, and rows that are not servers
 
 NAMED_LIKE_GROUPS = ("web", "_web", "all", "ungrouped", "localhost", "127.0.0.1", "::1", "connected", "os_debian")
 

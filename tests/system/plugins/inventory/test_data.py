@@ -18,14 +18,14 @@ from system.support import Response, ScriptedServer
 
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, page
 
-#: What would be there if a text had been run.
+#: What exists only if a text was run.
 RUN = "was-run"
 CALL = f"lookup('pipe', 'touch {RUN}')"
-#: What the tag called state is, by the names of the hosts.
+#: The tag named state, by the names of the hosts.
 STATES = {"fine": "in use", "call": CALL, "quoted": f"' == {CALL} or '", "template": f"{{{{ {CALL} }}}}"}
-#: Expressions were worked out twice before 2.19; what ansible-core trusts since is the same on all later ones.
+#: Expressions were evaluated twice before 2.19; what ansible-core has trusted since is the same in all releases.
 on_both = pytest.mark.parametrize("core", ["oldest", pytest.param("newest", marks=pytest.mark.slow)])
-#: How plays use variables, of which ansible-core takes the result for an expression, or did so before 2.19.
+#: Uses of variables in plays whose result ansible-core takes for an expression, or did before 2.19.
 CONDITIONS = (
     "{{ alpacon_tags.state }}",
     "'{{ alpacon_tags.state }}' == 'in use'",

@@ -86,7 +86,7 @@ def test_an_audit_needs_one_command_per_server(current: Workspace, tmp_path: Pat
     found = {(row["host"], row["check"]): row["outcome"] for row in report["results"]}
     outcomes = {"p/a": "failed", "p/b": "passed", "p/c": "unknown"}
     expected = {(host, name): outcome for host in AGENTS for name, outcome in outcomes.items()}
-    # A waiver by the name of a rule is one as any other.
+    # A waiver by the name of a rule is like any other.
     assert found == {**expected, ("web-02", "p/a"): "waived"}
     [rule] = [check for check in report["checks"] if check["name"] == "p/a"]
     assert (rule["of"], rule["title"], rule["severity"], rule["remedy"]) == ("p", TRAP, "critical", TRAP)
@@ -95,7 +95,7 @@ def test_an_audit_needs_one_command_per_server(current: Workspace, tmp_path: Pat
 
 
 def test_benchmarks_on_servers_need_no_further_command(current: Workspace, tmp_path: Path) -> None:
-    """One host has a benchmark, which cannot run: either oscap or the file is missing."""
+    """Give one host a benchmark that cannot run: either oscap or the file is missing."""
     hosts: Row = {host: {} for host in AGENTS}
     hosts["web-02"] = {"audit_benchmarks": [{"file": "ssg-none-ds.xml", "profile": "cis"}]}
     variables = {

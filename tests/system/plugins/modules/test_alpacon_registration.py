@@ -14,7 +14,7 @@ from system.registrations import REGISTER
 from workspace.client import Workspace
 
 HOSTS = [f"node{number:02d}.example.com" for number in range(50)]
-#: Which registrations suffer what, in the order in which they come.
+#: The faults of registrations, in the order in which they arrive.
 FAULTS = [("lose_after", None, 8), ("lose_before", None, 6), ("status_after", 502, 6), ("status", 503, 3)]
 
 
@@ -43,7 +43,7 @@ def test_no_record_too_many_while_answers_are_lost(workspace: Workspace, tmp_pat
     assert all(fault["times"] == 0 for fault in workspace.faults())
     assert key not in play.log
     results = {host: result for host, result in play.results.items() if not result.get("failed")}
-    # Who lost three answers in a row gives up, with nothing left behind, and gets through the next time.
+    # A host that lost three responses in a row gives up, leaves nothing behind, and succeeds the next time.
     late = [host for host in HOSTS if host not in results]
     assert all(play.results[host]["orphans"] == [] for host in late)
     if late:

@@ -25,12 +25,12 @@ import ssl
 
 make = ssl.SSLContext.__new__
 
-def noted(*arguments, **named):
+def recorded(*arguments, **named):
     with open(os.environ["CONTEXTS"], "a") as file:
         print(os.getpid(), file=file)
     return make(*arguments, **named)
 
-ssl.SSLContext.__new__ = noted
+ssl.SSLContext.__new__ = recorded
 """
 
 

@@ -36,7 +36,7 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
         ("line: it is a list. Give one", {"server": "web-01", "line": "{{ ['a'] }}"}, COMMAND_MODULE, "a list"),
         ("usernam: ", {**LINE, "usernam": "x"}, COMMAND_MODULE, "a typo"),
         ("_script_content: ", {"script": "x", "_script_content": "eA=="}, COMMAND_MODULE, "a hidden option"),
-        ("argv: it is no list", {"argv": "a b"}, COMMAND_MODULE, "a text as argv"),
+        ("argv: it is not a list", {"argv": "a b"}, COMMAND_MODULE, "a text as argv"),
         ("argv: it names no program", {"server": "web-01", "argv": []}, COMMAND_MODULE, "no argv"),
         (
             "script: nosuch.sh cannot be read",
@@ -50,7 +50,7 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
             COMMAND_MODULE,
             "a quote",
         ),
-        ("servers: it is left out, and the inventory host localhost is no server", LINE, COMMAND_MODULE, "no host"),
+        ("servers: it is left out, and the inventory host localhost is not a server", LINE, COMMAND_MODULE, "no host"),
         (
             "url: it contains a user name or",
             {**LINE, "url": "https://me:hunter22@x.example"},

@@ -185,7 +185,7 @@ def test_an_audit_names_a_workspace_that_fails(both: Both) -> None:
     listed, results = both.play(wrong)
     assert listed.code != 0
     [result] = [result for result in results.values() if "summary" in result]
-    assert f"The workspace {both.there.url} could not be asked: The token is unknown" in result["msg"]
+    assert f"The workspace {both.there.url} could not be asked: The workspace does not recognise" in result["msg"]
     both.there.reset_counters()
     report = json.loads((both.folder / "report/audit.json").read_text(encoding="utf-8"))
     assert {row["host"]: row["outcome"] for row in report["results"]} == {"web-01": "passed", "web-02": "passed"}

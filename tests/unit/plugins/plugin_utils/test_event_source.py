@@ -20,6 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UnknownEndpoint,
     UntrustedCertificate,
     UsageError,
+    error_from_body,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.plugin_utils import _event_source
@@ -101,7 +102,7 @@ def refusal(status: int, code: str = "", stated: bool = True) -> ApiError:
 
 BAD_TOKEN = refusal(401, "auth_authentication_failed")
 #: A bad token, or a workspace of 2024 without its database.
-ANONYMOUS = refusal(403, "auth_authentication_failed")
+ANONYMOUS = error_from_body("GET", "/", 403, {"detail": "Authentication credentials were not provided."})
 
 
 @pytest.mark.parametrize(

@@ -127,8 +127,10 @@ def test_number_of_warnings_of_shared_names() -> None:
     warnings: list[str] = []
     make_distinct([("192.0.2.7", f"{number:08x}-1") for number in range(10_000)], warnings.append)
     [warning] = warnings
-    assert warning.startswith("10000 servers would share the host name 192.0.2.7. Their names are 192.0.2.7-00000000, ")
-    assert warning.endswith(" and 9980 more.")
+    assert warning.startswith(
+        "10,000 servers would share the host name 192.0.2.7. Their names are 192.0.2.7-00000000, "
+    )
+    assert warning.endswith(" and 9,980 more.")
     assert len(warning) < 2_000
     warnings.clear()
     make_distinct([(f"web-{number // 2}", f"{number:08x}-1") for number in range(600)], warnings.append)

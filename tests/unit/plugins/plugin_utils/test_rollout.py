@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from collections import defaultdict
 from pathlib import Path
@@ -17,49 +16,14 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     Rollout,
     compare_hosts,
     count_waves,
-    find_failure_reason,
     make_host_result,
     make_host_results,
 )
+from ansible_collections.herdops.alpacon.tests.unit.rollout_recorder import RolloutRecorder
 
 UUIDS = [f"550e8400-e29b-41d4-a716-44665544000{number}" for number in range(4)]
 FULL = {"outcome": "failed", "cause": "No space left on device"}
 WELL = {"outcome": "connected", "version": "2.5.0"}
-
-
-class RolloutRecorder:
-    """Record a rollout, its files and the lines that it shows."""
-
-    def __init__(self, folder: Path, hosts: list[str], sizes: tuple[Any, ...] = ("100%",), limit: float = 10) -> None:
-        self.file, self.hosts, self.sizes, self.limit = folder / "results.jsonl", hosts, sizes, limit
-        self.lines: list[str] = []
-        self.warnings: list[str] = []
-        self.facts: dict[str, dict[str, Any]] = {}
-        self.now = 100.0
-        show, warn = self.lines.append, self.warnings.append
-        self.rollout = Rollout(
-            hosts, str(self.file), show, warn, lambda host: self.facts.get(host, {}), None, lambda: self.now
-        )
-
-    def wave(self, *hosts: str) -> Rollout:
-        self.rollout.start_wave(hosts or self.hosts, self.sizes, self.limit)
-        for host in hosts or self.hosts:
-            self.rollout.host_started(host)
-        return self.rollout
-
-    @property
-    def rows(self) -> dict[str, dict[str, Any]]:
-        rows = [json.loads(line) for line in self.file.read_text(encoding="utf-8").splitlines()]
-        assert len({row["host"] for row in rows}) == len(rows)
-        return {row["host"]: row for row in rows}
-
-    @property
-    def outcomes(self) -> dict[str, str]:
-        return {host: row["outcome"] for host, row in self.rows.items()}
-
-    @property
-    def retried(self) -> list[str]:
-        return (self.file.parent / "rollout.retry").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("hosts", [1, 2, 7, 10, 100, 999])
@@ -125,6 +89,26 @@ def test_a_rollout_without_failures_leaves_no_retry_file(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [recorder.file]
 
 
+@pytest.mark.parametrize(
+    ("earlier", "outcome", "is_kept"),
+    [
+        (["a", "b"], "connected", False),
+        (["a", "z"], "connected", True),
+        (["a"], "failed", True),
+        (["a"], "would be connected", True),
+    ],
+)
+def test_the_hosts_to_retry_are_removed_when_all_of_them_are_done(
+    tmp_path: Path, earlier: list[str], outcome: str, is_kept: bool
+) -> None:
+    recorder = RolloutRecorder(tmp_path, ["a", "b"])
+    file = tmp_path / "rollout.retry"
+    file.write_text("".join(f"{host}\n" for host in earlier), encoding="utf-8")
+    recorder.wave().add_results({"a": {"outcome": outcome}, "b": WELL})
+    recorder.rollout.end_rollout()
+    assert file.exists() is is_kept
+
+
 def test_a_rollout_that_stopped_retries_the_hosts_that_were_not_tried(tmp_path: Path) -> None:
     recorder = RolloutRecorder(tmp_path, ["a", "b", "c", "d"], (2,), limit=12.5)
     recorder.wave("a", "b").add_results({"a": FULL, "b": WELL})
@@ -145,7 +129,7 @@ def test_an_unreachable_host_has_a_result_with_its_record(tmp_path: Path) -> Non
     row = recorder.rows["a"]
     assert (row["outcome"], row["cause"], row["server_id"]) == ("unreachable", "No route to host.", UUIDS[0])
     assert row["version"] == "2.5.0"
-    assert row["notes"] == [f"its key may not be on the host: {UUIDS[0]}"]
+    assert row["notes"] == [f"its key might not be on the host: {UUIDS[0]}"]
     assert "secret" not in str(row)
     # Later results of the host, and results of other hosts, are ignored.
     rollout.add_results({"a": WELL, "b": WELL, "other": WELL})
@@ -153,11 +137,14 @@ def test_an_unreachable_host_has_a_result_with_its_record(tmp_path: Path) -> Non
     assert recorder.lines == ["wave 1 of 1: 1 of 2 connected, 1 unreachable"]
 
 
-@pytest.mark.parametrize(("interrupted", "outcome"), [(True, "interrupted"), (False, "unknown")])
-def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrupted: bool, outcome: str) -> None:
+@pytest.mark.parametrize(("interrupted", "outcome", "part"), [(True, "interrupted", "run"), (False, "unknown", "wave")])
+def test_a_run_that_ends_within_a_wave_keeps_each_cause(
+    tmp_path: Path, interrupted: bool, outcome: str, part: str
+) -> None:
     recorder = RolloutRecorder(tmp_path, ["done", "full", "idle", "late", "next"], (4,))
     rollout = recorder.rollout
     rollout.start_wave(["done", "full", "idle", "late"], (4,), 10)
+    rollout.task_started("Read the state")
     for host in ("done", "full", "late"):
         rollout.host_started(host)
     rollout.add_results({"done": WELL})
@@ -172,6 +159,7 @@ def test_a_run_that_ends_within_a_wave_keeps_each_cause(tmp_path: Path, interrup
         "next": "not tried",
     }
     assert recorder.rows["full"]["cause"] == "It failed. No space left on device"
+    assert recorder.rows["late"]["cause"] == f"The {part} ended during the task 'Read the state'."
     assert recorder.retried == ["full", "idle", "late", "next"]
     assert ("The run was interrupted in wave 1 of 2." in recorder.lines) is interrupted
 
@@ -390,61 +378,3 @@ def test_a_host_reports_the_unreachable_hosts_of_its_wave() -> None:
         "a": make_host_result(facts, False),
         "b": {"outcome": "unreachable"},
     }
-
-
-# Causes of failures
-
-APT = "'/usr/bin/apt-get -y install 'alpamon=2.5.0*'' failed: E: Sub-process /usr/bin/dpkg returned an error code (1)"
-DISK_FULL = "cannot copy extracted data for './usr/bin/alpamon': failed to write (No space left on device)"
-DPKG = f"dpkg: error processing archive alpamon_2.5.0_amd64.deb (--unpack):\n {DISK_FULL}\nErrors were encountered.\n"
-NEEDS = "installing package alpamon-2.5.0-1.x86_64 needs 12MB more space on the / filesystem"
-CHANGED = "Failed to connect to the host via ssh: @@@@\n@ WARNING! @\n@@@@\nHost key verification failed.\n"
-SUDO = "Task failed: Premature end of stream waiting for become success.\n>>> Standard Error\n"
-SUDOERS = "deploy is not in the sudoers file."
-NO_PACKAGE = "No package alpamon-9 available."
-DENIED = "Permission denied: /etc/alpamon"
-
-
-@pytest.mark.parametrize(
-    ("result", "cause"),
-    [
-        ({"msg": CHANGED}, "Host key verification failed."),
-        ({"msg": f"{SUDO}{SUDOERS}\nThis incident has been reported to the administrator."}, SUDOERS),
-        (
-            {"msg": APT, "stderr": "E: Sub-process /usr/bin/dpkg returned an error code (1)\n", "stdout": DPKG},
-            DISK_FULL,
-        ),
-        ({"msg": f"Unknown Error occurred: Transaction test error:\n  {NEEDS}\n"}, NEEDS),
-        ({"msg": "Failed to install.", "failures": [NO_PACKAGE], "results": []}, NO_PACKAGE),
-        ({"msg": "One or more items failed", "results": [{"failed": True, "msg": DENIED}, {}]}, DENIED),
-    ],
-)
-def test_known_causes(result: dict[str, Any], cause: str) -> None:
-    assert find_failure_reason(result)[0] == f"{result['msg'].splitlines()[0]} {cause}"
-
-
-@pytest.mark.parametrize(
-    ("result", "lines"),
-    [
-        ({"msg": "No.", "stderr": "One.\ndpkg: no.\n\n"}, ["No. dpkg: no."]),
-        (
-            {"msg": "FAILURE", "rc": 127, "module_stderr": "python3: not found\n\nSee help.\n"},
-            ["FAILURE python3: not found"],
-        ),
-        ({"msg": "First.\nMore.\nLast.\n", "stderr": ""}, ["First. Last.", "More.", "Last."]),
-        ({"msg": ["First.", "More."]}, ["First.", "More."]),
-        ({}, ["It failed as shown above."]),
-        ({"msg": "No.", "stderr": "\x1b[2Jgone"}, ["No. \\x1b[2Jgone"]),
-    ],
-)
-def test_other_causes_are_the_last_line_of_the_errors(result: dict[str, Any], lines: list[str]) -> None:
-    assert find_failure_reason(result) == lines
-
-
-def test_causes_in_long_outputs_are_short() -> None:
-    much = f"{'no space left ' * 100}\n" + "line\n" * 900
-    [first] = find_failure_reason({"msg": "No.", "stdout": much})
-    assert first.startswith("No. no space left")
-    assert len(first) < 320
-    assert find_failure_reason({"msg": "No.", "stdout": much * 2000}) == [first]
-    assert find_failure_reason({"msg": "No.", "stdout": "line\n" * 2000 + "no space left"}) == ["No. no space left"]

@@ -18,6 +18,8 @@
   const SHOWN_ANSWERS = 12;
   const SHOWN_SERVERS = 60;
   const ROW = 28;
+  // Characters of a name that fit into two lines of the grid's head.
+  const LONG_NAME = 40;
   // Larger grids have only the visible rows.
   const ALL_ROWS = 150;
   const FEW_CHECKS = 40;
@@ -379,10 +381,15 @@
 
   function createHead(checks) {
     const heads = checks.map((check) => {
-      const { name } = report.checks[check];
-      return create("th", { scope: "col" }, create("a", { href: `#c${check}`, title: name }, name));
+      const { name, of } = report.checks[check];
+      // The name of a rule begins with that of its scanner.
+      const parts = name.slice(of ? of.length + 1 : 0).split(/(?<=[_-])/);
+      const words = parts.flatMap((part) => [part, create("wbr", {})]);
+      return create("th", { scope: "col" }, create("a", { href: `#c${check}`, title: name }, ...words));
     });
-    return create("thead", {}, create("tr", {}, create("th", { scope: "col", class: "corner" }, "Server"), ...heads));
+    const isTall = heads.some((head) => head.textContent.length > LONG_NAME);
+    const row = create("tr", {}, create("th", { scope: "col", class: "corner" }, "Server"), ...heads);
+    return create("thead", { class: isTall ? "tall" : "" }, row);
   }
 
   function createRow(server, checks) {

@@ -145,7 +145,7 @@ def test_refusals_are_neither_repeated_nor_outages(
 def test_pages_are_retried_only_with_patience(scripted: Scripted, patient: bool) -> None:
     client, server = scripted(Response(page(rows(0, 1), 2)), Response("<html>"), Response(page(rows(1, 2))))
     with contextlib.nullcontext() if patient else pytest.raises(LostResponse):
-        assert list(client.rows(LIST, patient=patient)) == rows(0, 2)
+        assert list(client.rows(LIST, {"ordering": "-added_at"}, patient)) == rows(0, 2)
     assert [query.get("page") for query in server.queries] == [None, "2", *(["2"] if patient else [])]
 
 
@@ -160,7 +160,7 @@ def test_a_refused_connection_is_retried(
         monkeypatch.setenv("http_proxy", url)
         url = "http://workspace.invalid"
     client = connect(url, sleep=clock.sleep)
-    client.submit_deadline = clock.monotonic()  # only the rate limit is awaited until then
+    client = client.until(submits=clock.monotonic())  # only the rate limit is awaited until then
     with pytest.raises(ConnectionFailed, match=rf"no connection to {re.escape(url)}[^<]*: Failed to "):
         call(client, method)
     assert client.requests == ATTEMPTS
@@ -209,7 +209,8 @@ def test_a_used_up_quota_is_awaited_for_five_minutes_or_up_to_the_deadline(
     scripted: Scripted, clock: FakeClock, deadline: float | None, asked: float, is_awaited: bool
 ) -> None:
     client, server = scripted(Response(status=429, headers={"Retry-After": str(asked)}), Response([1]))
-    client.deadline = deadline and clock.monotonic() + deadline
+    if deadline:
+        client = client.until(quota=clock.monotonic() + deadline)
     with contextlib.nullcontext() if is_awaited else pytest.raises(ApiError, match="quota"):
         assert client.get(LIST) == [1]
     assert nonzero_sleeps(clock.slept) == pytest.approx([asked] if is_awaited else [], abs=0.1)
@@ -226,15 +227,15 @@ OUTAGES = {"no database": NO_DATABASE, "401": Response("<html>", 401), "502": Re
 def test_an_outage_is_reported_and_waited_for(serve: Serve, clock: FakeClock, kind: str) -> None:
     server = serve([Response([1]), *[OUTAGES[kind]] * 6, Response([2])])
     said: list[str] = []
+    errors: list[AlpaconError] = []
     with Client(Settings(server.url, TOKEN), sleep=clock.sleep, report=said.append) as client:
-        client.awaited_ids = lambda: ["this-id"]
-        assert client.get(LIST) == [1]
-        assert client.get(LIST) == [2]
+        limited = client.until(errors.append)
+        assert limited.get(LIST) == [1]
+        assert limited.get(LIST) == [2]
     assert 25 < clock.passed < 36, "probes at 0.5, 1.5, 3.5, 7.5, 15.5 and 30.5 s"
-    first, second = said
-    assert first.startswith("alpacon: the workspace fails, and all requests wait until it answers again. ")
-    assert "the workspace has failed for 15 s. Commands whose results wait for it: this-id. " in second
-    assert all(f"HTTP {OUTAGES[kind].status}" in line for line in said)
+    [line], [error] = said, errors
+    assert line.startswith("alpacon: the workspace is down, and all requests wait until it answers again. ")
+    assert all(f"HTTP {OUTAGES[kind].status}" in text for text in (line, str(error)))
 
 
 def test_an_error_without_an_outage_ends_a_read(serve: Serve, connect: Connect, clock: FakeClock) -> None:
@@ -247,27 +248,120 @@ def test_an_error_without_an_outage_ends_a_read(serve: Serve, connect: Connect, 
     assert sum(clock.slept) < 20
 
 
-def test_a_lasting_401_after_an_outage_blames_the_token(scripted: Scripted, clock: FakeClock) -> None:
+def test_an_outage_ends_after_two_minutes(scripted: Scripted, clock: FakeClock) -> None:
     client, server = scripted(Response([1]), NO_DATABASE)
     client.get(LIST)
     with pytest.raises(ApiError) as caught:
         client.get(LIST)
-    assert caught.value.refuses_token
+    assert caught.value.is_unauthenticated
     assert 120 <= clock.passed < 125
     assert len(server.requests) <= 20
     for _attempt in range(2):
-        with pytest.raises(WorkspaceDown, match="Not sent, since the workspace has failed for 12"):
+        with pytest.raises(WorkspaceDown, match="The workspace has been down for 12"):
             client.write("POST", LIST, {})
     assert all(request.method == "GET" for request in server.requests)
 
 
-def test_a_submit_waits_until_the_outage_is_over(scripted: Scripted) -> None:
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_write_that_was_not_authenticated_is_sent_again_after_the_outage(scripted: Scripted, method: str) -> None:
     client, server = scripted(Response([1]), NO_DATABASE, NO_DATABASE, Response([2]), Response({"id": 1}, 201))
     client.get(LIST)
-    with pytest.raises(LostResponse, match="may have been carried out"):
-        client.write("DELETE", LIST)
-    assert client.write("POST", LIST, {}).body == {"id": 1}
-    assert [request.method for request in server.requests] == ["GET", "DELETE", "GET", "GET", "POST"]
+    assert client.write(method, LIST, {}).body == {"id": 1}
+    assert [request.method for request in server.requests] == ["GET", method, "GET", "GET", method]
+
+
+@pytest.mark.parametrize(("submits", "passed"), [(8, 8), (-1, 120)])
+def test_a_submit_waits_for_the_end_of_an_outage_up_to_its_deadline_unless_it_begins_later(
+    scripted: Scripted, clock: FakeClock, submits: float, passed: float
+) -> None:
+    client, _server = scripted(Response([1]), NO_DATABASE)
+    client.get(LIST)
+    with pytest.raises(WorkspaceDown):
+        client.until(submits=clock.monotonic() + submits).write("POST", LIST, {})
+    assert passed <= clock.passed < passed + 5
+
+
+def test_a_client_with_other_deadlines_counts_its_requests_for_both(scripted: Scripted) -> None:
+    client, _server = scripted(Response([1]))
+    client.get(LIST)
+    other = client.until()
+    other.get(LIST)
+    assert (client.requests, other.requests) == (2, 1)
+
+
+def test_a_write_that_is_never_authenticated_is_sent_a_few_times(scripted: Scripted) -> None:
+    client, server = scripted(Response([1]), *[NO_DATABASE, Response([2])] * 9)
+    client.get(LIST)
+    with pytest.raises(ApiError) as caught:
+        client.write("POST", LIST, {})
+    assert caught.value.stated
+    assert sum(request.method == "POST" for request in server.requests) == ATTEMPTS
+
+
+@pytest.mark.parametrize("refusal", [Response({"detail": "Invalid token."}, 401), Response("<html>", 403)])
+def test_another_refusal_in_an_outage_may_hide_that_a_write_was_carried_out(
+    scripted: Scripted, refusal: Response
+) -> None:
+    client, server = scripted(Response([1]), refusal, Response([2]))
+    client.get(LIST)
+    with pytest.raises(LostResponse, match="does not say whether the request was carried out"):
+        client.write("POST", LIST, {})
+    assert client.get(LIST) == [2]
+    assert sum(request.method == "POST" for request in server.requests) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_wrong_token_is_refused_at_once(scripted: Scripted, clock: FakeClock, method: str) -> None:
+    client, server = scripted(NO_DATABASE)
+    with pytest.raises(ApiError, match=r"the token\..* or the workspace has lost its database"):
+        call(client, method)
+    assert (len(server.requests), clock.slept) == (1, [])
+
+
+# Reads with a deadline
+
+
+@pytest.mark.parametrize("kind", [*OUTAGES, "HTML"])
+@pytest.mark.parametrize("has_begun", [True, False])
+def test_a_read_is_sent_once_more_after_its_deadline(
+    scripted: Scripted, clock: FakeClock, kind: str, has_begun: bool
+) -> None:
+    client, server = scripted(Response([1]), OUTAGES.get(kind, Response("<html>")))
+    client.get(LIST)
+    if has_begun:
+        with pytest.raises((ApiError, LostResponse)):
+            client.until(reads=clock.monotonic() + 8).get(LIST)
+        assert clock.passed < 14
+    before, slept = len(server.requests), len(clock.slept)
+    with pytest.raises((ApiError, LostResponse)):
+        client.until(reads=clock.monotonic()).get(LIST)
+    assert len(server.requests) - before == 1
+    assert len(clock.slept) == slept
+
+
+def test_a_read_waits_for_the_rate_limit_beyond_its_deadline(scripted: Scripted, clock: FakeClock) -> None:
+    client, _server = scripted(Response(status=429, headers={"Retry-After": "60"}), Response([1]))
+    assert client.until(reads=clock.monotonic() + 1).get(LIST) == [1]
+
+
+def test_a_read_that_trickles_ends_one_request_timeout_after_its_deadline(raw: Any, connect: Connect) -> None:
+    drops = 0
+
+    def answer(connection: socket.socket) -> None:
+        nonlocal drops
+        connection.sendall(OK + b"Content-Length: 9999\r\n\r\n")
+        while True:
+            connection.sendall(b" ")
+            drops += 1
+            time.sleep(0.02)
+
+    client = connect(raw(answer), request_timeout=0.5)
+    with pytest.raises(LostResponse, match="the end of wait_timeout"):
+        client.until(reads=time.monotonic() + 0.1).get(LIST)
+    assert drops <= 60
+    with pytest.raises(LostResponse, match="not sent"):
+        client.until(reads=time.monotonic() - 1).get(LIST)
+    assert client.requests == 1
 
 
 # Writes with lost responses
@@ -348,7 +442,7 @@ def test_a_write_follows_no_redirect(scripted: Scripted, clock: FakeClock, statu
     ("location", "words"),
     [
         ("http://[::1", "an invalid address"),
-        ("file:///etc/passwd", "which the token is not for"),
+        ("file:///etc/passwd", "to which the token does not belong"),
         ("\x1b[31mred", "HTTP 403"),
         (None, "Redirected to nowhere"),
     ],
@@ -362,7 +456,7 @@ def test_a_redirect_to_nonsense(scripted: Scripted, location: str | None, words:
         assert "\x1b" not in str(caught.value)
 
 
-#: What one library takes for another address than the next one does, with the ports of the other and the own origin.
+#: URLs in which two libraries see different addresses, with the ports of the other and the own origin.
 @pytest.mark.parametrize(
     "location",
     [
@@ -380,7 +474,7 @@ def test_the_token_does_not_leave_its_origin(serve: Serve, connect: Connect, loc
         return Response(status=302, headers={"Location": location.format(**ports)})
 
     server = serve(answer)
-    with pytest.raises(ApiError, match=f"Redirected to {other.url}, which the token is not for"):
+    with pytest.raises(ApiError, match=f"Redirected to {other.url}, to which the token does not belong"):
         connect(server).get(LIST)
     assert (len(server.requests), other.requests) == (1, [])
 
@@ -480,7 +574,7 @@ def test_an_unknown_endpoint(scripted: Scripted, clock: FakeClock) -> None:
     client, server = scripted(Response(not_found, 404))
     with pytest.raises(UnknownEndpoint, match="does not know the address") as caught:
         client.get(LIST)
-    assert "no answer of an Alpacon workspace" not in str(caught.value)
+    assert "not the response of an Alpacon workspace" not in str(caught.value)
     assert (len(server.requests), clock.slept) == (1, [])
 
 
@@ -619,7 +713,7 @@ def test_an_invalid_status_line_is_shown_without_the_token(raw: Any, connect: Co
     assert_without(PARTS, caught.value)
 
 
-#: A password, as it is and as it stands in an address and in a header.
+#: A password as it is, in an address and in a header.
 PASSWORD, QUOTED = "s3cret/+ pw", "s3cret%2F%2B%20pw"
 BASIC = base64.b64encode(f"bob:{PASSWORD}".encode()).decode()
 REPEATED = f"Proxy-Authorization: Basic {BASIC} is not {PASSWORD} or {QUOTED}"

@@ -46,7 +46,7 @@ def test_every_shape_of_a_submit_response_is_parsed(serve: Serve, connect: Conne
 @pytest.mark.parametrize("answer", [None, [], {"detail": "?"}, [None], {"id": "../x"}])
 def test_a_response_without_a_command_is_lost(serve: Serve, connect: Connect, answer: Any) -> None:
     server = serve([Response(answer, 201)])
-    with pytest.raises(LostResponse, match="without a command in it"):
+    with pytest.raises(LostResponse, match="without a command"):
         submit(connect(server), {})
     assert len(server.requests) == 1
 
@@ -59,7 +59,7 @@ def test_a_response_without_a_command_is_lost(serve: Serve, connect: Connect, an
     ],
 )
 def test_a_response_with_another_command_is_lost(serve: Serve, connect: Connect, row: Row) -> None:
-    with pytest.raises(LostResponse, match=f"another command in it than was submitted: {COMMAND} for web-0") as caught:
+    with pytest.raises(LostResponse, match=f"a command other than the submitted one: {COMMAND} for web-0") as caught:
         submit(connect(serve([Response([row], 201)])), {"server": SERVER, "line": "uptime"})
     assert caught.value.others == (COMMAND,)
 
@@ -113,7 +113,7 @@ def test_results_of_a_cancel(
 @pytest.mark.parametrize(
     ("answer", "record", "error", "words", "waited"),
     [
-        (FORBIDDEN, None, ApiError, "The token may not do this", 0),
+        (FORBIDDEN, None, ApiError, "The token is not allowed to do this", 0),
         (TOO_LATE, seen("queued"), NotCancellable, "while it is queued. It may still run", 0),
         (Response({}, 200), FORBIDDEN, LostResponse, "the command could not be read", 0),
         (seen("scheduled"), seen("scheduled"), LostResponse, "no answer states .* the command still waits", 15),

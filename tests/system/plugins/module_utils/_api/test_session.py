@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test TLS with a private CA: verified, refused, and not verified."""
+"""Test TLS with a private CA, and the lines about requests."""
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import subprocess
@@ -16,14 +17,17 @@ from typing import Any
 import pytest
 from system.certificates import Authority, authority
 from system.conftest import Connect
-from system.support import FakeClock, Response, ScriptedServer, socket_servers
+from system.support import HANG_UP, FakeClock, Response, ScriptedServer, socket_servers
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import ATTEMPTS, Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    ApiError,
     ConnectionFailed,
+    LostResponse,
     UntrustedCertificate,
     UsageError,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, TOKEN
 
 Serve = Callable[..., ScriptedServer]
@@ -156,3 +160,41 @@ def test_a_connection_that_breaks_during_tls_is_retried(
         client.write("POST", LIST, {})
     assert not isinstance(caught.value, UntrustedCertificate)
     assert client.requests == ATTEMPTS
+
+
+# Lines about requests
+
+
+def test_each_request_makes_a_line_without_secrets(serve: Serve) -> None:
+    secret = "a value of the user"
+    server = serve(
+        [
+            Response([1], headers={"X-Request-ID": "req-1\x1b[2J" + TOKEN}),
+            Response(status=307, headers={"Location": f"/there/?name={secret}".replace(" ", "%20")}),
+            Response([1]),
+            Response({"code": "api_not_found"}, status=404),
+            Response([1], headers={"Content-Length": "100", "Connection": "close"}),
+            HANG_UP,
+        ]
+    )
+    lines: list[str] = []
+    with Client(Settings(server.url, TOKEN), sleep=lambda _seconds: None, log=lines.append) as client:
+        for _number in range(2):
+            client.get(LIST, {"name": secret})
+        for _number in range(2):
+            with pytest.raises((ApiError, LostResponse)):
+                client.get(LIST, {"name": secret}, patient=False)
+        with pytest.raises(LostResponse):
+            client.write("POST", LIST, {"line": secret})
+    expected = [
+        f"alpacon: GET {LIST}: HTTP 200 (9 ms, request ID req-1\\x1b[2J********)",
+        f"alpacon: GET {LIST}: HTTP 307 (9 ms)",
+        "alpacon: GET /there/: HTTP 200 (9 ms)",
+        f"alpacon: GET {LIST}: HTTP 404 (9 ms)",
+        f"alpacon: GET {LIST}: HTTP 200 (9 ms)",
+        f"alpacon: GET {LIST}: HTTP 200, and the connection broke",
+        f"alpacon: POST {LIST}: the connection broke before an answer was read",
+    ]
+    timed = [re.sub(r"\(\d+ ms", "(9 ms", line) for line in lines]
+    assert [line[: len(start)] for line, start in zip(timed, expected, strict=True)] == expected
+    assert secret not in str(lines)

@@ -131,6 +131,14 @@ def test_skipped_servers_are_named_in_a_warning(current: Workspace) -> None:
     assert done.warnings == [f"offline: 12 servers are offline and skipped: {', '.join(gone[:10])} and 2 more."]
 
 
+def test_a_skipped_server_without_a_name_has_its_uuid_in_the_warning(current: Workspace) -> None:
+    server = current.server_ids()["web-01"]
+    refusal = '{"code": "server_not_connected", "source": "server"}'
+    current.fault("status", method="POST", path="^/api/events/commands/$", status=503, body=refusal)
+    done = run(current, servers=[server], line="true", offline="skip")
+    assert done.warnings == [f"offline: 1 server is offline and skipped: {server}."]
+
+
 @pytest.mark.parametrize(
     ("fault", "delivery"), [("vanish", "the agent acknowledged it"), ("never_ack", "it was delivered")]
 )
@@ -138,7 +146,7 @@ def test_command_without_progress_after_a_restart_is_unknown(
     current: Workspace, clock: FakeClock, fault: str, delivery: str
 ) -> None:
     current.fault(fault, server="web-01")
-    clock.at(5.0, lambda: current.change_server("web-01", started_at=1))
+    clock.at(5.0, lambda: current.change_server("web-01", started_at=60 if fault == "vanish" else 1))
     done = run(current, servers=["web-01"], line="true", wait_timeout="30m")
     assert (done["outcome"], done["ran"]) == ("unknown", None)
     assert f"after {delivery}" in done["msg"]
@@ -152,11 +160,19 @@ def test_command_with_progress_after_a_restart_is_awaited(current: Workspace, cl
         [row] = current.commands()
         current.change_command(row["id"], **fields)
 
-    clock.at(5.0, lambda: current.change_server("web-01", started_at=1))
+    clock.at(5.0, lambda: current.change_server("web-01", started_at=60))
     clock.at(40.0, lambda: change(chunks=["so far"]))
     clock.at(400.0, lambda: change(status="success", result="so far"))
     done = run(current, servers=["web-01"], line="true", wait_timeout="30m")
     assert (done["outcome"], done["stdout"]) == ("success", "so far")
+
+
+def test_first_command_of_an_agent_that_reports_its_start_late_is_awaited(current: Workspace, clock: FakeClock) -> None:
+    current.fault("vanish", server="web-01")
+    clock.at(10.0, lambda: current.change_server("web-01", started_at=31))
+    clock.at(120.0, lambda: current.change_command(current.commands()[0]["id"], status="success"))
+    done = run(current, servers=["web-01"], line="sleep 120", wait_timeout="30m")
+    assert (done["outcome"], done["rc"]) == ("success", 0)
 
 
 def test_timeout_message_names_a_restart(current: Workspace, clock: FakeClock) -> None:
@@ -164,4 +180,4 @@ def test_timeout_message_names_a_restart(current: Workspace, clock: FakeClock) -
     clock.at(5.0, lambda: current.change_server("web-01", started_at=1))
     done = run(current, servers=["web-01"], line="true", wait_timeout="20s")
     assert (done["outcome"], done["ran"]) == ("timed_out", None)
-    assert "was restarted at" in done["msg"]
+    assert "reported a start at" in done["msg"]

@@ -27,9 +27,10 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import ApiResponse
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion, fleet, submitting
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion, poll_timer, submitting, threads
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
@@ -50,7 +51,7 @@ class Stage:
         self.on_sleep: Callable[[], object] = lambda: None
 
     def jobs(self, count: int = 1, line: str = "make all", **fields: Any) -> list[Job]:
-        """Return a job for each of so many new servers."""
+        """Return jobs for this many new servers."""
         servers = self.workspace.add_servers(*(f"bare-{number:03d}" for number in range(count)), connected=True)
         return [self.job(server["id"], server["name"], line, **fields) for server in servers]
 
@@ -125,7 +126,7 @@ def test_mixed_outcomes_are_assigned_to_their_jobs(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("status", "code", "note"),
-    [(409, "EVENT_COMMAND_ALREADY_SENT", ""), (403, "forbidden", "the first try to cancel the command failed")],
+    [(409, "EVENT_COMMAND_ALREADY_SENT", ""), (403, "forbidden", "the first attempt to cancel the command failed")],
 )
 def test_an_offline_server_keeps_a_command_that_cannot_be_cancelled(
     stage: Stage, status: int, code: str, note: str
@@ -149,7 +150,7 @@ def test_a_held_command_ends_the_wait(stage: Stage) -> None:
     jobs = stage.jobs(2)
     stage.run(jobs)
     assert outcomes(jobs) == {"awaiting_approval": 2}
-    assert all(job.id and job.known.ran is False for job in jobs)
+    assert all(job.id and job.submitted.ran is False for job in jobs)
     assert count_methods(stage.workspace)["POST"] == 2
     assert stage.clock.passed < 60
 
@@ -174,7 +175,7 @@ def test_commands_time_out_after_wait_timeout(stage: Stage) -> None:
     jobs = stage.jobs(3)
     stage.run(jobs, wait_timeout=100)
     assert outcomes(jobs) == {"timed_out": 3}
-    assert all(job.id and job.known.status == "delivered" for job in jobs)
+    assert all(job.id and job.submitted.status == "delivered" for job in jobs)
     assert all("Last status: delivered" in job.msg for job in jobs)
     assert 100 <= stage.clock.passed < 130
     assert len(nonzero_sleeps(stage.clock.slept)) < 80, "pauses grow"
@@ -207,9 +208,40 @@ def test_the_last_poll_is_at_the_timeout(stage: Stage) -> None:
     assert sum(stage.clock.slept) <= 100.4, "polls are several seconds apart by then"
 
 
+@pytest.mark.parametrize("kind", ["html", "lose_before", "status"])
+def test_failing_polls_keep_wait_timeout(stage: Stage, kind: str) -> None:
+    jobs = stage.jobs(2)
+    stage.workspace.fault(kind, method="GET", status=502)
+    stage.client._outage.accept()
+    stage.run(jobs, wait_timeout=8)
+    assert outcomes(jobs) == {"timed_out": 2}
+    assert all(job.id and "The last poll failed: " in job.msg for job in jobs)
+    assert stage.clock.passed < 14
+
+
+def test_responses_that_trickle_keep_wait_timeout(stage: Stage, connect: Connect) -> None:
+    stage.client = connect(stage.workspace, request_timeout=1)
+    jobs = stage.jobs(2)
+    stage.workspace.fault("slow", method="GET", dribble=True, delay=9)
+    Fleet(stage.client, Limits(wait_timeout=1)).run(jobs)
+    assert outcomes(jobs) == {"timed_out": 2}
+    assert stage.workspace.faults()[0]["hits"] == 2, "the poll that wait_timeout interrupts, and the last one"
+
+
+def test_an_output_that_cannot_be_read_keeps_wait_timeout(stage: Stage) -> None:
+    [job] = stage.jobs()
+    stage.workspace.fault("status", method="GET", path="/chunks/", status=502)
+    stage.workspace.fault("status", method="GET", path="page_size=1$", status=502)
+    stage.end_at(3, result="", chunks=["all of it"])
+    stage.run([job], wait_timeout=8)
+    assert job.output is not None
+    assert (job.outcome, job.output.complete) == ("success", False)
+    assert stage.clock.passed < 20
+
+
 def test_reads_wait_for_the_quota_until_the_last_command_ends(stage: Stage) -> None:
     jobs = stage.jobs()
-    stage.client.deadline = stage.clock.monotonic() + 10
+    stage.client = stage.client.until(quota=stage.clock.monotonic() + 10)
     stage.workspace.fault("status", method="POST", times=1, **rate_limit_fault(8))
     stage.workspace.fault("status", path="/chunks/", status=429, times=1, headers={"Retry-After": "2"})
     stage.end_at(15, result="", chunks=["all of it"])
@@ -314,22 +346,32 @@ def test_a_revoked_token_loses_no_ids(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("workspace", ["2024"], indirect=True)
+def test_an_outage_of_five_minutes_does_not_end_the_wait(stage: Stage) -> None:
+    jobs = stage.jobs(2)
+    stage.clock.at(3, stage.workspace.lose_database)
+    stage.clock.at(300, stage.workspace.clear_faults)
+    stage.end_at(301)
+    stage.run(jobs)
+    assert outcomes(jobs) == {"success": 2}
+
+
+@pytest.mark.parametrize("workspace", ["2024"], indirect=True)
 def test_nothing_is_submitted_after_an_outage_of_two_minutes(stage: Stage) -> None:
     stage.workspace.lose_database(after=1)
     stage.client.get(LIST)
     jobs = stage.jobs(60)
-    stage.client._outage.record_failure(stage.clock.monotonic(), 1.0)
+    stage.client._outage.record_failure(stage.clock.monotonic(), 1.0, AlpaconError("away"))
     stage.run(jobs)
     assert outcomes(jobs) == {"not_tried": 60}
-    assert any(job.msg.startswith("Not tried: the workspace refuses the token.") for job in jobs)
-    assert count_methods(stage.workspace)["GET"] <= 20 + fleet.THREADS
+    assert all(job.msg.startswith("Not tried: The workspace has been down for 12") for job in jobs)
+    assert count_methods(stage.workspace)["GET"] <= 20 + threads.THREADS
     assert count_methods(stage.workspace)["POST"] == 0
 
 
 # Unexpected errors
 
 
-def fail(*_arguments: Any) -> None:
+def fail(*_arguments: Any, **_options: Any) -> None:
     raise RuntimeError("unexpected failure")
 
 
@@ -369,7 +411,7 @@ def test_an_unreadable_output_is_no_failure(stage: Stage) -> None:
 
 @pytest.mark.parametrize(
     ("where", "name", "outcome"),
-    [(completion, "complete", "unknown"), (completion, "time_out", "unknown"), (Poller, "poll", "timed_out")],
+    [(completion, "finish_by_status", "unknown"), (completion, "time_out", "unknown"), (Poller, "poll", "timed_out")],
 )
 def test_an_unexpected_error_in_a_poll_keeps_all_ids(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, where: object, name: str, outcome: str
@@ -447,6 +489,7 @@ def test_failed_commands_count_for_max_errors(stage: Stage) -> None:
     assert outcomes(jobs)["not_tried"] >= 3
 
 
+@pytest.mark.parametrize("workspace", ["current", "2024"], indirect=True)
 def test_a_refused_token_stops_the_submits(stage: Stage, connect: Connect) -> None:
     stage.client = connect(stage.workspace, token="alpat-wrong", sleep=stage.clock.sleep)
     jobs = stage.jobs(60)
@@ -454,7 +497,9 @@ def test_a_refused_token_stops_the_submits(stage: Stage, connect: Connect) -> No
     counted = outcomes(jobs)
     assert set(counted) == {"refused", "not_tried"}
     assert counted["refused"] == count_methods(stage.workspace)["POST"] <= 40
-    assert all("refuses the token" in job.msg for job in jobs if job.outcome == "not_tried")
+    assert all(
+        job.msg.startswith("Not tried: The ") and "Check " in job.msg for job in jobs if job.outcome != "refused"
+    )
     assert stage.clock.slept == []
 
 
@@ -495,12 +540,12 @@ def test_polls_are_rare_while_commands_are_submitted(
         clock.sleep(0.25)
         return Command(body["server"], Server(body["server"]), "make all", "system", "verifying", result="done")
 
-    def poll(_poller: Poller, awaited: list[Job], *_arguments: Any) -> None:
+    def poll(_poller: Poller, awaited: list[Job], **_arguments: Any) -> None:
         polled_at.append(clock.monotonic())
         for job in awaited if all(job.id for job in jobs) else ():
-            job.update(job.known.with_status("success"))
+            job.update(job.submitted.with_status("success"))
 
-    monkeypatch.setattr(fleet, "THREADS", 1)
+    monkeypatch.setattr(threads, "THREADS", 1)
     monkeypatch.setattr(submitting, "submit", submit_slowly)
     monkeypatch.setattr(Poller, "poll", poll)
     polled_at[0] = clock.monotonic()
@@ -531,14 +576,14 @@ def test_rows_without_an_exit_code_are_completed(stage: Stage) -> None:
     jobs = stage.jobs(3)
     stage.end_at(2, status="failed", exit_code=7)
     stage.run(jobs)
-    assert [job.known.exit_code for job in jobs] == [7, 7, 7]
+    assert [job.submitted.exit_code for job in jobs] == [7, 7, 7]
     assert {f"{LIST}{job.id}/" for job in jobs} <= set(request_paths(stage.workspace))
 
 
 @pytest.fixture
 def many(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Return jobs of 210 running commands, with 50 as the limit of a long list."""
-    monkeypatch.setattr(fleet, "_LONG_LIST", 50)
+    monkeypatch.setattr(poll_timer, "_LONG_LIST", 50)
     # Acknowledged after the agents started, so that no restart explains their silence.
     made = stage.workspace.add_many_commands(210, line="true", status="running", added_at=FAR, acked_at=FAR)
     return [Job(Server(None), command=Command(command_id, Server(None), "", "", "unknown")) for command_id in made]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,12 @@ from system.plays import Play, play, run_playbook, task
 from system.support import FakeClock, command_options, encode_script, request_paths
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import follow, threads
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.follow import Follower
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks, Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task as _command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
@@ -85,6 +91,59 @@ def test_a_line_a_second_is_printed_soon_and_once_in_few_requests(followed: Foll
     assert max(late) <= 3
     assert done["requests"] <= 35
     assert done["stdout_lines"] == written
+
+
+def test_a_slow_poll_does_not_delay_the_output(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    poll, is_printed = Poller.poll, threading.Event()
+    in_time: list[bool] = []
+
+    def poll_slowly(*arguments: Any, **options: Any) -> None:
+        poll(*arguments, **options)
+        if followed.printed and not in_time:
+            followed.change(chunks=["during a poll\n"])
+            in_time.append(is_printed.wait(20))
+
+    def report(text: str) -> None:
+        followed.printed.append(text)
+        if "during" in text:
+            is_printed.set()
+
+    monkeypatch.setattr(Poller, "poll", poll_slowly)
+    monkeypatch.setattr(follow, "READ_EVERY", 0.5)
+    followed.report = report
+    followed.at(1, "begin\n")
+    followed.end(40, "begin\nduring a poll\n")
+    followed.run()
+    assert followed.printed == ["web-01 | begin", "web-01 | during a poll"]
+    assert in_time == [True]
+
+
+def test_slow_reads_of_output_do_not_delay_a_poll(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_reading, polled, in_time = threading.Event(), threading.Event(), []
+    poll = Poller.poll
+
+    def note_poll(*arguments: Any, **options: Any) -> None:
+        poll(*arguments, **options)
+        if is_reading.is_set():
+            polled.set()
+
+    def read(_follower: Follower, _job: Job, _client: Client) -> None:
+        is_reading.set()
+        in_time.append(polled.wait(10))
+        followed.change(status="success", result="x")
+
+    monkeypatch.setattr(threads, "THREADS", 2)
+    monkeypatch.setattr(Poller, "poll", note_poll)
+    monkeypatch.setattr(Follower, "read", read)
+    assert followed.run()["outcome"] == "success"
+    assert in_time == [True]
+
+
+def test_failing_polls_keep_wait_timeout(followed: Followed) -> None:
+    followed.workspace.fault("status", method="GET", path="events/commands/", status=502)
+    done = followed.run(wait_timeout="8s")
+    assert done["outcome"] == "timed_out"
+    assert followed.clock.passed < 14
 
 
 def test_each_line_is_printed_once_although_chunks_come_late_twice_and_out_of_order(followed: Followed) -> None:

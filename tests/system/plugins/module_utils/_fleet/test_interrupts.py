@@ -19,9 +19,10 @@ from system.support import Request, Response, ScriptedServer
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import THREADS, Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.threads import THREADS
 from ansible_collections.herdops.alpacon.tests.unit.support import LIST, current_row
 
 #: More than the threads send and queue at once.
@@ -142,3 +143,32 @@ def test_a_submit_that_waits_for_its_quota_is_not_sent_after_the_run(
     with run.open_client(connect(server).settings, None) as client, pytest.raises(RunIsOver):
         client.write("POST", LIST, {})
     assert len(server.requests) == 1
+
+
+@pytest.mark.usefixtures("_handle_interrupts")
+def test_a_poll_that_hangs_keeps_no_process_from_exiting(
+    serve: Callable[..., ScriptedServer], connect: Connect
+) -> None:
+    is_polled, is_over = threading.Event(), threading.Event()
+    in_time: list[bool] = []
+
+    def answer(request: Request) -> Response:
+        if request.method == "POST":
+            return accepted(request)
+        is_polled.set()
+        in_time.append(is_over.wait(20))
+        return Response(current_row(id=uuid(0)))
+
+    def interrupt() -> None:
+        is_polled.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupts = start_thread(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Fleet(connect(serve(answer)), Limits()).run(jobs()[:1])
+    interrupts.join()
+    # At its end, a process waits for the threads that are not daemons.
+    wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("alpacon_")])
+    is_over.set()
+    wait_until(lambda: in_time)
+    assert in_time == [True], "the poll has ended first"

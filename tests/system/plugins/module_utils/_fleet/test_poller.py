@@ -60,9 +60,9 @@ class Workers:
         """Poll as the worker of a job, some seconds later. Return the paths of the requests."""
         self.clock.sleep(after)
         before = len(request_paths(self.workspace))
-        poller = SharedPoller(self.client, self.shared, Limits(**limits).wait_timeout, PACING)
+        poller = SharedPoller(self.shared, Limits(**limits), PACING)
         poller._polled_at = self._polled_at.get(job.id, 0.0)
-        poller.poll(job)
+        poller.poll(job, self.client)
         self._polled_at[job.id] = self.clock.monotonic()
         return request_paths(self.workspace)[before:]
 
@@ -74,7 +74,7 @@ class Workers:
 
     def end(self, *jobs: Job) -> None:
         for job in jobs:
-            self.workspace.change_command(job.known.id, status="success", result="done", exit_code=0)
+            self.workspace.change_command(job.submitted.id, status="success", result="done", exit_code=0)
 
     def running(self, count: int) -> list[Job]:
         """Return jobs of running commands, each with its worker."""
@@ -84,7 +84,7 @@ class Workers:
     def make_far_and_near(self) -> list[Job]:
         """Return jobs of two running commands, with many others between them in the list."""
         far, near = self.running(2)
-        self.workspace.change_command(far.known.id, added_at=-7200)
+        self.workspace.change_command(far.submitted.id, added_at=-7200)
         self.workspace.add_many_commands(DEEP, line="true", status="success", added_at=-1800)
         return [far, near]
 
@@ -189,15 +189,15 @@ def test_pauses_shrink_if_a_third_of_the_commands_has_ended(
 
 def test_a_held_command_is_polled_again(workers: Workers) -> None:
     mine, held = workers.running(2)
-    workers.workspace.change_command(held.known.id, status="awaiting_approval")
+    workers.workspace.change_command(held.submitted.id, status="awaiting_approval")
     workers.poll(mine)
     workers.poll(held, wait_for_approval=True)
-    assert held.known.status == "awaiting_approval"
+    assert held.submitted.status == "awaiting_approval"
     assert str(held.id) in workers.shared.awaited_ids()
     workers.end(held)
     workers.poll(mine, after=9.0)
     assert workers.poll(held) == []
-    assert held.known.status == "success"
+    assert held.submitted.status == "success"
 
 
 # Far down the list
@@ -211,7 +211,7 @@ def test_a_command_far_down_the_list_is_polled_by_its_own_worker(workers: Worker
     assert len(workers.poll(near, after=9.0)) == 1
     workers.end(far)
     assert workers.poll(far) == [detail(far)]
-    assert far.known.status == "success"
+    assert far.submitted.status == "success"
     assert str(far.id) not in workers.shared.awaited_ids()
 
 
@@ -219,7 +219,7 @@ def test_the_polling_worker_reads_its_own_command_by_id(workers: Workers) -> Non
     far, _near = workers.make_far_and_near()
     workers.end(far)
     assert [path.partition("?")[0] for path in workers.poll(far)] == [LIST, detail(far)]
-    assert far.known.status == "success"
+    assert far.submitted.status == "success"
 
 
 # The quota

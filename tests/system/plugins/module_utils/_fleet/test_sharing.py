@@ -200,7 +200,7 @@ def test_names_are_compared_exactly(workspace: Workspace, connect: Connect, name
 
 def test_an_unknown_name_gets_a_suggestion_and_a_hint_on_rights(workspace: Workspace, connect: Connect) -> None:
     client = connect(workspace)
-    with pytest.raises(UsageError, match=r"Did you mean web-01\? The token may also not see that server\.$"):
+    with pytest.raises(UsageError, match=r"Did you mean web-01\? Or the token has no access to that server\.$"):
         find_servers(client, ["wbe-01"])
     assert client.requests == 2
 

@@ -69,7 +69,7 @@ def test_a_retry_adopts_the_command_of_an_earlier_attempt(
     job = Job(Server(None), body=body)
     Fleet(client, Limits(wait=False), sleep=clock.sleep, run=Run(earlier_submits=earlier_submits)).run([job])
     assert (job.outcome, job.id, job.changed) == ("pending", command.id, True)
-    assert job.known.status == "scheduled"
+    assert job.submitted.status == "scheduled"
     assert "it was not submitted again" in job.note
     assert ("it was found in the workspace" in job.note) is not shown
     assert count_methods(current)["POST"] == 1
@@ -81,7 +81,7 @@ def test_a_retry_does_not_repeat_a_lost_submit(current: Workspace, connect: Conn
     run = Run(earlier_submits={get_digest(body): SubmitRecord(clock.time())})
     Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep, run=run).run([job])
     assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
-    assert job.msg.endswith("An earlier attempt of this task sent it.")
+    assert job.msg.startswith("An earlier attempt of this task sent it.")
     assert count_methods(current)["POST"] == 0
 
 
@@ -99,6 +99,36 @@ def test_a_lost_submit_without_a_command_is_unknown(
     assert searched <= clock.passed < 2 * searched, "the search lasts as long as lists may lag"
     assert count_methods(current)["POST"] == 1
     assert current.commands() == []
+
+
+def test_the_reason_of_a_workspace_leads_the_message(current: Workspace, connect: Connect, clock: FakeClock) -> None:
+    job = Job(Server(None), body=later(current))
+    current.fault("status", method="POST", path=LIST, status=503, body='{"detail": "The workspace is read-only."}')
+    Fleet(connect(current, sleep=clock.sleep), Limits(wait=False), sleep=clock.sleep).run([job])
+    assert (job.outcome, job.id, job.changed) == ("unknown", None, True)
+    assert job.msg.startswith("The workspace is read-only.")
+    assert "The workspace shows no such command." in job.msg
+    assert count_methods(current)["POST"] == 1
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_a_lost_submit_is_searched_for_once_more_at_the_end_of_the_task(
+    current: Workspace, connect: Connect, clock: FakeClock, is_late: bool
+) -> None:
+    servers = current.add_servers("bare-1", "bare-2", connected=True)
+    lost, other = (Job(Server(None), body=make_body(current, server["id"], line=LINE)) for server in servers)
+    current.fault("lose_before", method="POST", path=LIST, times=1)
+    current.fault("html", method="GET", path=LIST)
+    clock.at(45, current.clear_faults)
+    if is_late:
+        clock.at(60, lambda: current.submit("bare-1", LINE))
+    clock.at(70, lambda: [current.change_command(row["id"], status="success") for row in current.commands(line=LINE)])
+    limits = Limits(max_concurrency=1, wait_timeout=40)
+    # The workspace does not use the fake clock, so exclude older commands by their IDs instead of their times.
+    Fleet(connect(current, sleep=clock.sleep), limits, sleep=clock.sleep).run([lost, other], existing_ids=[])
+    assert (lost.outcome, other.outcome) == ("unknown", "success")
+    assert lost.id == (current.commands(server="bare-1")[0]["id"] if is_late else None)
+    assert ("Await it with state=finished" if is_late else "The workspace shows no such command.") in lost.msg
 
 
 def outage(workspace: Workspace, clock: FakeClock, seconds: float) -> list[Job]:

@@ -42,7 +42,7 @@ def by_its_clock(workspace: Workspace, seconds: float) -> str:
 
 
 def add(workspace: Workspace, age: float, **fields: Any) -> str:
-    """Add a command that succeeded so many seconds ago."""
+    """Add a command that succeeded this many seconds ago."""
     row = {"server": "web-01", "line": LINE, "status": "success", **dict.fromkeys(TIMES, -age), **fields}
     [command] = workspace.add_commands([row])
     return command
@@ -67,6 +67,7 @@ def test_a_schedule_is_in_the_past_by_its_clock(skewed: Workspace) -> None:
 def test_a_registration_token_expires_by_its_clock(skewed: Workspace) -> None:
     expires = datetime.fromisoformat(manage_token(skewed, expires_in="30m")["expires_at"])
     assert abs((expires - datetime.fromisoformat(by_its_clock(skewed, 1800))).total_seconds()) < 60
+    assert not expires.microsecond
     assert not manage_token(skewed, expires_in="30m").changed
     assert manage_token(skewed, name="dated", expires_at=by_its_clock(skewed, 1800)).changed
     with pytest.raises(UsageError, match=r"expires_at: .* is in the past"):

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -87,14 +88,14 @@ def test_a_value_that_a_workspace_strips_is_warned_about(current: Workspace) -> 
     env = {"PAD": "  s3cret-value  ", "NEXT": "fine", "KEY": "END\n"}
     ran = run(current, servers=["web-01"], line='printf "[%s]" "$PAD$KEY"', env=env)
     [warning] = ran.warnings
-    assert "these have some: PAD, KEY. Use script or argv" in warning
+    assert "as these have: PAD, KEY. Use script or argv" in warning
     assert "s3cret" not in f"{ran.result}{ran.warnings}"
     finished = run(current, state="finished", ids=[ran["id"]], env=env)
     assert finished.warnings == []
     warnings: list[str] = []
     options = command_options(current, servers=["web-01"], line="true", env=env)
     run_command(options, Run(warn=warnings.append, no_log=True, check_mode=True))
-    assert "these have some: 2 of them. Use" in warnings[0]
+    assert "as these have: 2 of them. Use" in warnings[0]
 
 
 def test_env_is_refused_by_workspaces_without_it(old: Workspace, published: Workspace) -> None:
@@ -343,7 +344,7 @@ def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
 def test_a_missing_command_is_no_failure(workspace: Workspace, check_mode: bool) -> None:
     ran = cancel(workspace, check_mode=check_mode, ids=[NO_COMMAND])
     assert (ran.changed, ran.failed, ran["outcome"], ran["id"]) == (False, False, "cancelled", NO_COMMAND)
-    assert ran["msg"] == "There is no such command (any more)."
+    assert ran["msg"] == "There is no such command, or it is gone."
     assert count_methods(workspace)["DELETE"] == (0 if check_mode else 1)
 
 
@@ -352,7 +353,7 @@ def test_a_missing_command_is_no_failure(workspace: Workspace, check_mode: bool)
     [
         ({}, True, "cancelled", "Cancelled."),
         ({"status": 409, "body": '{"code": "EVENT_COMMAND_ALREADY_SENT"}'}, False, "sent", "Too late to cancel"),
-        ({"status": 403, "body": '{"code": "FORBIDDEN"}'}, False, "refused", "Not cancelled. The token may not"),
+        ({"status": 403, "body": '{"code": "FORBIDDEN"}'}, False, "refused", "Not cancelled. The token is not allowed"),
     ],
     ids=["let go", "sent", "refused"],
 )
@@ -390,6 +391,37 @@ def test_every_command_that_matches_is_cancelled_once(modal: Workspace) -> None:
     second = cancel(modal, servers=["web-01"], line="reboot")
     assert (second.changed, second.failed, second["id"]) == (False, False, None)
     assert second["msg"] == "There is nothing to cancel."
+
+
+@pytest.mark.parametrize("given", [{}, {"scheduled_at": FAR}], ids=["any", "at a time"])
+def test_names_are_not_looked_up_if_nothing_waits(modal: Workspace, given: Row) -> None:
+    names = [f"app-{number:03d}" for number in range(150)]
+    modal.add_servers(*names)
+    waiting(modal, line="reboot -f")
+    modal.reset_counters()
+    ran = cancel(modal, servers=[*names, "nowhere"], line="reboot", **given)
+    assert (ran.changed, ran.failed, ran["requests"]) == (False, False, 1)
+    assert [command["server"]["name"] for command in ran.commands] == [*names, "nowhere"]
+    assert {command["msg"] for command in ran.commands} == {"There is nothing to cancel."}
+    # A command that matches waits on another server than those: the name may be misspelt.
+    waiting(modal)
+    with pytest.raises(UsageError, match=r"no server is named web-1\. Did you mean web-0"):
+        cancel(modal, servers=["web-1", "app-000"], line="reboot", **given)
+    assert cancel(modal, servers=names[:2], line="reboot", **given).changed is False
+
+
+@pytest.mark.parametrize(
+    ("servers", "problem"),
+    [
+        (["web-*", "web-01"], "Patterns are not allowed here"),
+        (["web-01", "web-01"], "web-01 and web-01 are the same server"),
+    ],
+)
+def test_servers_that_are_no_names_are_refused_though_nothing_waits(
+    current: Workspace, servers: list[str], problem: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(problem)):
+        cancel(current, servers=servers, line="reboot")
 
 
 @in_every_dialect
@@ -435,7 +467,7 @@ def test_a_refused_cancel_affects_only_its_command(workspace: Workspace) -> None
     assert (ran.failed, ran.changed) == (True, True)
     assert [command["changed"] for command in ran.commands] == [False, True]
     assert [command["outcome"] for command in ran.commands] == ["refused", "cancelled"]
-    assert ran.commands[0]["msg"].startswith("Not cancelled. The token may not do this")
+    assert ran.commands[0]["msg"].startswith("Not cancelled. The token is not allowed to do this")
     assert (ran.commands[0]["ran"], ran.commands[0]["error"]["code"]) == (False, "forbidden")
     assert ran["diff"] == {"before": f"web-02: reboot at {FAR}\n", "after": ""}
 
@@ -458,7 +490,7 @@ def test_an_unreadable_command_affects_only_itself(workspace: Workspace) -> None
         (ids[2], "cancelled", True),
     ]
     assert ran.failed
-    assert "could not be read, and was not cancelled. The token may not do this" in ran.commands[1]["msg"]
+    assert "could not be read, and was not cancelled. The token is not allowed to do this" in ran.commands[1]["msg"]
     assert statuses(workspace) == ["scheduled"]
 
 

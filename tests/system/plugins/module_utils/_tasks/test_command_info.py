@@ -105,7 +105,7 @@ def test_a_missing_id_is_warned_about(history: Workspace) -> None:
     ids = [NO_COMMAND, history.commands()[0]["id"]]
     listed = info(history, ids=ids)
     assert [command["id"] for command in listed.commands] == ids[1:]
-    assert listed.warnings == [f"ids: there is no command {NO_COMMAND}, or the token may not see it."]
+    assert listed.warnings == [f"ids: there is no command {NO_COMMAND}, or the token has no access to it."]
 
 
 FORBIDDEN = {"status": 403, "body": '{"code": "rbac_object_permission_required"}'}

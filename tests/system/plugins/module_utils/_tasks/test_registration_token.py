@@ -167,7 +167,7 @@ def test_absent(workspace: Workspace) -> None:
     assert (gone["id"], gone["key"], gone["diff"]["after"]) == (None, None, "")
     assert ids(workspace) == []
     again = manage_token(workspace, state="absent")
-    assert (again.changed, again["msg"]) == (False, "There is no token of that name.")
+    assert (again.changed, again["msg"]) == (False, "There is no token with that name.")
 
 
 # check mode

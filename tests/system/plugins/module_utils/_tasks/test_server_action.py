@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +18,17 @@ from system.plays import wait_until
 from system.support import AGENTS, Request, Response, ScriptedServer, TaskResult, count_methods, request_paths
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import submit_action
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import server_actions
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks, Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import LostSubmitFinder
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_action
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import SPEC, run_server_action
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row, current_row, page
 
@@ -34,8 +39,9 @@ ACTIONS = "/actions/"
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     quick = replace(server_actions.ACTION_PACING, first_poll=0.1, alone=0.2, steady=0.2, longest=0.3, per_page=0.0)
-    monkeypatch.setattr(server_actions, "ACTION_PACING", quick)
+    monkeypatch.setattr(server_action, "ACTION_PACING", quick)
     monkeypatch.setattr(server_actions, "PACING", replace(PACING, patience=1.0, running=0.5))
+    monkeypatch.setattr(server_actions, "_HEALTH_WINDOW", 2.0)
 
 
 def act(target: Workspace | ScriptedServer, action: str, run: Run | None = None, **given: Any) -> TaskResult:
@@ -75,32 +81,10 @@ def test_an_upgrade_ends_with_the_new_version(workspace: Workspace) -> None:
 def test_an_agent_without_a_newer_version_is_unchanged(current: Workspace) -> None:
     done = act(current, "upgrade_agent")
     assert (done["outcome"], done.changed) == ("success", False)
-    assert done["msg"] == "The agent has 2.5.0, the newest version of its package repository."
+    assert done["msg"] == "Nothing was installed. The agent has 2.5.0."
     wanted = act(current, "upgrade_agent", version="2.6.0")
     assert (wanted["outcome"], wanted.changed, wanted.failed) == ("failed", False, True)
-    assert wanted["msg"].startswith("The agent still has 2.5.0, not 2.6.0. The package repository of the server may")
-
-
-@pytest.mark.parametrize(
-    ("output", "expected"),
-    [
-        ("Already up-to-date (alpamon: 2.5.0, pam: not installed)", True),
-        ("Already up-to-date", True),
-        ("Reading state information...\nalpamon is already the newest version (2.5.0).\n0 upgraded", True),
-        ("alpamon is already the newest version (2.5.0-1).", True),
-        # The package of an earlier upgrade, whose timer has not restarted the agent yet.
-        ("alpamon is already the newest version (2.5.01).", False),
-        ("alpamon is already the newest version (2.6.0~rc1).", False),
-        ("Last metadata expiration check\nDependencies resolved.\nNothing to do.\nComplete!", True),
-        ("Loaded plugins: fastestmirror\nNo packages marked for update\n", True),
-        ("libalpamon is already the newest version (1).\nSetting up alpamon (2.6.0) ...", False),
-        ("alpamon-pam is already the newest version (2.5.0).\nSetting up alpamon (2.6.0) ...", False),
-    ],
-)
-def test_package_managers_say_that_they_installed_nothing(output: str, expected: bool) -> None:
-    command = Command.from_row(current_row(line="upgrade", status="success", success=True, exit_code=0, result=output))
-    server = Server.from_row({"id": SERVER, "name": "web-01", "version": "2.5.0"})
-    assert server_actions._installed_nothing(server_actions.Target(Job(server, command=command), server)) is expected
+    assert wanted["msg"].startswith("The agent still has 2.5.0, not 2.6.0. The workspace, or the package repository")
 
 
 def test_an_upgrade_waits_for_a_late_restart(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,11 +106,87 @@ def test_an_upgrade_waits_for_the_restart_of_an_earlier_one(current: Workspace) 
     assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False), done["msg"]
 
 
+def count_server_reads(workspace: Workspace) -> int:
+    """Count the requests that read servers."""
+    return sum("/servers/servers/" in path for path in request_paths(workspace))
+
+
+@pytest.mark.parametrize(("pinned", "version"), [("2.6.0", "2.6.0"), ("2.4.0", None)])
+def test_a_pinned_version_is_a_success_once_its_health_window_has_passed(
+    current: Workspace, pinned: str, version: str | None
+) -> None:
+    current.settings(pinned_version=pinned)
+    done = act(current, "upgrade_agent", version=version)
+    assert (done["outcome"], done["version"], done.changed) == ("success", pinned, True)
+    # The agent refuses upgrades until then.
+    again = act(current, "upgrade_agent")
+    assert (again["outcome"], again["msg"], again.changed) == (
+        "success",
+        f"Nothing was installed. The agent has {pinned}.",
+        False,
+    )
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_pinned_version_that_is_rolled_back_is_a_failure(current: Workspace, is_lost: bool) -> None:
+    current.settings(pinned_version="2.6.0", unhealthy_versions=["2.6.0"], health_window=1.5, repeat_unit=0.02)
+    if is_lost:
+        current.fault("status", method="POST", path="/fin/$", agents=True, status=503)
+    done = act(current, "upgrade_agent", version="2.6.0")
+    assert (done["outcome"], done["version"], done.changed) == ("failed", "2.5.0", True)
+    assert done["msg"] == "Upgraded from 2.5.0 to 2.6.0, and rolled back to 2.5.0."
+
+
+def test_a_health_window_takes_few_requests(current: Workspace) -> None:
+    current.settings(pinned_version="2.6.0")
+    done = act(current, "upgrade_agent", servers=[*AGENTS])
+    assert outcomes(done) == ["success"] * 3
+    # The names, and once more when the windows have passed.
+    assert count_server_reads(current) <= 4
+
+
+def test_a_health_window_that_outlasts_wait_timeout(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_actions, "_HEALTH_WINDOW", 480.0)
+    current.settings(pinned_version="2.6.0")
+    done = act(current, "upgrade_agent", wait_timeout="2s")
+    assert (done["outcome"], done["version"], done.failed) == ("timed_out", "2.6.0", True)
+    assert "The agent has 2.6.0 now, and may still be rolled back." in done["msg"]
+
+
+def test_an_upgrade_that_the_agent_refuses_fails_and_says_so(current: Workspace) -> None:
+    current.settings(pinned_version="2.6.0", health_window=30.0)
+    act(current, "upgrade_agent", wait=False)
+    wait_until(lambda: act(current, "upgrade_agent", Run(check_mode=True))["version"] == "2.6.0")
+    current.wait_connected("web-01")
+    done = act(current, "upgrade_agent")
+    assert (done["outcome"], done.changed, done.failed) == ("failed", False, True)
+    assert done["msg"].startswith("Nothing was installed. Upgrade refused: ")
+    assert done["msg"].endswith("Retry once it completes.")
+
+
+@pytest.mark.parametrize("offered", ["2.6.0", ""])
+def test_an_upgrade_waits_for_another_one_that_is_in_progress(
+    current: Workspace, monkeypatch: pytest.MonkeyPatch, offered: str
+) -> None:
+    if offered:
+        monkeypatch.setattr(server_actions, "_HEALTH_WINDOW", 8.0)
+    current.settings(offered_version=offered, upgrade_seconds=4.0)
+    act(current, "upgrade_agent", wait=False)
+    wait_until(lambda: current.commands()[0]["status"] == "running")
+    done = act(current, "upgrade_agent", version="2.6.0")
+    assert current.commands()[1]["result_begin"] == "Upgrade already in progress."
+    if offered:
+        assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", True)
+    else:
+        assert (done["outcome"], done["version"], done.changed) == ("failed", "2.5.0", False)
+        assert done["msg"] == "Another upgrade was in progress, and the agent still has 2.5.0. Run the task again."
+
+
 def test_an_upgrade_to_less_than_the_wanted_version_fails(current: Workspace) -> None:
     current.settings(offered_version="2.6.0")
     done = act(current, "upgrade_agent", version="2.7.0")
     assert (done["outcome"], done["version"], done.changed) == ("failed", "2.6.0", True)
-    assert done["msg"].startswith("Upgraded from 2.5.0 to 2.6.0 only. The package repository")
+    assert done["msg"].startswith("Upgraded from 2.5.0 to 2.6.0 only. The workspace, or the package")
 
 
 def test_an_unknown_version_is_not_skipped(current: Workspace) -> None:
@@ -156,6 +216,32 @@ def test_information_is_updated(current: Workspace) -> None:
     assert pending["requests"] == 2
 
 
+def test_pam_is_installed_once(current: Workspace) -> None:
+    current.settings(pam_servers=["web-02"])
+    done = act(current, "install_pam", servers=["web-01", "web-02"])
+    assert (outcomes(done), done.changed) == (["success"] * 2, True)
+    assert [server["changed"] for server in done["servers"]] == [True, False]
+    again = act(current, "install_pam")
+    assert (again["outcome"], again.changed, again.failed) == ("success", False, False)
+    # An upgrade asks the package manager for alpamon-pam alone then.
+    upgraded = act(current, "upgrade_agent")
+    assert (upgraded["outcome"], upgraded.changed) == ("success", False)
+
+
+def test_a_server_on_which_pam_cannot_be_installed(current: Workspace) -> None:
+    current.settings(sudo_with_mfa=False)
+    done = act(current, "install_pam")
+    assert (done["outcome"], done.changed) == ("refused", False)
+    assert done["msg"].startswith("alpamon-pam is for sudo that is confirmed by MFA")
+    current.settings(sudo_with_mfa=True)
+    current.fault("late_fin", server="web-01", line="install_pam", seconds=60)
+    act(current, "install_pam", wait=False)
+    assert act(current, "install_pam")["msg"].startswith("alpamon-pam is being installed on that server already.")
+    current.change_server("web-01", platform="windows")
+    assert act(current, "install_pam")["msg"].startswith("alpamon-pam cannot be installed on that server")
+    current.change_server("web-01", platform="debian")
+
+
 def test_a_server_that_does_not_come_back_times_out(current: Workspace) -> None:
     current.fault("disconnect", server="web-02", line="upgrade", seconds=600)
     current.settings(offered_version="2.6.0")
@@ -167,6 +253,13 @@ def test_a_server_that_does_not_come_back_times_out(current: Workspace) -> None:
     again = act(current, "upgrade_agent", servers=["web-01", "web-02"], version="2.6.0")
     assert (outcomes(again), again.changed, again.failed) == (["success", "offline"], False, True)
     assert "Nothing was submitted to web-02, offline" in again["servers"][1]["msg"]
+
+
+def test_an_outage_does_not_extend_wait_timeout(current: Workspace) -> None:
+    current.fault("status", method="GET", path="events/commands", status=502, seconds=8)
+    done = act(current, "update_information", wait_timeout="1s")
+    assert done["outcome"] == "timed_out", "it is known to have ended only after the outage"
+    assert "The last poll failed: " in done["msg"]
 
 
 @in_both_dialects
@@ -194,7 +287,7 @@ def test_a_workspace_without_actions(published: Workspace, serve: Callable[..., 
     old = serve([Response(page([row])), Response(html, status=404)])
     done = act(old, "restart_agent")
     assert done["outcome"] == "refused"
-    assert done["msg"].startswith("This workspace has no actions of servers.")
+    assert done["msg"].startswith("This workspace has no server actions.")
 
 
 @pytest.mark.parametrize("kind", ["lose_after", "html"])
@@ -245,6 +338,38 @@ def test_a_search_that_outlasts_wait_timeout_polls_no_server(
     assert done["requests"] < 30
 
 
+def test_an_unexpected_error_in_a_poll_keeps_all_ids(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise RuntimeError("unexpected failure")
+
+    monkeypatch.setattr(Poller, "poll", fail)
+    done = act(current, "update_information", servers=[*AGENTS], wait_timeout="1s")
+    assert {server["command_id"] for server in done["servers"]} == {command["id"] for command in current.commands()}
+    assert outcomes(done) == ["timed_out"] * 3
+    assert all("unexpected failure" in server["msg"] for server in done["servers"])
+
+
+def test_a_slow_submit_delays_no_poll(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_ended = threading.Event()
+    poll_once = Poller.poll
+
+    def submit_slowly(client: Client, body: Row, *arguments: Any, **options: Any) -> Command:
+        if body["server"] == slow:
+            assert has_ended.wait(20), "no poll found the end of the other command"
+        return submit_action(client, body, *arguments, **options)
+
+    def poll(poller: Poller, jobs: list[Job], *arguments: Any, **options: Any) -> None:
+        poll_once(poller, jobs, *arguments, **options)
+        if any(job.submitted.finished for job in jobs):
+            has_ended.set()
+
+    slow = current.server_ids()["web-02"]
+    monkeypatch.setattr(server_action, "submit_action", submit_slowly)
+    monkeypatch.setattr(Poller, "poll", poll)
+    done = act(current, "update_information", servers=["web-01", "web-02"])
+    assert outcomes(done) == ["success"] * 2, done.result
+
+
 def test_a_failed_upgrade(current: Workspace) -> None:
     current.fault("fail_start", line="upgrade", reason="queue_full")
     done = act(current, "upgrade_agent")
@@ -255,10 +380,11 @@ def test_a_failed_upgrade(current: Workspace) -> None:
 
 
 def test_a_restart_that_loses_the_end_of_an_upgrade(current: Workspace) -> None:
-    """A failed command does not count if the version says otherwise."""
+    """Ignore a failed command if the version says otherwise."""
     current.settings(offered_version="2.6.0", restart_delay=0.5, repeat_unit=0.02)
     current.fault("status", method="POST", path="/fin/$", agents=True, status=503)
-    assert act(current, "upgrade_agent")["version"] == "2.6.0"
+    done = act(current, "upgrade_agent")
+    assert done["version"] == "2.6.0", done.result
 
 
 def test_max_errors_stops_the_submits(current: Workspace) -> None:
@@ -367,9 +493,10 @@ def test_a_second_host_of_a_task_cannot_act_on_the_same_server(current: Workspac
         ({"servers": []}, "servers: it is empty"),
         ({"version": "latest"}, "version: 'latest' is not a version."),
         ({"version": "2.1"}, "version: '2.1' is not a version."),
-        ({"action": "restart_agent", "version": "2.6.0"}, "version: it does not go with action=restart_agent"),
-        ({"max_concurrency": "2", "wait": False}, "max_concurrency: it does not go with wait=false"),
-        ({"wait_timeout": "0"}, "wait_timeout: 0 is no time to wait"),
+        ({"action": "restart_agent", "version": "2.6.0"}, "version: it cannot be used with action=restart_agent"),
+        ({"action": "install_pam", "force": True}, "force: it cannot be used with action=install_pam"),
+        ({"max_concurrency": "2", "wait": False}, "max_concurrency: it cannot be used with wait=false"),
+        ({"wait_timeout": "0"}, "wait_timeout: 0 is not a valid timeout"),
     ],
 )
 def test_bad_options_submit_nothing(current: Workspace, given: Row, problem: str) -> None:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,6 @@ from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, IncompleteList
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import server_facts
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_facts import KINDS
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_info import SPEC, run_server_info
 from ansible_collections.herdops.alpacon.tests.unit.support import Row, page
@@ -24,7 +22,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row, page
 Serve = Callable[..., ScriptedServer]
 METRICS, LIST = "/api/metrics/latest/", "/api/servers/servers/"
 IDS = [f"{number:08d}-4bd5-4d3f-9633-e50694c847c4" for number in range(1, 13)]
-FULL = {"cpu": 12.5, "memory": 40, "disk": 95}
+FULL = {"cpu": 12.5, "memory": 40, "disk-usage": 95}
 
 
 def gather(target: Workspace | ScriptedServer, *kinds: str, **given: Any) -> TaskResult:
@@ -43,11 +41,11 @@ def paths(workspace: Workspace) -> list[str]:
     return [path.partition("?")[0] for path in request_paths(workspace)]
 
 
-@pytest.mark.parametrize(("count", "most"), [(1_000, 10), pytest.param(10_000, 110, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "most"), [(1_000, 11), pytest.param(10_000, 115, marks=pytest.mark.slow)])
 def test_a_hundred_servers_in_one_request(count: int, most: int) -> None:
     names = [f"db-{number:05d}" for number in range(count)]
     with Workspace(servers=0, agents=False) as workspace:
-        workspace.add_servers(*names, facts={"metrics": [{**FULL, "disk": 20}], "os": [{"name": "Debian"}]})
+        workspace.add_servers(*names, facts={"metrics": [{**FULL, "disk-usage": 20}], "os": [{"name": "Debian"}]})
         for name in (names[7], names[-1]):
             workspace.change_server(name, facts={"metrics": [FULL]})
         for kind, path in (("metrics", METRICS), ("os", "/api/proc/os/")):
@@ -59,7 +57,8 @@ def test_a_hundred_servers_in_one_request(count: int, most: int) -> None:
             assert set(paths(workspace)[-outcome["requests"] :]) == {path}
             assert outcome.warnings == []
             if kind == "metrics":
-                full = [name for name, row in gathered(outcome, kind).items() if row[0]["disk"] > 90]
+                used = {name: cells["disk-usage"]["value"] for name, cells in gathered(outcome, kind).items()}
+                full = [name for name, value in used.items() if value > 90]
                 assert full == [names[7], names[-1]]
 
 
@@ -70,8 +69,8 @@ def test_selected_servers_are_read_one_by_one(current: Workspace) -> None:
     off, web = outcome["servers"]
     assert [(row["username"], row["uid"]) for row in off["gathered"]["users"]] == [("root", 0), ("www-data", 33)]
     assert set(off["gathered"]["users"][0]) == {"id", "added_at", "username", "uid"}
-    assert (off["gathered"]["os"]["name"], off["gathered"]["metrics"], off["is_connected"]) == ("Debian", [], False)
-    assert web["gathered"] == {"users": [], "os": None, "metrics": []}
+    assert (off["gathered"]["os"]["name"], off["is_connected"]) == ("Debian", False)
+    assert (web["gathered"]["users"], web["gathered"]["os"]) == ([], None)
     assert paths(current)[-6:] == 2 * ["/api/proc/users/"] + 2 * ["/api/proc/os/"] + 2 * [METRICS]
 
 
@@ -109,7 +108,7 @@ def test_old_workspaces_keep_older_rows_and_name_no_servers(old: Workspace) -> N
     with pytest.raises(AlpaconError) as caught:
         gather(old, "os")
     assert str(caught.value) == (
-        "gather: this workspace does not state to which servers os belong, so a task can read 10 at most."
+        "gather: this workspace does not state which servers os belong to, so a task can read at most 10."
         " Select at most 10 with servers, filters or limit."
     )
     assert len(gathered(gather(old, "os", limit=10), "os")) == 10
@@ -142,9 +141,16 @@ def test_a_token_without_the_scope(current: Workspace) -> None:
     current.fault("status", path=METRICS, status=403, body='{"code": "forbidden"}')
     with pytest.raises(AlpaconError) as caught:
         gather(current, "metrics")
-    expected = "gather: the token may not read metrics. Use a token with a scope for it, or leave metrics out. "
+    expected = "gather: the token is not allowed to read metrics. Use a token with a scope for it"
     assert str(caught.value).startswith(expected)
     assert caught.value.details["error"]["status"] == 403
+
+
+def test_a_refused_request_is_not_blamed_on_the_scope(current: Workspace) -> None:
+    current.fault("status", path=METRICS, status=400, body='{"code": "invalid"}')
+    with pytest.raises(AlpaconError) as caught:
+        gather(current, "metrics")
+    assert "gather" not in str(caught.value)
 
 
 def test_a_token_that_is_refused(old: Workspace) -> None:
@@ -176,17 +182,19 @@ def answer_all(rows: list[Row]) -> Callable[[Request], Response]:
 
 
 def test_rows_without_names_of_servers(serve: Serve) -> None:
-    server = serve(answer_all([{"server": own.upper(), "disk": number} for number, own in enumerate(IDS)]))
-    outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{n + 1:02d}": [{"disk": n}] for n in range(12)}
-    assert [request.path for request in server.requests] == [METRICS, LIST, METRICS]
+    server = serve(answer_all([{"id": n, "server": own.upper(), "version": n} for n, own in enumerate(IDS)]))
+    outcome = gather(server, "os")
+    assert {name: row["version"] for name, row in gathered(outcome, "os").items()} == {
+        f"web-{n + 1:02d}": n for n in range(12)
+    }
+    assert [request.path for request in server.requests] == ["/api/proc/os/", LIST, "/api/proc/os/"]
     assert outcome["servers"][0]["groups"] == [], "the list has the other fields too"
 
 
 def test_rows_with_names_of_servers_beside_their_ids(serve: Serve) -> None:
-    server = serve(answer_all([{"server": own, "server_name": f"web-{own[6:8]}", "disk": 1} for own in IDS]))
-    outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{number:02d}": [{"disk": 1}] for number in range(1, 13)}
+    server = serve(answer_all([{"server": own, "server_name": f"web-{own[6:8]}", "version": 1} for own in IDS]))
+    outcome = gather(server, "os")
+    assert gathered(outcome, "os") == {f"web-{number:02d}": {"version": 1} for number in range(1, 13)}
     assert outcome["requests"] == 1
 
 
@@ -198,68 +206,62 @@ def test_a_workspace_that_ignores_the_filter(serve: Serve) -> None:
     assert [request.path for request in server.requests][1:] == 2 * ["/api/proc/users/"]
 
 
-def metric(server_id: str, disk: int = 1, **fields: Any) -> Row:
-    return {"server": {"id": server_id, "name": f"web-{server_id[6:8]}"}, "disk": disk, **fields}
+def test_addresses_are_sorted_by_interface(current: Workspace) -> None:
+    addresses = [{"address": f"192.0.2.{number}", "interface_name": f"eth{3 - number}"} for number in range(3)]
+    current.change_server("web-01", facts={"addresses": addresses})
+    [server] = gather(current, "addresses", servers=["web-01"])["servers"]
+    assert [row["address"] for row in server["gathered"]["addresses"]] == ["192.0.2.2", "192.0.2.1", "192.0.2.0"]
 
 
-@pytest.mark.parametrize("fields", [{}, {"age": 1}])
-def test_metrics_that_move_while_they_are_read(serve: Serve, fields: Row) -> None:
-    rows = [metric(own) for own in IDS]
-    # The first page ends with a row that comes again, older by now; row 8 moved to the front.
-    pages = [
-        page(rows[:6], 2, 12),
-        page([{**rows[5], **fields}, *rows[6:8], *rows[9:]], count=12),
-        page(rows[6:], 2, 13),
-        page(rows[:6], count=12),
-    ]
-    server = serve([Response(body) for body in pages])
-    outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{number:02d}": [{"disk": 1}] for number in range(1, 13)}
-    assert outcome["requests"] == 4
+@pytest.fixture
+def measured(current: Workspace) -> dict[str, int]:
+    """Return a workspace with the disk usage of 22 servers, and servers without metrics."""
+    usage = {f"db-{number:02d}": number for number in range(22)}
+    for name, value in usage.items():
+        current.add_servers(name, facts={"metrics": [{"disk-usage": {"value": value, "device": "/dev/sda1"}}]})
+    return usage
 
 
-@pytest.mark.parametrize("with_id", [True, False])
-def test_metrics_with_several_rows_for_a_server(serve: Serve, with_id: bool) -> None:
-    rows = [metric(own, disk) for own in IDS for disk in range(3)]
-    rows = [{"id": number, **row} for number, row in enumerate(rows)] if with_id else rows
-    # Two pages: the first ends within a server. Meanwhile, the last server moved to the front.
-    pages = [page(rows[:20], 2, 36), page(rows[17:33], count=36), page(rows[33:] + rows[:20], 2, 36), page(rows[20:33])]
-    server = serve([Response(body) for body in pages])
-    outcome = gather(server, "metrics")
-    assert {name: [row["disk"] for row in own] for name, own in gathered(outcome, "metrics").items()} == {
-        f"web-{number:02d}": [0, 1, 2] for number in range(1, 13)
-    }
-    assert outcome["requests"] == 4
+def read_usage(outcome: TaskResult) -> dict[str, Any]:
+    return {name: cells and cells["disk-usage"]["value"] for name, cells in gathered(outcome, "metrics").items()}
 
 
-def test_a_row_without_a_server_is_left_out(serve: Serve) -> None:
-    server = serve(answer_all([*({"server": own, "disk": 1} for own in IDS), {"server": None, "disk": 2}]))
-    outcome = gather(server, "metrics")
-    assert gathered(outcome, "metrics") == {f"web-{number:02d}": [{"disk": 1}] for number in range(1, 13)}
-    assert [request.path for request in server.requests] == [METRICS, LIST, METRICS]
+def test_metrics_of_selected_servers_are_theirs(current: Workspace, measured: dict[str, int]) -> None:
+    outcome = gather(current, "metrics", filters={"name": "db-*"})
+    assert read_usage(outcome) == measured
+    cells = outcome["servers"][7]["gathered"]["metrics"]
+    assert (set(cells), cells["disk-usage"]["device"]) == (
+        {"cpu", "memory", "disk-usage", "disk-io", "net"},
+        "/dev/sda1",
+    )
+    two = gather(current, "metrics", servers=["db-03", "web-01"])
+    assert read_usage(two) == {"db-03": 3, "web-01": None}
+    assert paths(current)[-2:] == [METRICS] * 2
 
 
-def test_metrics_without_end(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server_facts, "_MAX_PAGES", 5)
-    numbers = itertools.count(1)
+def metric(server_id: str, value: Any = 1, **fields: Any) -> Row:
+    return {"id": server_id, "name": f"web-{server_id[6:8]}", "disk-usage": {"value": value}, **fields}
 
-    def answer(_request: Request) -> Response:
-        number = next(numbers)
-        return Response(page([{"server": {"id": f"{number:08d}{IDS[0][8:]}", "name": f"web-{number}"}}], number + 1))
 
-    with pytest.raises(IncompleteList, match="no end after 5 rows"):
-        gather(serve(answer), "metrics")
+@pytest.mark.parametrize("known", [IDS, IDS[1:]])
+def test_metrics_of_a_workspace_that_ignores_the_search(serve: Serve, known: list[str]) -> None:
+    rows = [metric(own, number) for number, own in enumerate(IDS) if own in known]
+    server = serve(answer_all([*rows, {"id": None, "disk-usage": {"value": 99}}]))
+    outcome = gather(server, "metrics", servers=[IDS[0], IDS[2]])
+    assert read_usage(outcome) == {"web-01": 0 if IDS[0] in known else None, "web-03": 2}
+    asked = [request.query for request in server.requests if request.path == METRICS]
+    assert [query.get("search") for query in asked] == (["web-01", "web-03"] if known is IDS else ["web-01", None])
 
 
 def test_metrics_that_never_come_whole_are_an_error(serve: Serve) -> None:
     rows = [metric(own) for own in IDS]
-    with pytest.raises(IncompleteList, match="11 of 12 rows arrived"):
+    with pytest.raises(IncompleteList, match="11 of 12 rows"):
         gather(serve(lambda _request: Response(page([*rows[:11], rows[10]], count=12))), "metrics")
 
 
 def test_data_that_is_too_large_is_null(serve: Serve) -> None:
-    rows = [{"server": {"id": own, "name": f"web-{own[6:8]}\x1b"}, "disk": "x" * 100_001} for own in IDS]
-    outcome = gather(serve(answer_all([{**rows[0], "disk": 1}, *rows[1:]])), "metrics")
-    assert [row for row in gathered(outcome, "metrics").values() if row] == [[{"disk": 1}]]
+    rows = [{**metric(own, "x" * 100_001), "name": f"web-{own[6:8]}\x1b"} for own in IDS]
+    outcome = gather(serve(answer_all([{**rows[0], "disk-usage": 1}, *rows[1:]])), "metrics")
+    assert [cells for cells in gathered(outcome, "metrics").values() if cells] == [{"disk-usage": 1}]
     names = ", ".join(f"web-{number:02d}\\x1b" for number in range(2, 12))
     assert outcome.warnings == [f"gather: metrics are null where they are too large: {names} and 1 more."]

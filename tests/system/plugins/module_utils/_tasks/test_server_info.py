@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,7 @@ LIST = "/api/servers/servers/?"
 ODD = "{{ lookup('pipe', 'touch /tmp/alpacon-was-templated') }}"
 TWINS = ("twin", "twin")
 OTHERS = ["app-01", "db-01", "new-01", *TWINS, ODD]
-#: What the list of a workspace that is not of today leaves out.
+#: Fields that the lists of older workspaces leave out.
 ONLY_CURRENT = {"description", "platform", "offline_alert_enabled", "tags"}
 ONLY_DETAIL = {"version", "osquery_version", "uptime", "last_connectivity", "started_at", "added_at", "updated_at"}
 
@@ -85,7 +86,7 @@ def test_warning_of_unknown_servers(workspace: Workspace) -> None:
     outcome = list_servers(workspace, servers=["web-1", "web-01", NO_COMMAND])
     assert names(outcome) == ["web-01"]
     assert outcome.warnings == [
-        f"servers: there is no server {text} The token may also not see that server."
+        f"servers: there is no server {text} Or the token has no access to that server."
         for text in ("web-1. Did you mean web-01?", f"{NO_COMMAND}. Check the UUID.")
     ]
 
@@ -93,20 +94,66 @@ def test_warning_of_unknown_servers(workspace: Workspace) -> None:
 @pytest.mark.parametrize(
     ("filters", "hosts", "pushed"),
     [
-        ({"connected": "no"}, ["db-01", "new-01"], ""),
+        ({"connected": "no"}, ["db-01", "new-01"], "&is_connected=false"),
         ({"commissioned": False}, ["new-01"], "&commissioned=false"),
         ({"name": "app-01"}, ["app-01"], "&name=app-01"),
-        ({"name": ["[ad]*-0?"]}, ["app-01", "db-01"], ""),
+        ({"name": ["[ad]*-0?"]}, ["app-01", "db-01"], "&search=0"),
+        ({"name": ["app-*", "db-*"]}, ["app-01", "db-01"], ""),
         ({"groups": ["Legacy", "Alpacon users"]}, ["app-01", "db-01"], ""),
+        ({"groups": "Legacy"}, ["db-01"], "&groups=UUID"),
         ({"platform": ["RHEL", "suse"]}, ["db-01"], ""),
         ({"tags": {"role": None}}, ["app-01", "db-01"], ""),
+        ({"tags": {"fqdn": None, "role": "web"}}, ["app-01"], "&tag=role%3Aweb"),
     ],
 )
 def test_filters(workspace: Workspace, filters: Row, hosts: list[str], pushed: str) -> None:
     inventories.add_servers(workspace)
     found = list_servers(workspace, filters=filters)
     assert sorted(name for name in names(found) if not name.startswith("web-")) == sorted(hosts)
-    assert request_paths(workspace)[0] == f"{LIST}ordering=name{pushed}&page_size=100"
+    [path] = [path for path in request_paths(workspace) if path.startswith(LIST)]
+    assert re.sub("groups=[0-9a-f-]{36}", "groups=UUID", path) == f"{LIST}ordering=name{pushed}&page_size=100"
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_fifty_of_many_servers_are_one_request(count: int) -> None:
+    with Workspace(servers=0, agents=False) as workspace:
+        workspace.add_servers(*(f"web-{number:05d}" for number in range(count - 50)), groups=[])
+        ids = workspace.add_servers(*(f"db-{number:02d}" for number in range(50)), groups=[], tags={"role": "db"})
+        outcome = list_servers(workspace, filters={"tags": {"role": "db"}}, gather=["metrics"])
+        assert [server["id"] for server in outcome["servers"]] == [row["id"] for row in ids]
+        assert all(server["gathered"]["metrics"] for server in outcome["servers"])
+        assert outcome["requests"] == 2, "one for the servers and one for their metrics"
+
+
+@pytest.mark.parametrize(
+    ("filters", "sent"),
+    [
+        ({"tags": {"role": "db"}}, {"tag": "role:db"}),
+        ({"connected": True}, {"is_connected": "true"}),
+        ({"name": "db-*"}, {"search": "db-"}),
+        ({"groups": "Legacy"}, {"groups": "a7282bea-31d7-4b55-a43e-97e1240c90ab"}),
+    ],
+)
+def test_rows_of_a_workspace_that_ignores_a_filter_are_checked(serve: Serve, filters: Row, sent: Row) -> None:
+    group = {"id": "a7282bea-31d7-4b55-a43e-97e1240c90ab", "name": "Legacy"}
+    wanted = {"name": "db-01", "tags": {"role": "db"}, "is_connected": True, "groups": [group["id"]]}
+    other = {"name": "DB-02", "tags": {"role": "DB"}, "is_connected": False, "groups": ["g"]}
+    rows = [{"id": f"{number}{SERVER[1:]}", **row} for number, row in enumerate((wanted, other))]
+    server = serve(lambda request: Response(page([group] if "/groups/" in request.path else rows)))
+    assert names(list_servers(server, filters=filters)) == ["db-01"]
+    [asked] = [request.query for request in server.requests if request.path.startswith(LIST[:-1])]
+    assert asked == {"ordering": "name", "page_size": "100", **sent}
+
+
+@pytest.mark.parametrize(("status", "rows"), [(403, 0), (404, 0), (200, 0), (200, 2)])
+def test_a_group_that_is_not_known_for_certain_is_not_sent(serve: Serve, status: int, rows: int) -> None:
+    own = {"id": SERVER, "name": "db-01", "groups": [{"id": "g", "name": "Legacy"}]}
+    groups = [{"id": f"{number}{SERVER[1:]}", "name": "Legacy"} for number in range(rows)]
+    body = "<p>The requested resource was not found on this server.</p>" if status == 404 else page(groups)
+    server = serve(lambda request: Response(body, status) if "/groups/" in request.path else Response(page([own])))
+    outcome = list_servers(server, filters={"groups": "Legacy"})
+    assert (names(outcome), outcome.warnings) == (["db-01"], [])
+    assert "groups" not in server.requests[-1].query
 
 
 @pytest.mark.parametrize(("limit", "count", "pages"), [(0, 253, 3), (101, 101, 2)])

@@ -25,14 +25,14 @@ BAD = {"name": "bad", "line": "echo one", "absent": "one", "severity": "high"}
 
 
 def questions(answered: int, unanswered: int = 0, **given: Any) -> list[Row]:
-    """So many checks that share a command, of which some are not answered."""
+    """Return this many checks that share a command, some of them without an answer."""
     asked = [{"name": f"n{number}", "line": "echo one", **given} for number in range(answered)]
     silent = {"line": "echo unknown: one", "kind": "problems"}
     return asked + [{"name": f"u{number}", **silent} for number in range(unanswered)]
 
 
 def said(done: AuditRun) -> tuple[str, float, bool]:
-    """Verdict, coverage and whether the task fails; the report says the same as the task."""
+    """Return the verdict, the coverage and whether the task fails; the report says the same as the task."""
     result, report = done.result, done.report
     assert (report["verdict"], report["coverage"]) == (result["verdict"], result["coverage"])
     return result["verdict"], result["coverage"], result["failed"]

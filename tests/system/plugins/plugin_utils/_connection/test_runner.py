@@ -27,7 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
     AccountRefused,
-    RunResult,
+    CommandResult,
     RunTarget,
     ServerRunner,
 )
@@ -58,7 +58,18 @@ def make_runner(tmp_path: Path) -> Iterator[MakeRunner]:
         yield make
 
 
-def ping(runner: ServerRunner, text: str = "echo pong") -> RunResult:
+#: An account, that of the next task, and True if the home of the former is not queried again.
+KEPT_HOMES = [
+    (None, None, True),
+    ("deploy", "deploy", True),
+    ("deploy", "root", False),
+    (None, "root", False),
+    ("deploy", None, False),
+    ("root", "deploy", True),
+]
+
+
+def ping(runner: ServerRunner, text: str = "echo pong") -> CommandResult:
     return runner.run_body("module:ansible.builtin.ping", build_shell_body(text), b"code")
 
 
@@ -117,10 +128,10 @@ def test_a_held_command_that_cannot_be_cancelled_may_run(current: Workspace, mak
             {"gives_up_after": 1},
             {"kind": "vanish"},
             "The workspace says: agent_timeout. It may have run, and is not",
-            1,
+            0,
             marks=pytest.mark.slow,
         ),
-        ({"stuck_after": 1}, {"kind": "vanish"}, MAY_HAVE_RUN, 1),
+        ({"stuck_after": 1}, {"kind": "vanish"}, MAY_HAVE_RUN, 0),
         ({}, {"kind": "reject"}, "", 0),
         ({"output": "chunks"}, {"kind": "drop_chunk", "seq": 0}, "has run|may have run", 1),
         ({}, {"kind": "status", "status": 404, "body": "default", "path": "^/api/events/commands/."}, MAY_HAVE_RUN, 1),
@@ -156,7 +167,7 @@ def test_lost_responses_and_late_chunks_are_found(
 ) -> None:
     current.settings(**settings)
     current.fault(fault.pop("kind"), **fault)
-    assert ping(make_runner(current)) == RunResult(0, b"pong\n", b"")
+    assert ping(make_runner(current)) == CommandResult(0, b"pong\n", b"")
     assert [row["run_count"] for row in current.commands()] == [1]
 
 
@@ -189,7 +200,7 @@ def test_the_timeout_of_a_task_names_its_command(
     finally:
         signal.signal(signal.SIGALRM, before)
     [command] = current.commands()
-    message = f"the-host: command {command['id']} is not finished. Await it by alpacon_command with state=finished."
+    message = f"the-host: command {command['id']} is not finished. Await it with alpacon_command and state=finished."
     assert [*alerts, *raised.value.args] == [" ".join([*text, message])]
 
 
@@ -205,7 +216,7 @@ def test_workspaces_without_variables_are_refused(workspace: Workspace, make_run
     assert "nothing was run: the workspace did not pass on the variables" in get_error(make_runner(workspace))
 
 
-# Proxies and notes
+# Proxies and run files
 
 
 def test_files_and_modules_pass_a_proxy_with_a_small_limit(
@@ -239,6 +250,7 @@ def test_a_proxy_that_accepts_1_mib_refuses_one_submit_in_a_run(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)
 def test_large_files_take_few_submits_and_requests(current: Workspace, make_runner: MakeRunner, tmp_path: Path) -> None:
     host = HostConnection(make_runner(current), "ansible.builtin.copy", cache_owner=None)
     content = random.Random(3).randbytes(20_000_000)
@@ -266,7 +278,7 @@ def test_a_file_arrives_whole_or_not_at_all(
     runner = make_runner(current)
     run_bodies = runner.run_bodies
 
-    def run_with_fault(*arguments: Any) -> list[RunResult]:
+    def run_with_fault(*arguments: Any) -> list[CommandResult]:
         current.fault(**fault, method="POST", path="^/api/events/commands/$", times=1)
         return run_bodies(*arguments)
 
@@ -296,13 +308,20 @@ def test_a_file_that_is_too_large_for_the_host_is_sent_in_smaller_parts(
     assert [row["exit_code"] for row in current.commands()] == [1, 0, 0, 0]
 
 
-def test_homes_are_noted_for_each_account_until_the_server_is_invalidated(make_runner: MakeRunner) -> None:
-    def runner(username: str | None = None) -> ServerRunner:
+@pytest.mark.parametrize(("username", "meanwhile", "is_kept"), KEPT_HOMES)
+def test_a_home_is_noted_until_another_account_may_have_moved_it(
+    make_runner: MakeRunner, username: str | None, meanwhile: str | None, is_kept: bool
+) -> None:
+    def runner(username: str | None) -> ServerRunner:
         return make_runner("https://workspace.example", SERVER, username=username)
 
-    homes = [runner(account).get_home_note("echo ~app") for account in (None, "deploy")]
-    assert homes[0] == homes[1], "each account has a note of its own under this name"
-    runner("deploy").write_note(homes[0], b"/home/app")
-    assert runner("deploy").read_note(runner("deploy").get_home_note("echo ~app")) == b"/home/app"
-    runner().invalidate_server()
-    assert runner("deploy").read_note(runner("deploy").get_home_note("echo ~app")) is None
+    def read(runner: ServerRunner) -> bytes | None:
+        return runner.read_run_file(runner.get_home_file("") or "")
+
+    first = runner(username)
+    assert first.get_home_file("app") is None
+    first.write_run_file(first.get_home_file("") or "", b"/home/me")
+    other = runner(meanwhile)
+    assert read(runner(username)) == (b"/home/me" if is_kept else None)
+    other.invalidate_server()
+    assert read(runner(username)) is None

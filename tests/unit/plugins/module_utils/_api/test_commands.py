@@ -17,9 +17,8 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands import (
     Match,
     find_latest_ended,
-    list_pending,
-    list_scheduled_for,
     list_server_commands,
+    list_waiting_on,
     submit,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, IncompleteList, TimeHasPassed
@@ -146,7 +145,7 @@ def test_rows_of_other_servers_are_dropped_where_a_filter_is_ignored() -> None:
 def test_a_long_list_of_scheduled_commands_is_not_read(count: int, pages: int) -> None:
     time = NOW + DAY
     client = listing(*[current_row(status="scheduled", scheduled_at=time.isoformat())] * count)
-    assert len(list_scheduled_for(client, [SERVER, OTHER_SERVER], time)) == count
+    assert len(list_waiting_on(client, [SERVER, OTHER_SERVER], time)) == count
     assert sum("is_scheduled" in query for query in client.asked) == pages
 
 
@@ -156,7 +155,7 @@ def test_each_list_is_read_if_the_list_of_all_is_incomplete() -> None:
     client: Any = Listing(rows, is_torn=True)
     for commands in (
         list_server_commands(client, [SERVER, OTHER_SERVER], NEWEST_FIRST, never),
-        list_scheduled_for(client, [SERVER, OTHER_SERVER], time),
+        list_waiting_on(client, [SERVER, OTHER_SERVER], time),
     ):
         assert [command.server.id for command in commands] == [SERVER, OTHER_SERVER]
 
@@ -189,18 +188,18 @@ def test_pending_commands_are_searched_among_the_last_day_and_the_last_hundred(
     age: timedelta, count: int, found: int
 ) -> None:
     client = listing(current_row(), *[over(NOW - age)] * count, current_row())
-    assert sum(command.pending for command in list_pending(client, [SERVER])) == found
+    assert sum(command.pending for command in list_waiting_on(client, [SERVER])) == found
 
 
 def test_a_pending_command_among_ended_ones_prolongs_the_search() -> None:
     some = [*[over(NOW - DAY - SECOND)] * 60, current_row()]
-    assert sum(command.pending for command in list_pending(listing(*some, *some, *some), [SERVER])) == 3
+    assert sum(command.pending for command in list_waiting_on(listing(*some, *some, *some), [SERVER])) == 3
 
 
 def test_commands_for_a_time_are_read_up_to_the_first_that_is_certainly_earlier() -> None:
     times = [NOW.isoformat(), None, (NOW - SECOND).isoformat(), (NOW - 2 * SECOND).isoformat(), NOW.isoformat()]
     rows = [current_row(scheduled_at=time) for time in times]
-    assert len(list_scheduled_for(listing(*rows), [SERVER], NOW)) == 3
+    assert len(list_waiting_on(listing(*rows), [SERVER], NOW)) == 3
 
 
 @pytest.mark.parametrize(

@@ -32,13 +32,14 @@ def test_an_unknown_code_comes_through() -> None:
     error = read(400, {"code": "Moon_Not_Full", "source": "sky"})
     assert str(error) == f"source: sky [POST {LIST}: HTTP 400 moon_not_full]"
     assert error.details == {"error": {"status": 400, "code": "moon_not_full", "message": "source: sky"}}
-    assert str(read(403, {"code": "moon_not_full"})).startswith("The token may not do this. [")
-    assert "gives only a code as the reason. [" in str(read(401, {"code": "moon_not_full"}))
+    assert str(read(503, {"code": "moon_not_full"})).startswith("The response gives only a code as the reason. [")
+    refused = error_from_body("GET", LIST, 401, {"code": "moon_not_full"})
+    assert str(refused).startswith("The workspace refuses this, and gives only a code as the reason. [")
 
 
 def test_a_blamed_field_has_its_own_sentence() -> None:
     error = str(read(400, {"code": "invalid_command", "source": "server"}))
-    assert "There is no server of that id" in error
+    assert "There is no server with that id" in error
     assert "read it again with --flush-cache" in error
     assert "groupname" not in error
 
@@ -46,7 +47,7 @@ def test_a_blamed_field_has_its_own_sentence() -> None:
 @pytest.mark.parametrize("field", ["username", "groupname"])
 def test_a_blamed_account_is_named(field: str) -> None:
     error = read(400, {"code": "INVALID_COMMAND", "source": field})
-    assert str(error).startswith("The workspace does not know this username or groupname, or the token may not use it.")
+    assert str(error).startswith("The workspace does not know this username or groupname, or the token is not allowed")
     assert "over the connection become_user, ansible_user and alpacon_groupname" in str(error)
     assert "server" not in str(error)
     assert error.refuses_account
@@ -124,7 +125,7 @@ def test_texts_of_servers_of_2024_get_codes(recording: str, status: int, code: s
     ("status", "words"),
     [
         (401, "unknown, disabled or expired"),
-        (403, "may not do this"),
+        (403, "not allowed to do this"),
         (404, "no such record"),
         (499, "refused the request"),
         (413, "client_max_body_size 8m"),
@@ -133,10 +134,21 @@ def test_texts_of_servers_of_2024_get_codes(recording: str, status: int, code: s
     ],
 )
 def test_an_empty_body_is_explained_by_the_status(status: int, words: str) -> None:
-    error = read(status, None)
+    error = error_from_body("GET", LIST, status, None)
     assert words in str(error)
     assert error.details["error"] == {"status": status, "code": None, "message": ""}
     assert not error.stated
+
+
+@pytest.mark.parametrize(("status", "is_explained"), [(401, False), (403, True), (404, True)])
+def test_an_unknown_code_hides_only_the_sentence_about_the_token(status: int, is_explained: bool) -> None:
+    error = error_from_body("GET", LIST, status, {"code": "brand_new"})
+    assert (_errors._SENTENCES_OF_STATUSES[status] in str(error)) is is_explained
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 429, 451, 502])
+def test_a_page_of_a_gateway_does_not_say_why_a_write_failed(status: int) -> None:
+    assert str(read(status, "<html></html>")).startswith("The workspace, or a proxy in front of it, ")
 
 
 @pytest.mark.parametrize(

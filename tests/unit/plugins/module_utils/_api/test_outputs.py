@@ -29,7 +29,7 @@ ENDED = datetime(2026, 11, 24, 10, 30, 44, tzinfo=timezone.utc)
 
 
 class Chunks:
-    """Return chunks like a client, so many milliseconds after the end of the command."""
+    """Return chunks like a client, this many milliseconds after the end of the command."""
 
     def __init__(self, milliseconds: int, *chunks: Any) -> None:
         self.clock = self
@@ -183,6 +183,17 @@ def test_a_late_chunk_is_awaited() -> None:
     assert [query.get("seq__gte") for query in client.queries] == [None, 1, 1, 1, 1]
 
 
+def test_a_gap_is_reported_though_the_chunks_are_gone() -> None:
+    client: Any = Chunks(0, "a", {"seq": 2, "content": "c"})
+
+    def sleep(_seconds: float) -> None:
+        if client.queries:
+            client.rows_now = [{"seq": 0, "content": ApiError("GET", "/", 404, "api_not_found")}]
+
+    note = "Output is incomplete: 1 chunk of 3 never arrived (1)."
+    assert fetch_output(client, ended(), sleep) == Output("ac", False, note)
+
+
 def test_chunks_beyond_the_limit_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outputs, "MAX_RESPONSE_BYTES", 2**20)
     assert len(fetch("x" * 2**19, "x" * 2**19).text) == 2**20
@@ -248,15 +259,18 @@ CUT = "\N{REPLACEMENT CHARACTER}"
 @pytest.mark.parametrize(
     ("chunks", "result", "text", "damaged"),
     [
-        # A character of each length, in the head and in the tail.
+        # Characters of each length, in the head.
         ([f"é{CUT}", f"{CUT}é--", "ééé"], f"éééé-{MARKER}éé", "ééé--ééé", 0),
         (["a", f"a{CUT}", CUT, f"{CUT}{CUT}b--ccc"], f"aa🙂b{MARKER}ccc", "aa🙂b--ccc", 0),
+        # In the tail, as far as it agrees.
+        ([f"aa--b{CUT}", f"{CUT}c{CUT}", f"{CUT}{CUT}d"], f"aa{MARKER}béc가d", "aa--béc가d", 0),
+        ([f"aa--b{CUT}", f"{CUT}c{CUT}", f"{CUT}{CUT}d"], f"aa{MARKER}béx가d", f"aa--b{CUT}{CUT}c가d", 1),
         # The result itself is cut inside a character.
         ([f"a{CUT}", f"{CUT}b"], f"a{CUT}{MARKER}{CUT}b", f"a{CUT}{CUT}b", 1),
         # The copy lacks the middle of the output.
         (["aaa", f"a{CUT}", f"{CUT}b", f"b{CUT}{CUT}", f"{CUT}bbb"], f"aa{MARKER}bb", None, 2),
         ([f"a{CUT}", f"{CUT}b"], "", None, 1),
-        # Replacement characters that the command wrote are no damage.
+        # Replacement characters that the command wrote are not damage.
         ([f"a{CUT}{CUT}b", "c"], "", None, 0),
         ([f"a{CUT}", "b"], "", None, 0),
         ([f"a{CUT}", f"{CUT}b--c"], f"a{CUT}{CUT}b{MARKER}c", None, 0),
@@ -274,16 +288,28 @@ def test_characters_cut_between_chunks_come_from_the_result(
 
 
 @pytest.mark.parametrize(
-    ("chunks", "complete"), [(["head", "middle", "a tai"], True), (["head", "middle", "b "], False)]
+    ("chunks", "text"),
+    [
+        (["head", "middle", "a tai"], "headmiddlea tail"),
+        # A byte that is no UTF-8.
+        (["head", f"m{CUT}ddle", "a t"], f"headm{CUT}ddlea tail"),
+        (["head", "middle", "b "], None),
+    ],
 )
-def test_end_that_never_arrived_comes_from_the_result(chunks: list[str], complete: bool) -> None:
+def test_end_that_never_arrived_comes_from_the_result(chunks: list[str], text: str | None) -> None:
     pauses: list[float] = []
     client: Any = Chunks(10_000, *chunks)
     result = "head\n... [6 bytes truncated] ...\na tail"
     output = fetch_output(client, ended(result=result), pauses.append, lambda text: text.endswith("tail"))
-    assert output.complete is complete
-    assert output.text == ("headmiddlea tail" if complete else "".join(chunks))
-    assert bool(pauses) is not complete, "nothing is waited for"
+    assert output.complete is (text is not None)
+    assert output.text == (text or "".join(chunks))
+    assert bool(pauses) is not output.complete, "nothing is waited for"
+
+
+def test_nothing_is_appended_to_an_output_that_may_be_whole() -> None:
+    # The command wrote the replacement character, so it has three bytes.
+    chunks = ["head", f"m{CUT}ddle", "xxxxxx"]
+    assert fetch(*chunks, result="head\n... [8 bytes truncated] ...\nxxxxxx") == Output("".join(chunks))
 
 
 # Limits and messages of the agent

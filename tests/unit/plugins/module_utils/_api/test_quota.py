@@ -62,3 +62,14 @@ def test_the_pause_spreads_the_rest_over_the_hour(now: list[float], tmp_path: Pa
     assert quota.get_pause(requests=2) == 3000 / 20
     count(quota, 100)
     assert quota.get_pause(requests=1, is_exceeded=True) == 3000
+
+
+def test_the_pause_is_limited_until_nine_tenths_are_used_or_a_request_is_refused(now: list[float]) -> None:
+    quota = Quota(100)
+    count(quota, 50)
+    assert quota.get_pause(1, longest=9.0) is None
+    count(quota, 39)
+    assert quota.get_pause(1, longest=9.0) == 9.0
+    assert quota.get_pause(1, is_exceeded=True, longest=9.0) == 3600 / 11
+    count(quota, 1)
+    assert quota.get_pause(1, longest=9.0) == 3600 / 10

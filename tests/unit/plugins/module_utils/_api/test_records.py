@@ -307,6 +307,11 @@ def failed(**fields: Any) -> dict[str, Any]:
         # An agent acknowledges a command before it runs it, and may vanish afterwards.
         (failed(exit_code=1, error_phase="agent_disconnected"), {"ran": True}),
         (failed(acked_at=ACKED, error_phase="agent_timeout"), {"ran": None}),
+        # The agent refuses a verified file with an exit code of its own.
+        (failed(acked_at=ACKED, exit_code=1, error_phase="file_hash_mismatch"), {"ran": False, "rc": None}),
+        (failed(acked_at=ACKED, error_phase="file_future"), {"ran": False, "rc": None}),
+        (current_row(status="terminated", success=False, error_phase="file_open_failed", **HANDLED), {"ran": False}),
+        (current_row(status="success", exit_code=0, error_phase="file_open_failed"), {"ran": True, "rc": 0}),
         # A command is dropped with the one before it.
         (old_row("Failed", **AT, result=CASCADE), {**DROPPED, "latest_schedule": None, "start": None}),
         (old_row("Failed", **AT, result="boom"), {**RAN, "latest_schedule": utc(2026, 11, 27, 3, 18, 9)}),
@@ -317,6 +322,9 @@ def failed(**fields: Any) -> dict[str, Any]:
         # A missing end stays missing.
         (old_row("Sent", message="Sent at 2026-11-24 10:00:00."), {"handled_at": None}),
         ({**PUBLISHED_ROW, "status": {"text": "Success"}, "elapsed_time": None}, {"end": None, "start": None}),
+        # So does a start without a duration, and one of a command that did not run.
+        (current_row(status="success", **HANDLED), {"start": None}),
+        (failed(result=CASCADE, elapsed_time=1.0), {"start": None}),
     ],
 )
 def test_derived_fields(row: dict[str, Any], expected: dict[str, Any]) -> None:

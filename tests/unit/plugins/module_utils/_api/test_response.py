@@ -19,7 +19,11 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import response
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    ApiError,
+    LostResponse,
+    UnknownEndpoint,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.response import (
     WorkspaceClock,
     parse_http_date,
@@ -30,6 +34,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 
 DATE = "Tue, 24 Nov 2026 12:00:00 GMT"
 OFFLINE = b'{"code": "SERVER_NOT_CONNECTED"}'
+DJANGO_404 = b"<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"
 
 
 def parse(method: str, status: int, content: bytes, **headers: str) -> Any:
@@ -192,6 +197,23 @@ def test_responses_that_leave_the_effect_uncertain(method: str, status: int, con
     with pytest.raises((ApiError, LostResponse)) as caught:
         parse(method, status, content)
     assert isinstance(caught.value, LostResponse) is is_lost
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "content", "is_unknown"),
+    [
+        ("GET", 404, DJANGO_404, True),
+        ("DELETE", 404, DJANGO_404, True),
+        ("DELETE", 404, b"nginx", False),
+        ("DELETE", 502, DJANGO_404, False),
+    ],
+)
+def test_only_the_404_page_of_django_tells_that_an_address_is_unknown(
+    method: str, status: int, content: bytes, is_unknown: bool
+) -> None:
+    with pytest.raises(LostResponse) as caught:
+        parse(method, status, content)
+    assert isinstance(caught.value, UnknownEndpoint) is is_unknown
 
 
 # The clock

@@ -44,7 +44,7 @@ NO_PATTERN = (
     ],
 )
 def test_only_a_likely_name_is_suggested(reference: str, said: str) -> None:
-    rights = "" if said in (A_LIST, NO_PATTERN, A_GROUP) else " The token may also not see that server."
+    rights = "" if said in (A_LIST, NO_PATTERN, A_GROUP) else " Or the token has no access to that server."
     assert suggest_server(NOBODY, reference, SEEN) == f"{said}{rights}"
 
 
@@ -66,7 +66,7 @@ def test_long_lists_of_servers_are_searched(count: int, searches: list[Row]) -> 
 
 
 class Workspace:
-    """List so many servers like a client, perhaps ignoring the filter by name."""
+    """List this many servers like a client, perhaps ignoring the filter by name."""
 
     def __init__(self, count: int, filters: bool = True) -> None:
         self.requests = 0

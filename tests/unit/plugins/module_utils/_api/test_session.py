@@ -2,17 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test origins of URLs, CA certificates and libraries."""
+"""Test origins of URLs, CA certificates, libraries and timeouts."""
 
 from __future__ import annotations
 
 import os
+import socket
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api import session
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import MissingLibrary, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.session import Session, get_origin, preload
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
@@ -68,3 +71,16 @@ def test_requests_of_fedora_needs_no_certifi(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setitem(sys.modules, "requests.certs", None)
     with pytest.raises(MissingLibrary, match="requests is missing"):
         Session(Settings("https://workspace.invalid", TOKEN), "")
+
+
+def test_a_deadline_ends_with_its_response(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session._response_deadline, "at", time.monotonic() + 2)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+        response = session._TimedResponse(ours)
+        response.begin()
+        assert (ours.gettimeout() or 0) < 3
+        assert response.read() == b"[]"
+        assert ours.gettimeout() == 5

@@ -18,21 +18,6 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
 
 
-@pytest.mark.parametrize(
-    ("url", "warned"),
-    [
-        ("https://one.example", False),
-        ("http://localhost", False),
-        ("http://[::1]:8100", False),
-        ("http://127.example.com", True),
-    ],
-)
-def test_an_unencrypted_url_gives_a_warning(url: str, warned: bool) -> None:
-    warnings = Settings(url, TOKEN).warnings
-    assert bool(warnings) is warned
-    assert all("Use https" in warning and TOKEN not in warning for warning in warnings)
-
-
 def test_the_token_is_in_no_repr() -> None:
     settings = Settings("https://one.example", TOKEN)
     with Client(settings) as client:

@@ -44,7 +44,7 @@ def test_status_error_between_approval_and_delivery_is_no_outcome(
     monkeypatch.setattr(completion, "time", SimpleNamespace(monotonic=lambda: clock.now))
     job = Job(Server(SERVER), body, Command.from_row(current_row(status="error", **fields)), awaited_since=1000.0)
     for clock.now in (1000.0, 1000.0 + seconds):
-        completion.complete(job, limits)
+        completion.finish_by_status(job, limits)
     assert job.outcome == outcome
 
 
@@ -87,7 +87,7 @@ def test_cancel_after_timeout_changes_only_commands_of_others(
     with Client(parse_settings(CONNECTION)) as client:
         completion.cancel_expired(client, job)
     assert (job.outcome, job.changed) == (outcome, changed)
-    assert (job.known.status == "cancelled") is (outcome == "timed_out")
+    assert (job.submitted.status == "cancelled") is (outcome == "timed_out")
 
 
 @pytest.mark.parametrize("missing", [0.0, 1000.0])
@@ -133,16 +133,17 @@ def client() -> Iterator[Client]:
 def test_pauses_between_reads_of_a_server_double_up_to_five_minutes(
     client: Client, status: str, seconds: list[int]
 ) -> None:
-    server_states = ServerStates(client, queued=1)
+    server_states = ServerStates(Limits(), queued=1)
     job = Job(Server(SERVER, "web-01"), command=Command.from_row(current_row(status=status)))
-    assert [now for now in range(1200) if server_states.refresh_due([job], now, wait_timeout=1800)] == seconds
+    assert [now for now in range(1200) if server_states.refresh_due([job], client, now)] == seconds
 
 
 def test_server_is_read_once_more_at_the_timeout(client: Client) -> None:
-    server_states = ServerStates(client, queued=60)
-    jobs = [Job(Server(SERVER), command=Command.from_row(current_row(status=word))) for word in ("queued", "held")]
-    read = [(now, server_states.refresh_due(jobs, now, wait_timeout=20)) for now in (19, 20, 21)]
-    assert read == [(19, []), (20, jobs[:1]), (21, [])]
+    server_states = ServerStates(Limits(wait_timeout=20), queued=60)
+    commands = [Command.from_row(current_row(status=status)) for status in ("queued", "held")]
+    jobs = [Job(Server(SERVER), command=command, awaited_since=10) for command in commands]
+    read = [(now, server_states.refresh_due(jobs, client, now)) for now in (29, 30, 31)]
+    assert read == [(29, []), (30, jobs[:1]), (31, [])]
 
 
 def test_failed_read_of_a_server_changes_nothing(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +152,7 @@ def test_failed_read_of_a_server_changes_nothing(client: Client, monkeypatch: py
 
     monkeypatch.setattr(client, "get", fail)
     job = Job(Server(SERVER, is_connected=False), command=Command.from_row(current_row()))
-    assert ServerStates(client, queued=1).refresh_due([job], 1, wait_timeout=1800) == [job]
+    assert ServerStates(Limits(), queued=1).refresh_due([job], client, 1) == [job]
     assert job.server == Server(SERVER, is_connected=False)
 
 
@@ -178,3 +179,23 @@ def test_only_an_agent_that_started_later_may_have_lost_a_command(
     job = Job(server, command=command)
     assert was_restarted(job) is expected
     assert was_restarted(job, command.added_at) is expected
+
+
+@pytest.mark.parametrize(
+    ("acked_at", "started_at", "expected"),
+    [
+        ("2026-11-24T10:30:44Z", "2026-11-24T10:31:24Z", False),
+        ("2026-11-24T10:30:44Z", "2026-11-24T10:31:25Z", True),
+        (None, "2026-11-24T10:30:44Z", True),
+        (None, "2026-11-24T10:30:43Z", False),
+    ],
+)
+def test_only_a_command_acknowledged_long_before_the_start_may_be_lost(
+    client: Client, monkeypatch: pytest.MonkeyPatch, acked_at: str | None, started_at: str, expected: bool
+) -> None:
+    monkeypatch.setattr(completion, "poll_job", lambda _client, _job: None)
+    monkeypatch.setattr(completion, "fetch_newest_chunk", lambda _client, _command: None)
+    row = current_row(status="running", delivered_at="2026-11-24T10:30:43Z", acked_at=acked_at)
+    job = Job(Server.from_row({"id": SERVER, "started_at": started_at}), command=Command.from_row(row))
+    server_states = ServerStates(Limits(), queued=1)
+    assert [server_states.is_lost_by_restart(job, client, now) for now in (0, 34.9, 35)] == [False, False, expected]

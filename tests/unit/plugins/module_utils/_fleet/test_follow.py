@@ -7,13 +7,17 @@ from __future__ import annotations
 import base64
 import random
 import time
+from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError, LostResponse
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.quota import Quota
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import follow
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.follow import Follower, LineBuffer, LiveOutput
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
@@ -87,10 +91,22 @@ def test_the_lines_of_the_result_are_those_that_were_not_printed() -> None:
     ):
         output = LiveOutput(set(), None)
         lines = [line for part in parts for line in output.add(part)]
-        assert [line.replace("\ufffd\ufffd", "é") for line in [*lines, *output.end("a\nb\ncafé c\nd\ne")]] in (
-            ["a", "b", "café c", "d", "e"],
-            ["a", "b", "caf\ufffd c", "d", "e"],
-        )
+        lines += output.end("a\nb\ncafé c\nd\ne")
+        assert [line.replace("\ufffd\ufffd", "é") for line in lines] == ["a", "b", "café c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "whole", "last"),
+    [
+        ("caf\ufffd\ufffd s3cret-t", "café s3cret-token x", "café ******** x"),
+        ("a\nb token-of-two\n", "a\nb token-of-two\nlines c", "b ******** c"),
+        ("a\nb two-lines\nxy c", "a\nb two-lines\nxy c d", "b ******** c d"),
+    ],
+)
+def test_a_secret_that_the_result_completes_is_hidden(printed: str, whole: str, last: str) -> None:
+    output = LiveOutput({*SECRETS, "two-lines\nxy"}, None)
+    output.add(printed)
+    assert output.end(whole) == [last]
 
 
 def test_blanks_that_the_workspace_stripped_off_the_result_do_no_harm() -> None:
@@ -141,30 +157,46 @@ def test_a_payload_that_is_not_live_prints_nothing() -> None:
 
 # Reads
 
+SECRET = "s3cret-token"
+
 
 class Workspace:
     """Answers reads of chunks: with rows, or with an error."""
 
     def __init__(self) -> None:
+        self.settings = Settings("https://ws.example", "token")
         self.answers: list[Any] = []
-        self.pause: float | None = None
+        self.quota = Quota(self.settings.requests_per_hour)
+        self.is_refused = False
         self.params: list[dict[str, Any]] = []
+
+    def until(self, **_deadlines: float) -> Workspace:
+        return self
 
     def pages(self, _path: str, params: dict[str, Any], **_options: Any) -> Any:
         self.params.append(params)
+        self.quota.count_request()
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         yield SimpleNamespace(rows=answer)
 
-    def get_quota_pause(self, commands: int) -> float | None:
-        return self.pause and self.pause * commands
+    def get_quota_pause(self, commands: int, longest: float) -> float | None:
+        return self.quota.get_pause(commands, self.is_refused, longest)
 
 
 class Following:
     def __init__(self) -> None:
         self.workspace, self.printed = Workspace(), list[str]()
-        self.follower = Follower(self.workspace, set(), Run(RunContext(report=self.printed.append)))  # type: ignore[arg-type]
+        keys = Counter[str]()
+
+        def is_first(key: str) -> bool:
+            keys[key] += 1
+            return keys[key] == 1
+
+        context = RunContext(report=self.printed.append, is_first=is_first)
+        self.client = cast("Any", self.workspace)
+        self.follower = Follower(self.client, {SECRET}, Run(context))
         self.jobs: list[Job] = []
 
     def begin(self, **row: Any) -> Job:
@@ -180,13 +212,13 @@ class Following:
 
     def read(self, job: Job, answer: Any) -> None:
         """Read when it is due."""
-        stream = self.follower._streams[job.known.id]
+        stream = self.follower._streams[job.submitted.id]
         job.awaited_since -= 100
         stream.read_at -= 105 if stream.read_at else 0
         assert self.follower.take_due([job]) == [job]
         assert self.follower.take_due([job]) == [], "one read at a time"
         self.workspace.answers = [answer]
-        self.follower.read(job)
+        self.follower.read(job, self.client)
 
 
 @pytest.fixture
@@ -194,12 +226,71 @@ def following() -> Following:
     return Following()
 
 
-def test_reads_are_rarer_when_the_quota_runs_low(following: Following) -> None:
+@pytest.mark.parametrize(("commands", "seconds"), [(1, 1200), (3, 600), (20, 200)])
+def test_reads_of_loud_commands_are_soon_for_minutes_and_last_for_an_hour(
+    following: Following, monkeypatch: pytest.MonkeyPatch, commands: int, seconds: float
+) -> None:
+    began = now = 90_000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    jobs = [following.begin() for _number in range(commands)]
+    read_at, pauses, total = dict.fromkeys(map(id, jobs), began), [], 0
+    while (now := following.follower.get_next_read(jobs)) < began + 3600:
+        for job in following.follower.take_due(jobs):
+            following.workspace.answers = [[]]
+            following.follower.read(job, following.client)
+            pauses += [now - read_at[id(job)]] if now < began + seconds else []
+            read_at[id(job)] = now
+            total += 1
+    assert 2.5 <= min(pauses) <= max(pauses) < 10
+    assert total <= 1000
+    assert [text for text in following.printed if "requests_per_hour" in text][:1] == following.printed[:1]
+    assert len(following.printed) == (1 if commands == 1 else 2)
+
+
+def test_the_first_chunk_is_output_until_a_read_finds_nothing(following: Following) -> None:
+    job = following.begin()
+    found = []
+    for rows in ([], [{"seq": 0, "content": "one\n"}], []):
+        following.read(job, rows)
+        found.append(following.follower.has_output(job))
+    assert found == [False, True, False]
+
+
+def test_a_refused_read_is_not_repeated_soon(following: Following) -> None:
     jobs = [following.begin() for _number in range(4)]
-    assert following.get_pause(jobs[0]) == 2.5
-    following.workspace.pause = 3.0
+    following.workspace.is_refused = True
     following.read(jobs[0], [])
-    assert following.get_pause(jobs[0]) == 12.0
+    assert following.get_pause(jobs[0]) > 10
+
+
+def test_commands_that_have_ended_do_not_delay_the_reads_of_others(following: Following) -> None:
+    jobs = [following.begin() for _number in range(4)]
+    following.workspace.is_refused = True
+    following.read(jobs[0], [])
+    before = following.get_pause(jobs[0])
+    for job in jobs[1:]:
+        following.follower.finish(job, Output(""))
+    following.read(jobs[0], [])
+    assert following.get_pause(jobs[0]) < before / 3
+
+
+def test_output_is_read_on_if_a_command_is_accepted_meanwhile(following: Following) -> None:
+    job = following.begin()
+
+    class Counted(follow._Stream):
+        @property
+        def has_ended(self) -> bool:
+            if len(following.jobs) < 3:
+                following.begin()
+            return False
+
+        @has_ended.setter
+        def has_ended(self, value: bool) -> None:
+            pass
+
+    following.follower._streams[job.submitted.id] = Counted()
+    following.read(job, [])
+    assert following.get_pause(job) == 2.5
 
 
 def test_a_queued_command_is_read_at_growing_intervals(following: Following) -> None:
@@ -255,6 +346,49 @@ def test_old_chunks_are_not_printed_again(following: Following, monkeypatch: pyt
 def test_a_read_that_returns_after_the_end_prints_nothing(following: Following) -> None:
     job = following.begin()
     job.command = Command.from_row(current_row(id=job.id, status="success"))
-    following.follower.finish(job, "a\nb")
+    following.follower.finish(job, Output("a\nb"))
     following.read(job, [{"seq": 0, "content": "a\n"}])
     assert following.printed == ["web-01 | a", "web-01 | b"]
+
+
+HALF = {"seq": 2, "content": f"b\nc {SECRET[:8]}"}
+GAP = "(output is missing here)"
+
+
+@pytest.mark.parametrize(
+    ("rows", "output", "rest", "printed"),
+    [
+        pytest.param([HALF], Output(""), [], [GAP, "c"], id="the last chunk after a gap"),
+        pytest.param(
+            [HALF], Output(""), [{"seq": 4, "content": "x\nd\n"}], [GAP, GAP, "d"], id="another chunk after a gap"
+        ),
+        pytest.param(
+            [{**HALF, "seq": 1}], Output(f"a\nb\nc {SECRET[:8]}", False), [], ["b", "c"], id="the last chunk of a line"
+        ),
+        pytest.param(
+            [{**HALF, "seq": 1}],
+            Output(f"a\nb\nc {SECRET[:8]}x\nd\n", False),
+            [{"seq": 3, "content": "x\nd\n"}],
+            ["b", GAP, "d"],
+            id="a chunk before the last",
+        ),
+        pytest.param([{**HALF, "seq": 1}], Output("a"), [], ["b", "c"], id="lines that the result lacks"),
+    ],
+)
+def test_half_a_secret_is_not_printed_if_the_next_chunk_is_missing(
+    following: Following,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: list[Any],
+    output: Output,
+    rest: list[Any],
+    printed: list[str],
+) -> None:
+    monkeypatch.setattr(follow, "PACING", Pacing(patience=0.0))
+    job = following.begin()
+    following.read(job, [{"seq": 0, "content": "a\n"}])
+    following.read(job, rows)
+    monkeypatch.undo()
+    job.command = Command.from_row(current_row(id=job.id, status="success"))
+    following.workspace.answers = [rest]
+    following.follower.finish(job, output)
+    assert [line.rstrip() for line in following.printed] == [f"web-01 | {line}" for line in ("a", *printed)]

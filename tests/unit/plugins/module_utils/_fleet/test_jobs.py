@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client, Deadlines
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import (
     OK_OUTCOMES,
@@ -19,7 +21,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
     get_outcome,
     merge_servers,
 )
-from ansible_collections.herdops.alpacon.tests.unit.support import OTHER_SERVER, SERVER, current_row
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
+from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, OTHER_SERVER, SERVER, current_row
 
 
 @pytest.mark.parametrize(
@@ -57,6 +60,16 @@ def test_a_note_is_added_once() -> None:
     for note in ("It waits.", "It was found.", "It waits."):
         job.add_note(note)
     assert job.note == "It waits. It was found."
+
+
+def test_reads_end_with_the_first_timeout_and_wait_an_hour_longer_for_the_quota() -> None:
+    now = time.monotonic()
+    limits, jobs = Limits(wait_timeout=100), [Job(Server(SERVER), awaited_since=now + seconds) for seconds in (0, 60)]
+    with Client(parse_settings(CONNECTION)) as client:
+        assert limits.limit_reads(client, jobs).deadlines == Deadlines(now + 160 + 3600, reads=now + 100)
+        assert limits.limit_reads(client, [Job(Server(SERVER))]).deadlines == client.deadlines
+        jobs[0].awaited_since -= 200
+        assert now <= limits.limit_reads(client, jobs).deadlines.reads <= time.monotonic()
 
 
 @pytest.mark.parametrize(("offline", "is_ok"), [("wait", False), ("fail", False), ("skip", True)])

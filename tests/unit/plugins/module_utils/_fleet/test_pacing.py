@@ -15,7 +15,7 @@ REQUEST = 0.02
 
 
 def polls(pacing: Pacing, seconds: float, expected: float | None = None) -> tuple[int, float]:
-    """Return the number of polls of a single command that takes so many seconds, and the lag of the last in seconds."""
+    """Return the number of polls of one command that takes this many seconds, and the lag of the last in seconds."""
     now, number = pacing.get_first_poll(expected), 1
     while now < seconds:
         now += REQUEST + pacing.get_pause(now + REQUEST, expected=expected)

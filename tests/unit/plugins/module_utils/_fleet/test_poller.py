@@ -19,7 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.commands impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import ApiError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import poller as _poller
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
@@ -79,16 +79,16 @@ def jobs(listed: bool = False, **fields: Any) -> list[Job]:
 def test_commands_far_down_the_list_are_read_by_id_from_then_on() -> None:
     polled = jobs(listed=True)
     with (client := Listing(others=1000)):
-        poller = Poller(client, None, 1800, PACING)
+        poller = Poller(None, Limits(), PACING)
         for times in (1, 2):
-            poller.poll(polled, map)
+            poller.poll(polled, client, map)
             assert client.read_ids == [COMMAND, NO_COMMAND] * times
 
 
 def test_the_list_is_read_only_until_its_rows_are_older() -> None:
     newest = jobs(listed=True, added_at=AFTER_FAR)
     with (client := Listing(others=1000)):
-        Poller(client, None, 1800, PACING).poll(newest, map)
+        Poller(None, Limits(), PACING).poll(newest, client, map)
         assert client.read_ids == [], "the list lags: its first page should contain both"
 
 
@@ -97,23 +97,35 @@ def test_commands_missing_in_the_list_are_read_by_id_after_a_while(monkeypatch: 
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(_poller, "time", SimpleNamespace(monotonic=lambda: clock.now))
     with (client := Listing(others=1)):
-        poller = Poller(client, None, 1800, PACING)
+        poller = Poller(None, Limits(), PACING)
         for clock.now, reads in ((1000.0, 0), (1004.9, 0), (1005.0, 2)):
-            poller.poll(polled, map)
+            poller.poll(polled, client, map)
             assert len(client.read_ids) == reads
 
 
 def test_a_poll_that_reads_nothing_fails() -> None:
     with Unreadable(COMMAND, NO_COMMAND) as client, pytest.raises(ApiError, match=f"{COMMAND}.*503"):
-        Poller(client, None, 1800, PACING).poll(jobs(), map)
+        Poller(None, Limits(), PACING).poll(jobs(), client, map)
+
+
+def test_a_refusal_of_one_command_does_not_stand_for_all() -> None:
+    refusals = {COMMAND: ApiError("GET", "/", 403, "forbidden", stated=True), NO_COMMAND: ApiError("GET", "/", 502)}
+    with Unreadable() as client, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "get", lambda path, *_rest: fail(refusals[path.rstrip("/").rpartition("/")[2]]))
+        with pytest.raises(ApiError, match="502"):
+            Poller(None, Limits(), PACING).poll(jobs(), client, map)
+
+
+def fail(error: Exception) -> None:
+    raise error
 
 
 def test_a_command_that_cannot_be_read_affects_no_other() -> None:
     readable, unreadable = polled = jobs()
     with Unreadable(NO_COMMAND) as client:
-        Poller(client, None, 1800, PACING).poll(polled, map)
-    assert (readable.known.status, readable.error) == ("running", None)
-    assert (unreadable.known.status, str(unreadable.error).count("503")) == ("queued", 1)
+        Poller(None, Limits(), PACING).poll(polled, client, map)
+    assert (readable.submitted.status, readable.error) == ("running", None)
+    assert (unreadable.submitted.status, str(unreadable.error).count("503")) == ("queued", 1)
 
 
 @pytest.mark.parametrize(("ended", "expected"), [("10", 10.35), ("00", None)])
@@ -124,10 +136,14 @@ def test_a_command_is_expected_to_take_as_long_as_the_last_of_its_kind(
     times = {"added_at": f"{minute}:{'00' if expected else '01'}Z", "handled_at": f"{minute}:{ended}Z"}
     shared = SharedState(tmp_path, CONNECTION["url"], CONNECTION["token"])
     first, second = (
-        Job(Server(SERVER), {"line": f"x\udcff sha256:{digit * 64}"}, Command.from_row(current_row(**times)))
+        Job(
+            Server(SERVER),
+            {"line": f"x\udcff sha256:{digit * 64}"},
+            Command.from_row(current_row(status="success", **times)),
+        )
         for digit in "12"
     )
-    tested = Poller(Listing(0), shared, 60, PACING)
-    tested.note_duration(first)
-    tested.expect(second)
+    tested = Poller(shared, Limits(), PACING)
+    tested.end([first])
+    tested.add(second)
     assert second.expected == (expected and pytest.approx(expected))

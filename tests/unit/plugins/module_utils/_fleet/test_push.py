@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import io
 import json
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings impo
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import listener
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.listener import (
+    LimitedSocket,
     Listener,
     NoEvents,
     get_socket_url,
@@ -133,7 +135,7 @@ def test_polls_are_rare_while_the_listener_awaits_the_command(tested: Push, file
     tested.begin_poll()
     assert tested.get_pause(job, 0.5) == 30
     assert not tested.wait([job], 0.05, time.sleep)
-    files.get_ended(job.known.id).touch()
+    files.get_ended(job.submitted.id).touch()
     assert tested.wait([job], 90, time.sleep)
     assert tested.get_pause(job, 8) <= 0.5, "reads may lag behind"
 
@@ -178,6 +180,17 @@ def test_a_websocket_that_was_lost_between_two_checks_causes_a_poll(tested: Push
 
 
 @pytest.mark.usefixtures("_running")
+def test_a_websocket_that_was_opened_again_after_the_poll_causes_one_poll(tested: Push, files: PushFiles) -> None:
+    job = make_job()
+    tested.begin_poll()
+    (files.listening / str(job.server.id)).touch()
+    assert tested.wait([job], 60, time.sleep)
+    tested.begin_poll()
+    assert tested.get_pause(job, 0.5) == 30
+    assert not tested.wait([job], 0.05, time.sleep)
+
+
+@pytest.mark.usefixtures("_running")
 @pytest.mark.parametrize(("pushed", "given_up"), [((), True), ((0, 1, 2), False), ((1,), False)])
 def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
     tested: Push, files: PushFiles, pushed: tuple[int, ...], given_up: bool
@@ -189,9 +202,9 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
         job = make_job()
         assert tested.get_pause(job, 0.5) == 30
         if number in pushed:
-            files.get_ended(job.known.id).touch()
+            files.get_ended(job.submitted.id).touch()
             tested.wait([job], 60, time.sleep)
-            files.get_ended(job.known.id).unlink()
+            files.get_ended(job.submitted.id).unlink()
         tested.begin_poll()
         job.command = Command.from_row(current_row(id=job.id, status="success", exit_code=0))
         tested.count_missed()
@@ -209,14 +222,14 @@ def test_the_clock_may_be_set_back(tested: Push, files: PushFiles) -> None:
 def test_a_command_is_quiet_until_the_listener_hears_of_a_chunk(tested: Push, files: PushFiles) -> None:
     job = make_job()
     assert not tested.is_quiet(job, 1, time.monotonic()), "there is no subscription"
-    (files.following / job.known.id).touch()
+    (files.following / job.submitted.id).touch()
     assert not tested.is_quiet(job, 1, time.monotonic() - 5), "the last read was before the subscription"
     time.sleep(0.05)
     began = time.monotonic()
     assert tested.is_quiet(job, 1, began)
-    (files.printed / job.known.id).write_text("1")
+    (files.printed / job.submitted.id).write_text("1")
     assert tested.is_quiet(job, 1, began)
-    (files.printed / job.known.id).write_text("2")
+    (files.printed / job.submitted.id).write_text("2")
     assert not tested.is_quiet(job, 1, began)
 
 
@@ -263,6 +276,81 @@ def test_only_digests_of_ended_commands_become_files(tmp_path: Path, files: Push
     assert {len(name) for name in names} == {64}
 
 
+def make_listener(folder: Path) -> tuple[Listener, PushFiles]:
+    shared = SharedState(folder, SETTINGS.url, TOKEN)
+    made = PushFiles(shared.folder / "push")
+    made.create()
+    return Listener(SETTINGS, shared), made
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        *(b'{"type": "keepalive"}', b"keepalive", b"", b"\xff", b"[1]", b"7", b"null", b"[" * 100_000, b"1" * 5000),
+        *(b'{"event_type": "command_fin"}', b'{"event_type": "command_fin", "payload": null}'),
+        b'{"event_type": ["command_fin"], "payload": {"id": "one"}}',
+        b'{"event_type": "command_output", "payload": {"command_id": "one", "seq": "1"}}',
+        b'{"event_type": "command_output", "payload": {"command_id": [], "seq": 1}}',
+    ],
+)
+def test_frames_that_are_not_understood_are_dropped(tmp_path: Path, frame: bytes) -> None:
+    tested, made = make_listener(tmp_path)
+    (made.followed / "one").touch()
+    tested._followed["one"] = 0
+    tested._handle(frame)
+    assert [*made.ended.iterdir(), *made.printed.iterdir()] == []
+
+
+@pytest.mark.parametrize(("lives", "expected"), [("..", 2), ("e.e..", 5), ("eeeeee..", 8), (".l..", 4), ("kk", 2)])
+def test_the_count_of_attempts_starts_again_after_a_useful_websocket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: str, expected: int
+) -> None:
+    """Play lives of websockets: with an event, a keepalive or nothing, or long."""
+    tested, made = make_listener(tmp_path)
+    left, clock = list(lives), SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(listener, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=lambda _seconds: None))
+
+    def listen() -> None:
+        life = left.pop(0)
+        clock.now += 301 if life == "l" else 1
+        if life in "ek":
+            tested._handle(b'{"event_type": "command_fin", "payload": {"id": "one"}}' if life == "e" else b"{}")
+        raise ConnectionResetError
+
+    monkeypatch.setattr(tested, "_listen", listen)
+    tested.listen()
+    assert len(lives) - len(left) == expected
+    assert made.given_up.exists()
+
+
+def test_websockets_that_end_after_each_event_do_not_use_up_the_quota(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested, made = make_listener(tmp_path)
+    began = now = 90_000.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", sleep)
+    for server in ("one", "two"):
+        (made.wanted / server).touch()
+
+    def listen() -> None:
+        if now >= began + 3600:
+            raise NoEvents("the hour is over")
+        for _request in range(3):
+            tested._client._quota.count_request()
+        tested._has_heard = True
+        raise ConnectionResetError
+
+    monkeypatch.setattr(tested, "_listen", listen)
+    tested.listen()
+    assert sum(tested._client._quota._read_slots().values()) < SETTINGS.requests_per_hour
+
+
 def test_a_server_is_subscribed_to_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = SharedState(tmp_path, SETTINGS.url, TOKEN)
     made = PushFiles(shared.folder / "push")
@@ -299,13 +387,16 @@ def test_the_newest_chunk_of_followed_commands_is_noted(tmp_path: Path, monkeypa
     assert [(path.name, path.read_text()) for path in made.printed.iterdir()] == [("one", "3")]
 
 
-def test_a_message_has_a_size_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    library = pytest.importorskip("websocket")
-    source = io.BytesIO(b"\x81\x7f" + (2**62).to_bytes(8, "big") + b"x" * 2**21)
-    monkeypatch.setattr(library.WebSocket, "_recv", lambda _self, size: source.read(size))
+def test_a_message_has_a_size_limit() -> None:
+    websocket = pytest.importorskip("websocket").WebSocket()
+    source = io.BytesIO(b"\x81\x02hi\x81\x7f" + (2**62).to_bytes(8, "big") + b"x" * 2**21)
+    websocket.sock = LimitedSocket(SimpleNamespace(recv=source.read, gettimeout=lambda: 0), math.inf)
+    websocket.sock.begin_message()
+    assert websocket.recv() == "hi"
+    websocket.sock.begin_message()
     with pytest.raises(OSError, match="too large"):
-        listener._Socket().recv()
-    assert source.tell() < 2**20 + 2**15
+        websocket.recv()
+    assert source.tell() < 2**20 + 2**16 + 20
 
 
 def test_the_reason_is_written_once(files: PushFiles, tested: Push, runs: Runs) -> None:

@@ -15,7 +15,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import OutageState, RateLimitPause
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import RateLimitPause
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.outage import OutageState
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
@@ -73,7 +75,7 @@ def test_a_pause_that_cannot_be_written_is_of_this_process(tmp_path: Path) -> No
 def test_workers_share_an_outage_and_one_of_them_probes(tmp_path: Path) -> None:
     one, other = SharedOutage(tmp_path), SharedOutage(tmp_path)
     one.accept()
-    one.record_failure(100.0, 0.5)
+    one.record_failure(100.0, 0.5, AlpaconError("away"))
     assert (other.accepted, other.read_state()) == (True, OutageState(100.0, 100.5, 0.5))
     assert [outage.acquire_probe(100.6) for outage in (other, one)] == [True, False]
     assert [outage.is_first_notice() for outage in (one, other)] == [True, False]
@@ -83,9 +85,19 @@ def test_workers_share_an_outage_and_one_of_them_probes(tmp_path: Path) -> None:
 
 def test_an_outage_that_cannot_be_written_is_of_this_process(tmp_path: Path) -> None:
     outage = SharedOutage(tmp_path / "gone")
-    outage.record_failure(100.0, 0.5)
+    outage.record_failure(100.0, 0.5, AlpaconError("away"))
     assert [outage.acquire_probe(now) for now in (100.4, 100.6, 100.7)] == [False, True, False]
     outage.clear()
+    assert outage.read_state() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"100.0 x 0.5", b"100.0 100.5", b"\xff", None])
+def test_an_unreadable_outage_is_over(tmp_path: Path, content: bytes | None) -> None:
+    outage, file = SharedOutage(tmp_path), tmp_path / "outage"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
     assert outage.read_state() is None
 
 

@@ -36,6 +36,22 @@ def test_base_urls(url: str, base: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("https://one.example", False),
+        ("http://localhost", False),
+        ("http://[::1]:8100", False),
+        ("http://127.example.com", True),
+    ],
+)
+def test_an_unencrypted_url_gives_a_warning(url: str, warned: bool) -> None:
+    warnings: list[str] = []
+    parse_settings({"url": url, "token": TOKEN}, warnings.append)
+    assert bool(warnings) is warned
+    assert all("Use https" in warning and TOKEN not in warning for warning in warnings)
+
+
+@pytest.mark.parametrize(
     ("given", "option", "words"),
     [
         ({"url": None}, "url", "ALPACON_URL"),
@@ -57,11 +73,11 @@ def test_base_urls(url: str, base: str) -> None:
         ({"token": {}}, "token", "ALPACON_TOKEN"),
         ({"token": 'token="abc"'}, "token", "without quotes"),
         ({"token": "a\nb"}, "token", "without quotes"),
-        ({"request_timeout": 0}, "request_timeout", "is not a time"),
-        ({"request_timeout": 7 * 86400 + 1}, "request_timeout", "is not a time"),
-        ({"request_timeout": 10**400}, "request_timeout", "is not a time"),
-        ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a time"),
-        ({"request_timeout": True}, "request_timeout", "True is not a time"),
+        ({"request_timeout": 0}, "request_timeout", "is not a valid timeout"),
+        ({"request_timeout": 7 * 86400 + 1}, "request_timeout", "is not a valid timeout"),
+        ({"request_timeout": 10**400}, "request_timeout", "is not a valid timeout"),
+        ({"request_timeout": "abc"}, "request_timeout", "'abc' is not a valid timeout"),
+        ({"request_timeout": True}, "request_timeout", "True is not a valid timeout"),
         ({"requests_per_hour": 0}, "requests_per_hour", "is not a number of requests"),
         ({"requests_per_hour": "1.5"}, "requests_per_hour", "'1.5' is not a number of requests"),
         ({"validate_certs": "ture"}, "validate_certs", "'ture' is not a boolean"),

@@ -33,6 +33,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets i
         ("x" * 400, "x" * 400),
         ("grün!", r"gr\u00fcn!"),
         ("grün!", r"gr\xfcn!"),
+        ('grün"\nzz9', r"grün\"\nzz9"),
         ("grün\x1bc9", r"grün\x1bc9"),
         ("a<b&c9", r"a\u003cb\u0026c9"),
         ("a/b/c9", r"a\/b\/c9"),

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import error_from_body
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Outcome, get_outcome
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import unpack_output
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import (
     describe,
@@ -201,6 +201,31 @@ def test_a_command_that_was_never_acknowledged_may_not_have_run() -> None:
     described = describe_job(job("failed", row))
     assert (described["ran"], described["rc"], "rc_assumed" in described) == (None, None, False)
     assert described["msg"] == "It failed without an exit code (agent_disconnected). It may have run."
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+@pytest.mark.parametrize(
+    "phase",
+    [
+        "file_exec_unsupported",
+        "file_hash_mismatch",
+        "file_open_failed",
+        "file_payload_invalid",
+        "file_too_large",
+        "file_\x1b[2Jfuture",
+    ],
+)
+def test_a_file_that_the_agent_refused_never_ran(phase: str, is_read: bool) -> None:
+    row = current_row(status="failed", success=False, shell="file", exit_code=1, error_phase=phase)
+    result = "FILE_REFUSED: no digest"
+    command = Command.from_row({**row, "result": result})
+    output = unpack_output(command, Output(result))[1] if is_read else None
+    described = describe_job(Job(command.server, command=command, outcome=get_outcome(command), output=output))
+    assert (described["outcome"], described["ran"], described["rc"]) == ("failed", False, None)
+    assert described["msg"].startswith("Never ran: the ")
+    assert "\x1b" not in described["msg"]
+    assert "may have run" not in described["msg"]
+    assert (result in described["msg"]) is is_read
 
 
 def test_a_refused_submit() -> None:

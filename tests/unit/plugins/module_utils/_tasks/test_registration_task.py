@@ -61,9 +61,11 @@ STORED: dict[str, Any] = {"id": SERVER, "key": "a-key-of-nobody"}
         ({"id": SERVER}, "key: it is missing"),
         ({"key": "x"}, "id: it is missing"),
         ({"id": "web", "key": "x"}, "id: 'web' is not a UUID"),
-        ({**STORED, "key": 'x", id="y'}, "key: it has a character that no key has"),
+        ({**STORED, "key": 'x", id="y'}, "key: it has a character that a key cannot have"),
         ({"state": "unregistered", "id": SERVER}, "key: it is missing"),
         ({"state": "unregistered", "name": "web"}, "id: it is missing"),
+        ({"state": "connected"}, "id: it is missing"),
+        ({**NEW, "state": "connected"}, "id: it is missing"),
     ],
 )
 def test_options_that_are_refused(given: dict[str, Any], text: str) -> None:

@@ -41,7 +41,7 @@ OF_THE_OTHERS = "filters: no server that matches the other filters is in a group
 @pytest.mark.parametrize(
     ("given", "warnings"),
     [
-        ({"os": "debian"}, ["filters: no server is in a group b. There are a."]),
+        ({"os": "debian"}, ["filters: no server is in a group b. Available: a."]),
         # The workspace has applied these, so that other servers may well be in the group.
         ({"name": "web-01"}, [OF_THE_OTHERS]),
         ({"name": "web-01", "groups": "a"}, []),
@@ -56,6 +56,28 @@ def test_a_group_without_servers_is_warned_of_if_all_were_listed(given: dict[str
 def test_a_filter_may_be_one_text_with_commas() -> None:
     wanted = ServerFilter.from_options({"name": "web-01, web-02", "groups": " Web, Berlin "})
     assert (wanted.name, wanted.groups) == (("web-01", "web-02"), ("Web, Berlin",))
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"name": "web-01"}, {"name": "web-01"}),
+        ({"name": "*web-[0-9]*.example.com"}, {"search": "example.com"}),
+        ({"name": "web[1-3].[ab].x"}, {"search": "web"}),
+        ({"name": "a [b"}, {"search": "a"}),
+        ({"name": "*"}, {}),
+        ({"name": ["web-*", "db-*"]}, {}),
+        ({"os": "debian", "platform": "rhel"}, {}),
+        ({"groups": ["a", "b"]}, {}),
+        ({"tags": {"any": None, "env": "prod", "role": "db"}}, {"tag": "env:prod"}),
+        ({"tags": {"rack": 12}}, {"tag": "rack:12"}),
+        # A workspace could split or compare these in another way.
+        ({"tags": {"cloud:region": "us", "time": "12:30", "gpu": True, "list": "a,b", "text": " x", "": "y"}}, {}),
+        ({"connected": False, "commissioned": True}, {"is_connected": "false", "commissioned": "true"}),
+    ],
+)
+def test_only_filters_of_which_the_workspace_lists_every_match_are_sent(given: dict[str, Any], sent: Any) -> None:
+    assert ServerFilter.from_options(given).parameters == sent
 
 
 @pytest.mark.parametrize(
@@ -79,7 +101,7 @@ class ClientOfGroups:
     """Stand in for a client that lists groups."""
 
     def rows(self, _path: str) -> Iterator[Any]:
-        """The groups of the workspace."""
+        """Return the groups of the workspace."""
         yield {"id": "\ud800", "name": {"__ansible_vault": "named \ud800"}}
 
 

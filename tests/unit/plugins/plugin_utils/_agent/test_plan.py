@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._agent.reading imp
     REPOSITORIES,
     VENDOR_REPOSITORY,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import SPEC, make_plan
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import KEPT_IF_UNSET, SPEC, make_plan
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import Controller
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
@@ -36,6 +36,7 @@ PRESENT: Row = {"exists": True, "mode": "0644", "uid": 0, "gid": 0, "sha256": "0
 OFF, ON = {"active": False, "enabled": False}, {"active": True, "enabled": True}
 _DEFAULTS = yaml.safe_load((ROOT / "roles/alpamon/defaults/main.yml").read_text(encoding="utf-8"))
 OPTIONS: Row = {
+    **dict.fromkeys(KEPT_IF_UNSET),
     **{name.removeprefix("alpamon_"): value for name, value in _DEFAULTS.items()},
     "url": URL,
     "registration_token": "",
@@ -84,9 +85,10 @@ def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()
 
 
-def make_converged_host(**options: Any) -> Row:
+def make_converged_host(fresh: Row | None = None, **options: Any) -> Row:
     """Return a host that needs no change with these options."""
-    found = plan(FRESH, options)
+    fresh = fresh or FRESH
+    found = plan(fresh, options)
     content = found["configuration"] % {"id": ID, "key": KEY}
     files: Row = {path: {**PRESENT, "mode": mode} for path, mode in FOLDERS.items()}
     files[CONFIGURATION] = {**PRESENT, "mode": "0600", "sha256": digest(content)}
@@ -108,7 +110,13 @@ def make_converged_host(**options: Any) -> Row:
         "files": files,
         "held": found["hold"],
     }
-    return merge(FRESH, ready)
+    return merge(fresh, ready)
+
+
+def make_dnf_host(**options: Any) -> Row:
+    return make_converged_host(
+        {**FRESH, "distribution": {"id": "rocky", "name": "Rocky Linux", "version": "9"}}, **options
+    )
 
 
 READY = make_converged_host()
@@ -214,7 +222,8 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "no package at all": (FRESH, BY_FILE, {"add_source": True, "install": True}),
     # Holds
     "hold": (READY, {"hold": True}, {"change_hold": True, "hold": True, "has_changes": True, "install": False}),
-    "hold that is not wanted": (change(READY, held=True), {}, {"change_hold": True, "hold": False}),
+    "hold that is not wanted": (change(READY, held=True), {"hold": False}, {"change_hold": True, "hold": False}),
+    "hold of the administrator": (change(READY, held=True), {}, {**NOTHING, "hold": True}),
     "hold of nothing yet": (FRESH, {"hold": True}, {"change_hold": False, "hold": True}),
     # Repository
     "another channel": (READY, {"channel": "rc"}, {"add_source": True, "install": False}),
@@ -227,6 +236,32 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         {"add_source": True},
     ),
     "list of the vendor's setup script": (change(READY, files={VENDOR_REPOSITORY: PRESENT}), {}, {"add_source": True}),
+    "repository that is not mentioned": (
+        make_converged_host(repository_url="https://mirror.example", channel="rc"),
+        {"key_fingerprints": []},
+        NOTHING,
+    ),
+    "repository that is not mentioned, of another version": (
+        make_converged_host(repository_url="https://mirror.example"),
+        {"key_fingerprints": [], "version": "2.6.0"},
+        {"add_source": True, "install": True},
+    ),
+    # dnf takes the proxy from the file of the repository, apt and zypper from their environment.
+    "another proxy for dnf": (
+        make_dnf_host(package_proxy="http://a:3128"),
+        {"key_fingerprints": [], "package_proxy": "http://b:3128"},
+        {"add_source": True, "install": False},
+    ),
+    "proxy for dnf that is not mentioned": (
+        make_dnf_host(package_proxy="http://a:3128"),
+        {"key_fingerprints": []},
+        NOTHING,
+    ),
+    "another proxy for apt": (
+        make_converged_host(package_proxy="http://a:3128"),
+        {"key_fingerprints": [], "package_proxy": "http://b:3128"},
+        NOTHING,
+    ),
     "repository of somebody else": (READY, {"channel": "rc", "manage_repository": False}, NOTHING),
     # With credentials in its environment, the package would register the host by itself.
     "environment of the package manager": (
@@ -272,7 +307,7 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
         {"allow_workspace_change": True},
         {"register": True, "leave": False, "server_id": "", "cloned_id": ID},
     ),
-    "host from before machine ids were noted": (
+    "host from before machine ids were recorded": (
         change(READY, registered_machine_id=""),
         {},
         {"register": False, "server_id": ID, "cloned_id": ""},
@@ -331,9 +366,20 @@ DECISIONS: dict[str, tuple[Row, Row, Row]] = {
     "folder that is gone": (change(READY, files={"/run/alpamon": ABSENT}), {}, {"write_configuration": True}),
     "settings": (READY, {"settings": {"max_workers": 5}}, {"write_configuration": True, "register": False}),
     "null settings": (READY, {"settings": {"max_workers": None}}, NOTHING),
+    "settings that are not mentioned": (make_converged_host(settings={"debug": True, "queue_size": 9}), {}, NOTHING),
+    "one of two settings": (
+        make_converged_host(settings={"debug": True, "queue_size": 9}),
+        {"settings": {"queue_size": 9}},
+        NOTHING,
+    ),
     "no verification": (READY, {"validate_certs": False}, {"write_configuration": True}),
     "override": (READY, {"service_override": "[Service]\n"}, {"change_override": True, "has_changes": True}),
-    "override that is not wanted": (change(READY, files={OVERRIDE: PRESENT}), {}, {"change_override": True}),
+    "override that is not wanted": (
+        change(READY, files={OVERRIDE: PRESENT}),
+        {"service_override": ""},
+        {"change_override": True},
+    ),
+    "override that is not mentioned": (change(READY, files={OVERRIDE: PRESENT}), {}, NOTHING),
     "CA": (READY, {"ca_cert_content": "CA"}, {"change_certificate": True, "has_changes": True}),
     # Somebody else may have put it there.
     "CA that is not mentioned": (change(READY, files={CERTIFICATES[0]: PRESENT}), {}, NOTHING),
@@ -448,6 +494,11 @@ def test_problems(row: str) -> None:
     assert message in problem
 
 
+@pytest.mark.parametrize("options", [{"version": "2.2.0"}, {"url": "ftp://a.example"}])
+def test_a_mistake_is_one_problem(options: Row) -> None:
+    assert len(plan(READY, options)["problems"]) == 1
+
+
 def test_each_problem_is_reported() -> None:
     problems = plan(change(FRESH, pending=["/a"]), {"url": "", "version": "x", "connect_timeout": "y"})["problems"]
     assert len(problems) == 4
@@ -459,7 +510,8 @@ WARNED: dict[str, tuple[Row, Row, list[str]]] = {
     "clock behind": (change(READY, clock_ahead=-86400), {}, ["web: The clock of the host is 1440 minutes behind"]),
     "slow connection": (change(READY, clock_ahead=-200), {}, []),
     "clone": (CLONE, {}, [f"web: The configuration was made on another machine, so the record {ID} in {URL} is not"]),
-    "key": (READY, {"key_fingerprints": []}, ["alpamon_key_fingerprints is empty"]),
+    "kept key": (READY, {"key_fingerprints": []}, []),
+    "key": (FRESH, {"key_fingerprints": []}, ["alpamon_key_fingerprints is empty"]),
     "package": (FRESH, {**BY_FILE, "package_checksum": ""}, ["alpamon_package_checksum is empty"]),
     "plain": (FRESH, {"url": "http://a.example"}, ["alpamon_url is not https"]),
     "certificates": (FRESH, {"validate_certs": False}, ["Certificates are not verified"]),
@@ -584,10 +636,21 @@ def test_the_repository_file_of_the_vendor_is_removed() -> None:
     assert {"path": REPOSITORIES[1], "state": "absent"} in paths
 
 
+@pytest.mark.parametrize("url", ["https://user:password@mirror.example", "https://mirror.example"])
+def test_a_kept_repository_may_have_a_password(url: str) -> None:
+    host = make_converged_host(repository_url=url)
+    repository = plan(host, {"key_fingerprints": [], "version": "latest"})["repository"]
+    assert (repository["keep"], repository["has_secret"]) == (True, "@" in url)
+
+
 @pytest.mark.parametrize(
     ("options", "missing", "message"),
     [
-        ({}, ("ca_cert", "package_file"), "alpamon_ca_cert and alpamon_package_file: the file does not exist on the"),
+        (
+            {"ca_cert": "a.pem", "package_file": "b_2.5.0.deb"},
+            ("ca_cert", "package_file"),
+            "alpamon_ca_cert (a.pem) and alpamon_package_file (b_2.5.0.deb): the controller has no such readable file",
+        ),
         ({"manage_repository": False}, ("repository_key",), ""),
         ({"state": "installed"}, ("ca_cert",), ""),
         ({"state": "absent"}, ("ca_cert", "package_file", "repository_key"), ""),

@@ -13,10 +13,12 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.systems import (
     DEBIAN,
     REDHAT,
+    SETTINGS,
     SUSE,
     Family,
     Repository,
     find_family,
+    read_settings,
     render_configuration,
 )
 
@@ -135,7 +137,7 @@ def test_commands_that_read_the_index_of_this_repository_only() -> None:
 
 
 def written(url: str = "https://a.example", machine: str = "0123", **options: Any) -> str:
-    return render_configuration({**OPTIONS, **options}, url, machine) % {"id": "ID", "key": "K%s{key}"}
+    return render_configuration({**OPTIONS, **options}, url, machine, {}) % {"id": "ID", "key": "K%s{key}"}
 
 
 def test_configuration() -> None:
@@ -146,6 +148,14 @@ def test_configuration() -> None:
     assert "debug = true\n" in text
     assert "max_workers = 5\nqueue_size = 200\n" in text
     assert "Machine" not in written(machine="")
+
+
+def test_settings_that_the_host_has() -> None:
+    given = {"debug": True, "max_workers": 5, "max_download_bytes": 7}
+    assert read_settings(written(settings=given)) == {**SETTINGS, **given}
+    odd = "[pool]\nmax_workers = 5; rm\nqueue_size = -1\ndefault_timeout = 9\n[logging]\ndebug = {{ 1 }}\n"
+    assert read_settings(odd) == {"default_timeout": 9}
+    assert read_settings("no section\n[pool") == {}
 
 
 def test_formats_in_values_of_the_configuration_stay_as_they_are() -> None:

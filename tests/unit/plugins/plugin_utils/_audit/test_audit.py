@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +31,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import render_csv
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import list_remediations
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
+    get_differences,
+    get_remedy,
+    list_remediations,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Response, evaluate
 from ansible_collections.herdops.alpacon.tests.browser import reports
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
@@ -41,14 +45,18 @@ SETTINGS = Settings("https://my-workspace.example", "secret")
 LOAD: Row = {"name": "load", "line": "echo 50", "number": "<= load_max", "parameters": {"load_max": 10}}
 
 
-def report_of(**checks_of: Sequence[Check]) -> Row:
-    """Return the report of hosts with these checks, each of which answered 50."""
+def report_of(outputs: Mapping[str, str] | None = None, **checks_of: Sequence[Check]) -> Row:
+    """Return the report of hosts with these checks, each of which answered 50.
+
+    Args:
+        outputs: other answers, by the names of hosts.
+    """
     hosts = [Host(name, name, frozenset(), checks, SETTINGS) for name, checks in checks_of.items()]
     audited = [AuditedHost(host, Server(f"id of {host.name}")) for host in hosts]
     for one in audited:
-        answer = CheckAnswer(0, "50")
+        answer = CheckAnswer(0, (outputs or {}).get(one.host.name, "50"))
         one.responses = {
-            check.name: Response(evaluate(check, answer), 0, "50", complete=True) for check in one.host.checks
+            check.name: Response(evaluate(check, answer), 0, answer.output, complete=True) for check in one.host.checks
         }
     client = SimpleNamespace(settings=SETTINGS, requests=0)
     audit: Any = SimpleNamespace(hosts=audited, client=client, refusal="", submitted=0)
@@ -68,6 +76,26 @@ def test_the_report_has_the_differences_of_a_host() -> None:
     own = {**{key: weak[key] for key in ("severity", "remedy", "parameters")}, "expected": ANY}
     assert [server["differs"] for server in report["servers"]] == [{}, {"load": own}]
     assert [row["outcome"] for row in report["results"]] == ["failed", "passed", "passed", "passed"]
+
+
+def test_a_remedy_that_a_server_prints_is_for_this_server() -> None:
+    """Pass the rule on the first server, and fail it on the others with these remedies."""
+    remedies = {"a": "Not needed.", "b": "Run b.", "c": "Run b.", "d": "Run d.", "e": ""}
+    words = {"passed": ["yes"], "failed": ["no"]}
+    results = {"format": "json", "name": "id", "outcome": "ok", "remedy": "fix", "words": words}
+    checks = parse_checks("checks", [{"name": "scan", "line": "scan", "results": results}], "")
+    outputs = {
+        host: json.dumps([{"id": "rule", "ok": "yes" if host == "a" else "no", "fix": remedy}])
+        for host, remedy in remedies.items()
+    }
+    report = report_of(outputs, **dict.fromkeys(remedies, checks))
+    differences = get_differences(report)
+    [rule] = [check for check in report["checks"] if check["name"] == "scan/rule"]
+    failed = [host for host in remedies if host != "a"]
+    assert {host: get_remedy(differences, host, rule) for host in failed} == {host: remedies[host] for host in failed}
+    [remediation] = list_remediations(report)
+    assert remediation.remedy == "Run b. On other servers: Run d."
+    assert "Here the check has: remedy Run d.." in "".join(render_html(report))
 
 
 def report_of_different_hosts() -> reports.Report:

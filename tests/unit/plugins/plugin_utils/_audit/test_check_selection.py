@@ -45,7 +45,7 @@ def test_files_end_in_yml_or_yaml(tmp_path: Path) -> None:
         ({}, "library: there is no file NAME.yml in"),
         (
             {"a__yml": f"checks: [{CHECK}]", "a__yaml": f"checks: [{CHECK}]"},
-            "library: a.yaml and a.yml have the name of one check set. Rename one of them, or move its",
+            "library: a.yaml and a.yml are files of the same check set. Rename one of them, or move its",
         ),
         ({"a__yml": "checks: {"}, "library, a.yml: it cannot be read: "),
         ({"a__yml": "check: []"}, "library, a.yml: it is not a check set."),
@@ -84,6 +84,12 @@ def named(name: str) -> Check:
     """Return a check with this name."""
     [check] = parse_checks("checks", [{"name": name, "line": "true"}])
     return check
+
+
+def test_an_account_with_a_blank_is_refused() -> None:
+    selector = CheckSelector({}, {"checks": [{"name": "one", "line": "true"}]})
+    with pytest.raises(UsageError, match=r"username: ' root' begins or ends with a blank.*Host: web-01"):
+        selector.select("web-01", {"audit_username": " root"})
 
 
 def test_skip_and_severities() -> None:

@@ -62,6 +62,7 @@ def test_expected_conditions_in_words() -> None:
             "checks, check 1 (it): parameters are mutually exclusive: results|kind",
         ),
         ({"timeout": True}, "timeout: it is true or false"),
+        ({"username": "root "}, "username: 'root ' begins or ends with a blank"),
         ({"parameters": {"Bad": 1}}, "parameters.Bad: the name is not valid."),
         (
             {"results": {"format": "tab"}},

@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames im
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import (
+    LINE_LENGTH_2024,
     MAX_OUTPUT_BYTES,
     CheckAnswer,
     build_env,
@@ -25,6 +26,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads im
     build_script,
     parse_answers,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import evaluate
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
@@ -51,6 +53,15 @@ def run_checks(
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+def test_checks_of_openscap_have_the_function_that_explains(shell: str) -> None:
+    line = "command -v explain || echo none"
+    answers = run_checks(shell, {"line": line, "results": {"format": "xccdf"}}, {"line": line}, functions="true")
+    assert [answer.output for answer in answers.values()] == ["explain\n", "none\n"]
+    # It does not fit into a line.
+    [check] = parse_checks("checks", [{"name": "c", "line": line, "results": {"format": "xccdf"}}], "")
+    assert "awk" not in build_line(check)
 
 
 def test_each_check_has_its_answer(shell: str) -> None:
@@ -104,9 +115,47 @@ def test_parameters_and_functions(shell: str) -> None:
     assert answers["c1"].output == "<unset>"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"line": "no-program"},
+        {"line": "no-program", "absent": "not found"},
+        {"line": "echo 5; no-program | wc -l", "number": ">= 1"},
+        {"line": "! no-program | grep -q bad"},
+        {"line": "f() { echo ok; no-program; true; }\nf", "matches": "^ok"},
+        {"line": 'if no-program; then echo "problem: bad"; fi\necho "done"', "kind": "problems"},
+        {"line": 'no-program || echo "not applicable: none"\necho "done"', "kind": "problems"},
+        {"line": "no-program", "results": {"format": "tap"}},
+    ],
+)
+def test_a_check_whose_program_is_missing_is_unknown(shell: str, given: Row) -> None:
+    [check] = parse_checks("checks", [{"name": "c0", **given}])
+    by_line = subprocess.run(
+        [*shlex.split(shell), "-c", build_line(check)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assumed = CheckAnswer(min(by_line.returncode, 1), by_line.stdout, rc_stated=False)
+    for answer in (run_checks(shell, given)["c0"], assumed):
+        evaluation = evaluate(check, answer)
+        assert (evaluation.outcome, evaluation.message) == ("unknown", "The program no-program was not found.")
+
+
 def test_functions_precede_the_line() -> None:
     [check] = parse_checks("checks", [{"name": "a", "line": "f", "applies_if": " "}], "f() { echo hi; }")
     assert subprocess.run(["/bin/sh", "-c", build_line(check)], capture_output=True, check=True).stdout == b"hi\n"
+
+
+@pytest.mark.parametrize("blanks", [1, 400, 600])
+def test_a_line_has_line_breaks_only_if_a_workspace_of_2024_refuses_it_anyway(shell: str, blanks: int) -> None:
+    code = f"if true; then\n{' ' * blanks}printf '%s\\n' \"it's \\\\\"; fi\nexit 3"
+    [check] = parse_checks("checks", [{"name": "a", "line": code}])
+    line = build_line(check)
+    assert ("\n" in line) == (len(line) > LINE_LENGTH_2024)
+    done = subprocess.run([*shlex.split(shell), "-c", line], capture_output=True, check=False)
+    assert (done.stdout, done.returncode) == (b"it's \\\n", 3)
 
 
 def test_a_check_that_does_not_apply(shell: str) -> None:

@@ -81,6 +81,31 @@ def test_an_exit_code_that_the_workspace_did_not_state() -> None:
     assert evaluate_check({}, rc=0, rc_stated=False).outcome == "passed"
 
 
+@pytest.mark.parametrize("given", [{}, {"matches": "x"}, {"absent": "no"}, {"kind": "problems"}])
+@pytest.mark.parametrize("rc", [126, 127])
+def test_exit_codes_of_a_program_that_cannot_run(given: Row, rc: int) -> None:
+    evaluation = evaluate_check(given, "env: no 'scan' here\n", rc)
+    assert evaluation.outcome == "unknown"
+    assert str(rc) in evaluation.message
+    assert "env: no 'scan' here" in evaluation.message
+
+
+@pytest.mark.parametrize(
+    ("given", "output", "rc", "outcome"),
+    [
+        # Checks whose question is whether a program is there.
+        ({}, "check: line 1: type: telnet: not found\n", 0, "passed"),
+        ({}, "telnet: not found\n", 1, "failed"),
+        ({"matches": "not found"}, "Jan 1 cron: /bin/sh: 1: backup: not found\n", 0, "passed"),
+        ({"kind": "problems"}, "check: 1: scan: not found\nproblem: no file\ndone\n", 0, "failed"),
+    ],
+)
+def test_what_does_not_say_that_a_program_of_the_check_is_missing(
+    given: Row, output: str, rc: int, outcome: str
+) -> None:
+    assert evaluate_check(given, output, rc).outcome == outcome
+
+
 @pytest.mark.parametrize("given", [{"matches": "a"}, {"absent": "b"}, {"number": "<= 9"}])
 def test_incomplete_output_never_passes(given: Row) -> None:
     assert evaluate_check(given, "a 1").outcome == "passed"

@@ -8,7 +8,11 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import find_unknown_names, read_waivers
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import (
+    describe_expired,
+    find_unknown_names,
+    read_waivers,
+)
 
 
 @pytest.mark.parametrize(("today", "expired"), [(date(2027, 1, 31), False), (date(2027, 2, 1), True)])
@@ -31,3 +35,14 @@ def test_names_that_do_not_exist_are_reported() -> None:
         "A waiver names the group wbe, which does not exist. Did you mean web?",
         "A waiver names the check disk-spcae, which does not exist. Did you mean disk-space?",
     ]
+
+
+def test_expired_waivers_are_reported() -> None:
+    rows = [
+        {"check": f"c{number}", "groups": ["all"], "reason": "It moves.", "until": f"2027-01-{number:02d}"}
+        for number in range(1, 29)
+    ]
+    described = describe_expired(read_waivers(rows, date(2027, 1, 3)))
+    assert [text.split()[3] for text in described] == ["c1", "c2"]
+    assert described[0].startswith("The waiver of c1 expired on 2027-01-01: It moves. ")
+    assert len(describe_expired(read_waivers(rows, date(2028, 1, 1)))) == 10

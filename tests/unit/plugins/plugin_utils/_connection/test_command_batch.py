@@ -14,10 +14,10 @@ from ansible.plugins.loader import shell_loader
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import build_shell_body
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import (
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
     CommandBatch,
     File,
-    is_home_query,
+    get_queried_account,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
@@ -76,10 +76,10 @@ def test_other_commands_are_not_deferred(command: str) -> None:
 
 
 def test_queries_of_homes_are_recognized(shell: Any, tail: str) -> None:
-    assert is_home_query(to_command(shell.expand_user("~"), tail))
-    assert is_home_query(to_command(shell.expand_user("~root"), tail))
-    assert not is_home_query(to_command("echo ~; id", tail))
-    assert not is_home_query("echo 'open")
+    assert get_queried_account(to_command(shell.expand_user("~"), tail)) == ""
+    assert get_queried_account(to_command(shell.expand_user("~root"), tail)) == "root"
+    for command in (to_command("echo ~; id", tail), "echo 'open", "/bin/bash -l -c 'echo ~'", "/bin/sh -c echo\\ ~"):
+        assert get_queried_account(command) is None
 
 
 def test_deferred_steps_run_first_and_the_command_does_not_run_if_one_fails(tmp_path: Any, shell: Any) -> None:

@@ -23,7 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connec
     HostConnection,
     HostStepFailed,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RequestTooLarge, RunResult
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import CommandResult, RequestTooLarge
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
 FOLDER = "/root/.ansible/tmp/ansible-tmp-1"
@@ -37,15 +37,14 @@ REMOVE = f"/bin/sh -c 'rm -f -r {FOLDER}/ > /dev/null 2>&1'"
 class RecordingRunner:
     """Record submits, and return these results or raise these errors."""
 
-    def __init__(self, mark: str = "", answers: Sequence[RunResult | Exception] = ()) -> None:
+    def __init__(self, mark: str = "", answers: Sequence[CommandResult | Exception] = ()) -> None:
         self.submits: list[list[bytes]] = []
         self.bodies: list[str] = []
-        self.notes: dict[str, bytes] = {}
+        self.run_files: dict[str, bytes] = {}
         self._mark = mark
         self._answers = list(answers)
-        self.homes = 0
 
-    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
         self.submits.append(list(files))
         self.bodies.append(body)
         if self._answers:
@@ -53,43 +52,49 @@ class RecordingRunner:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        return RunResult(1 if self._mark else 0, b"", b"no such folder", self._mark)
+        return CommandResult(1 if self._mark else 0, b"", b"no such folder", self._mark)
 
     def run_bodies(
         self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
-    ) -> list[RunResult]:
+    ) -> list[CommandResult]:
         # In any order: here, the last one first.
         return [self.run_body(label, body, b"", files) for body, files in reversed(bodies)][::-1]
 
-    def read_note(self, name: str) -> bytes | None:
-        return self.notes.get(name, None if "echo ~" in name else b"")
+    def read_run_file(self, name: str) -> bytes | None:
+        return self.run_files.get(name, None if name == "home" else b"")
 
-    def write_note(self, name: str, text: bytes) -> None:
-        self.notes[name] = text
+    def write_run_file(self, name: str, text: bytes) -> None:
+        self.run_files[name] = text
 
     def close(self) -> None:
         pass
 
-    def invalidate_home_folders(self) -> None:
-        self.homes += 1
-
-    def get_home_note(self, command: str) -> str:
-        return f"{self.homes} {command}"
+    def get_home_file(self, account: str) -> str | None:
+        return None if account else "home"
 
 
 def connect(runner: RecordingRunner, action: str = "copy") -> HostConnection:
     return HostConnection(runner, action, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("action", "queries"), [("ansible.builtin.user", 2), ("user", 2), ("ansible.builtin.copy", 1)])
-def test_homes_are_queried_again_after_the_module_user(action: str, queries: int) -> None:
-    runner = RecordingRunner()
+@pytest.mark.parametrize(
+    ("query", "home", "queries"),
+    [
+        ("echo ~", b"/home/me\n", 1),
+        ("echo ~app", b"/srv/app\n", 3),
+        # The account may be made later.
+        ("echo ~app", b"~app\n", 6),
+        ("echo ~", b"~\n", 6),
+    ],
+)
+def test_only_the_own_home_is_recorded_for_other_tasks(query: str, home: bytes, queries: int) -> None:
+    runner = RecordingRunner(answers=[CommandResult(0, home, b"")] * 6)
     for _task in range(3):
-        connect(runner).run_command("/bin/sh -c 'echo ~app'")
-    connect(runner, action).run_command("/usr/bin/python3", b"the module")
-    for _task in range(3):
-        connect(runner).run_command("/bin/sh -c 'echo ~app'")
-    assert sum("echo ~app" in body for body in runner.bodies) == queries
+        homes: dict[str, bytes] = {}
+        for _item in range(2):
+            host = HostConnection(runner, "copy", None, homes=homes)  # type: ignore[arg-type]
+            assert host.run_command(f"/bin/sh -c '{query}'").stdout == home
+    assert len(runner.bodies) == queries
 
 
 def test_files_in_temporary_folders_are_sent_with_the_next_command() -> None:
@@ -114,22 +119,22 @@ class LocalRunner(RecordingRunner):
         super().__init__()
         self._meanwhile = meanwhile
 
-    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
         super().run_body(label, body, stdin, files)
         frame = run_and_read_frame(pack(label, body, stdin, files))
         if len(self.submits) == 1:
             self._meanwhile()
-        return RunResult(frame.rc, frame.stdout, frame.stderr, frame.mark)
+        return CommandResult(frame.rc, frame.stdout, frame.stderr, frame.mark)
 
 
 class LimitedRunner(LocalRunner):
-    """Run payloads on this machine behind a proxy that accepts files of so many bytes."""
+    """Run payloads on this machine behind a proxy that accepts files of up to this many bytes."""
 
     def __init__(self, most: int) -> None:
         super().__init__(lambda: None)
         self._most = most
 
-    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> RunResult:
+    def run_body(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
         if sum(map(len, files)) > self._most:
             self.submits.append(list(files))
             raise RequestTooLarge("web-01: it is too large")
@@ -214,7 +219,7 @@ def test_fetching_a_file_that_changes_meanwhile_fails(
 @pytest.mark.parametrize("output", [b"", b"no gzip", *(gzip.compress(bytes(size), mtime=0) for size in (10_000, 1))])
 def test_fetching_trusts_neither_the_bytes_nor_the_size_of_a_host(output: bytes, tmp_path: Path) -> None:
     stderr = b"100\n%s  -\n" % hashlib.sha256(bytes(10_000)).hexdigest().encode()
-    runner = RecordingRunner(answers=[RunResult(0, output, stderr)] * 3)
+    runner = RecordingRunner(answers=[CommandResult(0, output, stderr)] * 3)
     with pytest.raises(HostStepFailed):
         connect(runner).fetch("/etc/motd", tmp_path / "back")
     assert len(runner.submits) == 1
@@ -259,7 +264,7 @@ def test_refused_pieces_become_smaller_down_to_a_minimum(tmp_path: Path) -> None
     assert len(sizes) == 8
     runner.submits.clear()
     connect(runner).put(content, str(tmp_path / "large"))
-    assert len(runner.submits) == 6, "the accepted size is noted"
+    assert len(runner.submits) == 6, "the accepted size is recorded"
     refusing = LimitedRunner(0)
     host = connect(refusing)
     with pytest.raises(RequestTooLarge):
@@ -299,6 +304,6 @@ def test_old_module_files_are_removed(home: Path) -> None:
         (home / f"alpacon-module-{hours}").touch()
         os.utime(home / f"alpacon-module-{hours}", (time.time() - hours * 3600,) * 2)
     runner = LocalRunner(lambda: None)
-    runner.read_note = lambda name: None  # type: ignore[method-assign]
+    runner.read_run_file = lambda name: None  # type: ignore[method-assign]
     connect(runner).run_command("/bin/sh -c true")
     assert [file.name for file in home.iterdir()] == ["alpacon-module-1"]

@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module
     ReducedModule,
     reduce_module,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import RunResult
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import CommandResult
 
 FOLDER = ".cache/alpacon/modules"
 
@@ -51,14 +51,14 @@ print(json.loads(ARGUMENTS)[0][:20], len(archive.namelist()), archive.testzip(),
 """.encode()
 
 
-RunProgram = Callable[..., RunResult]
+RunProgram = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def run_program(tmp_path: Path) -> RunProgram:
     """Run programs in the same home."""
 
-    def run(reduced: ReducedModule) -> RunResult:
+    def run(reduced: ReducedModule) -> CommandResult:
         done = subprocess.run(
             [sys.executable],
             input=reduced.program,
@@ -67,7 +67,7 @@ def run_program(tmp_path: Path) -> RunProgram:
             cwd=tmp_path if tmp_path.exists() else None,
             check=False,
         )
-        return RunResult(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     return run
 
@@ -78,7 +78,7 @@ def reduce(module: bytes, known: ReducedModule | None = None) -> ReducedModule:
     return reduced
 
 
-def read_output(result: RunResult) -> str:
+def read_output(result: CommandResult) -> str:
     assert result.rc == 0, result.stderr
     return result.stdout.decode().strip()
 

@@ -45,6 +45,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.form
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html_page import PageData, render_html
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
     clean_text,
+    cut_sentences,
     describe_result,
     fold_text,
     format_duration,
@@ -75,7 +76,7 @@ def rendered(render: Callable[[reports.Report], Iterable[str]], report: reports.
 
 @pytest.fixture(params=CASES)
 def report(request: pytest.FixtureRequest) -> reports.Report:
-    """Each of the reports."""
+    """Return each of the reports."""
     return copy.deepcopy(CASES[request.param])
 
 
@@ -119,7 +120,7 @@ def test_warns_if_there_is_no_earlier_report(tmp_path: Path) -> None:
     assert warnings == [f"There is no earlier report {tmp_path / 'gone.json'}, so the report shows no trend."]
     with pytest.raises(ReportError, match="it cannot be read: Is a directory"):
         read_previous(tmp_path, print)
-    for content, problem in ((b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is no JSON object")):
+    for content, problem in ((b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is not a JSON object")):
         (tmp_path / "audit.json").write_bytes(content)
         with pytest.raises(ReportError, match=problem):
             read_previous(tmp_path / "audit.json", print)
@@ -258,8 +259,61 @@ def test_the_output_of_a_play_is_tens_of_lines(report: reports.Report) -> None:
 def test_the_most_important_remediation_comes_first() -> None:
     found = [one.severity for one in list_remediations(CASES["example"])]
     assert (found[:2], found[-1]) == (["critical", "critical"], "info")
-    assert rank_remediation("high", 10) < rank_remediation("high", 1)
-    assert rank_remediation("critical", 1) < rank_remediation("low", 100)
+    assert rank_remediation("high", 10, None) < rank_remediation("high", 1, None)
+    assert rank_remediation("low", 300, "high") < rank_remediation("medium", 1, "high")
+
+
+@pytest.mark.parametrize("fail_on", ["high", "critical", None])
+def test_one_server_that_fails_the_audit_comes_before_many_that_do_not(fail_on: str | None) -> None:
+    """Fail twelve checks of severity medium on all of 300 servers, and a critical one on one server."""
+    one = reports.report(servers=1, checks=1, failing=1, offline=0)
+    [check], [result] = one["checks"], [{**row, "outcome": "failed"} for row in one["results"]]
+    hosts = {f"common-{number}": range(300) for number in range(12)} | {"worst": range(1)}
+    rows = [
+        {**result, "check": name, "host": f"web-{host}", "severity": "critical" if name == "worst" else "medium"}
+        for name in hosts
+        for host in hosts[name]
+    ]
+    checks = [{**check, "name": name} for name in hosts]
+    report = reports.summed({**one, "fail_on": fail_on, "checks": checks, "results": rows})
+    assert list_remediations(report)[0].check == "worst"
+    assert "(worst)" in list(render_summary(report, []))[3]
+
+
+REMEDY = """Change the setting in /etc/ssh/sshd_config, and reload sshd. Then look at the log of sshd, which says if an
+account cannot log in any more, and add a key for it.
+
+If the result is "no connection is in Match", add a connection."""
+
+
+def test_a_remediation_has_whole_sentences_for_failed_results() -> None:
+    example = CASES["example"]
+    checks = [{**check, "remedy": REMEDY} for check in example["checks"]]
+    report = {**example, "checks": checks}
+    lines = list(render_summary(report, []))
+    assert lines[3].endswith(": Change the setting in /etc/ssh/sshd_config, and reload sshd.")
+    in_markdown = words(rendered(render_markdown, report)).partition("## Failed")[0].replace("\\", "")
+    assert "and add a key for it." in in_markdown
+    assert "no connection" not in in_markdown
+    page = rendered(render_html, report)
+    assert "no connection" not in page.partition('id="counts-title"')[0]
+    # The check itself has all of it.
+    assert "no connection is in Match" in page
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("Short. And whole", "Short. And whole"),
+        (
+            "Set a.b to 1.2 in x.conf. Then restart. Then look whether it runs.",
+            "Set a.b to 1.2 in x.conf. Then restart.",
+        ),
+        ("One sentence that is longer than the limit of 40. Two.", "One sentence that is longer than the limit of 40."),
+    ],
+)
+def test_a_remedy_is_cut_between_sentences(text: str, cut: str) -> None:
+    assert cut_sentences(text, 40) == cut
 
 
 def test_markdown_has_a_limit() -> None:

@@ -36,7 +36,7 @@ def test_a_profile_becomes_one_check() -> None:
         "title": "No message of the day is shown",
         "rationale": "Messages tell strangers & robots what runs here.",
         "severity": "high",
-        "remedy": "rm -f /etc/motd",
+        "remedy": "Remove /etc/motd:\n$ rm /etc/motd",
         "references": [
             "CCE-00001-1",
             "http://nvlpubs.nist.gov/nistpubs/SpecialPublications/NIST.SP.800-53r4.pdf CM-6(a), AC-8",
@@ -57,15 +57,13 @@ def test_results_have_the_texts_of_the_benchmark() -> None:
     printed = (FILES / "openscap-progress-full.txt").read_text().replace("by_hand|", "other|")
     results = {result.name: result for result in parse_output(read, printed)}
     motd, by_hand = results["motd"], results["by_hand"]
-    assert (motd.outcome, motd.severity, motd.remedy) == ("failed", "high", "rm -f /etc/motd")
+    assert (motd.outcome, motd.severity, motd.remedy.splitlines()[1:]) == ("failed", "high", ["$ rm /etc/motd"])
     assert (by_hand.outcome, by_hand.message) == ("unknown", "The output has no result of this rule.")
 
 
-@pytest.mark.parametrize(
-    ("same", "message"), [(True, "evaluated"), (False, "has other content than on the controller")]
-)
+@pytest.mark.parametrize(("same", "message"), [(True, "evaluated"), (False, "differs from the file on the controller")])
 def test_other_content_on_a_server_is_not_evaluated(tmp_path: Path, same: bool, message: str) -> None:
-    """The line runs in a shell, with a scanner that says so."""
+    """Run the line in a shell, with a scanner that says so."""
     on_server = tmp_path / "it's here.xml"
     on_server.write_text(Path(STREAM).read_text() + ("" if same else " "))
     for name, code in {"oscap": 'echo evaluated "$@"', "id": "echo 0"}.items():
@@ -90,7 +88,7 @@ def test_one_of_several_benchmarks_is_named(tmp_path: Path) -> None:
     ("content", "profile", "message"),
     [
         ("<html/>", "strict", "has no benchmark"),
-        (Path(STREAM).read_text(), None, "profile: it is missing. There are: base, strict."),
+        (Path(STREAM).read_text(), None, "profile: it is missing. Available: base, strict."),
         ('<Benchmark id="x"><Profile id="p"/></Benchmark>', "p", "selects 0 rules"),
         ('<Benchmark id="&x;"></Benchmark>', "p", "undefined entity"),
         ("{", None, "is not JSON"),

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -18,9 +19,11 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.evidence import FUNCTIONS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import parse_benchmarks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult, ScannerError
 
+ARF = Path(__file__).parent / "files/little-arf.xml"
 STREAM = str(Path(__file__).parent / "files/little-ds.xml")
 TAILORING = """<Tailoring xmlns="http://checklists.nist.gov/xccdf/1.2" id="xccdf_org.example_tailoring_ours">
 <version time="2026-01-01T00:00:00">1</version>
@@ -34,7 +37,7 @@ ROW = '<rule-result idref="xccdf_x_rule_{}" role="full" severity="{}">\n <result
 ROWS = ROW.format("a", "high", "fail") + ROW.format("b", "low", "notselected")
 #: A fake oscap that prints one rule, writes two, and logs its arguments.
 PRINTS = f"""for last; do :; done; echo "xccdf_x_rule_a|Rule a|fail"; printf '%s\\n' "$@" >"$0.log"
-while [ "$1" ]; do [ "$1" != --results ] || printf '%s' '{ROWS}' >"$2"; shift; done; """
+while [ "$1" ]; do [ "$1" != --results-arf ] || printf '%s' '{ROWS}' >"$2"; shift; done; """
 Evaluate = Callable[..., "list[RuleResult]"]
 
 
@@ -45,7 +48,9 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "bin").mkdir()
 
-    def run(oscap: str = "", uid: int = 0, cut: str = "", before: str = "", **benchmark: Any) -> list[RuleResult]:
+    def run(
+        oscap: str = "", uid: int = 0, cut: str = "", before: str = "", functions: str = "", **benchmark: Any
+    ) -> list[RuleResult]:
         [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", **benchmark}])
         assert len(check["line"]) < LINE_LENGTH
         for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
@@ -53,7 +58,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
                 (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{code}\n")
                 (tmp_path / "bin" / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
-        argv = [*before.split(), "/bin/sh", "-c", check["line"]]
+        argv = [*before.split(), "/bin/sh", "-c", functions + check["line"]]
         printed = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
         assert not list((tmp_path / "tmp").iterdir())
         return parse_output(check["results"], printed, cut)
@@ -104,6 +109,18 @@ def test_the_packages_to_install_fit_the_system(tmp_path: Path, system: str, pac
     assert printed == f"missing-results: oscap is not installed. Install {packages}.\n"
 
 
+def test_failed_rules_have_their_evidence(evaluate: Evaluate) -> None:
+    code = f"""printf '%s\\n' "xccdf_org.example_rule_fine|Fine|pass" "xccdf_org.example_rule_passwords|Old|fail"
+while [ "$1" ]; do [ "$1" != --results-arf ] || cat {shlex.quote(str(ARF))} >"$2"; shift; done; exit 2"""
+    for functions in ("", FUNCTIONS):
+        results = {one.name: one for one in evaluate(code, functions=functions)}
+        fine, passwords = results["fine"], results["passwords"]
+        assert (fine.outcome, fine.rationale, fine.output) == ("passed", "", "")
+        assert (passwords.outcome, passwords.severity) == ("failed", "medium")
+        assert passwords.rationale == ("Guessing takes time." if functions else "")
+        assert ("found: username old" in passwords.output) is bool(functions)
+
+
 def test_an_interrupted_run_keeps_its_results(evaluate: Evaluate) -> None:
     assert [one.name for one in evaluate(f"{PRINTS} kill -9 $$")] == ["a", "missing-results"]
     late = evaluate(f"{PRINTS} sleep 30", before="timeout 1", cut="Late.")
@@ -130,7 +147,7 @@ def test_benchmarks_become_checks() -> None:
         ),
         ([{"file": "content/a.xml", "profile": "cis"}], "content/a.xml is a relative path"),
         ([{"file": "a.xml", "profile": "$(id)"}], "'$(id)' is not the id of a profile"),
-        ([{"file": "a.xml", "profile": "cis"}] * 3, "cis-a.xml is there twice"),
+        ([{"file": "a.xml", "profile": "cis"}] * 3, "cis-a.xml is listed twice"),
     ],
 )
 def test_bad_benchmarks_are_refused(benchmarks: Any, message: str) -> None:
@@ -168,7 +185,9 @@ def test_each_rule_has_the_result_that_oscap_itself_writes(evaluate: Evaluate, t
     words = {row.get("idref"): (row.findtext(f"{names}result", ""), row.get("severity")) for row in rows}
     selected = {f"{rule}".split("_rule_")[1]: word for rule, word in words.items() if word[0] != "notselected"}
     expected = {rule: (MEANING.get(word, "unknown"), severity) for rule, (word, severity) in selected.items()}
-    results = evaluate(profile=profile, **tailoring)
+    results = evaluate(profile=profile, functions=FUNCTIONS, **tailoring)
     assert {result.name: (result.outcome, result.severity or "unknown") for result in results} == expected
     assert all(result.title for result in results)
+    failed = {result.name: result.output for result in results if result.outcome == "failed"}
+    assert all(output.startswith("Not met: motd\n  found: filepath /etc/motd, ") for output in failed.values())
     assert ("by_hand" in expected, expected["passwd"][1]) == ((False, "low") if tailoring else (True, "unknown"))

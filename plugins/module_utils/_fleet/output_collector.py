@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Collect the outputs of commands that ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Callable
+
+from .._api.client import Client
+from .._api.errors import RunIsOver, wrap_unexpected
+from .._api.outputs import Output, fetch_output, limit_output, parse_output
+from .._payload.frames import SKIPPED, make_end_check, unpack_output
+from .jobs import Job, Limits, Outcome, get_outcome
+
+
+class OutputCollector:
+    """Reads the outputs of finished commands, unpacks them, and cuts them to the limit.
+
+    Args:
+        hide: removes secrets from an output before it is cut.
+        on_output: called with each output as stored in the workspace, before it is unpacked.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        limits: Limits,
+        hide: Callable[[str], str] = str,
+        sleep: Callable[[float], None] = time.sleep,
+        on_output: Callable[[Job, Output], None] | None = None,
+        no_log: bool = False,
+    ) -> None:
+        self.client = client
+        self._limits = limits
+        self._hide = hide
+        self._sleep = sleep
+        self._on_output = on_output
+        self._no_log = no_log
+
+    def collect_from_row(self, job: Job) -> bool:
+        """Set the output from the row of the command. Return False if the row does not have all of it."""
+        output = parse_output(job.submitted)
+        if output:
+            self._set_output(job, output)
+        return output is not None
+
+    def fetch(self, job: Job) -> None:
+        """Read the whole output of a command until its timeout. If that fails, set the output that its row has."""
+        try:
+            client = self._limits.limit_reads(self.client, [job])
+            is_complete = make_end_check(job.submitted, job.body.get("line"))
+            self._set_output(job, fetch_output(client, job.submitted, self._sleep, is_complete))
+        except RunIsOver:
+            raise
+        except Exception as error:
+            # An unexpected error must not lose the IDs of the other commands.
+            failure = wrap_unexpected(error, self._no_log)
+            self._set_output(job, Output(job.submitted.result or "", False, f"Its output could not be read: {failure}"))
+
+    def _set_output(self, job: Job, output: Output) -> None:
+        if self._on_output:
+            self._on_output(job, output)
+        job.command, output = unpack_output(job.submitted, output, job.body.get("line"))
+        if job.outcome in (Outcome.SUCCESS, Outcome.FAILED):
+            # A payload writes its exit code into its output.
+            job.outcome = get_outcome(job.command, self._limits.success_codes) or job.outcome
+        # A payload that ran nothing was skipped or refused, whatever success_codes are.
+        if output.mark == SKIPPED:
+            job.changed = False
+            job.finish(Outcome.SUCCESS, output.text)
+        if output.refused:
+            job.finish(Outcome.FAILED)
+        if job.outcome == Outcome.SUCCESS and output.doubt:
+            job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
+        whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
+        job.output = limit_output(job.submitted, whole, self._limits.output_limit)
+        if job.output is not whole:
+            job.command = job.submitted.without_result()

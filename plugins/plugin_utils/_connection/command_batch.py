@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Recognize the commands that ansible-core runs around modules, and defer them to the next submit."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass, field
+
+from ...module_utils._payload.packing import compress
+from ...module_utils._payload.shell import build_write_step
+
+#: Commands of ansible-core's shell plugins, with absolute paths that need no quotes.
+_PATH = r"/[\w.@+/-]+"
+#: Some releases append this.
+_TAIL = "(?: && sleep 0)?"
+_MKDTEMP = re.compile(
+    rf"\( umask 77 && mkdir -p \"` echo {_PATH} `\"&& mkdir \"` echo (?P<path>{_PATH}) `\""
+    rf" && echo (?P<name>[\w.-]+)=\"` echo (?P=path) `\" \){_TAIL}"
+)
+_CHMOD = re.compile(rf"chmod [ugoa+rwx-]+ (?P<paths>{_PATH}(?: {_PATH})*){_TAIL}")
+_REMOVE = re.compile(rf"rm -f -r (?P<path>{_PATH}) > /dev/null 2>&1{_TAIL}")
+_HOME = re.compile(rf"echo ~(?P<account>[\w.-]*){_TAIL}")
+#: Commands of ansible-core that print a path, which it writes into the next commands.
+_PRINTS_PATH = re.compile(rf"(?:echo (?:~[^\s;|&]*|'~[^;|&\n]*'|\"`pwd`\")|\( umask 77 && mkdir -p [^\n]* \)){_TAIL}")
+
+
+@dataclass(frozen=True)
+class File:
+    """File to write; C(packed) is its compressed content."""
+
+    path: str
+    content: bytes
+    packed: bytes
+
+    @classmethod
+    def compress(cls, path: str, content: bytes) -> File:
+        return cls(path, content, compress(content))
+
+
+@dataclass
+class CommandBatch:
+    """Steps that wait for the next submit, as shell code, and the files that they write.
+
+    Attributes:
+        parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
+    """
+
+    parent: str | None = None
+    steps: list[str] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    _folders: list[str] = field(default_factory=list)
+    #: Folders that only a deferred step makes.
+    _unmade: set[str] = field(default_factory=set)
+
+    def put(self, file: File) -> None:
+        """Write a file before the next command."""
+        self.files.append(file)
+        # Parts 0 and 1 of a payload are the body and its input.
+        self.steps.append(build_write_step(len(self.files) + 1, file.path))
+
+    def defer(self, command: str) -> bytes | None:
+        """Defer a command that ansible-core runs before others, and return its output; None for other commands."""
+        code = _get_shell_code(command)
+        mkdtemp, chmod, remove = (pattern.fullmatch(code) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
+        if mkdtemp:
+            path = f"{self.parent}/{mkdtemp['name']}" if self.parent else mkdtemp["path"]
+            self._folders.append(f"{path}/")
+            self._unmade.add(f"{path}/")
+            # Without -p, mkdir fails if another user has made the folder.
+            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else code)
+            return f"{mkdtemp['name']}={path}\n".encode()
+        if chmod and all(self.is_inside(path) for path in chmod["paths"].split()):
+            self.steps.append(code)
+            return b""
+        if remove and f"{remove['path'].rstrip('/')}/" in self._unmade:
+            self.clear()
+            return b""
+        return None
+
+    def is_inside(self, path: str) -> bool:
+        """Return True for a path in the temporary folder of a task."""
+        return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
+
+    def clear(self) -> None:
+        """Drop the steps and files when they are submitted or not needed."""
+        self.steps, self.files = [], []
+        self._unmade.clear()
+
+
+def prints_path(command: str) -> bool:
+    """Return True if ansible-core takes the output of a command as a path."""
+    return _PRINTS_PATH.fullmatch(_get_shell_code(command)) is not None
+
+
+def get_queried_account(command: str) -> str | None:
+    """Return the account whose home a command prints, empty for the own one; None for other commands."""
+    query = _HOME.fullmatch(_get_shell_code(command))
+    return query["account"] if query else None
+
+
+def _get_shell_code(command: str) -> str:
+    """Return the code of a shell command as ansible-core writes it, an empty text for other commands."""
+    # shlex.split takes minutes for a megabyte.
+    program, _option, word = command.partition(" -c ")
+    code = word[1:-1].replace("'\"'\"'", "'") if word.startswith("'") else word
+    return code if " " not in program and shlex.quote(code) == word else ""
