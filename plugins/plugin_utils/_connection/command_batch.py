@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ...module_utils._payload.packing import compress
@@ -44,24 +45,17 @@ class File:
 
 @dataclass
 class CommandBatch:
-    """Steps that wait for the next submit, as shell code, and the files that they write.
+    """Steps that wait for the next submit: shell code, and files to write.
 
     Attributes:
         parent: Folder for the temporary folders of tasks; None for the one that ansible-core names.
     """
 
     parent: str | None = None
-    steps: list[str] = field(default_factory=list)
-    files: list[File] = field(default_factory=list)
+    steps: list[str | File] = field(default_factory=list)
     _folders: list[str] = field(default_factory=list)
     #: Folders that only a deferred step makes.
     _unmade: set[str] = field(default_factory=set)
-
-    def put(self, file: File) -> None:
-        """Write a file before the next command."""
-        self.files.append(file)
-        # Parts 0 and 1 of a payload are the body and its input.
-        self.steps.append(build_write_step(len(self.files) + 1, file.path))
 
     def defer(self, command: str) -> bytes | None:
         """Defer a command that ansible-core runs before others, and return its output; None for other commands."""
@@ -87,9 +81,27 @@ class CommandBatch:
         return any(f"{posixpath.normpath(path)}/".startswith(folder) for folder in self._folders)
 
     def clear(self) -> None:
-        """Drop the steps and files when they are submitted or not needed."""
-        self.steps, self.files = [], []
+        """Drop the steps when they are submitted or not needed."""
+        self.steps = []
         self._unmade.clear()
+
+
+def list_files(steps: Iterable[str | File]) -> list[File]:
+    return [step for step in steps if isinstance(step, File)]
+
+
+def build_steps(steps: Iterable[str | File]) -> list[str]:
+    """Return steps as shell code that writes the files of a payload, in their order."""
+    code: list[str] = []
+    # Parts 0 and 1 of a payload are the body and its input.
+    number = 2
+    for step in steps:
+        if isinstance(step, File):
+            code.append(build_write_step(number, step.path))
+            number += 1
+        else:
+            code.append(step)
+    return code
 
 
 def prints_path(command: str) -> bool:

@@ -25,7 +25,7 @@ from ...module_utils._api.errors import AlpaconError, clean_line
 from ...module_utils._payload.frames import UNDONE
 from ...module_utils._payload.packing import PayloadTooLarge, make_label
 from ...module_utils._payload.shell import build_shell_body
-from .command_batch import CommandBatch, File, get_queried_account, prints_path
+from .command_batch import CommandBatch, File, build_steps, get_queried_account, list_files, prints_path
 from .module_cache import reduce_module
 from .runner import MAX_PIECE, CommandResult, RequestTooLarge, ServerRunner
 
@@ -132,14 +132,14 @@ class HostConnection:
         return result
 
     def _run_now(self, command: str, stdin: bytes = b"") -> CommandResult:
-        steps, files = self._batch.steps, self._batch.files
+        steps = self._batch.steps
         self._batch.clear()
         if self._runner.read_run_file(_FILES_REMOVED) is None:
             self._runner.write_run_file(_FILES_REMOVED, b"")
             steps = [_REMOVE_OLD_MODULE_FILES, *steps]
         cached = self._cached_parts() if stdin else None
         reduced = None if cached is None else reduce_module(stdin, cached)
-        result = self._submit(command, reduced.program if reduced else stdin, steps, files)
+        result = self._submit(command, reduced.program if reduced else stdin, steps)
         if result.mark == UNDONE:
             raise HostStepFailed(f"The host could not be prepared: {_error_text(result)}")
         if reduced and cached is not None:
@@ -157,25 +157,26 @@ class HostConnection:
         text = self._runner.read_run_file(self._cache_file)
         return None if text == _CACHE_FAILED else set(json.loads(text or "[]"))
 
-    def _submit(
-        self, command: str, stdin: bytes, steps: Sequence[str] = (), files: Sequence[File] = ()
-    ) -> CommandResult:
-        kind = "module" if stdin else "command"
+    def _submit(self, command: str, stdin: bytes, steps: Sequence[str | File] = ()) -> CommandResult:
+        kind, files = "module" if stdin else "command", list_files(steps)
+        body = build_shell_body(command, build_steps(steps))
         try:
-            return self._run_body(kind, build_shell_body(command, steps), stdin, [file.content for file in files])
+            return self._run_body(kind, body, stdin, [file.content for file in files])
         except (PayloadTooLarge, RequestTooLarge):
             if files:
-                # The steps and files first, then the command.
-                result = self._submit(_NO_COMMAND, b"", steps, files) if stdin else self._run_steps(steps, files)
+                # The steps first, then the command.
+                result = self._submit(_NO_COMMAND, b"", steps) if stdin else self._run_steps(steps)
                 is_done = result.mark == UNDONE or command == _NO_COMMAND
                 return result if is_done else self._submit(command, stdin)
             if stdin:
-                return self._run_from_file(command, stdin, steps)
+                return self._run_from_file(command, stdin, build_steps(steps))
             raise
 
-    def _run_steps(self, steps: Sequence[str], files: Sequence[File]) -> CommandResult:
+    def _run_steps(self, steps: Sequence[str | File]) -> CommandResult:
         """Run steps whose files do not fit into one submit: with empty files, which are then written in pieces."""
-        result = self._run_body("file", build_shell_body(_NO_COMMAND, steps), files=[b""] * len(files))
+        files = list_files(steps)
+        body = build_shell_body(_NO_COMMAND, build_steps(steps))
+        result = self._run_body("file", body, files=[b""] * len(files))
         if result.mark != UNDONE:
             for file in files:
                 self._run_step(self._send_pieces(file))
@@ -218,13 +219,14 @@ class HostConnection:
         """Write a file before the next command, or at once if it is not in the temporary folder of a task."""
         file = File.compress(path, content)
         limit = min(_DEFERRED, self._max_piece)
-        if self._batch.files and sum(len(file.packed) for file in [*self._batch.files, file]) > limit:
+        files = list_files(self._batch.steps)
+        if files and sum(len(file.packed) for file in [*files, file]) > limit:
             self._finish()
         if len(file.packed) > limit:
             step = self._send_pieces(file)
             self._batch.steps.append(step)
         else:
-            self._batch.put(file)
+            self._batch.steps.append(file)
         if not self._batch.is_inside(path):
             self._finish()  # the task may run no other command
 
@@ -235,7 +237,8 @@ class HostConnection:
     def _send_pieces(self, file: File) -> str:
         """Run the deferred steps, send a file in parts, and return the step that writes the file from the parts."""
         folder = shlex.quote(f"{file.path}.alpacon-{secrets.token_hex(8)}")
-        steps, size = self._batch.steps, self._max_piece
+        # These steps have no files, since put() has sent them.
+        steps, size = build_steps(self._batch.steps), self._max_piece
         self._batch.clear()
         try:
             size = self._send_first_piece(file, folder, [*steps, f"umask 077; mkdir {folder}"])

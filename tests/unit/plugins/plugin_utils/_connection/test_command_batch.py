@@ -17,7 +17,9 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell imp
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.command_batch import (
     CommandBatch,
     File,
+    build_steps,
     get_queried_account,
+    list_files,
 )
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
@@ -51,10 +53,10 @@ def batch(shell: Any, tail: str) -> CommandBatch:
 
 
 def test_mkdir_put_and_chmod_are_deferred(batch: CommandBatch, shell: Any, tail: str) -> None:
-    batch.put(File.compress(f"{FOLDER}/source", b"content"))
+    batch.steps.append(File.compress(f"{FOLDER}/source", b"content"))
     assert batch.defer(to_command(shell.chmod([f"{FOLDER}/", f"{FOLDER}/source"], "u+rwx"), tail)) == b""
     assert len(batch.steps) == 3
-    assert [file.content for file in batch.files] == [b"content"]
+    assert [file.content for file in list_files(batch.steps)] == [b"content"]
 
 
 def test_chmod_elsewhere_is_not_deferred(batch: CommandBatch, shell: Any, tail: str) -> None:
@@ -86,10 +88,10 @@ def test_deferred_steps_run_first_and_the_command_does_not_run_if_one_fails(tmp_
     batch = CommandBatch()
     made = shell.mkdtemp(basefile="ansible-tmp-1", tmpdir=str(tmp_path), mode=0o700)
     assert batch.defer(to_command(made)) == f"ansible-tmp-1={tmp_path}/ansible-tmp-1\n".encode()
-    batch.put(File.compress(f"{tmp_path}/ansible-tmp-1/source", b"content"))
-    body = build_shell_body(f"cat {tmp_path}/ansible-tmp-1/source", batch.steps)
-    frame = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))
+    batch.steps.append(File.compress(f"{tmp_path}/ansible-tmp-1/source", b"content"))
+    body = build_shell_body(f"cat {tmp_path}/ansible-tmp-1/source", build_steps(batch.steps))
+    frame = run_and_read_frame(pack("module:x", body, b"", [b"content"]))
     assert (frame.stdout, frame.rc, frame.mark) == (b"content", 0, "")
-    again = run_and_read_frame(pack("module:x", body, b"", [file.content for file in batch.files]))
+    again = run_and_read_frame(pack("module:x", body, b"", [b"content"]))
     assert (again.stdout, again.rc, again.mark) == (b"", 1, "undone")
     assert b"exist" in again.stderr
