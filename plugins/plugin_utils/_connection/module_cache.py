@@ -27,77 +27,81 @@ from ...module_utils._payload.packing import compress
 from .runner import CommandResult
 
 #: In bytes. Shorter parts are sent each time, since a digest is hardly shorter.
-_MIN_PART = 400
+MIN_CACHED_PART = 400
 #: Archive in ansible-core's wrapper. Arguments cannot match, since their quotes are escaped.
 _ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={0,2}(?=')")
 _MISSING = "alpacon: cached parts of this module are missing"
 _MISSING_RC = 125
 
-# Runs on every Python that modules run on. The current directory is the home of the account: nothing is imported from
-# there. A part is the digest of a cached part, or the number of bytes of a sent one, negative if it is to be cached.
-_CODE = r"""
+#: Beginning of programs that run on the host, on every Python that modules run on. The current directory is the home of
+#: the account: nothing is imported from there. A part is the digest of a cached part, or the number of bytes of a sent
+#: one, negative if it is to be cached.
+CACHE_CODE = r"""
 import sys
 sys.path = [place for place in sys.path if place not in ("", ".")]
 import base64, hashlib, json, os, time, zlib
-about, sent = json.loads(@ABOUT@), zlib.decompress(base64.b64decode("@SENT@"))
 folder = os.path.join(os.path.expanduser("~"), ".cache", "alpacon", "modules")
-def trusted():
-    if not os.path.isdir(folder):
-        os.makedirs(os.path.dirname(folder), 0o700) if not os.path.isdir(os.path.dirname(folder)) else None
-        os.mkdir(folder, 0o700)
-    state = os.lstat(folder)
+def is_safe():
+    try:
+        if not os.path.isdir(folder):
+            os.makedirs(os.path.dirname(folder), 0o700) if not os.path.isdir(os.path.dirname(folder)) else None
+            os.mkdir(folder, 0o700)
+        state = os.lstat(folder)
+    except (IOError, OSError):
+        return False
     own = state.st_uid == os.getuid() and not state.st_mode & 0o077
     return own and os.path.isdir(folder) and not os.path.islink(folder)
-def load(name):
+def load_part(name):
     with open(os.path.join(folder, name), "rb") as file:
         part = file.read()
     if hashlib.sha256(part).hexdigest() != name:
         raise IOError(name)
     return part
-def store(part):
-    name = os.path.join(folder, hashlib.sha256(part).hexdigest())
-    fresh = "%s.%d" % (name, os.getpid())
-    with open(fresh, "wb") as file:
-        file.write(part)
-    os.rename(fresh, name)
-def assembled():
-    at, parts, new = 0, [], []
-    for item in about["parts"]:
-        if isinstance(item, int):
+def load_parts(items, sent):
+    # Return all parts, or None if a cached one is missing, and those to cache.
+    safe, at, parts, new = is_safe(), 0, [], []
+    try:
+        for item in items:
+            if not isinstance(item, int):
+                if not safe:
+                    return None, []
+                parts.append(load_part(item))
+                continue
             parts.append(sent[at:at + abs(item)])
             at += abs(item)
-            if item < 0:
+            if item < 0 and safe:
                 new.append(parts[-1])
-        else:
-            parts.append(load(item))
-    first, last = about["ends"]
-    whole = b"".join(parts)
-    code = whole[:first] + base64.b64encode(whole[first:len(whole) - last]) + whole[len(whole) - last:]
-    return code, new
-def found():
-    try:
-        safe = trusted()
     except (IOError, OSError):
-        safe = False
+        return None, []
+    return parts, new
+def store_parts(parts):
     try:
-        code, new = assembled() if safe or all(isinstance(item, int) for item in about["parts"]) else ("", [])
-    except (IOError, OSError):
-        code, new = "", []
-    if hashlib.sha256(code or b"").hexdigest() != about["digest"]:
-        sys.stdout.write("@MISSING@ " + about["digest"])
-        sys.stdout.flush()
-        os._exit(@RC@)
-    try:
-        for name in os.listdir(folder) if new and safe else ():
+        for name in os.listdir(folder) if parts else ():
             path = os.path.join(folder, name)
             if os.stat(path).st_mtime < time.time() - 30 * 86400:
                 os.unlink(path)
-        for part in new if safe else ():
-            store(part)
+        for part in parts:
+            name = os.path.join(folder, hashlib.sha256(part).hexdigest())
+            fresh = "%s.%d" % (name, os.getpid())
+            with open(fresh, "wb") as file:
+                file.write(part)
+            os.rename(fresh, name)
     except (IOError, OSError):
         pass
+"""
+_CODE = CACHE_CODE + r"""
+about, sent = json.loads(@ABOUT@), zlib.decompress(base64.b64decode("@SENT@"))
+def get_code():
+    parts, new = load_parts(about["parts"], sent)
+    whole, (first, last) = b"".join(parts or ()), about["ends"]
+    code = whole[:first] + base64.b64encode(whole[first:len(whole) - last]) + whole[len(whole) - last:]
+    if parts is None or hashlib.sha256(code).hexdigest() != about["digest"]:
+        sys.stdout.write("@MISSING@ " + about["digest"])
+        sys.stdout.flush()
+        os._exit(@RC@)
+    store_parts(new)
     return code
-exec(compile(found(), "<stdin>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
+exec(compile(get_code(), "<stdin>", "exec"), {"__name__": "__main__", "__builtins__": __builtins__})
 """
 
 
@@ -129,16 +133,15 @@ def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | Non
     Args:
         cached: Digests of the cached parts.
     """
-    archive = _ARCHIVE.search(module)
-    content = _decode_archive(archive[0]) if archive else None
-    if archive is None or content is None:
+    pieces = split_module(module)
+    if pieces is None:
         return None
-    head, tail = module[: archive.start()], module[archive.end() :]
+    head, members, tail = pieces
     items: list[int | str] = [len(head)]
     sent, parts = [head], set()
-    for part in _split_archive(content):
+    for part in members:
         name = hashlib.sha256(part).hexdigest()
-        if len(part) < _MIN_PART:
+        if len(part) < MIN_CACHED_PART:
             items.append(len(part))
             sent.append(part)
             continue
@@ -154,6 +157,18 @@ def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | Non
     code = _CODE.replace("@ABOUT@", repr(about)).replace("@SENT@", packed)
     code = code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC))
     return ReducedModule(code.encode(), digest, frozenset(parts), relies_on_host)
+
+
+def split_module(module: bytes) -> tuple[bytes, list[bytes], bytes] | None:
+    """Return the code before the archive of a module, the parts of that archive and the code after it.
+
+    Joined and encoded in Base64, the parts are the archive. Return None for a module without an archive.
+    """
+    archive = _ARCHIVE.search(module)
+    content = _decode_archive(archive[0]) if archive else None
+    if archive is None or content is None:
+        return None
+    return module[: archive.start()], list(_split_archive(content)), module[archive.end() :]
 
 
 def _decode_archive(text: bytes) -> bytes | None:
