@@ -19,6 +19,7 @@ import binascii
 import contextlib
 import itertools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Callable
@@ -32,6 +33,7 @@ _RC = re.compile(r"rc ([0-9]{1,3})")
 #: Marks of a body that skipped its work, and of a body that did not run because a step before it failed.
 SKIPPED, UNDONE = "skipped", "undone"
 _PART = "[part]"
+_READ_PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
 #: In characters.
 _MAX_REASON_LENGTH = 100
 #: The end of a piece of a live payload.
@@ -137,6 +139,14 @@ def _join_pieces(section: str) -> tuple[bytes, bytes, bool] | None:
             streams[stream].append(content)
     is_complete = all(parts and not parts[-1] for parts in streams.values()) and not rest.strip()
     return b"".join(streams["out"]), b"".join(streams["err"]), is_complete
+
+
+def split_parts(stdout: bytes) -> Iterator[bytes]:
+    """Yield the complete parts that a frame has read from a body which writes its output in parts."""
+    end = 0
+    while found := _READ_PART.match(stdout, end):
+        end = found.end() + int(found[1]) + 1
+        yield stdout[found.end() : end - 1]
 
 
 def _add_length(part: bytes) -> bytes:

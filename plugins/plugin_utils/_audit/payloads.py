@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ...module_utils._payload.frames import split_parts
 from .checks import Check
 from .scanners import FORMAT_FUNCTIONS
 
 SHELL = "system"
 #: The largest output of a check, and of a check with the results of another tool. The server cuts longer ones.
 MAX_OUTPUT_BYTES, MAX_RESULTS_BYTES = 64 * 1024, 4 * 1024 * 1024
-_PART = re.compile(rb"\[part ([0-9]{1,9})\]\n")
 #: The exit codes of timeout after it ended the program with SIGTERM, or with SIGKILL.
 _ENDED, _KILLED = 124, 137
 _STATUS = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
@@ -172,10 +172,8 @@ def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnsw
     """Return the complete answers in the output of a payload, by the names of checks."""
     by_name = {check.name: check for check in checks}
     answers: dict[str, CheckAnswer] = {}
-    end = 0
-    while found := _PART.match(stdout, end):
-        end = found.end() + int(found[1]) + 1
-        first, _newline, rest = stdout[found.end() : end - 1].partition(b"\n")
+    for part in split_parts(stdout):
+        first, _newline, rest = part.partition(b"\n")
         output, _newline, last = rest.rpartition(b"\n")
         name, _blank, status = last.decode("ascii", "replace").partition(" ")
         check = by_name.get(unquote(name))

@@ -59,7 +59,8 @@ def load_part(name):
     return part
 def load_parts(items, sent):
     # Return all parts, or None if a cached one is missing, and those to cache.
-    safe, at, parts, new = is_safe(), 0, [], []
+    safe = any(not isinstance(item, int) or item < 0 for item in items) and is_safe()
+    at, parts, new = 0, [], []
     try:
         for item in items:
             if not isinstance(item, int):
@@ -89,7 +90,7 @@ def store_parts(parts):
     except (IOError, OSError):
         pass
 """
-_CODE = CACHE_CODE + r"""
+_CODE = r"""
 about, sent = json.loads(@ABOUT@), zlib.decompress(base64.b64decode("@SENT@"))
 def get_code():
     parts, new = load_parts(about["parts"], sent)
@@ -156,7 +157,7 @@ def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | Non
     packed = base64.b64encode(compress(b"".join(sent), zlib.MAX_WBITS)).decode()
     code = _CODE.replace("@ABOUT@", repr(about)).replace("@SENT@", packed)
     code = code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC))
-    return ReducedModule(code.encode(), digest, frozenset(parts), relies_on_host)
+    return ReducedModule(f"{CACHE_CODE}{code}".encode(), digest, frozenset(parts), relies_on_host)
 
 
 def split_module(module: bytes) -> tuple[bytes, list[bytes], bytes] | None:
