@@ -117,12 +117,13 @@ def get_state(result, checksum):
     return "same" if stat.get("checksum") == checksum else "different"
 
 def run_entries():
+    # Return the number of entries that have begun.
     task, ends = None, False
     for number, entry in enumerate(plan["entries"]):
         if ends and entry["task"] != task:
-            break
+            return number
         if time.monotonic() - started > plan["max_seconds"] or written > plan["enough_output"]:
-            break
+            return number
         task = entry["task"]
         report({"begun": number})
         record, streams, result, ends_batch = execute(entry)
@@ -137,16 +138,16 @@ def run_entries():
         record.update(n=number, branch=state if is_expected else "")
         if not report(record, streams):
             report({"too_large": len(streams)})
-            break
+            return number + 1
         if not is_expected:
-            break
-    report({"end": True})
+            return number + 1
+    return len(plan["entries"])
 
 if parts is None:
     report({"missing": True})
 else:
     store_parts(new_parts)
-    run_entries()
+    report({"end": run_entries()})
 """
 
 
@@ -286,14 +287,14 @@ class Progress:
 
     Attributes:
         records: Records by the index of their entry.
-        begun: Index of the last entry that began; -1 if none is known.
-        ended: The program stopped, and no entry has begun since.
+        begun: Number of entries that began, as far as the output shows.
+        ended: The program ended by itself, and C(begun) is certain.
         too_large: Size of the streams of the entry that began last, in bytes, if they were not sent for their size.
         is_part_missing: A cached part was missing, and nothing ran.
     """
 
     records: dict[int, Record] = field(default_factory=dict)
-    begun: int = -1
+    begun: int = 0
     ended: bool = False
     too_large: int = 0
     is_part_missing: bool = False
@@ -318,11 +319,11 @@ def read_progress(stdout: bytes, entries: Sequence[Entry]) -> Progress:
 
 def _add_part(progress: Progress, about: dict[str, Any], streams: bytes, entries: Sequence[Entry]) -> None:
     if "end" in about:
-        progress.ended = True
+        progress.begun, progress.ended = _check_int(about["end"], len(entries)), True
     elif "missing" in about:
         progress.is_part_missing = True
     elif "begun" in about:
-        progress.begun = _check_int(about["begun"], len(entries) - 1)
+        progress.begun = _check_int(about["begun"], len(entries) - 1) + 1
     elif "too_large" in about:
         progress.too_large = max(1, int(about["too_large"]))
     else:

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from .._connection.connection import HostConnection
-from .program import Entry, Record
+from .._connection.connection import HostConnection, HostStepFailed, get_error_text
+from .._connection.runner import CommandResult
+from .program import MAX_SECONDS, Entry, Progress, Record, build_program, read_progress
+
+#: The rest of the time is for the last entry.
+_SHARE_OF_TIMEOUT = 0.8
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,43 @@ def send_entries(host: HostConnection, python: str, entries: Sequence[Entry], la
         label: Name of the batch in the label of the payload.
 
     Raises:
+        PayloadTooLarge, RequestTooLarge: The entries do not fit into one submit, and nothing ran.
         HostStepFailed: Nothing ran, as the message says.
         AlpaconError: Nothing ran, or may have run, as the message says.
     """
-    raise NotImplementedError
+    cached = host.get_cached_parts()
+    seconds = min(MAX_SECONDS, host.wait_timeout * _SHARE_OF_TIMEOUT)
+    program = build_program(entries, python, cached, seconds)
+    result = host.run_in_parts(label, program.command, program.stdin)
+    progress = read_progress(result.stdout, entries)
+    if progress.is_part_missing and not progress.begun and program.relies_on_host:
+        host.stop_caching()
+        program = build_program(entries, python, None, seconds)
+        result = host.run_in_parts(label, program.command, program.stdin)
+        progress = read_progress(result.stdout, entries)
+    if not progress.begun and not result.problem:
+        raise HostStepFailed(f"The host could not run the program with the tasks: {get_error_text(result)}")
+    if progress.begun:
+        host.add_cached_parts(program.parts)
+    return _get_result(entries, result, progress)
+
+
+def _get_result(entries: Sequence[Entry], result: CommandResult, progress: Progress) -> BatchResult:
+    # The program writes how many entries began, but that may be in the missing part of the output.
+    is_certain = progress.ended or not result.problem
+    possible = range(progress.begun if is_certain else len(entries))
+    may_have_run = tuple(number for number in possible if number not in progress.records)
+    problem = ""
+    if progress.too_large:
+        problem = f"Its output of {progress.too_large:,} bytes is too large for a batch of tasks."
+    elif may_have_run or not progress.ended:
+        problem = result.problem or f"The program with the tasks was ended: {get_error_text(result)}"
+    if len(progress.records) == len(entries):
+        problem = ""
+    return BatchResult(progress.records, may_have_run[0] if may_have_run else None, problem, may_have_run)
 
 
 def get_size(entries: Sequence[Entry]) -> int:
     """Return the estimated size of the payload of entries, in bytes."""
-    raise NotImplementedError
+    program = build_program(entries, "", None)
+    return len(program.stdin) * 4 // 3

@@ -131,31 +131,69 @@ class HostConnection:
                 self._homes[account] = result.stdout
         return result
 
-    def _run_now(self, command: str, stdin: bytes = b"") -> CommandResult:
+    def run_in_parts(self, label: str, command: str, stdin: bytes) -> CommandResult:
+        """Run a command that writes its output in parts, after the deferred steps.
+
+        Args:
+            label: Name in the label of the payload.
+
+        Raises:
+            PayloadTooLarge, RequestTooLarge: It does not fit into one submit, and nothing ran.
+            HostStepFailed: A deferred step failed, and the command did not run.
+            AlpaconError: The command did not run, or no part came and it may have run.
+        """
+        steps = self._take_steps()
+        body, files = build_shell_body(command, build_steps(steps)), list_files(steps)
+        contents = [file.content for file in files]
+        try:
+            result = self._runner.run_in_parts(make_label("tasks", label), body, stdin, contents)
+        except (PayloadTooLarge, RequestTooLarge):
+            self._batch.steps = steps
+            raise
+        return _check_prepared(result)
+
+    def _take_steps(self) -> list[str | File]:
+        """Return the steps before the next command, and drop them."""
         steps = self._batch.steps
         self._batch.clear()
         if self._runner.read_run_file(_FILES_REMOVED) is None:
             self._runner.write_run_file(_FILES_REMOVED, b"")
-            steps = [_REMOVE_OLD_MODULE_FILES, *steps]
-        cached = self._cached_parts() if stdin else None
+            return [_REMOVE_OLD_MODULE_FILES, *steps]
+        return steps
+
+    def _run_now(self, command: str, stdin: bytes = b"") -> CommandResult:
+        steps = self._take_steps()
+        cached = self.get_cached_parts() if stdin else None
         reduced = None if cached is None else reduce_module(stdin, cached)
-        result = self._submit(command, reduced.program if reduced else stdin, steps)
-        if result.mark == UNDONE:
-            raise HostStepFailed(f"The host could not be prepared: {_error_text(result)}")
+        result = _check_prepared(self._submit(command, reduced.program if reduced else stdin, steps))
         if reduced and cached is not None:
             if reduced.is_part_missing(result):
-                self._runner.write_run_file(self._cache_file, _CACHE_FAILED)
+                self.stop_caching()
                 return self._submit(command, stdin)
-            if result.rc == 0 and not reduced.parts <= cached:
-                self._runner.write_run_file(self._cache_file, json.dumps(sorted(cached | reduced.parts)).encode())
+            if result.rc == 0:
+                self.add_cached_parts(reduced.parts)
         return result
 
-    def _cached_parts(self) -> set[str] | None:
+    def get_cached_parts(self) -> set[str] | None:
         """Return the digests of cached parts; None without a cache, or if parts were missing in it."""
         if not self._cache_file:
             return None
         text = self._runner.read_run_file(self._cache_file)
         return None if text == _CACHE_FAILED else set(json.loads(text or "[]"))
+
+    def add_cached_parts(self, parts: frozenset[str]) -> None:
+        """Record the digests of parts that the host has cached."""
+        cached = self.get_cached_parts()
+        if cached is not None and not parts <= cached:
+            self._runner.write_run_file(self._cache_file, json.dumps(sorted(cached | parts)).encode())
+
+    def stop_caching(self) -> None:
+        """Send all parts from now on, since the host has lost some that it had cached."""
+        self._runner.write_run_file(self._cache_file, _CACHE_FAILED)
+
+    @property
+    def wait_timeout(self) -> float:
+        return self._runner.wait_timeout
 
     def _submit(self, command: str, stdin: bytes, steps: Sequence[str | File] = ()) -> CommandResult:
         kind, files = "module" if stdin else "command", list_files(steps)
@@ -188,7 +226,7 @@ class HostConnection:
         if result.mark == UNDONE:
             return result
         if result.rc:
-            raise HostStepFailed(_error_text(result))
+            raise HostStepFailed(get_error_text(result))
         _check_path(result)
         path = os.fsdecode(result.stdout.strip())
         quoted = shlex.quote(path)
@@ -277,7 +315,7 @@ class HostConnection:
         first = self._run_step(_FETCH.format(missing=missing, start=1, **limits))
         size_and_digest = _SIZE_AND_DIGEST.search(first.stderr)
         if not size_and_digest:
-            raise HostStepFailed(f"{path}: the host did not state its size and digest, but: {_error_text(first)}")
+            raise HostStepFailed(f"{path}: the host did not state its size and digest, but: {get_error_text(first)}")
         size, free = int(size_and_digest[1]), shutil.disk_usage(into.parent).free
         if size > free:
             raise HostStepFailed(
@@ -325,9 +363,15 @@ def _write_part(folder: str, start: int) -> str:
     return f"alpacon_part 2 > {folder}/{start:012}"
 
 
+def _check_prepared(result: CommandResult) -> CommandResult:
+    if result.mark == UNDONE:
+        raise HostStepFailed(f"The host could not be prepared: {get_error_text(result)}")
+    return result
+
+
 def _check(result: CommandResult) -> CommandResult:
     if result.rc:
-        raise HostStepFailed(_error_text(result))
+        raise HostStepFailed(get_error_text(result))
     return result
 
 
@@ -352,5 +396,5 @@ def _decompress(data: bytes, limit: int) -> bytes:
         raise HostStepFailed(f"The host did not send what it read: {error}.") from None
 
 
-def _error_text(result: CommandResult) -> str:
+def get_error_text(result: CommandResult) -> str:
     return result.stderr.decode("utf-8", "replace").strip()[:2000] or f"it ended with rc {result.rc}."

@@ -17,7 +17,7 @@ from typing import Any
 
 from ...module_utils._api.commands import SENT, Match, cancel
 from ...module_utils._api.errors import AlpaconError, ApiError, LostResponse, UsageError
-from ...module_utils._api.outputs import TIMEOUT_RC, blames_account
+from ...module_utils._api.outputs import TIMEOUT_RC, blames_account, fetch_output
 from ...module_utils._api.records import Server, is_uuid, normalize_uuid
 from ...module_utils._api.servers import query_servers
 from ...module_utils._api.settings import Settings
@@ -27,6 +27,7 @@ from ...module_utils._fleet.journal import replace_file
 from ...module_utils._fleet.pacing import FILE_PACING, MODULE_PACING, SHELL_PACING, Pacing
 from ...module_utils._fleet.run import Run
 from ...module_utils._fleet.sharing import SharedState, find_servers
+from ...module_utils._payload.frames import FrameError, read_frame, split_parts
 from ...module_utils._payload.packing import Payload, pack
 
 #: Names of run files: the ID of the server (empty: query the server again), a random text that changes when all homes
@@ -68,12 +69,17 @@ class RunTarget:
 
 @dataclass(frozen=True)
 class CommandResult:
-    """Streams and exit code of a command; C(mark) is that of :class:`.Output`."""
+    """Streams and exit code of a command; C(mark) is that of :class:`.Output`.
+
+    Attributes:
+        problem: Reason why parts of the output may be missing; empty if it is complete. C(rc) is then not known.
+    """
 
     rc: int
     stdout: bytes
     stderr: bytes
     mark: str = ""
+    problem: str = ""
 
 
 class ServerRunner:
@@ -86,6 +92,11 @@ class ServerRunner:
         self._client = run.open_client(settings, self._shared)
         self._server: Server | None = None
         self._record_account()
+
+    @property
+    def wait_timeout(self) -> float:
+        """Return how long a command is awaited, in seconds."""
+        return self._target.limits.wait_timeout
 
     def close(self) -> None:
         self._client.__exit__()
@@ -121,7 +132,40 @@ class ServerRunner:
             AlpaconError: The body did not run, or may have run, as the message says.
         """
         payload = pack(label, body, stdin, files)
-        return self._run_payloads([payload], self._shared, MODULE_PACING if stdin else SHELL_PACING)[0]
+        [job] = self._run_payloads([payload], self._shared, MODULE_PACING if stdin else SHELL_PACING)
+        return self._get_result(job)
+
+    def run_in_parts(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
+        """Run a body that writes its output in parts, and return the parts that came: see :func:`.split_parts`.
+
+        Raises:
+            PayloadTooLarge: The payload does not fit into one submit.
+            AlpaconError: The body did not run, or no part came and it may have run, as the message says.
+        """
+        payload = pack(label, body, stdin, files, in_parts=True)
+        [job] = self._run_payloads([payload], self._shared, MODULE_PACING)
+        try:
+            return self._get_result(job)
+        except AlpaconError as error:
+            stdout = self._read_parts(job, payload.digest)
+            if not stdout:
+                raise
+            return CommandResult(-1, stdout, b"", problem=str(error))
+
+    def _read_parts(self, job: Job, digest: str) -> bytes:
+        """Return the complete parts of an output whose end is missing; empty if there are none."""
+        if job.command is None or job.ran is False or (job.output and job.output.refused):
+            return b""
+        stdout = job.output.text.encode("utf-8", "surrogateescape") if job.output else b""
+        if any(split_parts(stdout)):
+            return stdout
+        # The workspace has no result, but the agent may have sent chunks.
+        try:
+            return read_frame(digest, fetch_output(self._client, job.command).text).stdout
+        except FrameError as error:
+            return error.stdout
+        except AlpaconError:
+            return b""
 
     def run_bodies(
         self, label: str, bodies: Sequence[tuple[str, Sequence[bytes]]], listed: bool = True
@@ -138,11 +182,11 @@ class ServerRunner:
         payloads = [pack(label, body, b"", files) for body, files in bodies]
         # Workers share only the polls of single commands.
         shared = self._shared if len(payloads) == 1 else None
-        return self._run_payloads(payloads, shared, FILE_PACING, listed)
+        return [self._get_result(job) for job in self._run_payloads(payloads, shared, FILE_PACING, listed)]
 
     def _run_payloads(
         self, payloads: Sequence[Payload], shared: SharedState | None, pacing: Pacing, listed: bool = True
-    ) -> list[CommandResult]:
+    ) -> list[Job]:
         jobs = [self._make_job(payload, listed) for payload in payloads]
         fleet = Fleet(
             self._client,
@@ -162,7 +206,7 @@ class ServerRunner:
             # The workspace has stated the name of the server. All jobs need the same.
             for job in jobs[:1]:
                 self._run.record_need(self._client.settings.url, job.server, job.body)
-        return [self._get_result(job) for job in jobs]
+        return jobs
 
     def _make_job(self, payload: Payload, listed: bool) -> Job:
         job = Job(self._find_server(), listed=listed)

@@ -102,7 +102,7 @@ def test_streams_and_exit_codes_are_exact(shell: str) -> None:
     progress = run(entries, shell=shell)
     assert progress == Progress(
         {0: Record(3, b"a\0\xff", b"error\n"), 1: Record(0, b'{"changed": true}more\n', b""), 2: Record(143, b"", b"")},
-        begun=2,
+        begun=3,
         ended=True,
     )
 
@@ -201,7 +201,7 @@ def test_an_entry_that_ends_the_program_is_named_and_nothing_runs_after_it(home:
     entries = [plain("echo first"), plain(ends, task=1), plain("touch never", task=2)]
     built = build_program(entries, sys.executable, None)
     frame = run_and_read_frame(pack("tasks:x", build_shell_body(built.command), built.stdin, in_parts=True))
-    assert read_progress(frame.stdout, entries) == Progress({0: Record(0, b"first\n", b"")}, begun=1)
+    assert read_progress(frame.stdout, entries) == Progress({0: Record(0, b"first\n", b"")}, begun=2)
     assert frame.rc == 137
     assert [file.name for file in home.iterdir()] == ["began"]
 
@@ -228,20 +228,20 @@ def test_a_command_that_ignores_its_input_or_is_too_long_breaks_nothing() -> Non
 
 def test_no_entry_begins_after_the_time_limit() -> None:
     progress = run([plain("sleep 0.3"), plain("true"), plain("true", task=1)], max_seconds=0.2)
-    assert (list(progress.records), progress.begun, progress.ended) == ([0], 0, True)
+    assert (list(progress.records), progress.begun, progress.ended) == ([0], 1, True)
 
 
 def test_no_entry_begins_after_much_output() -> None:
     noise = [plain("head -c 460000 /dev/urandom", task=task) for task in range(3)]
     progress = run(noise)
-    assert (list(progress.records), progress.begun, progress.ended) == ([0], 0, True)
+    assert (list(progress.records), progress.begun, progress.ended) == ([0], 1, True)
 
 
 @pytest.mark.parametrize("command", ["head -c 800000 /dev/urandom", "head -c 33000000 /dev/zero"])
 def test_too_large_output_is_left_out_and_ends_the_batch(command: str) -> None:
     entries = [plain("echo first"), plain(command, task=1), plain("true", task=2)]
     progress = run(entries)
-    assert progress == Progress({0: Record(0, b"first\n", b"")}, begun=1, ended=True, too_large=int(command.split()[2]))
+    assert progress == Progress({0: Record(0, b"first\n", b"")}, begun=2, ended=True, too_large=int(command.split()[2]))
 
 
 def test_large_outputs_that_compress_well_are_sent() -> None:
@@ -340,6 +340,7 @@ RECORD: dict[str, object] = {"n": 0, "rc": 0, "undone": "", "sizes": [1, 1], "br
         part({**RECORD, "branch": ["absent"]}, b"ab"),
         part(RECORD, packed=b"no zlib"),
         part({"begun": 7}),
+        part({"end": 7}),
         part({"too_large": "9" * 5000}),
     ],
 )
@@ -351,4 +352,4 @@ def test_parts_that_no_program_writes_are_ignored(output: bytes) -> None:
 def test_the_memory_for_streams_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "_MAX_STREAMS", 100_000)
     bomb = part({**RECORD, "sizes": [200_000, 0]}, bytes(200_000))
-    assert read_progress(part(RECORD, b"ab") + bomb + part({"end": True}), [plain("true")]).ended is False
+    assert read_progress(part(RECORD, b"ab") + bomb + part({"end": 1}), [plain("true")]).ended is False
