@@ -318,17 +318,20 @@ def read_progress(stdout: bytes, entries: Sequence[Entry]) -> Progress:
 
 
 def _add_part(progress: Progress, about: dict[str, Any], streams: bytes, entries: Sequence[Entry]) -> None:
+    begun = progress.begun
     if "end" in about:
-        progress.begun, progress.ended = _check_int(about["end"], len(entries)), True
+        begun, progress.ended = _check_int(about["end"], len(entries)), True
     elif "missing" in about:
         progress.is_part_missing = True
     elif "begun" in about:
-        progress.begun = _check_int(about["begun"], len(entries) - 1) + 1
+        begun = _check_int(about["begun"], len(entries) - 1) + 1
     elif "too_large" in about:
         progress.too_large = max(1, int(about["too_large"]))
     else:
         number = _check_int(about["n"], len(entries) - 1)
         progress.records[number] = _parse_record(about, streams, entries[number])
+        begun = number + 1
+    progress.begun = max(progress.begun, begun)
 
 
 def _parse_record(about: dict[str, Any], streams: bytes, entry: Entry) -> Record:

@@ -71,10 +71,10 @@ def _get_result(entries: Sequence[Entry], result: CommandResult, progress: Progr
     problem = ""
     if progress.too_large:
         problem = f"Its output of {progress.too_large:,} bytes is too large for a batch of tasks."
-    elif may_have_run or not progress.ended:
+    elif len(progress.records) < len(entries) and not progress.ended:
         problem = result.problem or f"The program with the tasks was ended: {get_error_text(result)}"
-    if len(progress.records) == len(entries):
-        problem = ""
+    elif may_have_run:
+        problem = result.problem or "The host did not send all results."
     return BatchResult(progress.records, may_have_run[0] if may_have_run else None, problem, may_have_run)
 
 

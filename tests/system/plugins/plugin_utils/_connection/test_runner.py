@@ -11,8 +11,7 @@ import os
 import random
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,42 +19,17 @@ import pytest
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.shell import build_shell_body
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostConnection
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import (
     AccountRefused,
     CommandResult,
-    RunTarget,
     ServerRunner,
 )
-from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, TOKEN
+from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER
 
 MAY_HAVE_RUN = "may have run"
 MakeRunner = Callable[..., ServerRunner]
-
-
-@pytest.fixture
-def make_runner(tmp_path: Path) -> Iterator[MakeRunner]:
-    """Make runners for servers, as tasks of one run do."""
-    with ExitStack() as stack:
-
-        def make(where: Workspace | str, server: str = "web-01", wait_timeout: float = 60, **more: Any) -> ServerRunner:
-            known = {"url": where, "token": TOKEN}
-            if isinstance(where, Workspace):
-                known = {"url": where.url, "token": where.token}
-            known |= {name: more.pop(name) for name in ("url", "token") if name in more}
-            run = Run(RunContext(folder=tmp_path, alert=more.pop("alert", None) or print))
-            limits = Limits(wait_timeout=wait_timeout, cancel_on_timeout=True, offline="fail", wait_for_approval=False)
-            fields: dict[str, Any] = {"connected": None, "username": None, "groupname": None, "extra": {}, **more}
-            access = RunTarget(host="the-host", server=server, limits=limits, **fields)
-            runner = ServerRunner(access, parse_settings(known), run)
-            stack.callback(runner.close)
-            return runner
-
-        yield make
 
 
 #: An account, that of the next task, and True if the home of the former is not queried again.
