@@ -108,12 +108,16 @@ class Payload:
     digest: str
 
 
+def is_dense(content: bytes) -> bool:
+    """Return True for Base64 and for content that is compressed already."""
+    middle = content[len(content) // 2 :][:4096]
+    return len(zlib.compress(middle, _COMPRESSION)) > 0.7 * len(middle)
+
+
 def compress(content: bytes, wbits: int = zlib.MAX_WBITS | 16) -> bytes:
     """Compress content: as gzip, or in another format of zlib."""
-    # In Base64, and in what is compressed already, looking for repeated texts takes four times as long for nothing.
-    middle = content[len(content) // 2 :][:4096]
-    is_dense = len(zlib.compress(middle, _COMPRESSION)) > 0.7 * len(middle)
-    strategy = zlib.Z_HUFFMAN_ONLY if is_dense else zlib.Z_DEFAULT_STRATEGY
+    # Looking for repeated texts would take four times as long for nothing.
+    strategy = zlib.Z_HUFFMAN_ONLY if is_dense(content) else zlib.Z_DEFAULT_STRATEGY
     packer = zlib.compressobj(_COMPRESSION, zlib.DEFLATED, wbits, strategy=strategy)
     return packer.compress(content) + packer.flush()
 

@@ -4,16 +4,16 @@
 
 """Run recorded entries on a host by one Python program, and read its records.
 
-The program writes each record as a part of its output of its own (see C(_payload.frames)): a line of JSON, and the
-compressed streams. Before an entry, it writes that the entry begins. If the agent is killed, the parts before can still
-be read. Equal parts of modules are sent once, and the host caches them as it does for single modules.
+The program and the entries are the standard input of Python. Before an entry, the program writes that the entry begins,
+and after it the record, each as a part of the output of its own (see C(_payload.frames)): a line of JSON, and the
+compressed streams. If the agent is killed, the parts before can still be read. Equal parts of modules are sent once,
+and the host caches them as it does for single modules.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -94,7 +94,7 @@ def parse(out):
     last = [at for at, line in enumerate(lines) if line.strip().endswith("}")]
     try:
         return json.loads("\n".join(lines[first[0]:last[-1] + 1]))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RuntimeError):
         return {"failed": True}
 
 def execute(entry):
@@ -122,7 +122,8 @@ def run_entries():
     for number, entry in enumerate(plan["entries"]):
         if ends and entry["task"] != task:
             return number
-        if time.monotonic() - started > plan["max_seconds"] or written > plan["enough_output"]:
+        is_much = written > plan["enough_output"] or streamed > plan["max_streams"] // 2
+        if is_much or time.monotonic() - started > plan["max_seconds"]:
             return number
         task = entry["task"]
         report({"begun": number})
@@ -208,10 +209,17 @@ class BatchProgram:
     relies_on_host: bool
 
 
-class _PartList:
-    """Different parts of contents, sent or cached on the host; C(cached) is None without a cache."""
+class PartList:
+    """Different parts of the contents of entries, sent or cached on the host.
 
-    def __init__(self, cached: Collection[str] | None) -> None:
+    Args:
+        cached: Digests of the parts that the host has cached; None if it is to cache nothing.
+
+    Attributes:
+        cacheable: Digests of the parts that the host has cached when the program runs.
+    """
+
+    def __init__(self, cached: Collection[str] | None = None) -> None:
         self.items: list[int | str] = []
         self.sent: list[bytes] = []
         self.cacheable: set[str] = set()
@@ -241,6 +249,20 @@ class _PartList:
         head, members, tail = pieces
         return [self.add(head), [self.add(part, is_member=True) for part in members], self.add(tail)]
 
+    def describe(self, entry: Entry) -> dict[str, Any]:
+        """Return an entry for the program, with the numbers of its parts."""
+        steps = [[step.path, self.split(step.content)] if isinstance(step, File) else step for step in entry.steps]
+        branches = (entry.branches or {}).items()
+        return {
+            "command": entry.command,
+            "stdin": self.split(entry.stdin),
+            "steps": steps,
+            "task": entry.task,
+            "stops": entry.stops,
+            "branches": {state: self.describe(branch) if branch else None for state, branch in branches},
+            "checksum": entry.checksum,
+        }
+
 
 def build_program(
     entries: Sequence[Entry], python: str, cached: Collection[str] | None, max_seconds: float = MAX_SECONDS
@@ -252,9 +274,9 @@ def build_program(
         cached: Digests of the parts that the host has cached; None if it is to cache nothing.
         max_seconds: No entry begins later.
     """
-    parts = _PartList(cached)
+    parts = PartList(cached)
     plan = {
-        "entries": [_describe(entry, parts) for entry in entries],
+        "entries": [parts.describe(entry) for entry in entries],
         "parts": parts.items,
         "max_seconds": max_seconds,
         "enough_output": _ENOUGH_OUTPUT,
@@ -262,23 +284,11 @@ def build_program(
         "max_streams": _MAX_STREAMS,
     }
     content = json.dumps(plan, separators=(",", ":")).encode() + b"\n" + b"".join(parts.sent)
-    command = f"{_ENVIRONMENT} {python} -c {shlex.quote(CACHE_CODE + _CODE)}"
+    code = (CACHE_CODE + _CODE).encode()
+    # The arguments of a process are short, since tasks may search for words in them.
+    command = f"{_ENVIRONMENT} {python} -c 'import sys; exec(sys.stdin.buffer.read({len(code)}))'"
     relies_on_host = any(isinstance(item, str) for item in parts.items)
-    return BatchProgram(command, zlib.compress(content), frozenset(parts.cacheable), relies_on_host)
-
-
-def _describe(entry: Entry, parts: _PartList) -> dict[str, Any]:
-    steps = [[step.path, parts.split(step.content)] if isinstance(step, File) else step for step in entry.steps]
-    branches = (entry.branches or {}).items()
-    return {
-        "command": entry.command,
-        "stdin": parts.split(entry.stdin),
-        "steps": steps,
-        "task": entry.task,
-        "stops": entry.stops,
-        "branches": {state: _describe(branch, parts) if branch else None for state, branch in branches},
-        "checksum": entry.checksum,
-    }
+    return BatchProgram(command, code + zlib.compress(content), frozenset(parts.cacheable), relies_on_host)
 
 
 @dataclass

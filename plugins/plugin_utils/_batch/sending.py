@@ -6,15 +6,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import zlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...module_utils._payload.packing import is_dense
 from .._connection.connection import HostConnection, HostStepFailed, get_error_text
 from .._connection.runner import CommandResult
-from .program import MAX_SECONDS, Entry, Progress, Record, build_program, read_progress
+from .program import MAX_SECONDS, Entry, PartList, Progress, Record, build_program, read_progress
 
 #: The rest of the time is for the last entry.
 _SHARE_OF_TIMEOUT = 0.8
+#: Size of the program without entries, compressed.
+_PROGRAM_BYTES = 4000
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,31 @@ def _get_result(entries: Sequence[Entry], result: CommandResult, progress: Progr
     return BatchResult(progress.records, may_have_run[0] if may_have_run else None, problem, may_have_run)
 
 
+class BatchSize:
+    """Estimate the size of the payload of entries that are added one by one.
+
+    Args:
+        cached: Digests of the parts that the host has cached; None if it is to cache nothing.
+    """
+
+    def __init__(self, cached: Collection[str] | None = None) -> None:
+        self._parts = PartList(cached)
+        self._packer = zlib.compressobj()
+        self._bytes = _PROGRAM_BYTES
+
+    def add(self, entry: Entry) -> int:
+        """Add an entry, and return the size of all in bytes, compressed and encoded."""
+        known = len(self._parts.sent)
+        described = json.dumps(self._parts.describe(entry)).encode()
+        # Members of archives are compressed already.
+        new = self._parts.sent[known:]
+        packed = [part for part in new if is_dense(part)]
+        text = b"".join([described, *(part for part in new if not is_dense(part))])
+        self._bytes += sum(map(len, packed)) + len(self._packer.compress(text) + self._packer.flush(zlib.Z_SYNC_FLUSH))
+        return self._bytes * 4 // 3
+
+
 def get_size(entries: Sequence[Entry]) -> int:
-    """Return the estimated size of the payload of entries, in bytes."""
-    program = build_program(entries, "", None)
-    return len(program.stdin) * 4 // 3
+    """Return the estimated size of a payload in bytes, compressed and encoded, for a host without cached parts."""
+    size = BatchSize()
+    return max((size.add(entry) for entry in entries), default=0)

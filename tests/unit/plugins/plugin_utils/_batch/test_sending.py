@@ -11,8 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.program import Entry
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.sending import BatchResult, get_size, send_entries
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.program import Entry, build_program
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.sending import (
+    BatchResult,
+    BatchSize,
+    get_size,
+    send_entries,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connection import HostStepFailed
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import CommandResult
 from ansible_collections.herdops.alpacon.tests.unit.plugins.plugin_utils._batch.modules import make_module, make_part
@@ -81,7 +87,14 @@ def test_it_is_an_error_if_nothing_began(parts: list[bytes]) -> None:
         send(KILLED, parts)
 
 
-def test_equal_parts_count_once_in_the_size() -> None:
-    entry = Entry("python3", make_module("x"), (), 0, True)
-    sizes = [get_size([entry] * count) for count in (1, 2)]
-    assert sizes[0] < sizes[1] < sizes[0] * 1.1
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_the_estimated_size_is_close_to_that_of_the_payload(is_cached: bool) -> None:
+    entries = [Entry("python3", make_module(f"word {number}"), (), number, True) for number in range(20)]
+    cached = build_program(entries, "python3", ()).parts if is_cached else None
+    program = build_program(entries, "python3", cached)
+    payload = pack("tasks:x", program.command, program.stdin, in_parts=True)
+    size = BatchSize(cached)
+    estimated = [size.add(entry) for entry in entries]
+    assert estimated[-1] == pytest.approx(sum(map(len, payload.env.values())), rel=0.05, abs=3000)
+    assert estimated[-1] - estimated[0] < 20 * 300, "equal parts count once"
+    assert is_cached or get_size(entries) == estimated[-1]
