@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -186,6 +187,23 @@ def test_an_entry_that_ends_the_program_is_named_and_nothing_runs_after_it(home:
     frame = run_and_read_frame(pack("tasks:x", build_shell_body(built.command), built.stdin, in_parts=True))
     assert read_progress(frame.stdout, entries) == Progress({0: Record(0, b"first\n", b"")}, begun=2)
     assert frame.rc == 137
+    assert [file.name for file in home.iterdir()] == ["began"]
+
+
+def test_nothing_more_runs_when_nobody_reads_the_output(home: Path) -> None:
+    built = build_program([plain("touch began; sleep 0.5"), plain("touch never", task=1)], sys.executable, None)
+    with subprocess.Popen(
+        ["/bin/sh", "-c", f"exec 3>&1 1>&2; {built.command}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(built.stdin)
+        process.stdin.close()
+        assert process.stdout.readline()
+        process.stdout.close()
     assert [file.name for file in home.iterdir()] == ["began"]
 
 
