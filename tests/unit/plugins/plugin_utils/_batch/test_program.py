@@ -135,7 +135,11 @@ def test_a_failed_step_stops_after_its_task_and_its_command_does_not_run(home: P
 
 def test_steps_write_files_and_run_without_output(home: Path) -> None:
     path = os.fsdecode(bytes(home) + b"/caf\xe9 one")
-    steps = ["mkdir here; echo lost; echo seen >&2", File.compress(path, b"a\0b"), File.compress("here/empty", b"")]
+    steps: list[str | File] = [
+        "mkdir here; echo lost; echo seen >&2",
+        File.compress(path, b"a\0b"),
+        File.compress("here/empty", b""),
+    ]
     progress = run([plain("cat caf* here/empty; cat", steps=steps)])
     assert progress.records == {0: Record(0, b"a\0b", b"seen\n")}
     assert Path(path).stat().st_mode & 0o777 == 0o644
