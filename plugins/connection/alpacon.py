@@ -252,6 +252,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
 
 #: Become method whose account is the username of the command.
 ACCOUNT = "herdops.alpacon.account"
+#: Actions whose later commands never need a file that they put before a module or a script.
+_USE_UP_FILES = frozenset(f"ansible.builtin.{name}" for name in ("assemble", "copy", "script", "template", "unarchive"))
 _NOT_SHOWN = "not shown, since the task has no_log"
 
 display = Display()
@@ -430,9 +432,20 @@ class Connection(ConnectionBase):
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         self._begin_step("EXEC", cmd)
         with self._convert_errors():
-            result = self._host.run_command(cmd, in_data or b"")
+            # ansible-core's own commands around modules and scripts are not sudoable.
+            result = self._host.run_command(cmd, in_data or b"", sudoable and self._uses_up_files())
         self._check_become(cmd, result)
         return result.rc, result.stdout, result.stderr
+
+    def _uses_up_files(self) -> bool:
+        """Return True if a module or script of the action is the last to need the files that were put before it."""
+        # Plugins of users may replace actions, also the one that template and assemble call.
+        actions = [
+            action_loader.find_plugin_with_context(name, collection_list=self._task_keys.get("collections"))
+            for name in (str(self._task_keys.get("action")), "ansible.legacy.copy")
+        ]
+        keep_files: bool = C.DEFAULT_KEEP_REMOTE_FILES  # type: ignore[attr-defined]
+        return not keep_files and all(action.resolved_fqcn in _USE_UP_FILES for action in actions)
 
     def _check_become(self, command: str, result: CommandResult) -> None:
         """Raise an error with the reason if become failed; ansible-core would report that the module failed."""

@@ -53,7 +53,8 @@ class CommandBatch:
 
     parent: str | None = None
     steps: list[str | File] = field(default_factory=list)
-    _folders: list[str] = field(default_factory=list)
+    #: Temporary folders of the task, and the steps that make them.
+    _folders: dict[str, str] = field(default_factory=dict)
     #: Folders that only a deferred step makes.
     _unmade: set[str] = field(default_factory=set)
 
@@ -63,18 +64,34 @@ class CommandBatch:
         mkdtemp, chmod, remove = (pattern.fullmatch(code) for pattern in (_MKDTEMP, _CHMOD, _REMOVE))
         if mkdtemp:
             path = f"{self.parent}/{mkdtemp['name']}" if self.parent else mkdtemp["path"]
-            self._folders.append(f"{path}/")
-            self._unmade.add(f"{path}/")
             # Without -p, mkdir fails if another user has made the folder.
-            self.steps.append(f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else code)
+            step = f"( umask 77 && mkdir {shlex.quote(path)} )" if self.parent else code
+            self._folders[f"{path}/"] = step
+            self._unmade.add(f"{path}/")
+            self.steps.append(step)
             return f"{mkdtemp['name']}={path}\n".encode()
         if chmod and all(self.is_inside(path) for path in chmod["paths"].split()):
             self.steps.append(code)
             return b""
-        if remove and f"{remove['path'].rstrip('/')}/" in self._unmade:
-            self.clear()
-            return b""
+        if remove:
+            folder = f"{remove['path'].rstrip('/')}/"
+            self._folders.pop(folder, None)
+            if folder in self._unmade:
+                self.clear()
+                return b""
         return None
+
+    def add_removal(self, command: str) -> str:
+        """Return a command that also removes the temporary folders of the task if it succeeds."""
+        if not self._folders:
+            return command
+        paths = shlex.join(folder.rstrip("/") for folder in self._folders)
+        return f"{command}\nalpacon_rc=$?\n[ $alpacon_rc != 0 ] || rm -rf {paths}\nexit $alpacon_rc"
+
+    def remake_folders(self) -> None:
+        """Make the removed folders again before the next command, unless ansible-core removes them first."""
+        self.steps += self._folders.values()
+        self._unmade.update(self._folders)
 
     def is_inside(self, path: str) -> bool:
         """Return True for a path in the temporary folder of a task."""

@@ -98,8 +98,12 @@ class HostConnection:
         self._batch = CommandBatch(parent)
         self._homes = {} if homes is None else homes
 
-    def run_command(self, command: str, stdin: bytes = b"") -> CommandResult:
+    def run_command(self, command: str, stdin: bytes = b"", uses_up_files: bool = False) -> CommandResult:
         """Defer a command, or run it after the deferred steps.
+
+        Args:
+            uses_up_files: No later command needs the files that were put before. If this one succeeds, it removes the
+                temporary folder, which saves ansible-core's command for that.
 
         Raises:
             HostStepFailed: A deferred step failed, and the command did not run.
@@ -111,7 +115,9 @@ class HostConnection:
         account = get_queried_account(command)
         if account is not None:
             return self._query_home(account, command)
-        result = self._run_now(command, stdin)
+        result = self._run_now(self._batch.add_removal(command) if uses_up_files else command, stdin)
+        if uses_up_files and result.rc == 0:
+            self._batch.remake_folders()
         if prints_path(command):
             _check_path(result)
         return result

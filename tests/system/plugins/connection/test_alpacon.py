@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -108,6 +111,79 @@ def test_arguments_of_tasks_are_neither_shown_nor_left_on_the_host(
     # The server has its temporary folder in its home.
     left = [path for path in Path(run.tasks["Home"][0]["stdout"]).rglob("*") if path.is_file()]
     assert [path for path in left if SECRET.encode() in path.read_bytes()] == []
+
+
+def count_submits(workspace: Workspace) -> Counter[str]:
+    """Return the number of submits by the name of their task."""
+    return Counter(re.findall(r"^Ansible task (.+) of play", row["purpose"])[0] for row in workspace.commands())
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_files_cost_no_submit_for_the_removal_of_their_folder(current: Workspace, tmp_path: Path, core: str) -> None:
+    source, place = tmp_path / "source", str(tmp_path / "place")
+    for folder in (source, tmp_path / "place"):
+        folder.mkdir()
+    for name in ("one", "two"):
+        (source / name).write_text(name, encoding="utf-8")
+    subprocess.run(["tar", "-C", source, "-cf", tmp_path / "one.tar", "one"], check=True)
+    (tmp_path / "script.sh").write_text('#!/bin/sh\nwc -l < "$0"; exit $1\n', encoding="utf-8")
+    copy = {"src": f"{source}/one", "dest": f"{place}/copied"}
+    both = {"content": "{{ item }}", "dest": f"{place}/{{{{ item }}}}"}
+    costs = [
+        (builtin("Home", "raw", "cd"), 1),
+        (builtin("Copy", "copy", copy), 2),
+        (builtin("Copy again", "copy", copy), 2),
+        (builtin("Copy with a diff", "copy", {"content": "three", "dest": f"{place}/copied"}, diff=True), 4),
+        (builtin("Copy into", "copy", {**copy, "dest": place}), 3),
+        (builtin("Copy there", "copy", {"src": f"{place}/copied", "dest": f"{place}/there", "remote_src": True}), 1),
+        (builtin("Copy a folder", "copy", {"src": f"{source}/", "dest": f"{place}/new/"}), 4),
+        (builtin("Copy in a loop", "copy", both, loop=["x", "y"]), 4),
+        (builtin("Unpipelined", "copy", {**copy, "dest": f"{place}/file"}, vars={"ansible_pipelining": False}), 2),
+        (builtin("Template", "template", {"src": f"{source}/two", "dest": f"{place}/templated"}), 2),
+        (builtin("Unarchive", "unarchive", {"src": f"{tmp_path}/one.tar", "dest": place}), 2),
+        (builtin("Assemble", "assemble", {"src": f"{source}", "dest": f"{place}/all", "remote_src": False}), 2),
+        (builtin("Script", "script", f"{tmp_path}/script.sh 0"), 1),
+        (builtin("Failing script", "script", f"{tmp_path}/script.sh 3"), 2),
+    ]
+    variables = {"ansible_remote_tmp": f"{tmp_path}/tmp"}
+    run = run_over_connection(current, tmp_path, [row for row, _cost in costs], {"web-01": variables}, core=core)
+    failed = [name for name, [result] in run.tasks.items() if result.get("failed")]
+    assert failed == ["Failing script"], run.log
+    assert count_submits(current) == {row["name"]: cost for row, cost in costs}
+    assert list((tmp_path / "tmp").iterdir()) == []
+    files = (file for file in (tmp_path / "place").rglob("*") if file.is_file())
+    written = {file.name: file.read_text(encoding="utf-8") for file in files}
+    expected = {"copied": "three", "there": "three", "file": "one", "one": "one", "two": "two", "templated": "two"}
+    assert written == {**expected, "all": "one\ntwo", "x": "x", "y": "y"}
+
+
+#: Action plugin that runs the module copy and then reads the file that it has put.
+OWN_COPY = """
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = True
+
+    def run(self, tmp=None, task_vars=None):
+        super().run(tmp, task_vars)
+        path = self._transfer_data(self._connection._shell.tmpdir + "/kept", "content")
+        self._execute_module("ansible.legacy.ping", {}, task_vars=task_vars)
+        return self._low_level_execute_command("cat " + path)
+"""
+
+
+def test_files_are_kept_for_other_actions_and_on_demand(current: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "action_plugins").mkdir()
+    (tmp_path / "action_plugins/copy.py").write_text(OWN_COPY, encoding="utf-8")
+    variables = {"web-01": {"ansible_remote_tmp": f"{tmp_path}/tmp"}}
+    calling = builtin("Calling", "template", {"src": f"{tmp_path}/ansible.cfg", "dest": "/none"})
+    run = run_over_connection(current, tmp_path, [task("Own", {}, "copy"), calling], variables)
+    assert [result.get("stdout") for [result] in run.tasks.values()] == ["content"] * 2, run.log
+    assert list((tmp_path / "tmp").iterdir()) == []
+    copy = builtin("Copy", "copy", {"content": "x", "dest": f"{tmp_path}/x"})
+    run = run_over_connection(current, tmp_path, [copy], variables, ANSIBLE_KEEP_REMOTE_FILES="1")
+    [folder] = (tmp_path / "tmp").iterdir()
+    assert list(folder.glob("*copy.py")), run.log
 
 
 def test_the_home_of_another_account_is_queried_by_each_task(current: Workspace, tmp_path: Path) -> None:

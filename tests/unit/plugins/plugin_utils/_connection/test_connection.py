@@ -23,6 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.connec
     HostConnection,
     HostStepFailed,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.module_cache import ReducedModule
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner import CommandResult, RequestTooLarge
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_and_read_frame
 
@@ -105,6 +106,72 @@ def test_files_in_temporary_folders_are_sent_with_the_next_command() -> None:
     assert runner.submits == []
     host.run_command("/bin/sh -c 'python3 module'")
     assert runner.submits == [[b"content"]]
+
+
+def make_folder(host: HostConnection, parent: Path) -> Path:
+    """Make a temporary folder as ansible-core does, and return it."""
+    host.run_command(MAKE.replace("/root/.ansible/tmp", str(parent)))
+    return parent / "ansible-tmp-1"
+
+
+def remove_folder(host: HostConnection, parent: Path) -> CommandResult:
+    return host.run_command(REMOVE.replace("/root/.ansible/tmp", str(parent)))
+
+
+def test_a_module_that_uses_up_files_removes_their_folder(tmp_path: Path) -> None:
+    runner = LocalRunner(lambda: None)
+    host = connect(runner)
+    folder = make_folder(host, tmp_path)
+    assert host.run_command("/bin/sh -c 'cat; exit 0'", b"stat", uses_up_files=True).stdout == b"stat"
+    for content in (b"one", b"two"):
+        assert not folder.exists()
+        host.put(content, f"{folder}/source")
+        host.run_command(f"/bin/sh -c 'chmod u+x {folder}/ {folder}/source'")
+        command = f"/bin/sh -c 'stat -c %a {folder}; cat {folder}/* -'"
+        assert host.run_command(command, b" module", uses_up_files=True).stdout == b"700\n" + content + b" module"
+    assert remove_folder(host, tmp_path).rc == 0
+    host.close()
+    assert list(tmp_path.iterdir()) == []
+    assert len(runner.submits) == 3, "the removal costs no submit"
+
+
+def test_a_module_from_a_file_removes_the_folder_of_its_files(tmp_path: Path) -> None:
+    runner = LocalRunner(lambda: None)
+    host = connect(runner)
+    folder = make_folder(host, tmp_path)
+    host.put(b"content", f"{folder}/source")
+    module = random.Random(4).randbytes(2_000_000)
+    result = host.run_command(f"/bin/sh -c 'cat {folder}/source; wc -c'", module, uses_up_files=True)
+    assert (result.rc, result.stdout.split()) == (0, [b"content2000000"])
+    assert not folder.exists()
+
+
+def test_the_folder_of_a_module_that_fails_is_removed_by_ansible_core(tmp_path: Path) -> None:
+    runner = LocalRunner(lambda: None)
+    host = connect(runner)
+    folder = make_folder(host, tmp_path)
+    host.put(b"content", f"{folder}/source")
+    assert host.run_command("/bin/sh -c 'exit 3'", b"module", uses_up_files=True).rc == 3
+    assert (folder / "source").exists()
+    assert remove_folder(host, tmp_path).rc == 0
+    host.close()
+    assert list(tmp_path.iterdir()) == []
+    assert len(runner.submits) == 2
+
+
+def test_a_module_whose_cached_parts_are_missing_finds_its_files_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = b"printf 'alpacon: cached parts of this module are missing digest'; exit 125"
+    failing = ReducedModule(program, "digest", frozenset(), relies_on_host=True)
+    monkeypatch.setattr(connection, "reduce_module", lambda _module, _cached: failing)
+    runner = LocalRunner(lambda: None)
+    host = HostConnection(runner, "copy", "")  # type: ignore[arg-type]
+    folder = make_folder(host, tmp_path)
+    host.put(b"content", f"{folder}/source")
+    result = host.run_command("/bin/sh -c sh", f"cat {folder}/source".encode(), uses_up_files=True)
+    assert (result.rc, result.stdout) == (0, b"content")
+    assert not folder.exists()
 
 
 def test_files_elsewhere_are_written_at_once() -> None:
