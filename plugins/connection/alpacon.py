@@ -146,6 +146,7 @@ seealso:
   - plugin: herdops.alpacon.alpacon
     plugin_type: inventory
   - module: herdops.alpacon.alpacon_command
+  - module: herdops.alpacon.alpacon_tasks
   - name: Any module without SSH
     description: First steps, costs, and what does not work.
     link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/any_module.html
@@ -207,7 +208,7 @@ EXAMPLES = r"""
 import contextlib
 import getpass
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -266,6 +267,10 @@ class Connection(ConnectionBase):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        #: Makes what runs the commands of a task. Tasks in batches record them.
+        self.make_host: Callable[..., HostConnection] = HostConnection
+        #: What the default purpose says instead of the name of the task.
+        self.described_as = ""
         #: By server and account, for all items of a loop.
         self._homes: dict[str, dict[str, bytes]] = {}
 
@@ -326,7 +331,7 @@ class Connection(ConnectionBase):
         if self.get_option("module_cache"):
             cache_owner = f"{self.become.name} {self._become_user}" if self.become else ""
         homes = self._homes.setdefault(target.server, {})
-        return HostConnection(runner, self._get_action(), cache_owner, self._get_temporary_folder(), homes)
+        return self.make_host(runner, self._get_action(), cache_owner, self._get_temporary_folder(), homes)
 
     def _get_action(self) -> str:
         """Return the full name of the task's action for reviewers."""
@@ -397,9 +402,10 @@ class Connection(ConnectionBase):
                 user = getpass.getuser()
             except (OSError, KeyError):
                 user = os.getuid()  # a container may have no name for it
-        task = self._task_keys.get("name") or self._task_keys.get("action") or "connection"
+        name = self._task_keys.get("name") or self._task_keys.get("action") or "connection"
+        task = self.described_as or f"task {name!s:.200}"
         play = self.get_option("play")
-        return f"Ansible task {task!s:.200}{f' of play {play!s:.200}' if play else ''}, played by {user}"
+        return f"Ansible {task}{f' of play {play!s:.200}' if play else ''}, played by {user}"
 
     @property
     def _no_log(self) -> bool:

@@ -81,12 +81,12 @@ class CommandBatch:
                 return b""
         return None
 
-    def add_removal(self, command: str) -> str:
-        """Return a command that also removes the temporary folders of the task if it succeeds."""
+    def add_removal(self, command: str, kept_rc: int) -> str:
+        """Return a command that also removes the temporary folders of the task, unless it ends with an exit code."""
         if not self._folders:
             return command
         paths = shlex.join(folder.rstrip("/") for folder in self._folders)
-        return f"{command}\nalpacon_rc=$?\n[ $alpacon_rc != 0 ] || rm -rf {paths}\nexit $alpacon_rc"
+        return f"{command}\nalpacon_rc=$?\n[ $alpacon_rc = {kept_rc} ] || rm -rf {paths}\nexit $alpacon_rc"
 
     def remake_folders(self) -> None:
         """Make the removed folders again before the next command, unless ansible-core removes them first."""

@@ -26,7 +26,7 @@ from ...module_utils._payload.frames import UNDONE
 from ...module_utils._payload.packing import PayloadTooLarge, make_label
 from ...module_utils._payload.shell import build_shell_body
 from .command_batch import CommandBatch, File, build_steps, get_queried_account, list_files, prints_path
-from .module_cache import reduce_module
+from .module_cache import MISSING_RC, reduce_module
 from .runner import MAX_PIECE, CommandResult, RequestTooLarge, ServerRunner
 
 #: Bytes of a compressed file in one submit: as many as fit into the variables of a command, then as many as fit into
@@ -98,12 +98,17 @@ class HostConnection:
         self._batch = CommandBatch(parent)
         self._homes = {} if homes is None else homes
 
+    @property
+    def submits(self) -> int:
+        """Return the number of commands that were to be submitted."""
+        return self._runner.submits
+
     def run_command(self, command: str, stdin: bytes = b"", uses_up_files: bool = False) -> CommandResult:
         """Defer a command, or run it after the deferred steps.
 
         Args:
-            uses_up_files: No later command needs the files that were put before. If this one succeeds, it removes the
-                temporary folder, which saves ansible-core's command for that.
+            uses_up_files: No later command needs the files that were put before. This one removes the temporary
+                folder, which saves ansible-core's command for that.
 
         Raises:
             HostStepFailed: A deferred step failed, and the command did not run.
@@ -115,8 +120,8 @@ class HostConnection:
         account = get_queried_account(command)
         if account is not None:
             return self._query_home(account, command)
-        result = self._run_now(self._batch.add_removal(command) if uses_up_files else command, stdin)
-        if uses_up_files and result.rc == 0:
+        result = self._run_now(self._batch.add_removal(command, MISSING_RC) if uses_up_files else command, stdin)
+        if uses_up_files and result.rc != MISSING_RC:
             self._batch.remake_folders()
         if prints_path(command):
             _check_path(result)

@@ -31,7 +31,8 @@ MIN_CACHED_PART = 400
 #: Archive in ansible-core's wrapper. Arguments cannot match, since their quotes are escaped.
 _ARCHIVE = re.compile(rb"(?<=(?:ZIPDATA = '|\nzip_data='))[A-Za-z0-9+/]{4000,}={0,2}(?=')")
 _MISSING = "alpacon: cached parts of this module are missing"
-_MISSING_RC = 125
+#: Exit code of a program whose cached parts are missing.
+MISSING_RC = 125
 
 #: Beginning of programs that run on the host, on every Python that modules run on. The current directory is the home of
 #: the account: nothing is imported from there. A part is the digest of a cached part, or the number of bytes of a sent
@@ -125,7 +126,7 @@ class ReducedModule:
         """Return True if a cached part was missing, and the module did not run."""
         # With become, ansible-core's success mark is on the line before.
         last = result.stdout.rpartition(b"\n")[2]
-        return self.relies_on_host and result.rc == _MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
+        return self.relies_on_host and result.rc == MISSING_RC and last == f"{_MISSING} {self.digest}".encode()
 
 
 def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | None:
@@ -156,7 +157,7 @@ def reduce_module(module: bytes, cached: Collection[str]) -> ReducedModule | Non
     relies_on_host = any(isinstance(item, str) for item in items)
     packed = base64.b64encode(compress(b"".join(sent), zlib.MAX_WBITS)).decode()
     code = _CODE.replace("@ABOUT@", repr(about)).replace("@SENT@", packed)
-    code = code.replace("@MISSING@", _MISSING).replace("@RC@", str(_MISSING_RC))
+    code = code.replace("@MISSING@", _MISSING).replace("@RC@", str(MISSING_RC))
     return ReducedModule(f"{CACHE_CODE}{code}".encode(), digest, frozenset(parts), relies_on_host)
 
 

@@ -34,7 +34,7 @@ from ...module_utils._payload.packing import Payload, pack
 #: are queried again, the account of the last task and a random text that changes with it, and the size of a file that
 #: the workspace, or a proxy in front of it, accepts in one submit.
 _ID, _HOMES, _ACCOUNT, MAX_PIECE = "id", "homes", "account", "piece"
-_MAY_HAVE_RUN = "It may have run, and is not run again."
+MAY_HAVE_RUN = "It may have run, and is not run again."
 _AWAIT = "Await it with alpacon_command and state=finished."
 
 
@@ -91,6 +91,8 @@ class ServerRunner:
         self._shared = run.open_shared_state(settings)
         self._client = run.open_client(settings, self._shared)
         self._server: Server | None = None
+        #: Number of commands that were to be submitted.
+        self.submits = 0
         self._record_account()
 
     @property
@@ -100,6 +102,11 @@ class ServerRunner:
 
     def close(self) -> None:
         self._client.__exit__()
+
+    @property
+    def account(self) -> tuple[str | None, ...]:
+        """Return the server and the account of all commands."""
+        return self._target.server, self._target.username, self._target.groupname
 
     def invalidate_server(self) -> None:
         """Query the server and its homes again before the next command, in every process."""
@@ -188,6 +195,7 @@ class ServerRunner:
         self, payloads: Sequence[Payload], shared: SharedState | None, pacing: Pacing, listed: bool = True
     ) -> list[Job]:
         jobs = [self._make_job(payload, listed) for payload in payloads]
+        self.submits += len(jobs)
         fleet = Fleet(
             self._client,
             self._target.limits,
@@ -254,7 +262,7 @@ class ServerRunner:
             message = f"command {job.id}: {message}"
         if job.command and job.command.error_phase:
             message = f"{message} The workspace says: {job.command.error_phase}."
-        raise AlpaconError(f"{host}: {message}{'' if job.ran is False else f' {_MAY_HAVE_RUN}'}")
+        raise AlpaconError(f"{host}: {message}{'' if job.ran is False else f' {MAY_HAVE_RUN}'}")
 
     def _cancel_held_command(self, job: Job) -> str:
         """Cancel a command that would otherwise run after its task has failed, and return the message for the user."""
@@ -262,11 +270,11 @@ class ServerRunner:
         try:
             result = cancel(self._client, job.submitted.id)
         except LostResponse as error:
-            return f"{held} It may have been cancelled. {_MAY_HAVE_RUN} {error}"
+            return f"{held} It may have been cancelled. {MAY_HAVE_RUN} {error}"
         except AlpaconError as error:
-            return f"{held} It could not be cancelled. {_MAY_HAVE_RUN} {error}"
+            return f"{held} It could not be cancelled. {MAY_HAVE_RUN} {error}"
         if result == SENT:
-            return f"{held} It was delivered before it could be cancelled. {_MAY_HAVE_RUN}"
+            return f"{held} It was delivered before it could be cancelled. {MAY_HAVE_RUN}"
         return f"{held} It was cancelled."
 
     def read_run_file(self, name: str) -> bytes | None:

@@ -146,17 +146,17 @@ def test_a_module_from_a_file_removes_the_folder_of_its_files(tmp_path: Path) ->
     assert not folder.exists()
 
 
-def test_the_folder_of_a_module_that_fails_is_removed_by_ansible_core(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rc", "submits"), [(3, 1), (125, 2)])
+def test_only_missing_cached_parts_leave_the_folder_to_ansible_core(tmp_path: Path, rc: int, submits: int) -> None:
     runner = LocalRunner(lambda: None)
     host = connect(runner)
     folder = make_folder(host, tmp_path)
     host.put(b"content", f"{folder}/source")
-    assert host.run_command("/bin/sh -c 'exit 3'", b"module", uses_up_files=True).rc == 3
-    assert (folder / "source").exists()
+    assert host.run_command(f"/bin/sh -c 'exit {rc}'", b"module", uses_up_files=True).rc == rc
     assert remove_folder(host, tmp_path).rc == 0
     host.close()
     assert list(tmp_path.iterdir()) == []
-    assert len(runner.submits) == 2
+    assert len(runner.submits) == submits
 
 
 def test_a_module_whose_cached_parts_are_missing_finds_its_files_again(
