@@ -9,7 +9,9 @@ Ansible loads callbacks from this folder beside a playbook.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ansible import context
@@ -36,6 +38,8 @@ _NOT_IN_CHECK_MODE = ("fetch", "raw", "script", "wait_for_connection")
 _WITH_COMMANDS = ("alpacon_audit", "alpacon_command")
 #: These write without a command.
 _WITHOUT_COMMANDS = ("alpacon_registration", "alpacon_registration_token", "alpacon_server_action")
+#: It runs other tasks, whose results are in its own.
+_BATCH = "alpacon_tasks"
 #: These choose the tasks to run.
 _INCLUDES = ("import_role", "import_tasks", "include_role", "include_tasks")
 #: These need no entry on any host.
@@ -43,6 +47,27 @@ _ON_CONTROLLER = (
     *("add_host", "assert", "debug", "fail", "group_by", "include_vars", "meta", "pause", "set_fact", "set_stats"),
     "validate_argument_spec",
 )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A task of a play, or one inside of C(alpacon_tasks).
+
+    Attributes:
+        key: the same on all hosts.
+        module: its name without the collection.
+        is_written: it is in a file, unlike the task of ansible-core that gathers facts.
+    """
+
+    key: str
+    name: str
+    module: str
+    delegate_to: str | None
+    is_written: bool = True
+
+    @property
+    def may_need_entries(self) -> bool:
+        return self.module not in _ON_CONTROLLER
 
 
 class CallbackModule(CallbackBase):
@@ -74,11 +99,11 @@ class CallbackModule(CallbackBase):
         if self._is_comparing:
             self._record_uncovered()
         else:
-            tasks = filter(_may_need_entries, _list_tasks(play))
-            self._tasks |= {task._uuid: task.get_name() for task in tasks if "never" not in task.tags}
+            tasks = [_read_task(task) for task in _list_tasks(play) if "never" not in task.tags]
+            self._tasks |= {task.key: task.name for task in tasks if task.may_need_entries}
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._record_result(result)
+        self._record_result(result, "ok")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._is_comparing:
@@ -90,29 +115,33 @@ class CallbackModule(CallbackBase):
         self._record_result(result, "unreachable")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
-        host, task, returned = split_task_result(result)
-        items = returned.get("results") or [returned]
-        if all("skip_reason" in item or "skipped_reason" in item for item in items):
-            # A condition or an empty loop, which skips the task without check mode as well.
-            if self._is_active and not self._is_comparing and _may_need_entries(task):
-                self._tasks[task._uuid] = task.get_name()
-                self._hosts_with_skips.add(host)
-        else:
-            self._record_result(result, "skipped")
+        self._record_result(result, "skipped")
 
-    def _record_result(self, result: Any, status: str = "ok") -> None:
+    def _record_result(self, result: Any, status: str) -> None:
         if not self._is_active or self._is_comparing:
             return
-        host, task, returned = split_task_result(result)
-        self._tasks_with_result.add(task._uuid)
-        # The task of ansible-core that gathers facts has no source.
-        if _may_need_entries(task) and _get_module(task) not in _INCLUDES and task.get_ds() is not None:
+        host, described, returned = split_task_result(result)
+        task = _read_task(described)
+        self._record_task(host, task, returned, status)
+        if task.module == _BATCH:
+            for inner, inner_returned, inner_status in _list_inner_tasks(task, returned):
+                self._record_task(host, inner, inner_returned, inner_status)
+
+    def _record_task(self, host: str, task: _Task, returned: dict[str, Any], status: str) -> None:
+        if status == "skipped" and _is_left_out(returned):
+            if task.may_need_entries:
+                self._tasks[task.key] = task.name
+                self._hosts_with_skips.add(host)
+            return
+        self._tasks_with_result.add(task.key)
+        has_others = task.module in _INCLUDES or (task.module == _BATCH and "censored" not in returned)
+        if task.may_need_entries and task.is_written and not has_others:
             self._hosts_with_result.add(host)
             if status in ("ok", "skipped"):
                 get_needs().add({"id": TASK_RAN})
         reason = _find_reason(task, returned, status)
         if reason:
-            _add_uncovered(task.get_name(), reason)
+            _add_uncovered(task.name, reason)
 
     def _record_uncovered(self) -> None:
         for key in self._tasks.keys() - self._tasks_with_result:
@@ -131,14 +160,41 @@ class CallbackModule(CallbackBase):
             self._display.display("\n".join(write_acl(rows, failed)))
 
 
-def _find_reason(task: Any, returned: dict[str, Any], status: str) -> str:
+def _read_task(task: Any) -> _Task:
+    module = str(task.action.rpartition(".")[2])
+    return _Task(task._uuid, task.get_name(), module, task.delegate_to, task.get_ds() is not None)
+
+
+def _list_inner_tasks(task: _Task, returned: dict[str, Any]) -> Iterator[tuple[_Task, dict[str, Any], str]]:
+    """Yield the tasks inside of C(alpacon_tasks), each with its result and status."""
+    for item in returned.get("results") or [returned]:
+        seen: Counter[str] = Counter()
+        for inner in item.get("tasks", ()):
+            name, module = inner["name"], inner["action"].rpartition(".")[2]
+            seen[name] += 1
+            key = f"{task.key} {seen[name]} {name}"
+            status = {"changed": "ok", "ignored": "failed"}.get(inner["status"], inner["status"])
+            yield _Task(key, name, module, inner.get("delegate_to")), inner["result"], status
+
+
+def _is_left_out(returned: dict[str, Any]) -> bool:
+    """Return True for a condition or an empty loop, which skips the task without check mode as well."""
+    items = returned.get("results") or [returned]
+    return all("skip_reason" in item or "skipped_reason" in item for item in items)
+
+
+def _find_reason(task: _Task, returned: dict[str, Any], status: str) -> str:
     """Return why a task may need more than the entries that it recorded; empty if it does not."""
-    module = _get_module(task)
+    module = task.module
     writes = module in (*_WITH_COMMANDS, *_WITHOUT_COMMANDS)
     if module in _NOT_IN_CHECK_MODE and status == "skipped":
         return f"check mode skips {module}"
     if module == "alpacon_command" and "censored" in returned:
         return "no_log hides its command"
+    if module == _BATCH and "censored" in returned:
+        return "no_log hides its tasks"
+    if module == _BATCH and status == "failed":
+        return "it failed, and its later tasks are not known"
     if writes and task.delegate_to and task.delegate_to not in LOCALHOST:
         return f"it runs on {task.delegate_to}"
     if writes and status == "failed":
@@ -150,14 +206,6 @@ def _find_reason(task: Any, returned: dict[str, Any], status: str) -> str:
 
 def _add_uncovered(task: str, reason: str) -> None:
     get_needs().add({"id": f"{task} {reason}", "task": task, "reason": reason})
-
-
-def _get_module(task: Any) -> str:
-    return str(task.action.rpartition(".")[2])
-
-
-def _may_need_entries(task: Any) -> bool:
-    return _get_module(task) not in _ON_CONTROLLER
 
 
 def _list_tasks(play: Any) -> Iterator[Any]:

@@ -28,6 +28,7 @@ CONNECTED = {
     "ansible_python_interpreter": "{{ ansible_playbook_python }}",
 }
 ACTION = "herdops.alpacon.alpacon_server_action"
+BATCH = "herdops.alpacon.alpacon_tasks"
 PAYLOAD = "/bin/sh -c $RUN *"
 
 
@@ -170,6 +171,58 @@ def test_tasks_and_hosts_that_nothing_ran_for_are_not_covered(current: Workspace
     less = run(current, tmp_path, plays, "--skip-tags", "other", "-e", "alpacon_allowed=acl.yml")
     [result] = less.tasks["Fail if the playbook needs more"]
     assert result["msg"].endswith(" allows: task (all on web-02), since none ran there."), less.log
+
+
+def test_tasks_in_a_batch_are_read_as_others(current: Workspace, tmp_path: Path) -> None:
+    command = "ansible.builtin.command"
+    inner = [
+        task("Ping", {}, module="ansible.builtin.ping"),
+        task("Line", {"line": "uptime", "username": "root"}),
+        task("Hidden", {"line": "echo pssst"}, no_log=True),
+        task("Raw", "id", module="ansible.builtin.raw"),
+        task("Condition", "id", module=command, when=False),
+        task("Condition", "id", module=command, when=False),
+        task("Empty loop", "id", module=command, loop=[]),
+        task("Failed", {"servers": ["no-server"], "line": "id"}),
+        task("Delegated", {"line": "df"}, delegate_to="web-03", vars={"ansible_connection": "local"}),
+    ]
+    (tmp_path / "inner.yml").write_text(json.dumps(inner), encoding="utf-8")
+    (tmp_path / "short.yml").write_text(json.dumps([task("Date", {"line": "date"})]), encoding="utf-8")
+    plays = play(
+        task("Batch", {"file": "inner.yml"}, module=BATCH, vars={"ansible_alpacon_user": "root"}),
+        task("Loop", {"file": "{{ item }}"}, module=BATCH, loop=["short.yml", "short.yml"]),
+        task("Left out", {"file": "inner.yml"}, module=BATCH, when=False),
+        task("Secret", {"file": "inner.yml"}, module=BATCH, no_log=True),
+        task("Refused", {"role": "x", "file": "inner.yml"}, module=BATCH),
+        hosts="web-02",
+    )
+    done = run(current, tmp_path, plays)
+    assert done.code == 0, done.log
+    acl, _comments = printed(done)
+    assert acl["command_acl"] == [
+        entry(PAYLOAD),
+        entry(PAYLOAD, "root"),
+        entry("date"),
+        entry("uptime", "root"),
+    ]
+    assert [(row["task"], row["reason"]) for row in acl["not_covered"]] == [
+        ("Condition", "no host ran it"),
+        ("Delegated", "it runs on web-03"),
+        ("Empty loop", "no host ran it"),
+        ("Failed", "it failed"),
+        ("Hidden", "no_log hides its command"),
+        ("Left out", "no host ran it"),
+        ("Raw", "check mode skips raw"),
+        ("Refused", "it failed, and its later tasks are not known"),
+        ("Secret", "no_log hides its tasks"),
+    ]
+
+
+def test_a_batch_without_a_task_that_ran_is_no_task_that_ran(current: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "inner.yml").write_text(json.dumps([task("Line", {"line": "id"}, when=False)]), encoding="utf-8")
+    done = run(current, tmp_path, play(task("Batch", {"file": "inner.yml"}, module=BATCH), hosts="web-02"))
+    assert done.code, done.log
+    assert "No task of the playbook ran without an error" in done.log
 
 
 ALPACON = ("-i", "my.alpacon.yml")
