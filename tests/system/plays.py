@@ -158,7 +158,7 @@ def start_plays(
     programs: Path = collection_tree.TOOLS,
     **environ: str,
 ) -> RunningPlay:
-    command = [str(programs / "ansible-playbook"), "-f", str(forks), *_write_inputs(folder, plays, hosts)]
+    command = [str(programs / "ansible-playbook"), "-f", str(forks), *write_inputs(folder, plays, hosts)]
     return start_process(command, folder, environment(workspace, folder, **environ))
 
 
@@ -191,18 +191,22 @@ def run_playbook(
     Args:
         hosts: names, variables by host, or a whole inventory.
     """
-    program = str(ansible_cores.prepare(core) / "ansible-playbook")
-    command = [program, *_write_inputs(folder, plays, hosts), *arguments]
     # The agents of the stand-in share the machine with the play.
     tasks = 0 if isinstance(plays, str) else sum(len(play.get("tasks", ())) for play in plays)
+    command = [*write_inputs(folder, plays, hosts), *arguments]
+    return run_long_playbook(core, command, folder, environment(workspace, folder, **environ), TIMEOUT * max(1, tasks))
+
+
+def run_long_playbook(core: str, arguments: list[str], folder: Path, environ: Row, seconds: float) -> Play:
+    """Run plays on an ansible-core with the arguments of ansible-playbook."""
+    command = [str(ansible_cores.prepare(core) / "ansible-playbook"), *arguments]
     log = folder / "log"
-    environ = environment(workspace, folder, **environ)
-    play = Play(folder, *run_program(command, environ, folder, log, log, TIMEOUT * max(1, tasks)))
+    play = Play(folder, *run_program(command, environ, folder, log, log, seconds))
     assert "Traceback" not in play.log, play.log
     return play
 
 
-def _write_inputs(folder: Path, plays: str | list[Row], hosts: Iterable[str] | None) -> list[str]:
+def write_inputs(folder: Path, plays: str | list[Row], hosts: Iterable[str] | None) -> list[str]:
     """Write the inventory and the plays of a run, and return the arguments with their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ansible.cfg").touch()

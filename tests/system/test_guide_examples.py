@@ -37,12 +37,14 @@ class Page:
         skipped: names of plays and tasks that need something else, such as SSH or real servers.
         is_inventory: take the hosts from the inventory plugin.
         replaced: texts of examples, with their replacements.
+        files: files beside the playbook that examples name, with their content.
     """
 
     name: str
     skipped: tuple[str, ...] = ()
     is_inventory: bool = False
     replaced: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
 #: Here a command ends at once, and its output is its line.
@@ -68,6 +70,14 @@ ON_SERVERS = (
         },
     ),
     Page("reviewing", replaced={"certbot renew": "id"}),
+    Page(
+        "tasks_in_batches",
+        replaced={"/etc/motd": "{folder}/motd", "/etc/issue": "{folder}/issue"},
+        files={
+            "roles/geerlingguy.ntp/tasks/main.yml": "[{name: Read the time, ansible.builtin.command: date}]",
+            "templates/motd.j2": "{{ inventory_hostname }}",
+        },
+    ),
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
 CHECKED = ("hardening", "scripts")
@@ -133,6 +143,9 @@ def test_examples_of_a_guide_run_over_the_connection(current: Workspace, tmp_pat
     for example, here in page.replaced.items():
         assert example in text, f"docs/docsite/rst/{page.name}.rst lacks a text of its Page in this file"
         text = text.replace(example, here.format(folder=tmp_path))
+    for file, content in page.files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(content, encoding="utf-8")
     plays = [{"connection": "herdops.alpacon.alpacon", **play} for play in yaml.safe_load(text)]
     inventory: Row = {"all": {"children": {"web": {"hosts": {host: {} for host in AGENTS}}}}}
     run = run_playbook(current, tmp_path, plays, inventory)

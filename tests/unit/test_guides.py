@@ -206,6 +206,15 @@ def test_the_messages_of_the_guide_are_those_of_the_collection() -> None:
     assert not unknown, "docs/docsite/rst/troubleshooting.rst has messages that no code, role or playbook has"
 
 
+def test_the_reasons_of_the_guide_are_those_that_end_batches() -> None:
+    guide = (_GUIDES / "tasks_in_batches.rst").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^   \* - (``.+)\n     - \S", guide)
+    listed = {reason.replace("NAME", "\0") for row in rows for reason in re.findall(r"``(.+?)``", row)}
+    assert len(listed) >= 10
+    unknown = listed - set(_source_texts())
+    assert not unknown, "docs/docsite/rst/tasks_in_batches.rst has reasons that no code has"
+
+
 def test_a_guide_has_at_most_200_lines_and_the_readme_fewer_than_150() -> None:
     lines = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in _GUIDES.glob("*.rst")}
     assert not {name: count for name, count in lines.items() if count > 200}, "shorten these guides in docs/docsite/rst"

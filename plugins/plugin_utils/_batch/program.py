@@ -209,7 +209,7 @@ class BatchProgram:
     relies_on_host: bool
 
 
-class PartList:
+class _PartList:
     """Different parts of the contents of entries, sent or cached on the host.
 
     Args:
@@ -274,7 +274,7 @@ def build_program(
         cached: Digests of the parts that the host has cached; None if it is to cache nothing.
         max_seconds: No entry begins later.
     """
-    parts = PartList(cached)
+    parts = _PartList(cached)
     plan = {
         "entries": [parts.describe(entry) for entry in entries],
         "parts": parts.items,

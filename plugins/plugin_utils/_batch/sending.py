@@ -6,20 +6,15 @@
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...module_utils._payload.packing import is_dense
 from .._connection.connection import HostConnection, HostStepFailed, get_error_text
 from .._connection.runner import CommandResult
-from .program import MAX_SECONDS, Entry, PartList, Progress, Record, build_program, read_progress
+from .program import MAX_SECONDS, Entry, Progress, Record, build_program, read_progress
 
 #: The rest of the time is for the last entry.
 _SHARE_OF_TIMEOUT = 0.8
-#: Size of the program without entries, compressed.
-_PROGRAM_BYTES = 4000
 
 
 @dataclass(frozen=True)
@@ -28,13 +23,11 @@ class BatchResult:
 
     Attributes:
         records: Records by the index of their entry.
-        begun: First entry that has no record and may have run; None if there is none.
         problem: Reason why records are missing; empty if none are, or the program stopped as its entries say.
-        may_have_run: All entries that have no record and may have run, beginning with C(begun).
+        may_have_run: Entries that have no record and may have run.
     """
 
     records: Mapping[int, Record]
-    begun: int | None
     problem: str
     may_have_run: tuple[int, ...] = ()
 
@@ -80,34 +73,4 @@ def _get_result(entries: Sequence[Entry], result: CommandResult, progress: Progr
         problem = result.problem or f"The program with the tasks was ended: {get_error_text(result)}"
     elif may_have_run:
         problem = result.problem or "The host did not send all results."
-    return BatchResult(progress.records, may_have_run[0] if may_have_run else None, problem, may_have_run)
-
-
-class BatchSize:
-    """Estimate the size of the payload of entries that are added one by one.
-
-    Args:
-        cached: Digests of the parts that the host has cached; None if it is to cache nothing.
-    """
-
-    def __init__(self, cached: Collection[str] | None = None) -> None:
-        self._parts = PartList(cached)
-        self._packer = zlib.compressobj()
-        self._bytes = _PROGRAM_BYTES
-
-    def add(self, entry: Entry) -> int:
-        """Add an entry, and return the size of all in bytes, compressed and encoded."""
-        known = len(self._parts.sent)
-        described = json.dumps(self._parts.describe(entry)).encode()
-        # Members of archives are compressed already.
-        new = self._parts.sent[known:]
-        packed = [part for part in new if is_dense(part)]
-        text = b"".join([described, *(part for part in new if not is_dense(part))])
-        self._bytes += sum(map(len, packed)) + len(self._packer.compress(text) + self._packer.flush(zlib.Z_SYNC_FLUSH))
-        return self._bytes * 4 // 3
-
-
-def get_size(entries: Sequence[Entry]) -> int:
-    """Return the estimated size of a payload in bytes, compressed and encoded, for a host without cached parts."""
-    size = BatchSize()
-    return max((size.add(entry) for entry in entries), default=0)
+    return BatchResult(progress.records, problem, may_have_run)

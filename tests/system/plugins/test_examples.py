@@ -24,17 +24,25 @@ pytestmark = pytest.mark.slow
 WORKSPACE = "https://my-workspace.us1.alpacon.io"
 HOSTS = ("web-01", "web-02", "db-01")
 #: Their examples need agents that really run something.
-CONNECTED = ("connection/alpacon.py", "become/account.py", "modules/alpacon_audit.py")
+CONNECTED = ("connection/alpacon.py", "become/account.py", "modules/alpacon_audit.py", "modules/alpacon_tasks.py")
+#: They have no examples.
+INTERNAL = ("lookup/pending_result.py",)
 PLUGINS = sorted(
     path.relative_to(ROOT / "plugins").as_posix()
     for kind in ("filter", "lookup", "modules")
     for path in (ROOT / "plugins" / kind).glob("*.py")
-    if f"{kind}/{path.name}" not in CONNECTED
+    if f"{kind}/{path.name}" not in (*CONNECTED, *INTERNAL)
 )
 INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
 #: The scripts that examples name.
 SCRIPTS = ("setup.py",)
+#: The files of tasks that examples name, and what the tasks run.
+TASK_FILES = {
+    "motd.yml": "id -un",
+    "roles/geerlingguy.ntp/tasks/main.yml": "echo {{ ntp_timezone }}",
+    "roles/geerlingguy.ntp/tasks/clock.yml": "date",
+}
 #: The content for scanners that examples name: a little of each.
 _SCANNED = ROOT / "tests/unit/plugins/plugin_utils/_audit/scanners/files"
 _PROFILES = ("xccdf_org.example_profile_strict", "xccdf_org.ssgproject.content_profile_anssi_bp28_minimal")
@@ -110,6 +118,10 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
 def test_examples_run_on_servers(current: Workspace, tmp_path: Path, plugin: str) -> None:
     for user in ("deploy", "postgres"):
         current.add_user(user)
+    for file, line in TASK_FILES.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        tasks = [{"name": "Run it", "ansible.builtin.command": line}]
+        (tmp_path / file).write_text(yaml.safe_dump(tasks), encoding="utf-8")
     (tmp_path / "checks").mkdir()
     (tmp_path / "checks/web.yml").write_text("checks: [{name: nginx, line: 'true'}]", encoding="utf-8")
     entries: list[Row] = yaml.safe_load(examples_of(ROOT / "plugins" / plugin))
