@@ -26,7 +26,7 @@ seealso:
   - module: herdops.alpacon.alpacon_tasks
 """
 
-EXAMPLES = "# Do not use it in playbooks."
+EXAMPLES = "# Do not use it in playbooks.\n"
 
 RETURN = r"""
 _raw:
