@@ -114,7 +114,7 @@ def check_tasks(blocks: Iterable[Any], hosts: int) -> None:
         meta = task.args.get("_raw_params") if name == "meta" else None
         if name in _REFUSED_ACTIONS:
             raise TaskRefused(task, f"{name} is not supported, since {_REFUSED_ACTIONS[name]}")
-        if name == "alpacon_tasks":
+        if name in ("alpacon_tasks", "herdops.alpacon.alpacon_tasks"):
             raise TaskRefused(task, "alpacon_tasks cannot be inside of itself")
         if meta not in (None, "flush_handlers", "noop", "role_complete"):
             raise TaskRefused(task, f"meta: {meta} is not supported")
