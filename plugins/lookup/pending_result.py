@@ -26,7 +26,12 @@ seealso:
   - module: herdops.alpacon.alpacon_tasks
 """
 
-EXAMPLES = "# Do not use it in playbooks.\n"
+EXAMPLES = r"""
+# Do not use it in playbooks: alpacon_tasks does.
+- name: Use a registered variable as always
+  ansible.builtin.debug:
+    msg: "{{ name_of_a_registered_variable }}"
+"""
 
 RETURN = r"""
 _raw:
