@@ -86,3 +86,11 @@ class Coroutine:
             self._error = error
         self.has_ended = True
         self._back.release()
+
+
+def wait_for(request: Any) -> Any:
+    """Let the coroutine of this thread wait, and return the answer."""
+    coroutine = Coroutine.get_current()
+    if coroutine is None:
+        raise RuntimeError("only a coroutine can wait")
+    return coroutine.wait_for(request)

@@ -92,7 +92,8 @@ class BatchExecutor(TaskExecutor):
     _execute_item: Callable[[], Any] | None = None
 
     def _execute(self) -> Any:
-        return self._execute_item() if self._execute_item else super()._execute()
+        execute = self._execute_item
+        return super()._execute() if execute is None else execute()
 
     def _run_loop(self, items: list[Any]) -> Any:
         if self.run_items is None or len(items) < 2:

@@ -16,7 +16,7 @@ from ...module_utils._api.errors import AlpaconError
 from .._connection.command_batch import File
 from .._connection.connection import HostConnection, HostStepFailed
 from .._connection.runner import CommandResult
-from .coroutine import Coroutine
+from .coroutine import wait_for
 from .program import Entry, Record
 
 
@@ -97,9 +97,7 @@ class RecordingHost(HostConnection):
 
 def _wait_for(request: Call | RunsAlone) -> Record:
     """Wait for the record of a command, or raise the reason why there is none."""
-    coroutine = Coroutine.get_current()
-    assert coroutine is not None
-    answer: Record | AlpaconError = coroutine.wait_for(request)
+    answer: Record | AlpaconError = wait_for(request)
     if isinstance(answer, AlpaconError):
         raise answer
     return answer

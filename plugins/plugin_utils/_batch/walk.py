@@ -16,7 +16,7 @@ from ansible.playbook.block import Block
 from .batches import Batches, Items, OpenTask
 from .branches import add_branches
 from .core import Core
-from .coroutine import Coroutine
+from .coroutine import wait_for
 from .executor import TaskOutcome
 from .kinds import Kind, check_tasks, get_kind, get_short_name
 from .recording import HostConnections
@@ -226,7 +226,7 @@ class Walk:
 
     def _start(self, task: Any, kind: Kind) -> OpenTask:
         is_recorded = not (kind.is_alone or kind.runs_ahead)
-        run_items = _run_items if is_recorded and not kind.is_last else None
+        run_items = (lambda functions: wait_for(Items(functions))) if is_recorded and not kind.is_last else None
         prepare = partial(self._connections.prepare, records=is_recorded)
         return self._batches.begin(
             task,
@@ -255,12 +255,6 @@ class Walk:
 
     def _notify(self, handlers: list[Any]) -> None:
         self._pending_handlers += [handler for handler in handlers if handler not in self._pending_handlers]
-
-
-def _run_items(functions: list[Any]) -> Any:
-    coroutine = Coroutine.get_current()
-    assert coroutine is not None
-    return coroutine.wait_for(Items(functions))
 
 
 def _runs_items_in_turn(task: Any) -> bool:

@@ -143,7 +143,7 @@ def test_files_cost_no_submit_for_the_removal_of_their_folder(current: Workspace
         (builtin("Unarchive", "unarchive", {"src": f"{tmp_path}/one.tar", "dest": place}), 2),
         (builtin("Assemble", "assemble", {"src": f"{source}", "dest": f"{place}/all", "remote_src": False}), 2),
         (builtin("Script", "script", f"{tmp_path}/script.sh 0"), 1),
-        (builtin("Failing script", "script", f"{tmp_path}/script.sh 3"), 2),
+        (builtin("Failing script", "script", f"{tmp_path}/script.sh 3"), 1),
     ]
     variables = {"ansible_remote_tmp": f"{tmp_path}/tmp"}
     run = run_over_connection(current, tmp_path, [row for row, _cost in costs], {"web-01": variables}, core=core)

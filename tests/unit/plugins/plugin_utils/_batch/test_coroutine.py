@@ -6,17 +6,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.coroutine import Aborted, Coroutine
-
-
-def wait_for(request: Any) -> Any:
-    coroutine = Coroutine.get_current()
-    assert coroutine
-    return coroutine.wait_for(request)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.coroutine import (
+    Aborted,
+    Coroutine,
+    wait_for,
+)
 
 
 def test_a_function_waits_for_an_answer_and_returns_a_value() -> None:
@@ -58,3 +54,8 @@ def test_an_aborted_function_ends_and_waits_for_nothing_more(begins: bool) -> No
     coroutine.abort()
     assert (coroutine.request, coroutine.has_ended) == (None, True)
     assert seen == (["aborted", "ended"] if begins else [])
+
+
+def test_only_a_coroutine_can_wait() -> None:
+    with pytest.raises(RuntimeError):
+        wait_for("answer")

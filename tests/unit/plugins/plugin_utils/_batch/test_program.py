@@ -284,7 +284,7 @@ def test_parts_of_modules_are_cached_on_the_host_and_arguments_are_not(home: Pat
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda folder: shutil.rmtree(folder),
+        shutil.rmtree,
         lambda folder: next(folder.iterdir(), folder).write_bytes(b"other"),
         lambda folder: folder.chmod(0o777),
     ],
