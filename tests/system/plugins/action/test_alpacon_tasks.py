@@ -77,7 +77,7 @@ def to_outer_task(outer: Row, batched: bool) -> Row:
 
 @dataclass
 class Seen:
-    """What a run left: its log, results in order, variables afterwards, and files."""
+    """Traces of a run: its log, results in order, variables afterwards, and files."""
 
     play: Play
     rows: list[Row]
