@@ -32,6 +32,8 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._connection.runner
 )
 from ansible_collections.herdops.alpacon.tests.unit.plugins.plugin_utils._batch.modules import make_module
 
+pytestmark = pytest.mark.slow
+
 MakeRunner = Callable[..., ServerRunner]
 Connect = Callable[..., HostConnection]
 
@@ -64,6 +66,7 @@ def get_outputs(result: BatchResult) -> list[bytes]:
     return [record.stdout for record in result.records.values()]
 
 
+@pytest.mark.promise
 def test_a_batch_is_one_submit(current: Workspace, connect: Connect, tmp_path: Path) -> None:
     file = File.compress(f"{tmp_path}/file", b"content")
     entries = [Entry(f"cat {tmp_path}/file", b"", [file], 0, True), plain("echo broken >&2; exit 2", 1), plain("id", 2)]
@@ -155,6 +158,7 @@ def test_a_task_that_ends_the_command_is_named(
     assert [row["run_count"] for row in current.commands()] == [1]
 
 
+@pytest.mark.promise
 @pytest.mark.parametrize("fault", [{"kind": "kill", "away": 0.5}, {"kind": "restart", "results": True}])
 def test_records_before_the_end_of_the_agent_count(
     current: Workspace, connect: Connect, tmp_path: Path, fault: dict[str, Any]
@@ -183,6 +187,7 @@ def test_a_batch_whose_submit_got_no_response_runs_once(current: Workspace, conn
     assert read_runs(tmp_path) == [0]
 
 
+@pytest.mark.promise
 def test_a_batch_without_any_result_may_have_run(current: Workspace, connect: Connect) -> None:
     current.fault("vanish", line="tasks:")
     with pytest.raises(AlpaconError, match="may have run"):
