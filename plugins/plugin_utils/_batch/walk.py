@@ -196,19 +196,19 @@ class Walk:
         opened = self._start(task, kind)
         if opened.is_dropped:
             return
-        if opened.needs_own_run:
-            self._own_runs.append((task, opened.needs_own_run))
+        own_run = opened.needs_own_run
+        if kind.branches and not (own_run or add_branches(opened.iterate_calls())):
+            own_run = "what it does depends on the host"
+        if own_run:
+            self._own_runs.append((task, own_run))
             self._batches.remove(opened)
             self._push([task])
             return
-        reason = kind.reason
-        if kind.branches and not add_branches(opened.iterate_calls()):
-            reason = "what it does depends on the host"
         outcome = opened.outcome
         if outcome and outcome.included:
             self._include(outcome)
-        if reason or kind.is_last or (outcome and (outcome.has_failed or self._core.has_changed_facts(outcome))):
-            self._drain(task, reason)
+        if kind.is_last or (outcome and (outcome.has_failed or self._core.has_changed_facts(outcome))):
+            self._drain(task, kind.reason)
 
     def _get_kind(self, task: Any) -> Kind:
         for other, reason in self._own_runs:

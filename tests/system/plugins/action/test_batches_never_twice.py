@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_nothing_that_may_have_run_is_run_if_the_output_ends_too_early(current: 
     _play, result, words = run_batches(current, tmp_path, tasks)
     assert words == ["a", "b"]
     assert statuses(result) == ["changed", "unreachable", "unreachable", "unreachable"]
+    assert "Tasks after it may have run, too." in result["msg"]
 
 
 def test_a_batch_whose_submit_or_result_is_lost_is_not_sent_again(current: Workspace, tmp_path: Path) -> None:
@@ -80,14 +82,21 @@ def test_a_batch_whose_submit_or_result_is_lost_is_not_sent_again(current: Works
 def test_large_outputs_end_a_batch_and_large_files_have_submits_of_their_own(
     current: Workspace, tmp_path: Path
 ) -> None:
-    (tmp_path / "large").write_bytes(bytes(range(256)) * 64 + tmp_path.as_posix().encode())
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/1").write_bytes(b"small")
+    (tmp_path / "folder/2").write_bytes(os.urandom(1_600_000))
+    (tmp_path / "large").write_bytes(os.urandom(1_600_000))
     noise = "head -c 450000 /dev/urandom | od -An -tx1"
-    copy = {"src": "{{ place }}/large", "dest": "{{ place }}/copy", "mode": "0600"}
-    tasks = [append("a", noise), append("b"), {"name": "Copy", "ansible.builtin.copy": copy}, append("c")]
+    copies = [
+        {"name": "Copy", "ansible.builtin.copy": {"src": f"{{{{ place }}}}/{src}", "dest": f"{{{{ place }}}}/{dest}"}}
+        for src, dest in (("large", "copy"), ("folder/", "copy-of-folder"))
+    ]
+    tasks = [append("a", noise), append("b"), *copies, append("c")]
     _play, result, words = run_batches(current, tmp_path, tasks)
     assert words == ["a", "b", "c"]
-    assert statuses(result) == ["changed"] * 4
+    assert statuses(result) == ["changed"] * 5
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "large").read_bytes()
+    assert (tmp_path / "copy-of-folder/2").read_bytes() == (tmp_path / "folder/2").read_bytes()
     assert "its result ended the batch" in [cut["reason"] for cut in result["cuts"]]
 
 
