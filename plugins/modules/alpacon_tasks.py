@@ -160,7 +160,7 @@ tasks:
       result:
         changed: true
 submits:
-  description: How many batches were sent. Tasks that run by themselves send further commands.
+  description: How many commands were submitted, for batches and for tasks that ran by themselves.
   returned: unless the options, ansible-core or the connection were refused
   type: int
   sample: 3

@@ -285,12 +285,13 @@ class Batches:
             return None
         except AlpaconError as error:
             return {item.coroutine: error for item in calls}
+        others = " Tasks after it may have run, too." if len(result.may_have_run) > 1 else ""
         answers: dict[Coroutine, Any] = {}
         for number, item in enumerate(calls):
             if number in result.records:
                 answers[item.coroutine] = result.records[number]
             elif number in result.may_have_run:
-                answers[item.coroutine] = AlpaconError(f"{result.problem} {MAY_HAVE_RUN}")
+                answers[item.coroutine] = AlpaconError(f"{result.problem} {MAY_HAVE_RUN}{others}")
         return answers
 
     # End

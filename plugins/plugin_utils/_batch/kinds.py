@@ -56,7 +56,6 @@ class Kind:
         is_last: tasks after it depend on its end.
         stops: the batch ends if it fails.
         branches: it copies a file if the host has another one.
-        includes: it includes tasks.
         reason: why it cuts batches.
     """
 
@@ -65,7 +64,6 @@ class Kind:
     is_last: bool = False
     stops: bool = True
     branches: bool = False
-    includes: bool = False
     reason: str = ""
 
 
@@ -78,7 +76,7 @@ def get_kind(task: Any, facts: Mapping[str, Any], is_own_connection: bool) -> Ki
     """
     name = get_short_name(task.resolved_action or task.action)
     if task.action in C._ACTION_ALL_INCLUDES:
-        return Kind(includes=True, runs_ahead=True)
+        return Kind(runs_ahead=True)
     if task.delegate_to or not is_own_connection:
         return Kind(is_alone=True, is_last=True, reason="it runs elsewhere")
     plugin = _find_action_plugin(task)
