@@ -10,6 +10,7 @@ Seen with ansible-core 2.21 and 2.22. Versions before 2.21 have other parts.
 from __future__ import annotations
 
 import contextlib
+import shlex
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -222,8 +223,9 @@ class Core:
         variables = self.get_variables(task)
         named = Templar(loader=self.loader, variables=variables).template(variables.get(_INTERPRETER) or "auto")
         if not str(named).startswith("auto"):
-            return str(named)
-        return str((variables.get("ansible_facts") or {}).get("discovered_interpreter_python") or "")
+            return shlex.quote(str(named))  # as core does
+        discovered = (variables.get("ansible_facts") or {}).get("discovered_interpreter_python")
+        return shlex.quote(str(discovered)) if discovered else ""
 
     def set_failed(self, outcome: TaskOutcome) -> None:
         """Set the variables that the rescue of a block reads."""

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -36,6 +37,7 @@ pytestmark = pytest.mark.slow
 
 MakeRunner = Callable[..., ServerRunner]
 Connect = Callable[..., HostConnection]
+PYTHON = shlex.quote(sys.executable)
 
 
 @pytest.fixture
@@ -49,7 +51,7 @@ def connect(current: Workspace, make_runner: MakeRunner) -> Connect:
 
 
 def send(host: HostConnection, entries: Sequence[Entry]) -> BatchResult:
-    return send_entries(host, sys.executable, entries, "geerlingguy.ntp")
+    return send_entries(host, PYTHON, entries, "geerlingguy.ntp")
 
 
 def plain(command: str, task: int, folder: Path | None = None) -> Entry:
@@ -108,10 +110,10 @@ def test_a_second_batch_sends_no_cached_parts(
 
     def send_modules(words: str) -> BatchResult:
         module = make_module(words)
-        command = f"echo {words} >> {tmp_path}/words; HOME={tmp_path} {sys.executable}"
+        command = f"echo {words} >> {tmp_path}/words; HOME={tmp_path} {PYTHON}"
         entries = [Entry(command, module, (), 0, True), plain("echo end", 1)]
         host = connect("me")
-        return send_entries(host, f"HOME={tmp_path} {sys.executable}", entries, "x")
+        return send_entries(host, f"HOME={tmp_path} {PYTHON}", entries, "x")
 
     for words in ("first", "second"):
         assert get_outputs(send_modules(words)) == [f'{{"words": "{words}"}}\n'.encode(), b"end\n"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,7 @@ from ansible_collections.herdops.alpacon.tests.unit.payload_runner import SHELLS
 from ansible_collections.herdops.alpacon.tests.unit.plugins.plugin_utils._batch.modules import make_module, make_part
 
 CACHE = ".cache/alpacon/modules"
+PYTHON = shlex.quote(sys.executable)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(
     entries: Sequence[Entry],
     cached: Collection[str] | None = None,
-    python: str = sys.executable,
+    python: str = PYTHON,
     max_seconds: float = MAX_SECONDS,
     shell: str = "none",
 ) -> Progress:
@@ -68,7 +70,7 @@ def module(result: object, task: int = 0, stops: bool = True, command: str = "ca
 
 
 def python_module(words: str, task: int = 0, minute: int = 0) -> Entry:
-    return Entry(sys.executable, make_module(words, minute), (), task, True)
+    return Entry(PYTHON, make_module(words, minute), (), task, True)
 
 
 def get_outputs(progress: Progress) -> list[bytes]:
@@ -187,7 +189,7 @@ def test_a_failed_branch_stops_after_its_task() -> None:
 def test_an_entry_that_ends_the_program_is_named_and_nothing_runs_after_it(home: Path) -> None:
     ends = "touch began; kill -9 $PPID; sleep 0.2"
     entries = [plain("echo first"), plain(ends, task=1), plain("touch never", task=2)]
-    built = build_program(entries, sys.executable, None)
+    built = build_program(entries, PYTHON, None)
     frame = run_and_read_frame(pack("tasks:x", build_shell_body(built.command), built.stdin, in_parts=True))
     assert read_progress(frame.stdout, entries) == Progress({0: Record(0, b"first\n", b"")}, begun=2)
     assert frame.rc == 137
@@ -195,7 +197,7 @@ def test_an_entry_that_ends_the_program_is_named_and_nothing_runs_after_it(home:
 
 
 def test_nothing_more_runs_when_nobody_reads_the_output(home: Path) -> None:
-    built = build_program([plain("touch began; sleep 0.5"), plain("touch never", task=1)], sys.executable, None)
+    built = build_program([plain("touch began; sleep 0.5"), plain("touch never", task=1)], PYTHON, None)
     with subprocess.Popen(
         ["/bin/sh", "-c", f"exec 3>&1 1>&2; {built.command}"],
         stdin=subprocess.PIPE,
