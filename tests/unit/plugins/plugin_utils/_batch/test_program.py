@@ -227,7 +227,7 @@ def test_children_inherit_no_descriptors_and_no_variables(monkeypatch: pytest.Mo
 
 def test_tasks_that_search_processes_for_words_do_not_find_the_program() -> None:
     [output] = get_outputs(run([plain("echo secret; tr '\\0' ' ' </proc/$PPID/cmdline")]))
-    assert re.fullmatch(rb"secret\n\S+ -c import sys; exec\(sys\.stdin\.buffer\.read\([0-9]+\)\) ", output)
+    assert re.fullmatch(rb"secret\n/[^\n]+ -c import sys; exec\(sys\.stdin\.buffer\.read\([0-9]+\)\) ", output)
 
 
 def test_a_command_that_ignores_its_input_or_is_too_long_breaks_nothing() -> None:
@@ -319,7 +319,7 @@ def find_pythons() -> list[str]:
 def test_each_python_of_hosts_runs_the_program(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYENV_VERSION", Path(python).name.removeprefix("python"))
     entries = [plain("echo one"), python_module("two", task=1)]
-    progress = run(entries, cached=(), python=f"env {python}")
+    progress = run(entries, cached=(), python=f"env {shlex.quote(python)}")
     assert len(progress.records) == 2
     assert progress.ended
 
