@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import payloads
@@ -16,8 +17,10 @@ from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_W
 from checks import check_files, sandbox
 from checks.check_files import State
 
+#: The timeout of each check: the machine may do much else. An audit without wait_timeout allows all checks 240 s.
+_SECONDS = 200
 _CHECKS = {
-    check.name: check
+    check.name: dataclasses.replace(check, timeout=_SECONDS)
     for content in check_files.sets().values()
     for check in parse_checks("checks", content["checks"], content.get("functions", ""))
 }
