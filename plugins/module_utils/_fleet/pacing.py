@@ -117,6 +117,8 @@ PACING = Pacing()
 SHELL_PACING = Pacing(queued=5.0, queued_each=0.2)
 #: Python takes a while to start.
 MODULE_PACING = replace(SHELL_PACING, first_poll=0.5, young_growth=3.9)
+#: A batch of tasks takes seconds, and its polls replace those of many commands.
+BATCH_PACING = replace(MODULE_PACING, alone=2.0)
 #: Pieces of files have a megabyte each.
 FILE_PACING = replace(SHELL_PACING, first_poll=1.0)
 #: Audits run unattended: 2 polls in the first 2 seconds, 7 in the first 2 minutes.

@@ -15,6 +15,8 @@ from .program import MAX_SECONDS, Entry, Progress, Record, build_program, read_p
 
 #: The rest of the time is for the last entry.
 _SHARE_OF_TIMEOUT = 0.8
+#: Seconds that a usual module takes, measured on small servers. It decides only when the workspace is polled.
+_MODULE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,14 @@ def send_entries(host: HostConnection, python: str, entries: Sequence[Entry], la
     """
     cached = host.get_cached_parts()
     seconds = min(MAX_SECONDS, host.wait_timeout * _SHARE_OF_TIMEOUT)
+    expected = _MODULE_SECONDS * sum(2 if entry.branches else 1 for entry in entries)
     program = build_program(entries, python, cached, seconds)
-    result = host.run_in_parts(label, program.command, program.stdin)
+    result = host.run_in_parts(label, program.command, program.stdin, expected)
     progress = read_progress(result.stdout, entries)
     if progress.is_part_missing and not progress.begun and program.relies_on_host:
         host.stop_caching()
         program = build_program(entries, python, None, seconds)
-        result = host.run_in_parts(label, program.command, program.stdin)
+        result = host.run_in_parts(label, program.command, program.stdin, expected)
         progress = read_progress(result.stdout, entries)
     if not progress.begun and not result.problem:
         raise HostStepFailed(f"The host could not run the program with the tasks: {get_error_text(result)}")

@@ -142,11 +142,12 @@ class HostConnection:
                 self._homes[account] = result.stdout
         return result
 
-    def run_in_parts(self, label: str, command: str, stdin: bytes) -> CommandResult:
+    def run_in_parts(self, label: str, command: str, stdin: bytes, expected: float) -> CommandResult:
         """Run a command that writes its output in parts, after the deferred steps.
 
         Args:
             label: Name in the label of the payload.
+            expected: Seconds that it will take, if no command of this label has ended in this run.
 
         Raises:
             PayloadTooLarge, RequestTooLarge: It does not fit into one submit, and nothing ran.
@@ -157,7 +158,7 @@ class HostConnection:
         body, files = build_shell_body(command, build_steps(steps)), list_files(steps)
         contents = [file.content for file in files]
         try:
-            result = self._runner.run_in_parts(make_label("tasks", label), body, stdin, contents)
+            result = self._runner.run_in_parts(make_label("tasks", label), body, stdin, contents, expected)
         except (PayloadTooLarge, RequestTooLarge):
             self._batch.steps = steps
             raise

@@ -24,7 +24,7 @@ from ...module_utils._api.settings import Settings
 from ...module_utils._fleet.fleet import Fleet
 from ...module_utils._fleet.jobs import Job, Limits, Outcome
 from ...module_utils._fleet.journal import replace_file
-from ...module_utils._fleet.pacing import FILE_PACING, MODULE_PACING, SHELL_PACING, Pacing
+from ...module_utils._fleet.pacing import BATCH_PACING, FILE_PACING, MODULE_PACING, SHELL_PACING, Pacing
 from ...module_utils._fleet.run import Run
 from ...module_utils._fleet.sharing import SharedState, find_servers
 from ...module_utils._payload.frames import FrameError, read_frame, split_parts
@@ -142,15 +142,20 @@ class ServerRunner:
         [job] = self._run_payloads([payload], self._shared, MODULE_PACING if stdin else SHELL_PACING)
         return self._get_result(job)
 
-    def run_in_parts(self, label: str, body: str, stdin: bytes = b"", files: Sequence[bytes] = ()) -> CommandResult:
+    def run_in_parts(
+        self, label: str, body: str, stdin: bytes, files: Sequence[bytes], expected: float
+    ) -> CommandResult:
         """Run a body that writes its output in parts, and return the parts that came: see :func:`.split_parts`.
+
+        Args:
+            expected: Seconds that it will take, if no command of this label has ended in this run.
 
         Raises:
             PayloadTooLarge: The payload does not fit into one submit.
             AlpaconError: The body did not run, or no part came and it may have run, as the message says.
         """
         payload = pack(label, body, stdin, files, in_parts=True)
-        [job] = self._run_payloads([payload], self._shared, MODULE_PACING)
+        [job] = self._run_payloads([payload], self._shared, BATCH_PACING, expected=expected)
         try:
             return self._get_result(job)
         except AlpaconError as error:
@@ -192,9 +197,14 @@ class ServerRunner:
         return [self._get_result(job) for job in self._run_payloads(payloads, shared, FILE_PACING, listed)]
 
     def _run_payloads(
-        self, payloads: Sequence[Payload], shared: SharedState | None, pacing: Pacing, listed: bool = True
+        self,
+        payloads: Sequence[Payload],
+        shared: SharedState | None,
+        pacing: Pacing,
+        listed: bool = True,
+        expected: float | None = None,
     ) -> list[Job]:
-        jobs = [self._make_job(payload, listed) for payload in payloads]
+        jobs = [self._make_job(payload, listed, expected) for payload in payloads]
         self.submits += len(jobs)
         fleet = Fleet(
             self._client,
@@ -216,8 +226,8 @@ class ServerRunner:
                 self._run.record_need(self._client.settings.url, job.server, job.body)
         return jobs
 
-    def _make_job(self, payload: Payload, listed: bool) -> Job:
-        job = Job(self._find_server(), listed=listed)
+    def _make_job(self, payload: Payload, listed: bool, expected: float | None) -> Job:
+        job = Job(self._find_server(), listed=listed, expected=expected)
         command = Match(job.server.id, payload.line, "system", self._target.username, self._target.groupname)
         job.body = {**command.to_body(), **self._target.extra, "env": payload.env}
         return job

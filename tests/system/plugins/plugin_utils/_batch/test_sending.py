@@ -102,9 +102,11 @@ def test_a_second_batch_sends_no_cached_parts(
     sizes: list[int] = []
     run_in_parts = ServerRunner.run_in_parts
 
-    def record_size(runner: ServerRunner, label: str, body: str, stdin: bytes, files: Sequence[bytes]) -> CommandResult:
+    def record_size(
+        runner: ServerRunner, label: str, body: str, stdin: bytes, files: Sequence[bytes], expected: float
+    ) -> CommandResult:
         sizes.append(len(stdin))
-        return run_in_parts(runner, label, body, stdin, files)
+        return run_in_parts(runner, label, body, stdin, files, expected)
 
     monkeypatch.setattr(ServerRunner, "run_in_parts", record_size)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import MODULE_PACING, PACING, Pacing
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import BATCH_PACING, MODULE_PACING, PACING, Pacing
 
 #: Seconds that a poll takes.
 REQUEST = 0.02
@@ -48,6 +48,13 @@ def test_a_poll_comes_when_the_command_is_expected_to_end(expected: float, polle
 def test_a_command_that_takes_longer_than_expected_is_polled_soon() -> None:
     assert polls(MODULE_PACING, 0.45, 0.4)[1] < 0.2
     assert polls(MODULE_PACING, 16, 15.8)[1] < 4
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(3, 5), (6, 6), (60, 10), (600, 17)])
+def test_a_batch_that_takes_twice_as_long_as_expected_is_polled_soon(seconds: float, most: int) -> None:
+    number, lag = polls(BATCH_PACING, seconds, seconds / 2)
+    assert number <= most
+    assert lag <= 2 + 0.43 * seconds
 
 
 @pytest.mark.parametrize(

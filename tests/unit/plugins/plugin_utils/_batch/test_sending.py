@@ -30,7 +30,7 @@ def send(result: CommandResult, parts: Sequence[bytes], count: int = 4) -> Batch
         wait_timeout=60,
         get_cached_parts=lambda: None,
         add_cached_parts=lambda _parts: None,
-        run_in_parts=lambda _label, _command, _stdin: output,
+        run_in_parts=lambda _label, _command, _stdin, _expected: output,
     )
     entries = [Entry("true", b"", (), task, True) for task in range(count)]
     return send_entries(host, "python3", entries, "x")  # type: ignore[arg-type]
