@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class Bed:
     environ: dict[str, str]
 
     def run(self, scenario: Scenario, variant: Variant) -> Run:
-        command = play_command(self.folder, scenario, variant, {"source": str(self.folder / "source")})
+        variables = {"source": str(self.folder / "source"), "new": uuid.uuid4().hex}
+        command = play_command(self.folder, scenario, variant, variables)
         return count(self.workspace, lambda: measured(command, self.folder, {**self.environ, **variant.environ}))
 
 

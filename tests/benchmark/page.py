@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
 import collection_tree
-from benchmark.results import COLUMNS, Rows, machine
+from benchmark.results import COLUMNS, Rows, machines
 from benchmark.running import HERE
 from benchmark.scenarios import EMPTY, GROUPS, ON_HOSTS, Scenario
 from benchmark.targets import TARGETS
@@ -19,6 +19,7 @@ SHOWN = {
     "fleet": ("requests_per_command", "cpu_ms", "cpu_ratio", "peak_mb", "wall_s"),
     "hosts": ("requests_per_command", "cpu_ms", "cpu_ratio", "wall_s", "wall_ratio"),
     "ssh": ("wall_s", "wall_ratio", "cpu_s", "cpu_ratio", "requests"),
+    "batches": ("requests", "writes", "wall_s", "wall_ratio", "cpu_s", "cpu_ratio"),
     "files": ("wall_s", "wall_ratio", "cpu_s", "cpu_ratio", "requests", "writes"),
     "tasks": ("requests", "requests_per_command", "cpu_s", "wall_s"),
     "lag": ("requests", "lag_s", "lag_share", "lag_share_max", "line_lag_s", "gap_s"),
@@ -53,7 +54,7 @@ def write(rows: Rows) -> None:
         .read_text(encoding="utf-8")
         .format(
             goals=_lines(GOAL_HEADINGS, [target.cells(rows) for target in TARGETS]),
-            machine="\n".join(f"| {name} | {value} |" for name, value in machine().items()),
+            machines=_machines(rows),
             **tables,
         )
     )
@@ -63,14 +64,21 @@ def write(rows: Rows) -> None:
 
 def _table(scenarios: Iterable[Scenario], columns: Sequence[str], rows: Rows) -> str:
     lines = []
+    numbers = machines(rows)
     for scenario in scenarios:
         for variant in scenario.variants:
             row = rows.get((scenario.name, variant.name))
             if row and variant != EMPTY:
                 cells = [f"{row[key]:,.{COLUMNS[key][1]}f}" if key in row else "" for key in columns]
                 what = [f"`{scenario.name}`", f"{scenario.title}: {variant.name}"]
-                lines.append([*what, *cells, str(row["runs"]), row["date"]])
-    return _lines(("`ONLY=`", "", *(COLUMNS[key][0] for key in columns), "Runs", "Date"), lines)
+                lines.append([*what, *cells, str(row["runs"]), row["date"], str(numbers.index(row["machine"]) + 1)])
+    return _lines(("`ONLY=`", "", *(COLUMNS[key][0] for key in columns), "Runs", "Date", "Machine"), lines)
+
+
+def _machines(rows: Rows) -> str:
+    found = machines(rows)
+    lines = [[str(number), *machine.values()] for number, machine in enumerate(found, 1)]
+    return _lines(("Machine", *found[0]), lines)
 
 
 def _lines(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

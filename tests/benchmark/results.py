@@ -72,18 +72,31 @@ def _row(scenario: Scenario, variant: Variant, runs: dict[str, list[Run]]) -> Ro
 
 
 def save(measured: Rows) -> Rows:
-    """Replace these rows, and return all that were measured on this machine with this ansible-core."""
-    kept: Row = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    rows = {}
-    if kept.get("machine") == machine():
-        rows = {(row["scenario"], row["variant"]): row for row in kept["rows"]}
-    rows |= measured
+    """Replace these rows in the file, and return all rows. Each has the key C(machine), where it was measured."""
+    kept: Row = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {"machines": [], "rows": []}
+    rows = {(row.pop("scenario"), row.pop("variant")): row for row in kept["rows"]}
+    for row in rows.values():
+        row["machine"] = kept["machines"][row["machine"]]
+    rows |= {name: {**row, "machine": machine()} for name, row in measured.items()}
     # In the order of the scenarios, without rows that no scenario has any more.
     names = [(scenario.name, variant.name) for scenario in SCENARIOS.values() for variant in scenario.variants]
     rows = {name: rows[name] for name in names if name in rows}
-    listed = [{"scenario": name[0], "variant": name[1], **row} for name, row in rows.items()]
-    FILE.write_text(json.dumps({"machine": machine(), "rows": listed}, indent=1) + "\n", encoding="utf-8")
+    found = machines(rows)
+    listed = [
+        {"scenario": name[0], "variant": name[1], **row, "machine": found.index(row["machine"])}
+        for name, row in rows.items()
+    ]
+    FILE.write_text(json.dumps({"machines": found, "rows": listed}, indent=1) + "\n", encoding="utf-8")
     return rows
+
+
+def machines(rows: Rows) -> list[dict[str, str]]:
+    """Return the machines of the rows, each once."""
+    found: list[dict[str, str]] = []
+    for row in rows.values():
+        if row["machine"] not in found:
+            found.append(row["machine"])
+    return found
 
 
 def machine() -> dict[str, str]:

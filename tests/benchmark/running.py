@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import collection_tree
-from benchmark.scenarios import Scenario, Variant
+from benchmark.scenarios import PLAYBOOKS, Scenario, Variant
 from workspace.client import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -83,12 +83,18 @@ def environ_of(workspace: Workspace) -> dict[str, str]:
 def write_play(folder: Path, scenario: Scenario) -> None:
     """Write the play of a scenario's own tasks: for its first hosts, or once if the tasks name servers."""
     hosts = "localhost" if scenario.seconds else f"all[0:{scenario.servers - 1}]"
-    play = {"name": scenario.title, "hosts": hosts, "gather_facts": False, "tasks": list(scenario.tasks)}
+    play = {
+        "name": scenario.title,
+        "hosts": hosts,
+        "gather_facts": False,
+        "tasks": list(scenario.tasks),
+        "handlers": list(scenario.handlers),
+    }
     (folder / f"{scenario.name}.yml").write_text(json.dumps([play]), encoding="utf-8")
 
 
 def play_command(folder: Path, scenario: Scenario, variant: Variant, variables: dict[str, t.Any]) -> list[str]:
-    playbook = HERE / f"playbooks/{variant.run}.yml" if variant.run else folder / f"{scenario.name}.yml"
+    playbook = PLAYBOOKS / f"{variant.run}.yml" if variant.run else folder / f"{scenario.name}.yml"
     variables = {**variables, **variant.variables}
     return ["ansible-playbook", "-i", variant.inventory, "-e", json.dumps(variables), str(playbook)]
 

@@ -9,7 +9,9 @@ import random
 import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+PLAYBOOKS = Path(__file__).resolve().parent / "playbooks"
 Task = dict[str, t.Any]
 Place = t.Literal["stand_in", "on_hosts", "rollout", "runner"]
 
@@ -48,6 +50,7 @@ class Scenario:
         place: module of this folder that starts the workspace and runs the variants.
         asked: run only if named, because it takes minutes.
         tasks: tasks of a play of its own.
+        handlers: handlers of this play.
         seconds: durations of commands that run one after another and print the time of their end.
         size: bytes of the file that a task copies.
         tls: the workspace uses https, with a CA beside those that clients trust by default.
@@ -65,6 +68,7 @@ class Scenario:
     place: Place = "stand_in"
     asked: bool = False
     tasks: tuple[Task, ...] = ()
+    handlers: tuple[Task, ...] = ()
     seconds: tuple[float, ...] = ()
     size: int = 0
     dialect: t.Literal["current", "published"] = "current"
@@ -121,9 +125,21 @@ ON_HOSTS = (
 #: The file that is fetched from a host.
 SOURCE = "/srv/source"
 #: A name that no earlier run used, so that nothing is there already.
-NEW = "{{ 999999999 | random }}"
+NEW = "{{ new }}"
 COPY: Task = {"ansible.builtin.copy": {"src": "{{ source }}", "dest": f"/srv/{NEW}", "mode": "0644"}}
 FETCH: Task = {"ansible.builtin.fetch": {"src": SOURCE, "dest": f"fetched/{NEW}", "flat": True}}
+#: The same file of tasks, included or in batches.
+SERVICE: Task = {"ansible.builtin.include_tasks": f"{PLAYBOOKS}/{{{{ tasks }}}}.yml", "vars": {"folder": f"/srv/{NEW}"}}
+RESTART: Task = {
+    "name": "Restart the service",
+    "ansible.builtin.command": "true",
+    "changed_when": False,
+}
+BATCHES = (
+    Variant("ssh", inventory="ssh.ini", variables={"tasks": "service"}),
+    Variant("connection", inventory="hosts.alpacon.yml", variables={"tasks": "service"}),
+    Variant("in batches", inventory="hosts.alpacon.yml", variables={"tasks": "service_in_batches"}),
+)
 
 
 def _fleet(servers: int, **more: t.Any) -> Scenario:
@@ -183,6 +199,20 @@ def _ssh(name: str, title: str, servers: int, *tasks: Task, **more: t.Any) -> Sc
     return Scenario(f"ssh_{name}", title, servers, variants, rival="ssh", place="on_hosts", tasks=tasks, **more)
 
 
+def _batches(servers: int, title: str, **more: t.Any) -> Scenario:
+    return Scenario(
+        f"batches_{servers}",
+        f"20 tasks, {title}",
+        servers,
+        BATCHES,
+        rival="ssh",
+        place="on_hosts",
+        tasks=(SERVICE,),
+        handlers=(RESTART,),
+        **more,
+    )
+
+
 def _random_seconds(count: int) -> list[float]:
     seeded = random.Random(31)
     return [round(seeded.uniform(1, 60), 1) for _number in range(count)]
@@ -223,6 +253,7 @@ GROUPS: dict[str, list[Scenario]] = {
         _ssh("tasks_10", "20 tasks, 10 hosts", 10, *WORK, runs=2, asked=True),
         _ssh("setup_10", "setup, 10 hosts", 10, {"ansible.builtin.setup": {}}, runs=3),
     ],
+    "batches": [_batches(1, "1 host", runs=3), _batches(10, "10 hosts", runs=3)],
     "files": [
         _ssh(f"{name}_{title.replace(' ', '')}", f"{name}, {title}", 1, task, size=size, runs=3)
         for title, size in (("1 kB", 1000), ("1 MB", 1_000_000), ("20 MB", 20_000_000))

@@ -33,7 +33,8 @@ class Target:
         names = [name for name in (self.scenario, self.base) if name]
         measured = [rows.get((name, self.variant), {}) for name in names]
         found = [row[self.column] for row in measured if self.column in row]
-        if len(found) < len(names):
+        machines = [row.get("machine") for row in measured]
+        if len(found) < len(names) or machines[0] != machines[-1]:
             return None
         return float(found[0] / found[1] if self.base else found[0])
 
@@ -61,6 +62,8 @@ TARGETS = [
     *(Target(f"tasks_{name}", "push", "requests", 45) for name in ("quick", "1s", "15s")),
     *_on_hosts("wall_ratio", {INI: 1.3, ENABLED: 1.3, OURS: 1.3}, PLAYS),
     *_on_hosts("cpu_ratio", {INI: 1.5, ENABLED: 1.5, OURS: 1.3}, PLAYS),
+    *(Target("batches_1", "in batches", *limit) for limit in (("writes", 5), ("requests", 16), ("wall_ratio", 0.7))),
+    *(Target("batches_10", "in batches", *limit) for limit in (("writes", 50), ("requests", 120), ("wall_ratio", 0.8))),
     Target("lag_2", "polling", "requests", 3),
     Target("lag_20", "polling", "requests", 5),
     Target("lag_60", "polling", "requests", 8),
