@@ -252,10 +252,11 @@ class Core:
 
     def show(self, outcome: TaskOutcome) -> None:
         """Show a task that ended as an item of the outer task."""
+        # ansible-core hides the names of items with no_log, but not those of tasks.
+        result = outcome.describe()["result"]
         shown = UnifiedTaskResult.from_action_result_dict(
-            {name: value for name, value in outcome.result.items() if name != "results"}
+            {name: value for name, value in result.items() if name != "results"}
         )
-        shown.no_log = outcome.utr.no_log
         shown.loop_item = shown.loop_item_label = outcome.task.get_name()
         shown.loop_var = "item"
         if outcome.status in ("changed", "ok") and self._outer.diff and outcome.utr.diff:
