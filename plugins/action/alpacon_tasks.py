@@ -39,6 +39,8 @@ class ActionModule(ActionBase):
         )
         if not IS_SUPPORTED:
             raise AnsibleActionFail(f"alpacon_tasks needs ansible-core 2.21 or newer. {_REMEDY}")
+        if self._task.delegate_to:
+            raise AnsibleActionFail(f"alpacon_tasks does not support the keyword delegate_to. {_REMEDY}")
         if self._connection.ansible_name != CONNECTION:
             raise AnsibleActionFail(
                 f"alpacon_tasks needs the connection {CONNECTION}, and this host has {self._connection.ansible_name}."

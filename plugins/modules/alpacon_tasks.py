@@ -81,6 +81,8 @@ notes:
     refused when they are included. Use M(ansible.builtin.include_role) or M(ansible.builtin.include_tasks) instead."
   - Handlers of the role run at its end, not at the end of the play. Handlers of the play run as usual.
   - Hosts do not wait for each other between the tasks, as with the strategy P(ansible.builtin.free#strategy).
+    C(any_errors_fatal) ends the play after this task.
+  - This task cannot have the keyword C(delegate_to).
   - The output of a task appears when its batch ends. Each task is shown as an item of this task, and the recap counts
     one task.
   - The play gets the variables and facts of the tasks, and notifications for its handlers, only if this task succeeds.

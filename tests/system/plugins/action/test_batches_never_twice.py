@@ -132,3 +132,13 @@ def test_other_connections_are_refused(current: Workspace, tmp_path: Path) -> No
     outer = task("Outer", {"file": "nothing.yml"}, MODULE)
     play = run_playbook(current, tmp_path, [{"hosts": "all", "gather_facts": False, "tasks": [outer]}], ["web-01"])
     assert "needs the connection herdops.alpacon.alpacon, and this host has" in play.tasks["Outer"][0]["msg"]
+
+
+@pytest.mark.slow
+def test_a_delegated_task_is_refused(current: Workspace, tmp_path: Path) -> None:
+    outer = task("Outer", {"file": "nothing.yml"}, MODULE, delegate_to="web-02")
+    play = run_over_connection(current, tmp_path, [outer], ["web-01", "web-02"])
+    for result in play.tasks["Outer"]:
+        assert "delegate_to" in result["msg"]
+        assert "include_tasks" in result["msg"]
+    assert current.commands() == []
