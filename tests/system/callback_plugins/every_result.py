@@ -50,6 +50,7 @@ class CallbackModule(CallbackBase):
 
     def _write(self, result: Any, status: str) -> None:
         task = result.task
-        row = {"name": task.get_name(), "action": task.action, "status": status, "result": result.result}
+        row = {"host": result.host.name, "name": task.get_name(), "action": task.action, "status": status}
+        row["result"] = result.result
         with Path(os.environ["RESULTS_FILE"]).open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")

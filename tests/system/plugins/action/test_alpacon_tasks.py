@@ -90,12 +90,16 @@ class Seen:
         return [f"{row['name']}: {row['action']} {row['status']}" for row in self.rows]
 
 
-def run(workspace: Workspace, folder: Path, case: Row, core: str, batched: bool) -> Seen:
-    """Run a play in one of the ways, on an empty folder."""
+def run(
+    workspace: Workspace, folder: Path, case: Row, core: str, batched: bool, collections: Path | None = None
+) -> Seen:
+    """Run a play in one of the ways, on an empty folder, with the roles of more collections."""
     way, place = folder / ("batched" if batched else "ordinary"), folder / "place"
     for each in (place, way):
         each.mkdir()
     (way / "roles").symlink_to(TASKS / "roles")
+    if collections:
+        (way / "collections").symlink_to(collections)
     variables = {
         "ansible_connection": BATCHED if batched else case.get("connection", "ansible.builtin.local"),
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
@@ -128,7 +132,7 @@ def list_tasks(rows: Iterable[Row]) -> Iterator[Row]:
         if row["name"] == "Outer" and row["action"] == MODULE:
             yield from map(drop_callback_keys, row["result"].get("tasks", ()))
         elif row["name"] not in ("Outer", "Dump", "Rescued"):
-            yield drop_callback_keys(row)
+            yield drop_callback_keys({key: value for key, value in row.items() if key != "host"})
 
 
 def drop_callback_keys(value: Any) -> Any:
