@@ -115,11 +115,11 @@ def home(core: Core) -> Path:
             (home / name).symlink_to(Path.home() / name)
     script = home / f".ansible/test/cache/get_pip_{core.pip.replace('.', '_')}.py"
     script.parent.mkdir(parents=True, exist_ok=True)
-    script.write_text(BOOTSTRAP.format(pip=str(_pip(core.pip))))
+    script.write_text(BOOTSTRAP.format(pip=str(install_pip(core.pip))))
     return home
 
 
-def _pip(version: str) -> Path:
+def install_pip(version: str) -> Path:
     place = BUILD / "pip" / version
     if not place.exists():
         _uv("pip", "install", "--quiet", "--target", str(place), f"pip=={version}")
@@ -133,7 +133,7 @@ def sdist(name: str) -> Path:
     if not place.exists():
         command = [str(prepare(name) / "python"), "-m", "pip", "download", "--quiet", "--dest", f"{place}.part"]
         wanted = ["--no-deps", "--no-binary", "ansible-core", f"ansible-core=={core.version}"]
-        subprocess.run([*command, *wanted], env={**environ(), "PYTHONPATH": str(_pip(core.pip))}, check=True)
+        subprocess.run([*command, *wanted], env={**environ(), "PYTHONPATH": str(install_pip(core.pip))}, check=True)
         Path(f"{place}.part").rename(place)
     [archive] = place.glob("*.tar.gz")
     return archive
