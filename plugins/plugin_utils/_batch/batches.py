@@ -285,12 +285,14 @@ class Batches:
             return None
         except AlpaconError as error:
             return {item.coroutine: error for item in calls}
-        others = " Tasks after it may have run, too." if len(result.may_have_run) > 1 else ""
+        lost = {calls[number].task.number: calls[number].task.task.get_name() for number in result.may_have_run}
         answers: dict[Coroutine, Any] = {}
         for number, item in enumerate(calls):
             if number in result.records:
                 answers[item.coroutine] = result.records[number]
             elif number in result.may_have_run:
+                after = [repr(name) for task, name in lost.items() if task > item.task.number]
+                others = f" These tasks after it may have run, too: {', '.join(after)}." if after else ""
                 answers[item.coroutine] = AlpaconError(f"{result.problem} {MAY_HAVE_RUN}{others}")
         return answers
 

@@ -68,7 +68,7 @@ def test_nothing_that_may_have_run_is_run_if_the_output_ends_too_early(current: 
     _play, result, words = run_batches(current, tmp_path, tasks)
     assert words == ["a", "b"]
     assert statuses(result) == ["changed", "unreachable", "unreachable", "unreachable"]
-    assert "Tasks after it may have run, too." in result["msg"]
+    assert "may have run, too: 'c', 'd'" in result["tasks"][1]["result"]["msg"]
 
 
 def test_a_batch_whose_submit_or_result_is_lost_is_not_sent_again(current: Workspace, tmp_path: Path) -> None:
