@@ -7,22 +7,29 @@
 from __future__ import annotations
 
 import json
+import posixpath
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable
+from pathlib import Path
 
 import collection_tree
+import yaml
 
 DIST = collection_tree.BUILD / "dist"
 INSTALLED = collection_tree.BUILD / "installed"
 #: Files and folders for users; ansible-test reads tests/config.yml in every collection.
 CONTENTS = (
-    *("CHANGELOG.md", "LICENSE", "README.md"),
+    *("CHANGELOG.md", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"),
     *("FILES.json", "MANIFEST.json", "changelogs/changelog.yaml", "tests/config.yml"),
-    *("extensions/audit/", "extensions/eda/", "meta/", "playbooks/", "plugins/", "roles/"),
+    *("docs/audit-report.schema.json", "docs/docsite/rst/overview.svg"),
+    *("docs/", "extensions/audit/", "extensions/eda/", "meta/", "playbooks/", "plugins/", "roles/"),
 )
+#: A link, an image or a link definition with a relative target.
+LINK = re.compile(r"(?m)(?P<start>(?P<image>!)?\[[^]\n]*\](?:\(|: +))(?P<path>(?![a-z]+:|#)[^\s#)]+)")
 KINDS = ("module", "lookup", "filter", "inventory", "connection", "become", "role")
 
 
@@ -30,15 +37,16 @@ def main() -> int:
     for folder in (DIST, INSTALLED):
         shutil.rmtree(folder, ignore_errors=True)
     # Build from a copy of the files in git.
-    run(
-        "ansible-galaxy", "collection", "build", str(collection_tree.copy(DIST / "sources")), "--output-path", str(DIST)
-    )
+    sources = collection_tree.copy(DIST / "sources")
+    link_to_release(sources)
+    run("ansible-galaxy", "collection", "build", str(sources), "--output-path", str(DIST))
     [tarball] = DIST.glob("*.tar.gz")
     run("ansible-galaxy", "collection", "install", str(tarball), "--offline", "-p", str(INSTALLED))
     with tarfile.open(tarball) as archive:
         files = [member.name for member in archive if member.isfile()]
     problems = [f"{name} is not for users: add it to build_ignore in galaxy.yml" for name in strays(files)]
-    problems += [f"{page} links to {name}, which does not exist" for page, name in broken_links(files)]
+    problems += [f"{name} is missing: correct build_ignore in galaxy.yml" for name in missing(files)]
+    problems += [f"{page} links to {name}, which is no file of this release" for page, name in broken_links(files)]
     plugins = {kind: documented(kind) for kind in KINDS}
     problems += [f"ansible-doc shows no {kind} plugin" for kind, names in plugins.items() if not names]
     print(f"{tarball.relative_to(collection_tree.ROOT)}: {tarball.stat().st_size // 1024} KiB, {len(files)} files")
@@ -53,14 +61,43 @@ def strays(files: list[str]) -> list[str]:
     return [name for name in files if not name.startswith(CONTENTS) or "__pycache__" in name]
 
 
+def missing(files: list[str]) -> list[str]:
+    return [name for name in CONTENTS if not any(file.startswith(name) for file in files)]
+
+
+def readmes(names: Iterable[str]) -> list[str]:
+    return [name for name in names if re.fullmatch(r"(roles/\w+/)?README\.md", name)]
+
+
+def link_to_release(sources: Path) -> None:
+    """Replace the relative links of the READMEs, which break on Galaxy, with links to the tag of the version."""
+    metadata = yaml.safe_load((sources / "galaxy.yml").read_text(encoding="utf-8"))
+    repository, version = metadata["repository"], metadata["version"]
+    raw = repository.replace("github.com", "raw.githubusercontent.com")
+    for name in readmes(str(path.relative_to(sources)) for path in sources.rglob("README.md")):
+
+        def absolute(link: re.Match[str], page: str = name) -> str:
+            path = posixpath.normpath(posixpath.join(posixpath.dirname(page), link["path"]))
+            return f"{link['start']}{raw if link['image'] else f'{repository}/blob'}/{version}/{path}"
+
+        text = (sources / name).read_text(encoding="utf-8")
+        (sources / name).write_text(LINK.sub(absolute, text), encoding="utf-8")
+
+
 def broken_links(files: list[str]) -> list[tuple[str, str]]:
-    """Return links of READMEs to files of the repository that do not exist, as (page, file)."""
+    """Return links of READMEs to files that this release does not have, as (page, file)."""
     place = INSTALLED / collection_tree.NAME
-    repository = json.loads((place / "MANIFEST.json").read_text())["collection_info"]["repository"].split("//")[1]
-    to_file = re.compile(rf"{re.escape(repository)}/(?:blob|tree)/[^/]+/([^\s#)>]+)")
-    pages = [name for name in files if re.fullmatch(r"(roles/\w+/)?README\.md", name)]
-    found = [(page, name) for page in pages for name in to_file.findall((place / page).read_text())]
-    return [(page, name) for page, name in found if not (collection_tree.ROOT / name).exists()]
+    metadata = json.loads((place / "MANIFEST.json").read_text())["collection_info"]
+    name = metadata["repository"].removeprefix("https://github.com/")
+    to_file = re.compile(rf"(?:github\.com/{name}/(?:blob|tree)|raw\.githubusercontent\.com/{name})/([^\s#)>]+)")
+    found = []
+    for page in readmes(files):
+        text = (place / page).read_text(encoding="utf-8")
+        found += [(page, link["path"]) for link in LINK.finditer(text)]
+        for ref, _, path in (target.partition("/") for target in to_file.findall(text)):
+            if ref != metadata["version"] or not (collection_tree.ROOT / path).exists():
+                found.append((page, f"{path} of {ref}"))
+    return found
 
 
 def documented(kind: str) -> list[str]:
