@@ -53,7 +53,7 @@ def write(rows: Rows) -> None:
         (HERE / "page.md")
         .read_text(encoding="utf-8")
         .format(
-            goals=_lines(GOAL_HEADINGS, [target.cells(rows) for target in TARGETS]),
+            goals=_lines(GOAL_HEADINGS, [target.cells(rows) for target in TARGETS if target.value(rows) is not None]),
             machines=_machines(rows),
             **tables,
         )
@@ -62,7 +62,9 @@ def write(rows: Rows) -> None:
     (DOCS / "benchmarks.svg").write_text(_chart(GROUPS["ssh"], rows), encoding="utf-8")
 
 
-def _table(scenarios: Iterable[Scenario], columns: Sequence[str], rows: Rows) -> str:
+def _table(scenarios: Sequence[Scenario], shown: Sequence[str], rows: Rows) -> str:
+    names = [(scenario.name, variant.name) for scenario in scenarios for variant in scenario.variants]
+    columns = [key for key in shown if any(key in rows.get(name, {}) for name in names)]
     lines = []
     numbers = machines(rows)
     for scenario in scenarios:
