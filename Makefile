@@ -54,8 +54,7 @@ docs: $(READY) ## build the HTML documentation into build/docs
 	@rm -rf build/docs && mkdir -p build/docs/rst
 	@$(environ); antsibull-docs collection --use-current --fail-on-error --dest-dir build/docs/rst herdops.alpacon; \
 		cp docs/docsite/rst/*.webp docs/docsite/rst/*.svg build/docs/rst/collections/herdops/alpacon/docsite; \
-		python tests/tools/describe_checks.py build/docs/rst/collections/herdops/alpacon/docsite/audit_checks.rst; \
-		sed -i 's|^    docsite/audit$$|&\n&_checks|' build/docs/rst/collections/herdops/alpacon/index.rst; \
+		python tests/tools/complete_docs.py build/docs/rst/collections/herdops/alpacon; \
 		sphinx-build --quiet --fail-on-warning -c docs/docsite build/docs/rst build/docs/html
 	@echo '<meta http-equiv="refresh" content="0; url=collections/herdops/alpacon/">' > build/docs/html/index.html
 	@echo The documentation is in build/docs/html/collections/herdops/alpacon/index.html
