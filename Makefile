@@ -187,20 +187,25 @@ faults: $(READY) ## run thousands of commands and hundreds of modules under rand
 mutants: $(READY) ## break the core on a sample and list what no test notices (SEED=n, SAMPLE=40, ONLY=_api, WORKERS=2)
 	@$(PYTHON) tests/mutants $(SEED:%=--seed=%) $(SAMPLE:%=--sample=%) $(ONLY:%=--only=%) $(WORKERS:%=--workers=%)
 
-# A failing step stops no other. The end shows a line for each step, and the numbers of tests; a step without tests
-# counts as one.
+# A failing step stops no other. The output of each lies in build/suite; that of a failing step is shown too. The end shows
+# a line for each step, the numbers of tests, and the command that runs each failed test alone. A step without tests counts
+# as one.
 .PHONY: steps
 steps:
-	@rm -rf build/suite && mkdir -p build/suite/counts
-	@$(MAKE) -j$(JOBS) --output-sync=recurse $(STEPS:%=step-%); \
-		cd build/suite; printf '\n'; cat step-*; printf '%-20s %6s s\n\n' all $$SECONDS; \
+	@rm -rf build/suite && mkdir -p build/suite
+	@$(MAKE) -j$(JOBS) $(STEPS:%=step-%); \
+		cd build/suite; printf '\n'; cat *.result; printf '%-20s %6s s\n\n' all $$SECONDS; \
 		awk '{passed += $$1; failed += $$2; skipped += $$3} \
-			END {printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped}' counts/*; ! grep -q FAILED step-*
+			END {printf "%d passed, %d failed, %d skipped\n", passed, failed, skipped}' *.counts; \
+		cat /dev/null $$(ls *.again *.failed 2>/dev/null) | awk 'NR <= 20; END {if (NR > 20) print "... and " NR - 20 " lines more"}'; \
+		! grep -q FAILED *.result
 
 step-%:
-	@echo "======== $*"
-	@result=passed; SUITE_COUNTS="$(CURDIR)/build/suite/counts/$*" $(MAKE) $* </dev/null || result=FAILED; \
-		case $$result$$(cat build/suite/counts/$* 2>/dev/null) in \
-			passed) echo 1 0 0 > build/suite/counts/$*;; FAILED) echo 0 1 0 > build/suite/counts/$*;; \
-			"passed0 0 1") result=skipped;; esac; \
-		printf '%-20s %6s s  %s\n' $* $$SECONDS $$result | tee build/suite/step-$*
+	@printf '%-20s started, output in build/suite/%s.log\n' $* $*
+	@export SUITE_STEP="$(CURDIR)/build/suite/$*"; result=passed; $(MAKE) $* </dev/null >"$$SUITE_STEP.log" 2>&1 || result=FAILED; \
+		case $$result$$(cat "$$SUITE_STEP.counts" 2>/dev/null) in \
+			passed) echo 1 0 0 > "$$SUITE_STEP.counts";; FAILED) echo 0 1 0 > "$$SUITE_STEP.counts";; \
+			"passed0 0 1") result="skipped: $$(sed -n 's/^SKIPPED: //p' "$$SUITE_STEP.log")";; esac; \
+		if [ $${result%%:*} = FAILED ]; then cat "$$SUITE_STEP.log"; \
+			[ -s "$$SUITE_STEP.failed" ] || echo "FAILED make $*" > "$$SUITE_STEP.failed"; fi; \
+		printf '%-20s %6s s  %s\n' $* $$SECONDS "$$result" | tee "$$SUITE_STEP.result"

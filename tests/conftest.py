@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shlex
 from collections.abc import Generator
 from pathlib import Path
 
@@ -73,18 +74,36 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Name tests that passed only now, and write the numbers of tests to the file that make adds up."""
-    if config.getoption("--again"):
-        for report in terminalreporter.stats.get("passed", ()):
-            terminalreporter.write_line(f"PASSED ONLY WHEN RUN AGAIN {report.nodeid}")
-    file = os.environ.get("SUITE_COUNTS")
-    if not file:
-        return
+    """Name tests that passed only now. In a suite, write what make shows at its end."""
+    passed_again = terminalreporter.stats.get("passed", []) if config.getoption("--again") else []
+    names = [f"PASSED ONLY WHEN RUN AGAIN {report.nodeid}" for report in passed_again]
+    for name in names:
+        terminalreporter.write_line(name)
+    if step := os.environ.get("SUITE_STEP"):
+        reports = [*terminalreporter.stats.get("failed", []), *terminalreporter.stats.get("error", [])]
+        failed = [line for report in reports for line in _describe_failure(report)]
+        _write_lines(Path(f"{step}.again"), names)
+        _write_lines(Path(f"{step}.failed"), failed)
+        _write_counts(Path(f"{step}.counts"), terminalreporter, config)
+
+
+def _describe_failure(report: pytest.TestReport) -> list[str]:
+    """Return the command that runs this test alone, and the first line of its error."""
+    message = getattr(getattr(report.longrepr, "reprcrash", None), "message", "")
+    reason = [f"    {line[:150]}" for line in message.strip().splitlines()[:1]]
+    return [f"FAILED .venv/bin/pytest {shlex.quote(report.nodeid)}", *reason]
+
+
+def _write_lines(file: Path, lines: list[str]) -> None:
+    file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _write_counts(file: Path, terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     count = {word: len(terminalreporter.stats.get(word, ())) for word in ("passed", "failed", "error", "skipped")}
     if _fails_if_passed(config):
         count["failed"], count["passed"] = count["failed"] + count["passed"], 0
     # Failed tests run once more, and count by that run.
-    is_rerun = config.getoption("--again") and Path(file).exists()
-    before = Path(file).read_text(encoding="utf-8").split() if is_rerun else ["0", "0", "0"]
+    is_rerun = config.getoption("--again") and file.exists()
+    before = file.read_text(encoding="utf-8").split() if is_rerun else ["0", "0", "0"]
     passed, skipped = int(before[0]) + count["passed"], int(before[2]) + count["skipped"]
-    Path(file).write_text(f"{passed} {count['failed'] + count['error']} {skipped}\n", encoding="utf-8")
+    file.write_text(f"{passed} {count['failed'] + count['error']} {skipped}\n", encoding="utf-8")

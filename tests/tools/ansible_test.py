@@ -10,6 +10,7 @@ With C(plays) in place of C(integration), the integration targets run as plays o
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from workspace.client import Workspace
 TARGETS = collection_tree.ROOT / "tests/integration/targets"
 #: The oldest Python that modules may be sent to, tried where this machine has it.
 OLDEST_PYTHON = "3.9"
+#: A line of a recap.
+FAILED_HOST = re.compile(r"(\S+) +: ok=.* (?:unreachable|failed)=[1-9]")
 
 
 def sanity(core: str, programs: Path) -> list[str]:
@@ -53,11 +56,17 @@ def integration(core: str, collection: Path, targets: list[str]) -> int:
         return run(core, collection, "integration", "--local", *targets)
 
 
-def plays(programs: Path, targets: list[str]) -> int:
+def plays(core: str, programs: Path, targets: list[str]) -> int:
     names = targets or sorted(path.parent.parent.name for path in TARGETS.glob("*/tasks/dialect.yml"))
     with Workspace("current") as workspace, tempfile.TemporaryDirectory() as folder:
         known = {"current": {"url": workspace.url, "token": workspace.token}}
-        variables = {"workspaces": known, "output_dir": folder, "ansible_connection": "local"}
+        variables = {
+            "workspaces": known,
+            "output_dir": folder,
+            "ansible_connection": "local",
+            "ansible_pipelining": True,
+            "ansible_python_interpreter": str(programs / "python"),
+        }
         # A host for each, since registered variables stay with their host.
         content = [
             {"name": name, "hosts": name, "gather_facts": False, "vars": variables, "roles": [name]} for name in names
@@ -66,7 +75,23 @@ def plays(programs: Path, targets: list[str]) -> int:
         playbook.write_text(json.dumps(content), encoding="utf-8")
         command = [str(programs / "ansible-playbook"), "-i", f"{','.join(names)},", str(playbook)]
         environ = {**collection_tree.environ(), "ANSIBLE_ROLES_PATH": str(TARGETS), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(command, env=environ, check=False, stdin=subprocess.DEVNULL).returncode
+        code, failed = run_plays(command, environ)
+    collection_tree.show_failures(
+        [f".venv/bin/python tests/tools/ansible_test.py plays {core} {name}" for name in names if name in failed]
+    )
+    return code
+
+
+def run_plays(command: list[str], environ: dict[str, str]) -> tuple[int, set[str]]:
+    """Run ansible-playbook, print its output, and return its exit code and the hosts that failed."""
+    failed = set()
+    with subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if found := FAILED_HOST.match(line):
+                failed.add(found[1])
+    return process.returncode, failed
 
 
 def run(core: str, collection: Path, *arguments: str) -> int:
@@ -84,7 +109,7 @@ def main(command: str, core: str, targets: list[str]) -> int:
     except ansible_cores.MissingPythonError as error:
         return collection_tree.skip(str(error))
     if command == "plays":
-        return plays(programs, targets)
+        return plays(core, programs, targets)
     collection = collection_tree.copy(collection_tree.BUILD / command / ansible_cores.CORES[core].version)
     if command == "integration":
         return integration(core, collection, targets)

@@ -58,11 +58,19 @@ def copy(destination: Path) -> Path:
 
 def skip(reason: str) -> int:
     """Print why a step cannot run. In a suite it counts as skipped, alone it fails."""
-    counts = os.environ.get("SUITE_COUNTS")
-    print(f"{'SKIPPED' if counts else 'ERROR'}: {reason}", flush=True)
-    if counts:
-        Path(counts).write_text("0 0 1\n", encoding="utf-8")
-    return 0 if counts else 1
+    step = os.environ.get("SUITE_STEP")
+    print(f"{'SKIPPED' if step else 'ERROR'}: {reason}", flush=True)
+    if step:
+        Path(f"{step}.counts").write_text("0 0 1\n", encoding="utf-8")
+    return 0 if step else 1
+
+
+def show_failures(commands: list[str]) -> None:
+    """Print the commands that run what failed alone. A suite shows them at its end."""
+    lines = "".join(f"FAILED {command}\n" for command in commands)
+    print(lines, end="", flush=True)
+    if (step := os.environ.get("SUITE_STEP")) and lines:
+        Path(f"{step}.failed").write_text(lines, encoding="utf-8")
 
 
 if __name__ == "__main__":
