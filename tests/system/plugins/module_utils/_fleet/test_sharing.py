@@ -2,37 +2,29 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Shared state with real processes, and the search for servers."""
+"""Shared state of several processes, and the search for servers."""
 
 from __future__ import annotations
 
-import multiprocessing
-import random
-import time
+import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from system.conftest import Connect
+from system.processes import CONTEXT, acquire_locks, at_once, exchange_row, write_journal
 from system.support import Request, Response, ScriptedServer, request_paths
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import (
     SharedState,
     find_servers,
 )
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
-    URL,
     read_journal_ids,
-    submit,
-    uuid,
 )
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     OTHER_SERVER,
@@ -41,112 +33,34 @@ from ansible_collections.herdops.alpacon.tests.unit.support import (
     page,
 )
 
-FORK = multiprocessing.get_context("fork")
-
-#: Seconds after which a process counts as hanging.
-PATIENCE = 30.0
+# Several processes
 
 
-def at_once(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """Run a function in several processes at once. Return its results."""
-    start = FORK.Barrier(count)
-    results = FORK.SimpleQueue()
-
-    def process(number: int) -> None:
-        start.wait(PATIENCE)
-        results.put((number, work(number)))
-
-    processes = [FORK.Process(target=process, args=(number,), daemon=True) for number in range(count)]
-    for one in processes:
-        one.start()
-    for one in processes:
-        one.join(PATIENCE)
-    assert [one.exitcode for one in processes] == [0] * count
-    return [result for _number, result in sorted(results.get() for _process in processes)]
+@pytest.fixture(autouse=True)
+def _collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Processes import without Ansible's loader.
+    monkeypatch.syspath_prepend(os.environ["ANSIBLE_COLLECTIONS_PATH"])
 
 
-@pytest.fixture
-def shared(tmp_path: Path) -> SharedState:
-    """Return an empty shared state."""
-    return SharedState(tmp_path, URL, TOKEN)
-
-
-# The journal
-
-
-@pytest.fixture
-def journal(tmp_path: Path) -> Journal:
-    """Return a journal without its file and folder."""
-    return Journal(tmp_path / "alpacon/run.ids", pytest.fail)
-
-
-def test_lines_survive_while_other_workers_remove_theirs(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = _journal.lock_file
-
-    def lock_later(descriptor: int, kind: int) -> None:
-        time.sleep(random.random() / 500)
-        lock(descriptor, kind)
-
-    def work(number: int) -> bool:
-        kept, missed = set(), set()
-        for step in range(30):
-            position = submit(journal, uuid(number, step))
-            missed |= {uuid(number, step)} - set(read_journal_ids(journal))
-            # In the first steps, workers remove all lines now and then, and with them the file.
-            if step < 15 or step % 5:
-                journal.remove([position])
-            else:
-                kept.add(uuid(number, step))
-        return not missed and kept <= set(read_journal_ids(journal))
-
-    # Other workers get time to remove the file after it was opened.
-    monkeypatch.setattr(_journal, "lock_file", lock_later)
-    assert all(at_once(8, work))
-    assert len(read_journal_ids(journal)) == 8 * 3
-
-
-# Locks between hosts
-
-
-def host_locks(folder: Path, host: str, task: str = "task") -> HostLocks:
-    return HostLocks(folder, task, host)
-
-
-def _acquire(folder: Path, task: str, wanted: list[list[tuple[str, str]]], number: int) -> tuple[str, str] | None:
-    return host_locks(folder, f"host-{number}", task).acquire(wanted[number])
+def test_lines_survive_while_other_workers_remove_theirs(tmp_path: Path) -> None:
+    file = tmp_path / "alpacon/run.ids"
+    assert all(at_once(8, write_journal, file))
+    assert len(read_journal_ids(Journal(file, pytest.fail))) == 8 * 3
 
 
 def test_one_of_several_competing_hosts_gets_all_locks(tmp_path: Path) -> None:
     wanted = [[("a", "x"), ("b", "x")], [("b", "x"), ("c", "x")], [("c", "x"), ("a", "x")]]
     for round_ in range(5):
-        task = f"task {round_}"
-        results = at_once(3, partial(_acquire, tmp_path, task, wanted))
-        winners = [number for number in range(3) if results[number] is None]
-        assert len(winners) == 1
+        results = at_once(3, acquire_locks, tmp_path, f"task {round_}", wanted)
+        assert results.count(None) == 1
 
 
-# Rows
-
-
-def test_no_worker_reads_half_a_row(shared: SharedState) -> None:
+def test_no_worker_reads_half_a_row(tmp_path: Path) -> None:
     row = {"id": "a", "result": "x" * 200_000}
-    enough = FORK.Event()
+    assert max(at_once(3, exchange_row, tmp_path, row, CONTEXT.Event())) == 20
 
-    def work(number: int) -> int:
-        reads = 0
-        while not enough.is_set():
-            if number == 0:
-                shared.write_row("a", row)
-                continue
-            found = shared.pop_row("a")
-            assert found in (None, row)
-            reads += found is not None
-            if reads == 20:
-                enough.set()
-        return reads
 
-    assert max(at_once(3, work)) == 20
-
+# Servers by name
 
 Serve = Callable[..., ScriptedServer]
 
