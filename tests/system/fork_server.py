@@ -10,6 +10,7 @@ One such process per ansible-core runs this file, with the standard library and 
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -28,6 +29,28 @@ PROGRAMS = {
     "ansible-playbook": "ansible.cli.playbook",
     "ansible-inventory": "ansible.cli.inventory",
 }
+#: Modules that most runs import later, on ansible-cores that have them.
+_OFTEN_IMPORTED = (
+    "requests",
+    "html",
+    "mimetypes",
+    "pprint",
+    "pty",
+    "tomllib",
+    "xml.dom.minidom",
+    "multiprocessing.popen_fork",
+    "multiprocessing.synchronize",
+    "ansible.module_utils._internal._json",
+    "ansible.parsing.yaml.dumper",
+    "ansible.playbook.handler_task_include",
+    "ansible.playbook.role_include",
+    "ansible.plugins.cache.memory",
+    "ansible.plugins.strategy",
+    "ansible.plugins.vars",
+    "ansible.utils._junit_xml",
+    "ansible.utils.encrypt",
+    "ansible.utils.version",
+)
 _HERE = Path(__file__).resolve().parent
 #: Settings that Ansible reads at import, the same for all runs.
 _FOLDERS = {
@@ -156,6 +179,12 @@ def serve() -> None:
     """Fork for each request on standard input, and print the child's ID and later its exit code."""
     for module in PROGRAMS.values():
         importlib.import_module(module)
+    for module in _OFTEN_IMPORTED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    # Runs are short. A collection would copy the pages that they share with this process.
+    gc.freeze()
+    gc.disable()
     for line in sys.stdin:
         pid = os.fork()
         if pid == 0:
