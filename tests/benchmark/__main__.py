@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import importlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,10 +19,11 @@ if not __package__:
     tests = Path(__file__).resolve().parent.parent
     sys.path[:1] = [str(tests), str(tests / "tools")]
 
-from benchmark import page, results
+from benchmark import on_hosts, page, results
 from benchmark.running import Run, ScenarioFailed, Session
 from benchmark.scenarios import SCENARIOS, Scenario
 from benchmark.targets import MISSED, TARGETS
+from hosts import requirements
 from workspace.client import WorkspaceError
 
 
@@ -61,9 +61,10 @@ def measure(chosen: list[Scenario]) -> tuple[results.Rows, int]:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as stack:
         hosts = max((one.servers for one in chosen if one.place == "on_hosts"), default=0)
         session = Session(Path(folder), stack, hosts)
+        missing = requirements.find_missing(on_hosts.PROGRAMS) if hosts else []
         for scenario in chosen:
-            if scenario.place == "on_hosts" and os.geteuid():
-                print(f"{scenario.name}: skipped, because it needs root")
+            if scenario.place == "on_hosts" and missing:
+                print(f"{scenario.name}: skipped, because no host can be started here: {'; '.join(missing)}")
                 continue
             started = time.monotonic()
             try:

@@ -10,7 +10,7 @@ import json
 import random
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,12 @@ import collection_tree
 import hosts
 from benchmark.running import CONNECTING, Programs, Run, Session, count, environ_of, measured, play_command, write_play
 from benchmark.scenarios import SOURCE, Scenario, Variant
-from hosts import network
+from hosts import network, requirements
 from workspace.client import Workspace
 
 IMAGES = collection_tree.BUILD / "hosts/images"
 PYTHON = "ansible_python_interpreter=/usr/bin/python3"
+PROGRAMS = requirements.PROGRAMS | agent.repository.PROGRAMS
 #: Number of hosts that start at the same time.
 BATCH = 20
 #: Each systemd takes several of them, and the usual limit is 128.
@@ -65,14 +66,22 @@ def prepare(scenario: Scenario, session: Session) -> Iterator[Programs]:
 
 @functools.cache
 def _connect_hosts(session: Session) -> Bed:
+    """Connect the hosts of all scenarios. After a failure nothing is left, so that the next scenario can try."""
+    with ExitStack() as stack:
+        bed = _start_hosts(session, stack)
+        session.stack.push(stack.pop_all())
+    return bed
+
+
+def _start_hosts(session: Session, stack: ExitStack) -> Bed:
     folder = session.folder / "on_hosts"
     folder.mkdir(exist_ok=True)
-    session.stack.callback(INSTANCES.write_text, INSTANCES.read_text())
+    stack.callback(INSTANCES.write_text, INSTANCES.read_text())
     INSTANCES.write_text("8192")
-    address = session.stack.enter_context(network.bridge())
-    repository = session.stack.enter_context(agent.repository.Repository(collection_tree.BUILD / "agent", address))
-    made = session.stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))
-    workspace = session.stack.enter_context(Workspace(servers=0, host=network.GATEWAY))
+    address = stack.enter_context(network.bridge())
+    repository = stack.enter_context(agent.repository.Repository(collection_tree.BUILD / "agent", address))
+    made = stack.enter_context(hosts.Hosts(folder / "hosts", IMAGES))
+    workspace = stack.enter_context(Workspace(servers=0, host=network.GATEWAY))
     names = [f"host-{number:03}" for number in range(session.hosts)]
     for start in range(0, len(names), BATCH):
         made.up([hosts.HostSpec(name) for name in names[start : start + BATCH]])

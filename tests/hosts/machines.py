@@ -126,6 +126,13 @@ class Hosts:
 
     def _start(self, spec: HostSpec, root: Path) -> Host:
         number = network.attach()
+        try:
+            return self._boot(spec, root, number)
+        except BaseException:
+            network.detach(number)
+            raise
+
+    def _boot(self, spec: HostSpec, root: Path, number: int) -> Host:
         name = network.namespace_name(number)
         command = [
             *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--volatile=overlay"),

@@ -87,13 +87,21 @@ def attach() -> int:
         used = namespaces()
         number = next(number for number in NUMBERS if namespace_name(number) not in used)
         ip("netns", "add", namespace_name(number))
+    try:
+        _connect(number)
+    except BaseException:
+        detach(number)
+        raise
+    return number
+
+
+def _connect(number: int) -> None:
     name = namespace_name(number)
     ip("link", "add", name, "type", "veth", "peer", "name", "host0", "address", mac_address(number), "netns", name)
     ip("link", "set", name, "master", BRIDGE, "up")
     ip("-n", name, "addr", "add", f"{address(number)}/24", "dev", "host0")
     ip("-n", name, "link", "set", "host0", "up")
     ip("-n", name, "link", "set", "lo", "up")
-    return number
 
 
 def detach(number: int) -> None:

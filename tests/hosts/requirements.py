@@ -35,15 +35,22 @@ def missing_packages(programs: dict[str, str]) -> list[str]:
 
 def find_missing(programs: dict[str, str]) -> list[str]:
     """Install missing packages, and return what this machine still lacks."""
+    packages = missing_packages(programs)
     if os.geteuid():
-        return ["you are not root: run it with sudo"]
-    if missing_packages(programs):
-        install(missing_packages(programs))
-    missing = [f"no package {package}: apt-get install {package}" for package in missing_packages(programs)]
+        return ["you are not root: run it with sudo", *describe(packages)]
+    if packages:
+        print(f"Installing packages with apt-get: {' '.join(packages)}", flush=True)
+        install(packages)
+    missing = describe(missing_packages(programs))
     trial = ["unshare", "--mount", "--propagation", "private", "sh", "-e", "-c", TRIAL]
     if not missing and subprocess.run(trial, check=False, capture_output=True).returncode:
         missing.append("cgroup2 cannot be mounted: a container without CAP_SYS_ADMIN, or a kernel before 5.14")
     return missing
+
+
+def describe(packages: list[str]) -> list[str]:
+    """Return the command that installs these Debian packages."""
+    return [f"packages are missing: apt-get install {' '.join(packages)}"] if packages else []
 
 
 def install(packages: list[str]) -> None:
