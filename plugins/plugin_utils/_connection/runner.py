@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -302,7 +303,8 @@ class ServerRunner:
         server = None if name == MAX_PIECE else self._target.server
         username = None if name in (_ID, _HOMES, _ACCOUNT, MAX_PIECE) else self._target.username
         key = [settings.url, settings.token, server, username, name]
-        folder = self._run.context.folder or Path("/nonexistent")
+        # Without a folder, nothing is read and written.
+        folder = self._run.context.folder or Path(os.devnull)
         return folder / f"alpacon-host-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]}"
 
     def _find_server(self) -> Server:

@@ -48,7 +48,7 @@ def test_a_child_in_the_background_is_killed_with_its_line(current: Workspace) -
         ("kill -9 $$", {}, -1, ""),
         ("sh -c 'kill -9 $$'; exit $?", {}, 137, None),
         ("pwd", {"HOME": "/usr"}, 0, "/usr\n"),
-        ("pwd", {"HOME": "/nonexistent"}, 1, "fork/exec /bin/sh: no such file or directory"),
+        ("pwd", {"HOME": "/proc/nonexistent"}, 1, "fork/exec /bin/sh: no such file or directory"),
         ("true", {"BIG": "x" * 131_068}, 1, "fork/exec /bin/sh: argument list too long"),
     ],
     ids=["signal", "signal below", "home", "no home", "too large"],
@@ -76,7 +76,7 @@ def test_a_child_that_holds_the_output_is_cut_off(current: Workspace) -> None:
     [
         ("echo a | cat", 0, "a | cat\n"),
         ("exit 3", 1, 'exec: "exit": executable file not found in $PATH'),
-        ("/nonexistent/tool", 1, "fork/exec /nonexistent/tool: no such file or directory"),
+        ("/proc/nonexistent/tool", 1, "fork/exec /proc/nonexistent/tool: no such file or directory"),
         ("echo $WORD ${WORD} $WORD.", 0, "one two one two $WORD.\n"),
         ("false && echo no", 1, ""),
         ("true || echo no ; echo no", 0, ""),

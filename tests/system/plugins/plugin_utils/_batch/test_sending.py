@@ -130,7 +130,7 @@ def test_a_second_batch_sends_no_cached_parts(
 
 def test_a_missing_interpreter_is_an_error(current: Workspace, connect: Connect, tmp_path: Path) -> None:
     with pytest.raises(HostStepFailed, match=r"could not run the program with the tasks: .*not found"):
-        send_entries(connect(), "/nonexistent/python3", [plain("true", 0)], "x")
+        send_entries(connect(), "/proc/nonexistent/python3", [plain("true", 0)], "x")
     assert len(current.commands()) == 1
 
 

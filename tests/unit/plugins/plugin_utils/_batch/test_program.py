@@ -127,7 +127,7 @@ def test_a_failed_step_stops_after_its_task_and_its_command_does_not_run(home: P
     for steps, error in (
         (["true", "echo broken >&2; exit 4", "touch never"], "broken"),
         (["exit 4"], "it ended with rc 4."),
-        ([File.compress("/nonexistent/file", b"")], "/nonexistent/file"),
+        ([File.compress("/proc/nonexistent/file", b"")], "/proc/nonexistent/file"),
     ):
         progress = run([plain("touch ran", stops=False, steps=steps), plain("true"), plain("true", task=1)])
         assert len(progress.records) == 2

@@ -176,7 +176,7 @@ def test_a_module_whose_cached_parts_are_missing_finds_its_files_again(
 
 def test_files_elsewhere_are_written_at_once() -> None:
     with pytest.raises(HostStepFailed, match="no such folder"):
-        connect(RecordingRunner(UNDONE)).put(b"content", "/nonexistent/motd")
+        connect(RecordingRunner(UNDONE)).put(b"content", "/proc/nonexistent/motd")
 
 
 class LocalRunner(RecordingRunner):
@@ -362,7 +362,7 @@ def test_deferred_files_are_written_in_pieces_if_they_are_refused_together(stdin
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a home, and set a folder for temporary files that does not exist."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", "/nonexistent")
+    monkeypatch.setenv("TMPDIR", "/proc/nonexistent")
     return tmp_path
 
 
