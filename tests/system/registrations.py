@@ -51,7 +51,7 @@ class Agent:
     def commit(self) -> None:
         url = f"{self.workspace.url}/api/servers/servers/-/commit/"
         body = {"version": "2.5.0", "os": {"name": "Debian"}}
-        requests.put(url, json=body, headers=self.headers, timeout=5).raise_for_status()
+        requests.put(url, json=body, headers=self.headers, timeout=30).raise_for_status()
 
     def dial(self) -> ClientConnection:
         url = f"{self.workspace.url.replace('http', 'ws', 1)}/ws/servers/backhaul/"

@@ -97,7 +97,7 @@ class Control:
     def delete_command(self, command_id: str) -> None:
         self.call("DELETE", f"commands/{command_id}/")
 
-    def wait_for_command(self, command_id: str, *statuses: str, timeout: float = 20) -> Row:
+    def wait_for_command(self, command_id: str, *statuses: str, timeout: float = 60) -> Row:
         """Wait until a command has one of these statuses (by default a finished one), and return it."""
         wanted = statuses or ("success", "failed")
         return self._until(
@@ -120,11 +120,11 @@ class Control:
     def disconnect(self, name: str) -> None:
         self.call("POST", f"servers/{name}/disconnect/")
 
-    def connect(self, name: str, timeout: float = 20) -> None:
+    def connect(self, name: str, timeout: float = 60) -> None:
         self.call("POST", f"servers/{name}/connect/")
         self.wait_connected(name, timeout=timeout)
 
-    def wait_connected(self, *names: str, timeout: float = 20) -> None:
+    def wait_connected(self, *names: str, timeout: float = 60) -> None:
         def connected() -> bool:
             servers = {server["name"]: server["is_connected"] for server in self.state()["servers"]}
             return all(servers[name] for name in names)

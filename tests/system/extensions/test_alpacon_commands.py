@@ -67,7 +67,7 @@ class Source:
         self.join()
 
     def join(self) -> None:
-        self._thread.join(timeout=20)
+        self._thread.join(timeout=60)
         assert not self._thread.is_alive()
 
     @property

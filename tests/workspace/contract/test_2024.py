@@ -106,7 +106,7 @@ class Replay:
 
     def _send(self, request: Row) -> Answer:
         """Send what curl sent, except tokens, IDs and one time."""
-        connection = http.client.HTTPConnection(self._workspace.url.removeprefix("http://"), timeout=20)
+        connection = http.client.HTTPConnection(self._workspace.url.removeprefix("http://"), timeout=60)
         connection.putrequest(request["method"], self._live(request["path"]), skip_host=True, skip_accept_encoding=True)
         body = None if request["body"] is None else self._body(request["body"])
         for name, value in request["headers"].items():

@@ -22,7 +22,7 @@ def server(workspace: Workspace) -> Row:
 
 
 def await_version(workspace: Workspace, version: str) -> None:
-    workspace._until(lambda: server(workspace)["version"] == version, f"no {version}", 10)
+    workspace._until(lambda: server(workspace)["version"] == version, f"no {version}", 30)
 
 
 def test_an_action_answers_with_a_list_of_its_command(current: Workspace) -> None:
@@ -88,7 +88,7 @@ def test_a_pinned_version_is_installed_and_refuses_upgrades_until_it_has_proved_
     await_version(current, "2.4.0")
     code, text = upgrade(current)
     assert (code, text.partition(":")[0]) == (1, "Upgrade refused")
-    current._until(lambda: upgrade(current) == (0, "Already running v2.4.0."), "still refused", 5)
+    current._until(lambda: upgrade(current) == (0, "Already running v2.4.0."), "still refused", 30)
 
 
 def test_a_pinned_version_that_is_not_healthy_is_rolled_back(current: Workspace) -> None:
@@ -107,7 +107,7 @@ def test_a_pinned_version_that_is_not_healthy_is_rolled_back(current: Workspace)
 def test_a_second_upgrade_does_nothing_while_the_first_runs(current: Workspace) -> None:
     current.settings(offered_version="2.6.0", upgrade_seconds=2.0)
     [first] = act(current, "upgrade_agent").json()
-    current._until(lambda: current.commands(id=first["id"])[0]["status"] == "running", "not running", 5)
+    current._until(lambda: current.commands(id=first["id"])[0]["status"] == "running", "not running", 30)
     assert upgrade(current) == (0, "Upgrade already in progress.")
     assert "Setting up alpamon (2.6.0)" in current.wait_for_command(first["id"])["result_begin"]
     await_version(current, "2.6.0")
@@ -144,7 +144,7 @@ def test_a_server_on_which_pam_cannot_be_installed(current: Workspace) -> None:
 def test_a_restarted_agent_reports_no_result(current: Workspace) -> None:
     started = server(current)["started_at"]
     [command] = act(current, "restart_agent").json()
-    current._until(lambda: server(current)["started_at"] > started, "no restart", 10)
+    current._until(lambda: server(current)["started_at"] > started, "no restart", 30)
     current.wait_connected("web-01")
     assert current.commands(id=command["id"])[0]["status"] == "running"
 

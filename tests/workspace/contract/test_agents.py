@@ -39,7 +39,7 @@ def alive(process: str) -> bool:
 
 def test_a_child_in_the_background_is_killed_with_its_line(current: Workspace) -> None:
     row = run(current, "nohup sleep 60 >/dev/null 2>&1 & echo $!")
-    current._until(lambda: not alive(row["result"]), "the child lives", 5)
+    current._until(lambda: not alive(row["result"]), "the child lives", 30)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,8 @@ def test_how_a_line_ends(current: Workspace, line: str, env: dict[str, str], cod
 
 
 def test_a_child_with_a_session_of_its_own_survives(current: Workspace) -> None:
-    row = run(current, "setsid sh -c 'echo $$ >pid; exec sleep 60' >/dev/null 2>&1 & sleep 0.3; cat pid")
+    child = "setsid sh -c 'echo $$ >pid; exec sleep 60' >/dev/null 2>&1"
+    row = run(current, f"{child} & until [ -s pid ]; do sleep 0.05; done; cat pid")
     assert alive(row["result"])
     os.kill(int(row["result"]), signal.SIGKILL)
 
@@ -95,7 +96,7 @@ def test_a_report_is_repeated_five_times(current: Workspace, refusals: int, stat
     current.settings(repeat_unit=0.01)
     current.fault("status", agents=True, path=FIN, status=503, times=refusals)
     key = current.submit("web-01", "true")
-    current._until(lambda: current.faults()[0]["times"] == 0, "the reports came to an end", 10)
+    current._until(lambda: current.faults()[0]["times"] == 0, "the reports came to an end", 30)
     assert run(current, "true")["status"] == "success"
     assert detail(current, key)["status"] == status
 

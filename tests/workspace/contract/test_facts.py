@@ -78,7 +78,7 @@ def test_metrics_are_a_list_of_servers_with_cells(current: Workspace) -> None:
 def as_agent(workspace: Workspace, method: str, path: str, body: t.Any = None, **headers: str) -> t.Any:
     server = workspace.state()["servers"][0]
     headers |= {"Authorization": f'id="{server["id"]}", key="{server["key"]}"', "User-Agent": "alpamon/2.5.0"}
-    response = requests.request(method, f"{workspace.url}/api/{path}", json=body, headers=headers, timeout=5)
+    response = requests.request(method, f"{workspace.url}/api/{path}", json=body, headers=headers, timeout=30)
     return response.json() if response.status_code == 200 else response.status_code
 
 

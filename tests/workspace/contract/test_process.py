@@ -25,7 +25,7 @@ def test_it_ends_with_its_agents_and_its_files(tmp_path: Path, monkeypatch: pyte
     else:
         assert process.stdin is not None
         process.stdin.close()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=30) == 0
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     assert list(tmp_path.glob("workspace-*")) == []
     workspace.stop()

@@ -445,7 +445,7 @@ def test_max_concurrency_commands_are_submitted_at_once(stage: Stage, monkeypatc
     all_threads, write = threading.Barrier(4), stage.client.write
 
     def write_together(*request: Any) -> ApiResponse:
-        all_threads.wait(timeout=5)
+        all_threads.wait(timeout=30)
         return write(*request)
 
     monkeypatch.setattr(stage.client, "write", write_together)
