@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shlex
@@ -41,6 +42,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     default_functions = {item.nodeid.partition("[")[0] for item in items if _is_default(item)}
     config.hook.pytest_deselected(items=[item for item in items if not is_selected(item)])
     items[:] = [item for item in items if is_selected(item)]
+
+
+def pytest_collection_finish() -> None:
+    # No garbage is among thousands of tests.
+    gc.collect()
+    gc.freeze()
 
 
 def _is_default(item: pytest.Item) -> bool:

@@ -28,7 +28,7 @@ BATCHED = "herdops.alpacon.alpacon"
 TASKS = Path(__file__).parent / "tasks"
 PLAYS: dict[str, Row] = yaml.safe_load((TASKS / "plays.yml").read_text(encoding="utf-8"))
 #: Plays that take a few seconds.
-QUICK = ("keywords", "loop_control", "failure_of_a_role_with_forced_handlers")
+QUICK = ("keywords", "failure_of_a_role_with_forced_handlers")
 #: Cores that run tasks in batches.
 BATCHING_CORES = ("development", pytest.param("newest", marks=pytest.mark.slow))
 #: Keywords of include_tasks and include_role that are its own; `apply` gives the others to the tasks.

@@ -186,6 +186,7 @@ def test_files_are_kept_for_other_actions_and_on_demand(current: Workspace, tmp_
     assert list(folder.glob("*copy.py")), run.log
 
 
+@pytest.mark.slow
 def test_the_home_of_another_account_is_queried_by_each_task(current: Workspace, tmp_path: Path) -> None:
     def fetch(name: str, home: str) -> Row:
         options = {"src": f"{home}/{{{{ item }}}}", "dest": f"{tmp_path}/", "fail_on_missing": False}
