@@ -51,8 +51,10 @@ def main() -> int:
     if missing:
         return collection_tree.skip(f"no host with systemd can be made here: {'; '.join(missing)}")
     every = sorted({path.parent.name for path in SCENARIOS.glob("*/molecule.yml")} - {IN_DOCKER})
-    passed = run_all(arguments.scenarios or (list(CI) if arguments.set == "ci" else every))
-    return 0 if all(passed) else 1
+    names = arguments.scenarios or (list(CI) if arguments.set == "ci" else every)
+    failed = [name for name, passed in zip(names, run_all(names), strict=True) if not passed]
+    collection_tree.show_failures([f"make molecule SCENARIO={name}" for name in failed])
+    return 1 if failed else 0
 
 
 def trial() -> list[str]:
