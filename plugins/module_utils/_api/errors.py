@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -140,6 +141,12 @@ _FRAMEWORK_WORDS = re.compile(
     r"|404 (Not found|Invalid page|No \w+ matches the given query)\."
     r'|405 Method "\w+" not allowed\.'
     r"|429 Request was throttled\.( Expected available in \d+ seconds?\.)?"
+)
+
+#: Beginning of a text that repeats the status, such as the title of a page.
+_HTTP_PHRASE = re.compile(
+    rf"(?:HTTP )?(?:[45]\d\d\b|(?:{'|'.join(re.escape(status.phrase) for status in HTTPStatus if status >= 400)})\b)",
+    re.I,
 )
 
 _REQUEST_TOO_LARGE = (
@@ -339,8 +346,11 @@ class ApiError(AlpaconError):
         if self.status == 413:
             # The page of a proxy adds nothing to the status.
             sentence, text = sentence or _REQUEST_TOO_LARGE, text if self.stated else ""
+        if not sentence and (not text or _HTTP_PHRASE.match(text)):
+            # Such a text repeats the status, and says nothing about the cause.
+            sentence = self._explain_status()
         parts = [sentence, text, account if self.quoted else ""]
-        sentences = " ".join(part for part in parts if part) or self._explain_status()
+        sentences = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
         return f"{sentences} [{self.method} {self.path}: HTTP {self.status}{code}]"
 

@@ -37,6 +37,28 @@ def test_an_unknown_code_comes_through() -> None:
     assert str(refused).startswith("The workspace refuses this, and gives only a code as the reason. [")
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, {"detail": "Not found."}),
+        (404, "<h1>Not Found</h1><p>The requested resource was not found on this server.</p>"),
+        (502, "<title>502 Bad Gateway</title><center>nginx</center>"),
+        (403, "Forbidden"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_cause_comes_before_words_that_repeat_the_status(method: str, status: int, body: Any) -> None:
+    error = error_from_body(method, LIST, status, body)
+    silent = error_from_body(method, LIST, status, body, quoted=False)
+    cause = str(silent).removesuffix(f" [{method} {LIST}: HTTP {status}]")
+    assert str(error) == f"{cause} {error.text} [{method} {LIST}: HTTP {status}]"
+    assert cause.endswith(".")
+
+
+def test_other_words_of_the_workspace_explain_themselves() -> None:
+    assert str(read(400, {"line": ["Too long."]})) == f"line: Too long. [POST {LIST}: HTTP 400]"
+
+
 def test_a_blamed_field_has_its_own_sentence() -> None:
     error = str(read(400, {"code": "invalid_command", "source": "server"}))
     assert "There is no server with that id" in error
