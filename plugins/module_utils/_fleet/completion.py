@@ -283,7 +283,7 @@ def finish_by_status(job: Job, limits: Limits) -> bool:
     if command.status == "awaiting_purpose":
         job.add_note("The workspace holds it until it has a purpose. Set the option purpose.")
     if command.status == "awaiting_approval" and not limits.wait_for_approval:
-        job.finish(Outcome.AWAITING_APPROVAL)
+        job.finish(Outcome.AWAITING_APPROVAL, Outcome.AWAITING_APPROVAL.explain(job.id))
     elif not (command.status == "error" and _is_temporary_error(job, limits)):
         outcome = get_outcome(command, limits.success_codes)
         if outcome:
@@ -312,7 +312,7 @@ def time_out(job: Job, limits: Limits) -> bool:
     if was_restarted(job):
         started = f"reported a start at {to_iso(job.server.started_at)}, after the command was delivered"
         waits = f" The agent of {job.server} {started}; a result might never come."
-    job.finish(outcome, f"{outcome.sentence} Last status: {status}.{waits}{last}")
+    job.finish(outcome, f"{outcome.explain(job.id)} Last status: {status}.{waits}{last}")
     return limits.cancel_on_timeout and job.submitted.pending
 
 

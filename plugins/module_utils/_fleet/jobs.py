@@ -45,7 +45,7 @@ class Outcome(str, Enum):
     PARENT_FAILED = "parent_failed", "Never ran: a command in its run_after failed."
     AWAITING_APPROVAL = (
         "awaiting_approval",
-        "Held for approval. Approve it in the workspace, then await its id with state=finished.",
+        "Held for approval. Approve it in the workspace, then await it with state=finished and its id.",
     )
     STUCK = (
         "stuck",
@@ -68,6 +68,10 @@ class Outcome(str, Enum):
         outcome.sentence = sentence
         outcome.is_ok = is_ok
         return outcome
+
+    def explain(self, command_id: str | None) -> str:
+        """Return the sentence with the ID of the command."""
+        return self.sentence.replace("its id", f"id={command_id}") if command_id else self.sentence
 
     # In sets and texts, equal to the plain word on every version of Python.
     __hash__ = str.__hash__

@@ -186,7 +186,7 @@ class ActionRules:
         if job.outcome:
             return
         if job.submitted.status == "awaiting_approval":
-            job.finish(Outcome.AWAITING_APPROVAL)
+            job.finish(Outcome.AWAITING_APPROVAL, Outcome.AWAITING_APPROVAL.explain(job.id))
         elif outcome and not target.get_health_end():
             self._complete_by_command(target, outcome, now)
         elif self.ends_with_command and 0 < job.missing_since <= now - PACING.patience:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -21,6 +21,9 @@ from .._payload.frames import SKIPPED
 
 #: The number of failures in the message of a task, and of characters of output in the message of a failure.
 _MAX_FAILURES, _MAX_OUTPUT = 5, 300
+#: The number of servers and command IDs of equal failures.
+_MAX_NAMES, _MAX_IDS = 5, 20
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z?")
 _EMPTY: dict[str, Any] = {
     **dict.fromkeys(("id", "status", "rc", "start", "end", "delta", "success", "error_phase", "output_complete")),
     "stdout": "",
@@ -40,7 +43,7 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
     """
     commands = [_describe_and_release(job, no_log) for job in jobs]
     failures = [
-        f"{job.server if job.server.id or job.server.name else described['id']}: {described['msg']}"
+        (str(job.server) if job.server.id or job.server.name else described["id"], described["id"], described["msg"])
         for job, described in zip(jobs, commands)
         if job.outcome and job.outcome not in ok
     ]
@@ -69,14 +72,38 @@ def _describe_and_release(job: Job, no_log: bool) -> dict[str, Any]:
     return described
 
 
-def summarize(total: int, predicted: int, failures: Sequence[str], noun: str = "commands") -> str:
+def summarize(
+    total: int, predicted: int, failures: Sequence[tuple[str, str | None, str]], noun: str = "commands"
+) -> str:
+    """Return the message of a task for several servers.
+
+    Args:
+        failures: for each failure the name of the server, the ID of the command, and the message.
+    """
     if not total:
         return f"No {noun}."
     if failures:
-        return f"{len(failures)} of {total} {noun} failed: {join_first(failures, _MAX_FAILURES, '; ')}"
+        return f"{len(failures)} of {total} {noun} failed: {join_first(_group_failures(failures), _MAX_FAILURES, '; ')}"
     if predicted:
         return f"{'' if predicted == total else f'{predicted} of '}{total} {noun} would be submitted."
     return f"{total} {noun}, none of them failed."
+
+
+def _group_failures(failures: Iterable[tuple[str, str | None, str]]) -> list[str]:
+    """Write each message once, after the servers that share it: "web-01, web-02 and 10 more: Failed."."""
+    groups: dict[str, list[tuple[str, str | None, str]]] = {}
+    for name, command_id, msg in failures:
+        common = _TIME.sub("<time>", msg.replace(command_id, "<id>") if command_id else msg)
+        common = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "<server>", common)
+        groups.setdefault(common, []).append((name, command_id, msg))
+    lines = []
+    for common, alike in groups.items():
+        names = join_first([name for name, _id, _msg in alike], _MAX_NAMES)
+        ids = [str(command_id) for _name, command_id, _msg in alike if "<id>" in common]
+        more = f" and {len(ids) - _MAX_IDS:,} more" if len(ids) > _MAX_IDS else ""
+        listed = f" Ids: {','.join(ids[:_MAX_IDS])}{more}" if ids else ""
+        lines.append(f"{names}: {common}{listed}" if len(alike) > 1 else f"{names}: {alike[0][2]}")
+    return lines
 
 
 def describe_job(job: Job, no_log: bool = False) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def describe_targets(targets: Sequence[Target], own_server: str) -> dict[str, An
     servers = [_describe(target, own_server) for target in targets]
     outcomes = [target.job.outcome for target in targets if target.job.outcome]
     failures = [
-        f"{target.job.server}: {described['msg']}"
+        (str(target.job.server), described["command_id"], described["msg"])
         for target, described in zip(targets, servers)
         if target.job.outcome and not target.job.outcome.is_ok
     ]

@@ -252,7 +252,7 @@ def _explain_failure(job: Job) -> str:
         reason = job.msg or "The command failed without an exit code."
     else:
         return ""
-    return f"{reason} Id {job.id}." if job.id else reason
+    return f"{reason} Id {job.id}." if job.id and job.id not in reason else reason
 
 
 def _build_response(check: Check, answer: CheckAnswer, command: Command | None, reused: bool) -> Response:

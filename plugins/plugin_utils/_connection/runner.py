@@ -268,7 +268,9 @@ class ServerRunner:
             raise AlpaconError(f"{host}: command {job.id} has run. {output.note}{remedy}")
         message = job.msg or (outcome.sentence if outcome else "")
         # That sentence names an option of alpacon_command.
-        message = message.replace(Outcome.TIMED_OUT.sentence, f"Not finished within alpacon_wait_timeout. {_AWAIT}")
+        message = message.replace(
+            Outcome.TIMED_OUT.explain(job.id), f"Not finished within alpacon_wait_timeout. {_AWAIT}"
+        )
         if job.id:
             message = f"command {job.id}: {message}"
         if job.command and job.command.error_phase:

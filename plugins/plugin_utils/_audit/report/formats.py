@@ -32,6 +32,9 @@ from . import text
 
 _Row = Mapping[str, Any]
 
+#: Most hosts of a finding to name.
+_MAX_HOSTS = 5
+
 
 def render_json(report: _Row) -> Iterator[str]:
     """Render audit.json in pieces, with one line for each record."""
@@ -259,13 +262,17 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
 
 
 def describe_findings(findings: Sequence[_Row]) -> list[str]:
-    """Return a line for each finding, but one line for all unknown results of a host with the same message."""
+    """Return a line for each finding, but one line for the hosts and the unknown results with the same message."""
     alike: dict[tuple[str, str, str, str], list[str]] = {}
     for finding in findings:
         check = "" if finding["outcome"] == UNKNOWN else finding["check"]
         message = text.fold_text(finding["message"], 200).removesuffix(".")
         alike.setdefault((finding["host"], finding["severity"], message, check), []).append(finding["check"])
+    hosts: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (host, severity, message, _check), names in alike.items():
+        hosts.setdefault((severity, message, tuple(names)), []).append(host)
     return [
-        f"{host}: {names[0] if len(names) == 1 else text.pluralize(len(names), 'check')} ({severity}): {message}"
-        for (host, severity, message, _check), names in alike.items()
+        f"{join_first(with_it, _MAX_HOSTS)}: {names[0] if len(names) == 1 else text.pluralize(len(names), 'check')}"
+        f" ({severity}): {message}"
+        for (severity, message, names), with_it in hosts.items()
     ]

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -261,3 +262,35 @@ def test_a_bug_in_one_description_hides_no_id(no_log: bool) -> None:
     assert first["msg"].startswith("It ended. Its details are missing because of a bug: AttributeError")
     assert first["msg"].endswith("AttributeError") is no_log, "the error may quote a secret"
     assert second["stdout"] == "fine"
+
+
+def fail_all(outcome: Outcome, msg: str | None, numbers: Iterable[int]) -> list[Job]:
+    """Return finished jobs of servers, whose message has these fields: name, id, time."""
+    jobs = []
+    for number in numbers:
+        server, command_id = Server(f"server-{number}", f"web-{number:02}"), f"id-{number:02}"
+        job = Job(server, command=Command(command_id, server, "uptime", "system", "running"))
+        time = f"2031-01-01T00:00:{number:02}Z"
+        job.finish(outcome, outcome.explain(command_id) if msg is None else msg.format(server.name, command_id, time))
+        jobs.append(job)
+    return jobs
+
+
+def test_equal_failures_are_written_once() -> None:
+    jobs = fail_all(Outcome.REFUSED, "The agent of {0} was restarted at {2}.", range(12))
+    jobs += fail_all(Outcome.REFUSED, "The plan does not include this.", [12])
+    named = "web-00, web-01, web-02, web-03, web-04 and 7 more"
+    assert describe_jobs(jobs)["msg"] == (
+        f"13 of 13 commands failed: {named}: The agent of <server> was restarted at <time>.;"
+        " web-12: The plan does not include this."
+    )
+
+
+@pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.AWAITING_APPROVAL])
+def test_commands_that_may_still_run_are_named_by_their_ids(outcome: Outcome) -> None:
+    [alone] = fail_all(outcome, None, [1])
+    assert "id=id-01" in describe_jobs([alone])["msg"]
+    ids = [f"id-{number:02}" for number in range(23)]
+    msg = describe_jobs(fail_all(outcome, None, range(3)))["msg"]
+    assert (msg.count("state=finished"), msg.endswith(f" Ids: {','.join(ids[:3])}")) == (1, True)
+    assert describe_jobs(fail_all(outcome, None, range(23)))["msg"].endswith(f"Ids: {','.join(ids[:20])} and 3 more")

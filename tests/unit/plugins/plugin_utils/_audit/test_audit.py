@@ -155,7 +155,8 @@ def test_a_check_has_the_severity_of_its_worst_result() -> None:
 
 def test_messages_name_fifty_findings() -> None:
     finding = {"check": "c", "outcome": "failed", "severity": "high", "message": "M.", "rc": 1}
-    results = [{"host": f"h{number}", **finding, "value": None, "command": None} for number in range(120)]
+    more = {"value": None, "command": None}
+    results = [{"host": f"h{number}", **finding, **more, "message": f"M{number}."} for number in range(120)]
     counts = dict.fromkeys(("servers", "failed", "commands", "questions"), 120)
     summary: Row = dict.fromkeys(("passed", "unknown", "reused", "not_applicable", "waived"), 0) | counts
     summary |= {"checks": 1, "failed_by_severity": {"high": 120, "low": 0}, "requests": 130}
@@ -163,5 +164,5 @@ def test_messages_name_fifty_findings() -> None:
     report |= {"schema": 2, "checks": [{"name": "c", "remedy": "R"}]}
     report |= {"verdict": "fail", "coverage": 100.0, "min_coverage": 95.0, "refusal": None}
     message = str(build_result(AuditResult(report))["msg"])
-    assert message.startswith("120 findings of severity high or worse: h0: c (high): M; h1: c (high): M; ")
-    assert message.endswith("h49: c (high): M; and 70 more.")
+    assert message.startswith("120 findings of severity high or worse: h0: c (high): M0; h1: c (high): M1; ")
+    assert message.endswith("h49: c (high): M49; and 70 more.")

@@ -188,6 +188,16 @@ def test_long_findings_are_folded_in_the_message_of_the_task() -> None:
     assert re.search(r"package-\d+ and \d+ more$", words)
 
 
+def test_hosts_with_the_same_finding_share_a_line() -> None:
+    finding = {"check": "updates", "severity": "high", "outcome": "failed", "message": "Updates."}
+    names = [f"web-{number:02}" for number in range(12)]
+    other = {**finding, "host": "web-01", "message": "No updates."}
+    assert describe_findings([*({**finding, "host": name} for name in names), other]) == [
+        f"{', '.join(names[:5])} and 7 more: updates (high): Updates",
+        "web-01: updates (high): No updates",
+    ]
+
+
 def test_figures_in_words() -> None:
     times = (0, 103, 3600, 90_061, 59.6)
     assert [format_duration(seconds) for seconds in times] == ["0 s", "1 min 43 s", "1 h", "1 d 1 h", "1 min"]
