@@ -267,6 +267,7 @@ class Fleet:
 
     def _report(self) -> None:
         """Read the output of commands if reads are due, or print a progress line."""
+        self._progress.report_missing(self._awaited)
         if self._follower and not self._follower.is_unsupported:
             for job in self._follower.take_due(self._awaited):
                 client = self._limits.limit_reads(self._client, [job])

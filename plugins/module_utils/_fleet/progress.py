@@ -16,6 +16,7 @@ from .._api.errors import AlpaconError, join_first
 from .completion import describe_offline, is_queued_offline
 from .jobs import Job
 from .journal import Journal
+from .pacing import PACING
 
 #: Seconds between two progress lines, and between two lines with the same numbers.
 REPORT_EVERY, REPEAT_EVERY = 5.0, 60.0
@@ -30,7 +31,7 @@ class ProgressReporter:
 
     Args:
         report: prints a progress line; None to print none.
-        report_offline: prints a warning about offline servers.
+        report_offline: prints a warning about offline servers or missing commands.
         report_any: prints what users have to know in any case.
 
     Attributes:
@@ -52,8 +53,9 @@ class ProgressReporter:
         self._began = self._reported_at = time.monotonic()
         #: Numbers of the previous progress line.
         self._reported: tuple[int, ...] = ()
-        #: IDs of the commands that :meth:`report_offline` has named.
+        #: IDs of the commands that :meth:`report_offline` has named, and :meth:`report_missing`.
         self._reported_ids: set[str | None] = set()
+        self._missing_ids: set[str | None] = set()
 
     def report(self, to_submit: int, awaited: Sequence[Job], lost: int = 0) -> None:
         """Print a progress line if the previous one is old enough.
@@ -91,6 +93,21 @@ class ProgressReporter:
         named = [f"{describe_offline(job.server)} (command {job.id})" for job in fresh]
         verb = "waits" if len(fresh) == 1 else "wait"
         self._report_offline(f"alpacon: {len(fresh)} {verb} for {join_first(named, _NAMED_SERVERS, '; ')}")
+
+    def report_missing(self, awaited: Sequence[Job]) -> None:
+        """Print a line that names, once each, the commands that the workspace has not shown for some seconds."""
+        now = time.monotonic()
+        missing = [job for job in awaited if job.missing_since and now >= job.missing_since + REPORT_EVERY]
+        fresh = [job.submitted.id for job in missing if job.id not in self._missing_ids]
+        if not fresh:
+            return
+        self._missing_ids.update(fresh)
+        left = max(0.0, min(job.missing_since for job in missing) + PACING.patience - now)
+        noun = "command" if len(fresh) == 1 else f"{len(fresh)} commands"
+        self._report_offline(
+            f"alpacon: the workspace does not show {noun} {join_first(fresh, _NAMED_COMMANDS)}. Waiting for up to"
+            f" {left:.0f} s, in case its list lags behind. Check the ID if it is not from this workspace."
+        )
 
     def report_outage(self, awaited: Sequence[Job], error: AlpaconError) -> None:
         """Print which commands wait for the end of an outage."""

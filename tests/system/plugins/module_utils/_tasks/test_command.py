@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ from system.support import (
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import completion, fleet, progress
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet import Fleet
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import command_task
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
@@ -337,6 +340,16 @@ def test_a_command_is_cancelled_by_its_id_once(modal: Workspace) -> None:
     assert (second.changed, second.failed, second["outcome"]) == (False, False, "cancelled")
     # Workspaces that delete cancelled commands need a second cancel.
     assert count_methods(modal)["DELETE"] <= 2
+
+
+def test_an_unknown_id_is_named_while_a_task_waits_for_it(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet, "REPORT_EVERY", 0.1)
+    monkeypatch.setattr(progress, "REPORT_EVERY", 0.1)
+    monkeypatch.setattr(completion, "PACING", replace(PACING, patience=0.5))
+    printed: list[str] = []
+    options = command_options(current, state="finished", ids=[NO_COMMAND])
+    assert run_command(options, Run(RunContext(report=printed.append)))["outcome"] == "unknown"
+    assert [NO_COMMAND in line for line in printed] == [True]
 
 
 @in_every_dialect

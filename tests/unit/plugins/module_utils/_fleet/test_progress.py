@@ -89,3 +89,19 @@ def test_five_offline_servers_are_named_and_the_others_counted() -> None:
         f"alpacon: 5 wait for {named[1]}",
         f"alpacon: 6 wait for {named[2]}; and 1 more",
     ]
+
+
+def test_commands_that_the_workspace_does_not_show_are_named_once_after_five_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    printed: list[str] = []
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    reporter = ProgressReporter(None, printed.append, pytest.fail, None)
+    seen, first, second = waiting("seen", "first", "second")
+    first.missing_since, second.missing_since = 1000.0, 1003.0
+    for clock.now in (1004.9, 1005.0, 1006.0, 1009.0, 1020.0):
+        reporter.report_missing([seen, first, second])
+    assert ["id-first" in line for line in printed] == [True, False]
+    assert ["id-second" in line for line in printed] == [False, True]
+    assert [f"up to {left} s" in line for left, line in zip((30, 26), printed)] == [True, True]
