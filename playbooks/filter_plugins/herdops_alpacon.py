@@ -23,6 +23,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     keep_ssh_alive,
     make_host_results,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import read_newest_journal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import SERVER_ID, list_workspaces
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._token_acl import compare_acl, require_tasks
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._variable_names import (
@@ -69,6 +70,18 @@ def list_servers(hosts: Iterable[str], hostvars: Any) -> list[str]:
     return servers
 
 
+def read_journal(_newest: str) -> dict[str, Any]:
+    """Return the newest journal, see :func:`read_newest_journal`.
+
+    Raises:
+        AnsibleFilterError: It cannot be read.
+    """
+    try:
+        return read_newest_journal()
+    except OSError as error:
+        raise AnsibleFilterError(f"The journal cannot be read: {error}") from None
+
+
 class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
@@ -82,6 +95,7 @@ class FilterModule:
             "list_workspaces": list_workspaces,
             "misspelt_variables": misspelt_variables,
             "percentage_problem": find_percentage_problem,
+            "read_journal": read_journal,
             "require_tasks": require_tasks,
             "show_results": show_results,
             "wave_problem": find_wave_problem,

@@ -21,7 +21,7 @@ from ansible.utils.display import Display
 
 from ..module_utils._api.errors import clean_line
 from ..module_utils._api.session import preload
-from ..module_utils._fleet.journal import SubmittedCommands
+from ..module_utils._fleet.journal import SubmittedCommands, read_journal
 from ..module_utils._fleet.run import RunContext
 from ._settings import get_run_folder
 
@@ -71,6 +71,23 @@ def _journal_file() -> Path:
     return Path(C.config.get_config_value("ANSIBLE_HOME")) / "alpacon" / f"{get_run_folder().name}.ids"
 
 
+def read_newest_journal() -> dict[str, Any]:
+    """Return the newest journal that an earlier run left behind.
+
+    Returns:
+        ``folder``, ``file``: paths; ``file`` is empty if there is no journal.
+        ``ids``: of its commands.
+        ``unanswered``: the number of its submits whose IDs are unknown.
+    """
+    folder = _journal_file().parent
+    newest: tuple[float, Path] | None = None
+    for file in folder.glob("*.ids"):
+        with contextlib.suppress(OSError):
+            newest = max(newest or (0.0, file), (file.stat().st_mtime, file))
+    ids, unanswered = read_journal(newest[1]) if newest else ([], 0)
+    return {"folder": str(folder), "file": str(newest[1]) if newest else "", "ids": ids, "unanswered": unanswered}
+
+
 def _is_orphan() -> bool:
     # The sentinel of the parent stays open in workers that were forked later.
     parent = multiprocessing.parent_process()
@@ -96,7 +113,7 @@ def _report_journal(process: int) -> None:
     if os.getpid() == process and _journal_file().exists():
         Display().warning(
             f"alpacon: {_journal_file()} lists commands that this run submitted without seeing them end."
-            " Await them with state=finished, or search for them in the workspace."
+            " Await them with the playbook herdops.alpacon.await, or search for them in the workspace."
         )
 
 

@@ -52,7 +52,7 @@ PAGES = (
     Page("getting_started"),
     Page("run_commands"),
     Page("schedule_commands"),
-    Page("waiting_and_cost", skipped=("Await the interrupted commands",)),
+    Page("waiting_and_cost"),
     Page("from_ssh"),
     Page("inventory", is_inventory=True),
     Page("agent_rollout", skipped=("Install the agent",)),

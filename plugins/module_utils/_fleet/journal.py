@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .._api.records import is_uuid
 from .._api.settings import Warn
 
 #: Maximum seconds to wait for a lock.
@@ -102,6 +103,18 @@ class Position(NamedTuple):
     length: int
 
 
+def read_journal(file: Path) -> tuple[list[str], int]:
+    """Return the IDs of the commands in a journal, and the number of submits whose IDs are unknown.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    lines = [line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    ids = [line[: Journal.ID_LENGTH] for line in lines]
+    known = [command_id for command_id in ids if is_uuid(command_id)]
+    return known, len(ids) - len(known)
+
+
 class Journal:
     """A file with a line for each unfinished command of a run, written before its submit.
 
@@ -112,7 +125,7 @@ class Journal:
     If the file cannot be written, the journal warns once and the task continues. Threads may share a journal.
     """
 
-    _ID = 36
+    ID_LENGTH = 36
 
     def __init__(self, file: Path, warn: Warn) -> None:
         self.file = file
@@ -127,7 +140,7 @@ class Journal:
         """Add a line before a submit. Return None if that fails."""
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         digest = hashlib.sha256(line.encode("utf-8", "surrogatepass")).hexdigest()
-        text = f"{'':{self._ID}} {server_id} {now} sha256:{digest}\n".encode()
+        text = f"{'':{self.ID_LENGTH}} {server_id} {now} sha256:{digest}\n".encode()
         try:
             with self._lock:
                 position = Position(self._append(text), len(text))
@@ -138,7 +151,7 @@ class Journal:
             return None
 
     def add_id(self, position: Position, command_id: str) -> None:
-        self._overwrite([(position.offset, f"{command_id:{self._ID}.{self._ID}}".encode())])
+        self._overwrite([(position.offset, f"{command_id:{self.ID_LENGTH}.{self.ID_LENGTH}}".encode())])
 
     def remove(self, positions: Sequence[Position]) -> None:
         """Overwrite lines of this worker with blanks, and remove the file if no line is left."""

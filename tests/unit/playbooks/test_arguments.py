@@ -28,6 +28,7 @@ WRAPPED = {
     "playbooks/run.yml": COMMAND,
     "playbooks/schedule.yml": COMMAND,
     "playbooks/cancel.yml": COMMAND,
+    "playbooks/await.yml": COMMAND,
     "playbooks/upgrade_agents.yml": ACTION,
     "roles/audit/tasks/main.yml": AUDIT,
 }
@@ -50,6 +51,14 @@ OMITTED: dict[str, dict[str, tuple[str, ...]]] = {
     "playbooks/cancel.yml": {
         "it does not select commands": (*_PAYLOAD, "env", "run_after", "work_session", "purpose"),
         "it awaits no command": _WAIT,
+    },
+    "playbooks/await.yml": {
+        "it awaits commands that were submitted": (
+            *(*_PAYLOAD, "servers", "line", "shell", "username", "groupname", "env", "run_after", "work_session"),
+            "purpose",
+        ),
+        "it always waits": ("wait",),
+        "only cancelled commands can be too late": ("fail_if_sent",),
     },
     "playbooks/upgrade_agents.yml": {
         "alpacon_max_fail_percentage limits the errors": ("max_errors",),

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import journal as _journal
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal, read_journal
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import (
     LINE,
     read_journal_ids,
@@ -60,6 +60,13 @@ def test_a_line_is_written_before_the_submit_and_blanked_at_the_end(journal: Jou
     assert read_journal_ids(journal) == [COMMAND]
     journal.remove([position])
     assert list(journal.file.parent.iterdir()) == []
+
+
+def test_ids_are_read_from_a_journal_and_other_submits_counted(journal: Journal) -> None:
+    positions = [submit(journal, uuid(0, number)) for number in range(3)]
+    journal.add_submit(SERVER, LINE)
+    journal.remove(positions[:1])
+    assert read_journal(journal.file) == ([uuid(0, 1), uuid(0, 2)], 1)
 
 
 def test_a_worker_removes_only_its_own_lines(journal: Journal) -> None:
