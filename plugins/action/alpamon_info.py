@@ -21,7 +21,8 @@ from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import KEPT_IF_UNSET, SPEC, make_plan, refuse
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.problems import find_option_problems
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller, RoleOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import (
     refuse_facts_named_as_settings,
     refuse_settings_of_any_host,
@@ -53,6 +54,10 @@ class ActionModule(ActionBase):
         with_plan = boolean(arguments.pop("plan", False))
         if with_plan and self._connection.transport == "herdops.alpacon.alpacon":
             return {"changed": False, "plan": refuse([_OWN_CONNECTION])}
+        # Before the host is reached.
+        role, problems = self._read_role(variables) if with_plan else (None, [])
+        if problems:
+            return {"changed": False, "plan": refuse(problems)}
         arguments.setdefault("controller_time", time.time())
         try:
             result: dict[str, Any] = self._execute_module(
@@ -68,13 +73,14 @@ class ActionModule(ActionBase):
                 self._low_level_execute_command("exit 0")
             raise
         result.pop("plan", None)
-        if with_plan and not result.get("failed"):
-            result["plan"] = self._make_plan(result, variables)
+        if role and not result.get("failed"):
+            result["plan"] = self._make_plan(result, variables, role)
             for warning in result["plan"].get("warnings", ()):
                 display.warning(warning)
         return result
 
-    def _make_plan(self, result: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    def _read_role(self, variables: Mapping[str, Any]) -> tuple[RoleOptions | None, list[str]]:
+        """Return the options of the role, and the problems of its variables."""
         extra = self._task.get_variable_manager().extra_vars
         # With alpamon_hosts misspelt, the playbook would roll out to all hosts.
         selection = f"{_PREFIX}hosts" if "rollout_plan" in variables else ""
@@ -87,18 +93,25 @@ class ActionModule(ActionBase):
         if selection:
             misspelt += _find_tag_problems(variables)
         if misspelt:
-            return refuse(misspelt)
+            return None, misspelt
         try:
             refuse_facts_named_as_settings(variables, self._templar.template)
+            options = self._read_options(variables)
+        except AlpaconError as error:
+            return None, [str(error)]
+        role = RoleOptions(options, self._describe_controller(options, variables))
+        return role, find_option_problems(role)
+
+    def _make_plan(self, result: Mapping[str, Any], variables: Mapping[str, Any], role: RoleOptions) -> dict[str, Any]:
+        try:
             # ansible-core sets facts that a host returns before the next task.
             returned = result.get("ansible_facts")
             if isinstance(returned, Mapping):
                 refuse_facts_named_as_settings({**variables, "ansible_facts": returned}, self._templar.template)
-            options = self._read_options(variables)
             refuse_settings_of_any_host()
         except AlpaconError as error:
             return refuse([str(error)])
-        return make_plan(options, result, self._describe_controller(options, variables))
+        return make_plan(role.options, result, role.controller)
 
     def _read_options(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         values = {}

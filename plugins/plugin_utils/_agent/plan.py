@@ -95,7 +95,7 @@ def make_plan(options: Mapping[str, Any], agent: Mapping[str, Any], controller: 
         return refuse([f"The agent does not run on {system['name']} {system['version']}. It runs on {SUPPORTED}."])
     if agent["uid"] != 0:
         return refuse(["The tasks of this role need root. Set become to true for them."])
-    state = AgentState(options, agent, controller, family)
+    state = AgentState(options, controller, agent, family)
     problems = find_problems(state)
     return {
         "problems": problems,

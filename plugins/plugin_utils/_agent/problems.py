@@ -7,66 +7,72 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any
 
 from ...module_utils._api.errors import AlpaconError, clean_line
 from ...module_utils._options.values import parse_duration, version_key
 from ...module_utils._tasks.registration_task import to_server_name
 from .._settings import normalize_url
-from .state import AgentState
+from .state import AgentState, RoleOptions
 
 #: Older agents have neither ``register --force`` nor ``unregister``.
 _MIN_VERSION = "2.3.0"
 _VERSION = re.compile(r"(latest|\d+(\.\d+){2,}([-~](rc|dev|alpha|beta)[.\d]*)?)?")
 
 
-def find_problems(state: AgentState) -> list[str]:
-    problems = list(_find_workspace_problems(state))
-    if state.options["state"] != "absent":
-        problems = [*_find_version_problems(state), *_find_package_problems(state), *problems]
+def find_option_problems(role: RoleOptions) -> list[str]:
+    """Return the problems of variables, which need no state of a host."""
+    problems = list(_find_workspace_option_problems(role))
+    if role.options["state"] != "absent":
+        problems = [*_find_version_option_problems(role), *_find_file_problems(role), *problems]
     return [clean_line(problem) for problem in problems if problem]
 
 
-def _find_version_problems(state: AgentState) -> Iterable[str]:
-    options, version = state.options, state.options["version"]
-    is_downgrade = state.version and version_key(state.target_version or state.version) < version_key(state.version)
+def find_problems(state: AgentState) -> list[str]:
+    problems = list(_find_workspace_problems(state))
+    if state.options["state"] != "absent":
+        problems = [*_find_version_problems(state), *_find_upgrade_problems(state), *problems]
+    return [*find_option_problems(state), *(clean_line(problem) for problem in problems if problem)]
+
+
+def _find_version_option_problems(role: RoleOptions) -> Iterator[str]:
+    options, version = role.options, role.options["version"]
     if not _VERSION.fullmatch(version):
         yield f"alpamon_version is '{version}'. Give a version such as 2.5.0, latest, or nothing."
-    elif state.pinned and version_key(version) < version_key(_MIN_VERSION):
+    elif role.pinned and version_key(version) < version_key(_MIN_VERSION):
         yield f"alpamon_version is {version}, and the role needs {_MIN_VERSION} or newer."
-    elif not state.install and state.version and version_key(state.version) < version_key(_MIN_VERSION):
-        yield (
-            f"alpamon {state.version} is installed, and this role needs {_MIN_VERSION} or newer. Set alpamon_version to"
-            " latest, or to a newer version."
-        )
-    elif is_downgrade and not options["allow_downgrade"]:
-        yield (
-            f"alpamon {state.version} is installed, and {state.target_version} is older. Set alpamon_allow_downgrade to"
-            " true to install it. If the workspace has upgraded the agent, set alpamon_hold to true too."
-        )
     if version == "latest" and options["package_file"]:
         yield "alpamon_version=latest and alpamon_package_file exclude each other. Set only one of them."
     if version == "latest" and options["hold"]:
         yield "alpamon_hold and alpamon_version=latest exclude each other. Set alpamon_version to the version to hold."
 
 
-def _find_package_problems(state: AgentState) -> Iterable[str]:
-    checksum, pending = state.options["package_checksum"].lower(), state.agent["pending"]
+def _find_version_problems(state: AgentState) -> Iterator[str]:
+    if any(_find_version_option_problems(state)):
+        return
+    is_downgrade = state.version and version_key(state.target_version or state.version) < version_key(state.version)
+    if not state.install and state.version and version_key(state.version) < version_key(_MIN_VERSION):
+        yield (
+            f"alpamon {state.version} is installed, and this role needs {_MIN_VERSION} or newer. Set alpamon_version to"
+            " latest, or to a newer version."
+        )
+    elif is_downgrade and not state.options["allow_downgrade"]:
+        yield (
+            f"alpamon {state.version} is installed, and {state.target_version} is older. Set alpamon_allow_downgrade to"
+            " true to install it. If the workspace has upgraded the agent, set alpamon_hold to true too."
+        )
+
+
+def _find_file_problems(role: RoleOptions) -> Iterator[str]:
+    options, controller = role.options, role.controller
+    checksum = options["package_checksum"].lower()
     if checksum and ":" not in checksum:
         yield "alpamon_package_checksum must begin with its algorithm, as in sha256:0a1b..."
-    elif state.controller.digests.get("package_file", checksum) != checksum:
-        yield (
-            f"{state.options['package_file']} does not have the checksum in alpamon_package_checksum. It is not"
-            " installed."
-        )
-    if pending:
-        yield (
-            "An upgrade or migration of the agent is in progress, and a restart or another version would break it. Try"
-            f" again when {' and '.join(pending)} {'is' if len(pending) == 1 else 'are'} gone."
-        )
-    unused = {"repository_key": not state.from_repository, "ca_cert": state.options["state"] != "present"}
-    missing = [f"alpamon_{name} ({state.options[name]})" for name in state.controller.missing if not unused.get(name)]
+    elif controller.digests.get("package_file", checksum) != checksum:
+        yield f"{options['package_file']} does not have the checksum in alpamon_package_checksum. It is not installed."
+    unused = {"repository_key": not role.from_repository, "ca_cert": options["state"] != "present"}
+    missing = [f"alpamon_{name} ({options[name]})" for name in controller.missing if not unused.get(name)]
     if missing:
         yield (
             f"{' and '.join(missing)}: the controller has no such readable file. Give an absolute path, or one"
@@ -74,7 +80,34 @@ def _find_package_problems(state: AgentState) -> Iterable[str]:
         )
 
 
-def _find_workspace_problems(state: AgentState) -> Iterable[str]:
+def _find_upgrade_problems(state: AgentState) -> Iterator[str]:
+    pending = state.agent["pending"]
+    if pending:
+        yield (
+            "An upgrade or migration of the agent is in progress, and a restart or another version would break it. Try"
+            f" again when {' and '.join(pending)} {'is' if len(pending) == 1 else 'are'} gone."
+        )
+
+
+def _find_workspace_option_problems(role: RoleOptions) -> Iterator[str]:
+    options = role.options
+    if options["state"] != "present":
+        return
+    yield _get_error("alpamon_connect_timeout", parse_duration, options["connect_timeout"])
+    if not role.selects("register", "configure", "verify"):
+        return
+    texts = [name for name, value in options["tags"].items() if not isinstance(value, str)]
+    if texts:
+        yield f"alpamon_tags: the value of {', '.join(texts)} is not a string. Put it in quotes."
+    if options["ca_cert"] and options["ca_cert_content"]:
+        yield "alpamon_ca_cert and alpamon_ca_cert_content exclude each other."
+    if not options["url"]:
+        yield "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."
+    elif error := _get_url_error(role):
+        yield f"alpamon_{error}"
+
+
+def _find_workspace_problems(state: AgentState) -> Iterator[str]:
     options = state.options
     if options["state"] != "present":
         return
@@ -83,27 +116,21 @@ def _find_workspace_problems(state: AgentState) -> Iterable[str]:
             "systemd does not manage the services of this host, and the agent needs it. alpamon_state=installed"
             " installs the package without starting it."
         )
-    yield _get_error("alpamon_connect_timeout", parse_duration, options["connect_timeout"])
     yield _get_error("alpamon_name", to_server_name, state.name)
     if not state.selects("register", "configure", "verify"):
         return
     if state.register and not state.selects("register"):
         yield "The host is not registered. Run the whole role, or also its tag register."
-    texts = [name for name, value in options["tags"].items() if not isinstance(value, str)]
-    if texts:
-        yield f"alpamon_tags: the value of {', '.join(texts)} is not a string. Put it in quotes."
-    if options["ca_cert"] and options["ca_cert_content"]:
-        yield "alpamon_ca_cert and alpamon_ca_cert_content exclude each other."
-    if not options["url"]:
-        yield "alpamon_url is empty. Set it, or ALPACON_URL, to the base URL of the workspace."
-    else:
-        error = _get_error("url", lambda _option, text: normalize_url(text), options["url"])
-        yield f"alpamon_{error}" if error else ""
-        if not error and state.other_workspace and not options["allow_workspace_change"]:
-            yield (
-                f"The host is registered in {state.configuration['url']}, not in {state.workspace}. Set"
-                " alpamon_allow_workspace_change to true to move it."
-            )
+    is_url = options["url"] and not _get_url_error(state)
+    if is_url and state.other_workspace and not options["allow_workspace_change"]:
+        yield (
+            f"The host is registered in {state.configuration['url']}, not in {state.workspace}. Set"
+            " alpamon_allow_workspace_change to true to move it."
+        )
+
+
+def _get_url_error(role: RoleOptions) -> str:
+    return _get_error("url", lambda _option, text: normalize_url(text), role.options["url"])
 
 
 def find_installed_problems(state: AgentState) -> list[str]:

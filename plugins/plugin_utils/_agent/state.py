@@ -44,18 +44,15 @@ class Controller:
 
 
 @dataclass(frozen=True)
-class AgentState:
-    """The options, the state of the host, and the differences between them.
+class RoleOptions:
+    """The options of the role, and the facts of the controller.
 
     Attributes:
         options: as for :func:`.plan.make_plan`.
-        agent: the result of the module M(herdops.alpacon.alpamon_info).
     """
 
     options: Mapping[str, Any]
-    agent: Mapping[str, Any]
     controller: Controller
-    family: Family
 
     @property
     def parts(self) -> frozenset[str]:
@@ -65,25 +62,37 @@ class AgentState:
     def selects(self, *parts: str) -> bool:
         return not self.parts.isdisjoint(parts)
 
-    # The package
-
-    @property
-    def version(self) -> str:
-        return self.agent["version"] or ""
-
     @cached_property
     def pinned(self) -> str:
         """Return the requested version in the agent's spelling; empty for any or the latest."""
         return "" if self.options["version"] == "latest" else str(self.options["version"]).replace("~", "-")
 
     @property
+    def from_repository(self) -> bool:
+        return bool(self.options["manage_repository"] and not self.options["package_file"])
+
+
+@dataclass(frozen=True)
+class AgentState(RoleOptions):
+    """The options, the state of the host, and the differences between them.
+
+    Attributes:
+        agent: the result of the module M(herdops.alpacon.alpamon_info).
+    """
+
+    agent: Mapping[str, Any]
+    family: Family
+
+    # The package
+
+    @property
+    def version(self) -> str:
+        return self.agent["version"] or ""
+
+    @property
     def needs_other_version(self) -> bool:
         other = bool(self.pinned) and self.pinned != self.version
         return other or not self.version or self.options["version"] == "latest"
-
-    @property
-    def from_repository(self) -> bool:
-        return bool(self.options["manage_repository"] and not self.options["package_file"])
 
     @cached_property
     def repository(self) -> Repository:
