@@ -175,8 +175,8 @@ def write_commands(named: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
         lines.append(f"{clean_line(name)}: {command['outcome'] or 'check mode'}{code}")
         if rc is None or command.get("output_complete") is False:
             message, command_id = command["msg"], command["id"]
-            named = f" Id {command_id}" if command_id and command_id not in message else ""
-            lines.append(f"    {clean_line(message)}{named}")
+            suffix = f" Id {command_id}" if command_id and command_id not in message else ""
+            lines.append(f"    {clean_line(message)}{suffix}")
         lines += [f"    {line}" for line in _get_lines(command)]
     return lines
 

@@ -83,16 +83,16 @@ def summarize(
     if not total:
         return f"No {noun}."
     if failures:
-        return f"{len(failures)} of {total} {noun} failed: {join_first(_group_failures(failures), _MAX_FAILURES, '; ')}"
+        return f"{len(failures)} of {total} {noun} failed: {join_first(group_alike(failures), _MAX_FAILURES, '; ')}"
     if predicted:
         return f"{'' if predicted == total else f'{predicted} of '}{total} {noun} would be submitted."
     return f"{total} {noun}, none of them failed."
 
 
-def _group_failures(failures: Iterable[tuple[str, str | None, str]]) -> list[str]:
+def group_alike(messages: Iterable[tuple[str, str | None, str]]) -> list[str]:
     """Write each message once, after the servers that share it: "web-01, web-02 and 10 more: Failed."."""
     groups: dict[str, list[tuple[str, str | None, str]]] = {}
-    for name, command_id, msg in failures:
+    for name, command_id, msg in messages:
         common = _TIME.sub("<time>", msg.replace(command_id, "<id>") if command_id else msg)
         common = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "<server>", common)
         groups.setdefault(common, []).append((name, command_id, msg))

@@ -19,6 +19,7 @@ from .._api.records import Command, Server, is_same_time, parse_commands, to_iso
 from .._fleet.jobs import DECLINED, NOT_ACCEPTED, Job, Outcome, get_outcome
 from .._fleet.journal import hash_line
 from .._fleet.pacing import PACING
+from .command_results import group_alike
 from .command_task import MAX_NAMED, CommandTask, check_parents
 
 _NOT_SCHEDULED = frozenset((*NOT_ACCEPTED, *DECLINED, Outcome.UNKNOWN, Outcome.SENT))
@@ -200,17 +201,18 @@ def _resolve_races(task: CommandTask, jobs: Sequence[Job], times: dict[str, date
         names = ", ".join(str(job.server) for job in jobs[:MAX_NAMED])
         task.run.warn(f"Another run may have scheduled the same command on {names}. {error}")
         return
+    warnings = []
     for job in jobs:
         if job.id in unlisted:
-            task.run.warn(
-                f"{job.server}: another run may have scheduled the same command, since the workspace accepted {job.id}"
-                " and does not list it."
-            )
+            unlisted_id = f"since the workspace accepted {job.id} and does not list it."
+            warnings.append((job, f"another run may have scheduled the same command, {unlisted_id}"))
             continue
         try:
             _resolve_race(task, job, schedules[str(job.server.id)])
         except AlpaconError as error:
-            task.run.warn(f"{job.server}: another run scheduled the same command, and both may remain. {error}")
+            warnings.append((job, f"another run scheduled the same command, and both may remain. {error}"))
+    for warning in group_alike((str(job.server), job.id, text) for job, text in warnings):
+        task.run.warn(warning)
 
 
 def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None:

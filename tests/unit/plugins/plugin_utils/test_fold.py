@@ -93,6 +93,13 @@ def test_other_outcomes_are_a_line_each() -> None:
     ]
 
 
+def test_an_id_is_shown_once() -> None:
+    for message, lines in (("Held.", ["    Held. Id command-1"]), ("Await id=command-1.", ["    Await id=command-1."])):
+        row = command(1, rc=None, outcome="awaiting_approval", msg=message)
+        shown = show_results(["a"], {"a": {"alpacon_result": {"commands": [row]}}})
+        assert shown == ["web-0001: awaiting_approval", *lines]
+
+
 def test_texts_of_hosts_reach_no_terminal() -> None:
     escape = "\x1b]0;title\x07\u202e"
     rows = [command(number, f"{escape}\n{escape}") for number in range(2)]

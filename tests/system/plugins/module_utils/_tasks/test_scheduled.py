@@ -279,6 +279,8 @@ def test_a_command_that_the_workspace_accepts_and_does_not_list_is_reported(
         " and does not list it."
     )
     assert moved.passed >= 30, "it was searched for long enough"
+    [alike] = schedule(current, servers=["web-01", "web-02"], line="sync").warnings
+    assert alike.startswith("web-01, web-02: another run may have scheduled the same command, ")
 
 
 # Refusals
