@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import BATCH_PACING, MODULE_PACING, PACING, Pacing
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import (
+    BATCH_PACING,
+    MODULE_PACING,
+    PACING,
+    Pacing,
+)
 
 #: Seconds that a poll takes.
 REQUEST = 0.02
