@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import typing as t
@@ -34,7 +35,10 @@ def run(workspace: Workspace, line: str, **fields: t.Any) -> dict[str, t.Any]:
 
 
 def alive(process: str) -> bool:
-    return Path(f"/proc/{process.strip()}").exists()
+    # Where nothing reaps orphans, a killed one stays as a zombie.
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process.strip()}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 def test_a_child_in_the_background_is_killed_with_its_line(current: Workspace) -> None:
