@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
 from system.inventories import Source
 from system.plays import run_playbook
-from system.support import AGENTS
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row, read_code_blocks
@@ -23,6 +24,8 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row, re
 pytestmark = pytest.mark.slow
 
 GUIDES = ROOT / "docs/docsite/rst"
+#: Links to the inventory of Getting started.
+LINK = "<ansible_collections.herdops.alpacon.docsite.getting_started.inventory>"
 WORKSPACE = "https://my-workspace.us1.alpacon.io"
 HOSTS = {"web": ["web-01", "web-02", "web-03"], "db": ["db-01", "db-02"]}
 #: Variables of examples.
@@ -35,14 +38,12 @@ class Page:
 
     Attributes:
         skipped: names of plays and tasks that need something else, such as SSH or real servers.
-        is_inventory: take the hosts from the inventory plugin.
         replaced: texts of examples, with their replacements.
         files: files beside the playbook that examples name, with their content.
     """
 
     name: str
     skipped: tuple[str, ...] = ()
-    is_inventory: bool = False
     replaced: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
@@ -54,9 +55,9 @@ PAGES = (
     Page("schedule_commands"),
     Page("waiting_and_cost"),
     Page("from_ssh"),
-    Page("inventory", is_inventory=True),
+    Page("inventory"),
     Page("agent_rollout", skipped=("Install the agent",)),
-    Page("awx", is_inventory=True),
+    Page("awx"),
 )
 #: Here the servers have agents, and tasks run over the connection plugin. `{folder}` is a temporary folder.
 ON_SERVERS = (
@@ -103,6 +104,42 @@ def read_plays(page: str, skipped: tuple[str, ...] = ()) -> list[Row]:
     return plays
 
 
+def read_inventory(page: str) -> Row | None:
+    """Return the options of my.alpacon.yml as a guide shows it, or as Getting started does if the guide says so."""
+    for block in read_code_blocks(page, "yaml"):
+        if re.match(r"# (inventory/)?my\.alpacon\.yml\n", block):
+            options: Row = yaml.safe_load(block)
+            return options
+    if page != "getting_started" and LINK in (GUIDES / f"{page}.rst").read_text(encoding="utf-8"):
+        return read_inventory("getting_started")
+    return None
+
+
+def read_patterns(page: str) -> list[str]:
+    """Return the patterns and groups in the examples of a guide."""
+    entries = [entry for block in read_blocks(page) if isinstance(block, list) for entry in block]
+    plays = [entry for entry in entries if "hosts" in entry and "sources" not in entry]
+    yaml_text, commands = ("".join(read_code_blocks(page, language)) for language in ("yaml", "console"))
+    return [
+        *(play["hosts"] for play in plays),
+        *re.findall(r"groups\['(\w+)'\]", yaml_text),
+        *re.findall(r"# group_vars/(\w+)\.yml", yaml_text),
+        *re.findall(r"\$ ansible (\S+) -i my\.alpacon\.yml", commands),
+        *re.findall(r"my\.alpacon\.yml.* --limit '?([^\s'@]+)", commands),
+    ]
+
+
+def write_inventory(workspace: Workspace, folder: Path, page: str) -> str:
+    """Write the inventory of a guide, with the variables of examples beside it, and return its path."""
+    options = read_inventory(page) or read_inventory("getting_started")
+    assert options
+    source = Source(workspace, folder)
+    source.write(**{name: value for name, value in options.items() if name != "plugin"})
+    (folder / "group_vars").mkdir()
+    (folder / "group_vars/all.yml").write_text(yaml.safe_dump(VARIABLES), encoding="utf-8")
+    return str(source.path)
+
+
 def make_inventory(**variables: Any) -> Row:
     children: Row = {group: {"hosts": {host: {} for host in hosts}} for group, hosts in HOSTS.items()}
     return {"all": {"children": children, "vars": {"ansible_connection": "local", **VARIABLES, **variables}}}
@@ -122,16 +159,23 @@ def test_the_examples_of_every_guide_are_tested() -> None:
     assert not untested, "add these guides to PAGES in tests/system/test_guide_examples.py, or to another list there"
 
 
+@pytest.mark.parametrize("page", sorted(path.stem for path in GUIDES.glob("*.rst")))
+def test_examples_of_a_guide_match_hosts_of_its_inventory(busy: Workspace, tmp_path: Path, page: str) -> None:
+    options = {**(read_inventory(page) or {"filters": {"name": "no server"}})}
+    options.pop("plugin", None)
+    parsed = Source(busy, tmp_path).parse(**options)
+    assert not parsed.failure
+    inventory = InventoryManager(DataLoader())
+    inventory._inventory = parsed.inventory
+    unmatched = [pattern for pattern in read_patterns(page) if not inventory.list_hosts(pattern)]
+    assert not unmatched, f"docs/docsite/rst/{page}.rst neither shows nor links to an inventory with these hosts"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_examples_of_a_guide_run(busy: Workspace, tmp_path: Path, page: Page) -> None:
     plays = yaml.safe_load(yaml.safe_dump(read_plays(page.name, page.skipped)).replace(WORKSPACE, busy.url))
     assert plays
-    if page.is_inventory:
-        source = Source(busy, tmp_path)
-        source.write()
-        run = run_playbook(busy, tmp_path, plays, None, "-i", str(source.path))
-    else:
-        run = run_playbook(busy, tmp_path, plays, make_inventory())
+    run = run_playbook(busy, tmp_path, plays, None, "-i", write_inventory(busy, tmp_path, page.name))
     assert run.code == 0, run.log
     tasks = [task for play in plays for entry in play["tasks"] for task in entry.get("block", [entry])]
     assert {task["name"] for task in tasks} <= run.tasks.keys()
@@ -146,9 +190,8 @@ def test_examples_of_a_guide_run_over_the_connection(current: Workspace, tmp_pat
     for file, content in page.files.items():
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text(content, encoding="utf-8")
-    plays = [{"connection": "herdops.alpacon.alpacon", **play} for play in yaml.safe_load(text)]
-    inventory: Row = {"all": {"children": {"web": {"hosts": {host: {} for host in AGENTS}}}}}
-    run = run_playbook(current, tmp_path, plays, inventory)
+    plays = yaml.safe_load(text)
+    run = run_playbook(current, tmp_path, plays, None, "-i", write_inventory(current, tmp_path, page.name))
     assert run.code == 0, run.log
     assert {task["name"] for play in plays for task in play["tasks"]} <= run.tasks.keys()
     assert all(row["line"].startswith("/bin/sh -c $RUN ") for row in current.commands())

@@ -239,7 +239,7 @@ def test_the_examples_of_the_guide_run(current: Workspace, tmp_path: Path) -> No
         variables |= block if isinstance(block, dict) else {}
     for waiver in variables["audit_waivers"]:
         waiver["until"] = "2999-12-31"
-    groups: Row = {"web": {"hosts": {"web-01": {}}}, "legacy": {"hosts": {"web-02": {}}}}
+    groups: Row = {"web": {"hosts": {"web-01": {}}}, "db": {"hosts": {"web-02": {}}}}
     inventory = {"all": {"children": groups, "vars": variables}}
     for name, given, checks in (
         ("play", plays, {"nginx-configuration", "file-handles", "disk-space"}),
