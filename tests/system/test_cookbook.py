@@ -63,7 +63,8 @@ def test_patching_stops_after_the_canaries_and_leaves_out_patched_servers(curren
         rows = list(csv.DictReader((tmp_path / "left.csv").open(encoding="utf-8"), doublequote=False, escapechar="\\"))
         left.append([(row["server"], row["outcome"]) for row in rows])
     assert submitted == [1, 3, 1]
-    assert left == [[("web-01", "failed")], [("web-02", "failed")], []]
+    not_tried = [("web-02", "not_tried"), ("web-03", "not_tried")]
+    assert left == [[("web-01", "failed"), *not_tried], [("web-02", "failed")], []]
 
 
 def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
