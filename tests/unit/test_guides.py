@@ -215,6 +215,18 @@ def test_the_reasons_of_the_guide_are_those_that_end_batches() -> None:
     assert not unknown, "docs/docsite/rst/tasks_in_batches.rst has reasons that no code has"
 
 
+def test_an_example_that_reads_shows_what_it_read() -> None:
+    silent = []
+    for guide in sorted(path.stem for path in _GUIDES.glob("*.rst")):
+        for block in read_code_blocks(guide, "yaml"):
+            names = re.findall(r"- name: ((?:Show|List|Find|Read|Name) .*)\n +herdops\.", block)
+            registered = re.findall(r"register: (\w+)", block)
+            unused = [name for name in registered if len(re.findall(rf"\b{name}\b", block)) == 1]
+            if unused or (names and not re.search(r"ansible\.builtin\.(debug|copy)|assert", block)):
+                silent.append((guide, unused or names))
+    assert not silent, "show these results in the examples of the guides, with ansible.builtin.debug"
+
+
 def test_a_guide_has_at_most_200_lines_and_the_readme_fewer_than_150() -> None:
     lines = {path.stem: len(path.read_text(encoding="utf-8").splitlines()) for path in _GUIDES.glob("*.rst")}
     assert not {name: count for name, count in lines.items() if count > 200}, "shorten these guides in docs/docsite/rst"
