@@ -22,7 +22,19 @@ class _Module(AnsibleModule):
     """Do not log the values of O(env).
 
     With no_log in the argument spec, ansible-core 2.22 would hide each value, even C(0), everywhere in the result.
+
+    Args:
+        internal: arguments that only the action plugin sets. They are in no spec, documentation or log.
     """
+
+    def __init__(self, internal: tuple[str, ...] = (), **keywords: Any) -> None:
+        self._internal = internal
+        self.internal_values: dict[str, Any] = {}
+        super().__init__(**keywords)
+
+    def _load_params(self) -> None:
+        super()._load_params()
+        self.internal_values = {name: self.params.pop(name) for name in self._internal if name in self.params}
 
     def _log_invocation(self) -> None:
         params = self.params
@@ -33,8 +45,13 @@ class _Module(AnsibleModule):
             self.params = params
 
 
-def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[str, Any]], **rules: Any) -> None:
-    module = _Module(argument_spec=spec, supports_check_mode=True, **rules)
+def run_module(
+    spec: dict[str, dict[str, Any]],
+    operation: Callable[..., dict[str, Any]],
+    internal: tuple[str, ...] = (),
+    **rules: Any,
+) -> None:
+    module = _Module(argument_spec=spec, supports_check_mode=True, internal=internal, **rules)
     secrets = collect_secrets(module.params)
     # ansible-core would hide values of env in IDs and outcomes as well.
     module.no_log_values = collect_secrets({**module.params, "env": None})
@@ -43,7 +60,7 @@ def run_module(spec: dict[str, dict[str, Any]], operation: Callable[..., dict[st
     warnings: list[str] = []
     run = Run(warn=warnings.append, check_mode=module.check_mode, diff_mode=module._diff, no_log=module.no_log)
     try:
-        result = operation(module.params, run)
+        result = operation({**module.params, **module.internal_values}, run)
     except AlpaconError as error:
         shown = redact_error(error) if module.no_log else error
         result = {"failed": True, "msg": str(shown), **error.details}

@@ -38,10 +38,6 @@ options:
     description:
       - The path of a script on the controller, followed by its arguments, as in M(ansible.builtin.script).
     type: str
-  _script_content:
-    description:
-      - The content of O(script) in Base64, for a module that runs on another host. A task cannot set it.
-    type: str
   argv:
     description:
       - A program and its arguments, as a list that is not passed to a shell.
@@ -490,11 +486,11 @@ option:
 """
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._module import run_module
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, SHIPPED_SPEC, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import INTERNAL, RULES, SPEC, run_command
 
 
 def main() -> None:
-    run_module(SHIPPED_SPEC, run_command, **RULES)
+    run_module(SPEC, run_command, INTERNAL, **RULES)
 
 
 if __name__ == "__main__":

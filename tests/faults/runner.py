@@ -25,8 +25,9 @@ from workspace.client import Control, Workspace, WorkspaceError
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, CommandOptions
+from ansible_collections.herdops.alpacon.tests.unit.support import SHIPPED_SPEC
 
 #: Seconds after which a play hangs.
 _TIMEOUT = 300.0

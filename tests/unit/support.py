@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import SHIPPED_SPEC
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import INTERNAL, SPEC
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_info import SPEC as INFO_SPEC
 
 Row = dict[str, Any]
+#: The options of alpacon_command, and what only the action plugin sets.
+SHIPPED_SPEC: dict[str, Row] = {**SPEC, **{name: {"type": "str"} for name in INTERNAL}}
 
 DIALECTS = ("current", "published", "2024")
 TOKEN = "alpat-0123456789abcdef"

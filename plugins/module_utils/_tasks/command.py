@@ -65,8 +65,8 @@ SPEC: dict[str, dict[str, Any]] = {
     "output_limit": {"type": "int"},
     **WAIT,
 }
-#: The spec of the module on another host, which cannot read the script on the controller.
-SHIPPED_SPEC: dict[str, dict[str, Any]] = {**SPEC, CONTENT: {"type": "str", "no_log": True}}
+#: Arguments of the module on another host, which cannot read the script on the controller.
+INTERNAL = (CONTENT,)
 
 _TO_RUN = ("line", "script", "argv")
 RULES: dict[str, Any] = {

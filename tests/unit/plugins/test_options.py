@@ -18,7 +18,6 @@ from ansible_collections.herdops.alpacon.plugins.action import alpacon_tasks
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     command,
     command_info,
-    command_options,
     registration,
     registration_token,
     server_action,
@@ -53,7 +52,6 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
         "benchmarks": {**audit.SPEC["benchmarks"], "options": BENCHMARK},
         "waivers": {**audit.SPEC["waivers"], "options": WAIVER},
     },
-    "alpacon_command": command.SHIPPED_SPEC,
     "alpacon_tasks": alpacon_tasks.SPEC,
     "alpamon_info": alpamon_info.SPEC,
 }
@@ -161,8 +159,3 @@ def test_options_that_hold_secrets_are_never_logged(module: str) -> None:
     assert {name for name in spec if spec[name].get("no_log")} == secrets, (
         f"correct no_log in {file_of(module)}, or in _options/connection.py"
     )
-
-
-def test_the_content_of_a_script_is_internal_and_never_logged() -> None:
-    assert set(command.SHIPPED_SPEC) - set(command.SPEC) == {command_options.CONTENT}
-    assert command.SHIPPED_SPEC[command_options.CONTENT]["no_log"]

@@ -113,6 +113,7 @@ def test_an_encrypted_script_is_shown_nowhere(current: Workspace, tmp_path: Path
     assert "secret=" not in str(done.tasks)
     encoded = "c2VjcmV0PWh1bnRlcjJ"  # in Base64
     assert encoded not in done.log
+    assert "_script_content" not in done.log
     assert not [path for path in (tmp_path / "home").rglob("*") if path.is_file() and b"hunter2" in path.read_bytes()]
     locked = run_playbook(
         current, tmp_path / "locked", play(task("run", {"script": f"{tmp_path}/files/secret.sh"})), HOSTS

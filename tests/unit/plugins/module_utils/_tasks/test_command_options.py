@@ -18,13 +18,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import parse_digest
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, SHIPPED_SPEC, run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, run_command
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CommandOptions
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     COMMAND,
     CONNECTION,
     OTHER_SERVER,
     SERVER,
+    SHIPPED_SPEC,
     Row,
     command_options,
 )
