@@ -198,6 +198,8 @@ def test_a_failed_inventory_leaves_no_host(source: Source, options: Row, problem
             {"keyed_groups": [{"key": "x", "default_value": "x", "trailing_separator": False}]},
             "default_value and trailing_separator exclude each other. Give one of them.",
         ),
+        ({"groups": {"web": "name is match('"}}, "groups: 'name is match('' is not an expression: "),
+        ({"keyed_groups": [{"key": "a b"}]}, "keyed_groups: 'a b' is not an expression: "),
         ({"filters": None}, "filters: it is null. Give a filter, or leave it out to mean all servers."),
         ({"filters": {"name": "{{ pattern }}"}}, "filters: its template cannot be rendered:"),
         ({"filters": {"name": "{{ [] }}"}}, "filters: name is an empty list."),
