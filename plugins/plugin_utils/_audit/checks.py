@@ -174,7 +174,7 @@ def parse_parameter(option: str, default: Any, value: Any) -> Any:
 
 def _parse_check(option: str, row: Mapping[str, Any], functions: str, check_set: str | None) -> Check:
     options = _validate_check(option, row)
-    kind = RESULTS if options["results"] else options["kind"] or OUTPUT
+    kind = options["kind"] or OUTPUT if options["results"] is None else RESULTS
     for key in ("matches", "absent", "number"):
         if kind != OUTPUT and options[key]:
             raise UsageError(f"{option}: {key}", f"it cannot be used with kind {kind}", "Leave it out.")
@@ -193,14 +193,14 @@ def _parse_check(option: str, row: Mapping[str, Any], functions: str, check_set:
         **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout")},
         name=_check_not_blank(f"{option}: name", options["name"]),
         references=tuple(_check_not_blank(f"{option}: references", text) for text in options["references"]),
-        username=values.check_account(f"{option}: username", options["username"]),
+        username=_parse_username(f"{option}: username", options["username"]),
         applies_if=(options["applies_if"] or "").strip() or None,
         parameters=parameters,
         kind=kind,
         matches=_compile_patterns(f"{option}: matches", options["matches"]),
         absent=_compile_patterns(f"{option}: absent", options["absent"]),
         number=_parse_limit(f"{option}: number", options["number"], parameters) if options["number"] else None,
-        results=parse_results_options(f"{option}: results", options["results"]) if options["results"] else None,
+        results=None if kind != RESULTS else parse_results_options(f"{option}: results", options["results"]),
         functions=functions,
         set=check_set,
     )
@@ -214,6 +214,8 @@ def _validate_check(option: str, row: Mapping[str, Any]) -> dict[str, Any]:
         if spec.get("elements", spec["type"]) in ("str", "int") and any(isinstance(one, bool) for one in elements):
             problem = "it is true or false; in YAML, so are the words yes, no, on and off"
             raise UsageError(f"{option}: {key}", problem, "Put the word in quotes.")
+        if spec["type"] == "str" and isinstance(value, (list, tuple, Mapping)):
+            raise UsageError(f"{option}: {key}", "it is not a text", "Give one text.")
     options = {
         key: [value] if key in _TEXT_LISTS and isinstance(value, str) else value
         for key, value in row.items()
@@ -239,6 +241,10 @@ def _check_not_blank(option: str, text: str) -> str:
     if not text.strip():
         raise UsageError(option, "it is empty", "Give a text.")
     return text
+
+
+def _parse_username(option: str, text: str | None) -> str | None:
+    return None if text is None else values.check_account(option, _check_not_blank(option, text))
 
 
 def _compile_patterns(option: str, texts: Sequence[str]) -> tuple[re.Pattern[str], ...]:

@@ -74,7 +74,7 @@ class AuditOptions:
         return cls(
             reuse_within=None if reuse_within in (None, "") else values.parse_duration("reuse_within", reuse_within),
             limits=Limits(
-                wait_timeout=values.parse_duration("wait_timeout", options["wait_timeout"]),
+                wait_timeout=values.parse_timeout("wait_timeout", options["wait_timeout"]),
                 wait_for_approval=True,
                 cancel_on_timeout=True,
                 max_concurrency=values.parse_share(
