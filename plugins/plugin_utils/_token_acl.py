@@ -15,8 +15,7 @@ import yaml
 from ansible import context
 from ansible.errors import AnsibleFilterError
 
-from ..module_utils._api.errors import clean_line, join_first
-from ..module_utils._fleet.run import PAYLOAD_PATTERN
+from ..module_utils._api.errors import PAYLOAD_PATTERN, clean_line, join_first
 from ._run import get_needs
 
 _Entry = dict[str, str]

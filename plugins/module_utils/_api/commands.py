@@ -126,7 +126,7 @@ def submit(client: Client, body: Mapping[str, Any], earlier_ids: Collection[str]
     try:
         response = client.write("POST", COMMANDS_PATH, dict(body), check_time)
     except ApiError as refusal:
-        refusal.name_account(body)
+        refusal.describe_command(body)
         raise
     return _find_own(client, COMMANDS_PATH, response, body, earlier_ids)
 

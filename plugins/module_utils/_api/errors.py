@@ -163,6 +163,9 @@ _SENTENCES_OF_STATUSES = {
     429: SENTENCES["api_rate_limited"],
 }
 
+#: The pattern of an access list that allows every payload.
+PAYLOAD_PATTERN = "/bin/sh -c $RUN *"
+
 #: Added to errors of writes that a gateway may send, even after the workspace has carried out the request.
 UNCERTAIN = "This answer does not say whether the request was carried out."
 
@@ -213,6 +216,17 @@ class UsageError(AlpaconError):
         self.details = {"option": option}
         text = f"{option}: {problem}"
         super().__init__(f"{text.rstrip('.')}. {remedy}" if remedy else text)
+
+    def rename(self, names: Mapping[str, str]) -> UsageError:
+        """Name variables in place of options; in sentences only options whose name is no English word."""
+
+        def replace(text: str) -> str:
+            return re.sub(r"\b(?:[a-z]+_)+[a-z]+\b", lambda found: names.get(found[0], found[0]), text)
+
+        option, rest = re.findall(r"^(\w*)(.*)$", self.option, re.DOTALL)[0]
+        renamed = UsageError(names.get(option, option) + rest, replace(self.problem), replace(self.remedy))
+        renamed.details = self.details
+        return renamed
 
 
 def did_you_mean(name: Any, names: Iterable[str], otherwise: str) -> str:
@@ -336,7 +350,7 @@ class ApiError(AlpaconError):
         self.details = {"error": {"status": self.status, "code": self.code or None, "message": self.text}}
         super().__init__(self._format())
 
-    def _format(self, account: str = "") -> str:
+    def _format(self, refused: str = "") -> str:
         sentence = _SENTENCES_OF_FIELDS.get((self.code, self.source)) or SENTENCES.get(self.code, "")
         if self.is_unauthenticated:
             sentence = _NOT_AUTHENTICATED
@@ -349,7 +363,7 @@ class ApiError(AlpaconError):
         if not sentence and (not text or _HTTP_PHRASE.match(text)):
             # Such a text repeats the status, and says nothing about the cause.
             sentence = self._explain_status()
-        parts = [sentence, text, account if self.quoted else ""]
+        parts = [sentence, text, refused if self.quoted else ""]
         sentences = " ".join(part for part in parts if part)
         code = f" {self.code}" if self.code else ""
         return f"{sentences} [{self.method} {self.path}: HTTP {self.status}{code}]"
@@ -366,11 +380,16 @@ class ApiError(AlpaconError):
             return "The workspace refuses this, and gives only a code as the reason."
         return _SENTENCES_OF_STATUSES.get(self.status, "The workspace refused the request.")
 
-    def name_account(self, names: Mapping[str, Any]) -> None:
-        """Add the account of a refused command, given its body, if that may be the cause."""
-        accounts = [f"{field} {names[field]}" for field in _ACCOUNT_FIELDS if names.get(field)]
+    def describe_command(self, body: Mapping[str, Any]) -> None:
+        """Add what the refused command has that may be the cause: its account, or its line."""
+        accounts = " and ".join(f"{field} {body[field]}" for field in _ACCOUNT_FIELDS if body.get(field))
         if accounts and (self.refuses_account or _ACCOUNT_WORDS.search(self.text)):
-            self.args = (self._format(f"The command names {' and '.join(accounts)}."),)
+            self.args = (self._format(f"The command names {accounts}."),)
+        if self.code == "api_token_acl_not_allowed":
+            line = str(body.get("line", "")).strip()
+            pattern = PAYLOAD_PATTERN if line.startswith(PAYLOAD_PATTERN[:-1]) else line
+            owner = f" with {accounts}" if accounts else ""
+            self.args = (self._format(f"The line{owner}: {_cut(line)} Its pattern: {_cut(pattern)}"),)
 
     @property
     def refuses_account(self) -> bool:
@@ -462,6 +481,10 @@ def _collect_texts(body: Mapping[str, Any]) -> list[str]:
         elif value not in (None, "", [], {}):
             words.append(f"{key}: {_flatten(value)}")
     return words
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _SHOWN_BODY else f"{line[:_SHOWN_BODY]}..."
 
 
 def _flatten(value: Any, depth: int = 0) -> str:

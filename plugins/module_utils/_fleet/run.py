@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from .._api.client import Client, Deadlines
-from .._api.errors import AlpaconError, RunIsOver
+from .._api.errors import PAYLOAD_PATTERN, AlpaconError, RunIsOver
 from .._api.quota import Quota
 from .._api.records import Server
 from .._api.settings import Settings, Warn
@@ -28,8 +28,6 @@ from .jobs import SubmitRecord, get_digest
 from .journal import SubmittedCommands
 from .sharing import SharedState
 
-#: The pattern of an access list that allows every payload.
-PAYLOAD_PATTERN = "/bin/sh -c $RUN *"
 _PROC = Path("/proc")
 _PROCESS_KEY = re.compile(r"([0-9a-f]{8})-(\d{1,10})-(\d{1,20})")
 

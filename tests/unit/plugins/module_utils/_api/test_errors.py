@@ -73,11 +73,23 @@ def test_a_blamed_account_is_named(field: str) -> None:
     assert "over the connection become_user, ansible_user and alpacon_groupname" in str(error)
     assert "server" not in str(error)
     assert error.refuses_account
-    error.name_account({field: "deploy", "line": "true"})
+    error.describe_command({field: "deploy", "line": "true"})
     assert f"The command names {field} deploy. [POST" in str(error)
     silent = ApiError("POST", LIST, 400, "invalid_command", source=field, quoted=False)
-    silent.name_account({field: "deploy"})
+    silent.describe_command({field: "deploy"})
     assert "deploy" not in str(silent)
+
+
+@pytest.mark.parametrize(
+    ("line", "pattern"), [("df -h /", "df -h /"), ("/bin/sh -c $RUN alpacon:x sha256:0", "/bin/sh -c $RUN *")]
+)
+def test_a_refusal_by_the_access_list_shows_the_line_and_the_pattern(line: str, pattern: str) -> None:
+    error = read(403, {"code": "api_token_acl_not_allowed"})
+    error.describe_command({"line": line, "username": "deploy"})
+    assert f"The line with username deploy: {line} Its pattern: {pattern} [POST" in str(error)
+    silent = ApiError("POST", LIST, 403, "api_token_acl_not_allowed", quoted=False)
+    silent.describe_command({"line": line})
+    assert line not in str(silent)
 
 
 @pytest.mark.parametrize(
