@@ -21,7 +21,7 @@ SERVERS_PATH = "/api/servers/servers/"
 #: Texts that are not server names -> remedy.
 _NO_NAMES = (
     (
-        "[*?]",
+        r"[*?]|^[~!&]|:[!&]",
         "Patterns are not allowed here: name servers, or select them with filters.name of alpacon_server_info or by the"
         " hosts of an inventory.",
     ),
