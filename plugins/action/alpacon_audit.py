@@ -199,8 +199,8 @@ class ActionModule(AlpaconAction):
             try:
                 parsed[key] = parse_settings({**options, **found.options}, warn)
             except UsageError as error:
-                text = found.explain(error).removeprefix(f"{error.option}: ")
-                raise UsageError(error.option, f"{text} Host: {variables.host}.") from None
+                name, _colon, text = found.explain(error).partition(": ")
+                raise UsageError(name, f"{text} Host: {variables.host}.") from None
         return parsed[key]
 
 

@@ -33,7 +33,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import first_
 
 #: A larger script does not fit into one submit even if compressed well.
 _MAX_SCRIPT_BYTES = 2**27
-_SCRIPT_REMEDY = "Give a file on the controller; a relative path is searched in files/ and beside the playbook."
+_SCRIPT_REMEDY = (
+    "Give the path of a file on the controller; a relative one is searched in files/ and beside the playbook. A command"
+    " goes into line."
+)
 _ARGV_REMEDY = "Give a list of texts, with quotes around decimal numbers and words such as yes and null."
 _SUBMITTING = ("executed", "scheduled")
 
@@ -53,6 +56,10 @@ class ActionModule(AlpaconAction):
         "username": "Give a user to run as, or leave it out to run as the user of the token.",
         "groupname": "Give a group to run as, or leave it out to run as the default group of the workspace.",
     }
+    exclusions: ClassVar[Mapping[str, str]] = {
+        "ids": "Leave {other} out: {ids} names the commands.",
+        "line": "Leave {other} out, or give {script} in place of {line}.",
+    }
     async_remedy = "Submit with wait set to false, and await the commands later with state set to finished."
     empty_result: ClassVar[Mapping[str, Any]] = {"commands": []}
     unchanged_result: ClassVar[Mapping[str, Any]] = {**describe_jobs([]), "requests": 0}
@@ -60,6 +67,10 @@ class ActionModule(AlpaconAction):
     def read_arguments(self) -> tuple[dict[str, Any], bool]:
         """Read the arguments as written; a text without a name is O(line)."""
         arguments, only_predicted_ids = super().read_arguments()
+        if not arguments.keys().isdisjoint(("ids", "id")) and arguments.get("state", "executed") in _SUBMITTING:
+            raise UsageError(
+                "ids", "it names commands that exist", "Set state to finished or cancelled, or leave it out."
+            )
         if self._task.check_mode:
             drop_predicted_ids(arguments, "run_after")
             if arguments.get("state") in ("finished", "cancelled"):
@@ -81,7 +92,9 @@ class ActionModule(AlpaconAction):
         if options["state"] == "executed" and not request.own_name:
             refuse_other_slices(values.split_list(options["servers"] or ()), request.variables)
         if options["script"] is not None:
-            content = self._read_script(split_script(options["script"])[0])
+            path = split_script(options["script"])[0]
+            content = self._read_script(path)
+            _check_script(path, content)
             options[CONTENT] = base64.b64encode(content).decode()
         return options
 
@@ -138,6 +151,14 @@ class ActionModule(AlpaconAction):
             remedies |= self.get_account_remedies(keyword, options["username"], set_username)
         remedies["environment"] = "the agent runs the line with the variables in the option env. Set env instead."
         return [*warnings, *self.warn_ignored_keywords(request.variables, remedies)]
+
+
+def _check_script(path: str, content: bytes) -> None:
+    if not content.strip():
+        raise UsageError("script", f"{path} is empty", "Write the commands into it.")
+    if content.startswith(b"#!") and content.partition(b"\n")[0].endswith(b"\r"):
+        why = f"the lines of {path} end as on Windows, so that its first line names no program"
+        raise UsageError("script", why, "Save it with Unix line ends, such as with dos2unix.")
 
 
 def _check_argv(argv: Any) -> None:

@@ -19,6 +19,7 @@ class ActionModule(AlpaconAction):
     spec: ClassVar[dict[str, dict[str, Any]]] = SPEC
     rules: ClassVar[Mapping[str, Any]] = RULES
     operation = staticmethod(run_info)
+    exclusions: ClassVar[Mapping[str, str]] = {"ids": "Leave {other} out: {ids} names the commands."}
     selections: ClassVar[Mapping[str, str]] = {
         "ids": "Give UUIDs of commands, or leave it out.",
         "server": "Give a name or UUID, or leave it out to mean all servers.",

@@ -13,6 +13,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.refusals import explain_refusal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch import core
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.batches import Batches, set_current_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.executor import IS_SUPPORTED
@@ -20,6 +21,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.recording i
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._batch.walk import Walk
 
 SPEC = {"role": {"type": "str"}, "tasks_from": {"type": "str"}, "file": {"type": "str"}}
+_RULES: dict[str, Any] = {
+    "mutually_exclusive": [("role", "file"), ("tasks_from", "file")],
+    "required_one_of": [("role", "file")],
+}
 CONNECTION = "herdops.alpacon.alpacon"
 _REMEDY = "Use include_role or include_tasks instead."
 
@@ -32,11 +37,10 @@ class ActionModule(ActionBase):
         """Run the tasks, and return what each did."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _validation, options = self.validate_argument_spec(
-            SPEC,
-            mutually_exclusive=[("role", "file"), ("tasks_from", "file")],
-            required_one_of=[("role", "file")],
-        )
+        try:
+            _validation, options = self.validate_argument_spec(SPEC, **_RULES)
+        except AnsibleActionFail as error:
+            raise AnsibleActionFail(str(explain_refusal(SPEC, _RULES, self._task.args) or error.message)) from None
         if not IS_SUPPORTED:
             raise AnsibleActionFail(f"alpacon_tasks needs ansible-core 2.21 or newer. {_REMEDY}")
         if self._task.delegate_to:

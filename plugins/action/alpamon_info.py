@@ -20,6 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.refusals import explain_refusal
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.plan import KEPT_IF_UNSET, SPEC, make_plan, refuse
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.problems import find_option_problems
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._agent.state import PARTS, Controller, RoleOptions
@@ -121,7 +122,7 @@ class ActionModule(ActionBase):
                 values[name] = {"dict": {}, "list": []}.get(option["type"], "") if value is None else value
         checked = ArgumentSpecValidator(_SPEC).validate(values)
         if checked.error_messages:
-            raise AlpaconError(" ".join(checked.error_messages))
+            raise explain_refusal(_SPEC, {}, values) or AlpaconError(" ".join(checked.error_messages))
         return {name.removeprefix(_PREFIX): checked.validated_parameters.get(name) for name in _SPEC}
 
     def _describe_controller(self, options: Mapping[str, Any], variables: Mapping[str, Any]) -> Controller:

@@ -223,7 +223,12 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 
 import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import (
+    AlpaconError,
+    UsageError,
+    clean,
+    clean_line,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
@@ -321,6 +326,8 @@ class Connection(ConnectionBase):
             target = self._make_target()
             refuse_settings_of_any_host()
         except AlpaconError as error:
+            if isinstance(error, UsageError) and f"alpacon_{error.option}" in self._variables:
+                error = error.rename({error.option: f"alpacon_{error.option}"})
             raise AnsibleError(clean(task_settings.explain(error))) from None
         account = target.username or "the account of the token"
         display.vvv(clean_line(f"SERVER {target.server} AS {account}"), host=self._host_name)

@@ -29,6 +29,7 @@ from ..module_utils._api.records import is_uuid, normalize_uuid
 from ..module_utils._fleet.jobs import CLOSED, SubmitRecord
 from ..module_utils._fleet.run import HostLocks, Run
 from ..module_utils._options.connection import CONNECTION
+from ..module_utils._options.refusals import explain_refusal
 from ..module_utils._options.secrets import collect_secrets, redact_error, sanitize_result
 from ._arguments import check_arguments
 from ._facts import refuse_settings_of_any_host
@@ -43,6 +44,7 @@ from ._settings import (
     refuse_other_workspace,
     refuse_shared_name,
 )
+from ._variable_names import name_variables
 
 #: ansible-core 2.22 and later hide what is registered here in all output.
 _REGISTRY: Any = None
@@ -90,6 +92,8 @@ class AlpaconAction(ActionBase):
     operation: Callable[..., dict[str, Any]]
     #: Options that select something, each with the remedy for an empty value.
     selections: ClassVar[Mapping[str, str]] = {}
+    #: Remedies for options that exclude others, as :func:`explain_refusal` formats them.
+    exclusions: ClassVar[Mapping[str, str]] = {}
     async_remedy = "Leave it out."
     #: Keys of the result of a task that failed before it submitted anything.
     empty_result: ClassVar[Mapping[str, Any]] = {}
@@ -179,8 +183,10 @@ class AlpaconAction(ActionBase):
         try:
             _validation, options = self.validate_argument_spec(self.spec, **rules)
         except AnsibleActionFail as error:
+            names = {**name_variables(self.spec, request.variables), **request.settings.names}
+            explained = explain_refusal(self.spec, rules, self._task.args, names, self.exclusions)
             # The error itself would show all arguments, with the token.
-            raise AlpaconError(error.message) from None
+            raise explained or AlpaconError(error.message) from None
         return dict(options)
 
     def list_warnings(self, options: Mapping[str, Any], request: TaskRequest) -> list[str]:
@@ -232,6 +238,8 @@ class AlpaconAction(ActionBase):
 
     def _failure_result(self, error: AlpaconError, request: TaskRequest) -> dict[str, Any]:
         shown = redact_error(error) if self._task.no_log else error
+        if isinstance(shown, UsageError):
+            shown = shown.rename(name_variables(self.spec, request.variables))
         return {"failed": True, "msg": request.settings.explain(shown), **error.details}
 
     def warn_ignored_keywords(self, variables: Mapping[str, Any], remedies: Mapping[str, str]) -> list[str]:

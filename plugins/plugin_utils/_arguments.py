@@ -6,13 +6,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
+
+from ansible.playbook.task import Task
 
 from ..module_utils._api.errors import UsageError, did_you_mean
 from ..module_utils._options.values import parse_boolean
 
 _TYPES = {type(None): "null", bool: "true or false", list: "a list", tuple: "a list", Mapping: "a dictionary"}
+
+
+#: Options and keywords that users take for each other.
+_SYNONYMS = (
+    ("servers", "server", "hosts", "host"),
+    ("username", "user", "become_user", "remote_user"),
+    ("env", "environment"),
+)
 
 
 def check_arguments(
@@ -27,7 +37,7 @@ def check_arguments(
         selections: Options that select something, each with the remedy for an empty value.
     """
     names = {alias: name for name, option in spec.items() for alias in (name, *option.get("aliases", ()))}
-    check_option_names(module, arguments, names, f"ansible-doc {module} lists all options.")
+    check_option_names(module, arguments, names, f"ansible-doc {module} lists all options.", Task.fattributes)
     aliases: dict[str, str] = {}
     for alias in arguments:
         name = names[alias]
@@ -52,15 +62,25 @@ def check_arguments(
             )
 
 
-def check_option_names(owner: str, given: Iterable[Any], names: Iterable[str], default_remedy: str) -> None:
+def check_option_names(
+    owner: str, given: Iterable[Any], names: Iterable[str], default_remedy: str, keywords: Container[str] = ()
+) -> None:
     """Refuse unknown names of options.
 
     Args:
         default_remedy: Used if no name is similar.
+        keywords: names that belong to the task.
     """
     for name in given:
-        if name not in names:
-            raise UsageError(str(name), f"{owner} has no such option", did_you_mean(name, names, default_remedy))
+        if name in names:
+            continue
+        remedy = did_you_mean(name, names, default_remedy)
+        similar = next((option for words in _SYNONYMS if name in words for option in names if option in words), "")
+        if similar:
+            remedy = f"Did you mean {similar}?"
+        elif name in keywords:
+            remedy = f"{name} is a keyword of tasks: indent it as much as the name of the module."
+        raise UsageError(str(name), f"{owner} has no such option", remedy)
 
 
 def check_booleans(options: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ import importlib
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,12 +46,23 @@ _inventories: dict[str, _Inventory] = {}
 
 @dataclass(frozen=True)
 class TaskSettings:
+    """Connection settings that are not options of the task.
+
+    Attributes:
+        hint: why there is no token, with the remedy.
+        names: variable of Ansible or of the environment that has the value of an option.
+    """
+
     options: dict[str, Any]
     hint: str = ""
+    names: Mapping[str, str] = field(default_factory=dict)
 
     def explain(self, error: AlpaconError) -> str:
-        is_missing = isinstance(error, UsageError) and error.option == "token" and "token" not in self.options
-        return f"{error} {self.hint}" if is_missing and self.hint else str(error)
+        if not isinstance(error, UsageError):
+            return str(error)
+        if error.option == "token" and "token" not in self.options and self.hint:
+            error = UsageError("token", error.problem, self.hint)
+        return str(error.rename(self.names))
 
 
 def decrypt(value: Any) -> Any:
@@ -134,7 +145,10 @@ def find_settings(
         options["url"] = _find_url(sources, options["url"])
     url, hint = options.get("url", task_options.get("url")), ""
     if is_given(url):
-        workspace = normalize_url(url)
+        try:
+            workspace = normalize_url(url)
+        except UsageError as error:
+            raise error.rename({"url": sources.find_name("url")} if "url" in options else {}) from None
         if "token" in options:
             options["token"], hint = _find_token(sources, workspace)
         inventories = _find_inventory_settings(workspace, sources.get_variable(SERVER_ID))
@@ -144,7 +158,9 @@ def find_settings(
                 f"The inventory was read with several tokens of {workspace}, and none of the files has this host."
                 f" Name one under that URL in the variable {_TOKENS}."
             )
-    return TaskSettings({name: value for name, value in options.items() if value is not None}, hint)
+    options = {name: value for name, value in options.items() if value is not None}
+    names = {name: sources.find_name(name) for name, value in options.items() if value == sources.get_setting(name)}
+    return TaskSettings(options, hint, names)
 
 
 def _find_url(sources: _SettingSources, default: Any) -> Any:
@@ -209,6 +225,11 @@ class _SettingSources:
         variable = f"alpacon_{name}"
         value = self.get_variable(variable) if variable in self.variables else self.environ.get(variable.upper())
         return value if is_given(value) else None
+
+    def find_name(self, name: str) -> str:
+        """Return the variable of Ansible or of the environment that sets this option."""
+        variable = f"alpacon_{name}"
+        return variable if variable in self.variables else variable.upper()
 
 
 def _find_inventory_settings(workspace: str, server: Any) -> list[Settings]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from ..module_utils._api.errors import clean_line
 from ..module_utils._options.connection import CONNECTION
@@ -23,6 +24,8 @@ _OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id
 _SYNONYMS = ("host", "hosts", "server", "servers", "limit")
 #: Minimum similarity of a misspelt name: one typo in 12 characters, two in 24.
 _SIMILAR = 0.915
+#: Options that have another name in the playbooks.
+_RENAMED = {"progress": "alpacon_follow", "version": "alpacon_agent_version"}
 #: How much of a name can be the prefix of a variable of the collection.
 _PREFIX_LENGTH = 8
 
@@ -54,6 +57,13 @@ def find_misspelt_names(
         if likely:
             sentences.append(f"There is no variable {clean_line(name)}. Did you mean {likely}?")
     return sentences
+
+
+def name_variables(options: Iterable[str], variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variable of a playbook of the collection for each option that it passes on."""
+    names = {option: _RENAMED.get(option, f"alpacon_{option}") for option in options}
+    arguments = variables.get("__playbook_arguments") or ()
+    return {option: name for option, name in names.items() if name in arguments}
 
 
 def find_ignored_names(extra_vars: Iterable[str], valid: Iterable[str]) -> list[str]:

@@ -18,6 +18,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 
 from .._api.errors import UsageError, did_you_mean
 from .._api.records import is_uuid, is_valid_key, normalize_uuid, parse_time
+from .refusals import explain_refusal
 
 LINE_LENGTH = 2048
 _PURPOSE_LENGTH = 2000
@@ -203,7 +204,7 @@ def check_account(option: str, name: Any) -> str | None:
 def check_credential(option: str, text: str) -> str:
     """Check a token or key and return it stripped; no message contains it."""
     text = text.strip()
-    if not is_valid_key(text):
+    if not is_valid_key(text) or re.match(rf"\$ANSIBLE_VAULT|<.*>$|{{{{|{option}=", text):
         raise UsageError(
             option,
             f"it has a character that a {option} cannot have",
@@ -231,6 +232,9 @@ def validate_dictionary(option: str, spec: dict[str, Any], value: Any, **rules: 
             raise UsageError(f"{option}: {key}", "it is infinite", "Give a finite number.")
     result = ArgumentSpecValidator(spec, **rules).validate(dict(value))
     if result.error_messages:
+        explained = explain_refusal(spec, rules, value)
+        if explained:
+            raise UsageError(f"{option}: {explained.option}", explained.problem, explained.remedy)
         raise UsageError(option, result.error_messages[0])
     options: dict[str, Any] = result.validated_parameters
     return options

@@ -49,7 +49,15 @@ def test_a_wrong_value_is_the_only_error_that_is_printed(current: Workspace, tmp
     done = run_playbook(current, tmp_path, RUN, None, *given)
     assert done.code == 2, done.log
     [error] = [line for line in done.log.splitlines() if line.startswith("[ERROR]")]
-    assert "wait_timeout: 'soon' is not a duration" in error
+    assert "alpacon_wait_timeout: 'soon' is not a duration" in error
+
+
+def test_variables_that_would_have_no_effect_are_refused(current: Workspace, tmp_path: Path) -> None:
+    given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_line=uptime", "-e", "alpacon_follow=soon")
+    done = run_playbook(current, tmp_path, RUN, None, *given, "-e", "alpacon_users=root")
+    assert "This playbook takes no alpacon_users. " in done.log
+    assert "alpacon_follow is soon. Give true or false." in done.log
+    assert not current.requests_made()
 
 
 @pytest.mark.parametrize("core", ["development", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])

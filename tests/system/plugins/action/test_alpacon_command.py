@@ -93,7 +93,10 @@ def test_a_null_option_counts_as_left_out(current: Workspace, tmp_path: Path, co
     tasks = [task("argv", {"argv": ["echo", "a"], "line": None}), task("line", {"argv": ["echo"], "line": "echo"})]
     done = run_playbook(current, tmp_path, play(*tasks), HOSTS[:1], core=core)
     assert done.tasks["argv"][0]["stdout"] == "a", done.log
-    assert done.tasks["line"][0]["msg"] == "parameters are mutually exclusive: ids|line|script|argv"
+    assert (
+        done.tasks["line"][0]["msg"]
+        == "argv: it cannot be used with line. Leave argv out, or give script in place of line."
+    )
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -90,3 +90,15 @@ def test_valid_arguments_are_accepted() -> None:
 def test_empty_filters_are_refused(filters: Any) -> None:
     with pytest.raises(UsageError, match=r"^filters: .* leave it out"):
         check_filters({"filters": filters})
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "remedy"),
+    [
+        ("alpacon_audit", "servers", "Did you mean hosts?"),
+        ("alpacon_command", "become_user", "Did you mean username?"),
+        ("alpacon_command", "register", "register is a keyword of tasks: indent it"),
+    ],
+)
+def test_names_of_other_modules_and_keywords_have_a_remedy(module: str, name: str, remedy: str) -> None:
+    assert remedy in refusal(module, {name: "a"})

@@ -36,7 +36,7 @@ def test_expected_conditions_in_words() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"name": None}, "checks, check 1: missing required arguments: name"),
+        ({"name": None}, "checks, check 1: name: it is missing"),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: there is no such key. Did you mean line?"),
         (
@@ -56,17 +56,17 @@ def test_expected_conditions_in_words() -> None:
         ({"number": "<= a", "parameters": {"a": "x"}}, "number: '<= a' is not a limit."),
         ({"number": "<= a", "parameters": {"a": "90"}}, "number: '<= a' is not a limit."),
         ({"kind": "problems", "absent": "x"}, "absent: it cannot be used with kind problems. Leave it out."),
-        ({"kind": "results"}, "value of kind must be one of: output, problems, got: results"),
+        ({"kind": "results"}, "kind: 'results' is not one of its values. Give one of output, problems"),
         (
             {"kind": "output", "results": {"format": "tap"}},
-            "checks, check 1 (it): parameters are mutually exclusive: results|kind",
+            "checks, check 1 (it): kind: it cannot be used with results",
         ),
         ({"timeout": True}, "timeout: it is true or false"),
         ({"username": "root "}, "username: 'root ' begins or ends with a blank"),
         ({"parameters": {"Bad": 1}}, "parameters.Bad: the name is not valid."),
         (
             {"results": {"format": "tab"}},
-            "checks, check 1 (it): results: value of format must be one of: xccdf, tap, junit",
+            "checks, check 1 (it): results: format: 'tab' is not one of its values. Did you mean tap?",
         ),
     ],
 )

@@ -140,7 +140,7 @@ def test_benchmarks_become_checks() -> None:
     [
         ("cis", "benchmarks: it is not a list"),
         (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring."),
-        ([{"file": "a.xml"}], "entry 1: missing required arguments: profile"),
+        ([{"file": "a.xml"}], "entry 1: profile: it is missing"),
         (
             [{"file": "a.xml", "profile": "cis", "tayloring": "b"}],
             "entry 1: tayloring: there is no such key. Did you mean tailoring?",

@@ -302,13 +302,13 @@ JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "results: missing required arguments: format"),
-        ({"format": "xcdf"}, "value of format must be one of: xccdf, tap, junit, inspec, json, got: xcdf"),
+        ({}, "results: format: it is missing"),
+        ({"format": "xcdf"}, "format: 'xcdf' is not one of its values. Did you mean xccdf?"),
         ({"format": "tap", "name": "id"}, "name: there is no such key. It may have: format, rules."),
-        ({"format": "json"}, "missing required arguments: outcome, words"),
+        ({"format": "json"}, "results: outcome: it is missing. Give outcome and words"),
         ({**JSON, "words": {"passed": ["A"], "failed": ["a"]}}, "results.words: 'a' means both passed and failed"),
-        ({"format": "tap", "rules": [{"title": "A"}]}, "missing required arguments: name found in rules"),
-        ({"format": "tap", "rules": [{"name": "a", "severity": "bad"}]}, "value of severity must be one of: info, low"),
+        ({"format": "tap", "rules": [{"title": "A"}]}, "rules: name: it is missing"),
+        ({"format": "tap", "rules": [{"name": "a", "severity": "bad"}]}, "severity: 'bad' is not one of its values"),
     ],
 )
 def test_bad_options_are_refused(options: Any, message: str) -> None:
