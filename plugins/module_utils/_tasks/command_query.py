@@ -18,7 +18,7 @@ from .._api.client import Client
 from .._api.commands import find_command, list_commands
 from .._api.errors import AlpaconError, ApiError, IncompleteList, UsageError, did_you_mean
 from .._api.lists import NEWEST_FIRST
-from .._api.records import STATUSES, Command, Server, parse_status
+from .._api.records import STATUSES, Command, Server, parse_status, to_iso
 from .._api.settings import Warn
 from .._fleet.sharing import find_servers
 from .._options import values
@@ -71,6 +71,10 @@ class Query:
     def at(self, now: datetime) -> Query:
         since, until = (now - when if isinstance(when, timedelta) else when for when in (self.since, self.until))
         _check_span(since, until)
+        if since is not None and since > now:
+            raise UsageError(
+                "since", f"{to_iso(since)} is in the future", "Give a time in the past, or an age such as 2h."
+            )
         return replace(self, since=since, until=until, now=now)
 
     @property

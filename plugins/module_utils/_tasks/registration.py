@@ -32,6 +32,7 @@ from .registration_task import (
     describe_refusal,
     verify_credentials,
 )
+from .server_info import PLATFORMS
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -40,7 +41,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "key": {"type": "str", "no_log": True},
     "registration_token": {"type": "str", "no_log": True},
     "name": {"type": "str"},
-    "platform": {"type": "str", "choices": ["debian", "rhel", "darwin", "windows"]},
+    "platform": {"type": "str", "choices": list(PLATFORMS)},
     "tags": {"type": "dict"},
     "machine": {"type": "str"},
     "replace_stale": {"type": "bool", "default": False},
@@ -59,6 +60,9 @@ INFO_SPEC: dict[str, dict[str, Any]] = {
     "wait_timeout": {"type": "str", "default": "2m"},
 }
 
+_TOKEN_REFUSED = (
+    "registration_token: the workspace refuses it. Give a registration token of this workspace that has not expired."
+)
 _ATTEMPTS = 3
 #: Pauses between two polls, in seconds.
 _FIRST_PAUSE, _GROWTH, _LONGEST_PAUSE = 0.5, 1.4, 10.0
@@ -110,7 +114,7 @@ def _check_registration_token(task: RegistrationTask) -> tuple[bool | None, str]
         task.registration_client.write("POST", path, {"name": "", "platform": ""})
     except ApiError as error:
         if error.status in REFUSED and error.stated:
-            return False, f"registration_token: the workspace refuses it. {describe_refusal(error)}"
+            return False, f"{_TOKEN_REFUSED} {describe_refusal(error)}"
         return (True, "") if error.status == 400 and error.stated else (None, describe_refusal(error))
     except AlpaconError as error:
         return None, str(error)
@@ -175,7 +179,7 @@ def _send_registration(task: RegistrationTask) -> Mapping[str, Any]:
                     orphans=[],
                 ) from None
         except ApiError as error:
-            hint = "registration_token: the workspace refuses it. " if error.status in REFUSED else ""
+            hint = f"{_TOKEN_REFUSED} " if error.status in REFUSED else ""
             raise RegistrationError(f"{hint}{describe_refusal(error)}", **error.details) from None
 
 

@@ -31,6 +31,8 @@ FIELDS = (
     "physical_memory", "load", "uptime", "boot_time", "last_connectivity", "started_at", "added_at", "updated_at",
     "owner", "groups", "is_root", "offline_alert_enabled", "tags",
 )  # fmt: skip
+#: Platforms that agents report.
+PLATFORMS = ("debian", "rhel", "darwin", "windows")
 _TEXTS = frozenset(("id", "name", "os_name", "platform"))
 _BOOLEANS = frozenset(("is_connected", "commissioned"))
 
@@ -316,6 +318,10 @@ def explain_filters(wanted: ServerFilter, servers: Sequence[Described], complete
             yield f"filters: {name} matches no server, since this workspace does not list the field {field_name}."
     if not complete:
         return
+    for platform in () if servers else wanted.platform:
+        if platform not in PLATFORMS:
+            remedy = did_you_mean(platform, PLATFORMS, f"Known platforms are {', '.join(PLATFORMS)}.")
+            yield f"filters: no server has the platform {platform}. {remedy}"
     groups = [group for server in servers for group in server.get("groups") or []]
     names = sorted({str(group["name"]) for group in groups})
     ids = {str(group["id"]) for group in groups}

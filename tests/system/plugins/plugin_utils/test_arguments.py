@@ -50,6 +50,9 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
             COMMAND_MODULE,
             "a quote",
         ),
+        ("script: empty.sh is empty", {"server": "web-01", "script": "empty.sh"}, COMMAND_MODULE, "an empty script"),
+        ("script: the lines of crlf.sh end", {"server": "web-01", "script": "crlf.sh"}, COMMAND_MODULE, "line ends"),
+        ("ids: it names commands that exist", {"ids": "x"}, COMMAND_MODULE, "ids without a state"),
         ("servers: it is left out, and the inventory host localhost is not a server", LINE, COMMAND_MODULE, "no host"),
         (
             "url: it contains a user name or",
@@ -69,6 +72,8 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
         tasks.append(task(f"lookup {term}", shown, "ansible.builtin.debug"))
     background = {**task("async", LINE), "async": 10, "poll": 0}
     before = current.requests_made()
+    (tmp_path / "empty.sh").touch()
+    (tmp_path / "crlf.sh").write_bytes(b"#!/bin/sh\r\ntrue\r\n")
     done = run_playbook(current, tmp_path, play(*tasks, background), ["localhost"], core=core)
     assert done.code == 0, done.log
     said = {name: row["msg"] for name, [row] in done.tasks.items() if row["failed"]}

@@ -35,7 +35,7 @@ NO_PATTERN = (
         (" web-01\t", "Did you mean web-01?"),
         ("Web-01.example.com", "Did you mean web-01?"),
         ("my-server", "Did you mean My Server?"),
-        ("web-*", NO_PATTERN),
+        *((pattern, NO_PATTERN) for pattern in ("web-*", "~web", "web:&db", "!web")),
         ('["web-01"]', A_LIST),
         ("all", A_GROUP),
         ("web-9", "Check the name."),

@@ -155,3 +155,9 @@ def test_maximum_size_of_a_field(largest: Any, larger: Any) -> None:
     groups = GroupNames(ClientOfGroups(), print)  # type: ignore[arg-type]
     assert describe_server({"load": largest}, groups) == {"load": largest}
     assert describe_server({"load": larger}, groups) == {"load": None}
+
+
+def test_a_misspelt_platform_is_warned_of_if_no_server_has_it() -> None:
+    wanted = ServerFilter.from_options({"platform": ["debain", "rhel"]})
+    assert list(explain_filters(wanted, [])) == ["filters: no server has the platform debain. Did you mean debian?"]
+    assert not list(explain_filters(wanted, [{"platform": "debain"}]))

@@ -37,6 +37,9 @@ def test_expected_conditions_in_words() -> None:
     ("given", "message"),
     [
         ({"name": None}, "checks, check 1: name: it is missing"),
+        ({"line": ["a"]}, "checks, check 1 (it): line: it is not a text. Give one text."),
+        ({"username": ""}, "checks, check 1 (it): username: it is empty."),
+        ({"results": {}}, "checks, check 1 (it): results: format: it is missing."),
         ({"line": " "}, "checks, check 1 (it): line: the command line is empty. Give the line to run."),
         ({"lines": "x"}, "checks, check 1 (it): lines: there is no such key. Did you mean line?"),
         (
