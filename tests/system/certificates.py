@@ -26,9 +26,14 @@ class Authority:
 
 
 def _certificate(
-    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, address: str = ""
+    name: str,
+    issuer: str,
+    key: ec.EllipticCurvePrivateKey,
+    signer: ec.EllipticCurvePrivateKey,
+    address: str = "",
+    days: float = 1,
 ) -> bytes:
-    """Return a certificate; without an address, that of an authority."""
+    """Return a certificate that expires in so many days; without an address, that of an authority."""
     now = datetime.datetime.now(datetime.UTC)
     subject_name, issuer_name = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n)]) for n in (name, issuer))
     authority = x509.SubjectKeyIdentifier.from_public_key(signer.public_key())
@@ -38,8 +43,8 @@ def _certificate(
         .issuer_name(issuer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - datetime.timedelta(days=2))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.BasicConstraints(ca=not address, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority), critical=False)
@@ -53,8 +58,12 @@ def _certificate(
     return builder.sign(signer, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def authority(folder: Path, name: str, address: str = "127.0.0.1") -> Authority:
-    """Create a CA and a server certificate for an address, with their files in a folder."""
+def authority(folder: Path, name: str, address: str = "127.0.0.1", days: float = 1) -> Authority:
+    """Create a CA and a server certificate for an address, with their files in a folder.
+
+    Args:
+        days: after which the server certificate expires.
+    """
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     file = folder / f"{name}.pem"
     file.write_bytes(_certificate(name, name, ca_key, ca_key))
@@ -62,7 +71,7 @@ def authority(folder: Path, name: str, address: str = "127.0.0.1") -> Authority:
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    chain.write_bytes(secret + _certificate("workspace", name, key, ca_key, address))
+    chain.write_bytes(secret + _certificate("workspace", name, key, ca_key, address, days))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     return Authority(file, context, chain)

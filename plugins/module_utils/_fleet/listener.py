@@ -136,7 +136,8 @@ class Listener:
     def _listen(self) -> None:
         """Listen until a worker gives up."""
         session = self._post("sessions", {})
-        channel, socket = session["channel_id"], self._connect(get_socket_url(self._settings.url, session))
+        channel, url = session["channel_id"], get_socket_url(self._settings.url, session)
+        socket = connect_websocket(self._client, url)
         with contextlib.closing(socket):
             heard_at, is_tried = time.monotonic(), False
             subscribed: set[str] = set()
@@ -164,21 +165,6 @@ class Listener:
             return self._client.write("POST", f"{_EVENTS_PATH}{name}/", body).body
         except (ApiError, UnknownEndpoint) as error:
             raise NoEvents(f"the workspace pushes no events to this token: {str(error).rstrip('.')}") from None
-
-    def _connect(self, url: str) -> Any:
-        own = urlsplit(self._settings.url)
-        deadline = time.monotonic() + _HANDSHAKE_TIMEOUT
-        socket = LimitedSocket(self._client.open_socket(), deadline)
-        websocket = create_connection(
-            url,
-            socket=socket,
-            origin=f"{own.scheme}://{own.netloc}",
-            header=[f"User-Agent: herdops.alpacon/{VERSION}"],
-            redirect_limit=0,
-        )
-        socket.begin_message()
-        websocket.settimeout(_CHECK_EVERY)
-        return websocket
 
     def _subscribe(self, channel: str, subscribed: set[str]) -> None:
         for server in set(os.listdir(self._files.wanted)) - subscribed:
@@ -222,6 +208,23 @@ class Listener:
         if seq >= self._followed.get(command, math.inf):
             self._followed[command] = seq + 1
             replace_file(self._files.printed / command, str(seq + 1))
+
+
+def connect_websocket(client: Client, url: str) -> Any:
+    """Connect to the websocket of an event session; its reads time out often, and its messages are limited in size."""
+    own = urlsplit(client.settings.url)
+    deadline = time.monotonic() + _HANDSHAKE_TIMEOUT
+    socket = LimitedSocket(client.open_socket(), deadline)
+    websocket = create_connection(
+        url,
+        socket=socket,
+        origin=f"{own.scheme}://{own.netloc}",
+        header=[f"User-Agent: herdops.alpacon/{VERSION}"],
+        redirect_limit=0,
+    )
+    socket.begin_message()
+    websocket.settimeout(_CHECK_EVERY)
+    return websocket
 
 
 def get_socket_url(url: str, session: Any) -> str:

@@ -22,11 +22,11 @@ import pytest
 from system.certificates import authority
 from system.support import socket_servers
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UntrustedCertificate
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import listener
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.listener import Listener
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.listener import connect_websocket
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN
 
 pytest.importorskip("websocket")
@@ -80,9 +80,9 @@ def _read_request(connection: socket.socket) -> str:
     return text.decode()
 
 
-def open_websocket(folder: Path, url: str, **settings: Any) -> bytes:
+def open_websocket(url: str, **settings: Any) -> bytes:
     """Open the websocket of a workspace, and return its first message."""
-    opened = Listener(Settings(url, TOKEN, **settings), SharedState(folder, url, TOKEN))._connect(f"ws{url[4:]}/ws/")
+    opened = connect_websocket(Client(Settings(url, TOKEN, **settings)), f"ws{url[4:]}/ws/")
     try:
         text: bytes = opened.recv_data()[1]
         return text
@@ -92,11 +92,11 @@ def open_websocket(folder: Path, url: str, **settings: Any) -> bytes:
 
 @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
 def test_the_websocket_uses_the_proxy_of_the_requests(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    start: Start, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     proxy = Accepting(start)
     monkeypatch.setenv(variable, f"http://bob:s3cret@{proxy.address}")
-    assert open_websocket(tmp_path, "http://workspace.invalid:8000") == b"hi"
+    assert open_websocket("http://workspace.invalid:8000") == b"hi"
     tunnel, request = proxy.requests
     assert tunnel.startswith("CONNECT workspace.invalid:8000 ")
     assert re.search("(?im)^Proxy-Authorization: Basic ", tunnel)
@@ -111,15 +111,15 @@ def test_the_websocket_is_encrypted_inside_of_the_tunnel(
     proxy = Accepting(start, ca.server)
     monkeypatch.setattr(Settings, "is_loopback", False)
     monkeypatch.setenv("all_proxy", f"http://bob:s3cret@{proxy.address}")
-    assert open_websocket(tmp_path, "https://127.0.0.1", ca_path=str(ca.file)) == b"hi"
+    assert open_websocket("https://127.0.0.1", ca_path=str(ca.file)) == b"hi"
     assert [request.partition(" HTTP")[0] for request in proxy.requests] == ["CONNECT 127.0.0.1:443", "GET /ws/"]
     with pytest.raises(UntrustedCertificate):
-        open_websocket(tmp_path, "https://127.0.0.1")
+        open_websocket("https://127.0.0.1")
 
 
 @pytest.mark.parametrize("no_proxy", [None, "127.0.0.0/8"])
 def test_a_proxy_that_must_not_be_used_hears_nothing(
-    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: str | None
+    start: Start, monkeypatch: pytest.MonkeyPatch, no_proxy: str | None
 ) -> None:
     proxy, server = Accepting(start), Accepting(start)
     for name in ("http_proxy", "all_proxy"):
@@ -127,7 +127,7 @@ def test_a_proxy_that_must_not_be_used_hears_nothing(
     if no_proxy:
         monkeypatch.setattr(Settings, "is_loopback", False)
         monkeypatch.setenv("no_proxy", no_proxy)
-    assert open_websocket(tmp_path, f"http://{server.address}") == b"hi"
+    assert open_websocket(f"http://{server.address}") == b"hi"
     assert proxy.requests == []
     assert len(server.requests) == 1
 
@@ -137,7 +137,7 @@ def test_a_proxy_that_must_not_be_used_hears_nothing(
     [b"x" * 2**16, b"x: y\r\n" * 2**14, b"HTTP/1.1 500 No\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 2**16],
     ids=["one line", "many lines", "the body of an error"],
 )
-def test_an_endless_handshake_is_not_read(start: Start, tmp_path: Path, header: bytes) -> None:
+def test_an_endless_handshake_is_not_read(start: Start, header: bytes) -> None:
     sent: list[int] = []
 
     def serve(connection: socket.socket) -> None:
@@ -148,11 +148,11 @@ def test_an_endless_handshake_is_not_read(start: Start, tmp_path: Path, header: 
                 sent.append(len(data))
 
     with pytest.raises(Exception, match="too large"):
-        open_websocket(tmp_path, f"http://{start(serve)}")
+        open_websocket(f"http://{start(serve)}")
     assert sum(sent) < 20_000_000, "the rest stays in the buffers of the kernel"
 
 
-def test_a_handshake_has_one_deadline(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_handshake_has_one_deadline(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "_HANDSHAKE_TIMEOUT", 0.5)
     sent: list[bytes] = []
 
@@ -165,5 +165,5 @@ def test_a_handshake_has_one_deadline(start: Start, tmp_path: Path, monkeypatch:
                 sent.append(b".")
 
     with pytest.raises(Exception, match="timed out"):
-        open_websocket(tmp_path, f"http://{start(serve)}")
+        open_websocket(f"http://{start(serve)}")
     assert len(sent) < 100
