@@ -14,9 +14,10 @@ from dataclasses import replace
 from typing import Any
 
 from ansible import constants as C
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_run_context
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt, find_settings, get_run_folder
@@ -64,9 +65,11 @@ class ActionModule(ActionBase):
         self._display.display(clean_line(line), color=_COLORS[level])
 
     def _build_module(self, variables: dict[str, Any]) -> bytes:
-        """Return the program of the module ping, for the standard input of Python."""
-        built = self._configure_module("ansible.builtin.ping", {}, variables)
+        """Return the program of the module ping, for the standard input of Python; empty if there is none."""
+        try:
+            built = self._configure_module("ansible.builtin.ping", {}, variables)
+        except AnsibleError:
+            return b""
+        # Releases of ansible-core before 2.19 return a tuple of four.
         program = built[0].b_module_data if hasattr(built[0], "b_module_data") else built[2]
-        if not program:
-            raise AlpaconError("ansible-core built no module.")
         return program if isinstance(program, bytes) else str(program).encode()

@@ -192,7 +192,9 @@ class WorkspaceQuestions:
         name = _name_owner(owner, self._answers)
         scopes = auth.get("scopes")
         if isinstance(scopes, list):
-            facts["scopes"] = sorted(text for text in map(str, scopes) if _SCOPE.fullmatch(text))[:_MAX_SCOPES]
+            facts["scopes"] = sorted(text for text in scopes if isinstance(text, str) and _SCOPE.fullmatch(text))[
+                :_MAX_SCOPES
+            ]
         finding = f"A {facts['kind'] or 'token of unknown kind'}{' token' if facts['kind'] else ''}{name}."
         self._add_expiry(finding, facts, auth.get("expires_at") or body.get("expires_at"))
         return whoami

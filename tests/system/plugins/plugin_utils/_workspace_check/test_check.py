@@ -304,3 +304,35 @@ def test_a_workspace_that_breaks_down_is_left_alone(serve: Serve, tmp_path: Path
     done = Checked(serve(responses).url, tmp_path)
     assert done.result["requests"] == 3
     assert done.questions(OK) >= {"url", "commands"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        "text",
+        [[[1]], None, "x"],
+        {"results": [None, "x", 5, {}]},
+        {"results": [{"id": 5, "name": {"a": [1]}, "status": [], "owner": [1], "version": {}}], "count": -1},
+        {"results": [{"id": "\u0000", "name": "\x1b]0;x\x07", "owner": {"id": {}}}], "count": True},
+        {"auth": [1], "user": "x", "application": 7, "principal_type": "application", "expires_at": 10**30},
+        {"auth": {"scopes": [[1], None, {}], "expires_at": "9999-99-99"}, "user": {"username": {}, "name": 5}},
+    ],
+)
+def test_odd_bodies_are_answers_too(serve: Serve, tmp_path: Path, body: Any) -> None:
+    done = Checked(serve([Response(body)]).url, tmp_path, "web-01")
+    assert list(done.rows) == [*QUESTIONS, *SERVER_QUESTIONS, COST]
+    assert "\x1b" not in "".join(done.lines) + done.text
+
+
+def test_a_server_beyond_the_first_page_is_found(serve: Serve, tmp_path: Path) -> None:
+    def answer(request: Request) -> Response:
+        names = [request.query["name"]] if "name" in request.query else ["db-01"]
+        rows = [
+            {"id": f"00000000-0000-4000-8000-{len(name):012d}", "name": name, "is_connected": False} for name in names
+        ]
+        return Response({"results": rows, "count": 1 if "name" in request.query else 500})
+
+    done = Checked(serve(answer).url, tmp_path, "web-9000")
+    assert done.rows["server"]["finding"] == "<server> is not connected."
