@@ -148,6 +148,8 @@ class WorkspaceQuestions:
 
     def _add_url(self, reply: Reply) -> bool:
         problem = _explain_url(reply)
+        if isinstance(reply.error, RedirectedError):
+            self._answers.names.add("another", reply.error.origin)
         if problem:
             self._answers.add("url", PROBLEM, *problem, quoted=_quote(reply), facts=_describe(reply))
             return False
