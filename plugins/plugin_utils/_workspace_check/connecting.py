@@ -97,6 +97,7 @@ def _get_question(option: str) -> str:
 
 def _add_failure(error: ConnectionFailed, probe: Probe, answers: Answers) -> None:
     finding = _REMEDY_OF_TASKS.sub("", str(error).removeprefix("websocket: "))
+    finding = finding[:1].upper() + finding[1:]
     if isinstance(error, UntrustedCertificate):
         answers.add("tls", PROBLEM, finding, _find_remedy(_CERTIFICATE_REMEDIES, finding, _OTHER_TLS_REMEDY))
     elif probe.proxy:
