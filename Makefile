@@ -86,6 +86,10 @@ prove: $(READY) ## run the tests that prove a promise, on the development ansibl
 integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
 	@$(PYTHON) tests/tools/ansible_test.py plays development
 
+.PHONY: acceptance
+acceptance: $(READY) ## run integration targets against the workspace of tests/integration/integration_config.yml
+	@$(PYTHON) tests/acceptance
+
 # Killed workers leave empty files, about which coverage warns.
 .PHONY: coverage
 coverage: $(READY) ## measure which lines of plugins/ the tests of make test run
