@@ -89,15 +89,12 @@ def explore(config: Config) -> Found:
 
 
 def _get_page(session: requests.Session, config: Config, name: str) -> Any:
-    # The token belongs to one origin, so redirects are not followed.
     try:
         response = session.get(
             config.url + SERVERS,
             params={"search": name, "page_size": "100"},
             headers={"Authorization": f'token="{config.token}"', "Accept": "application/json"},
-            allow_redirects=False,
             timeout=30,
-            auth=lambda request: request,
         )
     except requests.RequestException as error:
         raise ConfigError(f"url: the workspace cannot be reached ({type(error).__name__}).") from None

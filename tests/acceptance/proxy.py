@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import os
 import secrets
 import select
 import socket
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 import requests
 from acceptance.created import Created
 from acceptance.shapes import Recording
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 #: Headers of one connection, and those that the proxy writes itself.
 _OWN_HEADERS = frozenset(
@@ -47,7 +49,7 @@ class RecordingProxy:
     Ansible knows it.
 
     Args:
-        verify: as in requests: a file of certificates, or False.
+        verify: a file of certificates, or True.
         alter: changes the status and the body of a response, for tests.
     """
 
@@ -83,16 +85,8 @@ class RecordingProxy:
 
     def forward(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response:
         kept = {name: value for name, value in headers.items() if name.lower() not in _OWN_HEADERS}
-        return self.session.request(
-            method,
-            self.workspace + path,
-            data=body,
-            headers=self.authorize(kept),
-            allow_redirects=False,
-            timeout=_TIMEOUT,
-            # Otherwise requests would take the credentials of ~/.netrc.
-            auth=lambda request: request,
-        )
+        address = self.workspace + path
+        return self.session.request(method, address, data=body, headers=self.authorize(kept), timeout=_TIMEOUT)
 
     def record(self, method: str, path: str, response: requests.Response) -> tuple[int, bytes]:
         """Record an exchange, and return the status and the body for the client."""
@@ -121,14 +115,20 @@ class RecordingProxy:
         connection = socket.create_connection((host, target.port or (443 if is_tls else 80)), _TIMEOUT[0])
         if not is_tls:
             return connection
-        context = ssl.create_default_context(cafile=self.verify if isinstance(self.verify, str) else None)
-        if self.verify is False:
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        bundle = self.verify if isinstance(self.verify, str) else os.environ.get("REQUESTS_CA_BUNDLE")
+        context = ssl.create_default_context(cafile=bundle or DEFAULT_CA_BUNDLE_PATH)
         return context.wrap_socket(connection, server_hostname=host)
 
 
+class _Session(requests.Session):
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        """Send a request that keeps to the workspace, with its certificates and no credentials of C(~/.netrc)."""
+        options = {"verify": self.verify, "allow_redirects": False, "auth": lambda request: request, **options}
+        return super().request(*arguments, **options)
+
+
 def open_session(verify: Any) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers.clear()
     session.verify = verify
     return session

@@ -14,22 +14,24 @@ from acceptance.running import Run
 
 def render(run: Run, comparison: Comparison | None, dialect: str) -> str:
     """Render the report; without a comparison, that of an interrupted run."""
-    lines = ["# Acceptance", ""]
+    lines = ["# Acceptance", "", f"Targets: {run.passed} passed, {len(run.failed)} failed."]
     lines += [f"Failed: {name}" for name in run.failed]
     if comparison:
         routes, count = len(run.recording.routes), len(comparison.differences)
-        lines += [f"{routes} routes compared with dialect {dialect} of the stand-in: {count} differences.", ""]
+        lines += [f"{routes} routes compared with dialect {dialect} of the stand-in. Differences: {count}.", ""]
         lines += _list_differences(comparison.differences)
         if comparison.notes:
             lines += ["## Not compared", ""]
             lines += ["These depend on the data of the workspace, or on what was requested.", ""]
             lines += _list_differences(comparison.notes)
+    else:
+        lines += ["The run was interrupted.", ""]
     return "\n".join([*lines, *_describe_removal(run), ""])
 
 
 def _list_differences(differences: Iterable[Difference]) -> Iterator[str]:
-    yield from (_describe(difference) for difference in sorted(differences))
-    yield ""
+    lines = [_describe(difference) for difference in sorted(differences)]
+    yield from [*lines, ""] if lines else []
 
 
 def _describe(difference: Difference) -> str:

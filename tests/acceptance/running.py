@@ -43,11 +43,13 @@ class Run:
     """What a run of the targets brought.
 
     Attributes:
+        passed: number of targets that passed.
         failed: a sentence for each target that failed.
     """
 
     recording: Recording
     removal: Removal = field(default_factory=Removal)
+    passed: int = 0
     failed: list[str] = field(default_factory=list)
     interrupted: bool = False
     lost_submits: int = 0
@@ -80,6 +82,8 @@ class TargetRunner:
                     print(f"  {target}", flush=True)
                     if self._run_target(target, proxy):
                         run.failed.append(f"{target}: {self._read_failed_task(target)}")
+                    else:
+                        run.passed += 1
             except KeyboardInterrupt:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 print("Interrupted. Removing what the run created ...", flush=True)
@@ -97,9 +101,7 @@ class TargetRunner:
                 def call(method: str, path: str, body: Any) -> requests.Response:
                     headers = {"Authorization": f'token="{self.config.token}"', "Accept": "application/json"}
                     address = self.config.url + path
-                    return session.request(
-                        method, address, json=body, headers=headers, allow_redirects=False, timeout=60, auth=lambda r: r
-                    )
+                    return session.request(method, address, json=body, headers=headers, timeout=60)
 
                 remover = Remover(call, self.created)
                 if run.interrupted or run.failed:

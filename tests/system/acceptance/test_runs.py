@@ -21,6 +21,7 @@ import yaml
 from acceptance.created import Created
 from acceptance.proxy import RecordingProxy
 from acceptance.shapes import get_route
+from system.certificates import authority
 from workspace.client import Control, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -46,7 +47,9 @@ class Acceptance:
 
     def start(self, url: str, token: str, *targets: str) -> subprocess.Popen[str]:
         config = self.folder / "config.yml"
-        config.write_text(yaml.safe_dump({"url": url, "token": token, "servers": SERVERS, "accounts": ["root"]}))
+        ca_path = str(self.folder.parent / "CA.pem")
+        described = {"url": url, "token": token, "servers": SERVERS, "accounts": ["root"], "ca_path": ca_path}
+        config.write_text(yaml.safe_dump(described), encoding="utf-8")
         options = [f"--config={config}", f"--output={self.folder}", f"--name={self.name}"]
         command = [sys.executable, str(PROGRAM), *options, *targets]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -64,8 +67,10 @@ def acceptance(tmp_path: Path) -> Acceptance:
 
 
 @pytest.fixture
-def own_workspace(request: pytest.FixtureRequest) -> Iterator[Workspace]:
-    with Workspace(getattr(request, "param", "current"), servers=SERVERS, tick=0.1) as workspace:
+def own_workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Workspace]:
+    ca = authority(tmp_path, "CA")
+    dialect: Any = getattr(request, "param", "current")
+    with Workspace(dialect, servers=SERVERS, tick=0.1, tls=(ca.chain, ca.chain), ca=ca.file) as workspace:
         yield workspace
 
 
@@ -81,7 +86,7 @@ def find_left(workspace: Control, acceptance: Acceptance) -> list[Any]:
 def test_the_stand_in_is_like_itself(own_workspace: Workspace, acceptance: Acceptance) -> None:
     code, output = acceptance.run(own_workspace.url, own_workspace.token)
     assert code == 0, output
-    assert "0 differences" in acceptance.report
+    assert "Differences: 0." in acceptance.report
     assert find_left(own_workspace, acceptance) == []
     written = "".join(
         path.read_text() for path in acceptance.folder.rglob("*") if path.suffix in (".log", ".md", ".json")
@@ -115,7 +120,8 @@ def alter(method: str, path: str, status: int, content: bytes) -> tuple[int, byt
 
 def test_deliberate_differences_are_named(own_workspace: Workspace, acceptance: Acceptance, tmp_path: Path) -> None:
     created = Created(tmp_path / "created.json", own_workspace.url)
-    with RecordingProxy(own_workspace.url, own_workspace.token, created, alter=alter) as other:
+    ca_path = str(tmp_path / "CA.pem")
+    with RecordingProxy(own_workspace.url, own_workspace.token, created, ca_path, alter) as other:
         code, output = acceptance.run(other.url, other.token)
     assert code == 1, output
     differences = acceptance.report.partition("## Not compared")[0].partition("## Left behind")[0]
