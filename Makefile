@@ -41,12 +41,12 @@ demo: $(READY) ## start a workspace with a small fleet and run the playbooks aga
 	@$(PYTHON) tests/tools/demo.py
 
 # The longest first.
-SUITE := prove integration-once style build
+SUITE := prove style build
 REST := everything signals sanity-newest sanity-oldest integration-oldest integration-newest \
 	lint connection-oldest connection-newest unit-oldest unit-newest browser rulebook states-of-ci molecule-of-ci
 
 .PHONY: test
-test: $(READY) ## prove each promise once: style, types, tests, integration targets, the tarball; some minutes
+test: $(READY) ## prove each promise once: style, types, tests, the tarball; some minutes
 	@$(MAKE) steps STEPS='$(SUITE)' JOBS=2
 
 .PHONY: docs
@@ -81,10 +81,6 @@ unit: $(READY) ## run the unit tests, which need no workspace
 .PHONY: prove
 prove: $(READY) ## run the tests that prove a promise, on the development ansible-core and in today's dialect
 	@$(call pytest,-n 4 --dist worksteal,tests/unit tests/system tests/hostile tests/workspace/contract)
-
-.PHONY: integration-once
-integration-once: $(READY) ## run the integration targets as plays of one ansible-playbook
-	@$(PYTHON) tests/tools/ansible_test.py plays development
 
 .PHONY: acceptance
 acceptance: $(READY) ## run integration targets against the workspace of tests/integration/integration_config.yml
