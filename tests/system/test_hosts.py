@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,10 +71,8 @@ def test_a_host_that_cannot_boot_leaves_no_namespace(
 def test_a_scenario_that_fails_leaves_nothing_to_the_next_one(
     namespaces: Network, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    @contextmanager
-    def repository(*_arguments: object) -> Iterator[NoReturn]:
+    def repository(*_arguments: object) -> NoReturn:
         raise FileNotFoundError("rpmbuild")
-        yield
 
     (tmp_path / "instances").write_text("128", encoding="utf-8")
     monkeypatch.setattr(on_hosts, "INSTANCES", tmp_path / "instances")

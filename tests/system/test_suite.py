@@ -38,15 +38,15 @@ def test_broken(text):
 STEPS = """include ../checkout/Makefile
 
 fine:
-	@seq 1000
+    @seq 1000
 lacking:
-	@cd ../checkout/tests/tools; $(PYTHON) -c 'import collection_tree; collection_tree.skip("no Java")'
+    @cd ../checkout/tests/tools; $(PYTHON) -c 'import collection_tree; collection_tree.skip("no Java")'
 failing:
-	@echo reason; false
+    @echo reason; false
 flaky:
-	@$(call pytest,,test_flaky.py)
+    @$(call pytest,,test_flaky.py)
 broken:
-	@$(call pytest,,test_broken.py)
+    @$(call pytest,,test_broken.py)
 """
 
 
@@ -61,7 +61,7 @@ class Suite:
         # make takes no path with a blank.
         (folder / "checkout").symlink_to(ROOT)
         (folder / "venv").symlink_to(sys.prefix)
-        (self.folder / "Makefile").write_text(STEPS, encoding="utf-8")
+        (self.folder / "Makefile").write_text(STEPS.replace("    ", "\t"), encoding="utf-8")
 
     def run(self, *steps: str, ci: str = "") -> tuple[int, list[str]]:
         """Return the exit code and the printed lines."""

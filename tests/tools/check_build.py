@@ -94,7 +94,7 @@ def broken_links(files: list[str]) -> list[tuple[str, str]]:
     for page in readmes(files):
         text = (place / page).read_text(encoding="utf-8")
         found += [(page, link["path"]) for link in LINK.finditer(text)]
-        for ref, _, path in (target.partition("/") for target in to_file.findall(text)):
+        for ref, _slash, path in (target.partition("/") for target in to_file.findall(text)):
             if ref != metadata["version"] or not (collection_tree.ROOT / path).exists():
                 found.append((page, f"{path} of {ref}"))
     return found

@@ -83,7 +83,7 @@ def _read_comment(playbook: Playbook, comment: str) -> list[str]:
         elif line.startswith("  "):
             playbook.commands.append(f"{'  ' if line.startswith('    ') else '$ '}{line.strip()}")
         elif line.startswith("Variables for -e"):
-            _, besides, role = line.rstrip(":").partition("besides those of ")
+            _heading, besides, role = line.rstrip(":").partition("besides those of ")
             playbook.paragraphs += [_literals(f"The variables of {role} are also valid.")] if besides else []
         elif line:
             paragraph.append(line)

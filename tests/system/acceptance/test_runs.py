@@ -168,7 +168,7 @@ def test_an_interrupted_run_leaves_nothing(
     process = acceptance.start(own_workspace.url, own_workspace.token, target)
     wait_until(moment, own_workspace, acceptance)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate()
+    output, _error = process.communicate()
     assert process.returncode == 130, output
     assert find_left(own_workspace, acceptance) == []
 
