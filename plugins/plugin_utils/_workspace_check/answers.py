@@ -34,6 +34,8 @@ COST = "cost"
 _MAX_LINE, MAX_QUOTED = 1000, 200
 #: The most questions without an answer that a line names.
 _MAX_NAMED = 10
+#: Quoted words, URLs and paths in sentences.
+_VALUES = (r"'([^']+)'", r"\b\w+://\S+", r"(?<![\w/])/\S+")
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,29 @@ class Names:
 
     def __init__(self, token: str = "") -> None:
         self._kinds: dict[str, str] = {}
-        self._token = token
+        self._token = token.strip()
 
     def add(self, kind: str, *names: Any) -> None:
         for name in names:
-            if isinstance(name, str) and name.strip():
+            # Texts are cut, so that a longer name is in none of them.
+            if isinstance(name, str) and name.strip() and len(name) <= _MAX_LINE:
                 # Lines have the escaped name.
-                self._kinds |= {text.lower(): f"<{kind}>" for text in (name, clean_line(name))}
+                for text in (name, clean_line(name)):
+                    self._kinds.setdefault(text, f"<{kind}>")
+
+    def add_values(self, text: str) -> None:
+        """Add what a sentence quotes, and its URLs and paths: values of settings, and names of certificates."""
+        self.add("value", *(found.rstrip(".,;:)'") for pattern in _VALUES for found in re.findall(pattern, text)))
 
     def hide_token(self, text: str) -> str:
         return text.replace(self._token, REDACTED) if self._token else text
 
     def replace(self, text: str) -> str:
-        longest_first = sorted(self._kinds, key=len, reverse=True)
-        pattern = "|".join(map(re.escape, longest_first)) or "(?!)"
-        found = re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE)
-        return found.sub(lambda match: self._kinds[match[0].lower()], self.hide_token(text))
+        text = self.hide_token(text)
+        for name in sorted(self._kinds, key=len, reverse=True):
+            pattern = rf"(?<![\w-]){re.escape(name)}(?![\w-])"
+            text = re.sub(pattern, self._kinds[name], text, flags=re.IGNORECASE)
+        return text
 
 
 class Answers:

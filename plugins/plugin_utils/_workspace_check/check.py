@@ -18,6 +18,7 @@ from ansible.release import __version__ as ansible_version
 
 from ...module_utils._api.client import Client, Deadlines
 from ...module_utils._api.errors import UsageError
+from ...module_utils._api.records import is_uuid
 from ...module_utils._api.settings import VERSION, Settings
 from ...module_utils._fleet.journal import replace_file
 from ...module_utils._fleet.run import Run
@@ -61,6 +62,7 @@ class WorkspaceCheck:
         self._answers.names = Names(token)
         opened = open_probe(options, self._answers, self._budget, self._run.context.report_request)
         if not token.strip():
+            self._answers.names.add_values(hint)
             self._answers.add("token", PROBLEM, hint or _NO_TOKEN)
         if opened:
             settings, probe = opened
@@ -73,6 +75,7 @@ class WorkspaceCheck:
     def refuse(self, error: UsageError) -> None:
         """Answer with settings that cannot be read."""
         question = "token" if "token" in error.option else "url"
+        self._answers.names.add_values(f"{error.problem} {error.remedy}")
         self._answers.add(question, PROBLEM, f"{error.option}: {error.problem.rstrip('.')}.", error.remedy)
         self._finish()
 
@@ -132,10 +135,16 @@ class WorkspaceCheck:
             "libraries": {name: _get_version(name) for name in _LIBRARIES},
             "levels": self._answers.count_levels(),
             "answers": self._answers.to_rows(with_names),
-            "fields": self._workspace.shapes,
+            "fields": self._list_fields(with_names),
         }
         replace_file(Path(file), json.dumps(content, indent=2) + "\n")
         self._file, self._has_names = file, with_names
+
+    def _list_fields(self, with_names: bool) -> dict[str, list[str]]:
+        """Return the names of fields. The keys of some objects are names of servers, which are replaced."""
+        replace = str if with_names else self._answers.names.replace
+        shapes = self._workspace.shapes.items()
+        return {shape: sorted({replace(name) for name in names if not is_uuid(name)}) for shape, names in shapes}
 
     def make_result(self) -> dict[str, Any]:
         """Return the result of the task, which fails if commands cannot run."""

@@ -71,6 +71,7 @@ def open_probe(
         answers.names.add("workspace", settings.url, urlsplit(settings.url).netloc, urlsplit(settings.url).hostname)
         probe = Probe(settings, budget, log)
     except UsageError as error:
+        answers.names.add_values(error.problem)
         remedy = error.remedy.replace(URL_EXAMPLE, "Give one such as https://my-workspace.us1.alpacon.io.")
         answers.add(_get_question(error.option), PROBLEM, f"{error.option}: {error.problem.rstrip('.')}.", remedy)
         return None
@@ -98,6 +99,7 @@ def _get_question(option: str) -> str:
 def _add_failure(error: ConnectionFailed, probe: Probe, answers: Answers) -> None:
     finding = _REMEDY_OF_TASKS.sub("", str(error).removeprefix("websocket: "))
     finding = finding[:1].upper() + finding[1:]
+    answers.names.add_values(finding)
     if isinstance(error, UntrustedCertificate):
         answers.add("tls", PROBLEM, finding, _find_remedy(_CERTIFICATE_REMEDIES, finding, _OTHER_TLS_REMEDY))
     elif probe.proxy:

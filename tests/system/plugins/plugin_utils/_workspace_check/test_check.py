@@ -134,6 +134,32 @@ def test_settings_that_lead_nowhere(tmp_path: Path, options: Row, problems: list
     assert all(word in " ".join(done.lines) for word in ("problem", "not asked"))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "ftp://acme.example"},
+        {"url": "acme.example"},
+        {"url": "https://acme.example/?x"},
+        {"url": "https://workspace.invalid", "ca_path": "/home/acme/ca.pem"},
+    ],
+)
+def test_settings_are_not_in_the_file(tmp_path: Path, options: Row) -> None:
+    done = Checked(folder=tmp_path, **options)
+    assert "acme" in "".join(done.lines)
+    assert "acme" not in done.text
+
+
+def test_keys_that_are_names_are_not_in_the_file(serve: Serve, tmp_path: Path) -> None:
+    server = {"id": "a0000000-0000-4000-8000-000000000001", "name": "web-01"}
+
+    def answer(request: Request) -> Response:
+        is_keyed = "metrics" in request.path
+        return Response({"load": 1, **dict.fromkeys(server.values(), 1)} if is_keyed else {"results": [server]})
+
+    done = Checked(serve(answer).url, tmp_path)
+    assert json.loads(done.text)["fields"]["metrics"] == ["<server>", "load"]
+
+
 def test_a_missing_token_leaves_the_way_to_the_workspace_to_check(current: Workspace, tmp_path: Path) -> None:
     done = Checked(current.url, tmp_path, token="")
     assert done.problems == ["token"]

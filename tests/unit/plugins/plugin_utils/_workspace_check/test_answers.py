@@ -70,3 +70,22 @@ def test_a_long_answer_is_cut(answers: Answers, lines: list[str]) -> None:
     assert len(lines[0]) <= 1000
     [row] = answers.to_rows(True)
     assert max(len(str(value)) for value in row.values()) <= 1000
+
+
+def test_names_match_letters_without_a_lower_case_of_their_own() -> None:
+    names = Names()
+    names.add("server", "s1")
+    names.add("user", "\u0130brahim", "n" * 10**6)
+    assert names.replace("\u0130brahim, \u017f1") == "<user>, <server>"
+
+
+def test_values_of_settings_are_names() -> None:
+    names = Names()
+    names.add("workspace", "https://acme.example")
+    text = "It is not sent to https://acme.example. 'ftp://x' and /home/ann/ca.pem: no https_proxy."
+    names.add_values(text)
+    assert names.replace(text) == "It is not sent to <workspace>. '<value>' and <value>: no https_proxy."
+
+
+def test_a_token_of_blanks_hides_nothing() -> None:
+    assert Names("  ").hide_token("ok  url") == "ok  url"
