@@ -17,7 +17,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError, clean_line
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, clean_line
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import get_run_context
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import decrypt, find_settings, get_run_folder
@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
         try:
             settings = find_settings({}, variables, os.environ, self._templar.template, get_run_folder())
             check.ask(settings.options, settings.hint, lambda: self._build_module(variables))
-        except UsageError as error:
+        except AlpaconError as error:
             check.refuse(error)
         file = os.path.abspath(os.path.expanduser(str(arguments["file"])))
         try:

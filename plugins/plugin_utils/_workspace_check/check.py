@@ -17,7 +17,7 @@ from typing import Any
 from ansible.release import __version__ as ansible_version
 
 from ...module_utils._api.client import Client, Deadlines
-from ...module_utils._api.errors import UsageError
+from ...module_utils._api.errors import AlpaconError, UsageError
 from ...module_utils._api.records import is_uuid
 from ...module_utils._api.settings import VERSION, Settings
 from ...module_utils._fleet.journal import replace_file
@@ -72,11 +72,14 @@ class WorkspaceCheck:
                 probe.close()
         self._finish()
 
-    def refuse(self, error: UsageError) -> None:
+    def refuse(self, error: AlpaconError) -> None:
         """Answer with settings that cannot be read."""
-        question = "token" if "token" in error.option else "url"
-        self._answers.names.add_values(f"{error.problem} {error.remedy}")
-        self._answers.add(question, PROBLEM, f"{error.option}: {error.problem.rstrip('.')}.", error.remedy)
+        self._answers.names.add_values(str(error))
+        if isinstance(error, UsageError):
+            question = "token" if "token" in error.option else "url"
+            self._answers.add(question, PROBLEM, f"{error.option}: {error.problem.rstrip('.')}.", error.remedy)
+        else:
+            self._answers.add("url", PROBLEM, str(error))
         self._finish()
 
     def _ask(self, settings: Settings, probe: Probe, build_module: Callable[[], bytes]) -> None:
@@ -105,7 +108,11 @@ class WorkspaceCheck:
         )
         with client:
             questions = ServerQuestions(client, probe, self._run, self._answers, self._workspace, build_module())
-            questions.ask(self._server, self._budget.count_request)
+            try:
+                questions.ask(self._server, self._budget.count_request)
+            except AlpaconError as error:
+                question = "line" if self._answers.get_level("server") else "server"
+                self._answers.add(question, PROBLEM, str(error), "Run this again later.")
 
     def _finish(self) -> None:
         problems = self._answers.list_problems()

@@ -6,15 +6,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...module_utils._api.client import Client
-from ...module_utils._api.commands import Match, cancel
+from ...module_utils._api.commands import CANCELLED, GONE, Match, cancel
 from ...module_utils._api.errors import AlpaconError, ApiError, did_you_mean
 from ...module_utils._api.records import STATUSES, Server, is_uuid, is_windows, normalize_uuid, parse_servers
 from ...module_utils._api.servers import SERVERS_PATH
@@ -24,7 +23,7 @@ from ...module_utils._fleet.pacing import Pacing
 from ...module_utils._fleet.run import Run
 from ...module_utils._payload.packing import Payload, pack
 from .answers import OK, PROBLEM, WARNING, Answers
-from .probing import Probe
+from .probing import Probe, get_code
 from .pushing import PushedEnds
 from .questions import VERSION, Workspace
 
@@ -60,6 +59,7 @@ class ServerQuestions:
 
     Attributes:
         module: program of a module, for the standard input of Python.
+        held: IDs of commands that wait for approval, since they could not be cancelled.
     """
 
     client: Client
@@ -68,6 +68,7 @@ class ServerQuestions:
     answers: Answers
     workspace: Workspace
     module: bytes
+    held: set[str] = field(default_factory=set)
 
     def ask(self, reference: str, count_request: Callable[[], None]) -> None:
         server = self._find(reference)
@@ -98,6 +99,8 @@ class ServerQuestions:
         """Find the server by name or UUID; answer and return None if it cannot run commands."""
         known = self.workspace.servers
         found = [server for server in known if reference in (server.name, server.id)]
+        if not found and is_uuid(reference):
+            found = [server for server in known if server.id == normalize_uuid(reference)]
         if not found and self.workspace.server_count > len(known):
             if is_uuid(reference):
                 reply = self.probe.get(f"{SERVERS_PATH}{normalize_uuid(reference)}/")
@@ -147,8 +150,11 @@ class ServerQuestions:
         for job in jobs:
             if job.outcome == Outcome.AWAITING_APPROVAL and job.id:
                 # Otherwise it would run when somebody approves it.
-                with contextlib.suppress(AlpaconError):
-                    cancel(self.client, job.id)
+                try:
+                    is_cancelled = cancel(self.client, job.id) in (CANCELLED, GONE)
+                except AlpaconError:
+                    is_cancelled = False
+                self.held |= set() if is_cancelled else {job.id}
 
     def _add_line(self, job: Job, script: Job | None) -> None:
         if job.outcome == Outcome.SUCCESS:
@@ -212,7 +218,7 @@ class ServerQuestions:
             self.answers.skip(("env", "sudo", "module"), "The script shows them.")
             return
         self.answers.add("env", OK, "Variables arrive at the server.")
-        words = dict(re.findall(r"(?m)^(user|sudo|python) (\S+)$", output.text))
+        words = dict(re.findall(r"(?m)^(user|sudo|python) (\S{1,100})$", output.text))
         self.answers.names.add("user", words.get("user"))
         self.answers.add("script", OK, f"A script ran, as {words.get('user', 'an unknown user')}.")
         self._add_sudo(words.get("sudo"))
@@ -225,10 +231,10 @@ class ServerQuestions:
             pattern: entry of the token's access list that allows the command.
         """
         command, sentence = job.command, job.outcome.sentence if job.outcome else ""
-        facts = {"outcome": str(job.outcome)}
+        facts: dict[str, Any] = {"outcome": str(job.outcome)}
         remedy = "Check the agent on that server."
         if isinstance(job.error, ApiError):
-            facts |= {"status": str(job.error.status), "code": job.error.code[:60]}
+            facts |= {"status": job.error.status, "code": get_code(job.error)}
         if _is_refused_by_acl(job):
             finding = f"The access list (ACL) of the token does not allow the line {pattern}."
             remedy = "Add that pattern, or test with a token that has it."
@@ -242,6 +248,9 @@ class ServerQuestions:
         elif job.outcome == Outcome.AWAITING_APPROVAL:
             finding = "The workspace held it for approval, and it was cancelled."
             remedy = "Add a command ACL that needs no approval, or expect that people approve each command."
+            if job.id in self.held:
+                finding = "The workspace holds it for approval, and did not cancel it: it runs if somebody approves it."
+                remedy = f"Deny it in the workspace. {remedy}"
         else:
             finding, remedy = sentence, "Ask who manages the workspace." if job.outcome in DECLINED else remedy
         self.answers.add(question, level, finding, remedy, facts=facts)
@@ -290,6 +299,6 @@ def _is_pong(stdout: str) -> bool:
     start = stdout.find("{")
     try:
         result: Any = json.loads(stdout[start:]) if start >= 0 else None
-    except ValueError:
+    except (RecursionError, ValueError):
         return False
     return isinstance(result, dict) and result.get("ping") == "pong"

@@ -40,7 +40,7 @@ class Throttled(AlpaconError):
 
     def __init__(self, retry_after: float | None) -> None:
         self.retry_after = retry_after
-        super().__init__("The token has used its requests.")
+        super().__init__("The token has used up its requests (HTTP 429).")
 
 
 class Budget(Quota):
@@ -81,9 +81,7 @@ class Reply:
 
     @property
     def code(self) -> str | None:
-        """Return the API's code of the error if it has the form of one."""
-        code = self.error.code if isinstance(self.error, ApiError) else ""
-        return code if re.fullmatch(r"[a-z0-9_]{1,60}", code) else None
+        return get_code(self.error)
 
     @property
     def quoted(self) -> str:
@@ -114,6 +112,12 @@ class Reply:
     def count(self) -> int | None:
         count = self.body.get("count") if isinstance(self.body, Mapping) else None
         return count if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 10**9 else None
+
+
+def get_code(error: AlpaconError | None) -> str | None:
+    """Return the API's code of an error if it has the form of one."""
+    code = error.code if isinstance(error, ApiError) else ""
+    return code if re.fullmatch(r"[a-z0-9_]{1,60}", code) else None
 
 
 class RedirectedError(AlpaconError):

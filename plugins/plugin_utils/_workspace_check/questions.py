@@ -85,8 +85,7 @@ class WorkspaceQuestions:
             return self._ask(with_server)
         except Throttled as error:
             self._answers.add("url", OK, f"{self._settings.url} answers.")
-            back = f" It gets others in {error.retry_after:.0f} s." if error.retry_after else ""
-            self._answers.add("quota", PROBLEM, f"{error}{back}", "Run this again after that.")
+            add_throttled(error, self._answers)
             return False
 
     def _ask(self, with_server: bool) -> bool:
@@ -264,6 +263,13 @@ class WorkspaceQuestions:
             level, finding = NOT_ASKED, "The workspace has them. Only opening one shows whether the token may."
             remedy = "Name a server with -e alpacon_server=web-01."
         self._answers.add("events", level, finding, remedy, quoted=_quote(reply), facts=_describe(reply))
+
+
+def add_throttled(error: Throttled, answers: Answers) -> None:
+    remedy = "Run this again later."
+    if error.retry_after:
+        remedy = f"Run this again in {error.retry_after:.0f} s."
+    answers.add("quota", PROBLEM, str(error), remedy)
 
 
 def _explain_url(reply: Reply) -> tuple[str, str] | None:

@@ -290,6 +290,15 @@ def test_held_commands_are_cancelled(current: Workspace, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+def test_a_held_command_that_cannot_be_cancelled_is_named(current: Workspace, tmp_path: Path) -> None:
+    current.settings(holds=[{"line": ".*", "servers": ["web-01"], "status": "awaiting_approval"}])
+    current.fault("status", method="DELETE", status=409, body='{"code": "event_command_already_sent"}')
+    done = check(current, tmp_path, "web-01")
+    assert "Deny it" in done.rows["line"]["remedy"]
+    assert done.rows[COST]["facts"]["requests"] <= MAX_REQUESTS
+
+
+@pytest.mark.slow
 def test_a_token_without_events(current: Workspace, tmp_path: Path) -> None:
     current.settings(event_scopes=False)
     done = check(current, tmp_path, "web-01")
@@ -350,6 +359,24 @@ def test_odd_bodies_are_answers_too(serve: Serve, tmp_path: Path, body: Any) -> 
     done = Checked(serve([Response(body)]).url, tmp_path, "web-01")
     assert list(done.rows) == [*QUESTIONS, *SERVER_QUESTIONS, COST]
     assert "\x1b" not in "".join(done.lines) + done.text
+
+
+def test_a_uuid_of_any_form_names_its_server(current: Workspace, tmp_path: Path) -> None:
+    current.disconnect("web-02")
+    server_id = current.server_ids()["web-02"]
+    for reference in (server_id.upper(), server_id.replace("-", "")):
+        done = check(current, tmp_path, reference)
+        assert "not connected" in done.rows["server"]["finding"]
+        assert reference not in done.text
+
+
+def test_a_quota_that_ends_with_the_search_for_the_server(serve: Serve, tmp_path: Path) -> None:
+    def answer(request: Request) -> Response:
+        if "name" in request.query:
+            return Response({"code": "api_rate_limited"}, 429)
+        return Response({"results": [], "count": 500})
+
+    assert Checked(serve(answer).url, tmp_path, "web-01").problems == ["server"]
 
 
 def test_a_server_beyond_the_first_page_is_found(serve: Serve, tmp_path: Path) -> None:
