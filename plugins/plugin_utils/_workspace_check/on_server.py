@@ -132,8 +132,8 @@ class ServerQuestions:
         if is_windows(server.fields):
             reason, remedy = "Scripts and modules need a server with /bin/sh.", ""
         elif self.workspace.env is False:
-            reason = "This workspace takes no env, which scripts and modules need."
-            remedy = "Use line, or a workspace of today."
+            reason = "This workspace accepts no env, which scripts and modules need."
+            remedy = "Use the option line."
         else:
             return pack(_LABEL, _SCRIPT, self.module)
         self.answers.skip(("env", "script", "sudo", "module"), reason, remedy)
@@ -171,7 +171,7 @@ class ServerQuestions:
         big = self._make_job(server, _pad(limit))
         self._run([big])
         facts = {"refused": LONG_LINE, "accepted": limit if big.command else None, "is_stated": bool(stated)}
-        finding = f"Lines may have {limit} characters, and {LONG_LINE} in today's workspaces."
+        finding = f"Lines may have {limit} characters here. Today's workspaces accept {LONG_LINE:,}."
         if not big.command:
             finding = f"A line of {LONG_LINE} characters is refused, and so is one of {limit}."
         self.answers.add("line limit", WARNING, finding, "Keep lines shorter than that.", facts=facts)

@@ -104,6 +104,10 @@ class Reply:
         return is_lost and self.status is not None
 
     @property
+    def is_list(self) -> bool:
+        return isinstance(self.body.get("results") if isinstance(self.body, Mapping) else self.body, list)
+
+    @property
     def rows(self) -> list[Mapping[str, Any]]:
         rows = self.body.get("results") if isinstance(self.body, Mapping) else self.body
         return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []

@@ -41,6 +41,8 @@ _DIALECTS = {
 _SKEW = 5.0
 #: Names of headers that state a quota, without their values.
 _QUOTA_HEADERS = re.compile(r"(?:x-)?rate-?limit(?:-(?:limit|remaining|reset|policy))?")
+#: Values without names, such as 1000 or 1000;w=3600.
+_QUOTA = re.compile(r"[0-9][0-9.]{0,19}(?:; ?w=[0-9]{1,9})?", re.ASCII)
 _SCOPE = re.compile(r"[a-z_*]{1,40}(?::[a-z_*]{1,40})?")
 VERSION = re.compile(r"[0-9][0-9A-Za-z.+~-]{0,30}")
 _MAX_SCOPES, _MAX_VERSIONS, _MAX_NAME = 60, 10, 100
@@ -133,12 +135,12 @@ class WorkspaceQuestions:
         )
 
     def _add_quota(self, reply: Reply) -> None:
-        stated = {name: value for name, value in reply.headers.items() if _QUOTA_HEADERS.fullmatch(name)}
+        headers = {name: value for name, value in reply.headers.items() if _QUOTA_HEADERS.fullmatch(name)}
+        stated = {name: value for name, value in headers.items() if _QUOTA.fullmatch(value)}
         self.workspace.shapes["headers"] = list_names(reply.headers)
         if stated:
-            numbers = {name: value for name, value in stated.items() if re.fullmatch(r"[\w;=,\" -]{1,60}", value)}
-            text = ", ".join(f"{name} {value}" for name, value in sorted(numbers.items()))
-            self._answers.add("quota", OK, f"The workspace states: {text}.", facts=numbers)
+            text = ", ".join(f"{name} {value}" for name, value in sorted(stated.items()))
+            self._answers.add("quota", OK, f"The workspace states: {text}.", facts=stated)
         else:
             assumed = self._settings.requests_per_hour
             finding = f"The workspace states none. The collection counts on {assumed:,} requests an hour."
@@ -164,7 +166,9 @@ class WorkspaceQuestions:
             answers.add("token", PROBLEM, finding, remedy, quoted=reply.quoted, facts=_describe(reply))
             return False
         if not reply.is_ok:
-            remedy = "Grant the token the scopes to read and write commands."
+            remedy = "The guide Troubleshooting explains such messages."
+            if reply.status == 403:
+                remedy = "Grant the token the scopes to read and write commands."
             answers.add("commands", PROBLEM, str(reply.error), remedy, quoted=reply.quoted, facts=_describe(reply))
             return True
         answers.add("commands", OK, "The token may read commands.", facts=_describe(reply))
@@ -189,14 +193,14 @@ class WorkspaceQuestions:
         else:
             prefix = self._settings.token[:6]
             kind = {"alpat-": "personal", "alpst-": "service"}.get(prefix)
-            facts["kind"], owner = kind and f"{kind} by its prefix", {}
+            facts["kind"], owner = kind, {}
         name = _name_owner(owner, self._answers)
         scopes = auth.get("scopes")
         if isinstance(scopes, list):
             facts["scopes"] = sorted(text for text in scopes if isinstance(text, str) and _SCOPE.fullmatch(text))[
                 :_MAX_SCOPES
             ]
-        finding = f"A {facts['kind'] or 'token of unknown kind'}{' token' if facts['kind'] else ''}{name}."
+        finding = f"A {facts['kind']} token{name}." if facts["kind"] else "The workspace does not state whose it is."
         self._add_expiry(finding, facts, auth.get("expires_at") or body.get("expires_at"))
         return whoami
 
@@ -208,8 +212,8 @@ class WorkspaceQuestions:
             return
         days = (expires - datetime.now(timezone.utc)).days
         is_soon = days < SOON
-        remedy = "Create another before that." if is_soon else ""
-        text = f"{finding} It expires on {expires:%Y-%m-%d}."
+        remedy = f"Create another{' before that' if days >= 0 else ''}." if is_soon else ""
+        text = f"{finding} The workspace states {expires:%Y-%m-%d} as its expiry."
         self._answers.add("token", WARNING if is_soon else OK, text, remedy, facts={**facts, "days_left": days})
 
     def _add_servers(self) -> Reply:
@@ -223,6 +227,7 @@ class WorkspaceQuestions:
         facts = {**_describe(reply), "seen": count, "connected_of_first_page": connected}
         remedy = "Give the token access to servers: by the groups of its user, and in its list of servers (ACL)."
         if not reply.is_ok:
+            remedy = remedy if reply.status == 403 else "Run this again later."
             answers.add("servers", PROBLEM, str(reply.error), remedy, quoted=reply.quoted, facts=facts)
         elif not count:
             answers.add("servers", WARNING, "The token sees no server.", remedy, facts=facts)
@@ -276,7 +281,7 @@ def _explain_url(reply: Reply) -> tuple[str, str] | None:
     """Return the problem of the URL that the first response shows, and the remedy; None if there is none."""
     if isinstance(reply.error, RedirectedError):
         return str(reply.error), "If that is your workspace, set ALPACON_URL to it."
-    if reply.is_foreign or reply.status == 404:
+    if reply.is_foreign or reply.status == 404 or (reply.is_ok and not reply.is_list):
         finding = f"Something else than an Alpacon workspace answers there, with HTTP {reply.status}."
         return finding, "Set ALPACON_URL to the address of the workspace, without a path, and check any proxy."
     if reply.status is None:

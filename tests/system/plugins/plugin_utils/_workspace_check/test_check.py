@@ -218,6 +218,7 @@ def test_proxies(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     ("response", "words"),
     [
         (Response("<h1>Welcome</h1>"), "Something else"),
+        (Response({"status": "healthy"}), "Something else"),
         (Response("<h1>Nothing</h1>", 404), "Something else"),
         (Response("", 301, {"Location": "https://other.example/api/"}), "redirects to <another>"),
         (Response("<h1>Bad gateway</h1>", 502), "failed"),
@@ -250,6 +251,18 @@ def test_the_clock_the_quota_and_the_expiry_that_a_workspace_states(serve: Serve
     assert token["facts"]["days_left"] < 0
     assert "deploy" not in done.text
     assert "\x1b" not in "".join(done.lines)
+
+
+def test_a_token_whose_owner_and_quota_are_not_stated_in_numbers(serve: Serve, tmp_path: Path) -> None:
+    def answer(request: Request) -> Response:
+        if request.path.endswith("/whoami/"):
+            return Response({"code": "forbidden"}, 403)
+        return Response({"results": [], "count": 0}, 200, {"RateLimit-Policy": "acme"})
+
+    done = Checked(serve(answer).url, tmp_path, token="alpst-0123456789")
+    assert done.rows["token"]["finding"] == "A service token."
+    assert "acme" not in done.text
+    assert done.rows["quota"]["facts"] == {"requests_per_hour": 1000}
 
 
 def test_a_used_up_quota_ends_the_check(current: Workspace, tmp_path: Path) -> None:
