@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -36,7 +37,11 @@ def parse_arguments() -> argparse.Namespace:
         "--output", type=Path, default=collection_tree.BUILD / "acceptance", help="folder for the report"
     )
     parser.add_argument("--name", default="", help="part of the names of what is created (default: a random one)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    # The folder of this name in /tmp is removed at the end.
+    if not re.fullmatch(r"(acceptance-[a-z0-9_-]{1,80})?", arguments.name, re.IGNORECASE):
+        parser.error("--name: use acceptance- and letters, digits, _ and -.")
+    return arguments
 
 
 def main() -> int:
@@ -52,6 +57,8 @@ def main() -> int:
     targets = arguments.targets or [name for name in list_targets() if config.register or "registration" not in name]
     print(f"Workspace (dialect {found.dialect}):", flush=True)
     run = TargetRunner(config, found, arguments.output / "workspace", arguments.name).run(targets)
+    for sentence in run.removal.left:
+        print(f"LEFT: {sentence}", file=sys.stderr)
     if run.interrupted:
         print(render(run, None, found.dialect))
         return 130

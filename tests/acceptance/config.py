@@ -48,21 +48,29 @@ def read_config(file: Path) -> Config:
     """
     if not file.exists():
         raise ConfigError(f"{file} does not exist. Copy {file}.template to it and describe your workspace there.")
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
     try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
         config = Config(**content)
+    except yaml.YAMLError as error:
+        # The text of the error quotes the file, which has the token.
+        line = f" in line {error.problem_mark.line + 1}" if getattr(error, "problem_mark", None) else ""  # type: ignore[attr-defined]
+        raise ConfigError(f"{file} is not YAML{line}.") from None
     except TypeError as error:
         raise ConfigError(f"{file}: {str(error).partition(')')[2].strip()}. The template shows all keys.") from None
+    for key in ("url", "token"):
+        if not isinstance(getattr(config, key), str) or not getattr(config, key).strip():
+            raise ConfigError(f"{file}: {key} is empty, or no text.")
     if not config.servers or not isinstance(config.servers, list):
         raise ConfigError(f"{file}: servers is not a list of names. Name one or two servers for tests.")
     if config.dialect and config.dialect not in DIALECTS:
         raise ConfigError(f"{file}: dialect is none of {', '.join(DIALECTS)}.")
-    return Config(**{**vars(config), "url": config.url.rstrip("/").removesuffix("/api")})
+    url = config.url.strip().rstrip("/").removesuffix("/api")
+    return Config(**{**vars(config), "url": url, "token": config.token.strip()})
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the list of servers shows of a workspace; `server_ids` is by name."""
+    """The dialect of a workspace, and the IDs of the configured servers by their names."""
 
     dialect: Dialect
     server_ids: dict[str, str]

@@ -48,7 +48,10 @@ class Created:
         if not 200 <= status < 300:
             return
         if method == "POST" and path in _LISTS:
-            rows = json.loads(content)
+            try:
+                rows = json.loads(content)
+            except (RecursionError, ValueError):
+                return
             for row in rows if isinstance(rows, list) else [rows]:
                 if isinstance(row, dict) and _ID.fullmatch(str(row.get("id"))):
                     self._change(add=f"{_LISTS[path]}{row['id']}/")
@@ -65,7 +68,10 @@ class Created:
                 self._file.unlink(missing_ok=True)
                 return
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps({"workspace": self._workspace, "paths": self.paths}), encoding="utf-8")
+            # A run that is killed leaves the old file or the new one.
+            draft = self._file.with_suffix(".new")
+            draft.write_text(json.dumps({"workspace": self._workspace, "paths": self.paths}), encoding="utf-8")
+            draft.replace(self._file)
 
 
 @dataclass

@@ -100,8 +100,11 @@ class RecordingProxy:
     def _redirect_websocket(self, path: str, content: bytes) -> bytes:
         if not urlsplit(path).path.endswith("/events/sessions/") or b"websocket_url" not in content:
             return content
-        session = json.loads(content)
-        stated = urlsplit(str(session["websocket_url"]))
+        try:
+            session = json.loads(content)
+            stated = urlsplit(str(session["websocket_url"]))
+        except (LookupError, RecursionError, TypeError, ValueError):
+            return content
         # The websocket of another server stays, so that the collection refuses it.
         if stated.hostname == urlsplit(self.workspace).hostname:
             session["websocket_url"] = stated._replace(scheme="ws", netloc=urlsplit(self.url).netloc).geturl()

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from acceptance.comparison import Comparison, Difference
 from acceptance.running import Run
+
+_PATH_ID = re.compile(r"(?<=/)[^/ ]*\d[^/ ]*(?=/)")
 
 
 def render(run: Run, comparison: Comparison | None, dialect: str) -> str:
@@ -46,7 +49,7 @@ def _describe_removal(run: Run) -> Iterator[str]:
     yield ""
     if run.lost_submits:
         yield f"- {run.lost_submits} requests got no response. Look for commands with `acceptance-` in their line."
-    yield from (f"- {sentence}" for sentence in run.removal.left)
+    yield from (f"- {_PATH_ID.sub('{id}', sentence)}" for sentence in run.removal.left)
     if not run.lost_submits and not run.removal.left:
         yield "Nothing."
     for kind, count in sorted(run.removal.removed.items()):

@@ -40,7 +40,7 @@ def list_targets() -> list[str]:
 
 @dataclass
 class Run:
-    """What a run of the targets brought.
+    """The results of a run of the targets.
 
     Attributes:
         passed: number of targets that passed.

@@ -100,7 +100,7 @@ class Recording:
         """
         try:
             value, is_json = json.loads(content), True
-        except ValueError:
+        except (RecursionError, ValueError):
             value, is_json = None, False
         with self._lock:
             shape = self.routes[get_route(method, url)][status]
