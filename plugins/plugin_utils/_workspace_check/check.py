@@ -90,7 +90,7 @@ class WorkspaceCheck:
             return
         if not self._server:
             remedy = "Name a server: -e alpacon_server=web-01. It runs true, a script and a module there."
-            self._answers.skip(SERVER_QUESTIONS, "They need a server.", remedy)
+            self._answers.skip(SERVER_QUESTIONS, "These questions need a server.", remedy)
         elif self._run.check_mode:
             self._answers.skip(SERVER_QUESTIONS, "Check mode submits nothing.", "Leave --check out.")
         elif not self._answers.list_problems():

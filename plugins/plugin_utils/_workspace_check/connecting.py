@@ -120,14 +120,14 @@ def _add_proxy(settings: Settings, probe: Probe, answers: Answers) -> None:
         answers.add("proxy", OK, f"Requests go through {probe.proxy}.", facts={"used": True})
         return
     why = "The workspace is on this machine." if settings.is_loopback else "The environment names none for this URL."
-    answers.add("proxy", OK, f"None is used. {why}", facts={"used": False})
+    answers.add("proxy", OK, f"No proxy is used. {why}", facts={"used": False})
 
 
 def _add_tls(settings: Settings, tls: Tls | None, answers: Answers) -> None:
     if tls is None:
         level, finding, remedy = WARNING, "The URL is http, so the token is sent unencrypted.", "Use https."
         if settings.is_loopback:
-            level, finding, remedy = OK, "None is needed, since the workspace is on this machine.", ""
+            level, finding, remedy = OK, "No TLS is needed, since the workspace is on this machine.", ""
         answers.add("tls", level, finding, remedy, facts={"used": False})
         return
     facts: dict[str, Any] = {"version": tls.version}

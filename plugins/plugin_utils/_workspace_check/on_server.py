@@ -24,7 +24,7 @@ from ...module_utils._fleet.run import Run
 from ...module_utils._payload.packing import Payload, pack
 from .answers import OK, PROBLEM, WARNING, Answers
 from .probing import Probe, get_code
-from .pushing import PushedEnds
+from .pushing import PushCheck
 from .questions import VERSION, Workspace
 
 #: How long the commands are awaited, in seconds, and when they are polled: 5 times in that time.
@@ -74,7 +74,7 @@ class ServerQuestions:
         server = self._find(reference)
         if server is None:
             return
-        pushed = PushedEnds(self.client, server, self.answers, count_request)
+        pushed = PushCheck(self.client, server, self.answers, count_request)
         pushed.subscribe()
         line, big = self._make_job(server, "true"), self._make_job(server, _pad(LONG_LINE))
         jobs, payload = [line, big], self._pack(server)
@@ -91,7 +91,7 @@ class ServerQuestions:
                 self._add_big(big)
             if script:
                 self._add_script(script)
-            pushed.judge([job.id for job in jobs if job.id])
+            pushed.evaluate([job.id for job in jobs if job.id])
         finally:
             pushed.close()
 
@@ -186,14 +186,16 @@ class ServerQuestions:
         """Answer with the line that prints 2 MB and exits with 3."""
         if big.outcome not in (Outcome.SUCCESS, Outcome.FAILED) or big.command is None:
             self._add_failure("output", WARNING, big, f"head -c {OUTPUT_BYTES} *")
-            self.answers.skip(("line limit", "exit code"), "The line for output shows them.")
+            self.answers.skip(("line limit", "exit code"), "They need the command that tests the output.")
             return
         stated, facts = big.command.exit_code, {"sent": RC, "stated": big.command.exit_code}
         if stated == RC:
             self.answers.add("exit code", OK, f"exit {RC} is returned as {RC}.", facts=facts)
         elif stated is None:
             remedy = "Do not rely on codes other than 0; results have rc_assumed."
-            self.answers.add("exit code", WARNING, "The workspace states none, only success.", remedy, facts=facts)
+            self.answers.add(
+                "exit code", WARNING, "The workspace states only success, not the exit code.", remedy, facts=facts
+            )
         else:
             remedy = "The agent may run lines without a shell (allow_sh), so that ; and | have no meaning."
             self.answers.add("exit code", WARNING, f"exit {RC} is returned as {stated}.", remedy, facts=facts)
@@ -211,11 +213,11 @@ class ServerQuestions:
         output = job.output
         if job.outcome != Outcome.SUCCESS or output is None or output.refused:
             if output and output.refused:
-                finding, remedy = "The server ran nothing of it.", "Install what is missing there."
+                finding, remedy = "The server ran nothing of the script.", "Install what is missing there."
                 self.answers.add("script", WARNING, finding, remedy, quoted=output.refused)
             else:
                 self._add_failure("script", WARNING, job, "/bin/sh -c $RUN *")
-            self.answers.skip(("env", "sudo", "module"), "The script shows them.")
+            self.answers.skip(("env", "sudo", "module"), "They need the script.")
             return
         self.answers.add("env", OK, "Variables arrive at the server.")
         words = dict(re.findall(r"(?m)^(user|sudo|python) (\S{1,100})$", output.text))
@@ -240,16 +242,16 @@ class ServerQuestions:
             remedy = "Add that pattern, or test with a token that has it."
         elif job.outcome == Outcome.TIMED_OUT:
             status = command.status if command and command.status in STATUSES else "unknown"
-            finding = f"It did not end within {WAIT:.0f} s; its status is {status}."
+            finding = f"The command did not end within {WAIT:.0f} s; its status is {status}."
         elif job.outcome == Outcome.FAILED and command:
-            finding = f"It failed with exit code {command.rc}."
+            finding = f"The command failed with exit code {command.rc}."
         elif job.error:
             finding, remedy = str(job.error), "The guide Troubleshooting explains such messages."
         elif job.outcome == Outcome.AWAITING_APPROVAL:
-            finding = "The workspace held it for approval, and it was cancelled."
+            finding = "The workspace held the command for approval, and it was cancelled."
             remedy = "Add a command ACL that needs no approval, or expect that people approve each command."
             if job.id in self.held:
-                finding = "The workspace holds it for approval, and did not cancel it: it runs if somebody approves it."
+                finding = "The workspace holds the command, and did not cancel it. It runs if somebody approves it."
                 remedy = f"Deny it in the workspace. {remedy}"
         else:
             finding, remedy = sentence, "Ask who manages the workspace." if job.outcome in DECLINED else remedy
@@ -257,8 +259,8 @@ class ServerQuestions:
 
     def _add_sudo(self, word: str | None) -> None:
         remedy = "To become another user without sudo, use become_method herdops.alpacon.account."
-        finding = {"yes": "It needs no password.", "no": "It needs a password, or is not allowed."}.get(
-            word or "", "It is not installed."
+        finding = {"yes": "sudo needs no password.", "no": "sudo needs a password, or is not allowed."}.get(
+            word or "", "sudo is not installed on the server."
         )
         facts = {"installed": word is not None, "works": word == "yes"}
         self.answers.add(

@@ -59,7 +59,7 @@ class Budget(Quota):
 
 
 @dataclass(frozen=True)
-class Reply:
+class ProbeResponse:
     """Response to a read.
 
     Attributes:
@@ -170,22 +170,22 @@ class Probe:
         finally:
             socket.close()
 
-    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Reply:
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> ProbeResponse:
         """Read a path once, without following redirects. Raises :class:`Throttled`."""
         if self._failures >= _MAX_FAILURES:
-            return Reply(error=AlpaconError(f"The last {_MAX_FAILURES} requests failed, so no more are sent."))
+            return ProbeResponse(error=AlpaconError(f"The last {_MAX_FAILURES} requests failed, so no more are sent."))
         try:
             self._budget.count_request()
             reply = self._send(path, params or {})
         except AlpaconError as error:
-            reply = Reply(error=error)
+            reply = ProbeResponse(error=error)
         if isinstance(reply.error, ApiError) and reply.status == 429:
             raise Throttled(reply.error.retry_after)
         is_failed = reply.status is None or reply.status >= 500
         self._failures = self._failures + 1 if is_failed else 0
         return reply
 
-    def _send(self, path: str, params: Mapping[str, Any]) -> Reply:
+    def _send(self, path: str, params: Mapping[str, Any]) -> ProbeResponse:
         url = self._settings.url + path
         sent = time.time()
         response = self._session.send("GET", url, path, params, None)
@@ -194,13 +194,13 @@ class Probe:
         skew = _measure_skew(headers, sent, arrived)
         if 300 <= status < 400:
             close_response(response)
-            return Reply(status, headers, error=RedirectedError(status, _find_origin(url, headers)), skew=skew)
+            return ProbeResponse(status, headers, error=RedirectedError(status, _find_origin(url, headers)), skew=skew)
         try:
             content = self._session.read_body(f"GET {path}", response)
             body = parse_response("GET", path, status, response.headers, content, self._session.redaction, False)
         except AlpaconError as error:
-            return Reply(status, headers, error=error, skew=skew)
-        return Reply(status, headers, body, skew=skew)
+            return ProbeResponse(status, headers, error=error, skew=skew)
+        return ProbeResponse(status, headers, body, skew=skew)
 
 
 def _find_origin(url: str, headers: Mapping[str, str]) -> str:

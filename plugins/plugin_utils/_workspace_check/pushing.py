@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Open an event session and its websocket, subscribe to the ends of a server's commands, and wait for one."""
+"""Open an event session and its websocket, subscribe to the commands of a server, and wait until one has ended."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _WAIT, _MAX_FRAMES = 3.0, 1000
 _POLLED = "Commands are polled instead, which works."
 
 
-class PushedEnds:
-    """The pushed ends of a server's commands; answers C(events) and C(push).
+class PushCheck:
+    """Check that the workspace pushes when a command of a server has ended; answers C(events) and C(push).
 
     Args:
         count_request: called before the request that opens the websocket.
@@ -70,12 +70,12 @@ class PushedEnds:
             return
         finding, remedy = str(error), _POLLED
         if status in (401, 403):
-            finding = f"The token may not use them: HTTP {status}."
+            finding = f"The token may not use events: HTTP {status}."
             remedy = f"{_POLLED} To have results sooner, grant it the scopes of event sessions and subscriptions."
         self._answers.add("events", WARNING, finding, remedy, facts={"status": status})
-        self._answers.skip(("push",), "It needs events.")
+        self._answers.skip(("push",), "Push needs events.")
 
-    def judge(self, ids: Collection[str]) -> None:
+    def evaluate(self, ids: Collection[str]) -> None:
         """Wait until the end of one of these commands was pushed, and answer."""
         if self._socket is None or self._answers.get_level("push"):
             return

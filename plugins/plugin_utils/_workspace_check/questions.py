@@ -21,7 +21,7 @@ from ...module_utils._api.servers import SERVERS_PATH
 from ...module_utils._api.settings import Settings
 from .answers import NOT_ASKED, OK, PROBLEM, WARNING, Answers
 from .connecting import SOON
-from .probing import Probe, RedirectedError, Reply, Throttled, list_names
+from .probing import Probe, ProbeResponse, RedirectedError, Throttled, list_names
 
 #: Question -> path, and what uses it.
 ROUTES = {
@@ -33,9 +33,9 @@ ROUTES = {
 }
 EVENTS_PATH = "/api/events/sessions/"
 _DIALECTS = {
-    "current": "It is current, today's API. Lines, scripts and modules can run.",
-    "published": "It is published, an older API. Lines can run; scripts and modules cannot, since it takes no env.",
-    "2024": "It is 2024, the open-source server. Lines can run; scripts and modules cannot, since it takes no env.",
+    "current": "The dialect is current, today's API. Lines, scripts and modules can run.",
+    "published": "The dialect is published, an older API without env. Lines can run; scripts and modules cannot.",
+    "2024": "The dialect is 2024, the open-source server, without env. Lines can run; scripts and modules cannot.",
 }
 #: Differences of clocks that matter, in seconds.
 _SKEW = 5.0
@@ -101,21 +101,23 @@ class WorkspaceQuestions:
         self._add_dialect(reply, servers, whoami)
         for question, (path, use) in ROUTES.items():
             self._add_route(question, path, use)
-        remedy = "herdops.alpacon.upgrade_agents shows it when it upgrades an agent."
-        self._answers.add("actions", NOT_ASKED, "Only an action itself shows whether the token may do it.", remedy)
+        remedy = "herdops.alpacon.upgrade_agents reports it when it upgrades an agent."
+        self._answers.add(
+            "actions", NOT_ASKED, "A read does not show whether the token may run actions on servers.", remedy
+        )
         if not with_server:
             self._add_events()
         self._add_quota(reply)
         return True
 
-    def _get(self, shape: str, path: str, params: Mapping[str, Any] | None = None) -> Reply:
+    def _get(self, shape: str, path: str, params: Mapping[str, Any] | None = None) -> ProbeResponse:
         reply = self._probe.get(path, params)
         if reply.is_ok:
             row = reply.rows[0] if reply.rows else reply.body
             self.workspace.shapes[shape] = list_names(row) if isinstance(row, Mapping) else []
         return reply
 
-    def _add_clock(self, reply: Reply) -> None:
+    def _add_clock(self, reply: ProbeResponse) -> None:
         if reply.skew is None:
             self._answers.add("clock", NOT_ASKED, "The responses of the workspace state no Date.")
             return
@@ -134,7 +136,7 @@ class WorkspaceQuestions:
             facts=facts,
         )
 
-    def _add_quota(self, reply: Reply) -> None:
+    def _add_quota(self, reply: ProbeResponse) -> None:
         headers = {name: value for name, value in reply.headers.items() if _QUOTA_HEADERS.fullmatch(name)}
         stated = {name: value for name, value in headers.items() if _QUOTA.fullmatch(value)}
         self.workspace.shapes["headers"] = list_names(reply.headers)
@@ -143,11 +145,11 @@ class WorkspaceQuestions:
             self._answers.add("quota", OK, f"The workspace states: {text}.", facts=stated)
         else:
             assumed = self._settings.requests_per_hour
-            finding = f"The workspace states none. The collection counts on {assumed:,} requests an hour."
+            finding = f"The workspace states no quota. The collection counts on {assumed:,} requests an hour."
             remedy = "If the token has another quota, set ALPACON_REQUESTS_PER_HOUR."
             self._answers.add("quota", OK, finding, remedy, facts={"requests_per_hour": assumed})
 
-    def _add_url(self, reply: Reply) -> bool:
+    def _add_url(self, reply: ProbeResponse) -> bool:
         problem = _explain_url(reply)
         if isinstance(reply.error, RedirectedError):
             self._answers.names.add("another", reply.error.origin)
@@ -157,7 +159,7 @@ class WorkspaceQuestions:
         self._answers.add("url", OK, f"{self._settings.url} is an Alpacon workspace.")
         return True
 
-    def _add_commands(self, reply: Reply) -> bool:
+    def _add_commands(self, reply: ProbeResponse) -> bool:
         """Answer commands, or token if it is refused; return False if nothing else can be asked."""
         answers = self._answers
         if reply.is_token_refused:
@@ -174,7 +176,7 @@ class WorkspaceQuestions:
         answers.add("commands", OK, "The token may read commands.", facts=_describe(reply))
         return True
 
-    def _add_token(self) -> Reply:
+    def _add_token(self) -> ProbeResponse:
         """Answer whose token it is; return the response of the route whoami."""
         whoami = self._get("whoami", "/api/auth/whoami/")
         body = whoami.body if isinstance(whoami.body, Mapping) else {}
@@ -216,7 +218,7 @@ class WorkspaceQuestions:
         text = f"{finding} The workspace states {expires:%Y-%m-%d} as its expiry."
         self._answers.add("token", WARNING if is_soon else OK, text, remedy, facts={**facts, "days_left": days})
 
-    def _add_servers(self) -> Reply:
+    def _add_servers(self) -> ProbeResponse:
         reply = self._get("server", SERVERS_PATH, {"ordering": "name", "page_size": PAGE_SIZE})
         servers, answers = list(parse_servers(reply.rows)), self._answers
         for server in servers:
@@ -238,7 +240,7 @@ class WorkspaceQuestions:
             answers.add("servers", OK if connected else WARNING, finding, remedy, facts=facts)
         return reply
 
-    def _add_dialect(self, commands: Reply, servers: Reply, whoami: Reply) -> None:
+    def _add_dialect(self, commands: ProbeResponse, servers: ProbeResponse, whoami: ProbeResponse) -> None:
         rows = list(parse_commands(commands.rows))
         by_command = next((row.may_have_chunks for row in rows if row.status in STATUSES), None)
         env = detect_env_by_servers(self.workspace.servers) if by_command is None else by_command
@@ -249,7 +251,7 @@ class WorkspaceQuestions:
         known = [name for name, _number in versions.most_common(_MAX_VERSIONS) if VERSION.fullmatch(name)]
         facts = {"dialect": dialect or None, "env": env, "agents": {name: versions[name] for name in known}}
         if not dialect:
-            finding = "It is not known, since no command and no server shows it."
+            finding = "The dialect is not known, since no command and no server shows it."
             self._answers.add("dialect", WARNING, finding, "Run a command, then run this again.", facts=facts)
             return
         agents = f" Agents: {', '.join(known)}." if known else ""
@@ -259,13 +261,16 @@ class WorkspaceQuestions:
 
     def _add_route(self, question: str, path: str, use: str) -> None:
         reply = self._get(question, path, {"page_size": 1})
-        self._answers.add(question, *_explain_route(reply, use), quoted=_quote(reply), facts=_describe(reply))
+        self._answers.add(question, *_explain_route(reply, question, use), quoted=_quote(reply), facts=_describe(reply))
 
     def _add_events(self) -> None:
         reply = self._get("events", EVENTS_PATH, {"page_size": 1})
-        level, finding, remedy = _explain_route(reply, "results that are pushed instead of polled")
+        level, finding, remedy = _explain_route(reply, "events", "results that are pushed instead of polled")
         if level == OK or reply.status == 405:
-            level, finding = NOT_ASKED, "The workspace has them. Only opening one shows whether the token may."
+            level, finding = (
+                NOT_ASKED,
+                "The workspace has events. A read does not show whether the token may receive them.",
+            )
             remedy = "Name a server with -e alpacon_server=web-01."
         self._answers.add("events", level, finding, remedy, quoted=_quote(reply), facts=_describe(reply))
 
@@ -277,12 +282,12 @@ def add_throttled(error: Throttled, answers: Answers) -> None:
     answers.add("quota", PROBLEM, str(error), remedy)
 
 
-def _explain_url(reply: Reply) -> tuple[str, str] | None:
+def _explain_url(reply: ProbeResponse) -> tuple[str, str] | None:
     """Return the problem of the URL that the first response shows, and the remedy; None if there is none."""
     if isinstance(reply.error, RedirectedError):
         return str(reply.error), "If that is your workspace, set ALPACON_URL to it."
     if reply.is_foreign or reply.status == 404 or (reply.is_ok and not reply.is_list):
-        finding = f"Something else than an Alpacon workspace answers there, with HTTP {reply.status}."
+        finding = f"Something other than an Alpacon workspace answers there, with HTTP {reply.status}."
         return finding, "Set ALPACON_URL to the address of the workspace, without a path, and check any proxy."
     if reply.status is None:
         return str(reply.error), "Check the proxy, or set ALPACON_REQUEST_TIMEOUT to more seconds."
@@ -291,26 +296,26 @@ def _explain_url(reply: Reply) -> tuple[str, str] | None:
     return None
 
 
-def _explain_route(reply: Reply, use: str) -> tuple[str, str, str]:
+def _explain_route(reply: ProbeResponse, records: str, use: str) -> tuple[str, str, str]:
     """Return level, finding and remedy of a route that was read."""
     if reply.is_ok:
-        return OK, f"The token may read them, for {use}.", ""
+        return OK, f"The token may read {records}, for {use}.", ""
     if reply.status == 405:
-        return NOT_ASKED, "The workspace has them. Only a write shows whether the token may use them.", ""
+        return NOT_ASKED, f"The workspace has {records}. A read does not show whether the token may use them.", ""
     if reply.is_missing:
-        return WARNING, "This workspace has none, or hides them from the token.", f"You need them only for {use}."
+        return WARNING, f"This workspace has no {records}, or hides them from the token.", f"Only {use} needs them."
     if reply.status in (401, 403):
-        finding = f"The token may not read them: HTTP {reply.status}{f' {reply.code}' if reply.code else ''}."
+        finding = f"The token may not read {records}: HTTP {reply.status}{f' {reply.code}' if reply.code else ''}."
         return WARNING, finding, f"Grant it a scope for them if you need {use}."
     return WARNING, str(reply.error), "Run this again later."
 
 
-def _describe(reply: Reply) -> dict[str, Any]:
+def _describe(reply: ProbeResponse) -> dict[str, Any]:
     facts: dict[str, Any] = {"status": reply.status}
     return {**facts, "code": reply.code} if reply.code else facts
 
 
-def _quote(reply: Reply) -> str:
+def _quote(reply: ProbeResponse) -> str:
     return "" if reply.is_missing else reply.quoted
 
 

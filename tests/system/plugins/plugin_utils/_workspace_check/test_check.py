@@ -217,9 +217,9 @@ def test_proxies(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("response", "words"),
     [
-        (Response("<h1>Welcome</h1>"), "Something else"),
-        (Response({"status": "healthy"}), "Something else"),
-        (Response("<h1>Nothing</h1>", 404), "Something else"),
+        (Response("<h1>Welcome</h1>"), "Something other"),
+        (Response({"status": "healthy"}), "Something other"),
+        (Response("<h1>Nothing</h1>", 404), "Something other"),
         (Response("", 301, {"Location": "https://other.example/api/"}), "redirects to <another>"),
         (Response("<h1>Bad gateway</h1>", 502), "failed"),
     ],
