@@ -141,7 +141,9 @@ def _is_of_type(kind: Any, value: Any) -> bool:
 
 def _refuse_type(label: str, kind: str, value: Any) -> UsageError:
     problem, remedy = _TYPES.get(kind, (f"not of the type {kind}", f"Give a value of the type {kind}."))
-    return UsageError(label, f"{_show(value)} is {problem}", remedy)
+    # The text of a dictionary, such as env, may contain a secret.
+    shown = "this text" if kind == "dict" and isinstance(value, str) else _show(value)
+    return UsageError(label, f"{shown} is {problem}", remedy)
 
 
 def _refuse_choice(label: str, choices: Sequence[Any], value: Any) -> UsageError:

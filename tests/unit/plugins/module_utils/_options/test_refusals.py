@@ -35,6 +35,7 @@ def explain(module: str, arguments: Row, names: dict[str, str] | None = None) ->
         ({**RUN, "success_codes": [0, "x"]}, "success_codes: 'x' is not a whole number. "),
         ({**RUN, "success_codes": None}, "success_codes: null is not a list. "),
         ({**RUN, "env": ["A=1"]}, "env: a list is not a dictionary. "),
+        ({**RUN, "env": "A=secret and more"}, "env: this text is not a dictionary. "),
         ({**RUN, "state": "execute"}, "state: 'execute' is not one of its values. Did you mean executed? Give one of"),
         ({**RUN, "offline": ""}, "offline: '' is not one of its values. Give one of wait, fail, skip."),
         (
