@@ -24,6 +24,8 @@ from .._fleet.sharing import find_servers
 from .._options import values
 
 ORDERINGS = ("added_at", "scheduled_at", "delivered_at", "acked_at", "handled_at")
+#: The clocks of the controller and the workspace may differ.
+_MAX_CLOCK_OFFSET = timedelta(minutes=5)
 _API_FILTERS = ("shell", "requested_by", "requested_by_isnull", "is_scheduled", "search")
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ class Query:
     def at(self, now: datetime) -> Query:
         since, until = (now - when if isinstance(when, timedelta) else when for when in (self.since, self.until))
         _check_span(since, until)
-        if since is not None and since > now:
+        if since is not None and since > now + _MAX_CLOCK_OFFSET:
             raise UsageError(
                 "since", f"{to_iso(since)} is in the future", "Give a time in the past, or an age such as 2h."
             )

@@ -186,6 +186,11 @@ def test_a_time_in_the_future_is_refused() -> None:
         find_commands(client_of([current_row()]), Query(since=ADDED + timedelta(days=9999)), 0)
 
 
+def test_a_time_may_be_ahead_of_the_clock_of_the_workspace() -> None:
+    client = client_of([current_row()])
+    assert find_commands(client, Query(since=client.clock.now() + timedelta(minutes=1)), 0) == []
+
+
 def test_rows_of_pages_that_were_read_again_are_sorted() -> None:
     rows = [current_row(id=f"{hour}" * 8 + NO_COMMAND[8:], added_at=f"2026-11-24T0{hour}:00:00Z") for hour in (3, 1, 2)]
     commands = find_commands(client_of(rows), Query(), 0)
