@@ -98,7 +98,7 @@ def group_alike(messages: Iterable[tuple[str, str | None, str]]) -> list[str]:
         groups.setdefault(common, []).append((name, command_id, msg))
     lines = []
     for common, alike in groups.items():
-        names = join_first([name for name, _id, _msg in alike], _MAX_NAMES)
+        names = join_first(list(dict.fromkeys(name for name, _id, _msg in alike)), _MAX_NAMES)
         ids = [str(command_id) for _name, command_id, _msg in alike if "<id>" in common]
         more = f" and {len(ids) - _MAX_IDS:,} more" if len(ids) > _MAX_IDS else ""
         listed = f" Ids: {','.join(ids[:_MAX_IDS])}{more}" if ids else ""

@@ -286,6 +286,11 @@ def test_equal_failures_are_written_once() -> None:
     )
 
 
+def test_a_server_with_several_failed_commands_is_named_once() -> None:
+    jobs = fail_all(Outcome.REFUSED, "The plan does not include this.", [1, 1, 1])
+    assert describe_jobs(jobs)["msg"] == "3 of 3 commands failed: web-01: The plan does not include this."
+
+
 @pytest.mark.parametrize("outcome", [Outcome.TIMED_OUT, Outcome.AWAITING_APPROVAL])
 def test_commands_that_may_still_run_are_named_by_their_ids(outcome: Outcome) -> None:
     [alone] = fail_all(outcome, None, [1])
