@@ -60,6 +60,12 @@ def test_variables_that_would_have_no_effect_are_refused(current: Workspace, tmp
     assert not current.requests_made()
 
 
+def test_an_empty_answer_of_a_survey_means_false(current: Workspace, tmp_path: Path) -> None:
+    given = '{"alpacon_servers": "web-01", "alpacon_line": "echo hello", "alpacon_follow": ""}'
+    done = run_playbook(current, tmp_path, RUN, None, "-e", given)
+    assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    hello"]), done.log
+
+
 @pytest.mark.parametrize("core", ["development", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def test_results_of_ten_hosts_are_folded_and_shown_once(instant: Workspace, tmp_path: Path, core: str) -> None:
     names = [f"{core}-{number:02}" for number in range(13)]
