@@ -130,7 +130,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -271,7 +271,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             )
         _check_keyed_groups(self.get_option("keyed_groups") or ())
         for option in ("groups", "compose"):
-            _check_expressions(option, (self.get_option(option) or {}).values())
+            for name, expression in (self.get_option(option) or {}).items():
+                _check_expression(f"{option}: {name}", expression)
 
     def _parse_filters(self) -> ServerFilter:
         options = dict(self._file_options)
@@ -454,20 +455,20 @@ def _check_keyed_groups(entries: Any) -> None:
             raise UsageError("keyed_groups", f"'{entry}' is not a dictionary", example)
         if not str(entry.get("key") or "").strip():
             raise UsageError("keyed_groups", f"there is no key in '{entry}'", example)
-        _check_expressions("keyed_groups", [entry["key"]])
+        _check_expression("keyed_groups: key", entry["key"])
         if entry.get("default_value") is not None and entry.get("trailing_separator") is not None:
             problem = "default_value and trailing_separator exclude each other"
             raise UsageError("keyed_groups", problem, "Give one of them.")
 
 
-def _check_expressions(option: str, expressions: Iterable[Any]) -> None:
-    """Refuse expressions that cannot be parsed, which Ansible would ignore without C(strict)."""
-    for text in expressions:
-        try:
-            Environment().parse(f"{{{{ {text} }}}}")
-        except TemplateSyntaxError as error:
-            problem = f"'{text}' is not an expression: {error.message}"
-            raise UsageError(option, problem, "Correct it; write a text as \"'text'\".") from None
+def _check_expression(option: str, text: Any) -> None:
+    """Refuse an expression that cannot be parsed, which Ansible would ignore without C(strict)."""
+    try:
+        Environment().parse(f"{{{{ {text} }}}}")
+    except TemplateSyntaxError as error:
+        # The text may be a password.
+        problem = f"it is not an expression: {error.message}"
+        raise UsageError(option, problem, "Write no braces around it, and a text as \"'text'\".") from None
 
 
 def _get_workspaces(inventory: InventoryData) -> list[str]:
