@@ -94,7 +94,7 @@ class ActionModule(AlpaconAction):
         if options["script"] is not None:
             path = split_script(options["script"])[0]
             content = self._read_script(path)
-            _check_script(path, content)
+            _check_script(path, content, options["executable"])
             options[CONTENT] = base64.b64encode(content).decode()
         return options
 
@@ -153,10 +153,10 @@ class ActionModule(AlpaconAction):
         return [*warnings, *self.warn_ignored_keywords(request.variables, remedies)]
 
 
-def _check_script(path: str, content: bytes) -> None:
+def _check_script(path: str, content: bytes, executable: str | None) -> None:
     if not content.strip():
         raise UsageError("script", f"{path} is empty", "Write the commands into it.")
-    if content.startswith(b"#!") and content.partition(b"\n")[0].endswith(b"\r"):
+    if not executable and content.startswith(b"#!") and content.partition(b"\n")[0].endswith(b"\r"):
         why = f"the lines of {path} end as on Windows, so that its first line names no program"
         raise UsageError("script", why, "Save it with Unix line ends, such as with dos2unix.")
 

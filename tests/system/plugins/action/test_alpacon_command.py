@@ -50,11 +50,13 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
     write(tmp_path, "roles/app/files/inner.sh", SAYS_WHO)
     write(tmp_path, "files/outer.sh", SAYS_WHO)
     write(tmp_path, "beside it.sh", SAYS_WHO)
+    (tmp_path / "crlf.sh").write_bytes(b"#!/bin/sh\r\necho read by sh\r\n")
     tasks = [
         task("role", {"script": "inner.sh 'a  b' $HOME *"}),
         task("folder", {"script": "outer.sh"}),
         task("beside", {"script": "'beside it.sh' {{ inventory_hostname | quote }}"}),
         task("absolute", {"script": f"'{tmp_path}/beside it.sh'"}),
+        task("its first line is not used", {"script": "crlf.sh", "executable": "/bin/sh"}),
         task("missing", {"script": "nosuch.sh"}),
         task("a folder", {"script": "files"}),
     ]
@@ -63,9 +65,10 @@ def test_scripts_are_found_where_ansible_finds_them(current: Workspace, tmp_path
     assert stdout(done, "folder") == {"outer.sh|"}
     assert stdout(done, "beside") == {"beside it.sh|web-01|", "beside it.sh|web-02|"}
     assert stdout(done, "absolute") == {"beside it.sh|"}
+    assert stdout(done, "its first line is not used") == {"read by sh"}
     for name in ("missing", "a folder"):
         assert all(row["msg"].startswith("script: ") for row in done.tasks[name])
-    assert len(current.commands()) == 8
+    assert len(current.commands()) == 10
 
 
 def test_options_without_effect_are_warned_about_once(current: Workspace, tmp_path: Path) -> None:
