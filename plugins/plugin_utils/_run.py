@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import multiprocessing
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -72,7 +73,7 @@ def _journal_file() -> Path:
 
 
 def read_newest_journal() -> dict[str, Any]:
-    """Return the newest journal that an earlier run left behind.
+    """Return the newest journal of a run that has ended.
 
     Returns:
         ``folder``, ``file``: paths; ``file`` is empty if there is no journal.
@@ -83,9 +84,23 @@ def read_newest_journal() -> dict[str, Any]:
     newest: tuple[float, Path] | None = None
     for file in folder.glob("*.ids"):
         with contextlib.suppress(OSError):
+            if _is_running(file.stem):
+                continue
             newest = max(newest or (0.0, file), (file.stat().st_mtime, file))
     ids, unanswered = read_journal(newest[1]) if newest else ([], 0)
     return {"folder": str(folder), "file": str(newest[1]) if newest else "", "ids": ids, "unanswered": unanswered}
+
+
+def _is_running(run: str) -> bool:
+    """Return True if the run with this name of its folder goes on; on another machine, it may."""
+    found = re.fullmatch(r"ansible-local-(\d{1,9}).{8}", run)
+    if not found or not (get_run_folder().parent / run).exists():
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except OSError:
+        return False
+    return True
 
 
 def _is_orphan() -> bool:

@@ -2,16 +2,20 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test the lines of verbose runs."""
+"""Test the lines of verbose runs, and the journals of others."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.utils.display import Display
 
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import make_printer
+from ansible_collections.herdops.alpacon.plugins.plugin_utils import _run
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import make_printer, read_newest_journal
+from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND
 
 
 def test_lines_are_printed_from_their_verbosity_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +38,19 @@ def test_a_line_that_nobody_can_read_breaks_nothing(monkeypatch: pytest.MonkeyPa
     printer = make_printer(4)
     assert printer
     printer("a line")
+
+
+def test_the_journal_of_a_run_that_goes_on_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    own, running = tmp_path / "own", tmp_path / f"ansible-local-{os.getpid()}a1_b2c3d"
+    monkeypatch.setattr(_run, "get_run_folder", lambda: own)
+    monkeypatch.setattr(_run, "_journal_file", lambda: tmp_path / "own.ids")
+    running.mkdir()
+    journal = tmp_path / f"{running.name}.ids"
+    journal.write_text(f"{COMMAND} and more\n", encoding="utf-8")
+    assert (read_newest_journal()["file"], read_newest_journal()["ids"]) == ("", [])
+    # At its end, a run removes its folder, unless it was killed.
+    running.rmdir()
+    assert (read_newest_journal()["file"], read_newest_journal()["ids"]) == (str(journal), [COMMAND])
+    killed = journal.rename(tmp_path / "ansible-local-999999999a1_b2c3d.ids")
+    killed.with_suffix("").mkdir()
+    assert read_newest_journal()["file"] == str(killed)
