@@ -68,6 +68,8 @@ def _find_values(spec: Spec, given: Mapping[str, Any], labels: Mapping[str, str]
     for name, value in given.items():
         option, label = spec[name], labels[name]
         kind = option.get("type", "str")
+        if value is None and not option.get("required") and option.get("default") is None and "choices" not in option:
+            continue
         if not _is_of_type(kind, value):
             yield _refuse_type(label, kind, value)
         elif kind == "dict" and "options" in option:

@@ -68,6 +68,11 @@ def test_keys_of_dictionaries_and_required_options_are_named() -> None:
     )
 
 
+def test_null_is_only_refused_where_ansible_refuses_it() -> None:
+    spec = {"timeout": {"type": "int"}, "limit": {"type": "int"}}
+    assert str(explain_refusal(spec, {}, {"timeout": None, "limit": "x"})).startswith("limit: 'x' is not a whole")
+
+
 def test_variables_of_playbooks_are_named() -> None:
     names = {name: f"alpacon_{name}" for name in ("line", "stdin", "script", "offline")}
     said = explain("alpacon_command", {**RUN, "stdin": "a"}, names)
