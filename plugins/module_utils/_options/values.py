@@ -203,13 +203,13 @@ def check_account(option: str, name: Any) -> str | None:
 
 def check_credential(option: str, text: str) -> str:
     """Check a token or key and return it stripped; no message contains it."""
-    text = text.strip()
-    if not is_valid_key(text) or re.match(rf"\$ANSIBLE_VAULT|<.*>$|{{{{|{option}=", text):
-        raise UsageError(
-            option,
-            f"it has a character that a {option} cannot have",
-            f"Give the {option} alone, without quotes or '{option}='.",
-        )
+    text, problem = text.strip(), ""
+    if not is_valid_key(text):
+        problem = f"it has a character that a {option} cannot have"
+    elif re.match(rf"\$ANSIBLE_VAULT|<.*>$|{{{{|{option}=", text):
+        problem = f"it is a template, a placeholder, an encrypted text or an assignment, not a {option}"
+    if problem:
+        raise UsageError(option, problem, f"Give the {option} alone, without quotes or '{option}='.")
     return text
 
 
