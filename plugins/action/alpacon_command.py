@@ -67,10 +67,10 @@ class ActionModule(AlpaconAction):
     def read_arguments(self) -> tuple[dict[str, Any], bool]:
         """Read the arguments as written; a text without a name is O(line)."""
         arguments, only_predicted_ids = super().read_arguments()
-        if not arguments.keys().isdisjoint(("ids", "id")) and arguments.get("state", "executed") in _SUBMITTING:
-            raise UsageError(
-                "ids", "it names commands that exist", "Set state to finished or cancelled, or leave it out."
-            )
+        name = next((name for name in ("ids", "id") if name in arguments), "")
+        if name and arguments.get("state", "executed") in _SUBMITTING:
+            remedy = f"Set state to finished or cancelled, or leave {name} out."
+            raise UsageError(name, "it names commands that exist", remedy)
         if self._task.check_mode:
             drop_predicted_ids(arguments, "run_after")
             if arguments.get("state") in ("finished", "cancelled"):
