@@ -106,7 +106,7 @@ class ProgressReporter:
         noun = "command" if len(fresh) == 1 else f"{len(fresh)} commands"
         self._report_offline(
             f"alpacon: the workspace does not show {noun} {join_first(fresh, _NAMED_COMMANDS)}. Waiting for up to"
-            f" {left:.0f} s, in case its list lags behind. Check the ID if it is not from this workspace."
+            f" {left:.0f} s, in case its list lags behind. Check that the ID belongs to this workspace."
         )
 
     def report_outage(self, awaited: Sequence[Job], error: AlpaconError) -> None:
