@@ -73,7 +73,7 @@ def _journal_file() -> Path:
 
 
 def read_newest_journal() -> dict[str, Any]:
-    """Return the newest journal of a run that has ended.
+    """Return the newest journal with IDs of a run that has ended, or else the newest without IDs.
 
     Returns:
         ``folder``, ``file``: paths; ``file`` is empty if there is no journal.
@@ -81,14 +81,14 @@ def read_newest_journal() -> dict[str, Any]:
         ``unanswered``: the number of its submits whose IDs are unknown.
     """
     folder = _journal_file().parent
-    newest: tuple[float, Path] | None = None
+    found: list[tuple[bool, float, str, list[str], int]] = []
     for file in folder.glob("*.ids"):
-        with contextlib.suppress(OSError):
-            if _is_running(file.stem):
-                continue
-            newest = max(newest or (0.0, file), (file.stat().st_mtime, file))
-    ids, unanswered = read_journal(newest[1]) if newest else ([], 0)
-    return {"folder": str(folder), "file": str(newest[1]) if newest else "", "ids": ids, "unanswered": unanswered}
+        with contextlib.suppress(FileNotFoundError):  # its run has just removed it
+            if not _is_running(file.stem):
+                ids, unanswered = read_journal(file)
+                found.append((bool(ids), file.stat().st_mtime, str(file), ids, unanswered))
+    _has_ids, _time, path, ids, unanswered = max(found, default=(False, 0.0, "", [], 0))
+    return {"folder": str(folder), "file": path, "ids": ids, "unanswered": unanswered}
 
 
 def _is_running(run: str) -> bool:

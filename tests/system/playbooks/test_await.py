@@ -68,8 +68,17 @@ def test_a_journal_remains_while_a_command_is_unknown(current: Workspace, tmp_pa
     journal = write_journal(tmp_path, "run", submit(current, "echo one"), None)
     done = run_playbook(current, tmp_path, AWAIT, None)
     assert (done.code, shown(done)) == (0, ["web-01: success, rc 0", "    one"]), done.log
-    assert "It has 1 more, whose" in done.log
+    assert "It also has 1 command without an ID." in done.log
     assert journal.exists()
+
+
+def test_a_journal_without_ids_is_named(current: Workspace, tmp_path: Path) -> None:
+    journal = write_journal(tmp_path, "run", None)
+    done = run_playbook(current, tmp_path, AWAIT, None)
+    assert done.code == 2, done.log
+    assert f"There is nothing to await: {journal.parent} has" in done.log
+    assert f"{journal} has 1 command without an ID." in done.log
+    assert current.requests_made() == 0
 
 
 @pytest.mark.parametrize(

@@ -54,3 +54,14 @@ def test_the_journal_of_a_run_that_goes_on_is_not_read(monkeypatch: pytest.Monke
     killed = journal.rename(tmp_path / "ansible-local-999999999a1_b2c3d.ids")
     killed.with_suffix("").mkdir()
     assert read_newest_journal()["file"] == str(killed)
+
+
+def test_the_newest_journal_with_ids_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_run, "_journal_file", lambda: tmp_path / "own.ids")
+    for age, (name, begin) in enumerate([("blank", " " * 36), ("newest", COMMAND), ("older", COMMAND)]):
+        (tmp_path / f"{name}.ids").write_text(f"{begin} and more\n", encoding="utf-8")
+        os.utime(tmp_path / f"{name}.ids", (9 - age, 9 - age))
+    assert read_newest_journal()["file"] == str(tmp_path / "newest.ids")
+    (tmp_path / "newest.ids").unlink()
+    (tmp_path / "older.ids").unlink()
+    assert (read_newest_journal()["file"], read_newest_journal()["unanswered"]) == (str(tmp_path / "blank.ids"), 1)
