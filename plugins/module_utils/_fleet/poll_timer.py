@@ -88,7 +88,7 @@ class PollTimer:
         """End a poll of these jobs."""
         self.ended = time.monotonic()
         if self.push and not failed:
-            self.push.count_missed()
+            self.push.end_poll(self._poller.has_read)
             if self._client.requests and not self._poller.has_found_end(jobs):
                 self.push.add_useless(jobs, self._client.requests)
 

@@ -69,6 +69,11 @@ class Poller:
             # A refusal of one command does not end the wait for the others.
             raise min(failures, key=lambda error: isinstance(error, ApiError) and error.stated)
 
+    @property
+    def has_read(self) -> bool:
+        """Return True if the last poll read the commands, and not only what another worker had written."""
+        return self._shared_poller is None or self._shared_poller.has_read
+
     def has_found_end(self, jobs: Sequence[Job]) -> bool:
         """Return True if the last poll found that a command, of this or another worker, had ended."""
         found = self._shared_poller.finished if self._shared_poller else 0
@@ -155,6 +160,8 @@ class SharedPoller:
         self._polled_at = 0.0
         #: True if another worker may write the row of the command before this one polls again.
         self.depends_on_others = False
+        #: True if the last poll sent requests.
+        self.has_read = False
         #: Number of commands that the last poll found to have ended.
         self.finished = 0
 
@@ -164,7 +171,7 @@ class SharedPoller:
         Raises:
             AlpaconError: the command could not be read.
         """
-        began = time.monotonic()
+        began, requests = time.monotonic(), client.requests
         self.depends_on_others, self.finished = False, 0
         try:
             row = self.shared.pop_row(job.submitted.id)
@@ -183,7 +190,7 @@ class SharedPoller:
         except OSError:
             poll_job(client, job)  # the temporary folder is full or was removed
         finally:
-            self._polled_at = began
+            self._polled_at, self.has_read = began, client.requests > requests
 
     def _must_poll_alone(self, job: Job) -> bool:
         """Return True if the other workers have stopped polling, or this job has timed out."""

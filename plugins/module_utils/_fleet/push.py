@@ -90,8 +90,9 @@ class Push:
         self._files = PushFiles(folder / "push")
         self._settings = settings
         self._context = context
-        #: By server ID: the times of the subscriptions that were there at the start of the last poll, or of the task.
-        self._polled_listening = self._read_listening()
+        #: By server ID: the times of the subscriptions that were there at the start of the last poll, or of the task;
+        #: and the same for the last poll that read the commands.
+        self._polled_listening = self._relied_listening = self._read_listening()
         #: Jobs whose pauses until the next poll rely on the listener, and those of the last poll.
         self._relying: list[Job] = []
         self._relied: list[Job] = []
@@ -99,16 +100,15 @@ class Push:
     def begin_poll(self) -> None:
         self._polled_listening, self._relied, self._relying = self._read_listening(), self._relying, []
 
-    def count_missed(self) -> None:
-        """Give up the listener if it misses the ends of commands, which polls find."""
-        if any(job.ended_at for job in self._relied):
-            return  # commands of a task often end together, and the other events may arrive soon
-        for job in self._relied:
-            if job.submitted.ran and job.submitted.finished and not self._files.get_ended(job.submitted.id).exists():
-                with contextlib.suppress(OSError), self._files.missed.open("ab") as file:
-                    file.write(b".")
-                    if file.tell() >= _MAX_MISSED:
-                        give_up(self._files, f"the workspace has not pushed the ends of {_MAX_MISSED} commands", True)
+    def end_poll(self, has_read: bool = True) -> None:
+        """Rely on the listener from now on if the poll has read the commands, or give it up if it missed their ends.
+
+        Args:
+            has_read: False if the poll read only what another worker had written, perhaps before the subscription.
+        """
+        if has_read:
+            self._relied_listening = self._polled_listening
+        self._count_missed()
 
     def get_pause(self, job: Job, pause: float) -> float:
         """Return the pause before the next poll of a job: longer if the listener awaits the end of its command."""
@@ -118,7 +118,7 @@ class Push:
             return pause
         if not self._get_listening_since(job):
             return max(pause, min(_START_WAIT, _get_time(self._files.lock) + _START_WAIT - time.time()))
-        if not self._has_listened(job):
+        if self._get_listening_since(job) != self._relied_listening.get(str(job.server.id)):
             return pause
         self._relying.append(job)
         return max(pause, _SHORTEST, min((time.monotonic() - job.awaited_since) / 2, _LONGEST))
@@ -174,6 +174,17 @@ class Push:
         if not 0 < _get_time(self._files.following / job.submitted.id) < began - _CLOCK_TICK:
             return False
         return self._is_running() and read_number(self._files.printed / job.submitted.id) <= next_seq
+
+    def _count_missed(self) -> None:
+        """Give up the listener if it misses the ends of commands, which polls find."""
+        if any(job.ended_at for job in self._relied):
+            return  # commands of a task often end together, and the other events may arrive soon
+        for job in self._relied:
+            if job.submitted.ran and job.submitted.finished and not self._files.get_ended(job.submitted.id).exists():
+                with contextlib.suppress(OSError), self._files.missed.open("ab") as file:
+                    file.write(b".")
+                    if file.tell() >= _MAX_MISSED:
+                        give_up(self._files, f"the workspace has not pushed the ends of {_MAX_MISSED} commands", True)
 
     def _get_listening_since(self, job: Job) -> float:
         return _get_time(self._files.listening / str(job.server.id)) if is_uuid(job.server.id) else 0.0

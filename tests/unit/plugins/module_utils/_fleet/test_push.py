@@ -12,25 +12,29 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command, Server
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import listener
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.listener import (
     LimitedSocket,
     Listener,
     NoEvents,
     get_socket_url,
 )
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poll_timer import PollTimer
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.poller import Poller
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.push import MAX_SERVERS, Push, PushFiles, give_up
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing import SharedState
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, current_row
 
@@ -125,6 +129,11 @@ def test_no_listener_starts_without_the_library(tested: Push, runs: Runs, monkey
 # Pauses
 
 
+def poll(push: Push) -> None:
+    push.begin_poll()
+    push.end_poll()
+
+
 @pytest.mark.usefixtures("_running")
 def test_polls_are_rare_while_the_listener_awaits_the_command(tested: Push, files: PushFiles) -> None:
     job = make_job()
@@ -132,7 +141,7 @@ def test_polls_are_rare_while_the_listener_awaits_the_command(tested: Push, file
     (files.listening / str(job.server.id)).touch()
     assert tested.get_pause(job, 0.5) == 0.5, "the command may have ended before the subscription"
     time.sleep(0.05)
-    tested.begin_poll()
+    poll(tested)
     assert tested.get_pause(job, 0.5) == 30
     assert not tested.wait([job], 0.05, time.sleep)
     files.get_ended(job.submitted.id).touch()
@@ -145,7 +154,7 @@ def test_a_command_is_polled_at_once_if_the_listener_has_died(tested: Push, file
     job = make_job()
     (files.listening / str(job.server.id)).touch()
     time.sleep(0.05)
-    tested.begin_poll()
+    poll(tested)
     assert tested.get_pause(job, 0.5) == 30
     files.lock.unlink()
     files.lock.touch()
@@ -158,7 +167,7 @@ def test_polls_of_several_commands_rely_only_on_servers_that_are_subscribed_to(t
     jobs = [make_job(2), make_job(1)]
     (files.listening / str(jobs[1].server.id)).touch()
     time.sleep(0.05)
-    tested.begin_poll()
+    poll(tested)
     assert [tested.get_pause(job, 5) for job in jobs] == [5, 30]
     assert not tested.wait(jobs, 0.05, time.sleep), "nothing has changed since the poll"
     (files.listening / str(jobs[1].server.id)).unlink()
@@ -172,7 +181,7 @@ def test_a_websocket_that_was_lost_between_two_checks_causes_a_poll(tested: Push
     listening = files.listening / str(job.server.id)
     listening.touch()
     time.sleep(0.05)
-    tested.begin_poll()
+    poll(tested)
     assert tested.get_pause(job, 0.5) == 30
     listening.unlink()
     listening.touch()
@@ -182,12 +191,54 @@ def test_a_websocket_that_was_lost_between_two_checks_causes_a_poll(tested: Push
 @pytest.mark.usefixtures("_running")
 def test_a_websocket_that_was_opened_again_after_the_poll_causes_one_poll(tested: Push, files: PushFiles) -> None:
     job = make_job()
-    tested.begin_poll()
+    poll(tested)
     (files.listening / str(job.server.id)).touch()
     assert tested.wait([job], 60, time.sleep)
-    tested.begin_poll()
+    poll(tested)
     assert tested.get_pause(job, 0.5) == 30
     assert not tested.wait([job], 0.05, time.sleep)
+
+
+class Single(Client):
+    """Every command is running, and is read by its ID."""
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None, patient: bool = True) -> Any:
+        self._sent.add()
+        return current_row(id=path.rstrip("/").rpartition("/")[2], status="running")
+
+
+@pytest.mark.usefixtures("_running")
+def test_the_listener_is_relied_on_only_after_a_poll_by_this_worker(
+    tested: Push, files: PushFiles, tmp_path: Path
+) -> None:
+    job = make_job()
+    shared = SharedState(tmp_path, SETTINGS.url, TOKEN)
+    poller = Poller(shared, Limits(), PACING)
+
+    def poll_as_worker(client: Client) -> float:
+        """Poll, and return the pause until the next poll."""
+        timer.begin([job], client, False)
+        poller.poll([job], client, map)
+        timer.end([job], False)
+        timer.set_next([job], False, 0, False, False)
+        return timer.get_next(False) - timer.ended
+
+    with Single(SETTINGS) as client:
+        timer = PollTimer(client, Limits(), PACING, poller, tested, Run(), time.sleep)
+        shared.add_awaited(job.submitted.id)
+        (files.listening / str(job.server.id)).touch()
+        # Another worker has polled, but possibly before the subscription.
+        shared.write_poll(time.monotonic(), 60)
+        assert poll_as_worker(client.until()) <= PACING.longest
+        assert client.requests == 0
+        shared.write_poll(0.0, 0.0)
+        job.listed = False
+        assert poll_as_worker(client.until()) == 30
+        assert client.requests == 1
+        job.listed = True
+        shared.write_poll(time.monotonic(), 60)
+        assert poll_as_worker(client.until()) == 30, "events are not missed since its own poll"
+        assert client.requests == 1
 
 
 @pytest.mark.usefixtures("_running")
@@ -197,7 +248,7 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
 ) -> None:
     (files.listening / str(make_job().server.id)).touch()
     time.sleep(0.05)
-    tested.begin_poll()
+    poll(tested)
     for number in range(2 if given_up else 3):
         job = make_job()
         assert tested.get_pause(job, 0.5) == 30
@@ -207,7 +258,7 @@ def test_a_listener_that_misses_two_commands_in_a_row_is_given_up(
             files.get_ended(job.submitted.id).unlink()
         tested.begin_poll()
         job.command = Command.from_row(current_row(id=job.id, status="success", exit_code=0))
-        tested.count_missed()
+        tested.end_poll()
     assert tested.get_pause(make_job(), 0.5) == (0.5 if given_up else 30)
     assert files.given_up.exists() == given_up
 
