@@ -214,21 +214,28 @@ def cancel(client: Client, command_id: str) -> str:
         LostResponse: no response says that it was cancelled, and the command still waits.
         NotCancellable: refused while the command is held, so that it may still run.
     """
+    done = _try_cancel(client, command_id) or _read_end(client, command_id, GONE)
+    # A replica that lags behind the submit answers 404 although the command waits, so cancel it once more.
+    return done or _try_cancel(client, command_id) or _check_lost_cancel(client, command_id, GONE)
+
+
+def _try_cancel(client: Client, command_id: str) -> str | None:
+    """Cancel as :func:`cancel`; return None if the workspace knows no such command."""
     try:
         response = client.write("DELETE", get_command_path(command_id))
     except ApiError as error:
         if error.status == 404:
-            return GONE
+            return None
         if error.code == "event_command_already_sent" or error.status == 409:
             return _check_refused_cancel(client, command_id, error)
         raise
     except LostResponse:
-        return _check_lost_cancel(client, command_id)
+        return _check_lost_cancel(client, command_id, CANCELLED)
     cancelled = response.status == 204 or any(
         command.id == normalize_uuid(command_id) and command.status == "cancelled"
         for command in parse_commands([response.body])
     )
-    return CANCELLED if cancelled else _check_lost_cancel(client, command_id)
+    return CANCELLED if cancelled else _check_lost_cancel(client, command_id, CANCELLED)
 
 
 def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> str:
@@ -244,20 +251,36 @@ def _check_refused_cancel(client: Client, command_id: str, error: ApiError) -> s
     return SENT
 
 
-def _check_lost_cancel(client: Client, command_id: str) -> str:
+def _check_lost_cancel(client: Client, command_id: str, cancelled: str) -> str:
     """Poll the command until it has ended: the workspace may carry out a lost cancel late."""
-    lost = f"DELETE {get_command_path(command_id)}: no answer states that it was cancelled"
     for pause in _CANCEL_CHECKS:
         client.sleep(pause)
-        try:
-            command = find_command(client, command_id)
-        except AlpaconError as error:
-            raise LostResponse(f"{lost}, and the command could not be read. {error}") from None
-        if command is None or command.status == "cancelled":
-            return CANCELLED
-        if not command.pending:
-            return GONE if command.finished and command.ran is False else SENT
-    raise LostResponse(f"{lost} and the command still waits. Run the task again.")
+        end = _read_end(client, command_id, cancelled)
+        if end:
+            return end
+    raise LostResponse(f"{_describe_lost_cancel(command_id)} and the command still waits. Run the task again.")
+
+
+def _read_end(client: Client, command_id: str, cancelled: str) -> str | None:
+    """Read the command; return None if it still waits.
+
+    Args:
+        cancelled: the result if it does not exist or is cancelled.
+    """
+    try:
+        command = find_command(client, command_id)
+    except AlpaconError as error:
+        lost = _describe_lost_cancel(command_id)
+        raise LostResponse(f"{lost}, and the command could not be read. {error}") from None
+    if command is None or command.status == "cancelled":
+        return cancelled
+    if command.pending:
+        return None
+    return GONE if command.finished and command.ran is False else SENT
+
+
+def _describe_lost_cancel(command_id: str) -> str:
+    return f"DELETE {get_command_path(command_id)}: no answer states that it was cancelled"
 
 
 def supports_env(client: Client) -> bool | None:

@@ -88,7 +88,10 @@ def seen(status: str, **fields: Any) -> Response:
     [
         (Response(status=204), None, CANCELLED),
         (seen("cancelled"), None, CANCELLED),
-        (MISSING, None, GONE),
+        # A 404 counts if the record is missing, or ended without having run.
+        (MISSING, MISSING, GONE),
+        (MISSING, seen("cancelled"), GONE),
+        (MISSING, seen("running", delivered_at=FAR), SENT),
         # Refused: the command was delivered, unless its record states otherwise.
         (TOO_LATE, seen("running"), SENT),
         (TOO_LATE, FORBIDDEN, SENT),
@@ -110,6 +113,22 @@ def test_results_of_a_cancel(
     assert [request.method for request in server.requests] == ["DELETE", *(["GET"] if record else [])]
 
 
+@pytest.mark.parametrize(("again", "outcome"), [(Response(status=204), CANCELLED), (TOO_LATE, SENT), (MISSING, GONE)])
+def test_a_command_that_waits_is_cancelled_again_after_a_404(
+    serve: Serve, connect: Connect, again: Response, outcome: str
+) -> None:
+    server = serve([MISSING, seen("queued"), again, MISSING])
+    assert cancel(connect(server), COMMAND) == outcome
+    methods = [request.method for request in server.requests]
+    assert methods == ["DELETE", "GET", "DELETE", *(["GET"] if outcome != CANCELLED else [])]
+
+
+def test_a_command_that_waits_is_not_gone(serve: Serve, connect: Connect, clock: FakeClock) -> None:
+    server = serve([MISSING, seen("queued"), MISSING, seen("queued")])
+    with pytest.raises(LostResponse, match="the command still waits"):
+        cancel(connect(server, sleep=clock.sleep), COMMAND)
+
+
 @pytest.mark.parametrize(
     ("answer", "record", "error", "words", "waited"),
     [
@@ -117,6 +136,7 @@ def test_results_of_a_cancel(
         (TOO_LATE, seen("queued"), NotCancellable, "while it is queued. It may still run", 0),
         (Response({}, 200), FORBIDDEN, LostResponse, "the command could not be read", 0),
         (seen("scheduled"), seen("scheduled"), LostResponse, "no answer states .* the command still waits", 15),
+        (MISSING, FORBIDDEN, LostResponse, "the command could not be read", 0),
     ],
 )
 def test_a_cancel_that_stays_pending_is_an_error(
