@@ -228,7 +228,7 @@ options:
   wait_timeout:
     description:
       - How long to wait for each command, in seconds or as a duration such as V(10m). Commands that have not reached
-        their server by then are cancelled.
+        their server by then are cancelled, unless another audit submitted them.
       - The checks of a command may take four fifths of this together, at most 25 minutes. Later checks are V(unknown).
     type: str
     default: 5m

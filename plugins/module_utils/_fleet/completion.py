@@ -313,12 +313,12 @@ def time_out(job: Job, limits: Limits) -> bool:
         started = f"reported a start at {to_iso(job.server.started_at)}, after the command was delivered"
         waits = f" The agent of {job.server} {started}; a result might never come."
     job.finish(outcome, f"{outcome.explain(job.id)} Last status: {status}.{waits}{last}")
-    return limits.cancel_on_timeout and job.submitted.pending
+    return limits.cancel_on_timeout and job.submitted.pending and not job.adopted
 
 
 def _time_out_missing(job: Job, limits: Limits) -> bool:
     job.error = None
-    cancels = limits.cancel_on_timeout and bool(job.body) and job.submitted.pending
+    cancels = limits.cancel_on_timeout and bool(job.body) and job.submitted.pending and not job.adopted
     if cancels:
         msg = f"It was accepted as {job.id}, and the workspace does not show it."  # the cancel adds the rest
     elif job.body or job.submitted.line:

@@ -361,7 +361,9 @@ class WorkspaceCollector:
             if not command.finished and self._own_commands.include(command, batch.match)
         ]
         body = {**batch.match.to_body(), **({"env": batch.payload.env} if batch.payload else {})}
-        return Job(batch.audited.server, body=body, command=unfinished[-1] if unfinished else None)
+        if unfinished:
+            return Job(batch.audited.server, body=body, command=unfinished[-1], adopted=True)
+        return Job(batch.audited.server, body=body)
 
 
 def collect_responses(options: AuditOptions, hosts: list[Host], settings: Settings, run: Run) -> WorkspaceCollector:

@@ -66,6 +66,14 @@ def test_timeout_cancels_only_pending_commands_with_cancel_on_timeout(status: st
         assert f"Last status: {status}." in job.msg
 
 
+@pytest.mark.parametrize("missing", [0.0, 1000.0])
+@pytest.mark.parametrize("adopted", [True, False])
+def test_timeout_does_not_cancel_a_command_that_another_task_submitted(adopted: bool, missing: float) -> None:
+    command = Command.from_row(current_row())
+    job = Job(Server(SERVER), {"line": "uptime"}, command, adopted=adopted, missing_since=missing)
+    assert completion.time_out(job, Limits(cancel_on_timeout=True)) is not adopted
+
+
 @pytest.mark.parametrize(
     ("body", "missing", "done", "outcome", "changed"),
     [
