@@ -5,7 +5,7 @@
 """Read lists page by page, and check that all rows arrived.
 
 A page shows the list at the time of its request. Meanwhile rows join and leave the list, or change places. So the next
-page repeats some rows, or misses others. How that is noticed depends on the order of the list: see the three readers.
+page repeats some rows, or misses others. How that is noticed depends on the order of the list: see the readers.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bo
             missing or, in an order in which rows tie, may be.
     """
     query, known = dict(params or {}), set[Any]()
-    reader = _READERS.get(query.get("ordering"), _TieReader) if whole else _Reader
-    for size in reader.sizes:
-        reading = reader(get, path, query, size, known)
+    readers = _READERS.get(query.get("ordering"), (_TieReader,)) if whole else (_Reader,)
+    for reader_type, size in ((one, size) for one in readers for size in one.sizes):
+        reading = reader_type(get, path, query, size, known)
         if (yield from reading.pages()):
             return
         known |= reading.seen
@@ -258,7 +258,7 @@ class _TieReader(_Reader):
 
     def _continues(self, answer: _Answer, last: Any, requested_again: int) -> bool:
         first: Any = answer.rows[0] if answer.rows else None
-        field = str(self._query["ordering"]).lstrip("-")
+        field = str(self._query["ordering"]).rpartition(",")[2].lstrip("-")
         if _get_id(first) not in self.seen:
             return False
         if all(isinstance(row, dict) and field in row for row in (first, last)):
@@ -266,10 +266,29 @@ class _TieReader(_Reader):
         return answer.growth == 0 and self._count_repeated(answer.rows) == requested_again
 
 
-#: Order -> reader; in any other order, rows tie. No chunk leaves the list by seq. Without an order, lists are by name.
-_READERS: dict[Any, type[_Reader]] = {
-    **dict.fromkeys((NEWEST_FIRST, LATEST_DUE_FIRST, "seq"), _CountingReader),
-    **dict.fromkeys((BY_ID, "added_at", "name", None), _OverlappingReader),
+class _ReplacedReader(_TieReader):
+    """Read a list in which rows join in front while as many leave behind, so that the count stays the same.
+
+    More rows than were requested again have arrived before: so many joined in front. They are not among the rows of
+    this reading, but in the count.
+    """
+
+    _joined = 0
+
+    def _continues(self, answer: _Answer, last: Any, requested_again: int) -> bool:
+        self._joined += max(0, self._count_repeated(answer.rows) - requested_again)
+        return super()._continues(answer, last, requested_again)
+
+    def _is_whole(self, last: _Answer) -> bool:
+        return not last.has_next and (self.least is None or self.received + self._joined >= self.least)
+
+
+#: Order -> readers that are tried in turn; in any other order, rows tie. No chunk leaves the list by seq. Without an
+#: order, lists are by name.
+_READERS: dict[Any, tuple[type[_Reader], ...]] = {
+    **dict.fromkeys((NEWEST_FIRST, LATEST_DUE_FIRST), (_CountingReader, _ReplacedReader)),
+    "seq": (_CountingReader,),
+    **dict.fromkeys((BY_ID, "added_at", "name", None), (_OverlappingReader,)),
 }
 
 
