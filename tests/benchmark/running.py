@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import collection_tree
-from benchmark.scenarios import PLAYBOOKS, Scenario, Variant
+from benchmark.scenarios import Scenario, Variant
 from workspace.client import Workspace
 
 HERE = Path(__file__).resolve().parent
@@ -94,7 +94,7 @@ def write_play(folder: Path, scenario: Scenario) -> None:
 
 
 def play_command(folder: Path, scenario: Scenario, variant: Variant, variables: dict[str, t.Any]) -> list[str]:
-    playbook = PLAYBOOKS / f"{variant.run}.yml" if variant.run else folder / f"{scenario.name}.yml"
+    playbook = HERE / f"playbooks/{variant.run}.yml" if variant.run else folder / f"{scenario.name}.yml"
     variables = {**variables, **variant.variables}
     return ["ansible-playbook", "-i", variant.inventory, "-e", json.dumps(variables), str(playbook)]
 

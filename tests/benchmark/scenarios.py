@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-PLAYBOOKS = Path(__file__).resolve().parent / "playbooks"
+TASKS = Path(__file__).resolve().parent / "tasks"
 Task = dict[str, t.Any]
 Place = t.Literal["stand_in", "on_hosts", "rollout", "runner"]
 
@@ -129,7 +129,7 @@ NEW = "{{ new }}"
 COPY: Task = {"ansible.builtin.copy": {"src": "{{ source }}", "dest": f"/srv/{NEW}", "mode": "0644"}}
 FETCH: Task = {"ansible.builtin.fetch": {"src": SOURCE, "dest": f"fetched/{NEW}", "flat": True}}
 #: The same file of tasks, included or in batches.
-SERVICE: Task = {"ansible.builtin.include_tasks": f"{PLAYBOOKS}/{{{{ tasks }}}}.yml", "vars": {"folder": f"/srv/{NEW}"}}
+SERVICE: Task = {"ansible.builtin.include_tasks": f"{TASKS}/{{{{ tasks }}}}.yml", "vars": {"folder": f"/srv/{NEW}"}}
 RESTART: Task = {
     "name": "Restart the service",
     "ansible.builtin.command": "true",
