@@ -35,8 +35,7 @@ Poll = Callable[[Sequence[Job]], None]
 class Rules(Protocol):
     """State how kinds of jobs differ: by what a poll reads, when a job is done, and what its end means.
 
-    The fleet calls :meth:`read` in a thread, and the others in its loop. Only :meth:`read` and :meth:`settle_lost` send
-    requests.
+    The fleet calls :meth:`read` and :meth:`settle_lost`, which send requests, in threads, and the others in its loop.
 
     Attributes:
         ends_with_command: whether no job ends later than its command, so that the listener knows its end.

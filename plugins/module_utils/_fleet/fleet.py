@@ -75,7 +75,7 @@ class Fleet:
             submits=began + limits.wait_timeout,
         )
         self._submitter = Submitter(self._client, run, post)
-        self._lost = LostSubmitFinder(self._submitter, limits, run.no_log)
+        self._lost = LostSubmitFinder(self._submitter, limits)
         self._progress = ProgressReporter(report, report_offline, run.context.report, self._submitter.journal)
         self._threads = Threads()
         self._poller = Poller(shared, limits, pacing)
@@ -125,9 +125,8 @@ class Fleet:
                 for job in self._next_to_submit():
                     self._threads.start(Step.SUBMIT, partial(self._submitter.submit, job), [job])
                 self._wait()
-                if time.monotonic() >= self._lost.next_search:
-                    for job in self._lost.search(partial(self._rules.settle_lost, client=self._client)):
-                        self._accept(job)
+                if time.monotonic() >= self._get_next_search():
+                    self._search()
                 if time.monotonic() >= self._get_next_poll():
                     self._poll()
             self._lost.search_again()
@@ -187,6 +186,15 @@ class Fleet:
         unfinished = len(self._awaited) + len(self._lost.jobs) + submitting + self._threads.count(Step.SETTLE)
         return min(room, self._limits.max_concurrency - unfinished)
 
+    def _get_next_search(self) -> float:
+        return math.inf if self._threads.count(Step.SEARCH) else self._lost.next_search
+
+    def _search(self) -> None:
+        """Start a search for the commands of lost submits."""
+        jobs = self._lost.begin()
+        settle = partial(self._rules.settle_lost, client=self._client)
+        self._threads.start(Step.SEARCH, partial(self._lost.search, jobs, settle), jobs)
+
     def _accept(self, job: Job) -> None:
         """Do what follows the command of a lost submit that was found, and await it."""
         if self._submitter.follow_up and job.command:
@@ -235,7 +243,7 @@ class Fleet:
             self._timer.wait(self._awaited, self._get_pause())
 
     def _get_pause(self) -> float:
-        due = [self._get_next_poll(), self._lost.next_search, time.monotonic() + REPORT_EVERY]
+        due = [self._get_next_poll(), self._get_next_search(), time.monotonic() + REPORT_EVERY]
         if self._follower:
             due.append(self._follower.get_next_read(self._awaited))
         return max(0.0, min(due) - time.monotonic())
@@ -246,6 +254,9 @@ class Fleet:
         failure = wrap_unexpected(error, self._run.no_log) if error else None
         if work.step is Step.POLL:
             self._end_poll(work.jobs, failure)
+        elif work.step is Step.SEARCH:
+            for job in self._lost.end(work.jobs, failure):
+                self._accept(job)
         elif work.step is not Step.FOLLOW:
             [job] = work.jobs
             if failure:

@@ -22,7 +22,6 @@ from .._api.errors import (
     LostResponse,
     TimeHasPassed,
     WorkspaceDown,
-    wrap_unexpected,
 )
 from .._api.lost_submits import LostSubmit, fetch_requester, find_submitted
 from .._api.records import NEVER_RAN, Command, to_iso
@@ -247,9 +246,8 @@ class LostSubmitFinder:
         next_search: monotonic seconds.
     """
 
-    def __init__(self, submitter: Submitter, limits: Limits, no_log: bool) -> None:
+    def __init__(self, submitter: Submitter, limits: Limits) -> None:
         self._submitter = submitter
-        self._no_log = no_log
         #: Seconds to continue while searches fail.
         self._wait = limits.wait_timeout if limits.wait else min(limits.wait_timeout, PACING.search_longest)
         self.jobs: list[Job] = []
@@ -266,30 +264,35 @@ class LostSubmitFinder:
             self.next_search = job.awaited_since
         self.jobs.append(job)
 
-    def search(self, settle: Callable[[Sequence[Job]], None] = lambda _jobs: None) -> list[Job]:
-        """Search once for all jobs. Return those that now have a command or an outcome.
+    def begin(self) -> list[Job]:
+        """Begin a search, and return its jobs."""
+        self._searched_at = time.monotonic()
+        return list(self.jobs)
+
+    def search(self, jobs: Sequence[Job], settle: Callable[[Sequence[Job]], None]) -> None:
+        """Search once for these jobs, in a thread.
 
         Args:
             settle: finishes jobs that it finds to be done without their commands.
+
+        Raises:
+            AlpaconError: the workspace could not be searched.
         """
-        began, failure = time.monotonic(), None
-        self._searched_at = began
         try:
-            self._submitter.adopt_lost(self.jobs)
-        except AlpaconError as error:
-            failure = error
-        except Exception as error:
-            failure = wrap_unexpected(error, self._no_log)
+            self._submitter.adopt_lost(jobs)
+        finally:
+            settle([job for job in jobs if not job.command])
+
+    def end(self, jobs: Sequence[Job], failure: AlpaconError | None) -> list[Job]:
+        """End the search for these jobs. Return those that now have a command or an outcome."""
         self._failures = self._failures + 1 if failure else 0
-        settle([job for job in self.jobs if not job.command])
-        for job in self.jobs:
-            if not (job.command or job.outcome) and self._is_unknown(job, began, failure):
+        for job in jobs:
+            if not (job.command or job.outcome) and self._is_unknown(job, self._searched_at, failure):
                 _mark_unknown(job, failure)
                 self._unknown.append(job)
-        decided = [job for job in self.jobs if job.command or job.outcome]
         self.jobs = [job for job in self.jobs if not (job.command or job.outcome)]
-        self.next_search = self._get_next_search(began)
-        return decided
+        self.next_search = self._get_next_search(self._searched_at)
+        return [job for job in jobs if job.command or job.outcome]
 
     def search_again(self) -> None:
         """Search once more, at the end of the task, for the commands that no search has found."""

@@ -34,6 +34,12 @@ class Step(enum.Enum):
     SETTLE = enum.auto()
     #: Print the output of a running command.
     FOLLOW = enum.auto()
+    #: Search for the commands of lost submits.
+    SEARCH = enum.auto()
+
+
+#: A poll uses threads of the pool, and could wait for itself in one of them. A search need not wait for submits.
+_OUTSIDE_POOL = frozenset((Step.POLL, Step.SEARCH))
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,7 @@ class Threads:
         return bool(self._running)
 
     def start(self, step: Step, function: Callable[[], None], jobs: Sequence[Job]) -> None:
-        # A poll uses threads of the pool, and could wait for itself in one of them.
-        future = run_in_thread(function) if step is Step.POLL else self._pool.submit(function)
+        future = run_in_thread(function) if step in _OUTSIDE_POOL else self._pool.submit(function)
         self._running[future] = Work(step, jobs)
         future.add_done_callback(self._ended.put)
 

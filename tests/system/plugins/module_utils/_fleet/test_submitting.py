@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.fleet impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import Job, Limits, SubmitRecord, get_digest
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import SubmittedCommands
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.tests.unit.support import (
     FAR,
     LIST,
@@ -129,6 +132,33 @@ def test_a_lost_submit_is_searched_for_once_more_at_the_end_of_the_task(
     assert (lost.outcome, other.outcome) == ("unknown", "success")
     assert lost.id == (current.commands(server="bare-1")[0]["id"] if is_late else None)
     assert ("Await it with state=finished" if is_late else "The workspace shows no such command.") in lost.msg
+
+
+def test_a_slow_search_delays_no_poll_of_other_commands(
+    current: Workspace, connect: Connect, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = current.add_servers("bare-1", "bare-2", connected=True)
+    jobs = [Job(Server(None), body=make_body(current, server["id"], line=LINE)) for server in servers]
+    current.fault("lose_after", method="POST", path=LIST, times=1)
+    adopt = Submitter.adopt_lost
+    # Outcomes of the jobs while each search goes on.
+    outcomes: list[set[str | None]] = []
+
+    def search(submitter: Submitter, lost: Sequence[Job]) -> None:
+        for _check in range(0 if outcomes else 200):
+            for row in current.commands(line=LINE):
+                current.change_command(row["id"], status="success")
+            time.sleep(0.05)
+            if any(job.outcome for job in jobs):
+                break
+        outcomes.append({job.outcome for job in jobs})
+        adopt(submitter, lost)
+
+    monkeypatch.setattr(Submitter, "adopt_lost", search)
+    Fleet(connect(current, sleep=clock.sleep), Limits(), sleep=clock.sleep).run(jobs, existing_ids=[])
+    assert outcomes[0] == {None, "success"}
+    assert [job.outcome for job in jobs] == ["success"] * 2
+    assert count_methods(current)["POST"] == 2
 
 
 def outage(workspace: Workspace, clock: FakeClock, seconds: float) -> list[Job]:
