@@ -194,7 +194,7 @@ def test_tags_that_select_nothing_are_refused(
     done = run_role(tmp_path, current, {"a": make_host("a")}, *arguments, playbook=PLAYBOOK)
     assert message in done.rows["a"]["cause"]
     assert done.code == 2, done.log
-    assert {call.module for call in done["a"].calls} == {"alpamon_info"}
+    assert not done["a"].calls
 
 
 def test_a_limit_without_an_inventory_is_left_to_ansible(current: Workspace, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     facts = {"name": "Have a fact", "ansible.builtin.set_fact": {"machine_id": 32 * "a", "cacheable": True}}
     plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, facts, *tasks]})
     for script in SCRIPTS:
-        (tmp_path / script).touch()
+        (tmp_path / script).write_text("#!/usr/bin/env python3\n", encoding="utf-8")
     for name, content in CONTENT.items():
         (tmp_path / "files").mkdir(exist_ok=True)
         (tmp_path / "files" / name).write_text(content, encoding="utf-8")
