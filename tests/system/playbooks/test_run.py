@@ -54,8 +54,8 @@ def test_a_wrong_value_is_the_only_error_that_is_printed(current: Workspace, tmp
 
 def test_variables_that_would_have_no_effect_are_refused(current: Workspace, tmp_path: Path) -> None:
     given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_line=uptime", "-e", "alpacon_follow=soon")
-    done = run_playbook(current, tmp_path, RUN, None, *given, "-e", "alpacon_users=root")
-    assert "This playbook takes no alpacon_users. " in done.log
+    done = run_playbook(current, tmp_path, RUN, None, *given, "-e", "alpacon_users=root", "-e", "alpamon_groups=A")
+    assert "This playbook takes no alpacon_users. " in done.log, "variables of the playbook rollout may be given too"
     assert "alpacon_follow is soon. Give true or false." in done.log
     assert not current.requests_made()
 
