@@ -93,7 +93,8 @@ def main() -> int:
         print(f"\nThis step printed something unexpected: {heading}")
     print(f"\n{time.monotonic() - started:.0f} s, {requests} requests. Open {REPORT / 'audit.html'} in a browser.")
     print(
-        "Next: docs/docsite/rst/getting_started.rst. With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN."
+        "Next: docs/docsite/rst/getting_started.rst. With a workspace of your own, set ALPACON_URL and ALPACON_TOKEN,"
+        " and run: ansible-playbook herdops.alpacon.check_workspace"
     )
     return 1 if failed else 0
 
