@@ -23,7 +23,7 @@ from ansible.utils.display import Display
 from ..module_utils._api.errors import clean_line
 from ..module_utils._api.session import preload
 from ..module_utils._fleet.journal import SubmittedCommands, read_journal
-from ..module_utils._fleet.run import RunContext
+from ..module_utils._fleet.run import RunContext, get_process_key, has_process_ended
 from ._settings import get_run_folder
 
 #: The main process will print the path of the journal at its end. Workers are forks and inherit this.
@@ -96,11 +96,7 @@ def _is_running(run: str) -> bool:
     found = re.fullmatch(r"ansible-local-(\d{1,9}).{8}", run)
     if not found or not (get_run_folder().parent / run).exists():
         return False
-    try:
-        os.kill(int(found[1]), 0)
-    except OSError:
-        return False
-    return True
+    return not has_process_ended(get_process_key(int(found[1])))
 
 
 def _is_orphan() -> bool:

@@ -51,7 +51,7 @@ class WorkspaceCheck:
         self._file, self._has_names = "", False
 
     def ask(self, options: Mapping[str, Any], hint: str, build_module: Callable[[], bytes]) -> None:
-        """Ask all questions; no problem ends it early, except that what depends on it is not asked.
+        """Ask all questions; a problem leaves out only those that depend on it.
 
         Args:
             options: connection settings.
