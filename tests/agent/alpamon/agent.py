@@ -86,6 +86,8 @@ class Agent:
         self.reports = Reports(poster, self.authorization, options.repeat_unit)
         self._tls = tls
         self._socket: ClientConnection | None = None
+        #: It was started again, and reports that as soon as it is connected.
+        self._is_new_start = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._commands: dict[str, asyncio.Task[None]] = {}
         self._lines: set[Line] = set()
@@ -135,6 +137,9 @@ class Agent:
                 attempts = self.pauses()
                 async with socket:
                     self.on_connect()
+                    if self._is_new_start:
+                        self._is_new_start = False
+                        self.report_start()
                     if await self._serve(socket) == "quit":
                         return
             except (OSError, WebSocketException, TimeoutError) as error:
@@ -226,7 +231,7 @@ class Agent:
         self._pool = Pool()
         if self._socket is not None:
             await self._socket.close()
-        self.report_start()
+        self._is_new_start = True
 
     def report_start(self) -> None:
         self.report_event("started", f"alpamon {VERSION} started running.")
