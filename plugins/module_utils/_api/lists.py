@@ -47,9 +47,8 @@ def read_pages(get: _Get, path: str, params: Mapping[str, Any] | None, whole: bo
             missing or, in an order in which rows tie, may be.
     """
     query, known = dict(params or {}), set[Any]()
-    readers = _READERS.get(query.get("ordering"), (_TieReader,)) if whole else (_Reader,)
-    for reader_type, size in ((one, size) for one in readers for size in one.sizes):
-        reading = reader_type(get, path, query, size, known)
+    for reader, size in _READINGS.get(query.get("ordering"), _TIES) if whole else _UNCHECKED:
+        reading = reader(get, path, query, size, known)
         if (yield from reading.pages()):
             return
         known |= reading.seen
@@ -70,14 +69,10 @@ class _Reader:
     """Read a list once, as its pages come, without any check.
 
     Attributes:
-        sizes: page sizes of the readings that are tried until one is whole.
         seen: IDs of the rows of this reading.
         received: number of different rows; rows without an ID are all different.
         least: the smallest count that the list had meanwhile.
     """
-
-    # Two rows that change places across a page boundary are on one page of the next reading.
-    sizes: tuple[int, ...] = (PAGE_SIZE, 97, 89)
 
     def __init__(self, get: _Get, path: str, query: Mapping[str, Any], size: int, known: set[Any]) -> None:
         self._get, self._path, self._query, self._size = get, path, query, size
@@ -154,6 +149,10 @@ class _Reader:
     def _is_whole(self, last: _Answer) -> bool:
         """Return True if the list had an end, and no row is missing that it had all the time."""
         return not last.has_next and (self.least is None or self.received >= self.least)
+
+
+#: Readers and page sizes.
+_Readings = tuple[tuple[type[_Reader], int], ...]
 
 
 class _CountingReader(_Reader):
@@ -240,8 +239,6 @@ class _TieReader(_Reader):
     Otherwise rows may be missing, and the next reading would rarely be better: the caller may take another order.
     """
 
-    sizes = (PAGE_SIZE,)
-
     def pages(self) -> Generator[Page, None, bool]:
         start = end = 0
         last: Any = None
@@ -283,12 +280,18 @@ class _ReplacedReader(_TieReader):
         return not last.has_next and (self.least is None or self.received + self._joined >= self.least)
 
 
-#: Order -> readers that are tried in turn; in any other order, rows tie. No chunk leaves the list by seq. Without an
-#: order, lists are by name.
-_READERS: dict[Any, tuple[type[_Reader], ...]] = {
-    **dict.fromkeys((NEWEST_FIRST, LATEST_DUE_FIRST), (_CountingReader, _ReplacedReader)),
-    "seq": (_CountingReader,),
-    **dict.fromkeys((BY_ID, "added_at", "name", None), (_OverlappingReader,)),
+# Two rows that change places across a page boundary are on one page of a reading with another page size.
+_UNCHECKED: _Readings = ((_Reader, PAGE_SIZE),)
+_TIES: _Readings = ((_TieReader, PAGE_SIZE),)
+_COMMANDS: _Readings = ((_CountingReader, PAGE_SIZE), (_CountingReader, 97), (_ReplacedReader, PAGE_SIZE))
+_CHUNKS: _Readings = ((_CountingReader, PAGE_SIZE), (_CountingReader, 97), (_CountingReader, 89))
+_NAMES: _Readings = ((_OverlappingReader, PAGE_SIZE), (_OverlappingReader, 97), (_OverlappingReader, 89))
+#: Order -> readings that are tried until one is whole; in any other order, rows tie. No chunk leaves the list by seq.
+#: Without an order, lists are by name.
+_READINGS: dict[Any, _Readings] = {
+    **dict.fromkeys((NEWEST_FIRST, LATEST_DUE_FIRST), _COMMANDS),
+    "seq": _CHUNKS,
+    **dict.fromkeys((BY_ID, "added_at", "name", None), _NAMES),
 }
 
 
