@@ -63,8 +63,8 @@ TARGETS = [
     # A task is a submit and a poll, so it takes longer than over a connection that is open.
     *_on_hosts("wall_ratio", {INI: 2, ENABLED: 2, OURS: 2}, PLAYS),
     *_on_hosts("cpu_ratio", {ENABLED: 1.5, OURS: 1.5}, PLAYS),
-    *(Target("batches_1", "in batches", *limit) for limit in (("writes", 5), ("requests", 16), ("wall_ratio", 1.3))),
-    *(Target("batches_10", "in batches", *limit) for limit in (("writes", 50), ("requests", 120), ("wall_ratio", 1.3))),
+    *(Target("batches_1", "in batches", *limit) for limit in (("writes", 5), ("requests", 16), ("wall_ratio", 0.7))),
+    *(Target("batches_10", "in batches", *limit) for limit in (("writes", 50), ("requests", 120), ("wall_ratio", 0.8))),
     Target("lag_2", "polling", "requests", 3),
     Target("lag_20", "polling", "requests", 5),
     Target("lag_60", "polling", "requests", 8),
