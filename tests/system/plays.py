@@ -31,7 +31,7 @@ def read_journal_ids(journal: Path) -> list[str]:
 
 _CALLBACKS = Path(__file__).resolve().parent / "callback_plugins"
 #: Seconds after which a run hangs.
-TIMEOUT = 60.0
+TIMEOUT = 150.0
 
 
 def wait_until(condition: Callable[[], Any], seconds: float = TIMEOUT) -> Any:

@@ -436,7 +436,8 @@ def test_an_interrupted_run_and_the_next_one(current: Workspace, tmp_path: Path)
 
 def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path: Path) -> None:
     hosts = {name: make_host(name) for name in "ab"}
-    done = run_and_signal(tmp_path, current, hosts, signal.SIGTERM, "wave 1 of .*Set up the source of the package")
+    moment = "wave 1 of .*Set up the source of the package"
+    done = run_and_signal(tmp_path, current, hosts, signal.SIGTERM, moment, but=["b"])
     assert outcomes(done) == {"a": "connected", "b": "interrupted"}
     assert "The run was interrupted in wave 2 of 2." in summary_lines(done)
 

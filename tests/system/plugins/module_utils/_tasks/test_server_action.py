@@ -139,7 +139,7 @@ def test_a_pinned_version_that_is_rolled_back_is_a_failure(current: Workspace, i
 
 
 def test_a_health_window_takes_few_requests(current: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    # On a busy machine, agents are late to end their commands and to connect again, which adds reads outside the window.
+    # On a busy machine, agents end their commands and connect again late, which adds reads outside the window.
     monkeypatch.setattr(server_actions, "PACING", replace(PACING, patience=1.0, running=60.0))
     monkeypatch.setattr(server_actions, "_HEALTH_WINDOW", 4.0)
     current.settings(pinned_version="2.6.0")
