@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
 
 
 async def serve(arguments: argparse.Namespace, folder: Path) -> None:
-    from workspace import asgi, dialects, events, faults, fleet, hub, replica, state, traffic
+    from workspace import asgi, dialects, events, faults, fleet, hub, replica, state, storage, traffic
 
     loop = asyncio.get_running_loop()
     listener = listen(arguments.host, arguments.port)
@@ -84,32 +84,38 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     agents = fleet.Fleet(loop, url, folder / "homes")
     sockets = hub.Hub(loop)
     lagging, listeners = replica.Replica(loop), events.Events(loop)
-    state.current = state.State(dialect, sockets, agents, injector, counter, lagging, listeners, switches, {}, url)
+    storage_listener = listen(arguments.host, 0)
+    objects = folder / "objects"
+    objects.mkdir()
+    bucket = storage.Storage(f"{scheme}://{arguments.host}:{storage_listener.getsockname()[1]}", objects)
+    state.current = state.State(
+        dialect, sockets, agents, injector, counter, lagging, listeners, switches, {}, bucket, url
+    )
     if arguments.agents:
         agents.start()
 
-    config = uvicorn.Config(
-        counter,
-        lifespan="off",
-        proxy_headers=False,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        log_level="warning",
-        loop="asyncio",
-        ws="websockets-sansio",
-        ws_ping_interval=None,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
-    )
-    server = Server(config)
+    options: dict[str, t.Any] = {
+        "lifespan": "off",
+        "proxy_headers": False,
+        "access_log": False,
+        "server_header": False,
+        "date_header": False,
+        "log_level": "warning",
+        "loop": "asyncio",
+        "ws": "websockets-sansio",
+        "ws_ping_interval": None,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": 1,
+        "ssl_certfile": certificate,
+        "ssl_keyfile": key,
+    }
+    server = Server(uvicorn.Config(counter, **options))
+    storage_server = Server(uvicorn.Config(bucket, **options))
 
     def stop() -> None:
         # A thousand agents that are cut off at once are not an error here.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-        server.should_exit = True
+        server.should_exit = storage_server.should_exit = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -125,10 +131,12 @@ async def serve(arguments: argparse.Namespace, folder: Path) -> None:
     connections.all()
     _create_initial_data(arguments)
     serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    storing = asyncio.ensure_future(storage_server.serve(sockets=[storage_listener]))
     ticking = asyncio.ensure_future(_tick())
     announcing = asyncio.ensure_future(_print_ready(arguments, url))
     try:
         await serving
+        await storing
     finally:
         ticking.cancel()
         announcing.cancel()

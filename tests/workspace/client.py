@@ -85,6 +85,14 @@ class Control:
         """Return the stored commands, oldest first; filter by server, line or id."""
         return t.cast("list[Row]", self.call("GET", "commands/", **query))
 
+    def transfers(self) -> list[Row]:
+        """Return the file transfers, oldest first."""
+        return t.cast("list[Row]", self.call("GET", "transfers/"))
+
+    def storage(self) -> Row:
+        """Return the URL of the object storage and the log of its requests."""
+        return t.cast(Row, self.call("GET", "storage/"))
+
     def add_commands(self, rows: list[Row]) -> list[str]:
         return t.cast("list[str]", self.call("POST", "commands/", rows))
 

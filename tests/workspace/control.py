@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from workspace import auth, lifecycle, registration, seeding, state
 from workspace.faults import AGENT_KINDS, Fault
-from workspace.models import Chunk, Command, Fact, Group, RegistrationToken, Server, Token, User
+from workspace.models import Chunk, Command, Fact, Group, RegistrationToken, Server, Token, Transfer, User
 
 _SERVER = (
     *("name", "key", "agent", "is_connected", "enabled", "commissioned", "version", "platform", "tags"),
@@ -65,6 +65,8 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     """Restore the initial state: no commands, no faults, initial servers, users, tokens and switches."""
     current = state.current
     _forget_commands()
+    Transfer.objects.all().delete()
+    current.storage.clear()
     Chunk.objects.all().delete()
     Command.objects.all().delete()
     Fact.objects.all().delete()
@@ -89,8 +91,8 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     current.replica.follow(current.switches.read_lag)
     Token.objects.exclude(name__in=seeding.TOKENS).delete()
     User.objects.exclude(username__in=seeding.TOKENS).delete()
-    Token.objects.exclude(name="noacl").update(acl=["*"])
-    Token.objects.filter(name="noacl").update(acl=[])
+    Token.objects.exclude(name="noacl").update(acl=["*"], file_acl=["*"])
+    Token.objects.filter(name="noacl").update(acl=[], file_acl=[])
     gone = Server.objects.filter(id__in=current.initial["servers"], agent=True, is_connected=False)
     seeding.start_agents(list(gone))
     Server.objects.filter(agent=False).update(is_connected=True)
@@ -109,11 +111,12 @@ def _forget_commands() -> None:
 
 
 def settings(request: HttpRequest, body: Body) -> Answer:
-    """Change switches; `acl` sets the patterns of a token: {"acl": {"bob": ["uptime", "df *"]}}."""
+    """Change switches; `acl` and `file_acl` set the patterns of a token: {"acl": {"bob": ["uptime", "df *"]}}."""
     body = dict(body)
-    for name, patterns in body.pop("acl", {}).items():
-        if not Token.objects.filter(name=name).update(acl=patterns):
-            raise ValueError(f"no token named {name}")
+    for kind in ("acl", "file_acl"):
+        for name, patterns in body.pop(kind, {}).items():
+            if not Token.objects.filter(name=name).update(**{kind: patterns}):
+                raise ValueError(f"no token named {name}")
     state.current.switches.change(body)
     if set(seeding.AGENT_SWITCHES) & set(body):
         _agents_follow_switches()
@@ -172,6 +175,24 @@ def _describe_command(command: Command) -> dict[str, t.Any]:
         "env_keys": sorted(command.env or {}),
         "work_session": str(command.work_session) if command.work_session else None,
     }
+
+
+def get_transfers(request: HttpRequest, body: Body) -> Answer:
+    names = ("kind", "path", "name", "username", "groupname", "allow_overwrite", "starts")
+    transfers = Transfer.objects.select_related("server").order_by("added_at")
+    return [
+        {
+            **{name: getattr(transfer, name) for name in names},
+            "id": str(transfer.id),
+            "server": transfer.server.name,
+            "command": str(transfer.command_id) if transfer.command_id else None,
+        }
+        for transfer in transfers
+    ]
+
+
+def get_storage(request: HttpRequest, body: Body) -> Answer:
+    return {"url": state.current.storage.url, "log": list(state.current.storage.log)}
 
 
 def post_commands(request: HttpRequest, body: Body) -> Answer:
@@ -337,6 +358,8 @@ ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("GET", "log", 1): log,
     ("POST", "events", 2): events,
     ("GET", "commands", 1): get_commands,
+    ("GET", "transfers", 1): get_transfers,
+    ("GET", "storage", 1): get_storage,
     ("POST", "commands", 1): post_commands,
     ("PATCH", "commands", 2): patch_command,
     ("DELETE", "commands", 2): delete_command,

@@ -117,6 +117,9 @@ REASONS = {
         None,
         _general("Server is connected and cannot be deleted."),
     ),
+    "transfer_in_progress": Reason(
+        422, "webftp_transfer_in_progress", "The transfer has not finished", None, _general("Still in progress.")
+    ),
     "already_sent": Reason(
         409,
         "event_command_already_sent",
@@ -256,7 +259,7 @@ class Dialect2024(Dialect):
     acl_spans_lines = False
     cascades_deep = False
     facts = tuple(f"proc/{kind}" for kind in _FACTS)
-    unknown_routes = re.compile(r"/api/(events/(commands/[^/]+/chunks|sessions|subscriptions)/|auth/whoami/)")
+    unknown_routes = re.compile(r"/api/(events/(commands/[^/]+/chunks|sessions|subscriptions)/|auth/whoami/|webftp/)")
     switches: t.ClassVar = {
         "cancel_mode": "delete",
         "offline_mode": "refuse",

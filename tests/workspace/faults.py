@@ -21,7 +21,7 @@ from workspace.traffic import App, Message, Receive, Scope, Send
 
 AGENT_KINDS = (
     *("vanish", "never_ack", "reject", "slow_ack", "late_fin", "drop_chunk", "late_chunk", "duplicate_chunk"),
-    *("reverse_chunks", "disconnect", "fail_start", "time_out", "restart", "kill"),
+    *("reverse_chunks", "disconnect", "fail_start", "half_file", "time_out", "restart", "kill"),
 )
 HTML = "<html><head><title>Proxy</title></head><body><h1>Please sign in</h1></body></html>\n"
 #: What nginx answers to a body above its client_max_body_size.

@@ -59,6 +59,8 @@ class Token(models.Model):
     user = models.ForeignKey(User, null=True, on_delete=models.CASCADE)
     username = models.CharField(max_length=64, blank=True)
     acl = models.JSONField(default=list)
+    #: Patterns of the paths that it may transfer.
+    file_acl = models.JSONField(default=list)
 
 
 class Server(models.Model):
@@ -202,6 +204,33 @@ class Chunk(models.Model):
     content = models.TextField()
 
 
+class Transfer(models.Model):
+    """A file that is uploaded to a server, or downloaded from one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    kind = models.CharField(max_length=8)
+    server = models.ForeignKey(Server, on_delete=models.CASCADE)
+    name = models.CharField(max_length=255)
+    path = models.CharField(max_length=4096)
+    username = models.CharField(max_length=128, blank=True)
+    groupname = models.CharField(max_length=128, blank=True)
+    allow_overwrite = models.BooleanField(default=False)
+    allow_unzip = models.BooleanField(default=False)
+    resource_type = models.CharField(max_length=8, default="file")
+    work_session = models.UUIDField(null=True)
+    added_at = models.DateTimeField(default=timezone.now)
+    requested_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL)
+    created_by_request = models.PositiveIntegerField(null=True)
+    #: How often a client made the agent begin.
+    starts = models.PositiveIntegerField(default=0)
+    command = models.ForeignKey(Command, null=True, on_delete=models.SET_NULL)
+
+    @property
+    def target(self) -> str:
+        """Return the path of the file: some clients state its folder with a slash at the end, others all of it."""
+        return f"{self.path}{self.name}" if self.path.endswith("/") else self.path
+
+
 #: Kinds of facts of which a server has one row, and of which it has several.
 SINGLE_FACTS = ("info", "os", "time")
 MULTI_FACTS = ("users", "groups", "interfaces", "addresses", "disks", "partitions")
@@ -221,4 +250,4 @@ class Fact(models.Model):
     values = models.JSONField()
 
 
-TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk, Fact)
+TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk, Fact, Transfer)

@@ -79,7 +79,7 @@ def fresh_workspace() -> None:
         name = user["username"]
         add_user(id=_fixed_id("user", str(name)), email=f"{name}@example.com", **user)
     add_token("service", user=None, prefix="alpst", username="ansible")
-    add_token("noacl", user="admin", acl=[])
+    add_token("noacl", user="admin", acl=[], file_acl=[])
 
 
 def add_group(**fields: t.Any) -> Group:
@@ -108,6 +108,7 @@ def add_token(
     prefix: str = "alpat",
     key: str | None = None,
     acl: list[str] | None = None,
+    file_acl: list[str] | None = None,
     username: str = "",
 ) -> Token:
     Token.objects.filter(name=name).delete()
@@ -116,6 +117,7 @@ def add_token(
         key=key or f"{prefix}-{secrets.token_hex(20)}",
         user=User.objects.get(username=user) if user else None,
         acl=["*"] if acl is None else acl,
+        file_acl=["*"] if file_acl is None else file_acl,
         username=username,
     )
     state.current.traffic.token_names[token.key] = name

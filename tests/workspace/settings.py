@@ -102,6 +102,9 @@ class Switches:
     registration: bool = True
     event_scopes: bool = True
     websocket_url: str = ""
+    object_storage: bool = True
+    storage_url: str = ""
+    transfer_status: t.Literal["null", "refused"] = "null"
     agent_rollout_policy: t.Literal["", "latest", "n_minus_1", "manual"] = ""
 
     def change(self, values: dict[str, t.Any]) -> None:

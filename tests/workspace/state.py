@@ -17,6 +17,7 @@ if t.TYPE_CHECKING:
     from workspace.fleet import Fleet
     from workspace.hub import Hub
     from workspace.replica import Replica
+    from workspace.storage import Storage
     from workspace.traffic import Traffic
 
 
@@ -31,6 +32,7 @@ class State:
     events: Events
     switches: Switches
     initial: dict[str, t.Any]
+    storage: Storage
     url: str = ""
     #: How many rows of the database had been changed when nothing was left that a tick could deliver.
     idle_since: int | None = None

@@ -8,12 +8,14 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from workspace import agent_api, control, events, facts, registration, views
+from workspace import agent_api, control, events, facts, registration, transfers, views
 
 router = SimpleRouter()
 router.register("api/events/commands", views.CommandViewSet, basename="command")
 router.register("api/servers/servers", views.ServerViewSet, basename="server")
 router.register("api/servers/registration-tokens", registration.RegistrationTokenViewSet, basename="registration-token")
+router.register("api/webftp/uploads", transfers.UploadViewSet, basename="upload")
+router.register("api/webftp/downloads", transfers.DownloadViewSet, basename="download")
 router.register("api/iam/groups", views.GroupViewSet, basename="group")
 
 urlpatterns = [

@@ -24,6 +24,7 @@ from .faults import CommandFaults, Fault
 from .lines import Account, AccountRefusedError, Line, NotStartedError
 from .output import CommandOutput, OutputMode
 from .reports import EVENT, THEN, Poster, Reports
+from .transfers import Transfers
 from .version import VERSION
 
 #: How long a stop waits for its reports.
@@ -92,6 +93,7 @@ class Agent:
         self._commands: dict[str, asyncio.Task[None]] = {}
         self._lines: set[Line] = set()
         self._pool = Pool()
+        self._transfers = Transfers(tls)
         #: Seconds to stay away after the websocket is lost.
         self.away = 0.0
 
@@ -291,12 +293,22 @@ class Agent:
                 if failure:
                     return 1, failure
                 self.record_run(command["id"])
+                if command["line"] in Transfers.VERBS:
+                    return await self._transfer(command, faults)
                 return await self.run_internal(command["line"])
             if command["shell"] != "system":
                 return 1, "Invalid command shell argument."
             return await self._run(command, faults, output)
         finally:
             pool.release()
+
+    async def _transfer(self, command: Command, faults: CommandFaults) -> tuple[int, str]:
+        try:
+            account = self.find_account(command.get("user") or "", command.get("group") or "")
+        except NotStartedError as error:
+            return 1, str(error)
+        transfer = self._transfers.run
+        return await asyncio.to_thread(transfer, command["line"], command.get("data") or "", account, faults)
 
     async def _run(self, command: Command, faults: CommandFaults, output: CommandOutput) -> tuple[int, str]:
         user, group = command.get("user") or "", command.get("group") or ""
