@@ -79,7 +79,7 @@ class Session:
 
     def __init__(self, settings: Settings, authorization: str, log: Callable[[str], None] | None = None) -> None:
         if not HAS_LIBRARIES:
-            raise _get_missing_library_error()
+            raise get_missing_library_error()
         self._log = log
         self._timeout = urllib3.Timeout(
             connect=min(CONNECT_TIMEOUT, settings.request_timeout), read=settings.request_timeout
@@ -96,17 +96,17 @@ class Session:
         except ValueError:
             raise UsageError("url", f"'{settings.url}' is not an http or https URL", URL_EXAMPLE) from None
         # A loopback address behind a proxy is the proxy itself, which would get the token unencrypted.
-        variable, proxy = ("", "") if settings.is_loopback else _find_proxy(settings.url)
+        variable, proxy = ("", "") if settings.is_loopback else find_proxy(settings.url)
         over_tls = any(address.lower().startswith("https:") for address in (settings.url, proxy))
         options: dict[str, Any] = {
             "maxsize": _POOL_SIZE,
             "cert_reqs": "CERT_REQUIRED" if settings.validate_certs else "CERT_NONE",
             "ssl_context": get_context(settings) if over_tls else None,
         }
-        self._manager, secrets = _open_manager(variable, proxy, options)
+        self._manager, secrets = open_manager(variable, proxy, options)
         self.proxy = get_origin(proxy).partition("//")[2] if proxy else ""
         self._manager.pool_classes_by_scheme = {
-            key: _get_timed_pool(pool) for key, pool in self._manager.pool_classes_by_scheme.items()
+            key: get_timed_pool(pool) for key, pool in self._manager.pool_classes_by_scheme.items()
         }
         self.redaction = Redaction(authorization, secrets)
         if not settings.validate_certs:
@@ -158,7 +158,7 @@ class Session:
                 preload_content=False,
                 decode_content=False,
             )
-        except _NotConnected as error:
+        except NotConnected as error:
             failure: AlpaconError = self._explain_unsent(f"{method} {path}", error)
         except urllib3.exceptions.TimeoutError:
             failure = LostResponse(
@@ -209,12 +209,12 @@ class Session:
                 connection.set_tunnel(target.host, target.port, pool.proxy_headers)
             connection.connect()
             return connection.sock
-        except _NotConnected as error:
+        except NotConnected as error:
             failure = self._explain_unsent("websocket", error)
         connection.close()
         raise failure
 
-    def _explain_unsent(self, request: str, error: _NotConnected) -> ConnectionFailed:
+    def _explain_unsent(self, request: str, error: NotConnected) -> ConnectionFailed:
         [cause] = error.args
         reason = self.redaction.redact_text(_CONNECTION.sub("", str(cause)))
         route = f"{self.origin} through the proxy {self.proxy}" if self.proxy else self.origin
@@ -229,10 +229,10 @@ def preload(ca_path: str | None) -> None:
     if HAS_LIBRARIES:
         with contextlib.suppress(AlpaconError):
             get_context(Settings("https://workspace.invalid", "", ca_path=ca_path))
-            _find_proxy("https://workspace.invalid")
+            find_proxy("https://workspace.invalid")
 
 
-def _get_missing_library_error() -> MissingLibrary:
+def get_missing_library_error() -> MissingLibrary:
     return MissingLibrary(
         f"The Python library requests is missing where this runs. Install it: {sys.executable} -m pip install requests"
     )
@@ -252,7 +252,7 @@ def _prepare_url(url: str, params: Mapping[str, Any]) -> str:
     return parts.url
 
 
-def _find_proxy(url: str) -> tuple[str, str]:
+def find_proxy(url: str) -> tuple[str, str]:
     """Return the variable and the address of the proxy of the environment; empty texts if there is none."""
     names = ("http_proxy", "https_proxy", "all_proxy")
     # macOS also has system settings.
@@ -261,7 +261,7 @@ def _find_proxy(url: str) -> tuple[str, str]:
     try:
         from requests.utils import get_environ_proxies, select_proxy
     except ImportError:
-        raise _get_missing_library_error() from None
+        raise get_missing_library_error() from None
     proxies = get_environ_proxies(url, no_proxy=None)
     proxy = select_proxy(url, proxies)
     if not proxy:
@@ -271,7 +271,7 @@ def _find_proxy(url: str) -> tuple[str, str]:
     return name if name in os.environ else name.upper(), proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _open_manager(variable: str, address: str, options: dict[str, Any]) -> tuple[Any, list[str]]:
+def open_manager(variable: str, address: str, options: dict[str, Any]) -> tuple[Any, list[str]]:
     """Return urllib3's manager of connections, and the password of the proxy in all the forms that are sent."""
     if not address:
         return urllib3.PoolManager(**options), []
@@ -313,7 +313,7 @@ def get_context(settings: Settings) -> ssl.SSLContext:
         "CURL_CA_BUNDLE": os.environ.get("CURL_CA_BUNDLE"),
     }
     option, path = next(((name, path) for name, path in sources.items() if path), ("ca_path", ""))
-    path = path or _find_default_certificates()
+    path = path or find_default_certificates()
     try:
         state = os.stat(path)
         if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
@@ -327,11 +327,11 @@ def get_context(settings: Settings) -> ssl.SSLContext:
         ) from None
 
 
-def _find_default_certificates() -> str:
+def find_default_certificates() -> str:
     for name in ("certifi", "requests.certs"):  # the requests of Fedora and RHEL needs no certifi
         with contextlib.suppress(ImportError):
             return str(importlib.import_module(name).where())
-    raise _get_missing_library_error()
+    raise get_missing_library_error()
 
 
 @functools.cache
@@ -358,23 +358,25 @@ def close_response(response: Any) -> None:
 
 
 @functools.cache
-def _get_timed_pool(pool: Any) -> Any:
-    connection = type("TimedConnection", (_TimedConnection, pool.ConnectionCls), {"response_class": _TimedResponse})
+def get_timed_pool(pool: Any, response: Any = None) -> Any:
+    """Return a pool whose connections raise :class:`NotConnected`, and whose responses are of a class with limits."""
+    own = {"response_class": response or TimedResponse}
+    connection = type("TimedConnection", (_TimedConnection, pool.ConnectionCls), own)
     return type("TimedPool", (pool,), {"ConnectionCls": connection})
 
 
-class _NotConnected(Exception):
+class NotConnected(Exception):
     """Report that no connection was made; the argument is the cause. Libraries do not wrap this class."""
 
 
 class _TimedConnection:
-    """Raise :class:`_NotConnected` if the connection, its tunnel or TLS fails, before anything is sent."""
+    """Raise :class:`NotConnected` if the connection, its tunnel or TLS fails, before anything is sent."""
 
     def connect(self) -> None:
         try:
             super().connect()  # type: ignore[misc]
         except Exception as error:
-            raise _NotConnected(error) from None
+            raise NotConnected(error) from None
 
 
 class _ResponseDeadline(threading.local):
@@ -390,11 +392,17 @@ def _describe_limit(usual: str) -> str:
     return usual if time.monotonic() < _response_deadline.at else "by the end of wait_timeout and one request_timeout"
 
 
-class _TimedResponse(http.client.HTTPResponse):
+class TimedResponse(http.client.HTTPResponse):
+    """A response with limits of time and size."""
+
     def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         if sock.gettimeout():
-            self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock))
+            self.fp: Any = io.BufferedReader(_TimedStream(self.fp.detach(), sock, *self.get_limits(sock.gettimeout())))
+
+    def get_limits(self, timeout: float) -> tuple[float, int]:
+        """Return until when it may be read, in monotonic seconds, and the most bytes of its body."""
+        return min(time.monotonic() + RESPONSE_TIMEOUTS * timeout, _response_deadline.at), MAX_RESPONSE_BYTES
 
     def begin(self) -> None:
         """Read the headers, after skipping interim responses: http.client skips status 100 only."""
@@ -414,11 +422,11 @@ class _TimedStream(io.RawIOBase):
     The size is limited here because a chunk of size -1 makes the reader of the body read until the end.
     """
 
-    def __init__(self, raw: Any, sock: Any) -> None:
+    def __init__(self, raw: Any, sock: Any, deadline: float, most: int) -> None:
         super().__init__()
         self._raw, self._sock, self._timeout = raw, sock, sock.gettimeout()
-        self._deadline = min(time.monotonic() + RESPONSE_TIMEOUTS * self._timeout, _response_deadline.at)
-        self._left = MAX_RESPONSE_BYTES + _FRAMING
+        self._deadline, self._most = deadline, most
+        self._left = most + _FRAMING
 
     def readable(self) -> bool:
         return True
@@ -432,7 +440,7 @@ class _TimedStream(io.RawIOBase):
         received = self._raw.readinto(buffer)
         self._left -= received or 0
         if self._left < 0:
-            raise _TooLarge(f"it is larger than {MAX_RESPONSE_BYTES // 2**20} MiB")
+            raise _TooLarge(f"it is larger than {self._most // 2**20} MiB")
         return received
 
     def close(self) -> None:

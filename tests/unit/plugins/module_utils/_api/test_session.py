@@ -79,7 +79,7 @@ def test_a_deadline_ends_with_its_response(monkeypatch: pytest.MonkeyPatch) -> N
     with ours, theirs:
         ours.settimeout(5)
         theirs.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
-        response = session._TimedResponse(ours)
+        response = session.TimedResponse(ours)
         response.begin()
         assert (ours.gettimeout() or 0) < 3
         assert response.read() == b"[]"
