@@ -49,6 +49,9 @@ _RATE_LIMIT_WAIT = 300.0
 #: Waits for the rate limit from this on are reported, in seconds.
 _REPORTED_WAIT = 3.0
 _MAX_REDIRECTS = 5
+#: A GET that makes the workspace do something: sent as a GET, and handled as a write.
+STARTING_GET = "GET (start)"
+_SUBMITS = ("POST", STARTING_GET)
 
 #: How long requests wait for the end of an outage, and when an outage is long, in seconds.
 _OUTAGE_WAIT, OUTAGE_REPORT = 120.0, 15.0
@@ -198,6 +201,7 @@ class Client:
         authenticate the request.
 
         Args:
+            method: a method of HTTP, or :data:`STARTING_GET`.
             before_each: called right before each attempt; an exception keeps the write from being sent.
 
         Raises:
@@ -302,7 +306,7 @@ class Client:
         """Return until when a request may wait, in monotonic seconds; given its method, for the rate limit."""
         quota, submits = self.deadlines.quota, self.deadlines.submits
         deadline = quota if quota is not None else time.monotonic() + _RATE_LIMIT_WAIT
-        return min(deadline, submits) if method == "POST" else deadline
+        return min(deadline, submits) if method in _SUBMITS else deadline
 
     def _await_workspace(self, method: str) -> None:
         """Wait for the end of an outage; send a probe if one is due and no other thread sends it.
@@ -313,7 +317,7 @@ class Client:
         """
         outage, is_read = self._outage, method == "GET"
         # A task with max_concurrency still submits after that deadline.
-        has_deadline = method == "POST" and time.monotonic() < self.deadlines.submits
+        has_deadline = method in _SUBMITS and time.monotonic() < self.deadlines.submits
         while state := outage.read_state():
             now = time.monotonic()
             deadline = min(state.since + _OUTAGE_WAIT, self.deadlines.submits if has_deadline else math.inf)
@@ -365,7 +369,8 @@ class Client:
             self._sent.add()
             self._quota.count_request()
             sent = time.time()
-            response = self._session.send(method, url, path, params, body, end)
+            verb = "GET" if method == STARTING_GET else method
+            response = self._session.send(verb, url, path, params, body, end)
             arrived = time.time()
             date = parse_http_date(response.headers.get("Date"))
             if date is not None:

@@ -203,7 +203,7 @@ class ObjectStorage:
         """Return the status, 0 for none, and the reason for a failure."""
         headers = {"Content-Length": str(size)}
         try:
-            response = self._request("PUT", url, deadline, 2**16, headers, _Source(file, size, deadline))
+            response = self._request("PUT", url, deadline, 2**16, headers, _Source(file, size, deadline, self._check))
         except StorageError as error:
             return 0, str(error)
         close_response(response)
@@ -301,12 +301,14 @@ class ObjectStorage:
 class _Source:
     """Read a file that is being sent, until a deadline and no more than its size."""
 
-    def __init__(self, file: BinaryIO, size: int, deadline: float) -> None:
+    def __init__(self, file: BinaryIO, size: int, deadline: float, check: Callable[[], None]) -> None:
         self._file = file
+        self._check = check
         self._left = size
         self._deadline = deadline
 
     def read(self, size: int = -1) -> bytes:
+        self._check()
         if time.monotonic() >= self._deadline:
             raise TimeoutError("the file took too long")
         piece = self._file.read(self._left if size < 0 else min(size, self._left))

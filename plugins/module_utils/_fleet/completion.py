@@ -139,11 +139,14 @@ class CommandRules:
         pass
 
     def is_final(self, error: ApiError) -> bool:
-        """Return True if the API refuses the token, or its quota stays used up for too long."""
-        # A 403 without an error code of the API is from a proxy or a workspace without its database, and may be
-        # temporary.
-        is_refused = error.status in (401, 403) and error.stated and not error.is_unauthenticated
-        return is_refused or error.status == 429
+        return ends_polls(error)
+
+
+def ends_polls(error: ApiError) -> bool:
+    """Return True if the API refuses the token, or its quota stays used up for too long."""
+    # A 403 without an error code of the API is from a proxy or a workspace without its database, and may be temporary.
+    is_refused = error.status in (401, 403) and error.stated and not error.is_unauthenticated
+    return is_refused or error.status == 429
 
 
 @dataclass

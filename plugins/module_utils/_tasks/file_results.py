@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Build the result of M(herdops.alpacon.alpacon_file): a dict for each server, counts and a message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .._api.errors import clean_line
+from .._api.records import Server
+from .._fleet.jobs import Job, Outcome
+from .command_results import summarize
+
+
+@dataclass
+class FileTarget:
+    """A server of a task.
+
+    Attributes:
+        job: of the transfer, or of the comparison if that decided.
+        local: file on the controller to save a download in; empty for an upload.
+        path: of the file that is written: on the server, or on the controller.
+        digest, size: of the file, once they are known.
+        host: of the object storage; None if the file was not transferred.
+    """
+
+    server: Server
+    job: Job
+    local: str
+    path: str
+    digest: str | None = None
+    size: int | None = None
+    host: str | None = None
+
+
+def describe_files(
+    targets: Sequence[FileTarget], ok_outcomes: Collection[Outcome], own_server: str, no_log: bool
+) -> dict[str, Any]:
+    """Build the result of a task; the keys of a single server are at the top level as well."""
+    servers = [_describe(target, own_server, no_log) for target in targets]
+    outcomes = [target.job.outcome for target in targets if target.job.outcome]
+    failures = [
+        (str(target.job.server), described["transfer_id"], described["msg"])
+        for target, described in zip(targets, servers)
+        if target.job.outcome and target.job.outcome not in ok_outcomes
+    ]
+    result: dict[str, Any] = {
+        "servers": servers,
+        "summary": dict(Counter(outcome.value for outcome in outcomes)),
+        "changed": any(target.job.changed for target in targets),
+        "failed": bool(failures),
+    }
+    if len(servers) == 1:
+        return {**servers[0], **result}
+    result["msg"] = summarize(len(targets), len(targets) - len(outcomes), failures, "transfers")
+    return result
+
+
+def _describe(target: FileTarget, own_server: str, no_log: bool) -> dict[str, Any]:
+    job, name = target.job, target.server.name or own_server
+    texts = (job.msg or (job.outcome.sentence if job.outcome else ""), job.note)
+    return {
+        "id": target.server.id,
+        "name": clean_line(name) if name else None,
+        # Ansible cannot write the enum as JSON.
+        "outcome": job.outcome.value if job.outcome else None,
+        "msg": clean_line(" ".join(text for text in texts if text)),
+        "path": target.path,
+        # The digest of a short secret tells the secret.
+        "checksum": None if no_log else target.digest,
+        "size": target.size,
+        "storage": target.host,
+        "transfer_id": job.id,
+        "changed": job.changed,
+    }
