@@ -37,7 +37,7 @@ _NOT_IN_CHECK_MODE = ("fetch", "raw", "script", "wait_for_connection")
 #: Access lists of commands apply to these modules.
 _WITH_COMMANDS = ("alpacon_audit", "alpacon_command")
 #: These write without a command.
-_WITHOUT_COMMANDS = ("alpacon_registration", "alpacon_registration_token", "alpacon_server_action")
+_WITHOUT_COMMANDS = ("alpacon_file", "alpacon_registration", "alpacon_registration_token", "alpacon_server_action")
 #: It runs other tasks, whose results are in its own.
 _BATCH = "alpacon_tasks"
 #: These choose the tasks to run.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import typing as t
 import uuid
@@ -86,8 +87,11 @@ def _mark_delivered(command: Command, now: datetime.datetime) -> None:
 
 
 def _act_instantly(command: Command, now: datetime.datetime) -> None:
-    """Restart or upgrade a server without an agent."""
+    """Restart or upgrade a server without an agent, or store its file, whose content is its path."""
     offered = state.current.switches.offered_version
+    if command.line == "upload":
+        order = json.loads(command.data or "{}")
+        state.current.storage.fill(order["content"], order["path"].encode())
     if command.line == "upgrade" and not offered:
         command.result = "Already up-to-date"
     elif command.line in ("restart", "upgrade"):

@@ -12,7 +12,7 @@ import secrets
 import typing as t
 import uuid
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from workspace import state
 from workspace.faults import Faults
@@ -35,6 +35,11 @@ class Storage:
         """Return the URL with which anybody may PUT or GET the object of a transfer."""
         base = state.current.switches.storage_url or self.url
         return f"{base}/bucket/{transfer}?X-Signature={self._signature(method, str(transfer))}"
+
+    def fill(self, url: str, content: bytes) -> None:
+        """Store an object as an agent would that has this URL."""
+        name = urlsplit(url).path.removeprefix("/bucket/")
+        (self._folder / str(uuid.UUID(name))).write_bytes(content)
 
     def clear(self) -> None:
         self.log.clear()

@@ -35,8 +35,8 @@ PLUGINS = sorted(
 )
 INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
-#: The scripts that examples name.
-SCRIPTS = ("setup.py",)
+#: The scripts and files that examples name.
+SCRIPTS = ("setup.py", "app.tar")
 #: The files of tasks that examples name, and what the tasks run.
 TASK_FILES = {
     "motd.yml": "id -un",
