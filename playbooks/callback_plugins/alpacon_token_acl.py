@@ -34,10 +34,10 @@ author:
 PLAY_VARIABLE = "__token_acl"
 #: These modules of ansible-core run nothing in check mode.
 _NOT_IN_CHECK_MODE = ("fetch", "raw", "script", "wait_for_connection")
-#: Access lists of commands apply to these modules.
-_WITH_COMMANDS = ("alpacon_audit", "alpacon_command")
+#: Access lists of commands and files apply to these modules.
+_WITH_COMMANDS = ("alpacon_audit", "alpacon_command", "alpacon_file")
 #: These write without a command.
-_WITHOUT_COMMANDS = ("alpacon_file", "alpacon_registration", "alpacon_registration_token", "alpacon_server_action")
+_WITHOUT_COMMANDS = ("alpacon_registration", "alpacon_registration_token", "alpacon_server_action")
 #: It runs other tasks, whose results are in its own.
 _BATCH = "alpacon_tasks"
 #: These choose the tasks to run.
@@ -189,8 +189,8 @@ def _find_reason(task: _Task, returned: dict[str, Any], status: str) -> str:
     writes = module in (*_WITH_COMMANDS, *_WITHOUT_COMMANDS)
     if module in _NOT_IN_CHECK_MODE and status == "skipped":
         return f"check mode skips {module}"
-    if module == "alpacon_command" and "censored" in returned:
-        return "no_log hides its command"
+    if module in ("alpacon_command", "alpacon_file") and "censored" in returned:
+        return f"no_log hides its {module.rpartition('_')[2]}"
     if module == _BATCH and "censored" in returned:
         return "no_log hides its tasks"
     if module == _BATCH and status == "failed":

@@ -23,9 +23,12 @@ _Acl = dict[str, list[_Entry]]
 #: Keys of an entry, by list. An empty username is the user of the token; an empty groupname is any group.
 _KEYS = {
     "command_acl": ("command", "username", "groupname"),
+    "file_acl": ("path", "action", "username", "groupname"),
     "server_acl": ("server", "name"),
     "not_covered": ("task", "reason"),
 }
+#: Lists that are left out if they are empty.
+_OPTIONAL = ("file_acl", "not_covered")
 _MAX_NAMES = 20
 #: The ID of the row of a run in which a task that may need entries did not fail.
 TASK_RAN = "task ran"
@@ -34,18 +37,17 @@ TASK_RAN = "task ran"
 def make_acl(rows: Iterable[Mapping[str, Any]]) -> _Acl:
     """Return the entries that the recorded commands need, without duplicates and sorted, and the tasks not covered."""
     rows = list(rows)
-    commands, tasks = (
-        sorted({tuple(str(row[key] or "") for key in _KEYS[name]) for row in rows if _KEYS[name][0] in row})
-        for name in ("command_acl", "not_covered")
-    )
+    texts = {
+        name: sorted({tuple(str(row[key] or "") for key in keys) for row in rows if keys[0] in row})
+        for name, keys in _KEYS.items()
+        if name != "server_acl"
+    }
     named = sorted((row for row in rows if "server" in row), key=lambda row: row["name"] or "")
     servers = {str(row["server"]): str(row["name"] or "") for row in named}
     by_name = sorted((name, server) for server, name in servers.items())
-    return {
-        "command_acl": [dict(zip(_KEYS["command_acl"], texts, strict=True)) for texts in commands],
-        "server_acl": [{"server": server, "name": name} for name, server in by_name],
-        "not_covered": [dict(zip(_KEYS["not_covered"], texts, strict=True)) for texts in tasks],
-    }
+    acl = {name: [dict(zip(_KEYS[name], row, strict=True)) for row in found] for name, found in texts.items()}
+    acl["server_acl"] = [{"server": server, "name": name} for name, server in by_name]
+    return {name: acl[name] for name in _KEYS}
 
 
 def write_acl(rows: Iterable[Mapping[str, Any]], failed: Sequence[str]) -> list[str]:
@@ -64,17 +66,18 @@ def write_acl(rows: Iterable[Mapping[str, Any]], failed: Sequence[str]) -> list[
     if failed:
         lines.append(f"# Incomplete, because hosts failed: {join_first(list(map(clean_line, failed)), _MAX_NAMES)}")
     for name, entries in make_acl(rows).items():
+        if name in _OPTIONAL and not entries:
+            continue
         if name == "not_covered":
-            if not entries:
-                continue
             lines.append("# No entries of an access list. These tasks need more than is listed above.")
         lines.append(f"{name}:{'' if entries else ' []'}")
         for entry in entries:
-            command = entry.get("command", "")
+            command = entry.get("command", entry.get("path", ""))
             if command == PAYLOAD_PATTERN:
                 lines.append("  # This allows everything that the account may do.")
             elif "*" in command:
-                lines.append("  # The line has a *, which is a wildcard here and allows other lines as well.")
+                what, others = ("path", "paths") if name == "file_acl" else ("line", "lines")
+                lines.append(f"  # The {what} has a *, which is a wildcard here and allows other {others} as well.")
             # Without allow_unicode, YAML escapes control characters.
             text = yaml.safe_dump([entry], sort_keys=False, width=2**20)
             lines += [f"  {line}" for line in text.splitlines()]
@@ -115,7 +118,7 @@ def compare_acl(path: str) -> dict[str, list[str]]:
         needs, entries = needed[name], allowed[name]
         # Thousands of servers are compared by sets.
         missing, unused = _subtract(needs, entries), _subtract(entries, needs)
-        if name == "command_acl":
+        if name in ("command_acl", "file_acl"):
             missing = [need for need in missing if not any(_covers(entry, need) for entry in entries)]
             unused = [entry for entry in unused if not any(_covers(entry, need) for need in needs)]
         result["missing"] += map(_describe, missing)
@@ -139,7 +142,7 @@ def _read_acl(path: str) -> _Acl:
         raise AnsibleFilterError(f"alpacon_allowed: {path} cannot be read: {error}") from None
     acl: _Acl = {}
     for name, keys in _KEYS.items():
-        default: list[_Entry] | None = [] if name == "not_covered" else None
+        default: list[_Entry] | None = [] if name in _OPTIONAL else None
         entries = content.get(name, default) if isinstance(content, dict) else None
         if not isinstance(entries, list) or not all(isinstance(entry, dict) and keys[0] in entry for entry in entries):
             why = f"it has no list {name} whose entries have a {keys[0]}"
@@ -151,9 +154,11 @@ def _read_acl(path: str) -> _Acl:
 
 
 def _covers(entry: _Entry, need: _Entry) -> bool:
-    pattern = ".*".join(map(re.escape, entry["command"].split("*")))
+    key = "path" if "path" in need else "command"
+    pattern = ".*".join(map(re.escape, entry[key].split("*")))
     return (
-        re.fullmatch(pattern, need["command"], re.DOTALL) is not None
+        re.fullmatch(pattern, need[key], re.DOTALL) is not None
+        and entry.get("action") in ("*", need.get("action"))
         and entry["username"] in ("*", need["username"])
         and entry["groupname"] in ("*", "", need["groupname"])
     )
@@ -165,4 +170,5 @@ def _describe(entry: _Entry) -> str:
     if "server" in entry:
         return clean_line(f"server {entry['name']} ({entry['server']})")
     group = f" in group {entry['groupname']}" if entry["groupname"] else ""
-    return clean_line(f"command {entry['command']} as {entry['username'] or 'the user of the token'}{group}")
+    what = f"{entry['action']} of {entry['path']}" if "path" in entry else f"command {entry['command']}"
+    return clean_line(f"{what} as {entry['username'] or 'the user of the token'}{group}")

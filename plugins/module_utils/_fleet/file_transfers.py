@@ -62,7 +62,7 @@ def make_body(kind: str, server_id: str | None, path: str, fields: Mapping[str, 
     account = {name: fields.get(name) or "" for name in ("username", "groupname")}
     # No command of a workspace has such a line.
     identity = {"server": server_id, "shell": "internal", "line": f"{kind} {path}", "scheduled_at": None}
-    return {**fields, **identity, **account, "file": path}
+    return {**fields, **identity, **account, "file": path, "action": kind}
 
 
 def _make_request(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -231,13 +231,17 @@ class Run:
 
         Args:
             url: of the workspace.
-            body: C(line), C(username) and C(groupname) of a submit. The line has no secrets.
+            body: C(line), C(username) and C(groupname) of a submit; of a file transfer, C(file) and C(action) in place
+                of the line. Neither has secrets.
         """
         if self.context.needs is None:
             return
         entry = {"workspace": url, "server": server.id}
         if body:
-            line = str(body["line"]).strip()
-            entry["command"] = PAYLOAD_PATTERN if parse_digest(line) else line
+            if "file" in body:
+                entry |= {"path": body["file"], "action": body["action"]}
+            else:
+                line = str(body["line"]).strip()
+                entry["command"] = PAYLOAD_PATTERN if parse_digest(line) else line
             entry |= {name: body[name] for name in ("username", "groupname")}
         self.context.needs.add({"id": get_digest(entry), **entry, "name": server.name or self.own_server})

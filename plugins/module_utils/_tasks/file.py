@@ -71,7 +71,7 @@ class FileTask:
             self.targets.append(FileTarget(server, job, path, path or self.options.path))
             if not self.run.no_log:
                 url = self.client.settings.url
-                self.run.record_need(url, server)
+                self.run.record_need(url, server, job.body)
                 if self.options.compare:
                     self.run.record_need(url, server, self.options.match_comparison(server.id).to_body())
 

@@ -62,6 +62,8 @@ PLAYS = [
         task("Delegated", {"line": "id"}, delegate_to="web-03", vars={"ansible_connection": "local"}),
         task("Condition", {"line": "echo never"}, when=False),
         task("Loop of conditions", "id", module="ansible.builtin.raw", loop=[1, 2], when=False),
+        task("File", {"content": "x", "dest": "/srv/a*", "username": "root"}, module="herdops.alpacon.alpacon_file"),
+        task("Hidden file", {"content": "x", "dest": "/y"}, module="herdops.alpacon.alpacon_file", no_log=True),
         task("Action", {"servers": ["web-03"], "action": "restart_agent"}, module=ACTION),
         task("Secret", {"line": "echo {{ password }}", "env": {"PASSWORD": "{{ password }}"}}),
         hosts="web-01",
@@ -90,8 +92,10 @@ def test_the_entries_that_a_playbook_needs_are_printed(current: Workspace, tmp_p
         entry("echo ********"),
         entry("ls /tmp/*"),
         entry("reboot"),
+        entry("sha256sum -- '/srv/a*'", "root"),
         entry("uptime", "root", "adm"),
     ]
+    assert acl["file_acl"] == [{"path": "/srv/a*", "action": "upload", "username": "root", "groupname": ""}]
     assert acl["server_acl"] == [{"server": ids[name], "name": name} for name in ("web-01", "web-02", "web-03")]
     assert "pssst" not in done.log[done.log.index("# Entries") :]
     assert {row["task"]: row["reason"] for row in acl["not_covered"]} == {
@@ -101,12 +105,13 @@ def test_the_entries_that_a_playbook_needs_are_printed(current: Workspace, tmp_p
         "Delegated": "it runs on web-03",
         "Failed": "it failed",
         "Hidden": "no_log hides its command",
+        "Hidden file": "no_log hides its file",
         "Loop of conditions": "no host ran it",
         "Lost": "a host was unreachable",
         "Raw": "check mode skips raw",
     }
     assert comments.count("This allows everything that the account may do.") == 2
-    assert sum("is a wildcard here" in comment for comment in comments) == 2
+    assert sum("is a wildcard here" in comment for comment in comments) == 4
     assert {command["line"].split()[2] for command in current.commands()} == {"$RUN"}
 
 

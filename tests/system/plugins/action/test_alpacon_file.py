@@ -79,7 +79,7 @@ def test_a_download_of_each_host_lies_beside_the_playbook(current: Workspace, tm
 
 def test_what_cannot_work_is_refused_before_anything_is_sent(current: Workspace, tmp_path: Path) -> None:
     to = {"dest": "/tmp/x"}
-    problems = {
+    problems: dict[str, Row] = {
         "src: nosuch cannot be read": {"src": "nosuch", **to},
         "src: files is a folder": {"src": "files", **to},
         "src: it is given along with content": {"src": "a", "content": "b", **to},

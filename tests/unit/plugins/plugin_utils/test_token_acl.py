@@ -81,6 +81,29 @@ def test_a_payload_needs_the_pattern_of_all_payloads(tmp_path: Path, need: Need,
     assert compare(tmp_path, ("/bin/sh -c $RUN *", "", "")) == {"missing": [], "unused": []}
 
 
+@pytest.mark.parametrize(
+    ("allowed", "is_covered"),
+    [
+        (("/srv/app", "upload", "root", ""), True),
+        (("/srv/*", "*", "*", ""), True),
+        (("/srv/app", "download", "root", ""), False),
+        (("/srv", "upload", "root", ""), False),
+        (("/srv/*", "*", "", ""), False),
+    ],
+)
+def test_a_transfer_needs_an_entry_of_its_own_list(
+    tmp_path: Path, needs: SubmittedCommands, allowed: tuple[str, str, str, str], is_covered: bool
+) -> None:
+    body = {"file": "/srv/app", "action": "upload", "username": "root", "groupname": ""}
+    Run(RunContext(needs=needs)).record_need("https://a.example.com", Server(SERVER, "web-01"), body)
+    [entry] = make_acl(needs.read_rows().values())["file_acl"]
+    assert entry == {"path": "/srv/app", "action": "upload", "username": "root", "groupname": ""}
+    acl = {"command_acl": [], "file_acl": [dict(zip(entry, allowed, strict=True))], "server_acl": [{"server": SERVER}]}
+    (tmp_path / "acl.yml").write_text(yaml.safe_dump(acl), encoding="utf-8")
+    compared = compare_acl(str(tmp_path / "acl.yml"))
+    assert compared["missing"] == ([] if is_covered else ["upload of /srv/app as root"])
+
+
 def test_hosts_that_failed_are_named() -> None:
     lines = write_acl([], [f"web-{number}" for number in range(22)])
     assert lines[2:] == [
