@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.action import alpacon_tasks
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     command,
     command_info,
+    file,
     registration,
     registration_token,
     server_action,
@@ -36,6 +37,7 @@ SPECS = {
     "alpacon_audit": audit.SPEC,
     "alpacon_command": command.SPEC,
     "alpacon_command_info": command_info.SPEC,
+    "alpacon_file": file.SPEC,
     "alpacon_registration": registration.SPEC,
     "alpacon_registration_info": registration.INFO_SPEC,
     "alpacon_registration_token": registration_token.SPEC,
@@ -62,7 +64,7 @@ NEWER_CORES = {"alpacon_tasks": "2.21", "pending_result": "2.21"}
 def file_of(module: str) -> str:
     """Return the path of the file with the spec of a module."""
     spec = {**SPECS, "alpacon_tasks": alpacon_tasks.SPEC, "alpamon_info": alpamon_info.SPEC}[module]
-    homes = [audit, command, command_info, registration, registration_token, server_action, server_info]
+    homes = [audit, command, command_info, file, registration, registration_token, server_action, server_info]
     homes += [alpacon_tasks, alpamon_info]
     home = next(home for home in homes if any(value is spec for value in vars(home).values()))
     return f"plugins{home.__name__.removeprefix(PLUGINS).replace('.', '/')}.py"
@@ -99,11 +101,11 @@ def facts(table: Mapping[str, Any]) -> Row:
 
 @pytest.mark.parametrize("kind", ["modules", "lookup", "inventory", "connection", "become"])
 def test_every_documentation_has_requirements(kind: str) -> None:
-    for file in (ROOT / "plugins" / kind).glob("*.py"):
-        required = " ".join(text for part in parts(kind, file.stem) for text in part.get("requirements", ()))
-        core = NEWER_CORES.get(file.stem, "2.16")
-        assert f"ansible-core {core} or newer" in required, f"plugins/{kind}/{file.name}: state it in requirements"
-        assert "Python 3." in required, f"plugins/{kind}/{file.name}: state it in requirements"
+    for path in (ROOT / "plugins" / kind).glob("*.py"):
+        required = " ".join(text for part in parts(kind, path.stem) for text in part.get("requirements", ()))
+        core = NEWER_CORES.get(path.stem, "2.16")
+        assert f"ansible-core {core} or newer" in required, f"plugins/{kind}/{path.name}: state it in requirements"
+        assert "Python 3." in required, f"plugins/{kind}/{path.name}: state it in requirements"
 
 
 @pytest.mark.parametrize("module", DOCUMENTED)
@@ -114,7 +116,7 @@ def test_every_module_has_its_attributes(module: str) -> None:
 
 
 def test_every_module_is_covered() -> None:
-    modules = {file.stem for file in (ROOT / "plugins/modules").glob("*.py")}
+    modules = {path.stem for path in (ROOT / "plugins/modules").glob("*.py")}
     assert set(DOCUMENTED) == modules, "correct DOCUMENTED in tests/unit/plugins/test_options.py"
 
 
