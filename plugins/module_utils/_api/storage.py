@@ -286,7 +286,6 @@ class ObjectStorage:
             if proxy not in self._managers:
                 options = {
                     "maxsize": 17,
-                    "blocksize": _PIECE,
                     "cert_reqs": "CERT_REQUIRED" if self._settings.validate_certs else "CERT_NONE",
                     "ssl_context": _get_context(self._settings),
                 }

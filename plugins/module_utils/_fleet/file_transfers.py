@@ -184,6 +184,8 @@ class UploadRules(_TransferRules):
                     Outcome.UNKNOWN, f"The workspace does not show the upload {job.id} any more. {_MAY_BE_WRITTEN}"
                 )
             return None
+        # A later attempt of the task may send the file again.
+        job.command = job.submitted.with_status("success" if success else "failed")
         if job.submitted.id in self._lost_starts:
             job.add_note("The response to its start was lost.")
         if success:

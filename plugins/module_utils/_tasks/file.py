@@ -91,7 +91,8 @@ class FileTask:
                 continue
             found = _DIGEST.match(job.output.text) if job.output and job.outcome == Outcome.SUCCESS else None
             if found and found[1] == digest:
-                target.digest = digest
+                # An earlier attempt of the task may have transferred it.
+                target.digest, target.job.changed = digest, self.run.may_have_submitted(target.job.body)
                 target.job.finish(Outcome.SUCCESS, _UNCHANGED)
             elif job.outcome not in _DIFFERS:
                 job.changed = False

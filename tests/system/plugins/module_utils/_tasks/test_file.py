@@ -293,3 +293,20 @@ def test_a_download_that_hangs_times_out(workspace: Workspace, tmp_path: Path) -
     workspace.fault("vanish", line="upload")
     result = download(workspace, src="/etc/hostname", dest=str(tmp_path / "x"), wait_timeout="2s")
     assert (result["outcome"], result["changed"], result["failed"]) == ("timed_out", False, True)
+
+
+def test_a_retry_sends_what_failed_and_nothing_that_may_be_written(workspace: Workspace, tmp_path: Path) -> None:
+    run = Run(earlier_submits={})
+    options = {"content": "x", "dest": f"{tmp_path}/later/x", "compare": False}
+    assert transfer(workspace, run, **options)["outcome"] == "failed"
+    (tmp_path / "later").mkdir()
+    assert transfer(workspace, run, **options)["outcome"] == "success"
+    assert list_starts(workspace) == [1, 1]
+    run = Run(earlier_submits={})
+    workspace.fault("late_fin", line="download", seconds=3)
+    options["dest"] = f"{tmp_path}/slow"
+    assert transfer(workspace, run, wait_timeout="1s", **options)["outcome"] == "timed_out"
+    result = transfer(workspace, run, **options)
+    assert (result["outcome"], result["changed"], list_starts(workspace)) == ("success", True, [1, 1, 1])
+    result = transfer(workspace, run, **{**options, "compare": True})
+    assert (result["outcome"], result["changed"], list_starts(workspace)) == ("success", True, [1, 1, 1])
