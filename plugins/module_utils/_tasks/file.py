@@ -12,14 +12,13 @@ from dataclasses import replace
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.records import Server
-from .._api.servers import find_whole_servers
 from .._api.storage import ObjectStorage, SignedUrl
-from .._fleet.completion import skip_offline
+from .._fleet.completion import refresh_unknown, skip_offline
 from .._fleet.file_transfers import TRANSFER_PACING, Content, DownloadRules, UploadRules, make_body
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Job, Limits, Outcome
 from .._fleet.run import Run
+from .._fleet.sharing import SharedState, find_servers
 from .._options.connection import CONNECTION, parse_settings
 from .command_task import lock_servers
 from .file_options import FileOptions
@@ -53,9 +52,11 @@ _UNCHANGED = "The file is the same on both sides."
 class FileTask:
     """A task and its targets."""
 
-    def __init__(self, client: Client, options: FileOptions, run: Run, content: Content | None) -> None:
+    def __init__(
+        self, client: Client, options: FileOptions, run: Run, shared: SharedState | None, content: Content | None
+    ) -> None:
         self.client, self.options, self.run = client, options, run
-        self.content = content
+        self.shared, self.content = shared, content
         self.targets: list[FileTarget] = []
 
     def make_body(self, server_id: str | None) -> dict[str, Any]:
@@ -63,12 +64,13 @@ class FileTask:
         kind = "upload" if self.options.is_upload else "download"
         return make_body(kind, server_id, self.options.path, {**self.options.fields, **digest})
 
-    def make_targets(self, servers: Sequence[Server]) -> None:
+    def make_targets(self) -> None:
+        servers = find_servers(self.client, self.options.servers, "servers", self.shared, self.run.hosts)
         local = {} if self.options.is_upload else self.options.list_targets()
         for reference, server in zip(self.options.servers, servers):
-            job = Job(server.without_row(), self.make_body(server.id))
+            job = Job(server, self.make_body(server.id))
             path = local.get(reference, "")
-            self.targets.append(FileTarget(server, job, path, path or self.options.path))
+            self.targets.append(FileTarget(job, path, path or self.options.path))
             if not self.run.no_log:
                 url = self.client.settings.url
                 self.run.record_need(url, server, job.body)
@@ -79,16 +81,18 @@ class FileTask:
         """Finish the jobs of the files that are the same on both sides, by a command on each server."""
         wanted = [(target, self._find_digest(target)) for target in targets]
         compared = {
-            id(target): Job(target.server, self._make_comparison(target)) for target, digest in wanted if digest
+            id(target): Job(target.job.server, self._make_comparison(target)) for target, digest in wanted if digest
         }
         if not compared:
             return
         # A comparison that fails says that there is no such file.
-        self._make_fleet(replace(self.options.limits, max_errors=None)).run(list(compared.values()))
+        limits = replace(self.options.limits, max_errors=None)
+        self._make_fleet(limits, shared=self.shared).run(list(compared.values()))
         for target, digest in wanted:
             job = compared.get(id(target))
             if job is None:
                 continue
+            target.job.server = job.server
             found = _DIGEST.match(job.output.text) if job.output and job.outcome == Outcome.SUCCESS else None
             if found and found[1] == digest:
                 # An earlier attempt of the task may have transferred it.
@@ -105,7 +109,7 @@ class FileTask:
         return self.content.digest if self.content else find_digest(target.local)
 
     def _make_comparison(self, target: FileTarget) -> dict[str, Any]:
-        return self.options.match_comparison(target.server.id).to_body()
+        return self.options.match_comparison(target.job.server.id).to_body()
 
     def transfer(self, targets: Sequence[FileTarget]) -> None:
         context = self.run.context
@@ -117,7 +121,10 @@ class FileTask:
                 by_job = {id(target.job): target for target in targets}
                 save = _make_saver(storage, by_job, self.options.max_size)
                 rules = DownloadRules(self.options.limits, storage, save)
-            fleet = self._make_fleet(self.options.limits, pacing=TRANSFER_PACING, post=rules.post, rules=rules)
+            # Other workers cannot poll uploads, which are no commands.
+            shared = None if self.content else self.shared
+            limits = self.options.limits
+            fleet = self._make_fleet(limits, shared=shared, pacing=TRANSFER_PACING, post=rules.post, rules=rules)
             fleet.run([target.job for target in targets])
         for target in targets:
             target.host = rules.hosts.get(target.job.id or "")
@@ -153,9 +160,11 @@ def run_file(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     parsed = FileOptions.from_options(options)
     settings = parse_settings(options, run.warn)
     content = parsed.read_content() if parsed.is_upload else None
-    with run.open_client(settings, None, parsed.limits.wait_timeout) as client:
-        task = FileTask(client, parsed, run, content)
-        task.make_targets(find_whole_servers(client, parsed.servers, "servers"))
+    shared = run.open_shared_state(settings) if run.hosts > 1 else None
+    with run.open_client(settings, shared, parsed.limits.wait_timeout) as client:
+        task = FileTask(client, parsed, run, shared, content)
+        task.make_targets()
+        refresh_unknown([target.job for target in task.targets], client, parsed.limits)
         for target in task.targets:
             skip_offline(target.job, parsed.limits)
         waiting = [target for target in task.targets if not target.job.outcome]
@@ -165,7 +174,8 @@ def run_file(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
                 target.job.changed, target.job.msg = True, f"Would be {verb}, unless it is the same."
         elif waiting:
             if run.host_locks:
-                lock_servers(run.host_locks, task.make_body(None), settings.url, [target.server for target in waiting])
+                servers = [target.job.server for target in waiting]
+                lock_servers(run.host_locks, task.make_body(None), settings.url, servers)
             if parsed.compare:
                 task.compare(waiting)
             waiting = [target for target in waiting if not target.job.outcome]

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._api.errors import clean_line
-from .._api.records import Server
 from .._fleet.jobs import Job, Outcome
 from .command_results import summarize
 
@@ -29,7 +28,6 @@ class FileTarget:
         host: of the object storage; None if the file was not transferred.
     """
 
-    server: Server
     job: Job
     local: str
     path: str
@@ -62,10 +60,10 @@ def describe_files(
 
 
 def _describe(target: FileTarget, own_server: str, no_log: bool) -> dict[str, Any]:
-    job, name = target.job, target.server.name or own_server
+    job, name = target.job, target.job.server.name or own_server
     texts = (job.msg or (job.outcome.sentence if job.outcome else ""), job.note)
     return {
-        "id": target.server.id,
+        "id": target.job.server.id,
         "name": clean_line(name) if name else None,
         # Ansible cannot write the enum as JSON.
         "outcome": job.outcome.value if job.outcome else None,
