@@ -151,7 +151,7 @@ class ObjectStorage:
 
     Args:
         log: see :class:`.session.Session`.
-        check: called right before each request; an exception keeps it from being sent.
+        check: called before each request and each piece of a file; an exception ends the transfer.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class ObjectStorage:
                 status, failure = 0, str(error)
             else:
                 if response.status == 200:
-                    return _copy(url, response, write, most)
+                    return _copy(url, response, write, most, self._check)
                 close_response(response)
                 status, failure = response.status, _describe_status(url, response.status)
             if status in (403, 404):
@@ -317,13 +317,14 @@ class _Source:
         return piece
 
 
-def _copy(url: SignedUrl, response: Any, write: Callable[[bytes], Any], most: int) -> int:
+def _copy(url: SignedUrl, response: Any, write: Callable[[bytes], Any], most: int, check: Callable[[], None]) -> int:
     """Write the body of a response, and return its size."""
     size, failure = 0, ""
     try:
         if response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
             failure = f"the object storage {url.host} compressed it"
         while not failure and (piece := response.read(_PIECE, decode_content=False)):
+            check()
             size += len(piece)
             if size > most:
                 failure = f"it has more than {most} bytes, see max_size"

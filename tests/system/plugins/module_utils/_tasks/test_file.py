@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from system.certificates import authority
 from system.support import ScriptedServer, TaskResult
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import storage
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import file_transfers
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import file
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.file import SPEC, run_file
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.file_options import FOUND, HOST
@@ -310,3 +312,25 @@ def test_a_retry_sends_what_failed_and_nothing_that_may_be_written(workspace: Wo
     assert (result["outcome"], result["changed"], list_starts(workspace)) == ("success", True, [1, 1, 1])
     result = transfer(workspace, run, **{**options, "compare": True})
     assert (result["outcome"], result["changed"], list_starts(workspace)) == ("success", True, [1, 1, 1])
+
+
+def test_after_the_end_of_the_run_no_upload_is_started(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.fault("status", method="PUT", path="/bucket/", status=503, delay=1.0)
+
+    def is_over() -> bool:
+        return any(entry["method"] == "PUT" for entry in workspace.storage()["log"])
+
+    journal = tmp_path / "run.ids"
+    with pytest.raises(RunIsOver):
+        transfer(
+            workspace, Run(RunContext(is_over=is_over, journal_file=journal)), content="x", dest="/x", compare=False
+        )
+    assert list_starts(workspace) == [0]
+    assert len(journal.read_text().splitlines()) == 1
+
+
+def test_a_storage_with_the_private_ca_of_the_workspace(tmp_path: Path) -> None:
+    ours = authority(tmp_path, "Our CA")
+    with Workspace("current", servers=["web-01"], tick=0.1, tls=(ours.chain, ours.chain), ca=ours.file) as secured:
+        result = transfer(secured, ca_path=str(ours.file), content="x", dest=str(tmp_path / "x"))
+        assert result["outcome"] == "success"
