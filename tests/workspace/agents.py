@@ -51,6 +51,8 @@ class FleetOptions(Options):
     pam_servers: list[str] = dataclasses.field(default_factory=list)
     #: Seconds from the end of an upgrade, or the start of a restart, to the new start.
     restart_delay: float = 0.2
+    #: Files of transfers, and verified files, are below a folder for each server, so that servers differ.
+    file_roots: bool = False
 
 
 _PAM_IS_CURRENT = (
@@ -75,6 +77,7 @@ class FleetAgent(Agent):
         self._restart: asyncio.TimerHandle | None = None
         self._fleet = fleet
         self._home = fleet.scratch / self.name
+        self._root = fleet.scratch / f"{self.name}.root"
         self._temporary = self._home / "tmp"
 
     def pauses(self) -> t.Iterator[float]:
@@ -98,6 +101,14 @@ class FleetAgent(Agent):
         """Add the name and the temporary folder of the server to the variables of a line."""
         folder = {} if self.accounts == "host" else {"TMPDIR": str(self._temporary)}
         return super().make_environment(account, {"HOSTNAME": self.name, **folder, **own})
+
+    def find_file(self, account: Account, path: str) -> Path:
+        file = super().find_file(account, path)
+        if not self._own_options.file_roots:
+            return file
+        below = self._root / file.relative_to("/")
+        below.parent.mkdir(parents=True, exist_ok=True)
+        return below
 
     def record_run(self, command_id: str) -> None:
         with self._fleet.runs.open("a", encoding="ascii") as file:
@@ -164,7 +175,8 @@ class FleetAgent(Agent):
             self.start(self.restart())
 
     def change(self, accounts: str, version: str | None) -> None:
-        """Set the accounts and the version, and forget the restart that is due and the health window of an upgrade."""
+        """Set the accounts and the version; forget its files, and the restart and health window of an upgrade."""
+        shutil.rmtree(self._root, ignore_errors=True)
         self.accounts, self.version = accounts or "own", version
         for timer in filter(None, (self._guard, self._restart)):
             timer.cancel()

@@ -122,6 +122,10 @@ class Control:
     def change_server(self, name: str, **fields: t.Any) -> None:
         self.call("PATCH", f"servers/{name}/", fields)
 
+    def decide(self, command_id: str, decision: str, **fields: t.Any) -> None:
+        """Approve or reject a held verified file: with `days`, the approval stands."""
+        self.call("POST", f"commands/{command_id}/{decision}/", fields)
+
     def remove_server(self, name: str) -> None:
         self.call("DELETE", f"servers/{name}/")
 

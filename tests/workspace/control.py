@@ -11,9 +11,9 @@ import typing as t
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from workspace import auth, lifecycle, registration, seeding, state
+from workspace import auth, lifecycle, registration, seeding, state, verified
 from workspace.faults import AGENT_KINDS, Fault
-from workspace.models import Chunk, Command, Fact, Group, RegistrationToken, Server, Token, Transfer, User
+from workspace.models import Approval, Chunk, Command, Fact, Group, RegistrationToken, Server, Token, Transfer, User
 
 _SERVER = (
     *("name", "key", "agent", "is_connected", "enabled", "commissioned", "version", "platform", "tags"),
@@ -66,6 +66,7 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     current = state.current
     _forget_commands()
     Transfer.objects.all().delete()
+    Approval.objects.all().delete()
     current.storage.clear()
     Chunk.objects.all().delete()
     Command.objects.all().delete()
@@ -221,6 +222,14 @@ def patch_command(request: HttpRequest, body: Body, key: str) -> Answer:
     return _describe_command(seeding.change_command(Command.objects.get(id=key), body))
 
 
+def review_command(request: HttpRequest, body: Body, key: str, decision: str) -> Answer:
+    """Approve or reject a held verified file: {days} for which an approval stands."""
+    if decision not in ("approve", "reject"):
+        raise ValueError(f"no such decision: {decision}")
+    verified.decide(Command.objects.select_related("server").get(id=key), decision == "approve", **dict(body or {}))
+    return {}
+
+
 def delete_command(request: HttpRequest, body: Body, key: str) -> Answer:
     Command.objects.get(id=key).delete()
     return {}
@@ -363,6 +372,7 @@ ROUTES: dict[tuple[str, str, int], t.Callable[..., Answer]] = {
     ("POST", "commands", 1): post_commands,
     ("PATCH", "commands", 2): patch_command,
     ("DELETE", "commands", 2): delete_command,
+    ("POST", "commands", 3): review_command,
     ("POST", "servers", 1): post_servers,
     ("PATCH", "servers", 2): patch_server,
     ("DELETE", "servers", 2): delete_server,

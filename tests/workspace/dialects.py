@@ -65,6 +65,10 @@ def _general(message: str) -> dict[str, t.Any]:
     return {"non_field_errors": [message]}
 
 
+_FILE_REFUSALS = (
+    *("unsupported_agent", "assessor_disabled", "invalid_path", "content_too_large", "empty_content", "line_too_long"),
+    *("env_not_allowed", "line_not_allowed", "data_not_allowed", "invalid_reuse_days", "reuse_exceeds_max"),
+)
 REASONS = {
     "not_connected": Reason(
         503,
@@ -130,6 +134,10 @@ REASONS = {
     "inline_credential": Reason(
         400, "command_inline_credential", "The line carries a credential", "line", {"line": ["Permission denied"]}
     ),
+    **{
+        f"file_{word}": Reason(400, f"file_exec_{word}", f"Verified file: {word}", "file", {})
+        for word in _FILE_REFUSALS
+    },
 }
 
 

@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from workspace import state
+from workspace import state, verified
 from workspace.models import Chunk, Command, Server
 
 CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real workspace spells it
@@ -60,6 +60,8 @@ def _hold(command: Command, now: datetime.datetime) -> None:
                 command.release_at = now + datetime.timedelta(seconds=rule["seconds"])
                 command.release_to = rule.get("then", "")
             return
+    if command.shell == "file":
+        verified.hold(command, now)
 
 
 def _is_deliverable(command: Command, waits: bool = True) -> bool:
@@ -212,6 +214,7 @@ def finish(command: Command, success: bool, result: str | None, elapsed: float |
     command.handled_at = timezone.now()
     command.success, command.elapsed_time, command.exit_code = success, elapsed, exit_code
     command.result = result.strip() if result and state.current.dialect.trims_result else result
+    command.error_phase = verified.find_refusal(command, exit_code, result)
     command.forced_status = ""
     with transaction.atomic():
         command.save()

@@ -231,6 +231,14 @@ class Transfer(models.Model):
         return f"{self.path}{self.name}" if self.path.endswith("/") else self.path
 
 
+class Approval(models.Model):
+    """An approval of a verified file that stands: the same bytes, account and arguments need no other one."""
+
+    server = models.ForeignKey(Server, on_delete=models.CASCADE)
+    digest = models.CharField(max_length=64)
+    until = models.DateTimeField()
+
+
 #: Kinds of facts of which a server has one row, and of which it has several.
 SINGLE_FACTS = ("info", "os", "time")
 MULTI_FACTS = ("users", "groups", "interfaces", "addresses", "disks", "partitions")
@@ -250,4 +258,6 @@ class Fact(models.Model):
     values = models.JSONField()
 
 
-TABLES: tuple[type[models.Model], ...] = (Group, User, Token, Server, RegistrationToken, Command, Chunk, Fact, Transfer)
+TABLES: tuple[type[models.Model], ...] = (
+    *(Group, User, Token, Server, RegistrationToken, Command, Chunk, Fact, Transfer, Approval),
+)

@@ -198,7 +198,7 @@ AGENT_VERSION = Server._meta.get_field("version").default
 #: What agents go by.
 AGENT_SWITCHES = (
     *("output", "ack_delay", "line_seconds", "repeat_unit", "offered_version", "pinned_version", "unhealthy_versions"),
-    *("health_window", "upgrade_seconds", "restart_delay", "pam_servers"),
+    *("health_window", "upgrade_seconds", "restart_delay", "pam_servers", "file_roots"),
 )
 
 

@@ -104,6 +104,10 @@ class Switches:
     websocket_url: str = ""
     object_storage: bool = True
     storage_url: str = ""
+    file_lane: bool = True
+    file_review: bool = False
+    file_reuse_max: int = 90
+    file_roots: bool = False
     transfer_status: t.Literal["null", "refused"] = "null"
     agent_rollout_policy: t.Literal["", "latest", "n_minus_1", "manual"] = ""
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import typing as t
 import uuid
@@ -17,7 +18,7 @@ from rest_framework import exceptions, status, views, viewsets
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from workspace import filters, identity, lifecycle, serializers, state
+from workspace import filters, identity, lifecycle, serializers, state, verified
 from workspace.dialects import Refusal, clock_skew
 from workspace.models import Chunk, Command, Group, Server, User
 
@@ -118,14 +119,19 @@ class CommandViewSet(Base):
             raise exceptions.PermissionDenied
         dialect = state.current.dialect
         kind = serializers.CurrentCommandSerializer if dialect.name == "current" else serializers.CommandSerializer
+        is_file = dialect.name == "current" and "file" in request.data
+        body, file = verified.read_body(request.data) if is_file else (request.data, None)
         serializer = kind(
-            request.data,
+            body,
             servers=lifecycle.visible_servers(request.user),
             commands=lifecycle.visible_commands(request.user),
             line_max=state.current.switches.line_max,
         )
         serializer.is_valid(raise_exception=True)
         command = self._new_command(request, serializer.validated_data)
+        if file:
+            command.shell, command.data = "file", json.dumps(file)
+            verified.check(command.server)
         self._check(request, command)
         lifecycle.submit(command)
         return Response(dialect.create_answer(command), status=status.HTTP_201_CREATED)

@@ -11,10 +11,13 @@ import collections
 import contextlib
 import dataclasses
 import datetime
+import hashlib
 import json
+import os
 import ssl
 import time
 import typing as t
+from pathlib import Path
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
@@ -113,6 +116,10 @@ class Agent:
 
     def make_environment(self, account: Account, own: dict[str, str]) -> dict[str, str]:
         return lines.make_environment(account, own)
+
+    def find_file(self, account: Account, path: str) -> Path:
+        """Return a file of the server by its path, which may begin at the home of the account."""
+        return Path(account.home, path)
 
     async def run_internal(self, line: str) -> tuple[int, str]:
         """Return the exit code and result of an internal command."""
@@ -296,7 +303,7 @@ class Agent:
                 if command["line"] in Transfers.VERBS:
                     return await self._transfer(command, faults)
                 return await self.run_internal(command["line"])
-            if command["shell"] != "system":
+            if command["shell"] not in ("system", "file"):
                 return 1, "Invalid command shell argument."
             return await self._run(command, faults, output)
         finally:
@@ -307,8 +314,9 @@ class Agent:
             account = self.find_account(command.get("user") or "", command.get("group") or "")
         except NotStartedError as error:
             return 1, str(error)
-        transfer = self._transfers.run
-        return await asyncio.to_thread(transfer, command["line"], command.get("data") or "", account, faults)
+        order = json.loads(command.get("data") or "{}")
+        file = self.find_file(account, order["path"])
+        return await asyncio.to_thread(self._transfers.run, command["line"], order, file, account, faults)
 
     async def _run(self, command: Command, faults: CommandFaults, output: CommandOutput) -> tuple[int, str]:
         user, group = command.get("user") or "", command.get("group") or ""
@@ -320,10 +328,11 @@ class Agent:
                 raise (AccountRefusedError if refused else NotStartedError)(failure)
             account = self.find_account(user, group)
             environment = self.make_environment(account, command.get("env") or {})
+            program = self._verify(account, command) if command["shell"] == "file" else None
             line = Line(account, environment, output, seconds, lambda: self.record_run(command["id"]))
             self._lines.add(line)
             self._schedule_faults(faults)
-            code = await line.run(command["line"], bool(command.get("allow_sh", True)))
+            code = await line.run(command["line"], bool(command.get("allow_sh", True)), program)
         except NotStartedError as error:
             if isinstance(error, AccountRefusedError):
                 output.add_message(str(error))
@@ -338,6 +347,19 @@ class Agent:
         if line.timed_out:
             return 124, f"{output.text()}Command timed out after {duration(seconds)}"
         return code, output.text()
+
+    def _verify(self, account: Account, command: Command) -> list[str]:
+        """Return the words of a verified file; raise NotStartedError if it is not there, or is another one."""
+        order = json.loads(command["data"])
+        file = self.find_file(account, order["path"])
+        try:
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        except OSError as error:
+            why = os.strerror(error.errno or 0).lower()
+            raise NotStartedError(f"file_open_failed: open {order['path']}: {why}") from None
+        if digest != order["sha256"]:
+            raise NotStartedError(f"file_hash_mismatch: {order['path']} has another content")
+        return [order["interpreter"], str(file), *order["args"]]
 
     def _schedule_faults(self, faults: CommandFaults) -> None:
         loop = asyncio.get_running_loop()

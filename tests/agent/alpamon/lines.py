@@ -158,10 +158,12 @@ class Line:
         #: Its processes are to outlive the agent.
         self.left_alone = False
 
-    async def run(self, line: str, allow_sh: bool) -> int:
-        """Run it and return its exit code, -1 after a signal. Raises NotStartedError."""
+    async def run(self, line: str, allow_sh: bool, program: list[str] | None = None) -> int:
+        """Run it, or a program without a shell. Return its exit code, -1 after a signal. Raises NotStartedError."""
         timer = asyncio.get_running_loop().call_later(self._seconds, self._time_out)
         try:
+            if program:
+                return await self._run(program)
             if allow_sh:
                 return await self._run([SHELL, "-c", expand(line, self._environment)])
             return await self._run_words(line.split())

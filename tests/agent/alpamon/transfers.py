@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import ssl
@@ -35,10 +34,10 @@ class Transfers:
             handlers.append(urllib.request.HTTPSHandler(context=tls))
         self._opener = urllib.request.build_opener(*handlers)
 
-    def run(self, verb: str, data: str, account: Account, faults: CommandFaults) -> tuple[int, str]:
+    def run(
+        self, verb: str, order: dict[str, t.Any], path: Path, account: Account, faults: CommandFaults
+    ) -> tuple[int, str]:
         """Return the exit code and the result; blocks, so call it in a thread."""
-        order = json.loads(data or "{}")
-        path = Path(account.home, order["path"])
         try:
             if verb == "upload":
                 return self._store(path, order["content"])
