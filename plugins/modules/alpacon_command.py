@@ -54,7 +54,31 @@ options:
   executable:
     description:
       - The program that runs O(script), by name or path. If omitted, the first line of the script names it.
+      - With O(verified=true), its absolute path. If omitted, the first line of the script, or else C(/bin/sh).
     type: str
+  verified:
+    description:
+      - Whether to run O(script) as a file whose exact bytes a person approves in the workspace. The agent runs it
+        only if the file on the server has these bytes. An approval can stand for days, in which the same script with
+        the same arguments runs on the same server as the same user without another one.
+      - The script is UTF-8 text of up to 64 KiB. It gets no O(env) and no O(stdin), so that all of it can be reviewed.
+      - The file is uploaded through the object storage of the workspace if the server lacks it. A note in
+        C(ANSIBLE_HOME) on the controller remembers that a server has it, so that an unchanged script costs one
+        request. If the agent says that the file is missing or has changed, it is uploaded and submitted once more.
+      - Needs agents from 2.8.3 on, on Linux or macOS, and a workspace that has verified files.
+    type: bool
+    default: false
+  verified_folder:
+    description:
+      - With O(verified=true), an existing folder on the servers for the file, which only O(username) should be able
+        to write. If omitted, C(/root) for V(root), and C(/home/NAME) for other users.
+      - The name of the file contains its digest, see RV(path).
+    type: str
+  reuse_days:
+    description:
+      - With O(verified=true), how many days to propose that an approval stands, from 1 to 366. If omitted, the
+        workspace decides. The approver may shorten it.
+    type: int
   creates:
     description:
       - A path or pattern on the server, relative to O(chdir). If it exists, O(script) or O(argv) does not run there.
@@ -82,7 +106,8 @@ options:
   shell:
     description:
       - What runs the line. V(system) is the shell of the server, V(internal) is the agent itself. Today's agents refuse
-        V(osquery). V(file) is for verified files, and can be used only with O(state=cancelled).
+        V(osquery). V(file) is for verified files of other clients, and can be used only with O(state=cancelled). See
+        O(verified).
     type: str
     default: system
     choices: [system, internal, osquery, file]
@@ -253,6 +278,9 @@ notes:
     last day, and a hundred more. For an older command, give its id or its O(scheduled_at).
 seealso:
   - module: herdops.alpacon.alpacon_command_info
+  - name: Reviewing what Ansible runs
+    description: Guide to O(verified), and to what a token may run.
+    link: https://herdops.github.io/herdops.alpacon/collections/herdops/alpacon/docsite/reviewing.html
   - plugin: herdops.alpacon.alpacon_command
     plugin_type: lookup
   - name: Run commands
@@ -290,6 +318,14 @@ EXAMPLES = r"""
     executable: python3
     chdir: /srv/app
     creates: /srv/app/.done
+
+- name: Rotate the logs with a script that a person approves once
+  herdops.alpacon.alpacon_command:
+    servers: [web-01, web-02]
+    script: rotate.sh --keep 14
+    username: root
+    verified: true
+    reuse_days: 90
 
 - name: Schedule the reboot
   herdops.alpacon.alpacon_command:
@@ -420,6 +456,10 @@ commands:
     output_complete:
       description: Whether the output is complete; if not, RV(commands[].msg) gives the reason.
       type: bool
+    path:
+      description: The path of the script on the server, which contains 32 digits of its SHA-256.
+      returned: with O(verified=true)
+      type: str
     changed:
       description: Whether the task changed something for this command.
       type: bool
@@ -457,6 +497,11 @@ stderr:
   returned: with one command
   type: str
   sample: ""
+path:
+  description: As RV(commands[].path).
+  returned: with O(verified=true)
+  type: str
+  sample: /root/.alpacon-rotate.sh-8f2b5c0de1a94c3fb1f0a7b6c5d4e3f2
 outcome:
   description: As RV(commands[].outcome); null in check mode.
   returned: with one command

@@ -109,6 +109,7 @@ def submit(client: Client, body: Mapping[str, Any], earlier_ids: Collection[str]
     """Submit a command to one server; other commands in the response are in its :attr:`Command.surplus`.
 
     Args:
+        body: with C(file), C(line) and C(shell) are only what the command will have, and are not sent.
         earlier_ids: commands that this submit has not created.
 
     Raises:
@@ -124,7 +125,8 @@ def submit(client: Client, body: Mapping[str, Any], earlier_ids: Collection[str]
             raise TimeHasPassed(f"{body['scheduled_at']} passed before it could be submitted.")
 
     try:
-        response = client.write("POST", COMMANDS_PATH, dict(body), check_time)
+        sent = {name: value for name, value in body.items() if "file" not in body or name not in ("line", "shell")}
+        response = client.write("POST", COMMANDS_PATH, sent, check_time)
     except ApiError as refusal:
         refusal.describe_command(body)
         raise

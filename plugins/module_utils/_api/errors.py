@@ -262,6 +262,10 @@ class ConnectionFailed(AlpaconError):
     """Report that no connection was made, so nothing was sent."""
 
 
+class ServerIsOffline(ConnectionFailed):
+    """Report that nothing was sent, since the server is offline."""
+
+
 class TimeHasPassed(AlpaconError):
     """Report that the scheduled time had passed before the submit, so nothing was sent."""
 

@@ -76,6 +76,7 @@ class CommandRules:
         awaited: number of commands that the workers of the run await.
         has_output: returns True if the output of a running command shows progress.
         report_offline: prints a warning about commands that wait for offline servers.
+        repair: returns for a job whose command ran nothing what is to be done before it is submitted again, or None.
     """
 
     ends_with_command = True
@@ -90,9 +91,11 @@ class CommandRules:
         for_each: ForEach,
         has_output: Callable[[Job], bool],
         report_offline: Callable[[Sequence[Job]], None],
+        repair: Callable[[Job], Settle | None] | None = None,
     ) -> None:
         self._limits = limits
         self._outputs = outputs
+        self._repair = repair
         self._states = ServerStates(limits, pacing.queued + pacing.queued_each * awaited, pacing.queued_each)
         self._for_each = for_each
         self._has_output = has_output
@@ -122,6 +125,10 @@ class CommandRules:
 
     def complete(self, job: Job) -> Settle | None:
         if finish_by_status(job, self._limits):
+            repair = self._repair(job) if self._repair else None
+            if repair:
+                job.outcome = None
+                return repair
             # The output may still change the outcome.
             return None if self._outputs.collect_from_row(job) else self._outputs.fetch
         if job.outcome:

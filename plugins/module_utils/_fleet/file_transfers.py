@@ -62,11 +62,11 @@ def make_body(kind: str, server_id: str | None, path: str, fields: Mapping[str, 
     account = {name: fields.get(name) or "" for name in ("username", "groupname")}
     # No command of a workspace has such a line.
     identity = {"server": server_id, "shell": "internal", "line": f"{kind} {path}", "scheduled_at": None}
-    return {**fields, **identity, **account, "file": path, "action": kind}
+    return {**fields, **identity, **account, "path": path, "action": kind}
 
 
 def _make_request(body: Mapping[str, Any]) -> dict[str, Any]:
-    folder, slash, name = str(body["file"]).rpartition("/")
+    folder, slash, name = str(body["path"]).rpartition("/")
     others = ("username", "groupname", "work_session", "allow_overwrite", "resource_type")
     given = {key: body[key] for key in others if body.get(key) not in (None, "")}
     return {"server": body["server"], "path": folder + slash, "name": name, **given}

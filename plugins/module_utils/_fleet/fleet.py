@@ -46,7 +46,7 @@ class Fleet:
         shared: state that the workers of the run share, so that one polls for all; None to poll alone.
         hide: removes secrets from an output.
         follower: prints the output of running commands instead of the progress lines; None to print none.
-        post: see :class:`.Submitter`.
+        post, repair: see :class:`.Submitter`, and :class:`.CommandRules`.
         rules: those of the jobs; by default those of commands.
     """
 
@@ -63,6 +63,7 @@ class Fleet:
         pacing: Pacing = PACING,
         follower: Follower | None = None,
         post: Callable[..., Command] | None = None,
+        repair: Callable[[Job], Settle | None] | None = None,
         rules: Rules | None = None,
     ) -> None:
         self._limits = limits
@@ -88,6 +89,7 @@ class Fleet:
             self._threads.for_each,
             follower.has_output if follower else lambda _job: False,
             self._progress.report_offline,
+            repair,
         )
         state = shared or run.open_shared_state(client.settings)
         push = Push(state.folder, client.settings, run.context) if state and self._rules.ends_with_command else None
@@ -264,10 +266,17 @@ class Fleet:
                 self._handle_unexpected(job, work.step, failure)
             if work.step is Step.SUBMIT:
                 self._await(job)
+            elif job.submits_again:
+                self._submit_again(job)
             elif job.outcome:
                 self._count_finished(job)
             else:
                 self._add_awaited(job)
+
+    def _submit_again(self, job: Job) -> None:
+        self._submitter.finish([job])
+        job.command, job.output, job.awaited_since, job.submits_again = None, None, 0.0, False
+        self._to_submit.appendleft(job)
 
     def _handle_unexpected(self, job: Job, step: Step, error: AlpaconError) -> None:
         if job.command is None:

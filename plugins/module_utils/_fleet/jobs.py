@@ -188,6 +188,7 @@ class Job:
         expected: seconds from the submit after which it is expected to end; None if unknown.
         listed: False if the list does not contain the command, so that it is polled by its ID.
         adopted: True if another task submitted the command, so that this one does not cancel it.
+        submits_again: True if its command certainly ran nothing, and the fleet is to submit it once more.
         ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
@@ -210,6 +211,7 @@ class Job:
     missing_since: float = 0.0
     ended_at: float = 0.0
     adopted: bool = False
+    submits_again: bool = False
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
         self.outcome = outcome

@@ -231,15 +231,15 @@ class Run:
 
         Args:
             url: of the workspace.
-            body: C(line), C(username) and C(groupname) of a submit; of a file transfer, C(file) and C(action) in place
+            body: C(line), C(username) and C(groupname) of a submit; of a file transfer, C(path) and C(action) in place
                 of the line. Neither has secrets.
         """
         if self.context.needs is None:
             return
         entry = {"workspace": url, "server": server.id}
         if body:
-            if "file" in body:
-                entry |= {"path": body["file"], "action": body["action"]}
+            if "path" in body:
+                entry |= {"path": body["path"], "action": body["action"]}
             else:
                 line = str(body["line"]).strip()
                 entry["command"] = PAYLOAD_PATTERN if parse_digest(line) else line

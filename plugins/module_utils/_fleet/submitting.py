@@ -20,6 +20,7 @@ from .._api.errors import (
     ApiError,
     ConnectionFailed,
     LostResponse,
+    ServerIsOffline,
     TimeHasPassed,
     WorkspaceDown,
 )
@@ -31,6 +32,8 @@ from .pacing import PACING
 from .run import Run
 
 _NAMED_COMMANDS = 10
+#: The workspace runs no verified scripts, on any server.
+_NO_LANE = "file_exec_assessor_disabled"
 _EARLIER = "An earlier attempt of this task submitted it; it was not submitted again."
 
 
@@ -117,6 +120,8 @@ class Submitter:
             job.finish(Outcome.NOT_TRIED, describe_used_up_quota(error), error)
         elif isinstance(error, WorkspaceDown):
             job.finish(Outcome.NOT_TRIED, f"Not tried: {error}", error)
+        elif isinstance(error, ServerIsOffline):
+            job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} {error}", error)
         elif isinstance(error, ApiError) and error.code == "server_not_connected":
             disabled = f"Never ran: {job.server} is connected, so it is most likely disabled."
             why = disabled if job.server.is_connected else Outcome.OFFLINE.sentence
@@ -213,7 +218,8 @@ def describe_stop(job: Job, failures: int, limits: Limits) -> str:
     Args:
         failures: number of failed jobs.
     """
-    if isinstance(job.error, WorkspaceDown) or (isinstance(job.error, ApiError) and job.error.refuses_token):
+    concerns_all = isinstance(job.error, ApiError) and (job.error.refuses_token or job.error.code == _NO_LANE)
+    if isinstance(job.error, WorkspaceDown) or concerns_all:
         return f"Not tried: {job.error}"
     if lacks_quota(job.error):
         return describe_used_up_quota(job.error)

@@ -42,6 +42,9 @@ SPEC: dict[str, dict[str, Any]] = {
     "stdin": {"type": "str"},
     "chdir": {"type": "str"},
     "executable": {"type": "str"},
+    "verified": {"type": "bool", "default": False},
+    "verified_folder": {"type": "str"},
+    "reuse_days": {"type": "int"},
     "creates": {"type": "str"},
     "removes": {"type": "str"},
     "state": {"type": "str", "default": "executed", "choices": ["executed", "scheduled", "finished", "cancelled"]},
@@ -132,7 +135,7 @@ def execute_commands(task: CommandTask) -> None:
     task.fetch_outputs(reused.values())
     if task.run.check_mode:
         for job in task.skip_offline(to_submit):
-            job.changed, job.msg = True, "Would be submitted."
+            job.changed, job.msg = True, task.predict_submit(job.server)
         return
     task.lock_servers([job.server for job in to_submit])
     if await_parents(task, to_submit):

@@ -18,8 +18,10 @@ from .._api.errors import UsageError
 from .._api.records import Server, to_iso
 from .._fleet.follow import MAX_FOLLOWED
 from .._fleet.jobs import Limits
+from .._fleet.verified_scripts import VerifiedScript
 from .._options import values
 from .._payload import packing, shell
+from .verified_options import parse_verified, refuse_unverified
 
 #: Internal option: the content of the script's file in Base64, from the action plugin.
 CONTENT = "_script_content"
@@ -77,6 +79,7 @@ class CommandOptions:
     progress: bool | None
     follows: bool
     limits: Limits
+    verified: VerifiedScript | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
@@ -88,20 +91,23 @@ class CommandOptions:
         env = values.check_environment("env", options.get("env"))
         progress = options.get("progress")
         follows = progress == "output" and len(servers or ids) <= MAX_FOLLOWED
-        payload = _pack_payload(options, env, follows)
+        verified = _parse_verified(options)
+        payload = None if verified else _pack_payload(options, env, follows)
         extra = {
+            "file": verified.to_field() if verified else None,
             "env": payload.env if payload else env,
             "run_after": values.parse_uuids("run_after", options.get("run_after")),
             "work_session": _parse("work_session", options, values.parse_uuid),
             "purpose": values.check_purpose("purpose", options.get("purpose")),
         }
-        line = payload.line if payload else "" if ids else values.check_line("line", options.get("line") or "")
+        packed = verified or payload
+        line = packed.line if packed else "" if ids else values.check_line("line", options.get("line") or "")
         return cls(
             state=options["state"],
             servers=servers,
             ids=ids,
             line=line,
-            shell=options["shell"],
+            shell="file" if verified else options["shell"],
             username=_parse_account("username", options),
             groupname=_parse_account("groupname", options),
             extra={name: value for name, value in extra.items() if value},
@@ -112,6 +118,7 @@ class CommandOptions:
             progress=(len(servers or ids) > 1 or None) if progress is None else progress != "false",
             follows=follows,
             limits=_parse_limits(options, len(servers)),
+            verified=verified,
         )
 
     @property
@@ -194,6 +201,17 @@ def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str], is_live: b
         ) from None
 
 
+def _parse_verified(options: Mapping[str, Any]) -> VerifiedScript | None:
+    if not options.get("verified"):
+        refuse_unverified(options)
+        return None
+    if options.get("script") is None:
+        remedy = "Give the path of a script on the controller in script, or leave verified out."
+        raise UsageError("verified", "it is for scripts", remedy)
+    words, content = split_script(options["script"]), _read_content(options)
+    return parse_verified(options, words, content)
+
+
 def split_script(text: str) -> list[str]:
     values.check_no_nul("script", text)
     try:
@@ -208,11 +226,16 @@ def split_script(text: str) -> list[str]:
 
 def _build_script(options: Mapping[str, Any], folder: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:
     path, *arguments = split_script(options["script"])
-    if options.get(CONTENT) is None:
-        raise UsageError("script", "its file was not read", "Run the module as a task, which reads the file.")
+    content = _read_content(options)
     name = path.rstrip("/").rpartition("/")[2]
     body = shell.build_script_body(name, arguments, _parse_path("executable", options), folder)
-    return packing.make_label("script", name), body, [base64.b64decode(options[CONTENT])]
+    return packing.make_label("script", name), body, [content]
+
+
+def _read_content(options: Mapping[str, Any]) -> bytes:
+    if options.get(CONTENT) is None:
+        raise UsageError("script", "its file was not read", "Run the module as a task, which reads the file.")
+    return base64.b64decode(options[CONTENT])
 
 
 def _build_program(options: Mapping[str, Any], folder: shell.WorkingDirectory) -> tuple[str, str, list[bytes]]:

@@ -26,6 +26,7 @@ from .._fleet.output_collector import OutputCollector
 from .._fleet.pacing import PACING
 from .._fleet.run import HostLocks, Run
 from .._fleet.sharing import SharedState, find_servers
+from .._fleet.verified_scripts import ScriptUploader
 from .._options.connection import parse_settings
 from .._options.secrets import mask_secrets
 from .command_options import CommandOptions
@@ -57,6 +58,9 @@ class CommandTask:
     def result(self) -> dict[str, Any]:
         result = describe_jobs(self.jobs, self.ok_outcomes, self.run.no_log)
         result["requests"] = self.client.requests
+        if self.options.verified:
+            for described in (result, *result["commands"]):
+                described["path"] = self.options.verified.path
         if self.run.diff_mode and (self.before or self.after):
             diff = {"before": self.before, "after": self.after}
             result["diff"] = {side: "".join(f"{clean_line(line)}\n" for line in lines) for side, lines in diff.items()}
@@ -86,16 +90,34 @@ class CommandTask:
         # A task for several hosts has one server in each worker.
         hosts = self.run.hosts if self.run.host_locks else 1
         follows = follows and self.options.follows and hosts <= MAX_FOLLOWED and not self.run.no_log
+        changed = replace(self.options.limits, **limits)
+        uploader = self._make_uploader(changed)
         return Fleet(
             self.client,
-            replace(self.options.limits, **limits),
+            changed,
             report=self.run.context.report if self.options.progress else None,
             report_offline=self.run.context.report if self.options.progress is not False else lambda _text: None,
             run=self.run,
             shared=self.shared,
             hide=self._hide,
             follower=Follower(self.client, self.secrets, self.run) if follows else None,
+            post=uploader.submit if uploader else None,
+            repair=uploader.repair if uploader else None,
         )
+
+    def _make_uploader(self, limits: Limits) -> ScriptUploader | None:
+        script, servers = self.options.verified, [job.server for job in self.jobs]
+        return ScriptUploader(script, self.client, self.run, limits, servers) if script else None
+
+    def predict_submit(self, server: Server) -> str:
+        """Return what check mode says of a command that would be submitted."""
+        uploader = self._make_uploader(self.options.limits)
+        if uploader is None:
+            return "Would be submitted."
+        held = "The workspace may hold it until a person approves it."
+        if uploader.must_upload(str(server.id)):
+            return f"Would be uploaded, then submitted. {held}"
+        return f"Would be submitted: the server has the script. {held}"
 
     def _hide(self, text: str) -> str:
         return str(mask_secrets(text, self.secrets))
@@ -134,6 +156,9 @@ class CommandTask:
             for server in servers:
                 body = mask_secrets(self.options.match(server.id).to_body(), self.secrets)
                 self.run.record_need(self.client.settings.url, server, body)
+                if self.options.verified:
+                    upload = {**body, "path": self.options.verified.path, "action": "upload"}
+                    self.run.record_need(self.client.settings.url, server, upload)
 
     def lock_servers(self, servers: Sequence[Server]) -> None:
         if self.run.host_locks:

@@ -34,7 +34,8 @@ WRAPPED = {
 }
 #: Variables without the name of their option.
 RENAMED = {"progress": "alpacon_follow", "version": "alpacon_agent_version", "dest": "audit_report_dir"}
-_PAYLOAD = ("script", "argv", "stdin", "chdir", "executable", "creates", "removes")
+_SURROUNDINGS = ("argv", "stdin", "chdir", "creates", "removes")
+_SCRIPT = ("script", "executable", "verified", "verified_folder")
 _WAIT = ("wait", "wait_timeout", "wait_for_approval", "cancel_on_timeout", "progress", "success_codes", "output_limit")
 #: Options that a file does not pass, by the reason. Connection settings and options of other states need none.
 OMITTED: dict[str, dict[str, tuple[str, ...]]] = {
@@ -43,18 +44,30 @@ OMITTED: dict[str, dict[str, tuple[str, ...]]] = {
         "only cancelled commands can be too late": ("fail_if_sent",),
     },
     "playbooks/schedule.yml": {
-        "it schedules lines": _PAYLOAD,
+        "a scheduled line or script brings its own": _SURROUNDINGS,
         "it awaits no command": _WAIT,
         "it schedules wherever it can": ("max_errors",),
         "only cancelled commands can be too late": ("fail_if_sent",),
     },
     "playbooks/cancel.yml": {
-        "it does not select commands": (*_PAYLOAD, "env", "run_after", "work_session", "purpose"),
+        "it does not select commands": (*_SURROUNDINGS, "reuse_days", "env", "run_after", "work_session", "purpose"),
         "it awaits no command": _WAIT,
     },
     "playbooks/await.yml": {
         "it awaits commands that were submitted": (
-            *(*_PAYLOAD, "servers", "line", "shell", "username", "groupname", "env", "run_after", "work_session"),
+            *(
+                *_SURROUNDINGS,
+                *_SCRIPT,
+                "reuse_days",
+                "servers",
+                "line",
+                "shell",
+                "username",
+                "groupname",
+                "env",
+                "run_after",
+                "work_session",
+            ),
             "purpose",
         ),
         "it always waits": ("wait",),

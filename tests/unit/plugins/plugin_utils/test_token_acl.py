@@ -94,7 +94,7 @@ def test_a_payload_needs_the_pattern_of_all_payloads(tmp_path: Path, need: Need,
 def test_a_transfer_needs_an_entry_of_its_own_list(
     tmp_path: Path, needs: SubmittedCommands, allowed: tuple[str, str, str, str], is_covered: bool
 ) -> None:
-    body = {"file": "/srv/app", "action": "upload", "username": "root", "groupname": ""}
+    body = {"path": "/srv/app", "action": "upload", "username": "root", "groupname": ""}
     Run(RunContext(needs=needs)).record_need("https://a.example.com", Server(SERVER, "web-01"), body)
     [entry] = make_acl(needs.read_rows().values())["file_acl"]
     assert entry == {"path": "/srv/app", "action": "upload", "username": "root", "groupname": ""}
