@@ -140,10 +140,10 @@ class ActionModule(AlpaconAction):
         warnings = self.warn_ignored_limits(options, request)
         keywords = ("failed_when", "changed_when", "until")
         conditions = [name for name in keywords if re.search(r"\bstderr", str(getattr(self._task, name)))]
-        if options["line"] is not None and conditions and first_in_run("alpacon_command-stderr"):
+        if (options["line"] is not None or options["verified"]) and conditions and first_in_run("alpacon_command-stderr"):
             warnings.append(
-                f"{' and '.join(conditions)}: stderr is always empty with line, since Alpacon merges both streams into"
-                " stdout. Search stdout, or use script or argv, which return stderr."
+                f"{' and '.join(conditions)}: stderr is always empty with line and verified, since Alpacon merges both"
+                " streams into stdout. Search stdout, or use script or argv, which return stderr."
             )
         set_username = "the agent runs the line as the user in the option username. Set username instead."
         remedies: dict[str, str] = {}

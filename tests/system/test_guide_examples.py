@@ -70,7 +70,8 @@ ON_SERVERS = (
             "poll: 60": "poll: 1",
         },
     ),
-    Page("reviewing", replaced={"certbot renew": "id"}),
+    # test_verified_guide.py runs the verified scripts.
+    Page("reviewing", skipped=("Maintain the web servers",), replaced={"certbot renew": "id"}),
     Page(
         "tasks_in_batches",
         replaced={"/etc/motd": "{folder}/motd", "/etc/issue": "{folder}/issue"},

@@ -410,6 +410,12 @@ class ApiError(AlpaconError):
         return self.stated and self.status == 403 and self.text == "Authentication credentials were not provided."
 
     @property
+    def is_forbidden(self) -> bool:
+        """Return True if the workspace does not allow this request to the token, which may send others."""
+        is_stated = self.status == 403 and self.stated and not self.is_unauthenticated
+        return self.code == "api_token_acl_not_allowed" or is_stated
+
+    @property
     def refuses_token(self) -> bool:
         """Return True if the workspace, not a proxy, would refuse every further request with this token."""
         refused = self.status == 401 and (self.stated or not self.text)

@@ -23,7 +23,7 @@ from typing import Any
 
 from .._api.client import Client
 from .._api.commands import submit
-from .._api.errors import AlpaconError, ConnectionFailed, ServerIsOffline
+from .._api.errors import AlpaconError, ApiError, ConnectionFailed, ServerIsOffline
 from .._api.records import Command, Server
 from .._api.servers import query_servers
 from .._api.storage import ObjectStorage
@@ -128,6 +128,9 @@ class ScriptUploader:
     def submit(self, client: Client, body: Mapping[str, Any], earlier_ids: Collection[str] = ()) -> Command:
         """Submit a command, and upload its script first if the server may lack it.
 
+        If the token may not upload, it is submitted all the same: somebody else may have uploaded it, and the agent
+        runs nothing without it.
+
         Raises:
             ApiError, ConnectionFailed: nothing was submitted, or it was refused.
             LostResponse: the command may have been accepted.
@@ -135,7 +138,11 @@ class ScriptUploader:
         server_id = str(body["server"])
         if self.must_upload(server_id):
             if self._is_connected(client, server_id):
-                self._upload(client, body, overwrite=False)
+                try:
+                    self._upload(client, body, overwrite=False)
+                except ApiError as error:
+                    if not error.is_forbidden:
+                        raise
             elif not self._limits.wait:
                 raise ServerIsOffline("The script has to be uploaded before the submit.")
         return submit(client, body, earlier_ids)

@@ -235,11 +235,18 @@ def test_a_result_is_reused(current: Workspace, here: Run) -> None:
     assert (reused.changed, reused["stdout"], ran(current)) == (False, "it ran: a b c", 1)
 
 
-def test_a_token_for_one_script_alone(current: Workspace, here: Run) -> None:
+def test_a_token_that_may_not_upload(current: Workspace, here: Run, tmp_path: Path) -> None:
     path = verify(current, here)["path"]
+    # It runs on a controller without notes.
+    others = Run(RunContext(journal_file=tmp_path / "other" / "run.ids"))
     token = current.add_token("one", "admin", acl=[f"/bin/sh {path} 'a b' c"], file_acl=[])
-    assert verify(current, here, token=token)["outcome"] == "success"
-    for given in ({"script": "check.sh other"}, {"content": SCRIPT + b"#"}):
-        assert verify(current, here, token=token, **given)["outcome"] == "refused"
+    assert verify(current, others, token=token)["outcome"] == "success"
+    for given in ({"script": "check.sh other"}, {"executable": "/bin/bash"}):
+        assert verify(current, others, token=token, **given)["outcome"] == "refused"
+    assert verify(current, others, SCRIPT + b"#", token=token)["outcome"] == "refused"
     other = run(current, token=token, servers=["web-01"], line="id", username="root")
     assert other["outcome"] == "refused"
+    missing = verify(current, others, token=token, servers=["web-02"])
+    assert (missing["outcome"], missing["error_phase"]) == ("failed", "file_open_failed")
+    assert "could not be uploaded again" in missing["msg"]
+    assert (count_uploads(current), ran(current)) == (1, 2)
