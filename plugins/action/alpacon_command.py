@@ -140,7 +140,8 @@ class ActionModule(AlpaconAction):
         warnings = self.warn_ignored_limits(options, request)
         keywords = ("failed_when", "changed_when", "until")
         conditions = [name for name in keywords if re.search(r"\bstderr", str(getattr(self._task, name)))]
-        if (options["line"] is not None or options["verified"]) and conditions and first_in_run("alpacon_command-stderr"):
+        is_merged = options["line"] is not None or options["verified"]
+        if is_merged and conditions and first_in_run("alpacon_command-stderr"):
             warnings.append(
                 f"{' and '.join(conditions)}: stderr is always empty with line and verified, since Alpacon merges both"
                 " streams into stdout. Search stdout, or use script or argv, which return stderr."

@@ -87,7 +87,7 @@ def test_options_without_effect_are_warned_about_once(current: Workspace, tmp_pa
     warned = {name: [text for row in rows for text in row.get("warnings", ())] for name, rows in done.tasks.items()}
     [of_limits], [of_line] = warned.pop("per host"), warned.pop("line")
     assert of_limits.startswith("max_concurrency and max_errors: no effect, since the task runs for each host")
-    assert of_line.startswith("failed_when and until: stderr is always empty with line, since Alpacon merges both")
+    assert of_line.startswith("failed_when and until: stderr is always empty with line and verified, since")
     assert not any(warned.values())
 
 
