@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Test the example of the guide Reviewing: a token that can run three scripts and nothing else."""
+"""Test verified scripts in playbooks: the example of the guide Reviewing, and run, schedule and cancel."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from system.plays import play, run_playbook, task
 from system.support import AGENTS
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import Row, read_code_blocks
+from ansible_collections.herdops.alpacon.tests.unit.support import FAR, Row, read_code_blocks
 
 SCRIPTS = {
     "tidy.sh": "#!/bin/sh\necho tidy $*\n",
@@ -77,3 +78,19 @@ def test_a_token_runs_three_scripts_and_nothing_else(current: Workspace, tmp_pat
     assert {row["outcome"] for entry in others for row in done.tasks[entry["name"]]} == {"refused"}
     assert len(current.transfers()) == uploads
     assert "awaiting_approval" not in {row["status"] for row in current.commands()}
+
+
+def test_the_playbooks_take_verified_scripts(current: Workspace, tmp_path: Path) -> None:
+    current.settings(file_roots=True)
+    current.change_server("web-01", version="2.8.3")
+    (tmp_path / "check.sh").write_text("echo checked $1\n", encoding="utf-8")
+    script = {"alpacon_servers": "web-01", "alpacon_script": "check.sh it", "alpacon_verified": True}
+    given = ("-e", json.dumps({**script, "alpacon_username": "root"}))
+    due = ("-e", f"alpacon_scheduled_at={FAR}")
+    done = run_playbook(current, tmp_path, "herdops.alpacon.run", None, *given)
+    assert "    checked it" in done.log, done.log
+    scheduled = run_playbook(current, tmp_path, "herdops.alpacon.schedule", None, *given, *due)
+    assert scheduled.code == 0, scheduled.log
+    cancelled = run_playbook(current, tmp_path, "herdops.alpacon.cancel", None, *given, *due)
+    assert cancelled.code == 0, cancelled.log
+    assert [row["status"] for row in current.commands() if row["shell"] == "file"] == ["success", "cancelled"]

@@ -241,7 +241,8 @@ def test_a_token_that_may_not_upload(current: Workspace, here: Run, tmp_path: Pa
     others = Run(RunContext(journal_file=tmp_path / "other" / "run.ids"))
     token = current.add_token("one", "admin", acl=[f"/bin/sh {path} 'a b' c"], file_acl=[])
     assert verify(current, others, token=token)["outcome"] == "success"
-    for given in ({"script": "check.sh other"}, {"executable": "/bin/bash"}):
+    arguments: list[Row] = [{"script": "check.sh other"}, {"executable": "/bin/bash"}]
+    for given in arguments:
         assert verify(current, others, token=token, **given)["outcome"] == "refused"
     assert verify(current, others, SCRIPT + b"#", token=token)["outcome"] == "refused"
     other = run(current, token=token, servers=["web-01"], line="id", username="root")
