@@ -154,8 +154,9 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
     codes, own = options.limits.success_codes, OwnCommands(client)
 
     def accept(command: Command) -> Command | None:
-        # A payload of another user with the same digest may run anything.
-        if options.has_payload and not own.include(command, options.match(command.server.id)):
+        # A line of another user with the same digest may have run anything.
+        names_digest = options.has_payload or options.verified
+        if names_digest and not own.include(command, options.match(command.server.id)):
             return None
         command = commands.fetch_rc(client, command) if codes - {0} else command
         return command if get_outcome(command, codes) == Outcome.SUCCESS else None

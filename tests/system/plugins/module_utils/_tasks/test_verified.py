@@ -235,6 +235,14 @@ def test_a_result_is_reused(current: Workspace, here: Run) -> None:
     assert (reused.changed, reused["stdout"], ran(current)) == (False, "it ran: a b c", 1)
 
 
+def test_a_result_of_another_user_is_not_reused(current: Workspace, here: Run) -> None:
+    other = current.add_user("eve", is_staff=True, is_superuser=True)
+    # A line names the digest, and the bytes may be others.
+    verify(current, here, token=other)
+    done = verify(current, here, reuse_within="10m")
+    assert (done["outcome"], done.changed, ran(current)) == ("success", True, 2)
+
+
 def test_a_token_that_may_not_upload(current: Workspace, here: Run, tmp_path: Path) -> None:
     path = verify(current, here)["path"]
     # It runs on a controller without notes.
