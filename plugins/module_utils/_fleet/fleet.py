@@ -276,6 +276,7 @@ class Fleet:
     def _submit_again(self, job: Job) -> None:
         self._submitter.finish([job])
         job.command, job.output, job.awaited_since, job.submits_again = None, None, 0.0, False
+        job.listed, job.missing_since, job.ended_at = True, 0.0, 0.0
         self._to_submit.appendleft(job)
 
     def _handle_unexpected(self, job: Job, step: Step, error: AlpaconError) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from .._api.client import Client
-from .._api.commands import submit
+from .._api.commands import get_command, submit
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, ServerIsOffline
 from .._api.records import Command, Server
 from .._api.servers import query_servers
@@ -32,11 +32,12 @@ from .jobs import Job, Limits, Outcome, Settle
 from .run import Run
 
 #: What agents say of a file that is missing on the server or has other bytes: they ran nothing.
-_MISSING, _CHANGED = "file_open_failed", "file_hash_mismatch"
+_MISSING, _CHANGED = "file_open_failed", ("file_hash_mismatch", "file_too_large")
 #: Seconds that an upload of at most 64 KiB may take, and the pauses between polls of it.
 _LONGEST_UPLOAD, _POLL, _LONGEST_POLL = 120.0, 0.5, 5.0
 #: Seconds after which a note that nothing was added to is removed: the next run uploads again.
 _NOTE_AGE = 100 * 86_400
+_MAY_HAVE_RUN = "Its output is longer than a refusal of the agent, so it may have run, and was not submitted again."
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,10 @@ class UploadNotes:
 
     def _remove_old(self, folder: Path) -> None:
         for file in folder.iterdir():
-            if file.stat().st_mtime < time.time() - _NOTE_AGE:
-                file.unlink()
+            # Another worker may remove it too.
+            with contextlib.suppress(OSError):
+                if file.stat().st_mtime < time.time() - _NOTE_AGE:
+                    file.unlink()
 
 
 class ScriptUploader:
@@ -149,17 +152,21 @@ class ScriptUploader:
 
     def repair(self, job: Job) -> Settle | None:
         """Return what uploads the script if its agent ran nothing for want of it; None if that is not the cause."""
-        is_missing = job.submitted.file_refused and job.submitted.error_phase in (_MISSING, _CHANGED)
+        is_missing = job.submitted.file_refused and job.submitted.error_phase in (_MISSING, *_CHANGED)
         return self._upload_again if is_missing and job.body and job.server.id not in self._repaired else None
 
     def _upload_again(self, job: Job) -> None:
         self._repaired.add(str(job.server.id))
+        has_changed = job.submitted.error_phase in _CHANGED
         try:
-            self._upload(self._client, job.body, overwrite=job.submitted.error_phase == _CHANGED)
+            if _may_have_run(get_command(self._client, job.submitted.id)):
+                job.add_note(_MAY_HAVE_RUN)
+                return
+            self._upload(self._client, job.body, overwrite=has_changed)
         except AlpaconError as error:
             job.finish(Outcome.FAILED, f"The script could not be uploaded again. {error}", error)
             return
-        why = "had another file" if job.submitted.error_phase == _CHANGED else "did not have the script"
+        why = "had another file" if has_changed else "did not have the script"
         job.add_note(f"The server {why} (command {job.id}, which ran nothing), so it was uploaded and submitted again.")
         job.submits_again = True
 
@@ -199,3 +206,8 @@ class ScriptUploader:
             raise ConnectionFailed(f"The script was not submitted, since its upload did not succeed. {job.msg}")
         self._noted.add(server_id)
         self._notes.add(server_id)
+
+
+def _may_have_run(command: Command) -> bool:
+    """Return True if the result has more than the one line of a refusal: a script may print such a line."""
+    return "\n" in (command.result or "").strip()

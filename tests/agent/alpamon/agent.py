@@ -30,6 +30,8 @@ from .reports import EVENT, THEN, Poster, Reports
 from .transfers import Transfers
 from .version import VERSION
 
+#: The most bytes of a verified file.
+_MAX_VERIFIED = 65_536
 #: How long a stop waits for its reports.
 STOP_SECONDS = 5.0
 
@@ -353,10 +355,13 @@ class Agent:
         order = json.loads(command["data"])
         file = self.find_file(account, order["path"])
         try:
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            content = file.read_bytes()
         except OSError as error:
             why = os.strerror(error.errno or 0).lower()
             raise NotStartedError(f"file_open_failed: open {order['path']}: {why}") from None
+        if len(content) > _MAX_VERIFIED:
+            raise NotStartedError(f"file_too_large: {order['path']} has {len(content)} bytes")
+        digest = hashlib.sha256(content).hexdigest()
         if digest != order["sha256"]:
             raise NotStartedError(f"file_hash_mismatch: {order['path']} has another content")
         return [order["interpreter"], str(file), *order["args"]]

@@ -54,6 +54,8 @@ def test_an_agent_refuses_other_bytes(current: Workspace, tmp_path: Path) -> Non
     assert (row["error_phase"], row["result"]) == (
         "file_hash_mismatch", f"file_hash_mismatch: {path} has another content",
     )  # fmt: skip
+    path.write_text(SCRIPT + "#" * 65_536)
+    assert run(current, path)["error_phase"] == "file_too_large"
     path.write_text(SCRIPT)
     assert run(current, path)["error_phase"] is None
 

@@ -88,11 +88,11 @@ def test_without_a_note_a_script_that_is_there_is_no_error(current: Workspace, t
 def change_file(workspace: Workspace, done: TaskResult, content: str | None) -> None:
     """Change the file of a script on its server, or remove it, by an ordinary command."""
     path = f'"$HOME/../web-01.root{done["path"]}"'
-    line = f"rm {path}" if content is None else f"echo {content} > {path}"
+    line = f"rm {path}" if content is None else f"printf '%s\\n' {content} > {path}"
     assert run(workspace, servers=["web-01"], line=line)["outcome"] == "success"
 
 
-@pytest.mark.parametrize("content", [None, "evil"])
+@pytest.mark.parametrize("content", [None, "evil", "$(seq 20000)"])
 def test_a_script_that_is_gone_or_changed_is_uploaded_again(current: Workspace, here: Run, content: str | None) -> None:
     done = verify(current, here)
     change_file(current, done, content)
@@ -102,6 +102,12 @@ def test_a_script_that_is_gone_or_changed_is_uploaded_again(current: Workspace, 
     # The agent ran nothing of the first of these.
     assert (files(current), ran(current), count_uploads(current)) == (["success", "failed", "success"], 2, 2)
     assert not here.context.journal_file.exists()  # type: ignore[union-attr]
+
+
+def test_a_script_that_prints_a_refusal_runs_once(current: Workspace, here: Run) -> None:
+    done = verify(current, here, b"echo file_open_failed: printed; echo more; exit 1\n")
+    assert (done["outcome"], ran(current), count_uploads(current)) == ("failed", 1, 1)
+    assert "it may have run" in done["msg"]
 
 
 def test_it_is_uploaded_again_once_only(current: Workspace, here: Run) -> None:
