@@ -38,6 +38,7 @@ _SCRIPT_REMEDY = (
     " goes into line."
 )
 _ARGV_REMEDY = "Give a list of texts, with quotes around decimal numbers and words such as yes and null."
+_BYTE_ORDER_MARK = "\ufeff".encode()
 _SUBMITTING = ("executed", "scheduled")
 
 
@@ -93,15 +94,16 @@ class ActionModule(AlpaconAction):
             refuse_other_slices(values.split_list(options["servers"] or ()), request.variables)
         if options["script"] is not None:
             path = split_script(options["script"])[0]
-            content = self._read_script(path)
+            # Everybody who may read commands sees a verified script, so it is never decrypted.
+            content = self._read_script(path, decrypt=not options["verified"])
             _check_script(path, content, options["executable"])
             options[CONTENT] = base64.b64encode(content).decode()
         return options
 
-    def _read_script(self, path: str) -> bytes:
+    def _read_script(self, path: str, decrypt: bool) -> bytes:
         """Find, decrypt and read a file on the controller as M(ansible.builtin.script) does."""
         try:
-            file = self._loader.get_real_file(self._find_needle("files", path))
+            file = self._loader.get_real_file(self._find_needle("files", path), decrypt=decrypt)
         except AnsibleError as error:
             raise UsageError("script", f"{path} cannot be read. {error}", _SCRIPT_REMEDY) from None
         try:
@@ -160,6 +162,9 @@ def _check_script(path: str, content: bytes, executable: str | None) -> None:
     if not executable and content.startswith(b"#!") and content.partition(b"\n")[0].endswith(b"\r"):
         why = f"the lines of {path} end as on Windows, so that its first line names no program"
         raise UsageError("script", why, "Save it with Unix line ends, such as with dos2unix.")
+    if not executable and content.startswith(_BYTE_ORDER_MARK + b"#!"):
+        why = f"{path} begins with a byte order mark, so that its first line names no program"
+        raise UsageError("script", why, "Save it as UTF-8 without a byte order mark.")
 
 
 def _check_argv(argv: Any) -> None:

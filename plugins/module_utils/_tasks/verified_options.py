@@ -27,6 +27,9 @@ _NOT_ALLOWED = {
 _PLAIN_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _SHEBANG = re.compile(r"#![ \t]*(/[^ \t\r\n]+)[ \t]*(?:\n|$)")
 _DEFAULT_INTERPRETER = "/bin/sh"
+_ENCRYPTED = b"$ANSIBLE_VAULT;"
+#: Every account of a server can write these, and put a file of its own where a script is to be.
+_SHARED_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
 #: Characters of the digest in the name of the file, and of the name of the script.
 _DIGEST_LENGTH, _NAME_LENGTH = 32, 64
 
@@ -64,6 +67,9 @@ def refuse_unverified(options: Mapping[str, Any]) -> None:
 
 
 def _decode(path: str, content: bytes) -> str:
+    if content.startswith(_ENCRYPTED):
+        why = f"{path} is encrypted with Ansible Vault, and the workspace shows a verified script to its reviewers"
+        raise UsageError("script", why, "Leave verified out, or let the script read its secrets on the server.")
     problem = ""
     if len(content) > MAX_BYTES:
         problem = f"{path} has {len(content)} bytes, and a verified script at most {MAX_BYTES}"
@@ -83,19 +89,22 @@ def _find_folder(options: Mapping[str, Any]) -> str:
     folder, username = options.get("verified_folder"), options.get("username") or ""
     if folder is not None:
         folder = str(folder).rstrip("/")
-        parts = folder.split("/")
-        if not folder.startswith("/") or ".." in parts or not re.fullmatch(r"[\w./@+-]+", folder, re.ASCII):
-            raise UsageError(
-                "verified_folder",
-                f"'{folder:.200}' is not the absolute path of a folder, without .., blanks and special characters",
-                "Give a folder that exists on the servers and that only the user of the script may write.",
-            )
+        root, *parts = folder.split("/")
+        remedy = "Give a folder that exists on the servers and that only the user of the script may write."
+        is_plain = re.fullmatch(r"[\w./@+-]+", folder, re.ASCII) and not {"", ".", ".."}.intersection(parts)
+        if root or not is_plain:
+            why = f"'{folder:.200}' is not the absolute path of a folder, without .., blanks and special characters"
+            raise UsageError("verified_folder", why, remedy)
+        if folder in _SHARED_FOLDERS:
+            raise UsageError("verified_folder", f"every user of a server may write {folder}", remedy)
         return folder
     if username == "root":
         return "/root"
     if not _PLAIN_ACCOUNT.fullmatch(username):
-        problem = f"the home of {username} is not known" if username else "the user of the script is not known"
-        raise UsageError("verified", problem, "Give username, or a folder in verified_folder.")
+        if username:
+            raise UsageError("verified", f"the home of {username} is not known", "Give it in verified_folder.")
+        why = "the user of the script is not known"
+        raise UsageError("verified", why, "Give username, or a folder in verified_folder.")
     return f"/home/{username}"
 
 

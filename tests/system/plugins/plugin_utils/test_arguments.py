@@ -52,6 +52,13 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
         ),
         ("script: empty.sh is empty", {"server": "web-01", "script": "empty.sh"}, COMMAND_MODULE, "an empty script"),
         ("script: the lines of crlf.sh end", {"server": "web-01", "script": "crlf.sh"}, COMMAND_MODULE, "line ends"),
+        ("script: bom.sh begins with a byte", {"server": "web-01", "script": "bom.sh"}, COMMAND_MODULE, "a mark"),
+        (
+            "script: secret.sh is encrypted",
+            {"server": "web-01", "script": "secret.sh", "verified": True, "username": "root"},
+            COMMAND_MODULE,
+            "an encrypted script to review",
+        ),
         ("ids: it names commands that exist", {"ids": "x"}, COMMAND_MODULE, "ids without a state"),
         ("servers: it is left out, and the inventory host localhost is not a server", LINE, COMMAND_MODULE, "no host"),
         (
@@ -73,6 +80,8 @@ def test_bad_options_are_refused_before_any_request(current: Workspace, tmp_path
     background = {**task("async", LINE), "async": 10, "poll": 0}
     before = current.requests_made()
     (tmp_path / "empty.sh").touch()
+    (tmp_path / "bom.sh").write_bytes("\ufeff#!/usr/bin/python3\n".encode())
+    (tmp_path / "secret.sh").write_text("$ANSIBLE_VAULT;1.1;AES256\n61\n", encoding="utf-8")
     (tmp_path / "crlf.sh").write_bytes(b"#!/bin/sh\r\ntrue\r\n")
     done = run_playbook(current, tmp_path, play(*tasks, background), ["localhost"], core=core)
     assert done.code == 0, done.log
