@@ -61,8 +61,8 @@ options:
       - Whether to run O(script) as a file whose exact bytes a person approves in the workspace. The agent runs it
         only if the file on the server has these bytes. An approval can stand for days, in which the same script with
         the same arguments runs on the same server as the same user without another one.
-      - The script is UTF-8 text of up to 64 KiB, without Ansible Vault. It gets no O(env) and no O(stdin), so that all of
-        it can be reviewed.
+      - The script is UTF-8 text of up to 64 KiB, without Ansible Vault. It gets no O(env) and no O(stdin), so that all
+        of it can be reviewed.
       - The file is uploaded through the object storage of the workspace if the server lacks it. A note in
         C(ANSIBLE_HOME) on the controller remembers that a server has it, so that an unchanged script costs one
         request. If the agent says that the file is missing or has changed, it is uploaded and submitted once more.

@@ -48,17 +48,22 @@ SENTENCES: dict[str, str] = {
     ),
     "command_not_found": "There is no such command, or the token has no access to it. It may have been cancelled.",
     "event_command_already_sent": "The command was delivered to the server already and can no longer be cancelled.",
-    "file_exec_assessor_disabled": "The workspace has turned off the assessment that verified files need.",
-    "file_exec_content_too_large": "The file is larger than 65536 bytes, the limit of verified files.",
+    "file_exec_assessor_disabled": "The workspace runs no verified files. Turn them on there, or leave verified out.",
+    "file_exec_content_too_large": "The file is larger than 65536 bytes, the limit of verified files. Shorten it.",
     "file_exec_data_not_allowed": "A verified file takes no data. Leave it out.",
-    "file_exec_empty_content": "The file is empty.",
+    "file_exec_empty_content": "The file is empty. Write the commands into it.",
     "file_exec_env_not_allowed": "A verified file takes no env. Leave it out.",
-    "file_exec_invalid_path": "The path of the file, or of its interpreter, is not absolute.",
-    "file_exec_invalid_reuse_days": "An approval can be reused for 1 to 366 days.",
+    "file_exec_invalid_path": "The path of the file, or of its interpreter, is not absolute. Give absolute paths.",
+    "file_exec_invalid_reuse_days": "An approval can be reused for 1 to 366 days. Give reuse_days in that range.",
     "file_exec_line_not_allowed": "A verified file takes no line. Leave it out.",
-    "file_exec_line_too_long": "Interpreter, path and arguments are too long together.",
-    "file_exec_reuse_exceeds_max": "The workspace does not allow an approval to be reused for that long.",
-    "file_exec_unsupported_agent": "The agent of that server is too old for verified files. Upgrade it.",
+    "file_exec_line_too_long": "Interpreter, path and arguments are too long together. Give shorter arguments.",
+    "file_exec_reuse_exceeds_max": (
+        "The workspace does not allow an approval to be reused for that long. Give fewer reuse_days, or leave it out."
+    ),
+    "file_exec_unsupported_agent": (
+        "The agent of that server is older than 2.8.3 or runs on Windows, and runs no verified files. Upgrade it, or"
+        " leave the server out."
+    ),
     "forbidden": "The token is not allowed to do this.",
     "invalid": "The workspace does not accept what was sent.",
     "invalid_command": (

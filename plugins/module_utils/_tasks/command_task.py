@@ -110,14 +110,16 @@ class CommandTask:
         return ScriptUploader(script, self.client, self.run, limits, servers) if script else None
 
     def predict_submit(self, server: Server) -> str:
-        """Return what check mode says of a command that would be submitted."""
-        uploader = self._make_uploader(self.options.limits)
+        """Return what check mode says of a command that would be submitted or scheduled."""
+        is_now = self.options.state == "executed"
+        done = "submitted" if is_now else f"scheduled for {to_iso(self.options.time)}"
+        uploader = self._make_uploader(replace(self.options.limits, wait=is_now and self.options.limits.wait))
         if uploader is None:
-            return "Would be submitted."
+            return f"Would be {done}."
         held = "The workspace may hold it until a person approves it."
         if uploader.must_upload(str(server.id)):
-            return f"Would be uploaded, then submitted. {held}"
-        return f"Would be submitted: the server has the script. {held}"
+            return f"Would be uploaded, then {done}. {held}"
+        return f"Would be {done}: the server has the script. {held}"
 
     def _hide(self, text: str) -> str:
         return str(mask_secrets(text, self.secrets))

@@ -22,6 +22,7 @@ from .._fleet.pacing import PACING
 from .command_results import group_alike
 from .command_task import MAX_NAMED, CommandTask, check_parents
 
+_HELD = "It is held for approval: approve it in the workspace before it is due."
 _NOT_SCHEDULED = frozenset((*NOT_ACCEPTED, *DECLINED, Outcome.UNKNOWN, Outcome.SENT))
 
 
@@ -62,7 +63,7 @@ def schedule_commands(task: CommandTask) -> None:
     task.fetch_outputs(job for job in task.jobs if job.command and job.command.finished)
     if check_mode:
         for job in task.skip_offline(missing):
-            job.changed, job.msg = True, f"Would be scheduled for {to_iso(options.time)}."
+            job.changed, job.msg = True, task.predict_submit(job.server)
             schedules[str(job.server.id)].replaced = schedules[str(job.server.id)].other_times
     else:
         task.report_cost(missing)
@@ -100,7 +101,8 @@ def _submit(task: CommandTask, jobs: Sequence[Job], schedules: Mapping[str, Serv
 def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
     if schedule.pending:
         command = min(schedule.pending, key=_age)
-        return Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.")
+        held = _HELD if command.status == "awaiting_approval" else ""
+        return Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.", note=held)
     if schedule.ran:
         command = fetch_rc(task.client, min(schedule.ran, key=_age))
         outcome = get_outcome(command, task.options.limits.success_codes) or Outcome.PENDING
@@ -220,6 +222,9 @@ def _resolve_race(task: CommandTask, job: Job, schedule: ServerSchedule) -> None
     own = job.submitted
     is_cancelled = own.id in schedule.cancelled_ids
     others = [command for command in schedule.pending if command.id != own.id]
+    # The response to a submit does not state that.
+    if any(command.status == "awaiting_approval" for command in schedule.pending):
+        job.add_note(_HELD)
     if not others:
         return
     first, *later = sorted(others if is_cancelled else [*others, own], key=_age)

@@ -178,7 +178,7 @@ def test_an_agent_that_is_too_old_fails_alone(current: Workspace, here: Run) -> 
     current.change_server("web-02", version="2.8.2")
     done = verify(current, here, servers=[*AGENTS])
     assert [command["outcome"] for command in done.commands] == ["success", "refused", "success"]
-    assert "too old for verified files" in done.commands[1]["msg"]
+    assert "older than 2.8.3" in done.commands[1]["msg"]
 
 
 def test_a_workspace_without_the_lane_is_asked_once_for_all(current: Workspace, here: Run) -> None:
@@ -204,6 +204,18 @@ def test_a_schedule_has_its_script_on_the_server(current: Workspace, here: Run) 
     assert count_uploads(current) == 2
     gone = verify(current, here, state="cancelled")
     assert (gone.changed, len(gone.commands)) == (True, 2)
+
+
+def test_a_schedule_that_waits_for_a_person_says_so(current: Workspace, here: Run) -> None:
+    current.settings(file_review=True)
+    when: Row = {"state": "scheduled", "scheduled_at": FAR}
+    assert "Would be uploaded, then scheduled" in verify(current, replace(here, check_mode=True), **when)["msg"]
+    for is_new in (True, False):
+        held = verify(current, here, **when)
+        assert (held["outcome"], held.changed, files(current)) == ("pending", is_new, ["awaiting_approval"])
+        assert "held for approval" in held["msg"]
+    current.decide(held["id"], "approve")
+    assert "held" not in verify(current, here, **when)["msg"]
 
 
 def test_an_offline_server_gets_no_schedule_without_a_script(current: Workspace, here: Run) -> None:
