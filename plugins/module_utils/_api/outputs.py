@@ -305,13 +305,14 @@ _NEVER_BEGAN = (
     (r"Failed to submit command: job queue is full", "the agent's queue was full, so it may be submitted again"),
     (r"fork/exec /bin/sh: argument list too long", "line and env are larger than the server's system allows"),
 )
+_UPLOAD = "Upload it, as a task with verified=true does"
 #: Error phase of a verified file -> why the agent did not run it.
 _FILE_REFUSED = {
     "file_exec_unsupported": "the agent cannot run verified files. Upgrade it; agents for Windows never can",
-    "file_hash_mismatch": "the file on the server is not the submitted one. Upload it again",
-    "file_open_failed": "the agent cannot open the file on the server. Upload it, and check its path, owner and mode",
+    "file_hash_mismatch": f"the file on the server has other bytes than the submitted one. {_UPLOAD}",
+    "file_open_failed": f"the agent cannot open the file on the server. {_UPLOAD}, and check its path, owner and mode",
     "file_payload_invalid": "the agent does not understand how the file was submitted. Upgrade it",
-    "file_too_large": "the file on the server is too large, so it is not the submitted one. Upload it again",
+    "file_too_large": f"the file on the server is too large, so it is not the submitted one. {_UPLOAD}",
 }
 
 _AS_ROOT = "Run it with username=root instead, if the token may."

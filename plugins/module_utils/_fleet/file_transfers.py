@@ -33,7 +33,7 @@ _SHORTEST, _GROWTH, _LONGEST = 1.0, 0.3, 60.0
 _SHOWN_RESULT = 300
 _NOTHING_WRITTEN = "Nothing was written on the server."
 _EXISTS = "already exists."
-_MAY_BE_WRITTEN = "The agent may still write the file. Run the task again, which compares the file first."
+_MAY_BE_WRITTEN = "The agent may still write the file. Run the task again."
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ class ScriptUploader:
                 return
             self._upload(self._client, job.body, overwrite=has_changed)
         except AlpaconError as error:
-            job.finish(Outcome.FAILED, f"The script could not be uploaded again. {error}", error)
+            job.finish(Outcome.FAILED, f"The script could not be uploaded. {error}", error)
             return
         why = "had another file" if has_changed else "did not have the script"
         job.add_note(f"The server {why} (command {job.id}, which ran nothing), so it was uploaded and submitted again.")
