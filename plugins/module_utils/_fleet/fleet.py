@@ -46,7 +46,7 @@ class Fleet:
         shared: state that the workers of the run share, so that one polls for all; None to poll alone.
         hide: removes secrets from an output.
         follower: prints the output of running commands instead of the progress lines; None to print none.
-        post, repair: see :class:`.Submitter`, and :class:`.CommandRules`.
+        post, prepare, repair: see :class:`.Submitter`, and :class:`.CommandRules`.
         rules: those of the jobs; by default those of commands.
     """
 
@@ -63,19 +63,18 @@ class Fleet:
         pacing: Pacing = PACING,
         follower: Follower | None = None,
         post: Callable[..., Command] | None = None,
+        prepare: Callable[[Client, Job], None] | None = None,
         repair: Callable[[Job], Settle | None] | None = None,
         rules: Rules | None = None,
     ) -> None:
-        self._limits = limits
-        self._run = run
-        self._follower = follower
+        self._limits, self._run, self._follower = limits, run, follower
         began = time.monotonic()
         self._client = client.until(
             lambda error: self._progress.report_outage(self._awaited, error),
             quota=began + limits.wait_timeout + QUOTA_PERIOD,
             submits=began + limits.wait_timeout,
         )
-        self._submitter = Submitter(self._client, run, post)
+        self._submitter = Submitter(self._client, run, post, prepare)
         self._lost = LostSubmitFinder(self._submitter, limits)
         self._progress = ProgressReporter(report, report_offline, run.context.report, self._submitter.journal)
         self._threads = Threads()

@@ -42,14 +42,22 @@ class Submitter:
 
     Args:
         post: submits a body; by default :func:`.commands.submit`.
+        prepare: does what a submit needs before it; its errors mean that nothing was submitted. None if nothing.
 
     Attributes:
         follow_up: called with each job whose command was accepted; None to do nothing then.
     """
 
-    def __init__(self, client: Client, run: Run, post: Callable[..., Command] | None = None) -> None:
+    def __init__(
+        self,
+        client: Client,
+        run: Run,
+        post: Callable[..., Command] | None = None,
+        prepare: Callable[[Client, Job], None] | None = None,
+    ) -> None:
         self._client = client
         self._post = post or submit
+        self._prepare = prepare
         self._run = run
         self.follow_up: Callable[[Job], None] | None = None
         self._earlier_submits: dict[str, SubmitRecord] = {} if run.earlier_submits is None else run.earlier_submits
@@ -85,6 +93,13 @@ class Submitter:
             self._adopt_earlier(job, earlier)
             return
         self._run.check_not_over()
+        if self._prepare:
+            try:
+                self._prepare(self._client, job)
+            except AlpaconError as error:
+                self._refuse(job, error)
+                return
+            self._run.check_not_over()
         record = self._earlier_submits[digest] = SubmitRecord(time.time())
         self._begin(job, record)
         try:
@@ -113,7 +128,7 @@ class Submitter:
         if self.journal:
             record.position = self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
 
-    def _refuse(self, job: Job, error: ApiError | ConnectionFailed | TimeHasPassed) -> None:
+    def _refuse(self, job: Job, error: AlpaconError) -> None:
         if isinstance(error, TimeHasPassed):
             job.finish(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
         elif lacks_quota(error):

@@ -16,13 +16,13 @@ import io
 import os
 import shlex
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from .._api.client import Client
-from .._api.commands import get_command, submit
+from .._api.commands import get_command
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, ServerIsOffline
 from .._api.records import Command, Server
 from .._api.servers import query_servers
@@ -105,20 +105,13 @@ class UploadNotes:
 
 
 class ScriptUploader:
-    """Makes sure that a server has the script before a command needs it, at most twice for each server.
+    """Makes sure that a server has the script before a command needs it, at most twice for each server."""
 
-    Args:
-        servers: those of the task.
-    """
-
-    def __init__(
-        self, script: VerifiedScript, client: Client, run: Run, limits: Limits, servers: Collection[Server]
-    ) -> None:
+    def __init__(self, script: VerifiedScript, client: Client, run: Run, limits: Limits) -> None:
         self._script = script
         self._client = client
         self._run = run
         self._limits = replace(limits, wait_timeout=min(limits.wait_timeout, _LONGEST_UPLOAD))
-        self._servers = {str(server.id): server for server in servers}
         journal = run.context.journal_file
         self._notes = UploadNotes(journal.parent / "scripts" if journal else None, client.settings.url, script.path)
         self._noted = self._notes.read()
@@ -128,27 +121,25 @@ class ScriptUploader:
         """Return True if the server may lack the script, or if a task that awaits nothing could not upload it later."""
         return server_id not in self._noted or not self._limits.wait
 
-    def submit(self, client: Client, body: Mapping[str, Any], earlier_ids: Collection[str] = ()) -> Command:
-        """Submit a command, and upload its script first if the server may lack it.
+    def prepare(self, client: Client, job: Job) -> None:
+        """Upload the script before its command is submitted, if the server may lack it.
 
-        If the token may not upload, it is submitted all the same: somebody else may have uploaded it, and the agent
-        runs nothing without it.
+        If the token may not upload, the command is submitted all the same: somebody else may have uploaded the script,
+        and the agent runs nothing without it.
 
         Raises:
-            ApiError, ConnectionFailed: nothing was submitted, or it was refused.
-            LostResponse: the command may have been accepted.
+            AlpaconError: the script might not be on the server.
         """
-        server_id = str(body["server"])
-        if self.must_upload(server_id):
-            if self._is_connected(client, server_id):
-                try:
-                    self._upload(client, body, overwrite=False)
-                except ApiError as error:
-                    if not error.is_forbidden:
-                        raise
-            elif not self._limits.wait:
-                raise ServerIsOffline("The script has to be uploaded before the submit.")
-        return submit(client, body, earlier_ids)
+        if not self.must_upload(str(job.server.id)):
+            return
+        if _is_connected(client, job.server):
+            try:
+                self._upload(client, job.body, overwrite=False)
+            except ApiError as error:
+                if not error.is_forbidden:
+                    raise
+        elif not self._limits.wait:
+            raise ServerIsOffline("The script has to be uploaded before the submit.")
 
     def repair(self, job: Job) -> Settle | None:
         """Return what uploads the script if its agent ran nothing for want of it; None if that is not the cause."""
@@ -170,12 +161,6 @@ class ScriptUploader:
         job.add_note(f"The server {why} (command {job.id}, which ran nothing), so it was uploaded and submitted again.")
         job.submits_again = True
 
-    def _is_connected(self, client: Client, server_id: str) -> bool:
-        server = self._servers.get(server_id, Server(server_id))
-        if server.is_connected is None:
-            server = next(iter(query_servers(client, [server_id])[0].get(server_id, ())), server)
-        return server.is_connected is not False
-
     def _upload(self, client: Client, body: Mapping[str, Any], overwrite: bool) -> None:
         """Upload the script, and wait until the agent has written it.
 
@@ -193,6 +178,7 @@ class ScriptUploader:
             job.command, job.awaited_since = rules.post(client, job.body), time.monotonic()
             pause = _POLL
             while not job.outcome:
+                self._run.check_not_over()
                 client.sleep(pause)
                 pause = min(1.5 * pause, _LONGEST_POLL)
                 try:
@@ -206,6 +192,15 @@ class ScriptUploader:
             raise ConnectionFailed(f"The script was not submitted, since its upload did not succeed. {job.msg}")
         self._noted.add(server_id)
         self._notes.add(server_id)
+
+
+def _is_connected(client: Client, server: Server) -> bool:
+    """Return False only if that is certain."""
+    if server.is_connected is None:
+        with contextlib.suppress(AlpaconError):
+            found = query_servers(client, [str(server.id)])[0].get(str(server.id), ())
+            server = next(iter(found), server)
+    return server.is_connected is not False
 
 
 def _may_have_run(command: Command) -> bool:

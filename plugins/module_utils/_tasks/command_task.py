@@ -101,13 +101,13 @@ class CommandTask:
             shared=self.shared,
             hide=self._hide,
             follower=Follower(self.client, self.secrets, self.run) if follows else None,
-            post=uploader.submit if uploader else None,
+            prepare=uploader.prepare if uploader else None,
             repair=uploader.repair if uploader else None,
         )
 
     def _make_uploader(self, limits: Limits) -> ScriptUploader | None:
-        script, servers = self.options.verified, [job.server for job in self.jobs]
-        return ScriptUploader(script, self.client, self.run, limits, servers) if script else None
+        script = self.options.verified
+        return ScriptUploader(script, self.client, self.run, limits) if script else None
 
     def predict_submit(self, server: Server) -> str:
         """Return what check mode says of a command that would be submitted or scheduled."""

@@ -17,6 +17,7 @@ from system.plays import wait_until
 from system.support import AGENTS, TaskResult, command_options, count_methods, encode_script, run
 from workspace.client import Workspace
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import file_transfers, verified_scripts
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
@@ -172,6 +173,25 @@ def test_a_lost_response_never_runs_it_twice(current: Workspace, here: Run, word
     assert ran(current) == (done["outcome"] == "success"), done.result
     assert done["outcome"] in ("success", "refused", "unknown")
     assert count_uploads(current) <= 1
+
+
+def test_nothing_is_submitted_if_the_run_ends_during_the_upload(current: Workspace, tmp_path: Path) -> None:
+    current.fault("slow", method="GET", path="uploads/.*/status/", delay=2.0)
+    journal = tmp_path / "run.ids"
+    run_ends = Run(RunContext(journal_file=journal, is_over=lambda: count_uploads(current) > 0))
+    with pytest.raises(RunIsOver):
+        verify(current, run_ends)
+    # No command might have been sent, so the journal has none.
+    assert (files(current), journal.exists()) == ([], False)
+
+
+@pytest.mark.parametrize("kind", ["html", "lose_before", "truncate"])
+def test_a_server_that_cannot_be_read_is_no_lost_submit(current: Workspace, here: Run, kind: str) -> None:
+    server = current.server_ids()["web-01"]
+    # The first request finds the servers of the task.
+    current.fault(kind, method="GET", path=f"servers/servers/{server}/$")
+    done = verify(current, here, servers=[server], wait_timeout="3s")
+    assert (done["outcome"], done["stdout"]) == ("success", "it ran: a b c"), done["msg"]
 
 
 def test_an_agent_that_is_too_old_fails_alone(current: Workspace, here: Run) -> None:
