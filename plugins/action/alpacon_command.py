@@ -152,7 +152,9 @@ class ActionModule(AlpaconAction):
         remedies: dict[str, str] = {}
         for keyword in ("become", "remote_user"):
             remedies |= self.get_account_remedies(keyword, options["username"], set_username)
-        remedies["environment"] = "the agent runs the line with the variables in the option env. Set env instead."
+        set_env = "the agent runs the line with the variables in the option env. Set env instead."
+        in_script = "a verified script gets no variables, which nobody would review. Set them in the script."
+        remedies["environment"] = in_script if options["verified"] else set_env
         return [*warnings, *self.warn_ignored_keywords(request.variables, remedies)]
 
 

@@ -158,7 +158,7 @@ class ScriptUploader:
             job.finish(Outcome.FAILED, f"The script could not be uploaded. {error}", error)
             return
         why = "had another file" if has_changed else "did not have the script"
-        job.add_note(f"The server {why} (command {job.id}, which ran nothing), so it was uploaded and submitted again.")
+        job.add_note(f"The server {why}: command {job.id} ran nothing, and the script was uploaded for another submit.")
         job.submits_again = True
 
     def _upload(self, client: Client, body: Mapping[str, Any], overwrite: bool) -> None:

@@ -162,9 +162,14 @@ def test_keywords_without_effect_are_warned_of_once(current: Workspace, tmp_path
         f"environment has no effect on {AUDIT_MODULE}",
     ]
     assert "Set the variables in the lines of the checks." in audited[1]
-    plays = play(task("one", LINE), task("again", LINE), vars={"who": "deploy", "ansible_user": "{{ who }}"})
+    (tmp_path / "job.sh").write_text("true\n", encoding="utf-8")
+    script: Row = {"script": f"{tmp_path}/job.sh", "verified": True, "verified_folder": "/opt"}
+    verified = task("verified", script, environment={"A": "b"})
+    plays = play(task("one", LINE), task("again", LINE), verified, vars={"who": "deploy", "ansible_user": "{{ who }}"})
     done = run_playbook(current, tmp_path / "variable", plays, ["web-01"], core=core)
-    assert warnings_of(done) == {"one": [f"ansible_user (deploy {on_host}: {is_user}"]}
+    warnings = warnings_of(done)
+    assert "Set them in the script." in warnings.pop("verified")[0]
+    assert warnings == {"one": [f"ansible_user (deploy {on_host}: {is_user}"]}
 
 
 @pytest.mark.parametrize("core", CORES)

@@ -99,10 +99,17 @@ def test_a_script_that_is_gone_or_changed_is_uploaded_again(current: Workspace, 
     change_file(current, done, content)
     again = verify(current, here)
     assert (again["outcome"], again["stdout"]) == ("success", "it ran: a b c"), again.result
-    assert "uploaded and submitted again" in again["msg"]
+    assert "uploaded for another submit" in again["msg"]
     # The agent ran nothing of the first of these.
     assert (files(current), ran(current), count_uploads(current)) == (["success", "failed", "success"], 2, 2)
     assert not here.context.journal_file.exists()  # type: ignore[union-attr]
+
+
+def test_the_lost_response_to_its_second_submit_is_found(current: Workspace, here: Run) -> None:
+    change_file(current, verify(current, here), "evil")
+    current.fault("lose_after", method="POST", path="events/commands/$", after=1, times=1)
+    again = verify(current, here)
+    assert (again["outcome"], files(current), ran(current)) == ("success", ["success", "failed", "success"], 2)
 
 
 def test_a_script_that_prints_a_refusal_runs_once(current: Workspace, here: Run) -> None:
