@@ -188,6 +188,7 @@ class Job:
         expected: seconds from the submit after which it is expected to end; None if unknown.
         listed: False if the list does not contain the command, so that it is polled by its ID.
         adopted: True if another task submitted the command, so that this one does not cancel it.
+        may_have_run: True if its output contradicts what the workspace states, that the agent refused to run it.
         submits_again: True if its command certainly ran nothing, and the fleet is to submit it once more.
         ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
@@ -211,6 +212,7 @@ class Job:
     missing_since: float = 0.0
     ended_at: float = 0.0
     adopted: bool = False
+    may_have_run: bool = False
     submits_again: bool = False
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
@@ -237,6 +239,8 @@ class Job:
         """Return True if the command has run, False if it has not, None if that is unknown."""
         if self.command is None:
             return None if self.outcome == Outcome.UNKNOWN else False
+        if self.may_have_run:
+            return None
         if self.outcome in (Outcome.TIMED_OUT, Outcome.UNKNOWN) and self.command.status != "cancelled":
             return self.command.ran or None  # it may have run since the last poll
         return self.command.ran

@@ -37,7 +37,7 @@ _MISSING, _CHANGED = "file_open_failed", ("file_hash_mismatch", "file_too_large"
 _LONGEST_UPLOAD, _POLL, _LONGEST_POLL = 120.0, 0.5, 5.0
 #: Seconds after which a note that nothing was added to is removed: the next run uploads again.
 _NOTE_AGE = 100 * 86_400
-_MAY_HAVE_RUN = "Its output is longer than a refusal of the agent, so it may have run, and was not submitted again."
+_MAY_HAVE_RUN = "Its output is longer than a refusal of the agent, so it was not submitted again."
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,7 @@ class ScriptUploader:
         has_changed = job.submitted.error_phase in _CHANGED
         try:
             if _may_have_run(get_command(self._client, job.submitted.id)):
+                job.may_have_run = True
                 job.add_note(_MAY_HAVE_RUN)
                 return
             self._upload(self._client, job.body, overwrite=has_changed)

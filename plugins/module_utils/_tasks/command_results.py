@@ -178,7 +178,8 @@ def _make_message(job: Job, no_log: bool) -> str:
         output = replace(output, text="", stderr="", refused=refused)
     parts = [msg or (job.outcome.sentence if job.outcome else "")]
     if job.command and job.outcome == Outcome.FAILED:
-        parts = [_explain_failure(job.command, output), msg]
+        why = f"It may have run ({job.command.error_phase})." if job.may_have_run else ""
+        parts = [why or _explain_failure(job.command, output), msg]
     elif job.command and job.command.error_phase:
         parts.append(f"The workspace says: {job.command.error_phase}.")
     if job.command and job.command.finished and job.command.status not in STATUSES:

@@ -114,8 +114,9 @@ def test_the_lost_response_to_its_second_submit_is_found(current: Workspace, her
 
 def test_a_script_that_prints_a_refusal_runs_once(current: Workspace, here: Run) -> None:
     done = verify(current, here, b"echo file_open_failed: printed; echo more; exit 1\n")
-    assert (done["outcome"], ran(current), count_uploads(current)) == ("failed", 1, 1)
-    assert "it may have run" in done["msg"]
+    assert (done["outcome"], done["ran"], ran(current), count_uploads(current)) == ("failed", None, 1, 1)
+    assert (done["stdout"], "Never ran" in done["msg"]) == ("file_open_failed: printed\nmore", False)
+    assert "It may have run (file_open_failed)." in done["msg"]
 
 
 def test_it_is_uploaded_again_once_only(current: Workspace, here: Run) -> None:
