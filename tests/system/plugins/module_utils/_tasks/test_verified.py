@@ -157,6 +157,23 @@ def test_an_approval_is_asked_once(current: Workspace, here: Run) -> None:
     assert (rejected["outcome"], rejected["ran"]) == ("rejected", False)
 
 
+def test_the_second_night_asks_nobody_and_uploads_nothing(current: Workspace, here: Run) -> None:
+    current.settings(file_review=True)
+    night: dict[str, Any] = {"servers": [*AGENTS], "reuse_days": 30}
+    assert verify(current, here, **night)["summary"] == {"awaiting_approval": 3}
+    assert files(current) == ["awaiting_approval"] * 3
+    for command in current.commands():
+        if command["shell"] == "file":
+            current.decide(command["id"], "approve", days=30)
+    wait_until(lambda: files(current) == ["success"] * 3)
+    before, uploads = count_methods(current)["POST"], count_uploads(current)
+    second = verify(current, here, **night)
+    # Each POST is the submit of a command that no person had to approve.
+    assert (second["summary"], files(current)) == ({"success": 3}, ["success"] * 6)
+    assert {"awaiting_approval"}.isdisjoint(command["status"] for command in second.commands)
+    assert (count_methods(current)["POST"] - before, count_uploads(current) - uploads) == (3, 0)
+
+
 def test_a_person_is_waited_for(current: Workspace, here: Run) -> None:
     current.settings(file_review=True)
 
