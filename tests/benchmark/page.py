@@ -21,6 +21,8 @@ SHOWN = {
     "ssh": ("wall_s", "wall_ratio", "cpu_s", "cpu_ratio", "requests"),
     "batches": ("requests", "writes", "wall_s", "wall_ratio", "cpu_s", "cpu_ratio"),
     "files": ("wall_s", "wall_ratio", "cpu_s", "cpu_ratio", "requests", "writes"),
+    "transfers": ("requests", "writes", "wall_s", "wall_ratio", "cpu_s", "peak_mb"),
+    "verified": ("writes", "approvals", "uploads", "requests", "wall_s"),
     "tasks": ("requests", "requests_per_command", "cpu_s", "wall_s"),
     "lag": ("requests", "lag_s", "lag_share", "lag_share_max", "line_lag_s", "gap_s"),
     "work": ("requests", "wall_s", "wall_ratio", "cpu_s", "peak_mb", "page_mb"),

@@ -23,11 +23,13 @@ Row = dict[str, t.Any]
 #: Rows by scenario and variant.
 Rows = dict[tuple[str, str], Row]
 FILE = collection_tree.ROOT / "docs/benchmarks.json"
-FIGURES = ("requests", "writes", "wall_s", "cpu_s", "peak_mb", "page_mb", "line_lag_s", "gap_s")
+FIGURES = ("requests", "writes", "wall_s", "cpu_s", "peak_mb", "page_mb", "line_lag_s", "gap_s", "approvals", "uploads")
 #: Headings of the columns, and digits behind the point.
 COLUMNS = {
     "requests": ("Requests", 0),
     "writes": ("Submits", 0),
+    "approvals": ("Approvals", 0),
+    "uploads": ("Uploads", 0),
     "requests_per_command": ("Requests per command", 3),
     "wall_s": ("Time s", 1),
     "wall_ratio": ("Time ratio", 2),

@@ -39,6 +39,8 @@ class Run:
         lags: seconds from the end of each command to the result of its task.
         line_lag_s: median of the seconds from the print of a line on its server to that on the terminal.
         gap_s: longest time without a new line of a server.
+        approvals: number of commands that a person had to approve.
+        uploads: number of uploads that started, even if the server had the file.
     """
 
     wall_s: float
@@ -50,6 +52,8 @@ class Run:
     page_mb: float | None = None
     line_lag_s: float | None = None
     gap_s: float | None = None
+    approvals: int | None = None
+    uploads: int | None = None
 
 
 #: The variants of a scenario by name; each call runs one once.

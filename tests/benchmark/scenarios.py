@@ -13,7 +13,7 @@ from pathlib import Path
 
 TASKS = Path(__file__).resolve().parent / "tasks"
 Task = dict[str, t.Any]
-Place = t.Literal["stand_in", "on_hosts", "rollout", "runner"]
+Place = t.Literal["stand_in", "on_hosts", "rollout", "runner", "transfers", "verified"]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,14 @@ BATCHES = (
     Variant("connection", inventory="hosts.alpacon.yml", variables={"tasks": "service"}),
     Variant("in batches", inventory="hosts.alpacon.yml", variables={"tasks": "service_in_batches"}),
 )
+#: The ways of a file to a server and back, on the stand-in's agents.
+TRANSFERS = (
+    Variant("copy over the connection", "copy", commands=0, inventory="connection.ini"),
+    Variant("alpacon_file", "upload", commands=0),
+    Variant("alpacon_file, unchanged", "upload", commands=0),
+    Variant("alpacon_file, download", "download", commands=0),
+)
+NIGHTS = tuple(Variant(name, "verified") for name in ("first night", "second night", "third night, no notes"))
 
 
 def _fleet(servers: int, **more: t.Any) -> Scenario:
@@ -213,6 +221,13 @@ def _batches(servers: int, title: str, **more: t.Any) -> Scenario:
     )
 
 
+def _transfer(megabytes: int) -> Scenario:
+    title, size = f"{megabytes} MB to one server", megabytes * 1_000_000
+    return Scenario(
+        f"transfer_{megabytes}MB", title, 1, TRANSFERS, 3, TRANSFERS[0].name, place="transfers", asked=True, size=size
+    )
+
+
 def _random_seconds(count: int) -> list[float]:
     seeded = random.Random(31)
     return [round(seeded.uniform(1, 60), 1) for _number in range(count)]
@@ -259,6 +274,8 @@ GROUPS: dict[str, list[Scenario]] = {
         for title, size in (("1 kB", 1000), ("1 MB", 1_000_000), ("20 MB", 20_000_000))
         for name, task in (("copy", COPY), ("fetch", FETCH))
     ],
+    "transfers": [_transfer(20), _transfer(200)],
+    "verified": [Scenario("verified_100", "Verified script, 100 servers", 100, NIGHTS, place="verified")],
     "tasks": [
         _tasks("quick", "ping", PING, runs=2),
         _tasks("1s", "1 s", _sleep(1)),

@@ -9,7 +9,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmark.results import COLUMNS, Rows
-from benchmark.scenarios import FLEET, FOLD, LISTED, ON_HOSTS, PER_HOST, PLAYBOOK, REPORT, ROLE, SCENARIOS
+from benchmark.scenarios import (
+    FLEET,
+    FOLD,
+    LISTED,
+    NIGHTS,
+    ON_HOSTS,
+    PER_HOST,
+    PLAYBOOK,
+    REPORT,
+    ROLE,
+    SCENARIOS,
+    TRANSFERS,
+)
 
 #: "The same cost" allows for this.
 SAME = 1.25
@@ -77,6 +89,11 @@ TARGETS = [
     *(Target("follow_20x150", variant, "gap_s", 10) for variant in ("polling", "push")),
     Target("ssh_copy_20MB", INI, "writes", 25),
     Target("ssh_copy_20MB", INI, "requests", 60),
+    *(Target(f"transfer_{size}MB", TRANSFERS[1].name, "writes", 2) for size in (20, 200)),
+    *(Target(f"transfer_{size}MB", TRANSFERS[1].name, "requests", 10) for size in (20, 200)),
+    *(Target("transfer_200MB", variant.name, "peak_mb", 80) for variant in TRANSFERS[1::2]),
+    Target("verified_100", NIGHTS[1].name, "writes", 100),
+    *(Target("verified_100", NIGHTS[1].name, column, 0) for column in ("approvals", "uploads")),
     Target("fleet_1000", FLEET.name, "requests_per_command", 1.02),
     Target("fleet_1000_published", FLEET.name, "requests_per_command", 1.05),
     Target("fleet_10000", FLEET.name, "requests_per_command", 1.05),
