@@ -107,7 +107,7 @@ def read_status(client: Client, upload_id: str) -> TransferStatus:
             return TransferStatus(None, "")
         raise
     success = row.get("success") if isinstance(row, Mapping) else ""
-    if success not in (True, False, None):
+    if success is not None and not isinstance(success, bool):
         raise LostResponse(f"GET {path}: the answer is not the status of a transfer.")
     message = row.get("message")
     return TransferStatus(success, clean_line(message)[:_SHOWN_MESSAGE] if isinstance(message, str) else "")
