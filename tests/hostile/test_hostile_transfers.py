@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from hostile.workspace import NAMES, VICTIM, HostileWorkspace
-from system.support import HANG_UP, FakeClock, Request, Response
+from system.support import HANG_UP, FakeClock, Request, Response, command_options, encode_script
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import storage as _storage
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
@@ -27,6 +27,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import run 
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import file as _file
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import run_command
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT
 from ansible_collections.herdops.alpacon.tests.unit.support import TOKEN, Row
 
 EVIL = "\x1b[31m\x07\x9b2J\u202e\r\nX: y {{ lookup('pipe', 'id') }}"
@@ -111,6 +113,10 @@ class TransferringWorkspace(HostileWorkspace):
             return Response({})
         is_victim = self._uploads[upload_id] == VICTIM
         return Response(self.status if is_victim else {"success": True, "message": ""})
+
+    def _make(self, body: Row, status: str | None) -> Row:
+        # Submits of verified scripts have no line.
+        return super()._make({"line": "", **body}, status)
 
     def _create(self, request: Request) -> Response:
         server, own = request.body["server"], str(uuid.uuid4())
@@ -233,3 +239,26 @@ def test_an_endless_file(hostile: TransferringWorkspace, bucket: Bucket, tmp_pat
     victim = transfer(hostile, bucket, tmp_path, "downloaded")
     assert (victim["outcome"], victim["changed"]) == ("failed", False)
     transfer(hostile, bucket, tmp_path, "uploaded")
+
+
+def test_a_verified_script_that_was_not_uploaded_is_not_submitted(
+    hostile: TransferringWorkspace, bucket: Bucket
+) -> None:
+    script: Row = {"script": "a.sh", "verified": True, "username": "root", CONTENT: encode_script(b"id\n")}
+    own: Row = {"url": hostile.server.url, "token": TOKEN, "servers": list(NAMES.values()), "wait_timeout": "1s"}
+    options = command_options(**{**own, **script, "progress": "false"})
+    cases: list[Row] = [
+        {"fields": {"upload_url": "https://user:password@storage.example.com/"}},
+        {"fields": {"id": EVIL}},
+        {"status": {"success": "yes", "message": EVIL}},
+        {"status": {"success": False, "message": EVIL}},
+    ]
+    for case in cases:
+        hostile.fields = case.get("fields", {})
+        hostile.status = case.get("status", {"success": True, "message": ""})
+        hostile.commands.clear()
+        result = run_command(options, Run())
+        assert set(hostile.ids) == {*NAMES.values()} - {VICTIM}, case
+        [victim] = [entry for entry in result["commands"] if entry["ran"] is False]
+        assert (victim["outcome"], victim["msg"].isprintable()) == ("refused", True), victim
+        assert TOKEN not in json.dumps(result) + "".join(bucket.requests)
