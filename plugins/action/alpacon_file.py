@@ -35,8 +35,8 @@ class ActionModule(AlpaconAction):
         "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",
         "src": "Give the path of a file.",
         "dest": "Give the path of a file, or of a folder with a slash at its end.",
-        "username": "Give a user, or leave it out to mean the user of the token.",
-        "groupname": "Give a group, or leave it out to mean the default group of the workspace.",
+        "username": "Give a user, or leave it out to let the workspace decide.",
+        "groupname": "Give a group, or leave it out to let the workspace decide.",
     }
     empty_result: ClassVar[Mapping[str, Any]] = {"servers": []}
 

@@ -71,12 +71,12 @@ options:
     default: true
   username:
     description:
-      - User as which the agent writes or reads the file. A new file belongs to that user. If omitted, the user of the
-        token.
+      - User as which the agent writes or reads the file. A new file belongs to that user. If omitted, the workspace
+        decides.
     type: str
   groupname:
     description:
-      - Group for O(username). If omitted, the default group of the workspace.
+      - Group for O(username). If omitted, the workspace decides.
     type: str
   work_session:
     description:

@@ -75,7 +75,7 @@ def parse_response(
     except (ValueError, RecursionError):
         body, is_json = content[:_SHOWN_PAGE].decode("utf-8", "replace"), False
     if status >= 400:
-        pause = _parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
+        pause = parse_retry_after(headers.get("Retry-After"), headers.get("Date"))
         raise _classify(error_from_body(method, path, status, body, pause, quoted), body)
     if not is_json:
         raise LostResponse(
@@ -167,7 +167,7 @@ def parse_http_date(text: str | None) -> float | None:
         return None
 
 
-def _parse_retry_after(retry_after: str | None, date: str | None) -> float | None:
+def parse_retry_after(retry_after: str | None, date: str | None) -> float | None:
     """Return the pause of a Retry-After header, a number of seconds or a date; None if it is neither."""
     try:
         seconds = float(retry_after or "nan")

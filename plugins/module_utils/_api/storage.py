@@ -21,10 +21,11 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Callable
+from typing import Any, BinaryIO, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 from .errors import AlpaconError, clean_line
+from .response import parse_retry_after
 from .session import (
     CONNECT_TIMEOUT,
     HAS_LIBRARIES,
@@ -131,6 +132,23 @@ def _is_local(host: str) -> bool:
     return bool(mapped.is_loopback or mapped.is_unspecified or mapped.is_link_local or mapped.is_multicast)
 
 
+class _Answer(NamedTuple):
+    """The status of a response, 0 for none, the reason for a failure, and the pause that the storage asks for."""
+
+    status: int
+    failure: str
+    pause: float | None = None
+
+    @classmethod
+    def from_response(cls, url: SignedUrl, response: Any) -> _Answer:
+        pause = parse_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
+        return cls(response.status, _describe_status(url, response.status), pause)
+
+    @property
+    def is_temporary(self) -> bool:
+        return not self.status or self.status in _TEMPORARY
+
+
 class _Limits(threading.local):
     """Limits of the response that this thread reads: monotonic seconds, and bytes."""
 
@@ -193,21 +211,20 @@ class ObjectStorage:
         """
         for attempt in range(1, _ATTEMPTS + 1):
             with open_file() as file:
-                status, failure = self._put_once(url, file, size, deadline)
-            if 200 <= status < 300:
+                answer = self._put_once(url, file, size, deadline)
+            if 200 <= answer.status < 300:
                 return
-            if not (status in _TEMPORARY or not status) or attempt == _ATTEMPTS or not self._pause(attempt, deadline):
-                raise StorageError(f"The file was not stored: {failure}")
+            if not answer.is_temporary or attempt == _ATTEMPTS or not self._pause(attempt, answer, deadline):
+                raise StorageError(f"The file was not stored: {answer.failure}")
 
-    def _put_once(self, url: SignedUrl, file: BinaryIO, size: int, deadline: float) -> tuple[int, str]:
-        """Return the status, 0 for none, and the reason for a failure."""
+    def _put_once(self, url: SignedUrl, file: BinaryIO, size: int, deadline: float) -> _Answer:
         headers = {"Content-Length": str(size)}
         try:
             response = self._request("PUT", url, deadline, 2**16, headers, _Source(file, size, deadline, self._check))
         except StorageError as error:
-            return 0, str(error)
+            return _Answer(0, str(error))
         close_response(response)
-        return response.status, _describe_status(url, response.status)
+        return _Answer.from_response(url, response)
 
     def get(self, url: SignedUrl, write: Callable[[bytes], Any], most: int, deadline: float) -> int:
         """Read a file and return its size in bytes. It is read once more only if nothing of it was written.
@@ -224,24 +241,24 @@ class ObjectStorage:
             try:
                 response = self._request("GET", url, deadline, most, {"Accept-Encoding": "identity"}, None)
             except StorageError as error:
-                status, failure = 0, str(error)
+                answer = _Answer(0, str(error))
             else:
                 if response.status == 200:
                     return _copy(url, response, write, most, self._check)
                 close_response(response)
-                status, failure = response.status, _describe_status(url, response.status)
-            if status in (403, 404):
+                answer = _Answer.from_response(url, response)
+            if answer.status in (403, 404):
                 if time.monotonic() >= began + _LAG or time.monotonic() + _LAG_PAUSE >= deadline:
-                    raise StorageError(f"The file was not read: {failure}")
+                    raise StorageError(f"The file was not read: {answer.failure}")
                 self._sleep(_LAG_PAUSE)
                 continue
             attempt += 1
-            if (status and status not in _TEMPORARY) or attempt == _ATTEMPTS or not self._pause(attempt, deadline):
-                raise StorageError(f"The file was not read: {failure}")
+            if not answer.is_temporary or attempt == _ATTEMPTS or not self._pause(attempt, answer, deadline):
+                raise StorageError(f"The file was not read: {answer.failure}")
 
-    def _pause(self, attempt: int, deadline: float) -> bool:
+    def _pause(self, attempt: int, answer: _Answer, deadline: float) -> bool:
         """Pause before the next attempt; return False if that is after the deadline."""
-        seconds = _FIRST_PAUSE * 2 ** (attempt - 1)
+        seconds = answer.pause or _FIRST_PAUSE * 2 ** (attempt - 1)
         if time.monotonic() + seconds >= deadline:
             return False
         self._sleep(seconds)

@@ -91,7 +91,8 @@ class FileOptions:
             limits=_parse_limits(options, len(servers)),
         )
         if not is_upload:
-            parsed.list_targets()
+            for target in parsed.list_targets().values():
+                _check_target(target)
         return parsed
 
     def read_content(self) -> Content:
@@ -158,8 +159,11 @@ def _parse_server_path(options: Mapping[str, Any], is_upload: bool) -> str:
     problem = ""
     if not path.startswith("/"):
         problem = f"'{path:.200}' is not an absolute path on the servers"
-    elif path.endswith("/") or path.rpartition("/")[2] in (".", ".."):
+    elif path.endswith("/") or path.rpartition("/")[2] == ".":
         problem = f"'{path:.200}' is a folder"
+    elif ".." in path.split("/"):
+        # The access list of the token matches the path as it is written.
+        problem = f"'{path:.200}' has the part .."
     elif _UNSAFE.search(path):
         problem = "it has a control character, or one that is not Unicode"
     elif len(path) > _LONGEST_PATH:
@@ -167,6 +171,13 @@ def _parse_server_path(options: Mapping[str, Any], is_upload: bool) -> str:
     if problem:
         raise UsageError(option, problem, "Give the path of a file, such as /etc/motd.")
     return path
+
+
+def _check_target(path: str) -> None:
+    if os.path.isdir(path):
+        raise UsageError("dest", f"{path} is a folder", "Give the path of a file, or a slash at its end.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise UsageError("dest", f"{path} is a device, socket or pipe", "Give the path of a file.")
 
 
 def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:

@@ -128,6 +128,17 @@ def test_a_request_that_failed_is_sent_again_as_a_whole() -> None:
         assert get(server) == b"content"
 
 
+def test_a_pause_that_the_storage_asks_for_is_kept() -> None:
+    pauses: list[float] = []
+    with serving((429, {"Retry-After": "7"}, b""), OK, (503, {"Retry-After": "9"}, b""), OK) as server:
+        put(server, b"content", sleep=pauses.append)
+        get(server, sleep=pauses.append)
+    assert pauses == [7, 9]
+    with serving((429, {"Retry-After": "61"}, b"")) as server, pytest.raises(StorageError, match="HTTP 429"):
+        get(server)
+    assert len(server.requests) == 1, "the pause is longer than the transfer may take"
+
+
 def test_a_refusal_is_not_repeated_and_no_message_has_the_url() -> None:
     lines: list[str] = []
     with serving((403, {}, b"<Error>secret</Error>")) as server, pytest.raises(StorageError) as error:
