@@ -210,7 +210,11 @@ class ObjectStorage:
             StorageError: it is not certain that the file was stored.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            with open_file() as file:
+            try:
+                file = open_file()
+            except OSError as error:
+                raise StorageError(f"The file was not stored: {_describe_unreadable(error)}") from None
+            with file:
                 answer = self._put_once(url, file, size, deadline)
             if 200 <= answer.status < 300:
                 return
@@ -218,11 +222,15 @@ class ObjectStorage:
                 raise StorageError(f"The file was not stored: {answer.failure}")
 
     def _put_once(self, url: SignedUrl, file: BinaryIO, size: int, deadline: float) -> _Answer:
-        headers = {"Content-Length": str(size)}
+        source, failure = _Source(file, size, deadline, self._check), ""
         try:
-            response = self._request("PUT", url, deadline, 2**16, headers, _Source(file, size, deadline, self._check))
+            response = self._request("PUT", url, deadline, 2**16, {"Content-Length": str(size)}, source)
         except StorageError as error:
-            return _Answer(0, str(error))
+            failure = str(error)
+        if source.failure:
+            raise StorageError(f"The file was not stored: {source.failure}")
+        if failure:
+            return _Answer(0, failure)
         close_response(response)
         return _Answer.from_response(url, response)
 
@@ -315,7 +323,13 @@ class ObjectStorage:
 
 
 class _Source:
-    """Read a file that is being sent, until a deadline and no more than its size."""
+    """Read a file that is being sent, until a deadline and no more than its size.
+
+    Attributes:
+        failure: why it could not be read, which is no failure of the connection.
+    """
+
+    failure = ""
 
     def __init__(self, file: BinaryIO, size: int, deadline: float, check: Callable[[], None]) -> None:
         self._file = file
@@ -326,12 +340,22 @@ class _Source:
     def read(self, size: int = -1) -> bytes:
         self._check()
         if time.monotonic() >= self._deadline:
-            raise TimeoutError("the file took too long")
-        piece = self._file.read(self._left if size < 0 else min(size, self._left))
+            self.failure = "it took longer than wait_timeout."
+            raise TimeoutError(self.failure)
+        try:
+            piece = self._file.read(self._left if size < 0 else min(size, self._left))
+        except OSError as error:
+            self.failure = _describe_unreadable(error)
+            raise
         self._left -= len(piece)
         if not piece and self._left:
-            raise OSError("the file became shorter")
+            self.failure = "it became shorter on the controller while it was sent."
+            raise OSError(self.failure)
         return piece
+
+
+def _describe_unreadable(error: OSError) -> str:
+    return f"it cannot be read on the controller: {error.strerror or type(error).__name__}."
 
 
 def _copy(url: SignedUrl, response: Any, write: Callable[[bytes], Any], most: int, check: Callable[[], None]) -> int:

@@ -163,7 +163,7 @@ def _parse_server_path(options: Mapping[str, Any], is_upload: bool) -> str:
         problem = f"'{path:.200}' is a folder"
     elif ".." in path.split("/"):
         # The access list of the token matches the path as it is written.
-        problem = f"'{path:.200}' has the part .."
+        problem = f"'..' is a part of '{path:.200}'"
     elif _UNSAFE.search(path):
         problem = "it has a control character, or one that is not Unicode"
     elif len(path) > _LONGEST_PATH:

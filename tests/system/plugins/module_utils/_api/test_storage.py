@@ -139,6 +139,40 @@ def test_a_pause_that_the_storage_asks_for_is_kept() -> None:
     assert len(server.requests) == 1, "the pause is longer than the transfer may take"
 
 
+class _Broken(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("file", "size", "seconds", "words"),
+    [
+        (FileNotFoundError(2, "No such file or directory"), 1, 60, "controller: No such file"),
+        (_Broken(), 1, 60, "controller: Input/output error"),
+        (io.BytesIO(b"short"), 9, 60, "became shorter on the controller"),
+        (io.BytesIO(b"late"), 4, 0, "wait_timeout"),
+    ],
+)
+def test_a_file_that_cannot_be_read_to_its_end_is_no_failure_of_the_connection(
+    file: Any, size: int, seconds: float, words: str
+) -> None:
+    opened: list[Any] = []
+
+    def open_file() -> Any:
+        opened.append(file)
+        if isinstance(file, OSError):
+            raise file
+        return file
+
+    with (
+        serving(OK) as server,
+        ObjectStorage(_SETTINGS, sleep=lambda _seconds: None) as client,
+        pytest.raises(StorageError, match=words),
+    ):
+        client.put(check_url(server.url, _SETTINGS), open_file, size, time.monotonic() + seconds)
+    assert len(opened) == 1, "another attempt would fail too"
+
+
 def test_a_refusal_is_not_repeated_and_no_message_has_the_url() -> None:
     lines: list[str] = []
     with serving((403, {}, b"<Error>secret</Error>")) as server, pytest.raises(StorageError) as error:
