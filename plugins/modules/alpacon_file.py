@@ -53,7 +53,8 @@ options:
         file that has the name of O(src). The folder must exist.
       - With O(state=downloaded), the path of the file on the controller, relative to the playbook. With a slash at its
         end, a folder, in which the file of each server becomes C(SERVER/NAME). C(SERVER) is what O(servers) says, or
-        the name of the inventory host. Several servers need that. Missing folders are created.
+        the name of the inventory host. Several servers need that. Missing folders are created. Two hosts of a task
+        cannot download to the same file.
     type: str
     required: true
   overwrite:

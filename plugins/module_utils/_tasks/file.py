@@ -6,18 +6,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Callable
 
 from .._api.client import Client
+from .._api.errors import UsageError
 from .._api.storage import ObjectStorage, SignedUrl
 from .._fleet.completion import refresh_unknown, skip_offline
 from .._fleet.file_transfers import TRANSFER_PACING, Content, DownloadRules, UploadRules, make_body
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Job, Limits, Outcome
-from .._fleet.run import Run
+from .._fleet.run import HostLocks, Run
 from .._fleet.sharing import SharedState, find_servers
 from .._options.connection import CONNECTION, parse_settings
 from .command_task import lock_servers
@@ -155,6 +157,16 @@ def _make_saver(
     return save
 
 
+def lock_local_files(host_locks: HostLocks, targets: Sequence[FileTarget]) -> None:
+    """Lock files of the controller, or refuse one to which another host of the task downloads."""
+    paths = {os.path.realpath(target.local): target.local for target in targets if target.local}
+    conflict = host_locks.acquire([(path, "download") for path in paths])
+    if conflict:
+        path, host = conflict
+        why = f"host {host} of the task downloads to {paths[path]} too, so nothing was downloaded for this host"
+        raise UsageError("dest", why, "Give a folder with a slash at its end, or a path with inventory_hostname.")
+
+
 def run_file(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Run a task; nothing was transferred if it raises :class:`AlpaconError`."""
     parsed = FileOptions.from_options(options)
@@ -176,6 +188,7 @@ def run_file(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             if run.host_locks:
                 servers = [target.job.server for target in waiting]
                 lock_servers(run.host_locks, task.make_body(None), settings.url, servers)
+                lock_local_files(run.host_locks, waiting)
             if parsed.compare:
                 task.compare(waiting)
             waiting = [target for target in waiting if not target.job.outcome]

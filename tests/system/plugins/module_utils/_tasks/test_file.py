@@ -18,10 +18,10 @@ from system.support import ScriptedServer, TaskResult
 from workspace.client import Workspace
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api import storage
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import RunIsOver, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import file_transfers
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.pacing import PACING
-from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import HostLocks, Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import file
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.file import SPEC, run_file
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.file_options import FOUND, HOST
@@ -268,6 +268,21 @@ def test_downloads_of_many_servers_lie_in_folders_of_their_own(workspace: Worksp
     assert all((tmp_path / "logs" / name / "log").read_text() == "x" for name in servers)
     result = download(workspace, src=str(tmp_path / "log"), dest=f"{tmp_path}/own/", **{HOST: "db.example.com"})
     assert result["path"] == f"{tmp_path}/own/db.example.com/log"
+
+
+def test_hosts_of_a_task_do_not_replace_the_downloads_of_each_other(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "link").symlink_to(tmp_path)
+
+    def run_for(host: str, server: str, dest: Path) -> TaskResult:
+        run = Run(host_locks=HostLocks(tmp_path, "task", host))
+        return download(workspace, run=run, servers=[server], src=str(tmp_path / "a"), dest=str(dest))
+
+    assert run_for("one", "web-01", tmp_path / "x")["changed"] is True
+    with pytest.raises(UsageError, match="dest: host one of the task downloads to"):
+        run_for("two", "web-02", tmp_path / "link" / "x")
+    assert run_for("two", "web-02", tmp_path / "y")["changed"] is True
+    assert run_for("one", "web-01", tmp_path / "x")["changed"] is False, "another attempt of the host"
 
 
 def test_a_download_that_fails_leaves_the_file_as_it_is(workspace: Workspace, tmp_path: Path) -> None:
