@@ -132,7 +132,7 @@ def _is_local(host: str) -> bool:
     return bool(mapped.is_loopback or mapped.is_unspecified or mapped.is_link_local or mapped.is_multicast)
 
 
-class _Answer(NamedTuple):
+class _StorageAnswer(NamedTuple):
     """The status of a response, 0 for none, the reason for a failure, and the pause that the storage asks for."""
 
     status: int
@@ -140,7 +140,7 @@ class _Answer(NamedTuple):
     pause: float | None = None
 
     @classmethod
-    def from_response(cls, url: SignedUrl, response: Any) -> _Answer:
+    def from_response(cls, url: SignedUrl, response: Any) -> _StorageAnswer:
         pause = parse_retry_after(response.headers.get("Retry-After"), response.headers.get("Date"))
         return cls(response.status, _describe_status(url, response.status), pause)
 
@@ -221,7 +221,7 @@ class ObjectStorage:
             if not answer.is_temporary or attempt == _ATTEMPTS or not self._pause(attempt, answer, deadline):
                 raise StorageError(f"The file was not stored: {answer.failure}")
 
-    def _put_once(self, url: SignedUrl, file: BinaryIO, size: int, deadline: float) -> _Answer:
+    def _put_once(self, url: SignedUrl, file: BinaryIO, size: int, deadline: float) -> _StorageAnswer:
         source, failure = _Source(file, size, deadline, self._check), ""
         try:
             response = self._request("PUT", url, deadline, 2**16, {"Content-Length": str(size)}, source)
@@ -230,9 +230,9 @@ class ObjectStorage:
         if source.failure:
             raise StorageError(f"The file was not stored: {source.failure}")
         if failure:
-            return _Answer(0, failure)
+            return _StorageAnswer(0, failure)
         close_response(response)
-        return _Answer.from_response(url, response)
+        return _StorageAnswer.from_response(url, response)
 
     def get(self, url: SignedUrl, write: Callable[[bytes], Any], most: int, deadline: float) -> int:
         """Read a file and return its size in bytes. It is read once more only if nothing of it was written.
@@ -249,12 +249,12 @@ class ObjectStorage:
             try:
                 response = self._request("GET", url, deadline, most, {"Accept-Encoding": "identity"}, None)
             except StorageError as error:
-                answer = _Answer(0, str(error))
+                answer = _StorageAnswer(0, str(error))
             else:
                 if response.status == 200:
                     return _copy(url, response, write, most, self._check)
                 close_response(response)
-                answer = _Answer.from_response(url, response)
+                answer = _StorageAnswer.from_response(url, response)
             if answer.status in (403, 404):
                 if time.monotonic() >= began + _LAG or time.monotonic() + _LAG_PAUSE >= deadline:
                     raise StorageError(f"The file was not read: {answer.failure}")
@@ -264,7 +264,7 @@ class ObjectStorage:
             if not answer.is_temporary or attempt == _ATTEMPTS or not self._pause(attempt, answer, deadline):
                 raise StorageError(f"The file was not read: {answer.failure}")
 
-    def _pause(self, attempt: int, answer: _Answer, deadline: float) -> bool:
+    def _pause(self, attempt: int, answer: _StorageAnswer, deadline: float) -> bool:
         """Pause before the next attempt; return False if that is after the deadline."""
         seconds = answer.pause or _FIRST_PAUSE * 2 ** (attempt - 1)
         if time.monotonic() + seconds >= deadline:
