@@ -36,7 +36,7 @@ PLUGINS = sorted(
 INVENTORY = ROOT / "plugins/inventory/alpacon.py"
 RUNNING = "/usr/local/bin/reindex"
 #: The scripts and files that examples name.
-SCRIPTS = ("setup.py", "app.tar")
+SCRIPTS = {"setup.py": "#!/usr/bin/env python3\n", "rotate.sh": "#!/bin/sh\n", "app.tar": ""}
 #: The files of tasks that examples name, and what the tasks run.
 TASK_FILES = {
     "motd.yml": "id -un",
@@ -67,7 +67,7 @@ def examples_of(path: Path) -> str:
 @pytest.fixture(scope="module")
 def busy(instant: Workspace) -> Workspace:
     facts = {"metrics": [{"cpu": 12.5, "memory": 40, "disk-usage": 95}], "users": [{"username": "root"}]}
-    instant.add_servers(*HOSTS, connected=True, groups=["Operations"], facts=facts)
+    instant.add_servers(*HOSTS, connected=True, groups=["Operations"], facts=facts, version="2.8.3")
     instant.add_commands(
         [
             {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
@@ -94,8 +94,8 @@ def test_examples_run(busy: Workspace, tmp_path: Path, plugin: str) -> None:
     grouped = {"name": "Have a group", "ansible.builtin.group_by": {"key": "web"}}
     facts = {"name": "Have a fact", "ansible.builtin.set_fact": {"machine_id": 32 * "a", "cacheable": True}}
     plays.insert(0, {"hosts": "web-01", "gather_facts": False, "vars": variables, "tasks": [grouped, facts, *tasks]})
-    for script in SCRIPTS:
-        (tmp_path / script).write_text("#!/usr/bin/env python3\n", encoding="utf-8")
+    for script, text in SCRIPTS.items():
+        (tmp_path / script).write_text(text, encoding="utf-8")
     for name, content in CONTENT.items():
         (tmp_path / "files").mkdir(exist_ok=True)
         (tmp_path / "files" / name).write_text(content, encoding="utf-8")
