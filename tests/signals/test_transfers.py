@@ -23,7 +23,7 @@ HOST = "web-01"
 SIZE = 32 * 2**20
 SIGNALS = [(signal.SIGKILL, "group"), (signal.SIGKILL, "parent"), (signal.SIGINT, "group")]
 #: Seconds by which the workspace delays the response to a request.
-HELD = 3.0
+HELD = 8.0
 
 
 class HalfStorage:
