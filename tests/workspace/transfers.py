@@ -22,7 +22,7 @@ from workspace.models import Command, Server, Transfer, User
 
 
 class TransferSerializer(serializers.Serializer):  # type: ignore[misc]
-    """What both kinds of transfers state."""
+    """The fields that requests for uploads and for downloads have in common."""
 
     server = serializers.PrimaryKeyRelatedField(queryset=Server.objects.none())
     name = serializers.CharField(max_length=255)

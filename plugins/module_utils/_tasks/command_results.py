@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -87,6 +87,33 @@ def summarize(
     if predicted:
         return f"{'' if predicted == total else f'{predicted} of '}{total} {noun} would be submitted."
     return f"{total} {noun}, none of them failed."
+
+
+def describe_servers(
+    jobs: Sequence[Job], servers: list[dict[str, Any]], ok: Collection[Outcome], noun: str
+) -> dict[str, Any]:
+    """Build the result of a task from the dicts of its servers; the keys of a single one are at the top level as well.
+
+    Args:
+        servers: for each job, in their order.
+        ok: outcomes that are no failures.
+        noun: what the task did to the servers, in the plural.
+    """
+    outcomes = [job.outcome for job in jobs if job.outcome]
+    failures = [
+        (str(job.server), job.id, described["msg"])
+        for job, described in zip(jobs, servers)
+        if job.outcome and job.outcome not in ok
+    ]
+    result: dict[str, Any] = {
+        "servers": servers,
+        "summary": dict(Counter(outcome.value for outcome in outcomes)),
+        "changed": any(job.changed for job in jobs),
+        "failed": bool(failures),
+    }
+    if len(servers) == 1:
+        return {**servers[0], **result}
+    return {**result, "msg": summarize(len(jobs), len(jobs) - len(outcomes), failures, noun)}
 
 
 def group_alike(messages: Iterable[tuple[str, str | None, str]]) -> list[str]:

@@ -81,9 +81,11 @@ class FileTask:
 
     def compare(self, targets: Sequence[FileTarget]) -> None:
         """Finish the jobs of the files that are the same on both sides, by a command on each server."""
-        wanted = [(target, self._find_digest(target)) for target in targets]
+        wanted = [(target, self.content.digest if self.content else find_digest(target.local)) for target in targets]
         compared = {
-            id(target): Job(target.job.server, self._make_comparison(target)) for target, digest in wanted if digest
+            id(target): Job(target.job.server, self.options.match_comparison(target.job.server.id).to_body())
+            for target, digest in wanted
+            if digest
         }
         if not compared:
             return
@@ -106,12 +108,6 @@ class FileTask:
                 target.job = job
             elif job.outcome == Outcome.REFUSED:
                 target.job.add_note(f"It could not be compared first: {job.msg}")
-
-    def _find_digest(self, target: FileTarget) -> str | None:
-        return self.content.digest if self.content else find_digest(target.local)
-
-    def _make_comparison(self, target: FileTarget) -> dict[str, Any]:
-        return self.options.match_comparison(target.job.server.id).to_body()
 
     def transfer(self, targets: Sequence[FileTarget]) -> None:
         context = self.run.context
@@ -157,7 +153,7 @@ def _make_saver(
     return save
 
 
-def lock_local_files(host_locks: HostLocks, targets: Sequence[FileTarget]) -> None:
+def _lock_local_files(host_locks: HostLocks, targets: Sequence[FileTarget]) -> None:
     """Lock files of the controller, or refuse one to which another host of the task downloads."""
     paths = {os.path.realpath(target.local): target.local for target in targets if target.local}
     conflict = host_locks.acquire([(path, "download") for path in paths])
@@ -188,7 +184,7 @@ def run_file(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             if run.host_locks:
                 servers = [target.job.server for target in waiting]
                 lock_servers(run.host_locks, task.make_body(None), settings.url, servers)
-                lock_local_files(run.host_locks, waiting)
+                _lock_local_files(run.host_locks, waiting)
             if parsed.compare:
                 task.compare(waiting)
             waiting = [target for target in waiting if not target.job.outcome]

@@ -6,14 +6,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .._api.errors import clean_line
 from .._fleet.jobs import Job, Outcome
-from .command_results import summarize
+from .command_results import describe_servers
 
 
 @dataclass
@@ -41,22 +40,7 @@ def describe_files(
 ) -> dict[str, Any]:
     """Build the result of a task; the keys of a single server are at the top level as well."""
     servers = [_describe(target, own_server, no_log) for target in targets]
-    outcomes = [target.job.outcome for target in targets if target.job.outcome]
-    failures = [
-        (str(target.job.server), described["transfer_id"], described["msg"])
-        for target, described in zip(targets, servers)
-        if target.job.outcome and target.job.outcome not in ok_outcomes
-    ]
-    result: dict[str, Any] = {
-        "servers": servers,
-        "summary": dict(Counter(outcome.value for outcome in outcomes)),
-        "changed": any(target.job.changed for target in targets),
-        "failed": bool(failures),
-    }
-    if len(servers) == 1:
-        return {**servers[0], **result}
-    result["msg"] = summarize(len(targets), len(targets) - len(outcomes), failures, "transfers")
-    return result
+    return describe_servers([target.job for target in targets], servers, ok_outcomes, "transfers")
 
 
 def _describe(target: FileTarget, own_server: str, no_log: bool) -> dict[str, Any]:

@@ -6,35 +6,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from .._api.errors import clean_line
 from .._api.records import to_iso
+from .._fleet.jobs import OK_OUTCOMES
 from .._fleet.server_actions import Target
-from .command_results import summarize
+from .command_results import describe_servers
 
 
 def describe_targets(targets: Sequence[Target], own_server: str) -> dict[str, Any]:
     """Build the result of a task; the keys of a single server are at the top level as well."""
     servers = [_describe(target, own_server) for target in targets]
-    outcomes = [target.job.outcome for target in targets if target.job.outcome]
-    failures = [
-        (str(target.job.server), described["command_id"], described["msg"])
-        for target, described in zip(targets, servers)
-        if target.job.outcome and not target.job.outcome.is_ok
-    ]
-    result: dict[str, Any] = {
-        "servers": servers,
-        "summary": dict(Counter(outcome.value for outcome in outcomes)),
-        "changed": any(target.job.changed for target in targets),
-        "failed": bool(failures),
-    }
-    if len(servers) == 1:
-        return {**servers[0], **result}
-    result["msg"] = summarize(len(targets), len(targets) - len(outcomes), failures, "actions")
-    return result
+    return describe_servers([target.job for target in targets], servers, OK_OUTCOMES, "actions")
 
 
 def _describe(target: Target, own_server: str) -> dict[str, Any]:
