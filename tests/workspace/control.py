@@ -17,7 +17,7 @@ from workspace.models import Approval, Chunk, Command, Fact, Group, Registration
 
 _SERVER = (
     *("name", "key", "agent", "is_connected", "enabled", "commissioned", "version", "platform", "tags"),
-    "registered_with",
+    *("registered_with", "description", "offline_alert_enabled"),
 )
 _COMMAND = ("shell", "line", "username", "data", "success", "exit_code", "created_by_request", "delivered_count")
 
@@ -79,7 +79,15 @@ def reset(request: HttpRequest, body: Body) -> Answer:
     # A test may have replaced the owner by another user of that name.
     owner = User.objects.filter(username="admin").first()
     Server.objects.update(
-        enabled=True, commissioned=True, output="", allow_sh=True, accounts="", sync_hashes={}, owner=owner
+        enabled=True,
+        commissioned=True,
+        output="",
+        allow_sh=True,
+        accounts="",
+        sync_hashes={},
+        owner=owner,
+        description="",
+        offline_alert_enabled=True,
     )
     Server.objects.filter(agent=True).update(version=seeding.AGENT_VERSION)
     RegistrationToken.objects.all().delete()

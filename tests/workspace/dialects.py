@@ -96,6 +96,9 @@ REASONS = {
     ),
     "pam_unsupported": Reason(400, "server_pam_install_unsupported", "There is no package for the server", None, {}),
     "pam_in_progress": Reason(409, "server_pam_install_in_progress", "An installation runs", None, {}),
+    "mode_unavailable": Reason(
+        400, "preferences_agent_rollout_mode_unavailable", "There is no version before the latest", None, {}
+    ),
     "busy": Reason(409, "server_busy_with_user_work", "A user is working on the server", None, {}),
     "not_commissioned": Reason(
         400,

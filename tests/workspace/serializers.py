@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import typing as t
+import zoneinfo
 
 from django.db.models import QuerySet
 from rest_framework import serializers
@@ -56,7 +57,30 @@ class CurrentActionSerializer(serializers.Serializer):  # type: ignore[misc]
 
 
 class ServerSerializer(serializers.Serializer):  # type: ignore[misc]
+    """The body of a change; unknown fields are ignored."""
+
     name = serializers.SlugField(max_length=64)
-    description = serializers.CharField(allow_blank=True, max_length=255)
     groups = serializers.PrimaryKeyRelatedField(queryset=Group.objects.all(), many=True)
+
+
+class CurrentServerSerializer(ServerSerializer):
+    description = serializers.CharField(allow_blank=True, max_length=255)
     offline_alert_enabled = serializers.BooleanField()
+
+
+class WindowSerializer(serializers.Serializer):  # type: ignore[misc]
+    """The maintenance window of a policy; Monday is day 0."""
+
+    days = serializers.ListField(child=serializers.IntegerField(min_value=0, max_value=6), allow_empty=False)
+    start_hour = serializers.IntegerField(min_value=0, max_value=23)
+    length_hours = serializers.IntegerField(min_value=1, max_value=24)
+    timezone = serializers.ChoiceField(choices=sorted(zoneinfo.available_timezones()))
+
+
+class PolicySerializer(serializers.Serializer):  # type: ignore[misc]
+    mode = serializers.ChoiceField(choices=["latest", "n_minus_1", "manual"])
+    window = WindowSerializer()
+
+
+class PreferencesSerializer(serializers.Serializer):  # type: ignore[misc]
+    agent_rollout_policy = PolicySerializer()

@@ -110,6 +110,8 @@ class Switches:
     file_roots: bool = False
     transfer_status: t.Literal["null", "refused"] = "null"
     agent_rollout_policy: t.Literal["", "latest", "n_minus_1", "manual"] = ""
+    agent_rollout_window: dict[str, t.Any] | None = None
+    unavailable_modes: list[str] = dataclasses.field(default_factory=list)
 
     def change(self, values: dict[str, t.Any]) -> None:
         known = {field.name for field in dataclasses.fields(self)}

@@ -224,7 +224,9 @@ class ServerViewSet(Base):
     def partial_update(self, request: t.Any, pk: str) -> Response:
         """Change fields; `groups` replaces all groups."""
         server = self._own_object()
-        serializer = serializers.ServerSerializer(data=request.data, partial=True)
+        current = state.current.dialect.name == "current"
+        kind = serializers.CurrentServerSerializer if current else serializers.ServerSerializer
+        serializer = kind(data=request.data, partial=True)
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
         if "groups" in values:
@@ -344,10 +346,33 @@ class WhoamiView(views.APIView):  # type: ignore[misc]
 class PreferencesView(views.APIView):  # type: ignore[misc]
     """The settings of the workspace: the automatic upgrade of agents."""
 
-    def get(self, request: t.Any) -> Response:
+    def initial(self, request: t.Any, *arguments: t.Any, **options: t.Any) -> None:
+        super().initial(request, *arguments, **options)
         if state.current.dialect.name != "current":
             raise exceptions.NotFound
         if isinstance(request.user, Server):
             raise exceptions.PermissionDenied
-        mode = state.current.switches.agent_rollout_policy
-        return Response({"agent_rollout_policy": {"mode": mode, "maintenance_window": None}} if mode else {})
+
+    def get(self, request: t.Any) -> Response:
+        switches = state.current.switches
+        if not switches.agent_rollout_policy:
+            return Response({})
+        policy = {"mode": switches.agent_rollout_policy, "window": switches.agent_rollout_window}
+        return Response({"agent_rollout_policy": policy})
+
+    def patch(self, request: t.Any) -> Response:
+        """Change the fields that the body names, also of the window."""
+        if not request.user.is_staff:
+            raise exceptions.PermissionDenied
+        serializer = serializers.PreferencesSerializer(data=request.data, partial=True)
+        serializer.is_valid(raise_exception=True)
+        switches = state.current.switches
+        policy = serializer.validated_data.get("agent_rollout_policy", {}) if switches.agent_rollout_policy else {}
+        if policy.get("mode") in switches.unavailable_modes:
+            raise Refusal("mode_unavailable")
+        switches.agent_rollout_policy = policy.get("mode", switches.agent_rollout_policy)
+        if "window" in policy:
+            window = {**(switches.agent_rollout_window or {}), **policy["window"]}
+            serializers.WindowSerializer(data=window).is_valid(raise_exception=True)
+            switches.agent_rollout_window = window
+        return self.get(request)
