@@ -136,7 +136,7 @@ class ScriptedServer:
                 self.end_headers()
                 self.wfile.write(response.content)
 
-            do_GET = do_POST = do_DELETE = handle_any
+            do_GET = do_POST = do_DELETE = do_PATCH = handle_any
 
             def log_message(self, format: str, *args: Any) -> None:
                 return None

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the recipes of the cookbook, with other paths and commands."""
+"""Run the recipes of the cookbook and of the guide Planned work, with other paths and commands."""
 
 from __future__ import annotations
 
 import csv
+import json
 import shlex
 import subprocess
 import sys
@@ -27,11 +28,11 @@ pytestmark = pytest.mark.slow
 KEY = "new-key-0123456789"
 
 
-def recipe(name: str, **replaced: str) -> list[Row]:
+def recipe(name: str, page: str = "cookbook", **replaced: str) -> list[Row]:
     """Return the play of this name, with other text."""
-    [text] = [block for block in read_code_blocks("cookbook", "yaml") if block.startswith(f"- name: {name}\n")]
+    [text] = [block for block in read_code_blocks(page, "yaml") if block.startswith(f"- name: {name}\n")]
     for old, new in replaced.items():
-        assert old in text, f"docs/docsite/rst/cookbook.rst lacks a text of the recipe {name}"
+        assert old in text, f"docs/docsite/rst/{page}.rst lacks a text of the recipe {name}"
         text = text.replace(old, new)
     plays: list[Row] = yaml.safe_load(text)
     return plays
@@ -63,6 +64,8 @@ def test_patching_stops_after_the_canaries_and_leaves_out_patched_servers(curren
         rows = list(csv.DictReader((tmp_path / "left.csv").open(encoding="utf-8"), doublequote=False, escapechar="\\"))
         left.append([(row["server"], row["outcome"]) for row in rows])
     assert submitted == [1, 3, 1]
+    muted_and_restored = [(name, alert) for alert in (False, True) for name in AGENTS]
+    assert list_alerts(current) == 3 * muted_and_restored
     not_tried = [("web-02", "not_tried"), ("web-03", "not_tried")]
     assert left == [[("web-01", "failed"), *not_tried], [("web-02", "failed")], []]
 
@@ -91,23 +94,46 @@ def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
     assert {row["stdout"] for row in read.commands} == {f"{KEY}\nrestarted\n640"}
 
 
-def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Path) -> None:
-    run_payload(current, argv=["sh", "-c", "echo first >boot_id"], servers=list(AGENTS))
-    run_payload(current, argv=["touch", "reboot-required"], servers=["web-01"])
-    [play] = recipe("Reboot in waves", **{"/run/reboot-required": "$HOME/reboot-required"})
-    play["tasks"][1]["ansible.builtin.reboot"] |= {
-        "reboot_command": write_program(tmp_path / "reboot", 'echo second >"$HOME/boot_id"; sleep 60'),
+def rebooting_play(folder: Path) -> Row:
+    """Return the play that reboots in waves, for servers whose files are below their home."""
+    [play] = recipe("Reboot in waves", "planned_work", **{"/run/reboot-required": "$HOME/reboot-required"})
+    reboot = play["tasks"][1]["block"][1]
+    reboot["ansible.builtin.reboot"] |= {
+        "reboot_command": write_program(folder / "reboot", 'echo second >"$HOME/boot_id"; sleep 60'),
         "boot_time_command": "cat boot_id",
         "test_command": "true",
     }
-    play["tasks"][1]["vars"]["alpacon_wait_timeout"] = "15s"
+    reboot["vars"]["alpacon_wait_timeout"] = "15s"
+    return play
+
+
+def list_alerts(workspace: Workspace) -> list[tuple[str, bool]]:
+    """List the changes of alerts that a run sent, in order, with the name of each server."""
+    names = {server_id: name for name, server_id in workspace.server_ids().items()}
+    sent = [entry for entry in workspace.log() if entry["method"] == "PATCH"]
+    return [(names[entry["path"].split("/")[-2]], json.loads(entry["body"])["offline_alert_enabled"]) for entry in sent]
+
+
+def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Path) -> None:
+    run_payload(current, argv=["sh", "-c", "echo first >boot_id"], servers=list(AGENTS))
+    run_payload(current, argv=["touch", "reboot-required"], servers=["web-01"])
     # The second command of the action is the one that reboots.
     current.fault("kill", line="command:ansible.builtin.reboot", after=1, times=1, seconds=0.5, away=5)
-    done = run_recipe(current, tmp_path, [play])
+    done = run_recipe(current, tmp_path, [rebooting_play(tmp_path)])
     assert done.code == 0, done.log
     [rebooted] = done.tasks["Reboot the server"]
     assert rebooted["rebooted"]
-    assert (tmp_path / "log").read_text(encoding="utf-8").count("skipping: ") == 2
+    assert list_alerts(current) == [("web-01", False), ("web-01", True)]
+
+
+def test_a_server_that_cannot_be_rebooted_is_not_left_muted(current: Workspace, tmp_path: Path) -> None:
+    run_payload(current, argv=["touch", "reboot-required"], servers=["web-01"])
+    play = rebooting_play(tmp_path)
+    play["tasks"][1]["block"][1]["vars"]["alpacon_wait_timeout"] = "2s"
+    current.fault("never_ack", line="command:ansible.builtin.reboot")
+    done = run_recipe(current, tmp_path, [play])
+    assert done.code != 0, done.log
+    assert list_alerts(current) == [("web-01", False), ("web-01", True)]
 
 
 def test_the_workflow_audits_the_servers(current: Workspace, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ PAGES = (
     Page("inventory"),
     Page("agent_rollout", skipped=("Install the agent",)),
     Page("awx"),
+    # test_cookbook.py runs the reboot.
+    Page("planned_work", skipped=("Reboot in waves",)),
 )
 #: Here the servers have agents, and tasks run over the connection plugin. `{folder}` is a temporary folder.
 ON_SERVERS = (

@@ -71,6 +71,9 @@ SENTENCES: dict[str, str] = {
         " username and groupname."
     ),
     "not_found": _NO_RECORD,
+    "preferences_agent_rollout_mode_unavailable": (
+        "The workspace does not offer this mode of automatic upgrades now. Give another mode: latest or manual."
+    ),
     "rbac_object_permission_required": "The role of this token is not allowed to do this with this record.",
     "rbac_permission_required": "The role of this token is not allowed to do this.",
     "server_busy_with_user_work": "A user is working on the server. Try again later, or set force to true.",
@@ -134,9 +137,9 @@ _WORDS = (
 _CODES_ALIKE = re.compile(r"user_username_\w+|\w+_limit_exceeded")
 #: Fields of requests; only the validation of a workspace blames them.
 _FIELDS = re.compile(
-    "action|allowed_groups|data|description|env|expires_at|force|groupname|groups|line|name|non_field_errors|platform"
-    "|purpose"
-    "|requested_by|run_after|scheduled_at|server|shell|tags|username|work_session"
+    "action|agent_rollout_policy|allowed_groups|data|description|env|expires_at|force|groupname|groups|line|name"
+    "|non_field_errors|offline_alert_enabled|platform|purpose|requested_by|run_after|scheduled_at|server|shell|tags|username"
+    "|work_session"
 )
 #: Status and text of errors that Django REST framework raises by itself.
 _FRAMEWORK_WORDS = re.compile(

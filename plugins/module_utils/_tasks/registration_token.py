@@ -14,12 +14,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Callable
 
 from .._api.client import Client
-from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownEndpoint, UsageError, did_you_mean
-from .._api.records import is_uuid, normalize_uuid, parse_key, parse_row_id, parse_time, to_iso, to_text
+from .._api.errors import NO_REGISTRATION, AlpaconError, LostResponse, UnknownEndpoint, UsageError
+from .._api.records import normalize_uuid, parse_key, parse_row_id, parse_time, to_iso, to_text
 from .._fleet.run import Run, get_process_key, has_process_ended
 from .._options import values
 from .._options.connection import CONNECTION, parse_settings
-from .server_info import GROUPS_PATH
+from .iam_groups import resolve_groups
 
 PATH = "/api/servers/registration-tokens/"
 NAME_LENGTH = 64
@@ -180,11 +180,7 @@ class TokenTask:
         groups = self.options.groups
         if groups is None:
             return None
-        ids_by_name: dict[str, list[str]] = {}
-        if not all(map(is_uuid, groups)):
-            for row in self.client.rows(GROUPS_PATH):
-                ids_by_name.setdefault(to_text(row.get("name")) or "", []).append(to_text(row.get("id")) or "")
-        return frozenset(normalize_uuid(ref) if is_uuid(ref) else _find_group(ref, ids_by_name) for ref in groups)
+        return resolve_groups(self.client, groups)
 
     def result(self) -> dict[str, Any]:
         token = self.token
@@ -207,16 +203,6 @@ class TokenTask:
                 "after": f"{token.describe()}\n" if token and self.created else "",
             }
         return result
-
-
-def _find_group(name: str, ids_by_name: Mapping[str, Sequence[str]]) -> str:
-    found = ids_by_name.get(name, [])
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError("groups", f"{len(found)} groups are named {name}", "Give the UUID of one of them.")
-    remedy = f"{did_you_mean(name, ids_by_name, 'Check the name.')} Or the API token has no access to that group."
-    raise UsageError("groups", f"no group is named {name}", remedy)
 
 
 def present(task: TokenTask) -> None:

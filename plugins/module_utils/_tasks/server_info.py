@@ -22,9 +22,9 @@ from .._api.settings import Warn
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, parse_settings
 from .._options.values import check_limit, parse_boolean, split_list
+from .iam_groups import GROUPS_PATH
 from .server_facts import KINDS, gather, gather_from_all
 
-GROUPS_PATH = "/api/iam/groups/"
 FIELDS = (
     "id", "name", "description", "remote_ip", "is_connected", "commissioned", "starred", "status", "os_name",
     "os_version", "platform", "version", "osquery_version", "cpu_physical_cores", "cpu_logical_cores", "cpu_type",

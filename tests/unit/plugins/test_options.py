@@ -21,6 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
     file,
     registration,
     registration_token,
+    server,
     server_action,
     server_info,
 )
@@ -41,6 +42,7 @@ SPECS = {
     "alpacon_registration": registration.SPEC,
     "alpacon_registration_info": registration.INFO_SPEC,
     "alpacon_registration_token": registration_token.SPEC,
+    "alpacon_server": server.SPEC,
     "alpacon_server_action": server_action.SPEC,
     "alpacon_server_info": server_info.SPEC,
 }
@@ -65,7 +67,7 @@ def file_of(module: str) -> str:
     """Return the path of the file with the spec of a module."""
     spec = {**SPECS, "alpacon_tasks": alpacon_tasks.SPEC, "alpamon_info": alpamon_info.SPEC}[module]
     homes = [audit, command, command_info, file, registration, registration_token, server_action, server_info]
-    homes += [alpacon_tasks, alpamon_info]
+    homes += [server, alpacon_tasks, alpamon_info]
     home = next(home for home in homes if any(value is spec for value in vars(home).values()))
     return f"plugins{home.__name__.removeprefix(PLUGINS).replace('.', '/')}.py"
 
