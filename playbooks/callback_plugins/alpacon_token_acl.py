@@ -38,7 +38,7 @@ _NOT_IN_CHECK_MODE = ("fetch", "raw", "script", "wait_for_connection")
 _WITH_COMMANDS = ("alpacon_audit", "alpacon_command", "alpacon_file")
 #: These write without a command.
 _WITHOUT_COMMANDS = (
-    *("alpacon_registration", "alpacon_registration_token"),
+    *("alpacon_agent_policy", "alpacon_registration", "alpacon_registration_token"),
     *("alpacon_server", "alpacon_server_action"),
 )
 #: It runs other tasks, whose results are in its own.

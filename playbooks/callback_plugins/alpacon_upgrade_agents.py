@@ -30,6 +30,10 @@ author:
 #: This variable identifies the play that upgrades agents.
 PLAY_VARIABLE = "__upgrade_agents"
 _MAX_NAMED = 20
+_UNDONE = (
+    "The workspace keeps agents one version behind the newest (policy n_minus_1), so agents that get the newest version"
+    " might not keep it. Change the policy with the module alpacon_agent_policy, or leave upgrades to the workspace."
+)
 
 
 class CallbackModule(CallbackBase):
@@ -56,6 +60,8 @@ class CallbackModule(CallbackBase):
             self._tried.add(host)
             if task.action.endswith("alpacon_server_action"):
                 self._add_versions(returned.get("servers") or ())
+            if task.action.endswith("alpacon_agent_policy") and returned.get("mode") == "n_minus_1":
+                self._display.warning(_UNDONE)
 
     def _add_versions(self, servers: Iterable[Mapping[str, Any]]) -> None:
         for server in servers:

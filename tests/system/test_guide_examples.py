@@ -153,6 +153,7 @@ def busy(instant: Workspace) -> Workspace:
     for hosts in HOSTS.values():
         facts = {"metrics": [{"disk-usage": 95}]}
         instant.add_servers(*hosts, connected=True, groups=["Operations"], facts=facts)
+    instant.settings(agent_rollout_policy="manual")
     return instant
 
 

@@ -107,6 +107,18 @@ def test_a_wave_waits_until_pinned_versions_cannot_be_rolled_back(current: Works
     assert len(current.commands()) == 1
 
 
+@pytest.mark.parametrize(("mode", "warned"), [("n_minus_1", True), ("latest", False), ("manual", False), ("", False)])
+def test_a_policy_that_undoes_the_upgrade_is_warned_of(
+    current: Workspace, tmp_path: Path, mode: str, warned: bool
+) -> None:
+    current.settings(agent_rollout_policy=mode)
+    current.reset_counters()
+    done = upgrade(current, tmp_path, AGENTS, "--check", alpacon_serial="1,100%")
+    assert done.code == 0, done.log
+    assert ("policy n_minus_1" in done.log) is warned
+    assert [entry["path"] for entry in current.log()].count("/api/workspaces/preferences/-/") == 1
+
+
 def test_check_mode_changes_nothing(current: Workspace, tmp_path: Path) -> None:
     done = upgrade(current, tmp_path, AGENTS, "--check", alpacon_agent_version="2.6.0")
     assert (done.code, count(done, "changed")) == (0, 3), done.log

@@ -16,6 +16,7 @@ import yaml
 
 from ansible_collections.herdops.alpacon.plugins.action import alpacon_tasks
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
+    agent_policy,
     command,
     command_info,
     file,
@@ -35,6 +36,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 PLUGINS = "ansible_collections.herdops.alpacon.plugins"
 #: The options of modules that reach a workspace.
 SPECS = {
+    "alpacon_agent_policy": agent_policy.SPEC,
     "alpacon_audit": audit.SPEC,
     "alpacon_command": command.SPEC,
     "alpacon_command_info": command_info.SPEC,
@@ -67,7 +69,7 @@ def file_of(module: str) -> str:
     """Return the path of the file with the spec of a module."""
     spec = {**SPECS, "alpacon_tasks": alpacon_tasks.SPEC, "alpamon_info": alpamon_info.SPEC}[module]
     homes = [audit, command, command_info, file, registration, registration_token, server_action, server_info]
-    homes += [server, alpacon_tasks, alpamon_info]
+    homes += [agent_policy, server, alpacon_tasks, alpamon_info]
     home = next(home for home in homes if any(value is spec for value in vars(home).values()))
     return f"plugins{home.__name__.removeprefix(PLUGINS).replace('.', '/')}.py"
 
