@@ -26,7 +26,9 @@
         locations: [{physicalLocation: {artifactLocation: {uri: (.host | @uri)}}}],
         partialFingerprints: {"hostAndCheck/v1": "\(.host) \(.check)"},
         suppressions: (if .waiver and .outcome == "waived"
-          then [{kind: "external", justification: .waiver.reason}] else [] end)
+          then [{kind: "external", justification: (.waiver | [.reason,
+            (select(.approved_by) | "approved by \(.approved_by)"), (select(.since) | "since \(.since)"),
+            (select(.ticket) | "ticket \(.ticket)")] | join(", "))}] else [] end)
       }]
     }]
   }

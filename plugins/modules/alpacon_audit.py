@@ -220,6 +220,19 @@ options:
           - Quote the date if O(waivers) is a variable and ansible-core is older than 2.19.
         type: raw
         required: true
+      approved_by:
+        description:
+          - Who accepted the result. This key, O(waivers[].since) and O(waivers[].ticket) are in all reports.
+        type: str
+      since:
+        description:
+          - The day of the approval, such as V(2026-11-02). It cannot be in the future, and does not change which
+            results are accepted.
+        type: raw
+      ticket:
+        description:
+          - The ticket about the waiver, or its URL.
+        type: str
   reuse_within:
     description:
       - Do not repeat checks that passed or did not apply within this time, such as V(1h). By default, all checks
@@ -354,6 +367,9 @@ EXAMPLES = r"""
         groups: [web]
         reason: These servers are replaced in spring.
         until: "2027-03-31"
+        approved_by: Kim Minji
+        since: "2026-11-02"
+        ticket: OPS-1204
     dest: audit-report
     compare_to: audit-report/audit.json
   run_once: true

@@ -143,8 +143,18 @@ WAIVED = {
     "reason": "Moves to its own host in January",
     "until": "2027-01-31",
     "expired": False,
+    "approved_by": "Kim Minji",
+    "since": "2026-11-02",
+    "ticket": "OPS-1204",
 }
-EXPIRED = {"reason": "The vendor needs it", "until": "2026-10-31", "expired": True}
+EXPIRED = {
+    "reason": "The vendor needs it",
+    "until": "2026-10-31",
+    "expired": True,
+    "approved_by": None,
+    "since": None,
+    "ticket": "OPS-871",
+}
 
 
 def report(
@@ -310,11 +320,16 @@ def hostile() -> Report:
         lists: Report = {key: [text, text] for key in ("references", "expected")} | {"parameters": {text: [text]}}
         words = {**dict.fromkeys(of_check, text), "line": f"{text}\n{text}", "severity": SEVERITIES[row % 5]}
         checks.append({**check, **lists, **words})
-        waiver = {**dict.fromkeys(("check", "reason", "until"), text), "hosts": [text], "groups": [text]}
+        waiver = {
+            **dict.fromkeys(("check", "reason", "until", "approved_by", "since", "ticket"), text),
+            "hosts": [text],
+            "groups": [text],
+        }
         waivers.append({**waiver, "matched": row % 2, "expired": row % 3 == 0})
         for column, inner in enumerate(texts):
             outcome = OUTCOMES[(row + column) % 5]
-            waived = {"reason": text, "until": inner, "expired": False} if outcome == OUTCOMES[4] else None
+            about_waiver = dict.fromkeys(("reason", "approved_by", "since", "ticket"), text)
+            waived = {**about_waiver, "until": inner, "expired": False} if outcome == OUTCOMES[4] else None
             own: Report = dict.fromkeys(("check", "message", "command"), inner)
             own |= dict.fromkeys(("host", "value", "ended_at"), text)
             own |= {"output": f"{text}\n{inner}", "output_complete": column % 2 == 0, "reused": row % 2 == 0}

@@ -144,6 +144,8 @@ def test_the_file_for_sarif_has_what_did_not_pass() -> None:
         ("fail", True): summary["waived"],
         ("open", False): summary["unknown"],
     }
+    [approved] = {one["justification"] for result in run["results"] for one in result["suppressions"]}
+    assert approved.endswith(", approved by Kim Minji, since 2026-11-02, ticket OPS-1204")
     assert {result["ruleId"] for result in run["results"]} <= {rule["id"] for rule in run["tool"]["driver"]["rules"]}
 
 

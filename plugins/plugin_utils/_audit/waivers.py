@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ...module_utils._api.errors import UsageError, did_you_mean
 from ...module_utils._options.values import validate_dictionary
+from .report.text import describe_approval
 from .scanners.results import FAILED, WAIVED
 
 WAIVER: dict[str, dict[str, Any]] = {
@@ -22,7 +23,13 @@ WAIVER: dict[str, dict[str, Any]] = {
     "groups": {"type": "list", "elements": "str", "default": []},
     "reason": {"type": "str", "required": True},
     "until": {"type": "raw", "required": True},
+    "approved_by": {"type": "str"},
+    "since": {"type": "raw"},
+    "ticket": {"type": "str"},
 }
+_TEXTS = ("check", "reason", "approved_by", "ticket")
+#: In some zone, the next day of UTC has begun.
+_ZONES = timedelta(days=1)
 
 
 @dataclass
@@ -31,6 +38,7 @@ class Waiver:
 
     Attributes:
         until: the last day.
+        since: the day on which the results were accepted.
     """
 
     check: str
@@ -39,6 +47,9 @@ class Waiver:
     reason: str
     until: date
     expired: bool
+    approved_by: str | None = None
+    since: date | None = None
+    ticket: str | None = None
     matched: int = 0
 
     def covers(self, check: str, host: str, groups: frozenset[str]) -> bool:
@@ -51,7 +62,20 @@ class Waiver:
 
     @property
     def summary(self) -> dict[str, Any]:
-        return {"reason": self.reason, "until": self.until.isoformat(), "expired": self.expired}
+        return {
+            "reason": self.reason,
+            "until": self.until.isoformat(),
+            "expired": self.expired,
+            "approved_by": self.approved_by,
+            "since": self.since and self.since.isoformat(),
+            "ticket": self.ticket,
+        }
+
+    @property
+    def full_reason(self) -> str:
+        """Return the reason, and who accepted the results."""
+        approval = describe_approval(self.summary)
+        return f"{self.reason.removesuffix('.')} ({approval})" if approval else self.reason
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -77,19 +101,38 @@ def read_waivers(rows: Sequence[Any] | None, today: date) -> list[Waiver]:
     for number, row in enumerate(rows or (), start=1):
         option = f"waivers, waiver {number}"
         options = validate_dictionary(option, WAIVER, row)
-        for key in ("check", "reason"):
-            if not options[key].strip():
-                raise UsageError(f"{option}: {key}", "it is empty", "Give a text.")
+        for key in _TEXTS:
+            if options[key] is not None and not options[key].strip():
+                remedy = "Give a text." if WAIVER[key].get("required") else "Give a text, or leave it out."
+                raise UsageError(f"{option}: {key}", "it is empty", remedy)
         hosts, groups = options["hosts"] or (), options["groups"] or ()
         if not hosts and not groups:
             raise UsageError(option, "it has neither hosts nor groups", "Name hosts, or groups such as all.")
-        try:
-            until = date.fromisoformat(str(options["until"]).strip()[:10])
-        except ValueError:
-            problem = f"'{options['until']}' is not a date"
-            raise UsageError(f"{option}: until", problem, "Give the last day, such as 2027-01-31.") from None
-        waivers.append(Waiver(options["check"], hosts, groups, options["reason"], until, expired=today > until))
+        until = _parse_day(f"{option}: until", options["until"], "last day")
+        since = options["since"]
+        if since is not None:
+            since = _parse_day(f"{option}: since", since, "day of the approval")
+            _check_since(f"{option}: since", since, until, today)
+        approval = {"approved_by": options["approved_by"], "since": since, "ticket": options["ticket"]}
+        is_expired = today > until
+        waivers.append(Waiver(options["check"], hosts, groups, options["reason"], until, is_expired, **approval))
     return waivers
+
+
+def _parse_day(option: str, value: Any, meaning: str) -> date:
+    try:
+        return date.fromisoformat(str(value).strip()[:10])
+    except ValueError:
+        raise UsageError(option, f"'{value}' is not a date", f"Give the {meaning}, such as 2027-01-31.") from None
+
+
+def _check_since(option: str, since: date, until: date, today: date) -> None:
+    if since > until:
+        problem = f"{since.isoformat()} is after until, {until.isoformat()}"
+        raise UsageError(option, problem, "Give the day of the approval as since, and the last day as until.")
+    if since > today + _ZONES:
+        problem = f"{since.isoformat()} is in the future"
+        raise UsageError(option, problem, "Give the day of the approval, or leave it out until there is one.")
 
 
 def find_unknown_names(
@@ -113,7 +156,7 @@ def find_unknown_names(
 def describe_expired(waivers: Sequence[Waiver]) -> list[str]:
     """Return a warning for each waiver that has expired, at most ten."""
     return [
-        f"The waiver of {waiver.check} expired on {waiver.until.isoformat()}: {waiver.reason.removesuffix('.')}."
+        f"The waiver of {waiver.check} expired on {waiver.until.isoformat()}: {waiver.full_reason.removesuffix('.')}."
         " Extend it or remove it."
         for waiver in waivers
         if waiver.expired
@@ -132,6 +175,6 @@ def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: frozen
     last = max(covering, key=lambda waiver: waiver.until)
     row["waiver"] = last.summary
     if last.expired:
-        row["message"] = f"{row['message']} Its waiver expired on {last.until.isoformat()}: {last.reason}"
+        row["message"] = f"{row['message']} Its waiver expired on {last.until.isoformat()}: {last.full_reason}"
     else:
         row["outcome"] = WAIVED

@@ -57,6 +57,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         line=text.to_line,
+        approved=text.describe_reason,
         plain=text.clean_text,
         time=text.format_time,
         shell=_format_shell,

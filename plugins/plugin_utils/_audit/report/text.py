@@ -179,7 +179,21 @@ def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
     if not waiver:
         return ""
     words = f"{to_line(waiver['reason'])}: waived until {to_line(waiver['until'], 40)}"
-    return f"{words} (expired)" if waiver["expired"] else words
+    words = f"{words} (expired)" if waiver["expired"] else words
+    return ", ".join(filter(None, (words, describe_approval(waiver))))
+
+
+def describe_reason(waiver: Mapping[str, Any]) -> str:
+    """Return the reason of a waiver as a sentence, and its approval as another one."""
+    approval = describe_approval(waiver)
+    reason = to_line(waiver["reason"])
+    return f"{reason.removesuffix('.')}. {approval[0].upper()}{approval[1:]}." if approval else reason
+
+
+def describe_approval(waiver: Mapping[str, Any]) -> str:
+    """Return who approved a waiver, since when and where: "approved by Kim, since 2026-11-02, ticket OPS-7"."""
+    titles = {"approved_by": "approved by", "since": "since", "ticket": "ticket"}
+    return ", ".join(f"{title} {to_line(waiver[key], 100)}" for key, title in titles.items() if waiver.get(key))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 SERVERS = "/api/servers/servers/"
 NAMES = ("app-1", "app-2", "app-3")
-MUTED = {"offline_alert": False}
+MUTED: Row = {"offline_alert": False}
 
 
 @pytest.fixture(autouse=True)

@@ -273,10 +273,11 @@ BAD = {"name": "bad", "line": "exit 1", "severity": "critical"}
 
 
 def test_waived_findings_do_not_fail(current: Workspace) -> None:
-    own = waiver(groups=[], hosts=["web-0[13]"])
+    approval = {"approved_by": "Kim", "since": "2026-11-02", "ticket": "OPS-7"}
+    own = waiver(groups=[], hosts=["web-0[13]"], **approval)
     done = audit(current, HELLO, BAD, of=hosts(*AGENTS), waivers=[own])
     assert [done.outcomes[name, "bad"] for name in AGENTS] == ["waived", "failed", "waived"]
-    kept = {"reason": "it is old", "until": "2999-12-31", "expired": False}
+    kept = {"reason": "it is old", "until": "2999-12-31", "expired": False, **approval}
     assert done.report["results"][1]["waiver"] == kept
     assert (done.report["waivers"][0]["matched"], done.result["failing"], done.warnings) == (2, 1, [])
     everybody = audit(current, HELLO, BAD, of=hosts(*AGENTS), waivers=[waiver()])

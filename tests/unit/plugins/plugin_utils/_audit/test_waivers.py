@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,22 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers imp
 def test_a_waiver_is_valid_on_its_last_day(today: date, expired: bool) -> None:
     [waiver] = read_waivers([{"check": "a", "hosts": ["web"], "reason": "It moves.", "until": "2027-01-31"}], today)
     assert waiver.expired is expired
+
+
+def test_the_approval_is_kept_and_shown() -> None:
+    given = {"check": "a", "hosts": ["web"], "reason": "It moves.", "until": "2027-01-31"}
+    approval = {"approved_by": "Kim", "since": date(2026, 11, 2), "ticket": "OPS-7"}
+    rows = [{**given, **approval}, {**given, "ticket": "OPS-8"}, given]
+    waivers = read_waivers(rows, date(2026, 11, 1))
+    shown: list[dict[str, Any]] = [{**approval, "since": "2026-11-02"}, {"ticket": "OPS-8"}, {}]
+    for waiver, row in zip(waivers, shown, strict=True):
+        expected = {**dict.fromkeys(approval), **row}
+        assert waiver.to_row().items() >= expected.items()
+    assert [text.partition(": ")[2] for text in describe_expired(read_waivers(rows, date(2028, 1, 1)))] == [
+        "It moves (approved by Kim, since 2026-11-02, ticket OPS-7). Extend it or remove it.",
+        "It moves (ticket OPS-8). Extend it or remove it.",
+        "It moves. Extend it or remove it.",
+    ]
 
 
 def test_names_that_do_not_exist_are_reported() -> None:

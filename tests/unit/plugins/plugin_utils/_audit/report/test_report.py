@@ -27,6 +27,7 @@ import jsonschema
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import (
+    FILES,
     FORMATS,
     ReportError,
     compare_reports,
@@ -389,7 +390,17 @@ def test_the_page_shows_each_finding_once_and_the_waivers() -> None:
     page = words(text)
     assert "Expired: the waiver of failed-units ended on 2026-10-31. 1 result failed again." in page
     assert "Without effect: the waiver of no-such-check for web-99 matches no result." in page
-    assert "Moves to its own host in January: waived until 2027-01-31" in page
+    waived = "Moves to its own host in January: waived until 2027-01-31"
+    assert f"{waived}, approved by Kim Minji, since 2026-11-02, ticket OPS-1204" in page
+    assert "Kept for later. Approved by Kim Minji, since 2026-11-02, ticket OPS-1204." in page
+    assert "The vendor needs it. Ticket OPS-871." in page
+
+
+@pytest.mark.parametrize("name", ["junit", "markdown", "csv", "html", "json"])
+def test_every_format_has_the_approval_of_a_waiver(name: str) -> None:
+    _file, render = FILES[name]
+    text = rendered(render, CASES["example"])
+    assert all(word in text for word in ("Kim Minji", "2026-11-02", "OPS-1204"))
 
 
 def test_the_worst_group_comes_first() -> None:
