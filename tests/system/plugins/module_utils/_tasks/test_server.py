@@ -143,6 +143,15 @@ def test_a_change_whose_responses_are_all_lost_may_have_been_carried_out(fleet: 
     assert count_methods(fleet)["PATCH"] == 2
 
 
+def test_a_lost_response_that_cannot_be_read_back_is_no_success(fleet: Workspace) -> None:
+    server_id = read(fleet)["id"]
+    fleet.fault("lose_before", method="PATCH", path=SERVERS, times=1)
+    fleet.fault("status", method="GET", path=server_id, status=403, body='{"code": "forbidden"}')
+    done = change(fleet, **MUTED)
+    assert (done.failed, done.changed, done["offline_alert"]) == (True, True, None)
+    assert "The record cannot be read: The token is not allowed to do this." in done["msg"]
+
+
 def test_a_server_that_is_refused_does_not_stop_the_others(fleet: Workspace) -> None:
     second = read(fleet, NAMES[1])["id"]
     fleet.fault("status", method="PATCH", path=second, status=403, body='{"code": "forbidden"}')
