@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options import values
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command import RULES, SPEC, WAIT, run_command
-from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, split_script
+from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import CONTENT, HOST, split_script
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_results import describe_jobs
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_task import lock_named_servers
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import (
@@ -56,6 +57,7 @@ class ActionModule(AlpaconAction):
         "run_after": "Give UUIDs of commands, or leave it out to wait for none.",
         "username": "Give a user to run as, or leave it out to run as the user of the token.",
         "groupname": "Give a group to run as, or leave it out to run as the default group of the workspace.",
+        "output_dir": "Give a folder on the controller, or leave it out to write no files.",
     }
     exclusions: ClassVar[Mapping[str, str]] = {
         "ids": "Leave {other} out: {ids} names the commands.",
@@ -92,6 +94,8 @@ class ActionModule(AlpaconAction):
         options = super().validate_arguments(request)
         if options["state"] == "executed" and not request.own_name:
             refuse_other_slices(values.split_list(options["servers"] or ()), request.variables)
+        if options["output_dir"]:
+            self._complete_output_dir(options, request)
         if options["script"] is not None:
             path = split_script(options["script"])[0]
             # Everybody who may read commands sees a verified script, so it is never decrypted.
@@ -99,6 +103,14 @@ class ActionModule(AlpaconAction):
             _check_script(path, content, options["executable"])
             options[CONTENT] = base64.b64encode(content).decode()
         return options
+
+    def _complete_output_dir(self, options: dict[str, Any], request: TaskRequest) -> None:
+        if self.is_delegated():
+            problem = "its files are on the controller, so the task cannot be delegated to another host"
+            raise UsageError("output_dir", problem, "Leave it or delegate_to out.")
+        options["output_dir"] = self._loader.path_dwim(os.path.expanduser(options["output_dir"]))
+        if request.own_name:
+            options[HOST] = str(request.variables["inventory_hostname"])
 
     def _read_script(self, path: str, decrypt: bool) -> bytes:
         """Find, decrypt and read a file on the controller as M(ansible.builtin.script) does."""

@@ -239,8 +239,21 @@ options:
     default: [0]
   output_limit:
     description:
-      - How many characters to return from the end of each output. If omitted, all of it.
+      - How many characters to return from the end of each output. If omitted, all of it; with O(output_dir), the last
+        4,000 characters.
     type: int
+  output_dir:
+    description:
+      - A folder on the controller, in which the whole output of each command is written to the file C(NAME.stdout).
+        With O(script) and O(argv), C(NAME.stderr) has the standard error. NAME is the server as O(servers) or the
+        inventory names it, or the ID of the command with O(state=finished).
+      - A relative path starts at the folder of the playbook. If the folder is missing, it is created for its owner
+        only, as each file is. A file that exists is replaced, so give each task, and each item of a loop, a folder of
+        its own.
+      - A command that never ran leaves the files of its name as they are. Nothing is written in check mode.
+      - If a file cannot be written, such as on a full disk, the task warns, and returns the output instead.
+      - It cannot be used with C(no_log), C(delegate_to) or O(wait=false).
+    type: str
 extends_documentation_fragment:
   - herdops.alpacon.connection.tasks
   - herdops.alpacon.connection
@@ -455,8 +468,18 @@ commands:
         - If it begins with C(file_), the agent refused to run a verified file, and nothing ran.
       type: str
     output_complete:
-      description: Whether the output is complete; if not, RV(commands[].msg) gives the reason.
+      description:
+        - Whether the output is complete; if not, RV(commands[].msg) gives the reason. With O(output_dir), whether the
+          files are complete.
       type: bool
+    stdout_file:
+      description: The file with the whole standard output; null if none was written.
+      returned: with O(output_dir)
+      type: str
+    stderr_file:
+      description: The file with the whole standard error; null if none was written.
+      returned: with O(output_dir), and O(script) or O(argv)
+      type: str
     path:
       description: The path of the script on the server, which contains 32 digits of its SHA-256.
       returned: with O(verified=true)
@@ -498,6 +521,16 @@ stderr:
   returned: with one command
   type: str
   sample: ""
+stdout_file:
+  description: As RV(commands[].stdout_file).
+  returned: with one command and O(output_dir)
+  type: str
+  sample: /home/ada/outputs/web-01.stdout
+stderr_file:
+  description: As RV(commands[].stderr_file).
+  returned: with one command, O(output_dir), and O(script) or O(argv)
+  type: str
+  sample: /home/ada/outputs/web-01.stderr
 path:
   description: As RV(commands[].path).
   returned: with O(verified=true)

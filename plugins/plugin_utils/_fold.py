@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,4 +196,7 @@ def show_results(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]
         for host, result in results.items()
         for command in result.get("commands") or ()
     ]
-    return fold_commands(named) if fold and len(named) >= FOLD_FROM else write_commands(named)
+    lines = fold_commands(named) if fold and len(named) >= FOLD_FROM else write_commands(named)
+    files = (command.get("stdout_file") for _name, command in named)
+    folders = {os.path.dirname(file) for file in files if file}
+    return [*lines, *(f"The whole outputs are in {clean_line(folder)}" for folder in sorted(folders))]

@@ -15,6 +15,7 @@ from typing import Callable
 
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, RunIsOver, wrap_unexpected
+from .._api.outputs import Output
 from .._api.quota import PERIOD as QUOTA_PERIOD
 from .._api.records import Command
 from . import completion
@@ -47,6 +48,7 @@ class Fleet:
         hide: removes secrets from an output.
         follower: prints the output of running commands instead of the progress lines; None to print none.
         post, prepare, repair: see :class:`.Submitter`, and :class:`.CommandRules`.
+        save: see :class:`.OutputCollector`.
         rules: those of the jobs; by default those of commands.
     """
 
@@ -66,6 +68,7 @@ class Fleet:
         prepare: Callable[[Client, Job], None] | None = None,
         repair: Callable[[Job], Settle | None] | None = None,
         rules: Rules | None = None,
+        save: Callable[[Job, Output], bool] | None = None,
     ) -> None:
         self._limits, self._run, self._follower = limits, run, follower
         began = time.monotonic()
@@ -79,7 +82,8 @@ class Fleet:
         self._progress = ProgressReporter(report, report_offline, run.context.report, self._submitter.journal)
         self._threads = Threads()
         self._poller = Poller(shared, limits, pacing)
-        outputs = OutputCollector(self._client, limits, hide, sleep, follower.finish if follower else None, run.no_log)
+        finish = follower.finish if follower else None
+        outputs = OutputCollector(self._client, limits, hide, sleep, finish, run.no_log, save)
         self._rules = rules or CommandRules(
             limits,
             outputs,
@@ -90,15 +94,20 @@ class Fleet:
             self._progress.report_offline,
             repair,
         )
-        state = shared or run.open_shared_state(client.settings)
-        push = Push(state.folder, client.settings, run.context) if state and self._rules.ends_with_command else None
-        if follower:
-            follower.push = push
+        push = self._open_push(shared or run.open_shared_state(client.settings))
         self._timer = PollTimer(self._client, limits, pacing, self._poller, push, run, sleep)
         self._to_submit: deque[Job] = deque()
         self._awaited: list[Job] = []
         #: Reason to submit no more jobs; empty while there is none.
         self._stop_reason = ""
+
+    def _open_push(self, state: SharedState | None) -> Push | None:
+        push = None
+        if state and self._rules.ends_with_command:
+            push = Push(state.folder, self._client.settings, self._run.context)
+        if self._follower:
+            self._follower.push = push
+        return push
 
     def run(
         self,

@@ -16,6 +16,9 @@ from .._api.outputs import Output, fetch_output, limit_output, parse_output
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
 from .jobs import Job, Limits, Outcome, get_outcome
 
+#: How many characters of a saved output to keep, unless the limits say so.
+_SAVED_TAIL = 4000
+
 
 class OutputCollector:
     """Reads the outputs of finished commands, unpacks them, and cuts them to the limit.
@@ -23,6 +26,7 @@ class OutputCollector:
     Args:
         hide: removes secrets from an output before it is cut.
         on_output: called with each output as stored in the workspace, before it is unpacked.
+        save: writes an output to a file before it is cut; returns True if that was done.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class OutputCollector:
         sleep: Callable[[float], None] = time.sleep,
         on_output: Callable[[Job, Output], None] | None = None,
         no_log: bool = False,
+        save: Callable[[Job, Output], bool] | None = None,
     ) -> None:
         self.client = client
         self._limits = limits
@@ -40,6 +45,7 @@ class OutputCollector:
         self._sleep = sleep
         self._on_output = on_output
         self._no_log = no_log
+        self._save = save
 
     def collect_from_row(self, job: Job) -> bool:
         """Set the output from the row of the command. Return False if the row does not have all of it."""
@@ -77,6 +83,10 @@ class OutputCollector:
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
-        job.output = limit_output(job.submitted, whole, self._limits.output_limit)
+        is_saved, limit = self._save is not None and self._save(job, whole), self._limits.output_limit
+        job.output = limit_output(job.submitted, whole, _SAVED_TAIL if is_saved and limit is None else limit)
         if job.output is not whole:
             job.command = job.submitted.without_result()
+            if is_saved:
+                note = f"{whole.note} The result has the end of its output, and the file all of it."
+                job.output = replace(job.output, complete=whole.complete, note=note.lstrip())

@@ -13,7 +13,7 @@ from typing import Any, Callable
 from .._api import commands
 from .._api.client import Client
 from .._api.commands import CANCELLED, GONE, SENT
-from .._api.errors import AlpaconError, LostResponse, join_first
+from .._api.errors import AlpaconError, LostResponse, UsageError, join_first
 from .._api.lost_submits import OwnCommands
 from .._api.records import IN_PROGRESS, SHELLS, Command, Server, is_same_time, is_uuid, normalize_uuid, to_iso
 from .._api.servers import may_be_name
@@ -24,6 +24,7 @@ from .._options.secrets import collect_secrets
 from .command_options import CONTENT, CommandOptions
 from .command_query import find_by_ids
 from .command_task import CommandTask, await_parents
+from .output_files import OutputFiles
 from .scheduled import fetch_schedule, list_recently_submitted, schedule_commands
 
 WAIT: dict[str, dict[str, Any]] = {
@@ -66,6 +67,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "progress": {"type": "str", "choices": ["true", "false", "output"]},
     "success_codes": {"type": "list", "elements": "int", "default": [0]},
     "output_limit": {"type": "int"},
+    "output_dir": {"type": "str"},
     **WAIT,
 }
 #: Arguments of the module on another host, which cannot read the script on the controller.
@@ -104,13 +106,25 @@ def run_command(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
             f"env: workspaces may strip blanks and line breaks at both ends of a value, as these have: {names}."
             " Use script or argv, which pass each value on unchanged."
         )
+    if parsed.output_files:
+        _prepare_files(parsed.output_files, run)
     shared = run.open_shared_state(settings) if run.hosts > 1 else None
     with run.open_client(settings, shared, parsed.limits.wait_timeout) as client:
         task = CommandTask(client, parsed, run, shared, collect_secrets(options))
         _STATES[parsed.state](task)
         if parsed.limits.offline == "skip":
             _warn_of_skipped(task)
+        if parsed.output_files:
+            parsed.output_files.warn_of_failures(run.warn)
         return task.result()
+
+
+def _prepare_files(files: OutputFiles, run: Run) -> None:
+    if run.no_log:
+        remedy = "Leave it out, or no_log: the files would have the outputs that no_log hides."
+        raise UsageError("output_dir", "it cannot be used with no_log", remedy)
+    if not run.check_mode:
+        files.prepare()
 
 
 def _warn_of_skipped(task: CommandTask) -> None:
@@ -127,7 +141,7 @@ def execute_commands(task: CommandTask) -> None:
     task.record_needs(servers)
     # The workspace's clock has whole seconds, so that zero could reuse a command.
     reused = _find_reusable(task, servers, options.reuse_within) if options.reuse_within else {}
-    task.jobs = [reused.get(server.id) or Job(server, options.make_body(server)) for server in servers]
+    task.set_jobs([reused.get(server.id) or Job(server, options.make_body(server)) for server in servers])
     task.ok_outcomes = options.limits.ok_outcomes
     to_submit = [job for job in task.jobs if not job.outcome]
     if to_submit:
@@ -177,7 +191,7 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
 
 
 def await_commands(task: CommandTask) -> None:
-    task.jobs = [_make_job(command_id) for command_id in task.options.ids]
+    task.set_jobs([_make_job(command_id) for command_id in task.options.ids])
     cancels = task.options.limits.cancel_on_timeout and not task.run.check_mode
     task.make_fleet(cancel_on_timeout=cancels).run(task.jobs)
 

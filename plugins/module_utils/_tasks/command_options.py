@@ -21,10 +21,13 @@ from .._fleet.jobs import Limits
 from .._fleet.verified_scripts import VerifiedScript
 from .._options import values
 from .._payload import packing, shell
+from .output_files import OutputFiles
 from .verified_options import parse_verified, refuse_unverified
 
 #: Internal option: the content of the script's file in Base64, from the action plugin.
 CONTENT = "_script_content"
+#: Internal option: the name of the inventory host for the file of its server, from the action plugin.
+HOST = "inventory_host"
 
 #: The states in which these options can be used.
 _ALLOWED_STATES = {
@@ -35,6 +38,7 @@ _ALLOWED_STATES = {
     "offline": ("executed", "scheduled"),
     "max_concurrency": ("executed",),
     "max_errors": ("executed", "scheduled"),
+    "output_dir": ("executed", "finished"),
 }
 #: Options with these values have no effect, so each state accepts them.
 _NO_EFFECT: tuple[Any, ...] = (None, "", [], False, "wait")
@@ -46,8 +50,9 @@ def _check_combination(options: Mapping[str, Any]) -> None:
         if options["state"] not in states and options.get(name) not in _NO_EFFECT:
             remedy = f"Use it with {' or '.join(f'state={state}' for state in states)}, or leave it out."
             raise UsageError(name, f"it cannot be used with state={options['state']}", remedy)
-    if options.get("max_concurrency") and not options["wait"]:
-        raise UsageError("max_concurrency", "it cannot be used with wait=false", "Leave it out, or set wait to true.")
+    for name in ("max_concurrency", "output_dir"):
+        if options.get(name) and not options["wait"]:
+            raise UsageError(name, "it cannot be used with wait=false", "Leave it out, or set wait to true.")
     if options["shell"] == "file" and options["state"] in ("executed", "scheduled"):
         problem = f"it is file, which cannot be used with state={options['state']}"
         raise UsageError("shell", problem, "Leave it out, and give the path of the file in line.")
@@ -80,6 +85,7 @@ class CommandOptions:
     follows: bool
     limits: Limits
     verified: VerifiedScript | None = None
+    output_files: OutputFiles | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
@@ -119,6 +125,7 @@ class CommandOptions:
             follows=follows,
             limits=_parse_limits(options, len(servers)),
             verified=verified,
+            output_files=_parse_output_dir(options, ids or servers, payload is not None),
         )
 
     @property
@@ -172,6 +179,14 @@ def _parse_limits(options: Mapping[str, Any], total: int) -> Limits:
         offline=options["offline"],
         output_limit=values.check_output_limit(options.get("output_limit")),
     )
+
+
+def _parse_output_dir(options: Mapping[str, Any], targets: list[str], has_stderr: bool) -> OutputFiles | None:
+    """Name the files after the inventory host, or after the servers or commands that the task names."""
+    if not options.get("output_dir"):
+        return None
+    names = [str(options[HOST])] if options.get(HOST) else targets
+    return OutputFiles(str(options["output_dir"]), names, has_stderr)
 
 
 def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str], is_live: bool) -> packing.Payload | None:

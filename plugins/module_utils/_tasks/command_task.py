@@ -12,11 +12,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.commands import SENT, cancel, find_command, supports_env
 from .._api.errors import UsageError, clean_line
+from .._api.outputs import Output
 from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
 from .._fleet.completion import refresh_unknown, skip_offline
 from .._fleet.fleet import Fleet
@@ -61,10 +62,26 @@ class CommandTask:
         if self.options.verified:
             for described in (result, *result["commands"]):
                 described["path"] = self.options.verified.path
+        if self.options.output_files:
+            for job, described in zip(self.jobs, result["commands"]):
+                described.update(self.options.output_files.describe(job))
+            if len(self.jobs) == 1:
+                result.update(self.options.output_files.describe(self.jobs[0]))
         if self.run.diff_mode and (self.before or self.after):
             diff = {"before": self.before, "after": self.after}
             result["diff"] = {side: "".join(f"{clean_line(line)}\n" for line in lines) for side, lines in diff.items()}
         return result
+
+    def set_jobs(self, jobs: list[Job]) -> None:
+        """Set the jobs, in the order of the option servers or ids."""
+        self.jobs = jobs
+        if self.options.output_files:
+            self.options.output_files.assign(jobs)
+
+    @property
+    def save_output(self) -> Callable[[Job, Output], bool] | None:
+        files = self.options.output_files
+        return files.save if files and not self.run.check_mode else None
 
     def diff_line(self, server: Server, line: str, scheduled_at: datetime | None) -> str:
         # A server given by its UUID has no name before a submit.
@@ -77,7 +94,9 @@ class CommandTask:
 
     def fetch_outputs(self, jobs: Iterable[Job]) -> None:
         """Read the outputs of commands that ended before the task."""
-        outputs = OutputCollector(self.client, self.options.limits, self._hide, no_log=self.run.no_log)
+        outputs = OutputCollector(
+            self.client, self.options.limits, self._hide, no_log=self.run.no_log, save=self.save_output
+        )
         for job in jobs:
             outputs.fetch(job)
 
@@ -103,6 +122,7 @@ class CommandTask:
             follower=Follower(self.client, self.secrets, self.run) if follows else None,
             prepare=uploader.prepare if uploader else None,
             repair=uploader.repair if uploader else None,
+            save=self.save_output,
         )
 
     def _make_uploader(self, limits: Limits) -> ScriptUploader | None:

@@ -21,7 +21,7 @@ from .._api.records import is_uuid, normalize_uuid
 from .._fleet.file_transfers import Content
 from .._fleet.jobs import Limits
 from .._options import values
-from .local_files import compute_digest
+from .local_files import check_names, compute_digest
 
 #: What the action plugin sets: the file on the controller that it found for O(src), or made of its vault.
 FOUND = "found_file"
@@ -29,8 +29,6 @@ FOUND = "found_file"
 HOST = "inventory_host"
 _LONGEST_PATH = 4096
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-#: A name that is one part of a path, and is not hidden.
-_SAFE_PART = re.compile(r"[A-Za-z0-9_][\w.@-]{0,254}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -129,11 +127,7 @@ class FileOptions:
             return {self.servers[0]: self.dest}
         name = self.path.rpartition("/")[2]
         parts = {server: self.host or server for server in self.servers}
-        for part in parts.values():
-            if not _SAFE_PART.fullmatch(part):
-                raise UsageError("servers", f"'{part}' cannot be the name of a folder", "Give its UUID.")
-        if len({part.casefold() for part in parts.values()}) < len(parts):
-            raise UsageError("servers", "two of them are the same name", "Give UUIDs, or name each server once.")
+        check_names(list(parts.values()), "folder")
         return {server: os.path.join(self.dest, part, name) for server, part in parts.items()}
 
 

@@ -2,20 +2,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Read files of the controller, and replace them as a whole by what is downloaded."""
+"""Read files of the controller, and replace them as a whole by what is downloaded, or by the output of a command."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import tempfile
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Callable, NamedTuple
 
-from .._api.errors import AlpaconError
+from .._api.errors import AlpaconError, UsageError
 
 _PIECE = 2**20
+#: A name that is one part of a path, is not hidden, and leaves room for a suffix.
+_SAFE_PART = re.compile(r"[A-Za-z0-9_][\w.@-]{0,239}", re.ASCII)
 
 
 class SavedFile(NamedTuple):
@@ -39,6 +43,37 @@ def find_digest(path: str) -> str | None:
     with contextlib.suppress(OSError), open(path, "rb") as file:
         return compute_digest(file)
     return None
+
+
+def check_names(names: Sequence[str], kind: str) -> None:
+    """Refuse names of servers that are no names of files, or that are the same on some file systems.
+
+    Args:
+        kind: "file" or "folder".
+    """
+    for name in names:
+        if not _SAFE_PART.fullmatch(name):
+            raise UsageError("servers", f"'{name}' cannot be the name of a {kind}", "Give its UUID.")
+    if len({name.casefold() for name in names}) < len(names):
+        raise UsageError("servers", "two of them are the same name", "Give UUIDs, or name each server once.")
+
+
+def replace_text(path: str, text: str) -> None:
+    """Replace a file as a whole by a text, for its owner only. Surrogates become the bytes that they stand for.
+
+    Raises:
+        OSError: it cannot be written; then it is as it was.
+    """
+    descriptor, part = tempfile.mkstemp(prefix=".alpacon-", dir=os.path.dirname(path))
+    try:
+        with open(descriptor, "wb") as file:
+            for start in range(0, len(text), _PIECE):
+                file.write(text[start : start + _PIECE].encode("utf-8", "surrogateescape"))
+        # A link is replaced, and not what it refers to.
+        os.replace(part, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(part)
 
 
 def save_file(path: str, fetch: Callable[[Callable[[bytes], Any]], Any]) -> SavedFile:

@@ -33,6 +33,16 @@ def test_what_a_script_wrote_to_both_streams_is_shown(current: Workspace, tmp_pa
     assert (predicted.code, shown(predicted)[0]) == (0, "web-01: check mode"), predicted.log
 
 
+def test_whole_outputs_lie_in_the_current_folder(current: Workspace, tmp_path: Path) -> None:
+    given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_line='seq 1 2000'")
+    folder = ("-e", "alpacon_output_dir='all outputs'")
+    done = run_playbook(current, tmp_path / "here", RUN, None, *given, *folder)
+    assert done.code == 0, done.log
+    written = tmp_path / "here/all outputs"
+    assert len((written / "web-01.stdout").read_text().split()) == 2000
+    assert shown(done)[-2:] == ["    2000", f"The whole outputs are in {written}"]
+
+
 def test_an_exit_code_that_the_workspace_did_not_state_is_marked(published: Workspace, tmp_path: Path) -> None:
     done = run_playbook(published, tmp_path, RUN, None, "-e", "alpacon_servers=web-01", "-e", "alpacon_line='exit 7'")
     assert (done.code, shown(done)) == (2, ["web-01: failed, rc 1 (assumed)"]), done.log

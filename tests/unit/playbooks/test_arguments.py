@@ -36,7 +36,10 @@ WRAPPED = {
 RENAMED = {"progress": "alpacon_follow", "version": "alpacon_agent_version", "dest": "audit_report_dir"}
 _SURROUNDINGS = ("argv", "stdin", "chdir", "creates", "removes")
 _SCRIPT = ("script", "executable", "verified", "verified_folder")
-_WAIT = ("wait", "wait_timeout", "wait_for_approval", "cancel_on_timeout", "progress", "success_codes", "output_limit")
+_WAIT = (
+    *("wait", "wait_timeout", "wait_for_approval", "cancel_on_timeout", "progress", "success_codes"),
+    *("output_limit", "output_dir"),
+)
 #: Options that a file does not pass, by the reason. Connection settings and options of other states need none.
 OMITTED: dict[str, dict[str, tuple[str, ...]]] = {
     "playbooks/run.yml": {

@@ -164,6 +164,21 @@ def test_the_playbook_runs_a_script_of_the_current_folder(current: Workspace, tm
     assert len(current.commands()) == 4
 
 
+def test_outputs_of_hosts_lie_beside_the_playbook_under_their_names(current: Workspace, tmp_path: Path) -> None:
+    own = {"line": "echo hello", "output_dir": "outputs"}
+    ids = current.server_ids()
+    hosts = {"all": {"hosts": {f"host-{name}": {"alpacon_server_id": ids[name]} for name in ("web-01", "web-02")}}}
+    tasks: list[Row] = [
+        {"name": "own", COMMAND_MODULE: own},
+        {"name": "there", COMMAND_MODULE: own, "delegate_to": "host-web-01", "run_once": True},
+    ]
+    done = run_playbook(current, tmp_path, play(*tasks), hosts)
+    written = sorted(path.name for path in (tmp_path / "outputs").iterdir())
+    assert written == ["host-web-01.stdout", "host-web-02.stdout"]
+    assert all("cannot be delegated" in row["msg"] for row in done.tasks["there"])
+    assert len(current.commands()) == 2
+
+
 # Offline servers
 
 
