@@ -32,6 +32,8 @@ _LATE_RESTART = 420.0
 #: After a pinned upgrade, the agent has five minutes to prove healthy. Two minutes later, the old version is installed
 #: again if it did not, which takes a minute.
 _HEALTH_WINDOW = 480.0
+#: Results of upgrades that installed nothing.
+_UNCHANGED = (UpgradeResult.NOTHING, UpgradeResult.UNSTATED)
 _NO_NEWER = "The workspace, or the package repository of the server, may offer no newer one."
 _NO_RESTART = "Or the agent has not restarted since the upgrade."
 #: In characters.
@@ -219,7 +221,7 @@ class ActionRules:
     def _complete_by_version(self, target: Target) -> None:
         """Finish the job of an upgrade if the agent has another version, once it is certain to keep it."""
         job, server, (result, wanted) = target.job, target.server, target.parse_upgrade()
-        if server.version is None or result in (UpgradeResult.NOTHING, UpgradeResult.REFUSED):
+        if server.version is None or result in (*_UNCHANGED, UpgradeResult.REFUSED):
             return
         if target.is_upgraded and not target.upgraded_at:
             target.upgraded_at, target.new_version = target.read_at, server.version
@@ -270,8 +272,10 @@ class ActionRules:
         is_other = result is UpgradeResult.IN_PROGRESS
         late = _HEALTH_WINDOW if is_other else _LATE_RESTART
         is_late = now >= target.ended_at + late and server.is_connected is not False
-        is_lagging = self._lacks_version(target) and now < target.ended_at + PACING.patience
-        is_current = result is UpgradeResult.NOTHING
+        # The agent may still restart with the package of an earlier upgrade.
+        wait = _LATE_RESTART if result is UpgradeResult.UNSTATED else PACING.patience
+        is_lagging = self._lacks_version(target) and now < target.ended_at + wait
+        is_current = result in _UNCHANGED
         if is_lagging or not (is_late or is_current):
             return
         # Otherwise it may have installed another package, or one that the agent has not restarted with.

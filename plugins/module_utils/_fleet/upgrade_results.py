@@ -15,6 +15,9 @@ from .._api.records import Command
 class UpgradeResult(Enum):
     #: It installed nothing, and no restart will follow.
     NOTHING = "nothing"
+    #: The package manager installed nothing, and does not state what is installed: an earlier upgrade may have installed
+    #: a version that the agent restarts with minutes later.
+    UNSTATED = "unstated"
     #: The package manager ran. If it installed a new version, the agent restarts with it minutes later.
     PACKAGE = "package"
     #: It installed the version that the workspace wants, and restarts. If that fails, it reinstalls the old version.
@@ -35,7 +38,8 @@ _CURRENT = re.compile(
     r"\AAlready up-to-date \(alpamon: (?P<running>[^,)\s]+)"
     r"|\AAlready running v?(?P<wanted>\S+?)\.?\s*\Z"
     r"|(?<![\w-])alpamon is already the newest version \((?P<installed>[^)\s]+)\)"
-    r"|^zypper exited 0 but alpamon \(still (?P<kept>[^)\s]+)\)",
+    r"|^zypper exited 0 but alpamon \(still (?P<kept>[^)\s]+)\)"
+    r"|^No update candidate for 'alpamon-(?P<highest>\d[^'\s]*)'",
     re.MULTILINE,
 )
 #: The same without a version. A host with alpamon-pam asks apt for that package alone if the agent is current.
@@ -44,7 +48,14 @@ _NOTHING = re.compile(
     r"|^Nothing to do\b|^No packages marked for update",
     re.MULTILINE,
 )
-_APT_INSTALLED = re.compile(r"^(?:Unpacking|Setting up) alpamon", re.MULTILINE)
+#: The words of apt, of dnf and yum, and of zypper, which may have counts in front.
+_INSTALLED = re.compile(
+    r"^(?:Unpacking|Setting up) alpamon|^[ \t]*(?:Upgrading|Updating)[ \t]*: alpamon"
+    r"|^[ \t]*(?:\([ \t]*\d{1,9}/\d{1,9}\) )?Installing[ \t]*: ?alpamon",
+    re.MULTILINE,
+)
+#: The words of dnf and zypper, and of yum.
+_UNSTATED = re.compile(r"^(?:Nothing to do|No packages marked for update)\b", re.MULTILINE)
 
 
 def parse_upgrade(command: Command | None, running: str | None) -> tuple[UpgradeResult, str]:
@@ -66,12 +77,14 @@ def parse_upgrade(command: Command | None, running: str | None) -> tuple[Upgrade
     stated = next(filter(None, current.groups()), "") if current else ""
     # If another version is installed than runs, the restart after an earlier upgrade is still to come.
     is_running = not (stated and running) or is_same_version(stated, running)
-    return (UpgradeResult.NOTHING if installed_nothing(text) and is_running else UpgradeResult.PACKAGE), ""
+    if not (installed_nothing(text) and is_running):
+        return UpgradeResult.PACKAGE, ""
+    return (UpgradeResult.UNSTATED if not stated and _UNSTATED.search(text) else UpgradeResult.NOTHING), ""
 
 
 def installed_nothing(text: str) -> bool:
     """Return True if the output of a package manager, or the agent's words, say that nothing was installed."""
-    return bool(_CURRENT.search(text) or _NOTHING.search(text)) and not _APT_INSTALLED.search(text)
+    return bool(_CURRENT.search(text) or _NOTHING.search(text)) and not _INSTALLED.search(text)
 
 
 def is_same_version(stated: str, running: str) -> bool:

@@ -429,6 +429,28 @@ def test_a_version_that_reads_show_late_is_no_upgrade(serve: Callable[..., Scrip
     assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False)
 
 
+def test_an_upgrade_waits_for_the_restart_after_an_earlier_one_that_dnf_does_not_state(
+    serve: Callable[..., ScriptedServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_actions, "PACING", replace(PACING, patience=0.2, running=0.1))
+    shown = itertools.chain(["2.5.0"] * 6, itertools.repeat("2.6.0"))
+    result = "Dependencies resolved.\nNothing to do.\nComplete!"
+    command = current_row(line="upgrade", status="success", success=True, exit_code=0, result=result)
+
+    def answer(request: Request) -> Response:
+        if request.path != f"/api/servers/servers/{SERVER}/":
+            return Response([command] if request.method == "POST" else command)
+        row = {"id": SERVER, "name": "web-01", "is_connected": True, "version": next(shown)}
+        return Response(row)
+
+    done = act(serve(answer), "upgrade_agent", servers=[SERVER], version="2.6.0")
+    assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False), done["msg"]
+    # Without a version to wait for, the task ends with what the agent has.
+    monkeypatch.setattr(server_actions, "_LATE_RESTART", 60.0)
+    shown = itertools.repeat("2.5.0")
+    assert act(serve(answer), "upgrade_agent", servers=[SERVER])["msg"] == "Nothing was installed. The agent has 2.5.0."
+
+
 def test_max_concurrency_waits_for_the_end(current: Workspace) -> None:
     done = act(current, "restart_agent", servers=[*AGENTS], max_concurrency="1")
     assert outcomes(done) == ["success"] * 3

@@ -16,8 +16,14 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.upgrade_res
 from ansible_collections.herdops.alpacon.tests.unit.support import current_row
 
 NOTHING, PACKAGE, PINNED = UpgradeResult.NOTHING, UpgradeResult.PACKAGE, UpgradeResult.PINNED
+UNSTATED = UpgradeResult.UNSTATED
 IN_PROGRESS, REFUSED, UNKNOWN = UpgradeResult.IN_PROGRESS, UpgradeResult.REFUSED, UpgradeResult.UNKNOWN
 APT = "Hit:1 https://packages.example.com/alpacax/alpamon/any any InRelease\nReading state information...\n"
+
+ZYPPER = (
+    "No update candidate for 'alpamon-{}'. The highest available version is already installed.\n"
+    "Resolving package dependencies...\n"
+)
 
 
 def parse(result: str | None, running: str | None = "2.5.0", code: int = 0) -> tuple[UpgradeResult, str]:
@@ -36,8 +42,14 @@ def parse(result: str | None, running: str | None = "2.5.0", code: int = 0) -> t
         (f"{APT}alpamon is already the newest version (2.5.0).\n0 upgraded", NOTHING),
         ("alpamon is already the newest version (2.5.0-1).", NOTHING),
         (f"{APT}alpamon-pam is already the newest version (1.2.0).\n0 upgraded, 0 newly installed", NOTHING),
-        ("Last metadata expiration check\nDependencies resolved.\nNothing to do.\nComplete!", NOTHING),
-        ("Loaded plugins: fastestmirror\nNo packages marked for update\n", NOTHING),
+        ("Last metadata expiration check\nDependencies resolved.\nNothing to do.\nComplete!", UNSTATED),
+        ("Loaded plugins: fastestmirror\nNo packages marked for update\n", UNSTATED),
+        (f"{ZYPPER.format('2.5.0-1.x86_64')}Nothing to do.", NOTHING),
+        (f"{ZYPPER.format('2.6.0-1.x86_64')}Nothing to do.", PACKAGE),
+        # One of the two packages is installed, the other is current.
+        ("Nothing to do.\n(1/2) Installing: alpamon-2.6.0-1.x86_64 [done]", PACKAGE),
+        ("Nothing to do.\nComplete!\n  Upgrading        : alpamon-2.6.0-1.x86_64   1/2", PACKAGE),
+        ("No packages marked for update\n  Updating   : alpamon-2.6.0-1.x86_64   1/2", PACKAGE),
         ("Loading repository data...\nzypper exited 0 but alpamon (still 2.5.0-1) did not move. It may", NOTHING),
         # The package of an earlier upgrade, whose timer has not restarted the agent yet.
         ("Already running v2.6.0.", PACKAGE),
