@@ -10,11 +10,12 @@ import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Callable
 
 from .._api.client import Client
 from .._api.errors import ApiError, clean_line
-from .._api.records import Server, to_iso
+from .._api.records import Command, Server, to_iso
 from .._api.servers import query_servers
 from .._options.values import version_key
 from .completion import Poll, describe_offline, time_out
@@ -81,6 +82,15 @@ class Target:
         # Another upgrade, or one whose result is lost, may be a pinned one.
         is_possible = result in (UpgradeResult.IN_PROGRESS, UpgradeResult.UNKNOWN)
         return self.upgraded_at + _HEALTH_WINDOW if self.upgraded_at and is_possible else 0.0
+
+
+def _get_received_at(command: Command | None) -> datetime | None:
+    """Return when the agent had a command, as far as that is known.
+
+    An agent reports its start up to 31 s late, and the workspace states when the report arrived. So a later start than
+    the one before the task may be that of an earlier restart.
+    """
+    return (command.acked_at or command.delivered_at or command.added_at) if command else None
 
 
 class ServerReader:
@@ -239,11 +249,14 @@ class ActionRules:
 
     def _was_restarted(self, target: Target) -> bool:
         job, started, before = target.job, target.server.started_at, target.before.started_at
+        if started is None:
+            return False
         # An earlier attempt of the task may have submitted it, before this one read the server.
         is_earlier = job.record and job.record.sent_at < self._began
-        if is_earlier and started and job.command and job.command.added_at:
-            return started > job.command.added_at
-        return started is not None and (before is None or started > before)
+        received = _get_received_at(job.command)
+        if received and started < received:
+            return False
+        return bool(is_earlier and received) or before is None or started > before
 
     def _complete_by_command(self, target: Target, outcome: Outcome, now: float) -> None:
         job = target.job
