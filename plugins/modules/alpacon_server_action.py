@@ -24,7 +24,7 @@ options:
       - Names or UUIDs of the servers. If omitted, the server whose UUID is in the host variable C(alpacon_server_id),
         or else the server that has the name of the inventory host.
       - Name all servers in one task with C(run_once), so that the module reads the state of a hundred servers in one
-        request.
+        request. The hosts of a play that run at the same time share their reads if it runs for each of them.
     type: list
     elements: str
     aliases: [server]
@@ -32,6 +32,8 @@ options:
     description:
       - V(upgrade_agent) upgrades the agent to the newest version that the package repository of its server offers.
         The action has ended when the agent is connected again with another version, or has installed nothing.
+      - The agent may still have to restart with the package of an earlier upgrade, which dnf and yum do not state. With
+        O(version), the module waits seven minutes for that; without it, the action ends at once.
       - If the workspace pins a version, V(upgrade_agent) installs that one. An agent that does not prove healthy goes
         back to its old version by itself. The action therefore ends eight minutes after the upgrade, and fails if the
         agent does not have the new version by then. Meanwhile the module does not poll the server.

@@ -16,11 +16,12 @@ from typing import Any, Callable
 from .._api.client import Client
 from .._api.errors import ApiError, clean_line
 from .._api.records import Command, Server, to_iso
-from .._api.servers import query_servers
+from .._api.servers import find_whole_servers, query_servers
 from .._options.values import version_key
 from .completion import Poll, describe_offline, time_out
 from .jobs import Job, Limits, Outcome, get_outcome
 from .pacing import PACING, Pacing
+from .sharing import SharedServers
 from .upgrade_results import UpgradeResult, installed_nothing, is_same_version, parse_upgrade
 
 #: A restart takes seconds, an upgrade minutes, and each poll reads two lists.
@@ -37,6 +38,8 @@ _HEALTH_WINDOW = 480.0
 _UNCHANGED = (UpgradeResult.NOTHING, UpgradeResult.UNSTATED)
 _NO_NEWER = "The workspace, or the package repository of the server, may offer no newer one."
 _NO_RESTART = "Or the agent has not restarted since the upgrade."
+#: Seconds for which the state of a server before an action may be that which another worker has read.
+_NEW_ENOUGH = 1.0
 #: In characters.
 _SHOWN_RESULT = 300
 #: The field of a server in which each action shows its effect.
@@ -98,18 +101,45 @@ class ServerReader:
 
     Args:
         field: the needed field; None if no field is needed.
+        shared: reads the list for all workers of a task; None to read alone.
     """
 
-    def __init__(self, field: str | None) -> None:
+    def __init__(self, field: str | None, shared: SharedServers | None = None) -> None:
         self._field = field
+        self._shared = shared
         self._reads_each = False
 
     def complete(self, servers: Iterable[Server], client: Client) -> list[Server]:
         """Return servers with the needed field, without their rows. A deleted server is returned as it is."""
         return [self._complete(server, client).without_row() for server in servers]
 
-    def read(self, ids: Sequence[str], client: Client) -> dict[str, Server]:
-        """Return the servers with these UUIDs, without those that do not exist."""
+    def find(self, references: Sequence[str], client: Client) -> list[Server]:
+        """Return the server of each name or UUID before the action, in order.
+
+        Raises:
+            UsageError: see :func:`find_whole_servers`.
+        """
+        if self._shared and len(references) == 1:
+            found, _began = self._shared.find(references[0], client, _NEW_ENOUGH)
+            if len(found) == 1:
+                return found
+        return find_whole_servers(client, references, "servers")
+
+    def read(self, ids: Sequence[str], client: Client, age: float) -> tuple[dict[str, Server], float]:
+        """Return the servers with these UUIDs, without those that do not exist, and the monotonic time of the read.
+
+        Args:
+            age: seconds since the task began to await the actions.
+        """
+        if self._shared and len(ids) == 1 and not self._reads_each:
+            valid = ACTION_PACING.get_pause(age, self._shared.hosts)
+            shared, began = self._shared.find(ids[0], client, valid)
+            if shared:
+                return {str(server.id): server for server in self.complete(shared, client)}, began
+        now = time.monotonic()
+        return self._read(ids, client), now
+
+    def _read(self, ids: Sequence[str], client: Client) -> dict[str, Server]:
         if self._reads_each:
             found = [server for server_id in ids for server in query_servers(client, [server_id])[0][server_id]]
         else:
@@ -129,15 +159,16 @@ class ActionRules:
 
     Args:
         version: the version that an upgrade has to reach; empty for any.
+        shared: see :class:`ServerReader`.
     """
 
-    def __init__(self, limits: Limits, action: str, version: str) -> None:
+    def __init__(self, limits: Limits, action: str, version: str, shared: SharedServers | None = None) -> None:
         self._limits = limits
         self._action = action
         self.ends_with_command = action not in ("upgrade_agent", "restart_agent")
         self.other_requests = 0
         self._version = version
-        self._reader = ServerReader(_NEEDED_FIELDS.get(action))
+        self.reader = ServerReader(_NEEDED_FIELDS.get(action), shared)
         self._began = time.time()
         #: By the identity of the job.
         self._targets: dict[int, Target] = {}
@@ -150,7 +181,7 @@ class ActionRules:
         Args:
             make_body: returns the body of the submit for a server's ID.
         """
-        for server in self._reader.complete(servers, client):
+        for server in self.reader.complete(servers, client):
             target = Target(Job(server, make_body(server.id)), server)
             if self._version and not self._lacks_version(target):
                 version = clean_line(server.version)
@@ -169,11 +200,15 @@ class ActionRules:
         now, client = time.monotonic(), client.until()
         targets = [self._targets[id(job)] for job in jobs]
         unsure = [target for target in targets if self._depends_on_server(target, now)]
-        found = self._reader.read([str(target.before.id) for target in unsure], client) if unsure else {}
+        found: dict[str, Server] = {}
+        read_at = now
+        if unsure:
+            age = now - min(target.job.awaited_since or now for target in unsure)
+            found, read_at = self.reader.read([str(target.before.id) for target in unsure], client, age)
         self.other_requests = client.requests
         for target in unsure:
             if str(target.before.id) in found:
-                target.server, target.read_at = found[str(target.before.id)], now
+                target.server, target.read_at = found[str(target.before.id)], read_at
 
     def _depends_on_server(self, target: Target, now: float) -> bool:
         command, end = target.job.command, self._limits.get_end(target.job)

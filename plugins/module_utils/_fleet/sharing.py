@@ -33,6 +33,8 @@ from .journal import lock_folder, read_number, replace_file
 NOT_LISTED: dict[str, Any] = {}
 #: Seconds that the shared list of server names is valid, and seconds to wait for another worker to find a value.
 _NAMES_VALID, _FIND_WAIT = 60.0, 60.0
+#: What workers share of the row of a server.
+_SERVER_FIELDS = ("id", "name", "is_connected", "commissioned", "started_at", "last_connectivity", "version")
 
 
 class SharedPause(RateLimitPause):
@@ -244,6 +246,42 @@ def _load(file: Path, valid: float) -> Any:
         if time.monotonic() - float(lines.readline()) < valid:
             return json.load(lines)
     return None
+
+
+class SharedServers:
+    """Reads the list of servers for all workers of a task, each of which awaits an action of one server.
+
+    Args:
+        hosts: number of hosts that the task runs for. A list that is much longer is not read.
+    """
+
+    def __init__(self, shared: SharedState, hosts: int) -> None:
+        self._shared = shared
+        self.hosts = hosts
+
+    def find(self, reference: str, client: Client, valid: float) -> tuple[list[Server], float]:
+        """Return the servers with this name or UUID, and the monotonic time at which they were read.
+
+        They are in no list if that is too long or cannot be shared. Then the caller reads its own server.
+
+        Args:
+            valid: seconds for which the list that another worker has read is new enough.
+        """
+
+        def read() -> dict[str, Any]:
+            began, rows = time.monotonic(), []
+            for page in client.pages(SERVERS_PATH, {"ordering": "name"}, whole=True):
+                if (page.count or 0) > self.hosts * PAGE_SIZE:
+                    break
+                rows += [{name: row[name] for name in _SERVER_FIELDS if name in row} for row in page.rows]
+            return {"began": began, "rows": rows}
+
+        try:
+            found = self._shared.find_once("server_states", read, valid)
+        except (OSError, IncompleteList):
+            found = None
+        servers = parse_servers(found["rows"]) if found else ()
+        return [server for server in servers if reference in (server.id, server.name)], found["began"] if found else 0.0
 
 
 def find_servers(

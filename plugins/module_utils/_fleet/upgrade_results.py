@@ -15,8 +15,8 @@ from .._api.records import Command
 class UpgradeResult(Enum):
     #: It installed nothing, and no restart will follow.
     NOTHING = "nothing"
-    #: The package manager installed nothing, and does not state what is installed: an earlier upgrade may have installed
-    #: a version that the agent restarts with minutes later.
+    #: The package manager installed nothing, and does not state what is installed: an earlier upgrade may have
+    #: installed a version that the agent restarts with minutes later.
     UNSTATED = "unstated"
     #: The package manager ran. If it installed a new version, the agent restarts with it minutes later.
     PACKAGE = "package"

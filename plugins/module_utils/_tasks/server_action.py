@@ -15,12 +15,12 @@ from typing import Any
 from .._api.commands import submit_action
 from .._api.errors import UsageError
 from .._api.records import is_uuid, normalize_uuid
-from .._api.servers import find_whole_servers
 from .._fleet.completion import skip_offline
 from .._fleet.fleet import Fleet
 from .._fleet.jobs import Limits
 from .._fleet.run import HostLocks, Run
 from .._fleet.server_actions import ACTION_PACING, ActionRules
+from .._fleet.sharing import SharedServers
 from .._options import values
 from .._options.connection import CONNECTION, parse_settings
 from .command_task import lock_references, lock_servers
@@ -112,8 +112,9 @@ def run_server_action(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     settings = parse_settings(options, run.warn)
     shared = run.open_shared_state(settings) if run.hosts > 1 else None
     with run.open_client(settings, shared, parsed.limits.wait_timeout) as client:
-        servers = find_whole_servers(client, parsed.servers, "servers")
-        rules = ActionRules(parsed.limits, parsed.action, parsed.version)
+        shared_servers = SharedServers(shared, run.hosts) if shared else None
+        rules = ActionRules(parsed.limits, parsed.action, parsed.version, shared_servers)
+        servers = rules.reader.find(parsed.servers, client)
         targets = rules.make_targets(servers, client, parsed.make_body)
         for target in targets:
             if not run.no_log:
@@ -136,6 +137,7 @@ def run_server_action(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
                 parsed.limits,
                 report=run.context.report if len(targets) > 1 else None,
                 run=run,
+                shared=shared,
                 pacing=ACTION_PACING,
                 post=partial(submit_action, action=parsed.action, force=parsed.force),
                 rules=rules,

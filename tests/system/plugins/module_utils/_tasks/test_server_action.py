@@ -447,7 +447,7 @@ def test_an_upgrade_waits_for_the_restart_after_an_earlier_one_that_dnf_does_not
     assert (done["outcome"], done["version"], done.changed) == ("success", "2.6.0", False), done["msg"]
     # Without a version to wait for, the task ends with what the agent has.
     monkeypatch.setattr(server_actions, "_LATE_RESTART", 60.0)
-    shown = itertools.repeat("2.5.0")
+    shown = itertools.chain(itertools.repeat("2.5.0"))
     assert act(serve(answer), "upgrade_agent", servers=[SERVER])["msg"] == "Nothing was installed. The agent has 2.5.0."
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import RateLimitPause
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.lists import Page
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outage import OutageState
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet import sharing
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import Journal
@@ -25,6 +28,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
     NOT_LISTED,
     SharedOutage,
     SharedPause,
+    SharedServers,
     SharedState,
 )
 from ansible_collections.herdops.alpacon.tests.unit.shared_state import URL, submit
@@ -45,6 +49,32 @@ def mode(path: Path) -> int:
 def shared(tmp_path: Path) -> SharedState:
     """Return an empty shared state."""
     return SharedState(tmp_path, URL, TOKEN)
+
+
+# Servers
+
+
+@pytest.mark.parametrize(("hosts", "total", "found"), [(2, 200, ["web-01"]), (2, 201, [])])
+def test_one_worker_reads_the_servers_of_all_unless_there_are_far_more(
+    shared: SharedState, hosts: int, total: int, found: list[str]
+) -> None:
+    reads = []
+
+    def read_pages(path: str, *_arguments: object, **_options: object) -> Iterator[Page]:
+        reads.append(path)
+        yield Page([{"id": SERVER, "name": "web-01", "version": "2.5.0", "notes": "x"}], total)
+
+    client: Any = SimpleNamespace(pages=read_pages)
+    before = time.monotonic()
+    for reference in (SERVER, "web-01"):
+        servers, began = SharedServers(shared, hosts).find(reference, client, 60.0)
+        assert [server.name for server in servers] == found
+        assert before <= began <= time.monotonic()
+    assert len(reads) == 1
+    # Only what workers need is written.
+    assert not any("notes" in path.read_text() for path in files(shared.folder))
+    SharedServers(shared, hosts).find(SERVER, client, 0.0)
+    assert len(reads) == 2
 
 
 # Pauses
