@@ -35,7 +35,7 @@ from .errors import (
     clean_line,
 )
 from .response import MAX_RESPONSE_BYTES, unpack_body
-from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host
+from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host, get_agent_name
 
 try:
     # The requirement is requests, which needs these, but is slow to import.
@@ -89,6 +89,7 @@ class Session:
             "Accept-Encoding": "gzip",
             "Connection": "keep-alive",
             "User-Agent": f"herdops.alpacon/{VERSION}",
+            "X-Alpacon-Declared-Agent-Name": get_agent_name(os.environ),
             "Authorization": authorization,
         }
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Callable
 from urllib.parse import urlsplit
@@ -25,6 +25,8 @@ REDACTED = "********"
 MIN_SECRET_LENGTH = 4
 #: The credentials of a header; the ID of an agent is not one.
 _CREDENTIALS = re.compile(r'\b(?:token|key)="([^"]*)"')
+
+_JOB_ID = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,16 @@ def check_host(host: str | None) -> None:
     if not host or any(char.isspace() for char in host):
         raise ValueError("it names no host")
     host.encode("idna")
+
+
+def get_agent_name(environment: Mapping[str, str]) -> str:
+    """Return the name that requests declare: this collection, and the job if the environment is one of AWX's."""
+    name = f"herdops.alpacon/{VERSION}"
+    # The environment may hold anything, and this text becomes a header.
+    job = environment.get("AWX_JOB_ID") or ""
+    if not job and "AWX_PRIVATE_DATA_DIR" in environment:  # other schedulers have a JOB_ID too
+        job = environment.get("JOB_ID") or ""
+    return f"{name} (AWX job {job})" if _JOB_ID.fullmatch(job) else name
 
 
 class Redaction:

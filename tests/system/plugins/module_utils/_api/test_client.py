@@ -36,7 +36,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
     UsageError,
     WorkspaceDown,
 )
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import VERSION, Settings, get_agent_name
 from ansible_collections.herdops.alpacon.tests.unit.support import COMMAND, LIST, TOKEN, page, rows
 
 Serve = Callable[..., ScriptedServer]
@@ -94,6 +94,7 @@ def test_send_requests_with_token_and_json_and_without_cookies_or_passwords_of_a
     for request in server.requests:
         assert request.headers["Authorization"] == f'token="{TOKEN}"'
         assert request.headers["User-Agent"] == f"herdops.alpacon/{VERSION}"
+        assert request.headers["X-Alpacon-Declared-Agent-Name"] == get_agent_name(os.environ)
         assert request.headers["Accept"] == "application/json"
         assert "Cookie" not in request.headers
     assert written.headers["Content-Type"] == "application/json"

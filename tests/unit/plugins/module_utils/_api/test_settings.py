@@ -14,7 +14,13 @@ from urllib.parse import quote
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.client import Client
-from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import REDACTED, Redaction, Settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import (
+    REDACTED,
+    VERSION,
+    Redaction,
+    Settings,
+    get_agent_name,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import SERVER, TOKEN
 
 
@@ -22,6 +28,19 @@ def test_the_token_is_in_no_repr() -> None:
     settings = Settings("https://one.example", TOKEN)
     with Client(settings) as client:
         assert TOKEN not in repr(settings) + str(settings) + repr(client) + repr(vars(client))
+
+
+def test_the_declared_name_has_the_version_and_the_job_of_awx() -> None:
+    assert get_agent_name({}) == f"herdops.alpacon/{VERSION}"
+    assert get_agent_name({"AWX_JOB_ID": "42"}) == f"herdops.alpacon/{VERSION} (AWX job 42)"
+    awx = {"AWX_PRIVATE_DATA_DIR": "/runner", "JOB_ID": "43"}
+    assert get_agent_name(awx) == f"herdops.alpacon/{VERSION} (AWX job 43)"
+    assert get_agent_name({"JOB_ID": "43"}) == get_agent_name({}), "other schedulers have a JOB_ID too"
+
+
+@pytest.mark.parametrize("job", ["", "42\n", "42\r\nX-Other: 1", "\u0664\u0662", "-1", "a", "1" * 21])
+def test_a_job_that_is_no_number_is_not_declared(job: str) -> None:
+    assert get_agent_name({"AWX_JOB_ID": job}) == get_agent_name({})
 
 
 # Redaction
