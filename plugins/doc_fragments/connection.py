@@ -41,6 +41,12 @@ options:
         polls less often, and prints live output later.
     type: int
     default: 1000
+  declared_agent_name:
+    description:
+      - Who asks, in at most 100 characters of ASCII. Requests to the workspace declare it in the header
+        C(X-Alpacon-Declared-Agent-Name), and the workspace records it beside each command. It is no secret.
+      - If omitted, C(herdops.alpacon) with its version, and in AWX and automation controller the ID of the job.
+    type: str
 requirements:
   - ansible-core 2.16 or newer
   - The Python library C(requests)
@@ -62,9 +68,9 @@ options: {}
 notes:
   - >-
     The connection settings come from the options of the task or C(module_defaults), then from the host variables
-    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path), C(alpacon_request_timeout) and
-    C(alpacon_requests_per_hour), then from the environment variables with these names in upper case, such as
-    E(ALPACON_URL), and last from the inventory that lists the host.
+    C(alpacon_url), C(alpacon_token), C(alpacon_validate_certs), C(alpacon_ca_path), C(alpacon_request_timeout),
+    C(alpacon_requests_per_hour) and C(alpacon_declared_agent_name), then from the environment variables with these
+    names in upper case, such as E(ALPACON_URL), and last from the inventory that lists the host.
   - >-
     The variable C(alpacon_workspace), which the inventory P(herdops.alpacon.alpacon#inventory) sets, takes precedence
     over E(ALPACON_URL). An C(alpacon_url) of another workspace is an error.
@@ -105,4 +111,9 @@ options:
       - name: ALPACON_REQUESTS_PER_HOUR
     vars:
       - name: alpacon_requests_per_hour
+  declared_agent_name:
+    env:
+      - name: ALPACON_DECLARED_AGENT_NAME
+    vars:
+      - name: alpacon_declared_agent_name
 """

@@ -89,7 +89,7 @@ class Session:
             "Accept-Encoding": "gzip",
             "Connection": "keep-alive",
             "User-Agent": f"herdops.alpacon/{VERSION}",
-            "X-Alpacon-Declared-Agent-Name": get_agent_name(os.environ),
+            "X-Alpacon-Declared-Agent-Name": settings.declared_agent_name or get_agent_name(os.environ),
             "Authorization": authorization,
         }
         try:

@@ -37,6 +37,7 @@ class Settings:
         ca_path: file or folder of CA certificates, or None for the default ones.
         request_timeout: the longest silence within a request, in seconds; the whole response may take
             :data:`.session.RESPONSE_TIMEOUTS` times as long.
+        declared_agent_name: who asks, as each request declares it; None for :func:`get_agent_name`.
     """
 
     url: str
@@ -45,6 +46,7 @@ class Settings:
     ca_path: str | None = None
     request_timeout: float = 30
     requests_per_hour: int = 1000
+    declared_agent_name: str | None = None
 
     @property
     def is_loopback(self) -> bool:

@@ -24,6 +24,7 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "ca_path": {"type": "path"},
     "request_timeout": {"type": "int", "default": Settings.request_timeout},
     "requests_per_hour": {"type": "int", "default": Settings.requests_per_hour},
+    "declared_agent_name": {"type": "str"},
 }
 
 
@@ -54,6 +55,7 @@ def parse_settings(options: Mapping[str, Any], warn: Warn = lambda _text: None, 
         ca_path=_parse_ca_path(given["ca_path"]) if "ca_path" in given else None,
         request_timeout=_parse_request_timeout(given.get("request_timeout", Settings.request_timeout)),
         requests_per_hour=_parse_requests_per_hour(given.get("requests_per_hour", Settings.requests_per_hour)),
+        declared_agent_name=_parse_agent_name(given["declared_agent_name"]) if "declared_agent_name" in given else None,
     )
     parts = urlsplit(settings.url)
     if parts.scheme == "http" and not settings.is_loopback:
@@ -87,6 +89,18 @@ def _parse_requests_per_hour(value: Any) -> int:
     if not isinstance(requests, int) or requests < 1:
         raise UsageError("requests_per_hour", f"{value!r} is not a number of requests", "Give a positive whole number.")
     return requests
+
+
+def _parse_agent_name(value: Any) -> str:
+    name = str(value).strip(" ")
+    # It becomes a header: a line break would begin another one.
+    if not re.fullmatch(r"[ -~]{1,100}", name):
+        raise UsageError(
+            "declared_agent_name",
+            "it is not a name that a request can declare",
+            "Give at most 100 characters of ASCII, in one line.",
+        )
+    return name
 
 
 def _parse_url(url: str) -> str:

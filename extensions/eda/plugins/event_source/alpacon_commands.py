@@ -61,6 +61,11 @@ options:
     description: Most requests that this source makes in an hour, after its first poll, unless a single poll needs more.
     type: int
     default: 300
+  declared_agent_name:
+    description:
+      - Who asks, as each request declares it. If omitted, E(ALPACON_DECLARED_AGENT_NAME), or C(herdops.alpacon) with
+        its version.
+    type: str
   interval:
     description: Seconds between two polls, at least 5.
     type: int

@@ -56,6 +56,13 @@ def test_a_private_ca_is_named_by_its_file(server: ScriptedServer, connect: Conn
     assert server.requests[0].headers["Authorization"] == f'token="{TOKEN}"'
 
 
+def test_a_setting_replaces_the_name_that_requests_declare(
+    server: ScriptedServer, connect: Connect, ours: Authority
+) -> None:
+    connect(server, ca_path=str(ours.file), declared_agent_name="nightly patches").get(LIST)
+    assert server.requests[0].headers["X-Alpacon-Declared-Agent-Name"] == "nightly patches"
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_an_untrusted_certificate(
     server: ScriptedServer, connect: Connect, clock: FakeClock, theirs: Authority, named: bool

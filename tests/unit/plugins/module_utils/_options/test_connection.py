@@ -83,6 +83,10 @@ def test_an_unencrypted_url_gives_a_warning(url: str, warned: bool) -> None:
         ({"request_timeout": True}, "request_timeout", "True is not a valid timeout"),
         ({"requests_per_hour": 0}, "requests_per_hour", "is not a number of requests"),
         ({"requests_per_hour": "1.5"}, "requests_per_hour", "'1.5' is not a number of requests"),
+        ({"declared_agent_name": "a\r\nX-Other: 1"}, "declared_agent_name", "in one line"),
+        ({"declared_agent_name": "a\n"}, "declared_agent_name", "in one line"),
+        ({"declared_agent_name": "안녕"}, "declared_agent_name", "of ASCII"),
+        ({"declared_agent_name": "a" * 101}, "declared_agent_name", "at most 100"),
         ({"validate_certs": "ture"}, "validate_certs", "'ture' is not a boolean"),
         ({"validate_certs": 2}, "validate_certs", "'2' is not a boolean"),
         ({"ca_path": "/no/such/ca.pem"}, "ca_path", "does not exist"),
@@ -116,6 +120,11 @@ def test_a_path_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "ca.pem").touch()
     for path in ("~/ca.pem", "$HOME/ca.pem", f" {tmp_path}/ca.pem "):
         assert settings(ca_path=path).ca_path == f"{tmp_path}/ca.pem"
+
+
+def test_the_declared_name_is_kept_without_spaces_around_it() -> None:
+    assert settings(declared_agent_name=" nightly patches ").declared_agent_name == "nightly patches"
+    assert settings(declared_agent_name=" ").declared_agent_name is None
 
 
 def test_the_quota_may_be_a_text() -> None:
