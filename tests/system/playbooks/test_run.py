@@ -48,6 +48,15 @@ def test_an_exit_code_that_the_workspace_did_not_state_is_marked(published: Work
     assert (done.code, shown(done)) == (2, ["web-01: failed, rc 1 (assumed)"]), done.log
 
 
+def test_a_server_that_is_offline_fails_at_once_and_gets_no_command(instant: Workspace, tmp_path: Path) -> None:
+    instant.add_servers("dead-01")
+    given = ("-e", "alpacon_servers=dead-01", "-e", "alpacon_line=uptime")
+    done = run_playbook(instant, tmp_path, RUN, None, *given)
+    assert (done.code, shown(done)[0]) == (2, "dead-01: offline"), done.log
+    assert "alpacon_offline=wait" in done.log
+    assert not any(request["method"] == "POST" for request in instant.log())
+
+
 def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Path) -> None:
     imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
     done = run_playbook(current, tmp_path, [imported], ["web-01"], "--tags", "now")
