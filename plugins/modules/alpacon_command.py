@@ -552,6 +552,24 @@ summary:
   returned: unless the task failed before anything was sent
   type: dict
   sample: {success: 2, failed: 1}
+servers_left:
+  description:
+    - IDs of the servers whose command failed or never ran, for the option O(servers) of another task.
+    - Servers whose command may still run are in RV(servers_unknown) instead. Those whose command a reviewer or a policy
+      declined are in neither list.
+  returned: unless the task failed before anything was sent
+  type: list
+  elements: str
+  sample: [550e8400-e29b-41d4-a716-446655440000]
+servers_unknown:
+  description:
+    - IDs of the servers whose command may still run. Its outcome is V(unknown), V(timed_out), V(stuck), V(error) or
+      V(awaiting_approval).
+    - Do not submit it again; await it with O(state=finished) and its ID.
+  returned: unless the task failed before anything was sent
+  type: list
+  elements: str
+  sample: []
 requests:
   description: How many HTTP requests the task made.
   returned: unless the task failed before anything was sent

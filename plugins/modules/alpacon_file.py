@@ -231,6 +231,23 @@ summary:
   sample:
     success: 98
     timed_out: 2
+servers_left:
+  description:
+    - IDs of the servers whose transfer failed or never ran, for the option O(servers) of another task.
+    - Servers whose transfer may still run are in RV(servers_unknown) instead. Those whose transfer a reviewer or a policy
+      declined are in neither list.
+  returned: unless the task failed before anything was sent
+  type: list
+  elements: str
+  sample: [550e8400-e29b-41d4-a716-446655440000]
+servers_unknown:
+  description:
+    - IDs of the servers whose transfer may still run. Its outcome is V(unknown), V(timed_out), V(stuck), V(error) or
+      V(awaiting_approval).
+  returned: unless the task failed before anything was sent
+  type: list
+  elements: str
+  sample: []
 requests:
   description: How many HTTP requests the task made to the workspace.
   returned: unless the task failed before anything was sent

@@ -98,6 +98,19 @@ CLOSED = frozenset(Outcome) - {
 }
 
 
+#: Failures after which the command can be submitted again: it has ended or never ran, and nobody declined it.
+LEFT = CLOSED - OK_OUTCOMES - {Outcome.SENT}
+
+#: Failures after which the command may still run: await it instead of submitting it again.
+UNCERTAIN = frozenset(Outcome) - CLOSED - DECLINED - OK_OUTCOMES
+
+
+def list_servers(jobs: Iterable[Job], outcomes: frozenset[Outcome]) -> list[str]:
+    """Return the servers of jobs with one of these outcomes as values for the option servers, each once."""
+    names = (job.server.id or job.server.name for job in jobs if job.outcome in outcomes)
+    return list(dict.fromkeys(name for name in names if name))
+
+
 def get_outcome(command: Command, success_codes: Iterable[int] = (0,)) -> Outcome | None:
     """Return the outcome of a finished command, or None if it is unfinished."""
     if not command.finished:

@@ -16,7 +16,7 @@ from typing import Any
 from .._api.errors import join_first
 from .._api.outputs import Output, explain_ended_early, explain_never_began, explain_sudo
 from .._api.records import STATUSES, Command, to_iso
-from .._fleet.jobs import OK_OUTCOMES, Job, Outcome, get_outcome
+from .._fleet.jobs import LEFT, OK_OUTCOMES, UNCERTAIN, Job, Outcome, get_outcome, list_servers
 from .._payload.frames import SKIPPED
 
 #: The number of failures in the message of a task, and of characters of output in the message of a failure.
@@ -50,6 +50,7 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
     result: dict[str, Any] = {
         "commands": commands,
         "summary": dict(Counter(job.outcome.value for job in jobs if job.outcome)),
+        **_list_left(jobs, ok),
         "changed": any(job.changed for job in jobs),
         # Without this key, Ansible fails a task with any rc but 0.
         "failed": bool(failures),
@@ -58,6 +59,14 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
         return {**commands[0], **result}
     result["msg"] = summarize(len(jobs), sum(not job.outcome for job in jobs), failures)
     return result
+
+
+def _list_left(jobs: Sequence[Job], ok: Collection[Outcome]) -> dict[str, list[str]]:
+    return {
+        # Nothing ran on the servers that offline=skip left out.
+        "servers_left": list_servers(jobs, LEFT.difference(ok) | {Outcome.OFFLINE}),
+        "servers_unknown": list_servers(jobs, UNCERTAIN.difference(ok)),
+    }
 
 
 def _describe_and_release(job: Job, no_log: bool) -> dict[str, Any]:
@@ -108,6 +117,7 @@ def describe_servers(
     result: dict[str, Any] = {
         "servers": servers,
         "summary": dict(Counter(outcome.value for outcome in outcomes)),
+        **_list_left(jobs, ok),
         "changed": any(job.changed for job in jobs),
         "failed": bool(failures),
     }

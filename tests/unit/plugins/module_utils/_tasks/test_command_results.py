@@ -93,6 +93,15 @@ def test_several_commands_have_counts_and_a_summary() -> None:
     assert "stdout" not in result
 
 
+def test_servers_left_and_unknown_are_listed_apart() -> None:
+    outcomes = ("success", "failed", "failed", "offline", "not_tried", "unknown", "timed_out", "denied", "cancelled")
+    jobs = [Job(Server(f"id-{word}", ""), body={}, outcome=Outcome(word)) for word in outcomes]
+    result = describe_jobs(jobs, ok=frozenset((Outcome.SUCCESS, Outcome.CANCELLED, Outcome.OFFLINE)))
+    assert result["servers_left"] == ["id-failed", "id-offline", "id-not_tried"]
+    assert result["servers_unknown"] == ["id-unknown", "id-timed_out"]
+    assert describe_jobs(jobs[-1:])["servers_left"] == ["id-cancelled"], "a command that ended before it ran is left"
+
+
 @pytest.mark.parametrize(
     ("code", "output", "msg"),
     [
