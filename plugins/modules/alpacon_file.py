@@ -234,8 +234,8 @@ summary:
 servers_left:
   description:
     - IDs of the servers whose transfer failed or never ran, for the option O(servers) of another task.
-    - Servers whose transfer may still run are in RV(servers_unknown) instead. Those whose transfer a reviewer or a policy
-      declined are in neither list.
+    - Servers whose transfer may still run are in RV(servers_unknown) instead. Those whose transfer a reviewer or a
+      policy declined are in neither list.
   returned: unless the task failed before anything was sent
   type: list
   elements: str
