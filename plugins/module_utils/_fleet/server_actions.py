@@ -120,7 +120,8 @@ class ServerReader:
             UsageError: see :func:`find_whole_servers`.
         """
         if self._shared and len(references) == 1:
-            found, _began = self._shared.find(references[0], client, _NEW_ENOUGH)
+            # If hosts begin one by one, each reads the list, which must not cost more than the server alone.
+            found, _began = self._shared.find(references[0], client, 1, lambda _pages: _NEW_ENOUGH)
             if len(found) == 1:
                 return found
         return find_whole_servers(client, references, "servers")
@@ -132,8 +133,13 @@ class ServerReader:
             age: seconds since the task began to await the actions.
         """
         if self._shared and len(ids) == 1 and not self._reads_each:
-            valid = ACTION_PACING.get_pause(age, self._shared.hosts)
-            shared, began = self._shared.find(ids[0], client, valid)
+            workers = self._shared.count_awaited()
+
+            def get_valid(pages: int) -> float:
+                # The list costs no more requests than if each worker read its own server.
+                return ACTION_PACING.get_pause(age, workers // pages)
+
+            shared, began = self._shared.find(ids[0], client, workers, get_valid)
             if shared:
                 return {str(server.id): server for server in self.complete(shared, client)}, began
         now = time.monotonic()

@@ -146,17 +146,17 @@ class SharedState:
         """Return a JSON value that one worker finds for all, or None if another worker takes too long.
 
         Args:
-            valid: seconds until the value is found again.
+            valid: how many seconds before this call the value may have been found.
         """
         file = self.folder / name
-        deadline = time.monotonic() + _FIND_WAIT
-        while time.monotonic() < deadline:
-            value = _load(file, valid)
+        called = time.monotonic()
+        while time.monotonic() < called + _FIND_WAIT:
+            value = _load(file, called - valid)
             if value is not None:
                 return value
             with self.try_lock(name) as is_locked:
                 # Another worker may have written the value just before the lock.
-                if is_locked and _load(file, valid) is None:
+                if is_locked and _load(file, called - valid) is None:
                     began, value = time.monotonic(), find()
                     with contextlib.suppress(OSError):
                         replace_file(file, f"{began}\n{json.dumps(value)}")
@@ -240,46 +240,51 @@ def _to_duration_file(kind: str) -> str:
     return f"duration-{hashlib.sha256(kind.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
-def _load(file: Path, valid: float) -> Any:
-    """Return the JSON value of a file, or None if the file is missing or too old."""
+def _load(file: Path, since: float) -> Any:
+    """Return the JSON value of a file, or None if the file is missing, or its value was not found after that time."""
     with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8") as lines:
-        if time.monotonic() - float(lines.readline()) < valid:
+        if float(lines.readline()) > since:
             return json.load(lines)
     return None
 
 
 class SharedServers:
-    """Reads the list of servers for all workers of a task, each of which awaits an action of one server.
+    """Reads the list of servers for all workers of a run, each of which awaits an action of one server."""
 
-    Args:
-        hosts: number of hosts that the task runs for. A list that is much longer is not read.
-    """
-
-    def __init__(self, shared: SharedState, hosts: int) -> None:
+    def __init__(self, shared: SharedState) -> None:
         self._shared = shared
-        self.hosts = hosts
 
-    def find(self, reference: str, client: Client, valid: float) -> tuple[list[Server], float]:
+    def count_awaited(self) -> int:
+        """Return the number of commands and actions that the workers of the run await, at least one."""
+        with contextlib.suppress(OSError):
+            return max(1, len(self._shared.awaited_ids()))
+        return 1
+
+    def find(
+        self, reference: str, client: Client, workers: int, get_valid: Callable[[int], float]
+    ) -> tuple[list[Server], float]:
         """Return the servers with this name or UUID, and the monotonic time at which they were read.
 
-        They are in no list if that is too long or cannot be shared. Then the caller reads its own server.
+        They are in no list if that has more pages than workers share it. Then the caller reads its own server.
 
         Args:
-            valid: seconds for which the list that another worker has read is new enough.
+            get_valid: returns the seconds for which a list of so many pages is new enough.
         """
 
+        def count_pages() -> int:
+            return max(1, -(-(next(client.pages(SERVERS_PATH)).count or 0) // PAGE_SIZE))
+
         def read() -> dict[str, Any]:
-            began, rows = time.monotonic(), []
-            for page in client.pages(SERVERS_PATH, {"ordering": "name"}, whole=True):
-                if (page.count or 0) > self.hosts * PAGE_SIZE:
-                    break
-                rows += [{name: row[name] for name in _SERVER_FIELDS if name in row} for row in page.rows]
+            began = time.monotonic()
+            pages = client.pages(SERVERS_PATH, {"ordering": "name"}, whole=True)
+            rows = [{name: row[name] for name in _SERVER_FIELDS if name in row} for page in pages for row in page.rows]
             return {"began": began, "rows": rows}
 
-        try:
-            found = self._shared.find_once("server_states", read, valid)
-        except (OSError, IncompleteList):
-            found = None
+        found = None
+        with contextlib.suppress(OSError, IncompleteList):
+            pages = self._shared.find_once("server_pages", count_pages)
+            if pages is not None and pages <= workers:
+                found = self._shared.find_once("server_states", read, get_valid(pages))
         servers = parse_servers(found["rows"]) if found else ()
         return [server for server in servers if reference in (server.id, server.name)], found["began"] if found else 0.0
 

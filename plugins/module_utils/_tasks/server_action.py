@@ -112,7 +112,7 @@ def run_server_action(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     settings = parse_settings(options, run.warn)
     shared = run.open_shared_state(settings) if run.hosts > 1 else None
     with run.open_client(settings, shared, parsed.limits.wait_timeout) as client:
-        shared_servers = SharedServers(shared, run.hosts) if shared else None
+        shared_servers = SharedServers(shared) if shared else None
         rules = ActionRules(parsed.limits, parsed.action, parsed.version, shared_servers)
         servers = rules.reader.find(parsed.servers, client)
         targets = rules.make_targets(servers, client, parsed.make_body)

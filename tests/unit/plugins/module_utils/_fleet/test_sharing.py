@@ -54,9 +54,9 @@ def shared(tmp_path: Path) -> SharedState:
 # Servers
 
 
-@pytest.mark.parametrize(("hosts", "total", "found"), [(2, 200, ["web-01"]), (2, 201, [])])
-def test_one_worker_reads_the_servers_of_all_unless_there_are_far_more(
-    shared: SharedState, hosts: int, total: int, found: list[str]
+@pytest.mark.parametrize(("workers", "total", "found"), [(2, 200, ["web-01"]), (2, 201, [])])
+def test_one_worker_reads_the_servers_of_all_unless_the_list_is_longer(
+    shared: SharedState, workers: int, total: int, found: list[str]
 ) -> None:
     reads = []
 
@@ -64,17 +64,20 @@ def test_one_worker_reads_the_servers_of_all_unless_there_are_far_more(
         reads.append(path)
         yield Page([{"id": SERVER, "name": "web-01", "version": "2.5.0", "notes": "x"}], total)
 
+    def find(reference: str, valid: float) -> list[str | None]:
+        servers, began = SharedServers(shared).find(reference, client, workers, lambda pages: pages * valid)
+        assert not found or before <= began <= time.monotonic()
+        return [server.name for server in servers]
+
     client: Any = SimpleNamespace(pages=read_pages)
     before = time.monotonic()
-    for reference in (SERVER, "web-01"):
-        servers, began = SharedServers(shared, hosts).find(reference, client, 60.0)
-        assert [server.name for server in servers] == found
-        assert before <= began <= time.monotonic()
-    assert len(reads) == 1
+    assert [find(reference, 60.0) for reference in (SERVER, "web-01")] == [found, found]
+    # One read is for the length of the list.
+    assert len(reads) == 1 + len(found)
     # Only what workers need is written.
     assert not any("notes" in path.read_text() for path in files(shared.folder))
-    SharedServers(shared, hosts).find(SERVER, client, 0.0)
-    assert len(reads) == 2
+    find(SERVER, 0.0)
+    assert len(reads) == 1 + 2 * len(found)
 
 
 # Pauses
@@ -255,6 +258,20 @@ def test_only_one_worker_calls_find(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor() as threads:
         assert list(threads.map(lambda worker: worker.find_once("supports_env", find), workers)) == [True] * 3
+    assert found == [True]
+
+
+def test_a_value_that_is_found_slowly_is_new_for_all_who_waited_for_it(tmp_path: Path) -> None:
+    workers = [SharedState(tmp_path, URL, TOKEN) for _worker in range(3)]
+    found: list[bool] = []
+
+    def find() -> bool:
+        time.sleep(0.3)
+        found.append(True)
+        return True
+
+    with ThreadPoolExecutor() as threads:
+        assert list(threads.map(lambda worker: worker.find_once("states", find, 0.2), workers)) == [True] * 3
     assert found == [True]
 
 
