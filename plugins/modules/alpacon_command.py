@@ -477,8 +477,8 @@ commands:
       returned: with O(output_dir)
       type: str
     stderr_file:
-      description: The file with the whole standard error; null if none was written.
-      returned: with O(output_dir), and O(script) or O(argv)
+      description: The file with the whole standard error; null if none was written, as of O(line).
+      returned: with O(output_dir)
       type: str
     path:
       description: The path of the script on the server, which contains 32 digits of its SHA-256.
@@ -528,7 +528,7 @@ stdout_file:
   sample: /home/ada/outputs/web-01.stdout
 stderr_file:
   description: As RV(commands[].stderr_file).
-  returned: with one command, O(output_dir), and O(script) or O(argv)
+  returned: with one command and O(output_dir)
   type: str
   sample: /home/ada/outputs/web-01.stderr
 path:

@@ -88,5 +88,6 @@ class OutputCollector:
         if job.output is not whole:
             job.command = job.submitted.without_result()
             if is_saved:
-                note = f"{whole.note} The result has the end of its output, and the file all of it."
+                rest = "all of it" if whole.complete else "all that was read"
+                note = f"{whole.note} The result has the end of its output, and the file {rest}."
                 job.output = replace(job.output, complete=whole.complete, note=note.lstrip())

@@ -127,7 +127,7 @@ class FileOptions:
             return {self.servers[0]: self.dest}
         name = self.path.rpartition("/")[2]
         parts = {server: self.host or server for server in self.servers}
-        check_names(list(parts.values()), "folder")
+        check_names(list(parts.values()), "folder", "servers")
         return {server: os.path.join(self.dest, part, name) for server, part in parts.items()}
 
 

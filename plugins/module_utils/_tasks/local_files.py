@@ -45,17 +45,18 @@ def find_digest(path: str) -> str | None:
     return None
 
 
-def check_names(names: Sequence[str], kind: str) -> None:
+def check_names(names: Sequence[str], kind: str, option: str) -> None:
     """Refuse names of servers that are no names of files, or that are the same on some file systems.
 
     Args:
         kind: "file" or "folder".
+        option: the option that needs these names.
     """
     for name in names:
         if not _SAFE_PART.fullmatch(name):
-            raise UsageError("servers", f"'{name}' cannot be the name of a {kind}", "Give its UUID.")
+            raise UsageError(option, f"'{name}' cannot be the name of a {kind}", "Give its UUID in servers.")
     if len({name.casefold() for name in names}) < len(names):
-        raise UsageError("servers", "two of them are the same name", "Give UUIDs, or name each server once.")
+        raise UsageError(option, "two servers have the same name", "Give UUIDs, or name each server once.")
 
 
 def replace_text(path: str, text: str) -> None:

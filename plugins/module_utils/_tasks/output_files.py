@@ -26,16 +26,18 @@ class OutputFiles:
 
     Args:
         names: of the files, for each job. The task gives them: the servers as it names them, or the IDs of commands.
+        has_stderr: whether the streams of all commands are apart. Those of commands that are given by ID may be.
     """
 
     def __init__(self, folder: str, names: Sequence[str], has_stderr: bool) -> None:
         self.folder = folder
-        self._suffixes = ("stdout", "stderr") if has_stderr else ("stdout",)
+        self._has_stderr = has_stderr
         self._names = [normalize_uuid(name) if is_uuid(name) else name for name in names]
-        check_names(self._names, "file")
+        check_names(self._names, "file", "output_dir")
         #: By the identity of the job.
         self._by_job: dict[int, str] = {}
-        self._saved: set[str] = set()
+        #: By the name, the path of the file of each stream.
+        self._saved: dict[str, dict[str, str]] = {}
         #: By the reason, the names of files that could not be written.
         self._failed: dict[str, list[str]] = {}
 
@@ -45,8 +47,8 @@ class OutputFiles:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
-        except OSError as error:
-            problem = f"{self.folder} cannot be written: {error.strerror}"
+        except (OSError, ValueError) as error:
+            problem = f"{self.folder} cannot be written: {_explain(error)}"
             raise UsageError("output_dir", problem, "Give a folder in which you may write.") from None
 
     def assign(self, jobs: Sequence[Job]) -> None:
@@ -58,24 +60,24 @@ class OutputFiles:
         name = self._by_job.get(id(job))
         if name is None or job.submitted.ran is False or output.refused or output.mark == SKIPPED:
             return False
+        streams = {"stdout": output.text}
+        if self._has_stderr or output.stderr:
+            streams["stderr"] = output.stderr
+        paths = {stream: os.path.join(self.folder, f"{name}.{stream}") for stream in streams}
         try:
-            for suffix, text in zip(self._suffixes, (output.text, output.stderr)):
-                replace_text(self._get_path(name, suffix), text)
+            for stream, text in streams.items():
+                replace_text(paths[stream], text)
         except (OSError, UnicodeError) as error:
             # A full disk changes nothing about how the command ended.
-            why = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-            self._failed.setdefault(why, []).append(name)
+            self._failed.setdefault(_explain(error), []).append(name)
             return False
-        self._saved.add(name)
+        self._saved[name] = paths
         return True
 
     def describe(self, job: Job) -> Mapping[str, str | None]:
         """Return the paths of the files of a job, or null for those that were not written."""
-        name = self._by_job.get(id(job), "")
-        saved = self._suffixes if name in self._saved else ()
-        return {
-            f"{suffix}_file": self._get_path(name, suffix) if suffix in saved else None for suffix in self._suffixes
-        }
+        saved = self._saved.get(self._by_job.get(id(job), ""), {})
+        return {f"{stream}_file": saved.get(stream) for stream in ("stdout", "stderr")}
 
     def warn_of_failures(self, warn: Warn) -> None:
         for why, names in self._failed.items():
@@ -85,5 +87,6 @@ class OutputFiles:
                 " output instead."
             )
 
-    def _get_path(self, name: str, suffix: str) -> str:
-        return os.path.join(self.folder, f"{name}.{suffix}")
+
+def _explain(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__

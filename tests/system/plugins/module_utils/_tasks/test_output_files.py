@@ -71,11 +71,19 @@ def test_awaited_and_reused_commands_have_files(current: Workspace, tmp_path: Pa
     assert (reused.changed, (tmp_path / "web-01.stdout").read_text()) == (False, "hello\n")
 
 
+def test_an_awaited_script_has_both_streams(current: Workspace, tmp_path: Path) -> None:
+    first = run_payload(current, b"#!/bin/sh\nseq 1 2000 >&2\n", wait=False)
+    awaited = run(current, state="finished", ids=[first["id"]], output_dir=str(tmp_path))
+    assert len(awaited["stderr"]) == 4000
+    assert len(Path(awaited["stderr_file"]).read_text().split()) == 2000
+
+
 def test_what_cannot_be_written_is_refused_before_anything_is_submitted(current: Workspace, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     options: Any = {"servers": ["web-01"], "line": "echo", "output_dir": str(tmp_path / "file/folder")}
-    with pytest.raises(UsageError, match=r"output_dir: .* cannot be written"):
-        run(current, **options)
+    for folder in (options["output_dir"], f"{tmp_path}/a\0b"):
+        with pytest.raises(UsageError, match=r"output_dir: .* cannot be written"):
+            run(current, **{**options, "output_dir": folder})
     with pytest.raises(UsageError, match=r"output_dir: .* wait=false"):
         run(current, **options, wait=False)
     with pytest.raises(UsageError, match=r"output_dir: .* no_log"):

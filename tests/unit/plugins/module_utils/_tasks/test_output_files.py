@@ -35,12 +35,12 @@ def collect(files: OutputFiles, limit: int | None = None, **row: Any) -> Job:
 
 @pytest.mark.parametrize("name", ["../x", "a/b", ".", "..", ".ssh", "-x", "", "a\nb", "x" * 241, "w\u00e9b"])
 def test_names_that_are_no_file_are_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=r"(?s)servers: .* cannot be the name of a file"):
+    with pytest.raises(UsageError, match=r"(?s)output_dir: .* cannot be the name of a file"):
         OutputFiles("/tmp", [name], False)
 
 
 def test_names_that_some_file_systems_cannot_tell_apart_are_refused() -> None:
-    with pytest.raises(UsageError, match="servers: two of them"):
+    with pytest.raises(UsageError, match="output_dir: two servers"):
         OutputFiles("/tmp", ["web-01", "WEB-01"], False)
 
 
@@ -69,6 +69,7 @@ def test_a_saved_output_with_a_gap_is_not_complete(tmp_path: Path, monkeypatch: 
     assert job.output is not None
     assert job.output.complete is False
     assert job.output.note.startswith(gap.note)
+    assert "all of it" not in job.output.note
 
 
 def test_an_output_that_cannot_be_saved_is_kept_as_without_a_file(tmp_path: Path) -> None:
@@ -81,5 +82,5 @@ def test_an_output_that_cannot_be_saved_is_kept_as_without_a_file(tmp_path: Path
     assert job.output.text == "x" * 9000
     files.warn_of_failures(warnings.append)
     assert "1 output was not written" in warnings[0]
-    assert files.describe(job) == {"stdout_file": None}
+    assert files.describe(job) == {"stdout_file": None, "stderr_file": None}
     assert [file.name for file in tmp_path.iterdir()] == ["web-01.stdout"]
