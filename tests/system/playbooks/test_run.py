@@ -57,6 +57,21 @@ def test_a_server_that_is_offline_fails_at_once_and_gets_no_command(instant: Wor
     assert not any(request["method"] == "POST" for request in instant.log())
 
 
+def test_a_server_that_may_be_left_out_is_no_reason_to_wait(current: Workspace, tmp_path: Path) -> None:
+    current.add_servers("dead-01")
+    given = ("-e", "alpacon_servers=dead-01,web-01", "-e", "alpacon_line='exit 3'", "-e", "alpacon_offline=skip")
+    done = run_playbook(current, tmp_path, RUN, None, *given)
+    assert shown(done)[-1] == "web-01: failed, rc 3", done.log
+    assert "alpacon_offline=wait" not in done.log
+
+
+def test_an_empty_folder_for_outputs_is_refused(instant: Workspace, tmp_path: Path) -> None:
+    given = ("-e", "alpacon_servers=web-01", "-e", "alpacon_line=uptime", "-e", "alpacon_output_dir=")
+    done = run_playbook(instant, tmp_path, RUN, None, *given)
+    assert "alpacon_output_dir: " in done.tasks["Check that every command succeeded"][0]["msg"], done.log
+    assert not any(request["method"] == "POST" for request in instant.log())
+
+
 def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Path) -> None:
     imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
     done = run_playbook(current, tmp_path, [imported], ["web-01"], "--tags", "now")
