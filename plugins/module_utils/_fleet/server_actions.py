@@ -57,6 +57,7 @@ class Target:
         ended_at: monotonic seconds of the poll that found that the command had ended; 0 before.
         upgraded_at: monotonic seconds of the poll that found another version; 0 before.
         new_version: the version that was found then.
+        doubted_at: monotonic seconds of the poll that found a start which may be an earlier one; 0 before.
     """
 
     job: Job
@@ -66,6 +67,7 @@ class Target:
     ended_at: float = 0.0
     upgraded_at: float = 0.0
     new_version: str = ""
+    doubted_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.server = self.before
@@ -295,8 +297,12 @@ class ActionRules:
         # An earlier attempt of the task may have submitted it, before this one read the server.
         is_earlier = job.record and job.record.sent_at < self._began
         received = _get_received_at(job.command)
-        if received and started < received:
-            return False
+        if (received and started < received) or job.submitted.status == "queued":
+            if before is None or started <= before:
+                return False
+            target.doubted_at = target.doubted_at or time.monotonic()
+            # By then a report of the restart has arrived too, unless the clock of the agent is behind.
+            return time.monotonic() >= target.doubted_at + PACING.patience
         return bool(is_earlier and received) or before is None or started > before
 
     def _complete_by_command(self, target: Target, outcome: Outcome, now: float) -> None:

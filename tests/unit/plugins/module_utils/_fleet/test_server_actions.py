@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -26,6 +27,19 @@ def show(started: str) -> Server:
     return Server.from_row({"id": SERVER, "name": "web-01", "is_connected": True, "started_at": started})
 
 
+def is_done_with(reported: str, times: dict[str, Any], status: str = "running", shown_for: float = 0.0) -> bool:
+    """Return True if a restart is done when the workspace has shown this start of its agent for so many seconds."""
+    rules, client = ActionRules(Limits(), "restart_agent", ""), None
+    unused: Any = client
+    [target] = rules.make_targets([show(EARLIER)], unused, lambda server_id: {"server": server_id})
+    ended = {"success": None, "exit_code": None, "result": None}
+    target.job.command = Command.from_row(current_row(line="restart", status=status, **ended, **times))
+    target.server = show(reported)
+    target.doubted_at = time.monotonic() - shown_for if shown_for else 0.0
+    rules.complete(target.job)
+    return bool(target.job.outcome)
+
+
 @pytest.mark.parametrize(
     ("reported", "times", "is_done"),
     [
@@ -41,11 +55,13 @@ def show(started: str) -> Server:
 def test_a_start_before_the_agent_had_the_command_is_that_of_an_earlier_restart(
     reported: str, times: dict[str, Any], is_done: bool
 ) -> None:
-    rules, client = ActionRules(Limits(), "restart_agent", ""), None
-    unused: Any = client
-    [target] = rules.make_targets([show(EARLIER)], unused, lambda server_id: {"server": server_id})
-    status = {"status": "running", "success": None, "exit_code": None, "result": None}
-    target.job.command = Command.from_row(current_row(line="restart", **status, **times))
-    target.server = show(reported)
-    rules.complete(target.job)
-    assert bool(target.job.outcome) is is_done
+    assert is_done_with(reported, times) is is_done
+
+
+def test_a_queued_restart_has_caused_no_start() -> None:
+    assert not is_done_with(at(15), {"added_at": at(10)}, "queued")
+
+
+@pytest.mark.parametrize("status", ["running", "queued"])
+def test_the_clock_of_an_agent_may_be_behind_and_its_command_may_be_unreadable(status: str) -> None:
+    assert is_done_with(at(9), {"added_at": at(10)}, status, shown_for=36.0)
