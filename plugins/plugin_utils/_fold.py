@@ -199,4 +199,5 @@ def show_results(hosts: Iterable[str], variables: Mapping[str, Mapping[str, Any]
     lines = fold_commands(named) if fold and len(named) >= FOLD_FROM else write_commands(named)
     files = (command.get("stdout_file") for _name, command in named)
     folders = {os.path.dirname(file) for file in files if file}
-    return [*lines, *(f"The whole outputs are in {clean_line(folder)}" for folder in sorted(folders))]
+    note = "Of long ones, only the end is shown and compared."
+    return [*lines, *(f"The whole outputs are in {clean_line(folder)}. {note}" for folder in sorted(folders))]
