@@ -83,11 +83,19 @@ class OutputCollector:
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))
-        is_saved, limit = self._save is not None and self._save(job, whole), self._limits.output_limit
-        job.output = limit_output(job.submitted, whole, _SAVED_TAIL if is_saved and limit is None else limit)
+        is_saved = self._save is not None and self._save(job, whole)
+        job.output = self._limit(job, whole, is_saved)
         if job.output is not whole:
             job.command = job.submitted.without_result()
-            if is_saved:
-                rest = "all of it" if whole.complete else "all that was read"
-                note = f"{whole.note} The result has the end of its output, and the file {rest}."
-                job.output = replace(job.output, complete=whole.complete, note=note.lstrip())
+
+    def _limit(self, job: Job, whole: Output, is_saved: bool) -> Output:
+        """Cut an output to the limit. One that was saved is as complete as its file."""
+        limit = self._limits.output_limit
+        if is_saved and limit is None:
+            limit = _SAVED_TAIL
+        cut = limit_output(job.submitted, whole, limit)
+        if cut is whole or not is_saved:
+            return cut
+        saved = "all of it" if whole.complete else "all that was read"
+        note = f"{whole.note} The result has the end of its output, and the file {saved}."
+        return replace(cut, complete=whole.complete, note=note.lstrip())
