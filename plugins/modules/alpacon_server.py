@@ -91,7 +91,7 @@ EXAMPLES = r"""
 - name: Rename and describe a server
   herdops.alpacon.alpacon_server:
     server: 7a50ea6c-2138-4d3f-9633-e50694c847c4
-    name: web-01
+    name: shop-01
     description: Shop, first of two
     groups: [Operations]
 """

@@ -17,7 +17,7 @@ from system.registrations import new_agent
 from system.scripted_hosts import connect_agents
 from workspace.client import Workspace
 
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, SERVER, Row
 
 pytestmark = pytest.mark.slow
 
@@ -68,6 +68,9 @@ def examples_of(path: Path) -> str:
 def busy(instant: Workspace) -> Workspace:
     facts = {"metrics": [{"cpu": 12.5, "memory": 40, "disk-usage": 95}], "users": [{"username": "root"}]}
     instant.add_servers(*HOSTS, connected=True, groups=["Operations"], facts=facts, version="2.8.3")
+    # An example names it by its UUID, to rename it.
+    instant.add_servers("shop-old", id=SERVER)
+    instant.settings(agent_rollout_policy="latest")
     instant.add_commands(
         [
             {"server": server, "line": line, "status": "success", "result": result, "added_at": -60}
