@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from ansible.utils.helpers import pct_to_int
 
 from ..module_utils._api.errors import clean_line, join_first
 from ._failure_reason import TIMED_OUT, find_failure_reason, find_unreachable_reason, shorten
+from ._retry_file import remove_retry_file, write_private_file, write_retry_file
 from ._rollout_progress import CurrentTask
 
 #: Outcomes of hosts to retry; all others are successes.
@@ -291,7 +291,7 @@ class Rollout:
         self._rows[host] = row
         if self._file:
             try:
-                _write_file(self._file, f"{json.dumps(row)}\n", os.O_APPEND)
+                write_private_file(self._file, f"{json.dumps(row)}\n", os.O_APPEND)
             except OSError as error:
                 self._warn(f"The results cannot be written to {self._file}: {error.strerror}.")
                 self._file = ""
@@ -316,7 +316,7 @@ class Rollout:
         self._show_lines(self._remaining_tokens, _MAX_NOTES, "registration tokens")
         if self._file:
             self._show(f"Results: {clean_line(self._file)}")
-        self._write_retry_file([row["host"] for row in rows if row["outcome"] in _RETRY])
+        self._update_retry_file([row["host"] for row in rows if row["outcome"] in _RETRY])
 
     def _show_causes(self, rows: Iterable[Mapping[str, Any]]) -> None:
         groups: dict[str, list[Mapping[str, Any]]] = {}
@@ -335,33 +335,14 @@ class Rollout:
         if len(lines) > limit:
             self._show(f"  and {len(lines) - limit} more {kind}")
 
-    def _write_retry_file(self, hosts: Sequence[str]) -> None:
+    def _update_retry_file(self, hosts: Sequence[str]) -> None:
         self._retry[:] = dict.fromkeys([*self._retry, *hosts])
-        if not self._file:
-            return
         path = os.path.join(os.path.dirname(self._file), "rollout.retry")
-        if not hosts:
-            self._remove_retry_file(path)
-            return
-        try:
-            _write_file(path, "".join(f"{host}\n" for host in self._retry), os.O_TRUNC)
-        except OSError as error:
-            self._warn(f"The hosts to retry cannot be written to {path}: {error.strerror}.")
-        else:
-            self._show(f"To retry the other hosts, add: --limit @{clean_line(path)}")
-
-    def _remove_retry_file(self, path: str) -> None:
-        """Remove the file of an earlier run if this one has set up all hosts that it names."""
-        done = {host for host, row in self._rows.items() if not row["outcome"].startswith("would be")}
-        with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
-            if done.issuperset(file.read().splitlines()):
-                os.remove(path)
-
-
-def _write_file(path: str, text: str, flag: int) -> None:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
-    with open(file, "w", encoding="utf-8") as stream:
-        stream.write(text)
+        if self._file and hosts:
+            write_retry_file(path, self._retry, self._show, self._warn)
+        elif self._file:
+            done = {host for host, row in self._rows.items() if not row["outcome"].startswith("would be")}
+            remove_retry_file(path, done)
 
 
 def _list_names(hosts: Sequence[str]) -> str:
