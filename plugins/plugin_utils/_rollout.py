@@ -20,7 +20,7 @@ from ansible.utils.helpers import pct_to_int
 
 from ..module_utils._api.errors import clean_line, join_first
 from ._failure_reason import TIMED_OUT, find_failure_reason, find_unreachable_reason, shorten
-from ._retry_file import remove_retry_file, write_private_file, write_retry_file
+from ._retry_file import RetryFile, write_private_file
 from ._rollout_progress import CurrentTask
 
 #: Outcomes of hosts to retry; all others are successes.
@@ -337,12 +337,11 @@ class Rollout:
 
     def _update_retry_file(self, hosts: Sequence[str]) -> None:
         self._retry[:] = dict.fromkeys([*self._retry, *hosts])
-        path = os.path.join(os.path.dirname(self._file), "rollout.retry")
+        file = RetryFile(os.path.join(os.path.dirname(self._file), "rollout.retry"))
         if self._file and hosts:
-            write_retry_file(path, self._retry, self._show, self._warn)
+            file.write(self._retry, self._show, self._warn)
         elif self._file:
-            done = {host for host, row in self._rows.items() if not row["outcome"].startswith("would be")}
-            remove_retry_file(path, done)
+            file.remove([host for host, row in self._rows.items() if not row["outcome"].startswith("would be")])
 
 
 def _list_names(hosts: Sequence[str]) -> str:

@@ -73,6 +73,38 @@ def test_an_empty_folder_for_outputs_is_refused(instant: Workspace, tmp_path: Pa
     assert not any(request["method"] == "POST" for request in instant.log())
 
 
+def test_hosts_that_failed_can_be_retried(instant: Workspace, tmp_path: Path) -> None:
+    names = [f"retry-{number}" for number in range(4)]
+    instant.add_servers(*names[1:], connected=True)
+    instant.add_servers(names[0])
+    # A failed template sends nothing.
+    hosts = {name: {"alpacon_line": "{{ none.a }}" if name == names[1] else "uptime"} for name in names}
+    done = run_playbook(instant, tmp_path, RUN, hosts)
+    assert done.code != 0, done.log
+    file = tmp_path / "run.retry"
+    assert file.read_text(encoding="utf-8").splitlines() == names[:2]
+    assert f"--limit @{file}" in done.log
+    given = ("-e", "alpacon_line=uptime", "-e", "alpacon_offline=skip", "--limit", f"@{file}")
+    again = run_playbook(instant, tmp_path / "again", RUN, names, *given)
+    assert again.code == 0, again.log
+    assert len(again.tasks["Run the command"]) == 2
+
+
+def test_servers_of_a_task_that_failed_can_be_retried(instant: Workspace, tmp_path: Path) -> None:
+    names = [f"task-{number}" for number in range(3)]
+    instant.add_servers(names[0], connected=True)
+    instant.add_servers(*names[1:])
+    given = ("-e", f"alpacon_servers={','.join(names)}", "-e", "alpacon_line=uptime")
+    done = run_playbook(instant, tmp_path, RUN, None, *given)
+    assert done.code == 2, done.log
+    retry = f"@{tmp_path}/run.retry.yml"
+    assert f"-e {retry}" in done.log
+    again = run_playbook(instant, tmp_path / "again", RUN, None, *given, "-e", retry)
+    assert again.code == 2, again.log
+    [result] = again.tasks["Run the command"]
+    assert [command["server"]["name"] for command in result["commands"]] == names[1:]
+
+
 def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Path) -> None:
     imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
     done = run_playbook(current, tmp_path, [imported], ["web-01"], "--tags", "now")
