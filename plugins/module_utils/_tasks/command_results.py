@@ -62,11 +62,12 @@ def describe_jobs(jobs: Sequence[Job], ok: frozenset[Outcome] = OK_OUTCOMES, no_
 
 
 def _list_left(jobs: Sequence[Job], ok: Collection[Outcome]) -> dict[str, list[str]]:
-    return {
-        # Nothing ran on the servers that offline=skip left out.
-        "servers_left": list_servers(jobs, LEFT.difference(ok) | {Outcome.OFFLINE}),
-        "servers_unknown": list_servers(jobs, UNCERTAIN.difference(ok)),
-    }
+    unknown = dict.fromkeys(list_servers(jobs, UNCERTAIN.difference(ok)))
+    # Nothing ran on the servers that offline=skip left out.
+    left = list_servers(jobs, LEFT.difference(ok) | {Outcome.OFFLINE})
+    # A server can have several of the commands that ids names.
+    left = [server for server in left if server not in unknown]
+    return {"servers_left": left, "servers_unknown": list(unknown)}
 
 
 def _describe_and_release(job: Job, no_log: bool) -> dict[str, Any]:

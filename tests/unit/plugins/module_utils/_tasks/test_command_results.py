@@ -102,6 +102,12 @@ def test_servers_left_and_unknown_are_listed_apart() -> None:
     assert describe_jobs(jobs[-1:])["servers_left"] == ["id-cancelled"], "a command that ended before it ran is left"
 
 
+def test_a_server_with_a_failed_command_and_one_that_may_still_run_is_not_left() -> None:
+    pairs = [("a", Outcome.FAILED), ("a", Outcome.TIMED_OUT), ("b", Outcome.FAILED)]
+    result = describe_jobs([Job(Server(server, ""), body={}, outcome=outcome) for server, outcome in pairs])
+    assert (result["servers_left"], result["servers_unknown"]) == (["b"], ["a"])
+
+
 @pytest.mark.parametrize(
     ("code", "output", "msg"),
     [
