@@ -105,6 +105,22 @@ def test_servers_of_a_task_that_failed_can_be_retried(instant: Workspace, tmp_pa
     assert [command["server"]["name"] for command in result["commands"]] == names[1:]
 
 
+def test_servers_without_a_schedule_can_be_retried(instant: Workspace, tmp_path: Path) -> None:
+    names = ["up-01", "down-01"]
+    instant.add_servers(names[0], connected=True)
+    instant.add_servers(names[1])
+    given = ("-e", "alpacon_line=uptime", "-e", "alpacon_scheduled_at=2031-01-01T03:00:00Z")
+    offline = ("-e", "alpacon_offline=fail")
+    done = run_playbook(instant, tmp_path, "herdops.alpacon.schedule", names, *given, *offline)
+    assert done.code != 0, done.log
+    assert (tmp_path / "schedule.retry").read_text(encoding="utf-8") == "down-01\n"
+    # A cancel of all of them leaves nothing to retry, and no file of an earlier cancel.
+    (tmp_path / "cancel.retry").write_text("up-01\n", encoding="utf-8")
+    cancelled = run_playbook(instant, tmp_path, "herdops.alpacon.cancel", names, *given)
+    assert cancelled.code == 0, cancelled.log
+    assert not (tmp_path / "cancel.retry").exists()
+
+
 def test_tags_of_an_imported_playbook_choose_it(current: Workspace, tmp_path: Path) -> None:
     imported = {"ansible.builtin.import_playbook": RUN, "vars": {"alpacon_line": "echo hello"}, "tags": ["now"]}
     done = run_playbook(current, tmp_path, [imported], ["web-01"], "--tags", "now")
