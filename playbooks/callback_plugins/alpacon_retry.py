@@ -31,7 +31,7 @@ author:
 """
 #: This variable of a play has the name of the playbook.
 PLAY_VARIABLE = "__retry"
-_MODULES = ("alpacon_command",)
+_MODULES = ("alpacon_audit", "alpacon_command")
 
 
 class CallbackModule(CallbackBase):

@@ -430,6 +430,14 @@ failing:
   returned: when there was an audit
   type: int
   sample: 10
+hosts_left:
+  description:
+    - Names of the hosts whose server was not reached or that have an unknown result, for the option O(hosts) of another
+      audit.
+  returned: when there was an audit
+  type: list
+  elements: str
+  sample: [web-07]
 servers:
   description: Servers that commands were submitted to.
   returned: when there was an audit

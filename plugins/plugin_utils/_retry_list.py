@@ -49,6 +49,9 @@ class RetryList:
         self._started.discard(host)
         if "censored" in result:
             self._is_complete = False
+        if "hosts_left" in result:  # an audit of all hosts
+            self._left.update(result["hosts_left"])
+            self._done.update(self._all[0].keys() - self._left)
         if "servers_left" not in result:
             return  # nothing was sent
         left, unknown, commands = (result.get(key) or [] for key in ("servers_left", "servers_unknown", "commands"))

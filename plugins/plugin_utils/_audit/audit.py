@@ -317,11 +317,17 @@ def build_result(audit: AuditResult, files: Sequence[str] = (), no_log: bool = F
         "summary": summary,
         "findings": findings,
         "failing": failing,
+        "hosts_left": _list_unanswered(report),
         "servers": [{"id": server_id, "name": name} for server_id, name in servers.items()],
         "files": list(files),
         "overview": list(render_summary(report, files, audit.to_submit)),
         "requests": summary["requests"],
     }
+
+
+def _list_unanswered(report: Mapping[str, Any]) -> list[str]:
+    unknown = {result["host"] for result in report["results"] if result["outcome"] == UNKNOWN}
+    return [one["host"] for one in report["servers"] if not one["reached"] or one["host"] in unknown]
 
 
 def _describe_result(audit: AuditResult, findings: Sequence[Mapping[str, Any]]) -> str:

@@ -63,6 +63,15 @@ def test_servers_of_a_task_are_written_as_a_variable(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+def test_hosts_that_did_not_answer_an_audit_are_written(tmp_path: Path) -> None:
+    retried = RetryList("audit", str(tmp_path))
+    retried.add_hosts("abc")
+    retried.host_started("a")
+    retried.add_result("a", {"hosts_left": ["b"], "failed": True})
+    assert len(end(retried)) == 1, "no command is to be awaited"
+    assert (tmp_path / "audit.retry").read_text(encoding="utf-8") == "b\n"
+
+
 @pytest.mark.parametrize(("earlier", "is_kept"), [(IDS[:2], False), (IDS[:3], True)])
 def test_the_file_of_an_earlier_run_is_removed_once_its_servers_are_done(
     tmp_path: Path, earlier: list[str], is_kept: bool

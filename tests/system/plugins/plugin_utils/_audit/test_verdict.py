@@ -109,6 +109,7 @@ def test_the_playbook_fails_where_too_little_was_answered(current: Workspace, tm
     assert "Inconclusive: Only 0 of 9 questions answered (0%); the minimum is 95%." in last
     written = json.loads((report / "audit.json").read_text(encoding="utf-8"))
     assert (written["verdict"], written["coverage"], written["min_coverage"]) == ("inconclusive", 0.0, 95.0)
+    assert (tmp_path / "audit.retry").read_text(encoding="utf-8").splitlines() == list(OFFLINE)
     for name in ("audit.md", "audit.html"):
         text = re.sub(r"<style>.*?</style>", "", (report / name).read_text(encoding="utf-8"), flags=re.DOTALL)
         assert "Verdict: inconclusive." in text

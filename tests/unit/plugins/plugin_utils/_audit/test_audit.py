@@ -98,6 +98,14 @@ def test_a_remedy_that_a_server_prints_is_for_this_server() -> None:
     assert "Here the check has: remedy Run d.." in "".join(render_html(report))
 
 
+def test_hosts_that_did_not_answer_are_left() -> None:
+    checks = parse_checks("checks", [LOAD], "")
+    report = report_of({"odd": "no number"}, good=checks, odd=checks, away=checks)
+    report["servers"][-1]["reached"] = False
+    assert [row["outcome"] for row in report["results"]] == ["failed", "unknown", "failed"]
+    assert build_result(AuditResult(report))["hosts_left"] == ["odd", "away"], "a finding is an answer"
+
+
 def report_of_different_hosts() -> reports.Report:
     """Return a report of two servers. On the second, a check is worse, has another remedy, and fails."""
     report = reports.summed(reports.report(servers=2, checks=1, offline=0))
