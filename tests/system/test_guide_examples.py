@@ -85,9 +85,9 @@ ON_SERVERS = (
 )
 #: Guides whose examples are run by other tests, or only have their syntax checked here.
 CHECKED = ("hardening", "scripts")
-#: Guides whose examples test_cookbook.py, test_audit.py, test_guides.py and `make rulebook` run. Those of audit_report
-#: are steps of CI.
-ELSEWHERE = ("audit", "audit_report", "audit_scanners", "cookbook", "events")
+#: Guides whose examples a test below, test_cookbook.py, test_audit.py, test_guides.py and `make rulebook` run. Those of
+#: audit_report are steps of CI.
+ELSEWHERE = ("audit", "audit_report", "audit_scanners", "command_line", "cookbook", "events")
 
 
 def read_blocks(page: str) -> list[Any]:
@@ -183,6 +183,19 @@ def test_examples_of_a_guide_run(busy: Workspace, tmp_path: Path, page: Page) ->
     assert run.code == 0, run.log
     tasks = [task for play in plays for entry in play["tasks"] for task in entry.get("block", [entry])]
     assert {task["name"] for task in tasks} <= run.tasks.keys()
+
+
+def test_servers_that_are_left_get_the_command_of_the_guide_again(busy: Workspace, tmp_path: Path) -> None:
+    busy.add_servers("left-01", connected=True)
+    busy.add_servers("left-02")
+    [play] = read_plays("command_line")
+    first, again = play["tasks"]
+    again["herdops.alpacon.alpacon_command"]["offline"] = "skip"
+    inventory = {"all": {"children": {"web": {"hosts": {"left-01": {}, "left-02": {}}}}}}
+    run = run_playbook(busy, tmp_path, [{**play, "hosts": "left-01"}], inventory)
+    assert run.code == 0, run.log
+    [result] = run.tasks[again["name"]]
+    assert [command["server"]["name"] for command in result["commands"]] == ["left-02"], first
 
 
 @pytest.mark.parametrize("page", ON_SERVERS, ids=lambda page: page.name)
