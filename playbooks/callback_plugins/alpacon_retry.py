@@ -24,8 +24,8 @@ name: alpacon_retry
 type: notification
 short_description: Write the servers to retry to a file
 description:
-  - It writes the hosts or servers on which the command of a playbook failed or never ran to a file in the current
-    directory, and names the option that takes the file.
+  - It writes the hosts or servers on which the command or audit of a playbook failed or never ran to a file in the
+    current directory, and names the option that takes the file.
 author:
   - herdops.alpacon contributors (@herdops)
 """

@@ -191,7 +191,7 @@ def test_servers_that_are_left_get_the_command_of_the_guide_again(busy: Workspac
     [play] = read_plays("command_line")
     first, again = play["tasks"]
     again["herdops.alpacon.alpacon_command"]["offline"] = "skip"
-    inventory = {"all": {"children": {"web": {"hosts": {"left-01": {}, "left-02": {}}}}}}
+    inventory: Row = {"all": {"children": {"web": {"hosts": {"left-01": {}, "left-02": {}}}}}}
     run = run_playbook(busy, tmp_path, [{**play, "hosts": "left-01"}], inventory)
     assert run.code == 0, run.log
     [result] = run.tasks[again["name"]]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import collection_tree
 import pytest
 from ansible_cores import CORES
-from system.plays import Play, run_playbook
+from system.plays import Play, environment, run_playbook, start_process, wait_until, write_inputs
 from workspace.client import Workspace
 
 RUN = "herdops.alpacon.run"
@@ -90,16 +91,32 @@ def test_hosts_that_failed_can_be_retried(instant: Workspace, tmp_path: Path) ->
     assert len(again.tasks["Run the command"]) == 2
 
 
-def test_servers_of_a_task_that_failed_can_be_retried(instant: Workspace, tmp_path: Path) -> None:
-    names = [f"task-{number}" for number in range(3)]
+def test_hosts_that_an_interrupt_left_out_can_be_retried(current: Workspace, tmp_path: Path) -> None:
+    names = ["web-01", "web-02"]
+    tool = str(collection_tree.TOOLS / "ansible-playbook")
+    command = [tool, "-f", "1", *write_inputs(tmp_path, RUN, names), "-e", "alpacon_line='sleep 60'"]
+    play = start_process(command, tmp_path, environment(current, tmp_path))
+    try:
+        wait_until(lambda: current.commands())
+        play.interrupt()
+        play.end()
+    finally:
+        play.stop()
+    assert (tmp_path / "run.retry").read_text(encoding="utf-8") == "web-02\n", play.log
+    assert "The command may still run on 1 server. Await it: ansible-playbook herdops.alpacon.await\n" in play.log
+
+
+@pytest.mark.parametrize("core", ["development", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
+def test_servers_of_a_task_that_failed_can_be_retried(instant: Workspace, tmp_path: Path, core: str) -> None:
+    names = [f"{core}-task-{number}" for number in range(3)]
     instant.add_servers(names[0], connected=True)
     instant.add_servers(*names[1:])
     given = ("-e", f"alpacon_servers={','.join(names)}", "-e", "alpacon_line=uptime")
-    done = run_playbook(instant, tmp_path, RUN, None, *given)
+    done = run_playbook(instant, tmp_path, RUN, None, *given, core=core)
     assert done.code == 2, done.log
     retry = f"@{tmp_path}/run.retry.yml"
     assert f"-e {retry}" in done.log
-    again = run_playbook(instant, tmp_path / "again", RUN, None, *given, "-e", retry)
+    again = run_playbook(instant, tmp_path / "again", RUN, None, *given, "-e", retry, core=core)
     assert again.code == 2, again.log
     [result] = again.tasks["Run the command"]
     assert [command["server"]["name"] for command in result["commands"]] == names[1:]
