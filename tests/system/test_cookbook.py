@@ -55,6 +55,7 @@ def test_patching_stops_after_the_canaries_and_leaves_out_patched_servers(curren
     line = "apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -qyo Dpkg::Options::=--force-confold upgrade"
     play = recipe("Patch the servers", **{line: f"grep -q $HOSTNAME {patchable}"})
     submitted, left = [], []
+    current.change_server("web-02", offline_alert_enabled=False)
     for hosts in ([], ["web-01", "web-03"], AGENTS):
         before = len(current.commands())
         patchable.write_text(" ".join(hosts), encoding="utf-8")
@@ -64,8 +65,8 @@ def test_patching_stops_after_the_canaries_and_leaves_out_patched_servers(curren
         rows = list(csv.DictReader((tmp_path / "left.csv").open(encoding="utf-8"), doublequote=False, escapechar="\\"))
         left.append([(row["server"], row["outcome"]) for row in rows])
     assert submitted == [1, 3, 1]
-    muted_and_restored = [(name, alert) for alert in (False, True) for name in AGENTS]
-    assert list_alerts(current) == 3 * muted_and_restored
+    muted_and_restored = [(name, alert) for alert in (False, True) for name in ("web-01", "web-03")]
+    assert list_alerts(current) == 3 * muted_and_restored, "web-02 was muted before"
     not_tried = [("web-02", "not_tried"), ("web-03", "not_tried")]
     assert left == [[("web-01", "failed"), *not_tried], [("web-02", "failed")], []]
 
@@ -126,14 +127,25 @@ def test_a_reboot_waits_until_the_agent_is_back(current: Workspace, tmp_path: Pa
     assert list_alerts(current) == [("web-01", False), ("web-01", True)]
 
 
-def test_a_server_that_cannot_be_rebooted_is_not_left_muted(current: Workspace, tmp_path: Path) -> None:
-    run_payload(current, argv=["touch", "reboot-required"], servers=["web-01"])
-    play = rebooting_play(tmp_path)
-    play["tasks"][1]["block"][1]["vars"]["alpacon_wait_timeout"] = "2s"
-    current.fault("never_ack", line="command:ansible.builtin.reboot")
+@pytest.mark.parametrize("unreachable", [False, True])
+def test_servers_that_cannot_be_rebooted_are_muted_as_before(
+    current: Workspace, tmp_path: Path, unreachable: bool
+) -> None:
+    run_payload(current, argv=["touch", "reboot-required"], servers=["web-01", "web-02"])
+    current.change_server("web-02", offline_alert_enabled=False)
+    play = rebooting_play(tmp_path) | {"serial": 3}
+    block = play["tasks"][1]["block"]
+    block[1]["vars"]["alpacon_wait_timeout"] = "2s"
+    if unreachable:
+        url = f"{current.url}/_control/servers/{{{{ inventory_hostname }}}}/disconnect/"
+        request = {"ansible.builtin.uri": {"url": url, "method": "POST"}, "connection": "local"}
+        block.insert(1, {"name": "Disconnect the agent", **request})
+    else:
+        current.fault("never_ack", line="command:ansible.builtin.reboot")
     done = run_recipe(current, tmp_path, [play])
-    assert done.code != 0, done.log
-    assert list_alerts(current) == [("web-01", False), ("web-01", True)]
+    assert done.code == 2, done.log
+    assert [row.get("unreachable", False) for row in done.tasks["Reboot the server"]] == [unreachable] * 2
+    assert list_alerts(current) == [("web-01", False), ("web-01", True)], "web-02 was muted before"
 
 
 def test_the_workflow_audits_the_servers(current: Workspace, tmp_path: Path) -> None:
