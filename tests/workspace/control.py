@@ -177,6 +177,7 @@ def _describe_command(command: Command) -> dict[str, t.Any]:
         "result_begin": (command.result or "")[:200],
         "requested_by": command.requested_by.username if command.requested_by else None,
         "token": command.created_by_token,
+        "declared_agent": command.declared_agent,
         # Agents from outside, and servers without one, do not record their runs.
         "run_count": state.current.fleet.count_runs()[str(command.id)]
         if command.server.agent

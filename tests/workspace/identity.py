@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, herdops.alpacon contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The accounts under which a line may run, and the ACLs of tokens."""
+"""The accounts under which a line may run, the ACLs of tokens, and the clients of requests."""
 
 from __future__ import annotations
 
@@ -32,6 +32,15 @@ def resolve(principal: t.Any, username: str, groupname: str) -> tuple[str, str]:
     if groupname not in SYSTEM_ACCOUNTS.values() and not is_group:
         raise Refusal("identity")
     return username, groupname
+
+
+def describe_client(request: t.Any) -> dict[str, t.Any]:
+    """Return the fields of a command that tell who requested it."""
+    return {
+        "created_by_request": request._request.scope.get("workspace.request"),
+        "created_by_token": request.auth.name if request.auth else "",
+        "declared_agent": request.headers.get("X-Alpacon-Declared-Agent-Name", ""),
+    }
 
 
 def acl_allows(patterns: list[str], line: str) -> bool:

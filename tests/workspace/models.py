@@ -155,6 +155,8 @@ class Command(models.Model):
     fin_count = models.PositiveIntegerField(default=0)
     created_by_request = models.PositiveIntegerField(null=True)
     created_by_token = models.CharField(max_length=64, blank=True)
+    #: The header X-Alpacon-Declared-Agent-Name of that request.
+    declared_agent = models.CharField(max_length=255, blank=True)
     run_after = models.JSONField(default=list)
     work_session = models.UUIDField(null=True)
     purpose = models.CharField(max_length=2000, null=True)

@@ -148,8 +148,7 @@ def _submit(request: t.Any, transfer: Transfer, verb: str, data: dict[str, t.Any
         data=json.dumps(data),
         scheduled_at=timezone.now(),
         requested_by=transfer.requested_by,
-        created_by_request=request._request.scope.get("workspace.request"),
-        created_by_token=request.auth.name if request.auth else "",
+        **identity.describe_client(request),
     )
     lifecycle.submit(transfer.command)
     transfer.save()

@@ -149,8 +149,7 @@ class CommandViewSet(Base):
             added_at=timezone.now(),
             run_after=[str(parent.id) for parent in values.get("run_after", [])],
             requested_by=request.user if isinstance(request.user, User) else None,
-            created_by_request=request._request.scope.get("workspace.request"),
-            created_by_token=request.auth.name if request.auth else "",
+            **identity.describe_client(request),
         )
 
     def _check(self, request: t.Any, command: Command) -> None:
@@ -270,8 +269,7 @@ class ServerViewSet(Base):
             line=serializers.ACTIONS.get(values["action"], values["action"]),
             groupname=identity.DEFAULT_GROUP,
             requested_by=request.user if isinstance(request.user, User) else None,
-            created_by_request=request._request.scope.get("workspace.request"),
-            created_by_token=request.auth.name if request.auth else "",
+            **identity.describe_client(request),
         )
         lifecycle.submit(command)
         answer = dialect.create_answer(command) if current else dialect.detail_row(command)

@@ -35,7 +35,7 @@ from .errors import (
     clean_line,
 )
 from .response import MAX_RESPONSE_BYTES, unpack_body
-from .settings import URL_EXAMPLE, VERSION, Redaction, Settings, check_host, get_agent_name
+from .settings import URL_EXAMPLE, Redaction, Settings, check_host, get_client_headers
 
 try:
     # The requirement is requests, which needs these, but is slow to import.
@@ -88,8 +88,7 @@ class Session:
             "Accept": "application/json",
             "Accept-Encoding": "gzip",
             "Connection": "keep-alive",
-            "User-Agent": f"herdops.alpacon/{VERSION}",
-            "X-Alpacon-Declared-Agent-Name": settings.declared_agent_name or get_agent_name(os.environ),
+            **get_client_headers(settings, os.environ),
             "Authorization": authorization,
         }
         try:

@@ -74,6 +74,14 @@ def get_agent_name(environment: Mapping[str, str]) -> str:
     return f"{name} (AWX job {job})" if _JOB_ID.fullmatch(job) else name
 
 
+def get_client_headers(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers that say who asks."""
+    return {
+        "User-Agent": f"herdops.alpacon/{VERSION}",
+        "X-Alpacon-Declared-Agent-Name": settings.declared_agent_name or get_agent_name(environment),
+    }
+
+
 class Redaction:
     """Remove the credentials of a header from texts, in any spelling of JSON, HTML and URLs.
 

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, UnknownEndpoint
 from .._api.quota import Quota
-from .._api.settings import VERSION, Settings
+from .._api.settings import Settings, get_client_headers
 from .journal import replace_file
 from .push import MAX_SERVERS, PushFiles, give_up
 from .run import has_process_ended
@@ -219,7 +219,7 @@ def connect_websocket(client: Client, url: str) -> Any:
         url,
         socket=socket,
         origin=f"{own.scheme}://{own.netloc}",
-        header=[f"User-Agent: herdops.alpacon/{VERSION}"],
+        header=get_client_headers(client.settings, os.environ),
         redirect_limit=0,
     )
     socket.begin_message()

@@ -244,6 +244,13 @@ def test_counters(current: Workspace) -> None:
     assert current.requests_made() == 0
 
 
+def test_a_command_states_the_client_that_its_request_declared(current: Workspace) -> None:
+    body = {"server": current.server_ids()["web-01"], "line": "true"}
+    for headers in ({}, {"X-Alpacon-Declared-Agent-Name": "nightly patches"}):
+        current.api("POST", COMMANDS, json=body, headers=headers)
+    assert [row["declared_agent"] for row in current.commands()] == ["", "nightly patches"]
+
+
 def test_log_knows_all_but_the_token(current: Workspace) -> None:
     create(current, "echo logged", token=current.tokens()["bob"])
     (entry,) = current.log()

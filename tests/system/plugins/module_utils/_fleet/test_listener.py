@@ -96,12 +96,14 @@ def test_the_websocket_uses_the_proxy_of_the_requests(
 ) -> None:
     proxy = Accepting(start)
     monkeypatch.setenv(variable, f"http://bob:s3cret@{proxy.address}")
-    assert open_websocket("http://workspace.invalid:8000") == b"hi"
+    assert open_websocket("http://workspace.invalid:8000", declared_agent_name="nightly patches") == b"hi"
     tunnel, request = proxy.requests
     assert tunnel.startswith("CONNECT workspace.invalid:8000 ")
     assert re.search("(?im)^Proxy-Authorization: Basic ", tunnel)
     assert request.startswith("GET /ws/ ")
     assert "Proxy-Authorization" not in request
+    assert "X-Alpacon-Declared-Agent-Name: nightly patches\r\n" in request
+    assert "nightly patches" not in tunnel
 
 
 def test_the_websocket_is_encrypted_inside_of_the_tunnel(
