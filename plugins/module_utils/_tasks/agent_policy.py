@@ -156,5 +156,11 @@ def _change(client: Client, before: AgentPolicy, after: AgentPolicy) -> AgentPol
     body: dict[str, Any] = {"mode": after.mode} if after.mode != before.mode else {}
     if after.window is not None and after.window != before.window:
         body["window"] = {**after.window, "days": [DAYS.index(day) for day in after.window["days"]]}
-    change_record(client, PREFERENCES_PATH, {_FIELD: body}, lambda row: AgentPolicy.from_row(row) == after)
-    return after
+
+    def is_done(row: Any) -> bool:
+        # Somebody else may change the other part meanwhile.
+        stated = AgentPolicy.from_row(row)
+        return stated is not None and all(getattr(stated, part) == getattr(after, part) for part in body)
+
+    row = change_record(client, PREFERENCES_PATH, {_FIELD: body}, is_done)
+    return AgentPolicy.from_row(row) or after

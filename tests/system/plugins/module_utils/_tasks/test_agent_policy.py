@@ -135,6 +135,18 @@ def test_a_lost_response_is_read_back(governed: Workspace, kind: str, sent: int)
     assert (read(governed)[0], len(list_bodies(governed))) == ("manual", sent)
 
 
+def test_a_part_that_somebody_else_changes_meanwhile_stays(serve: Callable[..., ScriptedServer]) -> None:
+    stored: Row = {"mode": "latest", "window": STORED}
+
+    def respond(request: Request) -> Response:
+        if request.method == "PATCH":
+            stored.update({**request.body["agent_rollout_policy"], "mode": "manual"})
+        return Response({"agent_rollout_policy": stored})
+
+    done = manage(serve(respond), Run(diff_mode=True), window={"start_hour": 23})
+    assert (done.changed, done["mode"], done["automatic"], done["window"]["start_hour"]) == (True, "manual", False, 23)
+
+
 @pytest.mark.parametrize(
     "policy",
     [
