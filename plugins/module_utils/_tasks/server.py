@@ -200,7 +200,12 @@ def _change(client: Client, change: ServerChange, names: str) -> bool:
 
 def _describe(changes: Sequence[ServerChange], run: Run) -> dict[str, Any]:
     servers = [change.describe() for change in changes]
-    failures = [(str(change.server), None, change.msg) for change in changes if change.failed]
+    # Messages that differ only in the UUID of the server are alike.
+    failures = [
+        (str(change.server), None, change.msg.replace(_path(change.server), f"{SERVERS_PATH}ID/"))
+        for change in changes
+        if change.failed
+    ]
     changed = sum(change.changed for change in changes)
     result: dict[str, Any] = {"servers": servers, "changed": bool(changed), "failed": bool(failures)}
     if run.diff_mode:

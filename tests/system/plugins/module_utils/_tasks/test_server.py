@@ -162,6 +162,13 @@ def test_a_server_that_is_refused_does_not_stop_the_others(fleet: Workspace) -> 
     assert [read(fleet, name)["offline_alert_enabled"] for name in NAMES] == [False, True, False]
 
 
+def test_servers_that_are_refused_alike_are_listed_together(fleet: Workspace) -> None:
+    fleet.fault("status", method="PATCH", path=SERVERS, status=403, body='{"code": "forbidden"}')
+    done = change(fleet, *NAMES, **MUTED)
+    assert done["msg"].startswith("3 of 3 servers failed: app-1, app-2, app-3: The token is not allowed to do this.")
+    assert done["msg"].count("HTTP 403") == 1
+
+
 def test_a_refused_token_stops_at_once(fleet: Workspace) -> None:
     body = '{"code": "auth_authentication_failed"}'
     fleet.fault("status", method="PATCH", path=SERVERS, status=401, body=body)
