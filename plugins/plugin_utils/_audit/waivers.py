@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -28,6 +29,8 @@ WAIVER: dict[str, dict[str, Any]] = {
     "ticket": {"type": "str"},
 }
 _TEXTS = ("check", "reason", "approved_by", "ticket")
+#: A day, or a time of that day.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.,Z+-]*)?")
 #: In some zone, the next day of UTC has begun.
 _ZONES = timedelta(days=1)
 
@@ -120,8 +123,12 @@ def read_waivers(rows: Sequence[Any] | None, today: date) -> list[Waiver]:
 
 
 def _parse_day(option: str, value: Any, meaning: str) -> date:
+    text = str(value).strip()
     try:
-        return date.fromisoformat(str(value).strip()[:10])
+        # Releases of Python differ in the other formats that they read.
+        if not _DAY.fullmatch(text):
+            raise ValueError
+        return date.fromisoformat(text[:10])
     except ValueError:
         raise UsageError(option, f"'{value}' is not a date", f"Give the {meaning}, such as 2027-01-31.") from None
 

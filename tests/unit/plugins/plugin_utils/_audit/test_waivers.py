@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import (
     describe_expired,
     find_unknown_names,
@@ -20,6 +21,20 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers imp
 def test_a_waiver_is_valid_on_its_last_day(today: date, expired: bool) -> None:
     [waiver] = read_waivers([{"check": "a", "hosts": ["web"], "reason": "It moves.", "until": "2027-01-31"}], today)
     assert waiver.expired is expired
+
+
+@pytest.mark.parametrize(
+    "until", [date(2027, 1, 31), "2027-01-31", "2027-01-31T10:00:00Z", "2027-01-31 10:00:00+09:00"]
+)
+def test_a_day_may_have_a_time(until: Any) -> None:
+    [waiver] = read_waivers([{"check": "a", "hosts": ["web"], "reason": "It moves.", "until": until}], date(2027, 1, 1))
+    assert waiver.until == date(2027, 1, 31)
+
+
+@pytest.mark.parametrize("until", ["2027-01-310", "2027-01-31 or later", "20270131", "2027-W05-1", 20270131])
+def test_a_text_that_only_begins_as_a_day_is_refused(until: Any) -> None:
+    with pytest.raises(UsageError, match="is not a date"):
+        read_waivers([{"check": "a", "hosts": ["web"], "reason": "It moves.", "until": until}], date(2027, 1, 1))
 
 
 def test_the_approval_is_kept_and_shown() -> None:
