@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,24 @@ from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 pytestmark = pytest.mark.slow
 
+JOB = f"herdops.alpacon/{VERSION} (AWX job 42)"
+VARIABLE = "alpacon_declared_agent_name"
 HEADER = "x-alpacon-declared-agent-name"
 #: Routes that only one of the plugins uses.
 ROUTES = {"GET /api/servers/servers/", "POST /api/events/commands/", "POST /api/webftp/uploads/"}
 
 
-@pytest.mark.parametrize("chosen", ["", "nightly patches"])
-def test_all_plugins_declare_the_job_of_awx_or_the_name_that_is_set(
-    current: Workspace, tmp_path: Path, chosen: str
-) -> None:
-    expected = chosen or f"herdops.alpacon/{VERSION} (AWX job 42)"
+def test_the_guide_states_the_declared_name_and_the_variable() -> None:
     guide = (ROOT / "docs/docsite/rst/awx.rst").read_text(encoding="utf-8")
-    assert f"``{expected.replace(VERSION, 'VERSION')}``" in guide or chosen
+    assert f"``{JOB.replace(VERSION, 'VERSION')}``" in guide
+    assert f"``{VARIABLE}``" in guide
+
+
+@pytest.mark.parametrize("way", ["job", "environment", "variable"])
+def test_all_plugins_declare_the_job_of_awx_or_the_name_that_is_set(
+    current: Workspace, tmp_path: Path, way: str
+) -> None:
+    expected = JOB if way == "job" else "nightly patches"
     inventory = tmp_path / "my.alpacon.yml"
     inventory.write_text("plugin: herdops.alpacon.alpacon\n", encoding="utf-8")
     upload = {"src": str(inventory), "dest": str(tmp_path / "uploaded"), "state": "uploaded"}
@@ -43,8 +50,9 @@ def test_all_plugins_declare_the_job_of_awx_or_the_name_that_is_set(
     plays = play(*tasks, hosts="web-01")
     plays[0] |= {"connection": "herdops.alpacon.alpacon", "vars": python}
     awx = {"AWX_JOB_ID": "42", "AWX_PRIVATE_DATA_DIR": "/runner"}
-    own = {"ALPACON_DECLARED_AGENT_NAME": chosen} if chosen else {}
-    done = run_playbook(current, tmp_path, plays, None, "-i", str(inventory), **awx, **own)
+    own = {VARIABLE.upper(): expected} if way == "environment" else {}
+    extra = ["-e", json.dumps({VARIABLE: expected})] if way == "variable" else []
+    done = run_playbook(current, tmp_path, plays, None, "-i", str(inventory), *extra, **awx, **own)
     assert not any(result["failed"] for results in done.tasks.values() for result in results), done.log
     log = current.log()
     assert {entry["route"] for entry in log} >= ROUTES

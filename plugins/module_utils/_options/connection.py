@@ -92,7 +92,7 @@ def _parse_requests_per_hour(value: Any) -> int:
 
 
 def _parse_agent_name(value: Any) -> str:
-    name = str(value).strip(" ")
+    name = "" if isinstance(value, (Mapping, list, tuple)) else str(value).strip(" ")
     # It becomes a header: a line break would begin another one.
     if not re.fullmatch(r"[ -~]{1,100}", name):
         raise UsageError(
