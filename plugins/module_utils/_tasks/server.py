@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from .._api.changes import change_record
@@ -17,6 +20,7 @@ from .._api.client import Client
 from .._api.errors import AlpaconError, ApiError, ConnectionFailed, UsageError, clean, clean_line
 from .._api.records import Server, is_uuid, normalize_uuid, to_text
 from .._api.servers import SERVERS_PATH, find_whole_servers
+from .._fleet.journal import replace_file
 from .._fleet.run import Run
 from .._options import values
 from .._options.connection import CONNECTION, parse_settings
@@ -34,6 +38,8 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DESCRIPTION_LENGTH = 255
 #: Seconds in which the quota of a token is full again.
 _HOUR = 3600.0
+#: Seconds in which reads may lag behind a change.
+_RECENT = 60.0
 
 SPEC: dict[str, dict[str, Any]] = {
     **CONNECTION,
@@ -74,22 +80,51 @@ class ServerChange:
         }
 
 
+class RecentChanges:
+    """Options that tasks of this run sent for servers within a minute.
+
+    Args:
+        folder: shared by the workers of the run; None if there is none.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def read(self, server: Server) -> dict[str, Any]:
+        """Return the options; empty without a recent change."""
+        with contextlib.suppress(OSError, ValueError):
+            if self._folder:
+                stored = json.loads((self._folder / normalize_uuid(server.id)).read_text(encoding="utf-8"))
+                if time.monotonic() - stored["time"] < _RECENT:
+                    return dict(stored["options"])
+        return {}
+
+    def write(self, server: Server, options: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            if self._folder:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                stored = {"time": time.monotonic(), "options": {**self.read(server), **options}}
+                replace_file(self._folder / normalize_uuid(server.id), json.dumps(stored))
+
+
 def run_server(options: Mapping[str, Any], run: Run) -> dict[str, Any]:
     """Run a task of M(herdops.alpacon.alpacon_server); nothing was changed if it raises :class:`AlpaconError`."""
     settings = parse_settings(options, run.warn)
     references, wanted = _parse_options(options)
-    shared = run.open_shared_state(settings) if run.hosts > 1 else None
+    state = run.open_shared_state(settings)
+    recent = RecentChanges(state.folder / "changed" if state else None)
+    shared = state if run.hosts > 1 else None
     # Requests for all of them may use the quota of several hours.
     quota_wait = _HOUR * (1 + 2 * len(references) / settings.requests_per_hour)
     with run.open_client(settings, shared, quota_wait) as client:
         if wanted.get("groups"):
             wanted["groups"] = sorted(resolve_groups(client, wanted["groups"]))
         servers = find_whole_servers(client, references, "servers")
-        changes = [_compare(client, server, wanted) for server in servers]
+        changes = [_compare(client, server, wanted, recent.read(server)) for server in servers]
         for change in changes:
             if not run.no_log:
                 run.record_need(settings.url, change.server)
-        _apply(client, changes, run.check_mode)
+        _apply(client, changes, None if run.check_mode else recent)
         return {**_describe(changes, run), "requests": client.requests}
 
 
@@ -121,7 +156,7 @@ def _check_description(text: str) -> str:
     return text
 
 
-def _compare(client: Client, server: Server, wanted: Mapping[str, Any]) -> ServerChange:
+def _compare(client: Client, server: Server, wanted: Mapping[str, Any], recent: Mapping[str, Any]) -> ServerChange:
     row = server.fields
     if any(FIELDS[option] not in row for option in wanted):
         # The rows of a list may have fewer fields.
@@ -134,6 +169,8 @@ def _compare(client: Client, server: Server, wanted: Mapping[str, Any]) -> Serve
             "Leave the option out, or upgrade the workspace. Nothing was changed.",
         )
     before = _read_options(row)
+    # A read may be older than what the run changed last.
+    before.update({option: recent[option] for option in wanted if recent.get(option, wanted[option]) != wanted[option]})
     return ServerChange(
         server,
         before,
@@ -161,8 +198,8 @@ def _read_options(row: Any) -> dict[str, Any]:
     }
 
 
-def _apply(client: Client, changes: Sequence[ServerChange], check_mode: bool) -> None:
-    """Change the servers. Stop at an error that is not about one server alone."""
+def _apply(client: Client, changes: Sequence[ServerChange], recent: RecentChanges | None) -> None:
+    """Change the servers, unless ``recent`` is None. Stop at an error that is not about one server alone."""
     stopped = False
     for change in changes:
         if stopped and change.different:
@@ -173,10 +210,12 @@ def _apply(client: Client, changes: Sequence[ServerChange], check_mode: bool) ->
         change.after.update(change.different)
         if not names:
             change.msg = "Nothing to change."
-        elif check_mode:
+        elif recent is None:
             change.msg = f"Would be changed: {names}."
         else:
             stopped = not _change(client, change, names)
+            if change.changed:
+                recent.write(change.server, change.different)
 
 
 def _change(client: Client, change: ServerChange, names: str) -> bool:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,6 +129,15 @@ def test_reads_that_lag_behind_do_not_matter(fleet: Workspace) -> None:
     fleet.fault("lose_after", method="PATCH", path=SERVERS, times=1)
     assert not change(fleet, **MUTED).failed
     assert not read(fleet)["offline_alert_enabled"]
+
+
+def test_reads_that_lag_behind_do_not_hide_a_change_of_the_run(fleet: Workspace, tmp_path: Path) -> None:
+    fleet.settings(read_lag=60)
+    run = Run(RunContext(folder=tmp_path), warn=lambda _text: None, diff_mode=True)
+    for alert in (False, True, False):
+        done = change(fleet, run=run, offline_alert=alert)
+        assert (done.changed, read(fleet)["offline_alert_enabled"]) == (True, alert)
+        assert done["diff"]["before"] != done["diff"]["after"]
 
 
 def test_a_change_whose_responses_are_all_lost_may_have_been_carried_out(fleet: Workspace) -> None:
