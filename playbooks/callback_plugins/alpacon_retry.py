@@ -31,6 +31,8 @@ author:
 """
 #: This variable of a play has the name of the playbook.
 PLAY_VARIABLE = "__retry"
+#: These variables identify tasks: those of gates, and the one that fails the hosts that the task of a wave has tried.
+GATE_VARIABLE, HOST_VARIABLE = "__of_gate", "__fails_host"
 _MODULES = ("alpacon_audit", "alpacon_command")
 
 
@@ -63,18 +65,20 @@ class CallbackModule(CallbackBase):
             self._current.host_started(host.name)
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._add_result(result)
+        self._add_result(result, False)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._add_result(result)
+        self._add_result(result, True)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
-        self._add_result(result)
+        self._add_result(result, True)
 
-    def _add_result(self, result: Any) -> None:
+    def _add_result(self, result: Any, failed: bool) -> None:
         host, task, returned = split_task_result(result)
         if self._current and _is_command(task):
             self._current.add_result(host, returned)
+        elif self._current and HOST_VARIABLE in task.vars:
+            self._current.add_result(host, {"servers_left": [host] if failed else []})
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         self._end()
@@ -86,4 +90,4 @@ class CallbackModule(CallbackBase):
 
 
 def _is_command(task: Any) -> bool:
-    return str(task.action.rpartition(".")[2]) in _MODULES
+    return str(task.action.rpartition(".")[2]) in _MODULES and GATE_VARIABLE not in task.get_vars()

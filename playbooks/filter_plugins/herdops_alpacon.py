@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +17,16 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._failure_reason import find_failure_reason
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._fold import show_results
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._gate import (
+    explain_command,
+    explain_metrics,
+    find_gate_problem,
+    find_percentage_problem,
+    find_wave_problem,
+    get_pause,
+    parse_percentage,
+    parse_waves,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._rollout import (
     compare_hosts,
     keep_ssh_alive,
@@ -39,21 +48,6 @@ def misspelt_variables(names: Iterable[str], valid: Iterable[str], selection: st
 
 def ignored_variables(valid: Iterable[str]) -> list[str]:
     return find_ignored_names(load_extra_vars(DataLoader()), valid)
-
-
-def find_wave_problem(serial: Any, variable: str) -> str:
-    """Return the problem of sizes of waves, which are a list or separated by commas; empty if there is none."""
-    sizes = ",".join(map(str, serial if isinstance(serial, (list, tuple)) else [serial]))
-    if all(re.fullmatch(r"[1-9]\d*%?", size.strip()) for size in sizes.split(",")):
-        return ""
-    return f"{variable} is {sizes}. Give numbers of hosts or percentages above 0, such as 1,10%,50%."
-
-
-def find_percentage_problem(percentage: Any, variable: str) -> str:
-    """Return the problem of a percentage; empty if there is none."""
-    if re.fullmatch(r"(100|\d{1,2})(\.\d+)?%?", str(percentage).strip()):
-        return ""
-    return f"{variable} is {percentage}. Give a percentage from 0 to 100, such as 10."
 
 
 def list_servers(hosts: Iterable[str], hostvars: Any) -> list[str]:
@@ -87,16 +81,22 @@ class FilterModule:
         return {
             "compare_acl": compare_acl,
             "compare_hosts": compare_hosts,
+            "explain_command": explain_command,
+            "explain_metrics": explain_metrics,
             "failure_reason": find_failure_reason,
+            "gate_pause": get_pause,
+            "gate_problem": find_gate_problem,
             "host_results": make_host_results,
             "ignored_variables": ignored_variables,
             "keep_ssh_alive": keep_ssh_alive,
             "list_servers": list_servers,
             "list_workspaces": list_workspaces,
             "misspelt_variables": misspelt_variables,
+            "percentage": parse_percentage,
             "percentage_problem": find_percentage_problem,
             "read_journal": read_journal,
             "require_tasks": require_tasks,
             "show_results": show_results,
             "wave_problem": find_wave_problem,
+            "waves": parse_waves,
         }

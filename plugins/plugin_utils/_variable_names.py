@@ -20,6 +20,8 @@ _OTHERS = frozenset(f"alpacon_{name}" for name in (*FIELDS, "result", "server_id
     "alpamon_token",
     "alpamon_validate_certs",
     "audit_result",
+    # These belong to other playbooks than their counterparts with alpamon or alpacon in front.
+    *(f"{prefix}_{name}" for prefix in ("alpacon", "alpamon") for name in ("serial", "max_fail_percentage")),
 }
 _SYNONYMS = ("host", "hosts", "server", "servers", "limit")
 #: Minimum similarity of a misspelt name: one typo in 12 characters, two in 24.

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the recipes of the cookbook and of the guide Planned work, with other paths and commands."""
+"""Run the recipes of the cookbook and of the guides Waves and gates, and Planned work, with other paths and commands."""
 
 from __future__ import annotations
 
@@ -93,6 +93,32 @@ def test_the_old_key_is_revoked_once_every_server_has_the_new_one(
     show = "cat api_key; ls restarted; stat -c %a api_key"
     read = run_payload(current, argv=["sh", "-c", show], servers=list(AGENTS))
     assert {row["stdout"] for row in read.commands} == {f"{KEY}\nrestarted\n640"}
+
+
+def test_a_full_disk_stops_the_patches_before_the_next_zone(
+    current: Workspace, tmp_path: Path, serve: Callable[..., ScriptedServer]
+) -> None:
+    shop = serve([Response()] * 6)
+    (tmp_path / "patch.sh").write_text("#!/bin/sh\necho patched\n", encoding="utf-8")
+    play = recipe("Patch by zone", "waves", **{"https://shop.example.com": shop.url, "username: root": "shell: system"})
+    current.add_servers("db-01", agent=True)
+    current.wait_connected("db-01")
+    zones = {"zone_a": ["web-01", "web-02"], "zone_b": ["web-03"], "zone_c": ["db-01"]}
+    variables = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    groups = {zone: {"hosts": dict.fromkeys(hosts, variables)} for zone, hosts in zones.items()}
+    submitted = []
+    for used in (96.5, 50):
+        for host in ("web-01", "web-02", "web-03", "db-01"):
+            cell = {"value": used if host == "web-02" else 50, "unit": "percent"}
+            current.change_server(host, facts={"metrics": [{"disk-usage": cell}]})
+        done = run_playbook(current, tmp_path, play, {"all": {"children": groups}})
+        assert done.code == (2 if used > 90 else 0), done.log
+        submitted.append(len(current.commands()))
+    # The waves are the first server of zone A, its other server, zone B and zone C.
+    assert (submitted, len(shop.requests)) == ([2, 4], 2 + 4)
+    alerts = list_alerts(current)
+    assert {host for host, _alert in alerts} == {"web-01", "web-02", "web-03", "db-01"}
+    assert [alert for _host, alert in alerts] == [False, True] * (len(alerts) // 2)
 
 
 def rebooting_play(folder: Path) -> Row:

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Say why a playbook stopped between two waves of hosts.
+
+Ansible loads callbacks from this folder beside a playbook, in the order of their names. This one prints the last line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+
+from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import clean_line
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._run import split_task_result
+
+DOCUMENTATION = """
+name: alpacon_waves
+type: notification
+short_description: Say why a playbook stopped between two waves
+description:
+  - If hosts were not tried, it says how many, and whether a gate or failed hosts prevented their wave.
+author:
+  - herdops.alpacon contributors (@herdops)
+"""
+#: This variable identifies the plays that run in waves, and the next one the task that decides about the next wave.
+PLAY_VARIABLE, TASK_VARIABLE = "__wave_problems", "__closes_gate"
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "alpacon_waves"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._not_tried = 0
+        self._reason = "Too many hosts of the last wave failed."
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Ansible calls this for each wave."""
+        variables = play.get_variable_manager().get_vars(play=play)
+        if PLAY_VARIABLE not in variables:
+            return
+        hosts = variables["ansible_play_hosts_all"]
+        wave = set(variables["ansible_play_batch"])
+        begun = max((number for number, host in enumerate(hosts) if host in wave), default=-1)
+        self._not_tried = len(hosts) - 1 - begun
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        _host, task, returned = split_task_result(result)
+        if TASK_VARIABLE in task.vars:
+            self._reason = clean_line(returned.get("msg") or "The gate is closed.")
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        if self._not_tried:
+            hosts = "1 host was" if self._not_tried == 1 else f"{self._not_tried} hosts were"
+            self._display.display(f"Stopped between waves, {hosts} not tried: {self._reason}")
