@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the recipes of the cookbook and of the guides Waves and gates, and Planned work, with other paths and commands."""
+"""Run recipes of the cookbook and of the guides Waves and gates, and Planned work, with other paths and commands."""
 
 from __future__ import annotations
 
