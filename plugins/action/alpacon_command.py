@@ -54,6 +54,7 @@ class ActionModule(AlpaconAction):
         "servers": "Give names or UUIDs of servers, or leave it out to mean the inventory host.",
         "ids": "Give UUIDs of commands; if there are none, skip the task with when.",
         "scheduled_at": "Give ISO 8601 with a zone, such as 2031-01-01T03:00:00Z, or leave it out.",
+        "not_after": "Give ISO 8601 with a zone, or a duration such as 2h, or leave it out.",
         "run_after": "Give UUIDs of commands, or leave it out to wait for none.",
         "username": "Give a user to run as, or leave it out to run as the user of the token.",
         "groupname": "Give a group to run as, or leave it out to run as the default group of the workspace.",

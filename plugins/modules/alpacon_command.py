@@ -146,6 +146,16 @@ options:
       - When the command is to run, as ISO 8601 with a time zone, such as V(2031-01-01T03:00:00Z).
       - With O(state=cancelled), only commands scheduled for exactly this time are cancelled.
     type: str
+  not_after:
+    description:
+      - Until when O(script) or O(argv) may start, as ISO 8601 with a time zone, or as a duration from now such as
+        V(2h). A server that gets it later, by its own clock, refuses to run it, and RV(outcome) is V(late).
+      - If the clock of a server is wrong, so is its decision. A server whose C(date +%s) tells no time refuses to run
+        the command. A command that has started is not stopped.
+      - O(line) and O(verified=true) run as they are, so O(not_after) is refused with them.
+      - O(not_after) is not compared when commands are matched. A command that is scheduled already keeps the time that
+        it was scheduled with. O(state=cancelled) needs no O(not_after) to find it.
+    type: str
   reschedule:
     description:
       - Whether to cancel matching commands that are scheduled for another time, once the new one is accepted.
@@ -421,8 +431,8 @@ commands:
         - How the command ended.
         - V(success) and V(failed) ran, unless RV(commands[].ran) is null or false. V(pending) was not awaited,
           V(timed_out) did not end in time, and V(awaiting_approval) is held for approval.
-        - V(denied), V(rejected), V(expired), V(cancelled), V(parent_failed), V(refused), V(offline) and V(not_tried)
-          never ran; with O(state=cancelled), V(refused) was not cancelled.
+        - V(denied), V(rejected), V(expired), V(cancelled), V(parent_failed), V(late), V(refused), V(offline) and
+          V(not_tried) never ran; with O(state=cancelled), V(refused) was not cancelled.
         - V(stuck), V(error) and V(unknown) may have run. V(sent) was delivered before it could be cancelled, or
           accepted too late to be scheduled.
       type: str

@@ -21,6 +21,7 @@ from .._api.lost_submits import FoundSubmit, LostSubmit
 from .._api.outputs import Output
 from .._api.quota import PERIOD as QUOTA_PERIOD
 from .._api.records import NEVER_RAN, Command, Server
+from .._payload.packing import NOT_AFTER
 from .journal import Position
 
 
@@ -56,6 +57,7 @@ class Outcome(str, Enum):
         "timed_out",
         "Not finished within wait_timeout. It continues; await it with state=finished and its id.",
     )
+    LATE = "late", "Never ran: the server got it after not_after, by its own clock."
     OFFLINE = "offline", "Never ran: the server is offline."
     REFUSED = "refused", "Never ran: the workspace did not accept it."
     UNKNOWN = "unknown", "It may have been accepted, and was not sent again."
@@ -271,7 +273,10 @@ class Job:
 
 
 def get_digest(body: Mapping[str, Any]) -> str:
-    """Return a digest of the fields of a submit, equal only for equal submits."""
+    """Return a digest of the fields of a submit, equal only for submits that are equal but for their not_after."""
+    if NOT_AFTER in (body.get("env") or {}):
+        # A duration gives another time on each host and in each attempt of a task.
+        body = {**body, "env": {name: value for name, value in body["env"].items() if name != NOT_AFTER}}
     return hashlib.sha256(json.dumps(body, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -14,6 +14,7 @@ from .._api.client import Client
 from .._api.errors import RunIsOver, wrap_unexpected
 from .._api.outputs import Output, fetch_output, limit_output, parse_output
 from .._payload.frames import SKIPPED, make_end_check, unpack_output
+from .._payload.packing import LATE
 from .jobs import Job, Limits, Outcome, get_outcome
 
 #: How many characters of a saved output to keep, unless the limits say so.
@@ -79,7 +80,7 @@ class OutputCollector:
             job.changed = False
             job.finish(Outcome.SUCCESS, output.text)
         if output.refused:
-            job.finish(Outcome.FAILED)
+            job.finish(Outcome.LATE if output.mark == LATE else Outcome.FAILED)
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))

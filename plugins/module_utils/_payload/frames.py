@@ -26,7 +26,7 @@ from typing import Callable
 
 from .._api.outputs import Output, explain_ended_early, explain_never_began
 from .._api.records import Command
-from .packing import REFUSED_RC, parse_digest
+from .packing import LATE, REFUSED_RC, parse_digest
 
 _MARK = re.compile(r"\[([^\[\]]*)\](?:\r?\n)?")
 _RC = re.compile(r"rc ([0-9]{1,3})")
@@ -232,7 +232,8 @@ def _explain_frame_error(command: Command, output: Output, line: str, error: Fra
         reason = explain_ended_early(command, output.text) or reason
     elif isinstance(error, PayloadRefused):
         if _may_have_failed_with(command, REFUSED_RC):
-            return Output("", refused=f"the server refused to run it: {reason}")
+            mark = LATE if reason == LATE else ""
+            return Output("", refused=f"the server refused to run it: {reason}", mark=mark)
         reason = doubt = "the server says that it ran nothing"
     elif isinstance(error, MissingFrame):
         if _has_no_variables(command, output, line):

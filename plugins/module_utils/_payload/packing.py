@@ -81,6 +81,14 @@ done
 }
 """
 
+#: Why a server refuses a payload that it gets too late, and the variable with the time in seconds since the epoch.
+LATE, NOT_AFTER = "not_after has passed", "alpacon_not_after"
+_NOT_AFTER = f"""alpacon_word=$(date +%s)
+case $alpacon_word in "" | *[!0-9]*) alpacon_refuse "date +%s tells no time, so not_after cannot be checked" ;; esac
+[ "$alpacon_word" -le "${NOT_AFTER}" ] || alpacon_refuse "{LATE}"
+unset {NOT_AFTER}
+"""
+
 #: Limits of systems, in bytes: one variable with its name and C(=), and all variables together.
 MAX_VARIABLE_BYTES, MAX_PAYLOAD_BYTES = 131_071, 1_500_000
 _RESERVED_VARIABLE = re.compile(r"RUN|BODY|P\d+|alpacon_\w*")
@@ -130,6 +138,7 @@ def pack(
     env: Mapping[str, str] | None = None,
     in_parts: bool = False,
     live: bool = False,
+    expires: bool = False,
 ) -> Payload:
     """Pack a body for one submit.
 
@@ -142,6 +151,7 @@ def pack(
             C(alpacon_lines) to descriptor 3, and then writes C([part]) there. If the agent ends the command, the
             parts before can still be read.
         live: Write both streams in small pieces as the body prints them, see :mod:`.frames`.
+        expires: Refuse to run the body after the time in the variable :data:`NOT_AFTER`, which the caller adds.
     """
     parts = [body.encode("utf-8", "surrogateescape"), stdin, *files]
     lengths = " ".join(str(len(part)) for part in parts)
@@ -163,7 +173,7 @@ def pack(
         .replace("@REFUSED@", str(REFUSED_RC))
         .replace("@CLOSED@", "" if in_parts else "3>&- ")
         .replace("@DD@", "dd tr " if live else "")
-        .replace("@LIVE@", _LIVE if live else "")
+        .replace("@LIVE@", f"{_NOT_AFTER if expires else ''}{_LIVE if live else ''}")
         .replace("@OUT@", "alpacon_live out" if live else "alpacon_lines >&3")
         .replace("@ERR@", "alpacon_live err" if live else "alpacon_lines")
     )

@@ -21,6 +21,7 @@ from .._fleet.jobs import Job, Outcome, get_outcome
 from .._fleet.run import Run
 from .._options.connection import CONNECTION, parse_settings
 from .._options.secrets import collect_secrets
+from .._payload.packing import REFUSED_RC
 from .command_options import CONTENT, CommandOptions
 from .command_query import find_by_ids
 from .command_task import CommandTask, await_parents
@@ -58,6 +59,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "work_session": {"type": "str"},
     "purpose": {"type": "str"},
     "scheduled_at": {"type": "str"},
+    "not_after": {"type": "str"},
     "reschedule": {"type": "bool", "default": False},
     "reuse_within": {"type": "str"},
     "fail_if_sent": {"type": "bool", "default": True},
@@ -139,9 +141,10 @@ def _warn_of_skipped(task: CommandTask) -> None:
 def execute_commands(task: CommandTask) -> None:
     options, servers = task.options, task.resolve_servers()
     task.record_needs(servers)
+    now = task.client.clock.now()
     # The workspace's clock has whole seconds, so that zero could reuse a command.
     reused = _find_reusable(task, servers, options.reuse_within) if options.reuse_within else {}
-    task.set_jobs([reused.get(server.id) or Job(server, options.make_body(server)) for server in servers])
+    task.set_jobs([reused.get(server.id) or Job(server, options.make_body(server, now)) for server in servers])
     task.ok_outcomes = options.limits.ok_outcomes
     to_submit = [job for job in task.jobs if not job.outcome]
     if to_submit:
@@ -173,7 +176,9 @@ def _find_reusable(task: CommandTask, servers: Sequence[Server], seconds: float)
         if names_digest and not own.include(command, options.match(command.server.id)):
             return None
         command = commands.fetch_rc(client, command) if codes - {0} else command
-        return command if get_outcome(command, codes) == Outcome.SUCCESS else None
+        # A payload that a server refused has this code too.
+        accepted = codes - {REFUSED_RC} if options.has_payload else codes
+        return command if get_outcome(command, accepted) == Outcome.SUCCESS else None
 
     matches = {options.match(server.id): server for server in servers}
     latest = commands.find_latest_ended(client, list(matches), seconds, accept)

@@ -10,7 +10,7 @@ import base64
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from .._api.commands import Match
@@ -33,6 +33,7 @@ HOST = "inventory_host"
 _ALLOWED_STATES = {
     "ids": ("finished", "cancelled"),
     "scheduled_at": ("scheduled", "cancelled"),
+    "not_after": ("executed", "scheduled"),
     "reschedule": ("scheduled",),
     "reuse_within": ("executed",),
     "offline": ("executed", "scheduled"),
@@ -78,6 +79,7 @@ class CommandOptions:
     groupname: str | None
     extra: dict[str, Any]
     scheduled_at: datetime | None
+    not_after: datetime | timedelta | None
     reschedule: bool
     reuse_within: float | None
     fail_if_sent: bool
@@ -118,6 +120,7 @@ class CommandOptions:
             groupname=_parse_account("groupname", options),
             extra={name: value for name, value in extra.items() if value},
             scheduled_at=_parse("scheduled_at", options, values.parse_timestamp),
+            not_after=_parse_not_after(options),
             reschedule=options["reschedule"],
             reuse_within=_parse("reuse_within", options, values.parse_duration),
             fail_if_sent=options["fail_if_sent"],
@@ -147,12 +150,39 @@ class CommandOptions:
     def match(self, server_id: str | None = None) -> Match:
         return Match(server_id, self.line, self.shell, self.username, self.groupname)
 
-    def make_body(self, server: Server) -> dict[str, Any]:
-        return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **self.extra}
+    def get_not_after(self, now: datetime) -> datetime | None:
+        return now + self.not_after if isinstance(self.not_after, timedelta) else self.not_after
+
+    def make_body(self, server: Server, now: datetime | None = None) -> dict[str, Any]:
+        """Return the body of a submit.
+
+        Args:
+            now: The time from which O(not_after) counts if it is a duration. If omitted, the body is for comparisons.
+        """
+        end, extra = self.get_not_after(now) if now else None, self.extra
+        if end:
+            extra = {**extra, "env": {**extra["env"], packing.NOT_AFTER: str(int(end.timestamp()))}}
+        return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **extra}
 
 
 def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], Any]) -> Any:
     return None if options.get(name) in (None, "") else parse(name, options[name])
+
+
+def _parse_not_after(options: Mapping[str, Any]) -> datetime | timedelta | None:
+    not_after: datetime | timedelta | None = _parse("not_after", options, values.parse_timestamp_or_age)
+    if not_after is None:
+        return None
+    if options.get("line") is not None or options.get("verified"):
+        kind = "a verified script" if options.get("verified") else "a line"
+        why = f"{kind} runs as it is, so the server cannot check the time first"
+        raise UsageError("not_after", why, "Give script or argv without verified, or leave it out.")
+    scheduled_at = _parse("scheduled_at", options, values.parse_timestamp)
+    end = datetime.now(timezone.utc) + not_after if isinstance(not_after, timedelta) else not_after
+    if not_after == timedelta(0) or (scheduled_at and end <= scheduled_at):
+        why = f"{to_iso(end)} is not after scheduled_at, {to_iso(scheduled_at)}" if scheduled_at else "it is zero"
+        raise UsageError("not_after", why, "Give a later time or a longer duration, or leave it out.")
+    return not_after
 
 
 def _parse_account(name: str, options: Mapping[str, Any]) -> str | None:
@@ -204,7 +234,7 @@ def _pack_payload(options: Mapping[str, Any], env: Mapping[str, str], is_live: b
     label, body, files = build(options, folder)
     stdin = (options.get("stdin") or "").encode("utf-8", "surrogateescape")
     try:
-        return packing.pack(label, body, stdin, files, env, live=is_live)
+        return packing.pack(label, body, stdin, files, env, live=is_live, expires=bool(options.get("not_after")))
     except packing.PayloadTooLarge as error:
         size = sum(map(len, (body, *files)))
         with_stdin = f" and {len(stdin)} bytes of stdin" if stdin else ""

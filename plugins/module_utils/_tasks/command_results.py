@@ -18,6 +18,7 @@ from .._api.outputs import Output, explain_ended_early, explain_never_began, exp
 from .._api.records import STATUSES, Command, to_iso
 from .._fleet.jobs import LEFT, OK_OUTCOMES, UNCERTAIN, Job, Outcome, get_outcome, list_servers
 from .._payload.frames import SKIPPED
+from .._payload.packing import LATE
 
 #: The number of failures in the message of a task, and of characters of output in the message of a failure.
 _MAX_FAILURES, _MAX_OUTPUT = 5, 300
@@ -191,6 +192,8 @@ def describe(command: Command, output: Output | None) -> dict[str, Any]:
             # The exit code is the agent's, which could not start the command.
             described.update(ran=False, rc=None)
             described.pop("rc_assumed", None)
+        if output.mark == LATE:
+            described.update(outcome=Outcome.LATE.value)
         if output.doubt:
             described.update(outcome=Outcome.UNKNOWN.value, ran=None, success=None)
     return described

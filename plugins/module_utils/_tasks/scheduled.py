@@ -23,7 +23,8 @@ from .command_results import group_alike
 from .command_task import MAX_NAMED, CommandTask, check_parents
 
 _HELD = "It is held for approval: approve it in the workspace before it is due."
-_NOT_SCHEDULED = frozenset((*NOT_ACCEPTED, *DECLINED, Outcome.UNKNOWN, Outcome.SENT))
+_KEEPS = "It keeps the not_after that it was scheduled with, if any; to change that, cancel it first."
+_NOT_SCHEDULED = frozenset((*NOT_ACCEPTED, *DECLINED, Outcome.UNKNOWN, Outcome.SENT, Outcome.LATE))
 
 
 @dataclass
@@ -101,8 +102,12 @@ def _submit(task: CommandTask, jobs: Sequence[Job], schedules: Mapping[str, Serv
 def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Job:
     if schedule.pending:
         command = min(schedule.pending, key=_age)
-        held = _HELD if command.status == "awaiting_approval" else ""
-        return Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.", note=held)
+        job = Job(server, command=command, outcome=Outcome.PENDING, msg="Already scheduled.")
+        if task.options.not_after:
+            job.add_note(_KEEPS)
+        if command.status == "awaiting_approval":
+            job.add_note(_HELD)
+        return job
     if schedule.ran:
         command = fetch_rc(task.client, min(schedule.ran, key=_age))
         outcome = get_outcome(command, task.options.limits.success_codes) or Outcome.PENDING
@@ -110,7 +115,7 @@ def _make_job(task: CommandTask, server: Server, schedule: ServerSchedule) -> Jo
     if schedule.refused:
         command = max(schedule.refused, key=_age)
         return Job(server, command=command, outcome=Outcome(command.status))
-    return Job(server, task.options.make_body(server))
+    return Job(server, task.options.make_body(server, task.client.clock.now()))
 
 
 def _age(command: Command) -> tuple[datetime, str]:

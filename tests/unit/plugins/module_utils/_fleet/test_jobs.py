@@ -18,10 +18,12 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
     Job,
     Limits,
     Outcome,
+    get_digest,
     get_outcome,
     merge_servers,
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import NOT_AFTER
 from ansible_collections.herdops.alpacon.tests.unit.support import CONNECTION, OTHER_SERVER, SERVER, current_row
 
 
@@ -97,3 +99,10 @@ def test_outcome_of_a_failed_command_depends_on_its_exit_code(fields: dict[str, 
 def test_success_with_an_unknown_status_has_exit_code_0(codes: set[int], outcome: str) -> None:
     command = Command.from_row(current_row(status="well done", success=True, handled_at="2026-11-24T10:30:45Z"))
     assert get_outcome(command, codes) == outcome
+
+
+def test_submits_that_differ_in_their_not_after_only_are_equal() -> None:
+    plain: dict[str, Any] = {"server": SERVER, "line": "x", "env": {"A": "1"}}
+    first, second = ({**plain, "env": {"A": "1", NOT_AFTER: end}} for end in ("1", "2"))
+    assert get_digest(first) == get_digest(second) == get_digest(plain)
+    assert get_digest({**first, "env": {**first["env"], "A": "2"}}) != get_digest(first)

@@ -16,10 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import Frame, read_frame, read_pieces
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import (
+    Frame,
+    PayloadRefused,
+    read_frame,
+    read_pieces,
+)
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import (
+    LATE,
     MAX_PAYLOAD_BYTES,
     MAX_VARIABLE_BYTES,
+    NOT_AFTER,
+    REFUSED_RC,
     PayloadTooLarge,
     compress,
     is_reserved_variable,
@@ -186,3 +194,37 @@ def test_a_live_payload_writes_each_line_at_once(tmp_path: Path) -> None:
             if {content for _stream, _number, content in pieces} >= {b"first\n", b"second\n"}:
                 (tmp_path / "go").touch()
     assert read_frame(payload.digest, text) == Frame(b"first\nthird\n", b"second\n", 0)
+
+
+EXPIRING = pack("script:x", 'echo "ran${alpacon_not_after-}"; env', b"input", expires=True)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_payload_in_time_runs_without_a_trace_of_the_check(shell: str) -> None:
+    done = run_payload(EXPIRING, shell, **{NOT_AFTER: str(int(time.time()) + 3600)})
+    frame = read_frame(EXPIRING.digest, done.stdout)
+    assert frame.stdout.startswith(b"ran\n")
+    assert NOT_AFTER.encode() not in frame.stdout
+
+
+@pytest.mark.parametrize("end", ["1", "", "later"])
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_late_payload_and_one_without_a_time_do_not_run(shell: str, end: str) -> None:
+    done = run_payload(EXPIRING, shell, **{NOT_AFTER: end})
+    assert done.returncode == REFUSED_RC
+    with pytest.raises(PayloadRefused, match=LATE):
+        read_frame(EXPIRING.digest, done.stdout)
+
+
+@pytest.mark.parametrize("date", ["exit 1", "echo +%s", "echo"])
+def test_a_server_that_cannot_tell_the_time_refuses_the_payload(tmp_path: Path, date: str) -> None:
+    (tmp_path / "date").write_text(f"#!/bin/sh\n{date}\n", encoding="utf-8")
+    (tmp_path / "date").chmod(0o755)
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    done = run_payload(EXPIRING, PATH=path, **{NOT_AFTER: str(int(time.time()) + 3600)})
+    with pytest.raises(PayloadRefused, match="tells no time"):
+        read_frame(EXPIRING.digest, done.stdout)
+
+
+def test_the_digest_does_not_depend_on_the_check() -> None:
+    assert pack("script:x", "id", expires=True).line == pack("script:x", "id").line

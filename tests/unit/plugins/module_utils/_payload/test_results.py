@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.outputs import Output
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import Command
 from ansible_collections.herdops.alpacon.plugins.module_utils._payload.frames import make_end_check, unpack_output
-from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import pack
+from ansible_collections.herdops.alpacon.plugins.module_utils._payload.packing import LATE, REFUSED_RC, pack
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import run_payload
 from ansible_collections.herdops.alpacon.tests.unit.support import PUBLISHED_ROW, Row, current_row
 
@@ -147,3 +147,28 @@ def test_a_message_instead_of_a_frame_is_a_complete_output(text: str) -> None:
     is_complete = make_end_check(command())
     assert is_complete is not None
     assert is_complete(text)
+
+
+LATE_FRAME = f"[alpacon {PAYLOAD.digest}]\n[refused {LATE}]\n[end]\n"
+
+
+def test_a_late_payload_is_marked() -> None:
+    output = unpack_output(command(**FAILED, exit_code=REFUSED_RC), Output(LATE_FRAME))[1]
+    assert (output.mark, output.text) == (LATE, "")
+    assert output.refused
+
+
+@pytest.mark.parametrize(
+    ("done", "text"),
+    [
+        (command(), LATE_FRAME),
+        (command(**FAILED, exit_code=1), LATE_FRAME),
+        (command(**FAILED, exit_code=REFUSED_RC), f"printed{LATE_FRAME[9:]}"),
+        (command(**FAILED, exit_code=REFUSED_RC), f"{WHOLE}{LATE_FRAME}"),
+        (command(**FAILED, exit_code=REFUSED_RC), LATE_FRAME.replace("\n[refused", "\nc2VjcmV0[refused")),
+    ],
+    ids=["success", "another code", "no beginning", "two frames", "output before it"],
+)
+def test_output_that_contradicts_a_late_payload_is_not_marked(done: Command, text: str) -> None:
+    output = unpack_output(done, Output(text))[1]
+    assert (output.mark, output.refused) == ("", "")
