@@ -123,7 +123,7 @@ class Control:
         self.call("PATCH", f"servers/{name}/", fields)
 
     def decide(self, command_id: str, decision: str, **fields: t.Any) -> None:
-        """Approve or reject a held verified file: with `days`, the approval stands."""
+        """Approve or reject a held verified file, with `days` so that the approval stands, or decide on a sudo."""
         self.call("POST", f"commands/{command_id}/{decision}/", fields)
 
     def remove_server(self, name: str) -> None:

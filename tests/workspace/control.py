@@ -11,7 +11,7 @@ import typing as t
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 
-from workspace import auth, lifecycle, registration, seeding, state, verified
+from workspace import auth, lifecycle, registration, seeding, state, sudo, verified
 from workspace.faults import AGENT_KINDS, Fault
 from workspace.models import Approval, Chunk, Command, Fact, Group, RegistrationToken, Server, Token, Transfer, User
 
@@ -169,7 +169,7 @@ def get_commands(request: HttpRequest, body: Body) -> Answer:
 def _describe_command(command: Command) -> dict[str, t.Any]:
     times = {name: getattr(command, name) for name in ("added_at", "scheduled_at", "delivered_at", "handled_at")}
     return {
-        **{name: getattr(command, name) for name in (*_COMMAND, "fin_count", "purpose")},
+        **{name: getattr(command, name) for name in (*_COMMAND, "fin_count", "purpose", "sudo_grant_status")},
         **{name: moment.isoformat() if moment else None for name, moment in times.items()},
         "id": str(command.id),
         "server": command.server.name,
@@ -232,10 +232,14 @@ def patch_command(request: HttpRequest, body: Body, key: str) -> Answer:
 
 
 def review_command(request: HttpRequest, body: Body, key: str, decision: str) -> Answer:
-    """Approve or reject a held verified file: {days} for which an approval stands."""
-    if decision not in ("approve", "reject"):
+    """Decide on a held verified file, with {days} for which an approval stands, or on a denied sudo."""
+    command = Command.objects.select_related("server").get(id=key)
+    if command.sudo_grant_status and decision in sudo.DECISIONS:
+        sudo.decide(command, decision)
+    elif decision in ("approve", "reject"):
+        verified.decide(command, decision == "approve", **dict(body or {}))
+    else:
         raise ValueError(f"no such decision: {decision}")
-    verified.decide(Command.objects.select_related("server").get(id=key), decision == "approve", **dict(body or {}))
     return {}
 
 

@@ -390,7 +390,8 @@ class Current(Dialect):
         }
 
     def detail_row(self, command: Command) -> Row:
-        return self._row(command) | fields(command, "data", "run_after", "purpose")
+        grants = ("sudo_grant_status",) if state.current.switches.sudo_grants else ()
+        return self._row(command) | fields(command, "data", "run_after", "purpose", *grants)
 
     def server_reference(self, command: Command) -> t.Any:
         return self._server_summary(command.server)

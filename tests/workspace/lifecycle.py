@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from workspace import state, verified
+from workspace import state, sudo, verified
 from workspace.models import Chunk, Command, Server
 
 CASCADED = "Cancelled due to prior commmand failure."  # sic: so the real workspace spells it
@@ -110,6 +110,11 @@ def _instant_result(line: str) -> str:
 
 
 def _send(command: Command) -> None:
+    denial = sudo.find_denial(command)
+    if denial is not None:
+        command.acked_at = command.acked_at or timezone.now()
+        finish(command, False, denial, 0.01, 1)
+        return
     state.current.hub.send(
         str(command.server_id),
         {
@@ -117,7 +122,7 @@ def _send(command: Command) -> None:
             "command": {
                 "id": str(command.id),
                 "shell": command.shell,
-                "line": command.line,
+                "line": sudo.strip(command),
                 "user": command.username,
                 "group": command.groupname,
                 "env": command.env or {},

@@ -146,6 +146,7 @@ class Command(models.Model):
     success = models.BooleanField(null=True)
     exit_code = models.IntegerField(null=True)
     error_phase = models.CharField(max_length=64, null=True)
+    sudo_grant_status = models.CharField(max_length=32, null=True)
     elapsed_time = models.FloatField(null=True)
     # A status that no timestamp shows: a hold, a refusal, or one forced by a test.
     forced_status = models.CharField(max_length=32, blank=True)

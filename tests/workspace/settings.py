@@ -78,6 +78,8 @@ class Switches:
     body_max: int | None = None
     inline_credentials: bool = True
     holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    sudo_holds: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    sudo_grants: bool = True
     ack_delay: float = 0.0
     line_seconds: float = 1800.0
     repeat_unit: float = 1.0
