@@ -14,7 +14,8 @@ description:
   - Runs a command line, a script or a program on one server or many, and returns the exit code and the output of each.
   - Schedules commands, awaits commands of an earlier task, and cancels commands that have not reached their servers.
   - A command is submitted at most once. If the response to a submit is lost, the module searches for the command in the
-    workspace and never submits it again.
+    workspace and never submits it again. There are two exceptions, of commands that ran nothing; see O(verified) and
+    O(wait_for_approval).
 author:
   - herdops.alpacon contributors (@herdops)
 options:
@@ -202,6 +203,15 @@ options:
   wait_for_approval:
     description:
       - Whether to wait for a command that the workspace holds for approval. With V(false), the task fails at once.
+      - If C(sudo) in the command needs a person, the agent denies it, and the command ends. With V(true), the task
+        waits for the decision up to O(wait_timeout), and submits the command once more after an approval. There is no
+        third submit, even if C(sudo) is denied again.
+      - The command is submitted again only if it certainly did nothing but that C(sudo). It is a O(line) or O(argv)
+        that is one C(sudo), with no options but C(-u), C(-g), C(-n) and C(-H), of a program of the system that is no
+        shell and starts no other program. A O(line) has none of the characters C(;&|<>()$`\\), and the response to
+        its submit was not lost. Otherwise, the task fails at once, and the message says so.
+      - A program that calls C(sudo) itself may do other work before that. Do not run such a program with V(true).
+      - If the approval is refused, the outcome is C(rejected) or C(expired), and C(unknown) if another command used it.
     type: bool
     default: false
   cancel_on_timeout:

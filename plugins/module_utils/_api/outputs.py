@@ -319,6 +319,8 @@ _AS_ROOT = "Run it with username=root instead, if the token may."
 _PENDING = "An approval of it is pending, which is no denial: approve it in the workspace, then run the task again."
 _PERSON = "A person has to confirm it, which a task cannot do."
 
+#: The line that the agent prints instead of running a sudo.
+SUDO_DENIAL = re.compile(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)")
 #: Code of a denied sudo -> remedy.
 _SUDO_ADVICE = {
     "SUDO_APPROVAL_REQUIRED": _PENDING,
@@ -367,5 +369,5 @@ def explain_ended_early(command: Command, output: str) -> str:
 
 def explain_sudo(output: str) -> str:
     """Return the remedy for a sudo of the line that Alpacon denied; empty if there is none."""
-    found = re.search(r"Alpacon denied this sudo (?:command|invocation) \(([A-Z0-9_]{1,63})\)", output)
+    found = SUDO_DENIAL.search(output)
     return f"Alpacon denied its sudo ({found[1]}). {_SUDO_ADVICE.get(found[1], _AS_ROOT)}" if found else ""

@@ -285,6 +285,7 @@ class Command:
         may_have_chunks: whether output may exist as chunks beside ``result``, as on servers with a status word.
         states_times: whether the row has the fields of delivery and handling; else they are derived.
         states_requester: whether the row names the requester at all, perhaps as null.
+        sudo_grant_status: what was decided about its sudo; None if nobody was asked, and in rows of lists.
     """
 
     id: str
@@ -313,6 +314,7 @@ class Command:
     may_have_chunks: bool = False
     states_times: bool = False
     states_requester: bool = False
+    sudo_grant_status: str | None = None
 
     @classmethod
     def from_row(cls, row: Any) -> Command:
@@ -357,6 +359,7 @@ class Command:
             may_have_chunks=isinstance(stated, str),
             states_times="handled_at" in row,
             states_requester="requested_by" in row,
+            sudo_grant_status=to_text(row.get("sudo_grant_status")),
         )
 
     @property

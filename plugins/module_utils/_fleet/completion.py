@@ -19,6 +19,7 @@ from .._api.errors import AlpaconError, ApiError, LostResponse
 from .._api.outputs import fetch_newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
 from .._api.servers import query_servers
+from .held_sudo import HeldSudo
 from .jobs import Job, Limits, Outcome, Settle, get_outcome, merge_servers
 from .output_collector import OutputCollector
 from .pacing import PACING, Pacing
@@ -77,6 +78,7 @@ class CommandRules:
         has_output: returns True if the output of a running command shows progress.
         report_offline: prints a warning about commands that wait for offline servers.
         repair: returns for a job whose command ran nothing what is to be done before it is submitted again, or None.
+        sudo: awaits the decision of a person about the sudo of a command; None to await none.
     """
 
     ends_with_command = True
@@ -92,10 +94,12 @@ class CommandRules:
         has_output: Callable[[Job], bool],
         report_offline: Callable[[Sequence[Job]], None],
         repair: Callable[[Job], Settle | None] | None = None,
+        sudo: HeldSudo | None = None,
     ) -> None:
         self._limits = limits
         self._outputs = outputs
         self._repair = repair
+        self._sudo = sudo
         self._states = ServerStates(limits, pacing.queued + pacing.queued_each * awaited, pacing.queued_each)
         self._for_each = for_each
         self._has_output = has_output
@@ -106,7 +110,12 @@ class CommandRules:
 
     def read(self, jobs: Sequence[Job], client: Client, poll: Poll, newest_only: bool) -> None:
         self._restarted, self._to_cancel = set(), set()
-        poll(jobs)
+        held = [job for job in jobs if job.held_since]
+        if self._sudo and held:
+            self._sudo.read(held, client)
+            jobs = [job for job in jobs if not job.held_since]
+        if jobs:
+            poll(jobs)
         if newest_only:
             return
         now = time.monotonic()
@@ -124,13 +133,18 @@ class CommandRules:
             self._to_cancel = {job.submitted.id for job in queued}
 
     def complete(self, job: Job) -> Settle | None:
+        if self._sudo and job.held_since:
+            return self._sudo.complete(job)
         if finish_by_status(job, self._limits):
             repair = self._repair(job) if self._repair else None
             if repair:
                 job.outcome = None
                 return repair
             # The output may still change the outcome.
-            return None if self._outputs.collect_from_row(job) else self._outputs.fetch
+            is_collected = self._outputs.collect_from_row(job)
+            if self._sudo and (not is_collected or self._sudo.may_be_held(job)):
+                return partial(self._sudo.check, fetch=self._outputs.fetch)
+            return None if is_collected else self._outputs.fetch
         if job.outcome:
             return None
         if job.missing_since and not job.error and time.monotonic() - job.missing_since >= PACING.patience:
@@ -140,6 +154,9 @@ class CommandRules:
         return partial(cancel_offline, self._outputs.client) if job.id in self._to_cancel else None
 
     def time_out(self, job: Job) -> Settle | None:
+        if self._sudo and job.held_since:
+            self._sudo.time_out(job)
+            return None
         return partial(cancel_expired, self._outputs.client) if time_out(job, self._limits) else None
 
     def settle_lost(self, jobs: Sequence[Job], client: Client) -> None:

@@ -21,6 +21,7 @@ from .._api.records import Command
 from . import completion
 from .completion import CommandRules, Rules, is_queued_offline
 from .follow import Follower
+from .held_sudo import HeldSudo
 from .jobs import Job, Limits, Outcome, Settle
 from .output_collector import OutputCollector
 from .pacing import PACING, Pacing
@@ -47,7 +48,7 @@ class Fleet:
         shared: state that the workers of the run share, so that one polls for all; None to poll alone.
         hide: removes secrets from an output.
         follower: prints the output of running commands instead of the progress lines; None to print none.
-        post, prepare, repair: see :class:`.Submitter`, and :class:`.CommandRules`.
+        post, prepare, repair, sudo: see :class:`.Submitter`, and :class:`.CommandRules`.
         save: see :class:`.OutputCollector`.
         rules: those of the jobs; by default those of commands.
     """
@@ -67,6 +68,7 @@ class Fleet:
         post: Callable[..., Command] | None = None,
         prepare: Callable[[Client, Job], None] | None = None,
         repair: Callable[[Job], Settle | None] | None = None,
+        sudo: HeldSudo | None = None,
         rules: Rules | None = None,
         save: Callable[[Job, Output], bool] | None = None,
     ) -> None:
@@ -93,6 +95,7 @@ class Fleet:
             follower.has_output if follower else lambda _job: False,
             self._progress.report_offline,
             repair,
+            sudo,
         )
         push = self._open_push(shared or run.open_shared_state(client.settings))
         self._timer = PollTimer(self._client, limits, pacing, self._poller, push, run, sleep)
@@ -231,6 +234,8 @@ class Fleet:
     def _add_awaited(self, job: Job, pause: float | None = None) -> None:
         if self._follower:
             self._follower.begin(job)
+        if job.held_since:
+            self._submitter.finish([job])  # its command has ended
         self._awaited.append(job)
         self._timer.add(job, pause)
 
@@ -285,6 +290,7 @@ class Fleet:
         self._submitter.finish([job])
         job.command, job.output, job.awaited_since, job.submits_again = None, None, 0.0, False
         job.listed, job.missing_since, job.ended_at = True, 0.0, 0.0
+        job.is_second, job.is_answered, job.expected = True, False, None
         self._to_submit.appendleft(job)
 
     def _handle_unexpected(self, job: Job, step: Step, error: AlpaconError) -> None:

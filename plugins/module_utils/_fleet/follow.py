@@ -239,7 +239,7 @@ class Follower:
     def _get_next_read(self, job: Job) -> float:
         stream = self._streams[job.submitted.id]
         # For a command that is awaited by its ID, only its line shows whether it is a payload.
-        if stream.is_reading or self.is_unsupported or not (job.body or job.submitted.line):
+        if stream.is_reading or job.held_since or self.is_unsupported or not (job.body or job.submitted.line):
             return math.inf
         pause, read_at = stream.pause, stream.read_at or job.awaited_since
         if not stream.next_seq and job.submitted.status not in IN_PROGRESS:

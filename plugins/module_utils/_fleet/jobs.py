@@ -205,6 +205,9 @@ class Job:
         adopted: True if another task submitted the command, so that this one does not cancel it.
         may_have_run: True if its output contradicts what the workspace states, that the agent refused to run it.
         submits_again: True if its command certainly ran nothing, and the fleet is to submit it once more.
+        is_second: True once the fleet has done so.
+        is_answered: True if the workspace answered its submit, so that no other command can come from it.
+        held_since: monotonic seconds since its sudo awaits a person, after its command ended; 0 if it does not.
         ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
@@ -229,6 +232,9 @@ class Job:
     adopted: bool = False
     may_have_run: bool = False
     submits_again: bool = False
+    is_second: bool = False
+    is_answered: bool = False
+    held_since: float = 0.0
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
         self.outcome = outcome

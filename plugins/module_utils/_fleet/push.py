@@ -112,6 +112,8 @@ class Push:
 
     def get_pause(self, job: Job, pause: float) -> float:
         """Return the pause before the next poll of a job: longer if the listener awaits the end of its command."""
+        if job.held_since:
+            return pause  # the end of its command decides nothing
         if job.ended_at:
             return min(pause, max(_SHORTEST_READ, time.monotonic() - job.ended_at))  # reads may lag behind
         if not self._is_running():

@@ -104,6 +104,7 @@ class Submitter:
         self._begin(job, record)
         try:
             job.command = self._post(self._client, job.body, self._excluded)
+            job.is_answered = True
         except LostResponse as error:
             job.lost, job.error = LostSubmit(job.body, record.sent_at), error
         except (ApiError, ConnectionFailed, TimeHasPassed) as error:
@@ -118,6 +119,8 @@ class Submitter:
         records = [job.record for job in jobs if job.record]
         if self.journal:
             self.journal.remove([record.position for record in records if record.position])
+            for record in records:
+                record.position = None
         for job in jobs:
             # A job without a record was not submitted, and an earlier submit of the same stays as it is.
             if job.record:
@@ -252,7 +255,7 @@ def _may_submit_again(job: Job) -> bool:
     """Return True if the command was never accepted, or has certainly ended without being declined."""
     if job.command is None:
         return job.outcome in NOT_ACCEPTED
-    if job.command.status in DECLINED:
+    if job.command.status in DECLINED or job.outcome in DECLINED:
         return False
     return (job.command.is_handled or job.command.status in NEVER_RAN) and job.outcome != Outcome.UNKNOWN
 

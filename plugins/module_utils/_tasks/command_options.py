@@ -17,6 +17,7 @@ from .._api.commands import Match
 from .._api.errors import UsageError
 from .._api.records import Server, to_iso
 from .._fleet.follow import MAX_FOLLOWED
+from .._fleet.held_sudo import is_sudo, is_sudo_line
 from .._fleet.jobs import Limits
 from .._fleet.verified_scripts import VerifiedScript
 from .._options import values
@@ -68,6 +69,7 @@ class CommandOptions:
         extra: Fields of a submit that only newer workspaces know.
         progress: Report progress; None to report only servers that are offline, False for neither.
         follows: Print the output of running commands as progress.
+        is_sudo: The line or O(argv) does nothing but one sudo.
     """
 
     state: str
@@ -88,6 +90,7 @@ class CommandOptions:
     limits: Limits
     verified: VerifiedScript | None = None
     output_files: OutputFiles | None = None
+    is_sudo: bool = False
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> CommandOptions:
@@ -129,6 +132,7 @@ class CommandOptions:
             limits=_parse_limits(options, len(servers)),
             verified=verified,
             output_files=_parse_output_dir(options, ids or servers, payload is not None),
+            is_sudo=_is_sudo(options),
         )
 
     @property
@@ -163,6 +167,14 @@ class CommandOptions:
         if end:
             extra = {**extra, "env": {**extra["env"], packing.NOT_AFTER: str(int(end.timestamp()))}}
         return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **extra}
+
+
+def _is_sudo(options: Mapping[str, Any]) -> bool:
+    if options["shell"] != "system" or options.get("script") is not None:
+        return False
+    if options.get("argv") is not None:
+        return is_sudo([str(word) for word in options["argv"]])
+    return is_sudo_line(str(options.get("line") or ""))
 
 
 def _parse(name: str, options: Mapping[str, Any], parse: Callable[[str, Any], Any]) -> Any:

@@ -22,6 +22,7 @@ from .._api.records import Command, Server, is_uuid, normalize_uuid, to_iso
 from .._fleet.completion import refresh_unknown, skip_offline
 from .._fleet.fleet import Fleet
 from .._fleet.follow import MAX_FOLLOWED, Follower
+from .._fleet.held_sudo import HeldSudo
 from .._fleet.jobs import OK_OUTCOMES, Job, Limits, Outcome, get_digest, get_outcome
 from .._fleet.output_collector import OutputCollector
 from .._fleet.pacing import PACING
@@ -122,6 +123,7 @@ class CommandTask:
             follower=Follower(self.client, self.secrets, self.run) if follows else None,
             prepare=uploader.prepare if uploader else None,
             repair=uploader.repair if uploader else None,
+            sudo=HeldSudo(self.client, self.run, changed, self.options.is_sudo) if changed.wait_for_approval else None,
             save=self.save_output,
         )
 
