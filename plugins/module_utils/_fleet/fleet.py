@@ -235,7 +235,9 @@ class Fleet:
         if self._follower:
             self._follower.begin(job)
         if job.held_since:
-            self._submitter.finish([job])  # its command has ended
+            # Its command has ended.
+            self._submitter.finish([job])
+            self._poller.remove(job)
         self._awaited.append(job)
         self._timer.add(job, pause)
 

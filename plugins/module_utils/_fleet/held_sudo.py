@@ -156,10 +156,12 @@ class HeldSudo:
             return _TWICE
         if not job.is_answered:
             return _LOST
+        limit = self._limits.output_limit
+        is_cut = limit is not None and len(text) > limit
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         has_other = len(lines) != 1 or not SUDO_DENIAL.fullmatch(lines[0].removeprefix("sudo: ").removesuffix("."))
-        incomplete = job.output is None or not job.output.complete
-        return _ALONE if not self._alone or has_other or incomplete else ""
+        is_complete = job.output is not None and job.output.complete and not is_cut
+        return "" if self._alone and is_complete and not has_other else _ALONE
 
     def read(self, jobs: Sequence[Job], client: Client) -> None:
         """Read the decisions about held jobs, if that is due.

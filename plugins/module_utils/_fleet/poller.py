@@ -111,6 +111,11 @@ class Poller:
             if seconds:
                 job.expected = seconds + min(0.03 * seconds, 1.0) + 0.05
 
+    def remove(self, job: Job) -> None:
+        """Ask the other workers to poll a command no more."""
+        if self._shared_poller and job.id:
+            self._shared_poller.shared.remove_awaited(job.id)
+
     def end(self, jobs: Sequence[Job]) -> None:
         """End the task: ask for no more polls, and let later commands of a kind expect the durations of these."""
         if self._shared_poller is None:

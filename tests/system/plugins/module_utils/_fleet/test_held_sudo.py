@@ -24,6 +24,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command imp
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 LINE = "sudo echo done"
+DENIAL = "Alpacon denied this sudo command (SUDO_APPROVAL_REQUIRED)."
 
 
 @pytest.fixture(autouse=True)
@@ -94,10 +95,15 @@ def test_what_is_not_granted_is_not_submitted_again(current: Workspace, decision
         ({"output": "before\n"}, {}),
         ({"line": "script:"}, {"script": "job.sh", "_script_content": "ZWNobw=="}),
         ({}, {"output_limit": 20}),
+        ({"output": "before\n"}, {"output_limit": len(DENIAL)}),
     ],
 )
-def test_what_may_have_done_other_work_is_not_submitted_again(current: Workspace, rule: Row, given: Row) -> None:
+def test_what_may_have_done_other_work_is_not_submitted_again(
+    current: Workspace, tmp_path: Path, rule: Row, given: Row
+) -> None:
     current.settings(sudo_holds=[rule])
+    if "output_limit" in given:
+        given = {**given, "output_dir": str(tmp_path)}
     done = submit(current, **given)
     assert (done["outcome"], len(current.commands())) == ("failed", 1)
     assert "not submitted again" in done["msg"] or "output_limit" in given
