@@ -198,3 +198,19 @@ def test_a_killed_and_repeated_task_runs_it_once(current: Workspace, tmp_path: P
     assert (tmp_path / "run.ids").exists() == (ends == "second")
     assert attempt(lambda: False)["outcome"] == "success"
     assert count_runs(current) == 1
+
+
+def test_a_command_that_was_searched_for_is_not_submitted_again(current: Workspace) -> None:
+    current.fault("lose_after", method="POST", path="events/commands/$", times=1)
+    done = submit(current, wait_timeout="20s")
+    assert (done["outcome"], len(current.commands())) == ("failed", 1)
+    assert "not submitted again" in done["msg"]
+
+
+def test_a_rejected_sudo_is_not_submitted_by_a_retry(current: Workspace) -> None:
+    run_with_retries = Run(earlier_submits={})
+    options = command_options(current, servers=["web-01"], line=LINE, wait_for_approval=True, wait_timeout="9s")
+    with person(current, "reject"):
+        assert run_command(options, run_with_retries)["outcome"] == "rejected"
+    assert run_command(options, run_with_retries)["outcome"] == "rejected"
+    assert len(current.commands()) == 1
