@@ -25,16 +25,16 @@ _MAX_NAMED, _MAX_OUTPUT = 5, 300
 
 
 def find_wave_problem(serial: Any, variable: str) -> str:
-    """Return the problem of sizes of waves, which are a list or separated by commas; empty if there is none."""
+    """Return the problem of sizes of waves, which are a list or separated by commas; empty if none is given or wrong."""
     sizes = _split_waves(serial)
-    if all(re.fullmatch(r"[1-9]\d*%?", size) for size in sizes):
+    if serial == "" or all(re.fullmatch(r"[1-9]\d*%?", size) for size in sizes):
         return ""
     return f"{variable} is {','.join(sizes)}. Give numbers of hosts or percentages above 0, such as 1,10%,50%."
 
 
-def parse_waves(serial: Any) -> list[str]:
-    """Return sizes for the keyword serial; if they are invalid, one wave, whose first task refuses them."""
-    return ["100%"] if find_wave_problem(serial, "") else _split_waves(serial)
+def parse_waves(serial: Any, default: str) -> list[str]:
+    """Return sizes for the keyword serial; if they are invalid, the default, whose first task refuses them."""
+    return _split_waves(default if serial == "" or find_wave_problem(serial, "") else serial)
 
 
 def _split_waves(serial: Any) -> list[str]:
@@ -43,15 +43,16 @@ def _split_waves(serial: Any) -> list[str]:
 
 
 def find_percentage_problem(percentage: Any, variable: str) -> str:
-    """Return the problem of a percentage; empty if there is none."""
-    if re.fullmatch(r"(100|\d{1,2})(\.\d+)?%?", str(percentage).strip()):
+    """Return the problem of a percentage; empty if it is valid or not given."""
+    if percentage == "" or re.fullmatch(r"(100|\d{1,2})(\.\d+)?%?", str(percentage).strip()):
         return ""
     return f"{variable} is {percentage}. Give a percentage from 0 to 100, such as 10."
 
 
-def parse_percentage(percentage: Any) -> float:
-    """Return a value for the keyword max_fail_percentage; if it is invalid, 100. The first task refuses it."""
-    return 100.0 if find_percentage_problem(percentage, "") else float(str(percentage).strip().rstrip("%"))
+def parse_percentage(percentage: Any, default: float) -> float:
+    """Return a value for the keyword max_fail_percentage; if it is invalid, the default. The first task refuses it."""
+    is_given = percentage != "" and not find_percentage_problem(percentage, "")
+    return float(str(percentage).strip().rstrip("%")) if is_given else default
 
 
 def parse_bounds(text: Any) -> dict[str, float]:

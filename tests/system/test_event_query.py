@@ -29,7 +29,8 @@ GROUP = yaml.safe_load((ROOT / "meta/runtime.yml").read_text(encoding="utf-8"))[
 CLASSES = {"infra_type", "infra_bucket", "device_type"}
 #: Modules that only read, or that concern no server.
 WITHOUT_QUERY = {
-    *("alpacon_command_info", "alpacon_registration_info", "alpacon_registration_token", "alpacon_server_info"),
+    *("alpacon_agent_policy", "alpacon_command_info", "alpacon_registration_info", "alpacon_registration_token"),
+    "alpacon_server_info",
 }
 
 

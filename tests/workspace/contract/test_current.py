@@ -73,7 +73,7 @@ def test_rows_have_the_keys_that_clients_read(current: Workspace) -> None:
     [key] = current.add_commands([{"status": "success"}])
     [row] = current.api("GET", COMMANDS).json()["results"]
     assert set(row) == ROW_KEYS, WRONG_KEYS
-    assert set(detail(current, key)) == {*ROW_KEYS, "data", "run_after", "purpose"}, WRONG_KEYS
+    assert set(detail(current, key)) == {*ROW_KEYS, "data", "run_after", "purpose", "sudo_grant_status"}, WRONG_KEYS
     [server] = current.api("GET", "servers/servers/?name=web-02").json()["results"]
     assert set(server) == SERVER_KEYS, WRONG_KEYS
 

@@ -129,10 +129,17 @@ def test_a_missing_server_or_answer_keeps_the_gate_closed() -> None:
     assert "not allowed" in explain({"failed": True, "msg": "The token is not allowed to read it."})
 
 
-def test_invalid_waves_and_percentages_become_one_wave_that_is_refused() -> None:
-    assert (gate.parse_waves("1, 10%"), gate.parse_waves([1, "50%"])) == (["1", "10%"], ["1", "50%"])
-    serials: list[Any] = ["", "0", "0%", "a", "1;2", [], {"a": 1}]
+def test_invalid_waves_and_percentages_become_the_default_that_is_refused() -> None:
+    assert gate.parse_waves("1, 10%", "100%") == ["1", "10%"]
+    assert gate.parse_waves([1, "50%"], "100%") == ["1", "50%"]
+    serials: list[Any] = [0, "0", "0%", "a", "1;2", [], {"a": 1}, None]
     for serial in serials:
-        assert gate.parse_waves(serial) == ["100%"]
+        assert gate.parse_waves(serial, "1,50%") == ["1", "50%"]
         assert gate.find_wave_problem(serial, "alpacon_serial")
-    assert (gate.parse_percentage("5%"), gate.parse_percentage(0), gate.parse_percentage("x")) == (5, 0, 100)
+    assert [gate.parse_percentage(value, 10) for value in ("5%", 0, "x", None)] == [5, 0, 10, 10]
+    assert gate.find_percentage_problem(101, "alpacon_max_fail_percentage")
+
+
+def test_an_empty_answer_of_a_survey_is_the_default() -> None:
+    assert (gate.find_wave_problem("", ""), gate.parse_waves("", "1,50%")) == ("", ["1", "50%"])
+    assert (gate.find_percentage_problem("", ""), gate.parse_percentage("", 10)) == ("", 10)
