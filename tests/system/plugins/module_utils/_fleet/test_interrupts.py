@@ -171,4 +171,5 @@ def test_a_poll_that_hangs_keeps_no_process_from_exiting(
     wait_until(lambda: not [each for each in threading.enumerate() if each.name.startswith("alpacon_")])
     is_over.set()
     wait_until(lambda: in_time)
-    assert in_time == [True], "the poll has ended first"
+    # The interrupted fleet may have begun another poll.
+    assert all(in_time), "the poll has ended first"
