@@ -25,7 +25,7 @@ _MAX_NAMED, _MAX_OUTPUT = 5, 300
 
 
 def find_wave_problem(serial: Any, variable: str) -> str:
-    """Return the problem of sizes of waves, which are a list or separated by commas; empty if none is given or wrong."""
+    """Return the problem of sizes of waves, a list or separated by commas; empty if they are valid or not given."""
     sizes = _split_waves(serial)
     if serial == "" or all(re.fullmatch(r"[1-9]\d*%?", size) for size in sizes):
         return ""
