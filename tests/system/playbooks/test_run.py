@@ -97,7 +97,7 @@ def test_hosts_that_an_interrupt_left_out_can_be_retried(current: Workspace, tmp
     command = [tool, "-f", "1", *write_inputs(tmp_path, RUN, names), "-e", "alpacon_line='sleep 60'"]
     play = start_process(command, tmp_path, environment(current, tmp_path))
     try:
-        wait_until(lambda: current.commands())
+        wait_until(current.commands)
         play.interrupt()
         play.end()
     finally:
