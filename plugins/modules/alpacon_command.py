@@ -149,11 +149,15 @@ options:
     type: str
   not_after:
     description:
-      - Until when O(script) or O(argv) may start, as ISO 8601 with a time zone, or as a duration from now such as
-        V(2h). A server that gets it later, by its own clock, refuses to run it, and RV(outcome) is V(late).
+      - Until when the command may start, as ISO 8601 with a time zone, or as a duration from now such as V(2h). If it
+        is too late, RV(outcome) is V(late).
+      - A server that gets O(script) or O(argv) later, by its own clock, refuses to run it.
+      - A command that still waits at that time, for its server, an approval or other commands, is cancelled. Nothing is
+        submitted after it. Both happen only while the task runs, so not after an interrupt or O(wait_timeout).
       - If the clock of a server is wrong, so is its decision. A server whose C(date +%s) tells no time refuses to run
         the command. A command that has started is not stopped.
-      - O(line) and O(verified=true) run as they are, so O(not_after) is refused with them.
+      - O(line) and O(verified=true) run as they are, so a server cannot refuse them. With O(state=scheduled) or
+        O(wait=false), where no task cancels them, O(not_after) is refused.
       - O(not_after) is not compared when commands are matched. A command that is scheduled already keeps the time that
         it was scheduled with. O(state=cancelled) needs no O(not_after) to find it.
     type: str

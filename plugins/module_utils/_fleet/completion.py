@@ -157,6 +157,8 @@ class CommandRules:
         if self._sudo and job.held_since:
             self._sudo.time_out(job)
             return None
+        if job.may_be_late and time.monotonic() >= self._limits.not_after:
+            return partial(cancel_late, self._outputs.client)
         return partial(cancel_expired, self._outputs.client) if time_out(job, self._limits) else None
 
     def settle_lost(self, jobs: Sequence[Job], client: Client) -> None:
@@ -372,6 +374,30 @@ def skip_offline(job: Job, limits: Limits) -> bool:
         return False
     job.finish(Outcome.OFFLINE, f"{Outcome.OFFLINE.sentence} Nothing was submitted to {describe_offline(job.server)}.")
     return True
+
+
+def skip_late(job: Job, limits: Limits) -> bool:
+    """Finish a job that was not submitted before C(not_after). Return True if it is finished."""
+    if time.monotonic() < limits.not_after:
+        return False
+    job.finish(Outcome.LATE, f"{Outcome.LATE.sentence} Nothing was submitted.")
+    return True
+
+
+def cancel_late(client: Client, job: Job) -> None:
+    """Cancel a command that still waits at C(not_after), and finish its job. If it was delivered, go on awaiting it."""
+    try:
+        done = cancel(client, job.submitted.id)
+    except AlpaconError as error:
+        reason = "It still waited at not_after, and might run later, since it could not be cancelled"
+        job.finish(Outcome.TIMED_OUT, f"{reason}: {error}")
+        return
+    if done == SENT:
+        job.was_sent = True
+        job.add_note("It was delivered just before it was to be cancelled at not_after.")
+        return
+    job.command, job.changed = job.submitted.with_status("cancelled"), False
+    job.finish(Outcome.LATE, f"{Outcome.LATE.sentence} It was cancelled before it was delivered to {job.server}.")
 
 
 def cancel_offline(client: Client, job: Job) -> None:

@@ -77,7 +77,7 @@ class Fleet:
         self._client = client.until(
             lambda error: self._progress.report_outage(self._awaited, error),
             quota=began + limits.wait_timeout + QUOTA_PERIOD,
-            submits=began + limits.wait_timeout,
+            submits=min(began + limits.wait_timeout, limits.not_after),
         )
         self._submitter = Submitter(self._client, run, post, prepare)
         self._lost = LostSubmitFinder(self._submitter, limits)
@@ -181,7 +181,7 @@ class Fleet:
         """Yield the jobs to submit now. The caller starts each before it requests the next."""
         while self._to_submit and not self._stop_reason and self._count_room() > 0:
             job = self._to_submit.popleft()
-            if completion.skip_offline(job, self._limits):
+            if completion.skip_offline(job, self._limits) or completion.skip_late(job, self._limits):
                 self._count_finished(job)
             else:
                 yield job

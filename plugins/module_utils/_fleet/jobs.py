@@ -57,7 +57,7 @@ class Outcome(str, Enum):
         "timed_out",
         "Not finished within wait_timeout. It continues; await it with state=finished and its id.",
     )
-    LATE = "late", "Never ran: the server got it after not_after, by its own clock."
+    LATE = "late", "Never ran: it was too late for not_after."
     OFFLINE = "offline", "Never ran: the server is offline."
     REFUSED = "refused", "Never ran: the workspace did not accept it."
     UNKNOWN = "unknown", "It may have been accepted, and was not sent again."
@@ -138,6 +138,7 @@ class Limits:
         max_errors: submit no more commands after more failures than this; None for no limit.
         offline: C(wait), C(fail) or C(skip).
         output_limit: number of characters to return from the end of each output; None for all.
+        not_after: when commands that still wait are cancelled, and no more are submitted, in monotonic seconds.
     """
 
     wait: bool = True
@@ -149,10 +150,14 @@ class Limits:
     success_codes: frozenset[int] = frozenset((0,))
     offline: str = "wait"
     output_limit: int | None = None
+    not_after: float = math.inf
 
     def get_end(self, job: Job) -> float:
-        """Return when a job times out, in monotonic seconds; never before it is awaited."""
-        return job.awaited_since + self.wait_timeout if job.awaited_since else math.inf
+        """Return when a job times out or is to be cancelled, in monotonic seconds; never before it is awaited."""
+        if not job.awaited_since:
+            return math.inf
+        end = job.awaited_since + self.wait_timeout
+        return min(end, max(self.not_after, job.awaited_since)) if job.may_be_late else end
 
     def limit_reads(self, client: Client, jobs: Iterable[Job]) -> Client:
         """Return a client whose reads for these jobs end with the first timeout, or now if that has passed.
@@ -208,6 +213,7 @@ class Job:
         is_second: True once the fleet has done so.
         is_answered: True if the workspace answered its submit, so that no other command can come from it.
         held_since: monotonic seconds since its sudo awaits a person, after its command ended; 0 if it does not.
+        was_sent: True if it was delivered when it was to be cancelled at not_after.
         ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
@@ -235,6 +241,7 @@ class Job:
     is_second: bool = False
     is_answered: bool = False
     held_since: float = 0.0
+    was_sent: bool = False
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
         self.outcome = outcome
@@ -254,6 +261,12 @@ class Job:
     @property
     def id(self) -> str | None:
         return self.command.id if self.command else None
+
+    @property
+    def may_be_late(self) -> bool:
+        """Return True if its own command waits for its delivery, so that it is cancelled at not_after."""
+        is_shown = self.command is not None and not (self.missing_since or self.adopted or self.was_sent)
+        return is_shown and bool(self.body) and self.submitted.pending
 
     @property
     def ran(self) -> bool | None:

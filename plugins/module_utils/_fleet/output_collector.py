@@ -79,8 +79,10 @@ class OutputCollector:
         if output.mark == SKIPPED:
             job.changed = False
             job.finish(Outcome.SUCCESS, output.text)
-        if output.refused:
-            job.finish(Outcome.LATE if output.mark == LATE else Outcome.FAILED)
+        if output.refused and output.mark == LATE:
+            job.finish(Outcome.LATE, f"{Outcome.LATE.sentence} The server got it after that, by its own clock.")
+        elif output.refused:
+            job.finish(Outcome.FAILED)
         if job.outcome == Outcome.SUCCESS and output.doubt:
             job.finish(Outcome.UNKNOWN, f"The workspace says that it succeeded, and {output.doubt}.")
         whole = replace(output, text=self._hide(output.text), stderr=self._hide(output.stderr))

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any, Callable
@@ -157,7 +159,9 @@ def execute_commands(task: CommandTask) -> None:
     task.lock_servers([job.server for job in to_submit])
     if await_parents(task, to_submit):
         task.report_cost(to_submit)
-        task.make_fleet().run(to_submit)
+        end = options.get_not_after(now)
+        left = (end - task.client.clock.now()).total_seconds() if end else math.inf
+        task.make_fleet(not_after=time.monotonic() + left).run(to_submit)
     # Workspaces of 2024 ignore unknown fields. A payload without its variables runs nothing, and reports that.
     names = ("work_session", "purpose") if options.has_payload else ("env", "work_session", "purpose")
     ignored = [name for name in names if name in options.extra]

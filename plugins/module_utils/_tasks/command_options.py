@@ -164,7 +164,7 @@ class CommandOptions:
             now: The time from which O(not_after) counts if it is a duration. If omitted, the body is for comparisons.
         """
         end, extra = self.get_not_after(now) if now else None, self.extra
-        if end:
+        if end and self.has_payload:
             extra = {**extra, "env": {**extra["env"], packing.NOT_AFTER: str(int(end.timestamp()))}}
         return {**self.match(server.id).to_body(), "scheduled_at": to_iso(self.scheduled_at), **extra}
 
@@ -185,16 +185,20 @@ def _parse_not_after(options: Mapping[str, Any]) -> datetime | timedelta | None:
     not_after: datetime | timedelta | None = _parse("not_after", options, values.parse_timestamp_or_age)
     if not_after is None:
         return None
-    if options.get("line") is not None or options.get("verified"):
+    if (options.get("line") is not None or options.get("verified")) and not _waits(options):
         kind = "a verified script" if options.get("verified") else "a line"
-        why = f"{kind} runs as it is, so the server cannot check the time first"
+        why = f"{kind} runs as it is: the server cannot check the time, and the task does not wait to cancel it"
         raise UsageError("not_after", why, "Give script or argv without verified, or leave it out.")
-    scheduled_at = _parse("scheduled_at", options, values.parse_timestamp)
-    end = datetime.now(timezone.utc) + not_after if isinstance(not_after, timedelta) else not_after
-    if not_after == timedelta(0) or (scheduled_at and end <= scheduled_at):
-        why = f"{to_iso(end)} is not after scheduled_at, {to_iso(scheduled_at)}" if scheduled_at else "it is zero"
+    now, scheduled_at = datetime.now(timezone.utc), _parse("scheduled_at", options, values.parse_timestamp)
+    end = now + not_after if isinstance(not_after, timedelta) else not_after
+    if end <= (scheduled_at or now):
+        why = f"{to_iso(end)} is not after scheduled_at, {to_iso(scheduled_at)}" if scheduled_at else "it has passed"
         raise UsageError("not_after", why, "Give a later time or a longer duration, or leave it out.")
     return not_after
+
+
+def _waits(options: Mapping[str, Any]) -> bool:
+    return options["state"] == "executed" and bool(options["wait"])
 
 
 def _parse_account(name: str, options: Mapping[str, Any]) -> str | None:

@@ -192,3 +192,12 @@ def test_results_of_ten_servers_of_a_task_are_folded(instant: Workspace, tmp_pat
     assert (done.code, shown(done)) == (0, ["10 servers alike, rc 0: uptime"]), done.log
     predicted = run_playbook(instant, tmp_path / "check", RUN, None, *given, "--check")
     assert shown(predicted) == [f"10 check mode: {', '.join(names[:5])} and 5 more"], predicted.log
+
+
+def test_commands_that_wait_too_long_are_cancelled(current: Workspace, tmp_path: Path) -> None:
+    current.disconnect("web-01")
+    given = ("-e", "alpacon_line=true", "-e", "alpacon_offline=wait", "-e", "alpacon_not_after=3s")
+    done = run_playbook(current, tmp_path, RUN, ["web-01", "web-02"], *given)
+    outcomes = {task["commands"][0]["outcome"] for task in done.tasks["Run the command"]}
+    assert (done.code, outcomes) == (2, {"late", "success"}), done.log
+    assert (tmp_path / "run.retry").read_text(encoding="utf-8") == "web-01\n"

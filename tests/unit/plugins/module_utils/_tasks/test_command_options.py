@@ -70,10 +70,12 @@ REFUSED_BY_RULES: list[tuple[Row, str]] = [
 ]
 REFUSED: list[tuple[Row, str, str]] = [
     ({**RUN, "output_limit": -1}, "output_limit", "-1 is negative"),
-    ({**RUN, "not_after": LATER}, "not_after", "a line runs as it is"),
+    ({**RUN, "not_after": LATER, "wait": False}, "not_after", "a line runs as it is"),
+    ({**SCHEDULE, "not_after": "2031-06-01T03:00:00Z"}, "not_after", "a line runs as it is"),
+    ({**ARGV, "not_after": "2020-01-01T00:00:00Z"}, "not_after", "it has passed"),
     ({**ARGV, "not_after": "soon"}, "not_after", "'soon' is not a duration"),
     ({**ARGV, "not_after": "2031-01-01T03:00:00"}, "not_after", "has no zone"),
-    ({**ARGV, "not_after": "0"}, "not_after", "it is zero"),
+    ({**ARGV, "not_after": "0"}, "not_after", "it has passed"),
     ({**ARGV, "state": "cancelled", "not_after": "1h"}, "not_after", "it cannot be used with state=cancelled"),
     (
         {**ARGV, "state": "scheduled", "scheduled_at": LATER, "not_after": LATER},
