@@ -25,8 +25,9 @@ description:
 author:
   - herdops.alpacon contributors (@herdops)
 """
-#: This variable identifies the plays that run in waves, and the next one the task that decides about the next wave.
-PLAY_VARIABLE, TASK_VARIABLE = "__wave_problems", "__closes_gate"
+#: This variable identifies the plays that run in waves.
+PLAY_VARIABLE = "__wave_problems"
+_MODULES = ("alpacon_command", "alpacon_server_action")
 
 
 class CallbackModule(CallbackBase):
@@ -37,7 +38,10 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._not_tried = 0
-        self._reason = "Too many hosts of the last wave failed."
+        self._reason = ""
+        self._has_begun = False
+        self._wave: set[str] = set()
+        self._offline: set[str] = set()
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Ansible calls this for each wave."""
@@ -45,16 +49,26 @@ class CallbackModule(CallbackBase):
         if PLAY_VARIABLE not in variables:
             return
         hosts = variables["ansible_play_hosts_all"]
-        wave = set(variables["ansible_play_batch"])
-        begun = max((number for number, host in enumerate(hosts) if host in wave), default=-1)
+        self._wave = set(variables["ansible_play_batch"])
+        begun = max((number for number, host in enumerate(hosts) if host in self._wave), default=-1)
         self._not_tried = len(hosts) - 1 - begun
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        self._has_begun = self._has_begun or task.action.rpartition(".")[2] in _MODULES
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         _host, task, returned = split_task_result(result)
-        if TASK_VARIABLE in task.vars:
-            self._reason = clean_line(returned.get("msg") or "The gate is closed.")
+        # Such a task decides for all hosts of the wave.
+        if task.run_once:
+            self._reason = clean_line(returned.get("msg") or f"The task '{task.name}' failed.")
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        self._offline.add(split_task_result(result)[0])
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        if self._not_tried:
-            hosts = "1 host was" if self._not_tried == 1 else f"{self._not_tried} hosts were"
-            self._display.display(f"Stopped between waves, {hosts} not tried: {self._reason}")
+        if not self._not_tried or not self._has_begun:
+            return
+        hosts = "1 host was" if self._not_tried == 1 else f"{self._not_tried} hosts were"
+        is_offline = self._wave <= self._offline
+        reason = "All hosts of the last wave are offline." if is_offline else "Too many hosts of the last wave failed."
+        self._display.display(f"Stopped between waves, {hosts} not tried: {self._reason or reason}")

@@ -104,6 +104,33 @@ def test_a_bound_on_a_metric_holds_for_the_servers_of_the_wave(
     assert rest.code == 0, rest.log
 
 
+def test_a_wave_that_is_offline_stops_the_run(instant: Workspace, tmp_path: Path, names: list[str]) -> None:
+    instant.add_servers(*names[:2], connected=False)
+    instant.add_servers(*names[2:], connected=True)
+    done = run(instant, tmp_path, names, serial="2", gate_line="true")
+    assert (done.code, tried(done)) == (4, 2), done.log
+    assert "2 hosts were not tried" in last_line(done)
+    assert "offline" in last_line(done)
+    assert (tmp_path / "run.retry").read_text().splitlines() == names
+
+
+def test_empty_variables_count_as_missing(instant: Workspace, tmp_path: Path, names: list[str]) -> None:
+    instant.add_servers(*names, connected=True)
+    empty = dict.fromkeys(("serial", "gate_line", "gate_server", "gate_metric", "gate_pause", "max_fail_percentage"), "")
+    done = run(instant, tmp_path, names, **empty)
+    assert (done.code, tried(done)) == (0, 4), done.log
+
+
+def test_an_error_names_no_variable_of_the_playbook_for_the_gate(
+    instant: Workspace, tmp_path: Path, names: list[str]
+) -> None:
+    instant.add_servers(*names, connected=True)
+    done = run(instant, tmp_path, names, serial="2", gate_line="true", gate_server="unknown")
+    assert (done.code, tried(done)) == (2, 2), done.log
+    assert "no server is named unknown" in last_line(done)
+    assert "alpacon_servers" not in last_line(done)
+
+
 @pytest.mark.parametrize(
     ("variables", "named"),
     [
@@ -119,6 +146,7 @@ def test_wrong_variables_are_refused(instant: Workspace, tmp_path: Path, variabl
     done = run(instant, tmp_path, ["wave-0", "wave-1"], **variables)
     assert done.code == 2, done.log
     assert named in done.log
+    assert "Stopped" not in done.log
     assert not instant.requests_made()
 
 
