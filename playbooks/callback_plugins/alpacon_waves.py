@@ -50,8 +50,9 @@ class CallbackModule(CallbackBase):
             return
         hosts = variables["ansible_play_hosts_all"]
         self._wave = set(variables["ansible_play_batch"])
-        begun = max((number for number, host in enumerate(hosts) if host in self._wave), default=-1)
-        self._not_tried = len(hosts) - 1 - begun
+        # The implicit localhost is in no wave.
+        last = max((number for number, host in enumerate(hosts, 1) if host in self._wave), default=len(hosts))
+        self._not_tried = len(hosts) - last
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._has_begun = self._has_begun or task.action.rpartition(".")[2] in _MODULES

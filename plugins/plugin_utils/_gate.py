@@ -148,7 +148,7 @@ def _explain_metric(server: Mapping[str, Any], metric: str, bound: float, oldest
     cell = cells.get(metric) if isinstance(cells, Mapping) else None
     value, sampled = (cell.get("value"), parse_time(cell.get("sampled_at"))) if isinstance(cell, Mapping) else (0, None)
     if not isinstance(value, (int, float)) or isinstance(value, bool) or sampled is None or sampled < oldest:
-        since = f" since {sampled:%H:%M:%S}Z" if sampled else ""
+        since = f" since {sampled:%Y-%m-%dT%H:%M:%S}Z" if sampled else ""
         return f"{name} has no new value of {metric}{since}"
     unit = METRICS[metric]
     return f"{metric} of {name} is {value!s:.20}{unit}, at most {bound:g}{unit}" if not value <= bound else ""

@@ -114,6 +114,13 @@ def test_a_wave_that_is_offline_stops_the_run(instant: Workspace, tmp_path: Path
     assert (tmp_path / "run.retry").read_text().splitlines() == names
 
 
+def test_servers_are_in_no_wave(instant: Workspace, tmp_path: Path, names: list[str]) -> None:
+    instant.add_servers(*names, connected=True)
+    done = run_playbook(instant, tmp_path, RUN, None, "-e", f"alpacon_servers={','.join(names)} alpacon_line=uptime")
+    assert done.code == 0, done.log
+    assert "Stopped" not in done.log
+
+
 def test_empty_variables_count_as_missing(instant: Workspace, tmp_path: Path, names: list[str]) -> None:
     instant.add_servers(*names, connected=True)
     empty = dict.fromkeys(("serial", "gate_line", "gate_server", "gate_metric", "gate_pause", "max_fail_percentage"), "")
