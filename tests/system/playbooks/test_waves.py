@@ -157,6 +157,25 @@ def test_wrong_variables_are_refused(instant: Workspace, tmp_path: Path, variabl
     assert not instant.requests_made()
 
 
+@pytest.mark.parametrize("playbook", [RUN, "herdops.alpacon.upgrade_agents"])
+def test_sizes_of_waves_in_the_inventory_are_refused(instant: Workspace, tmp_path: Path, playbook: str) -> None:
+    hosts: dict[str, dict[str, str]] = {"wave-0": {}, "wave-1": {"alpacon_serial": "1"}}
+    given = ("-e", "alpacon_line=uptime") if playbook == RUN else ()
+    instant.reset_counters()
+    done = run_playbook(instant, tmp_path, playbook, hosts, *given)
+    assert done.code == 2, done.log
+    assert "alpacon_serial has no effect in the inventory" in done.log
+    assert not instant.requests_made()
+
+
+def test_sizes_of_waves_can_be_variables_of_an_import(instant: Workspace, tmp_path: Path, names: list[str]) -> None:
+    instant.add_servers(*names, connected=True)
+    variables = {"alpacon_line": "uptime", "alpacon_serial": "2", "alpacon_gate_line": "exit 7"}
+    plays = [{"ansible.builtin.import_playbook": RUN, "vars": variables}]
+    done = run_playbook(instant, tmp_path, plays, names)
+    assert (done.code, tried(done)) == (2, 2), done.log
+
+
 def test_upgrade_agents_stops_at_a_closed_gate(current: Workspace, tmp_path: Path, names: list[str]) -> None:
     current.add_servers(*names, agent=True)
     current.wait_connected(*names)
