@@ -123,7 +123,8 @@ def test_servers_are_in_no_wave(instant: Workspace, tmp_path: Path, names: list[
 
 def test_empty_variables_count_as_missing(instant: Workspace, tmp_path: Path, names: list[str]) -> None:
     instant.add_servers(*names, connected=True)
-    empty = dict.fromkeys(("serial", "gate_line", "gate_server", "gate_metric", "gate_pause", "max_fail_percentage"), "")
+    parts = ("serial", "gate_line", "gate_server", "gate_metric", "gate_pause", "max_fail_percentage")
+    empty = dict.fromkeys(parts, "")
     done = run(instant, tmp_path, names, **empty)
     assert (done.code, tried(done)) == (0, 4), done.log
 
