@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Callable, Protocol
 
 from .._api.client import Client
-from .._api.commands import CANCELLED, SENT, cancel
+from .._api.commands import CANCELLED, GONE, SENT, cancel
 from .._api.errors import AlpaconError, ApiError, LostResponse
 from .._api.outputs import fetch_newest_chunk
 from .._api.records import IN_PROGRESS, Command, Server, to_iso
@@ -376,16 +376,8 @@ def skip_offline(job: Job, limits: Limits) -> bool:
     return True
 
 
-def skip_late(job: Job, limits: Limits) -> bool:
-    """Finish a job that was not submitted before C(not_after). Return True if it is finished."""
-    if time.monotonic() < limits.not_after:
-        return False
-    job.finish(Outcome.LATE, f"{Outcome.LATE.sentence} Nothing was submitted.")
-    return True
-
-
 def cancel_late(client: Client, job: Job) -> None:
-    """Cancel a command that still waits at C(not_after), and finish its job. If it was delivered, go on awaiting it."""
+    """Cancel a command that still waits at C(not_after), and finish its job. Go on awaiting it if it may have run."""
     try:
         done = cancel(client, job.submitted.id)
     except AlpaconError as error:
@@ -393,8 +385,9 @@ def cancel_late(client: Client, job: Job) -> None:
         job.finish(Outcome.TIMED_OUT, f"{reason}: {error}")
         return
     if done == SENT:
-        job.was_sent = True
         job.add_note("It was delivered just before it was to be cancelled at not_after.")
+    if done == SENT or (done == GONE and job.missing_since):
+        job.was_cancelled_late = True
         return
     job.command, job.changed = job.submitted.with_status("cancelled"), False
     job.finish(Outcome.LATE, f"{Outcome.LATE.sentence} It was cancelled before it was delivered to {job.server}.")

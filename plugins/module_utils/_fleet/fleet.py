@@ -79,7 +79,7 @@ class Fleet:
             quota=began + limits.wait_timeout + QUOTA_PERIOD,
             submits=min(began + limits.wait_timeout, limits.not_after),
         )
-        self._submitter = Submitter(self._client, run, post, prepare)
+        self._submitter = Submitter(self._client, run, post, prepare, limits.not_after)
         self._lost = LostSubmitFinder(self._submitter, limits)
         self._progress = ProgressReporter(report, report_offline, run.context.report, self._submitter.journal)
         self._threads = Threads()
@@ -181,7 +181,7 @@ class Fleet:
         """Yield the jobs to submit now. The caller starts each before it requests the next."""
         while self._to_submit and not self._stop_reason and self._count_room() > 0:
             job = self._to_submit.popleft()
-            if completion.skip_offline(job, self._limits) or completion.skip_late(job, self._limits):
+            if completion.skip_offline(job, self._limits):
                 self._count_finished(job)
             else:
                 yield job

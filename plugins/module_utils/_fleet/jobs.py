@@ -213,7 +213,7 @@ class Job:
         is_second: True once the fleet has done so.
         is_answered: True if the workspace answered its submit, so that no other command can come from it.
         held_since: monotonic seconds since its sudo awaits a person, after its command ended; 0 if it does not.
-        was_sent: True if it was delivered when it was to be cancelled at not_after.
+        was_cancelled_late: True if its cancel at not_after did not end it.
         ended_at: monotonic seconds since the workspace pushed the end of the command; 0 before.
         missing_since: monotonic seconds of the first poll that did not find it; 0 if the last poll did.
     """
@@ -241,7 +241,7 @@ class Job:
     is_second: bool = False
     is_answered: bool = False
     held_since: float = 0.0
-    was_sent: bool = False
+    was_cancelled_late: bool = False
 
     def finish(self, outcome: Outcome, msg: str | None = None, error: AlpaconError | None = None) -> None:
         self.outcome = outcome
@@ -265,8 +265,8 @@ class Job:
     @property
     def may_be_late(self) -> bool:
         """Return True if its own command waits for its delivery, so that it is cancelled at not_after."""
-        is_shown = self.command is not None and not (self.missing_since or self.adopted or self.was_sent)
-        return is_shown and bool(self.body) and self.submitted.pending
+        is_own = bool(self.body) and not (self.adopted or self.was_cancelled_late)
+        return is_own and self.command is not None and self.command.pending
 
     @property
     def ran(self) -> bool | None:

@@ -34,6 +34,7 @@ from .run import Run
 _NAMED_COMMANDS = 10
 #: The workspace runs no verified scripts, on any server.
 _NO_LANE = "file_exec_assessor_disabled"
+_LATE = f"{Outcome.LATE.sentence} Nothing was submitted after that time."
 _EARLIER = "An earlier attempt of this task submitted it; it was not submitted again."
 
 
@@ -43,6 +44,7 @@ class Submitter:
     Args:
         post: submits a body; by default :func:`.commands.submit`.
         prepare: does what a submit needs before it; its errors mean that nothing was submitted. None if nothing.
+        not_after: monotonic seconds from which nothing is submitted.
 
     Attributes:
         follow_up: called with each job whose command was accepted; None to do nothing then.
@@ -54,8 +56,10 @@ class Submitter:
         run: Run,
         post: Callable[..., Command] | None = None,
         prepare: Callable[[Client, Job], None] | None = None,
+        not_after: float = math.inf,
     ) -> None:
         self._client = client
+        self._not_after = not_after
         self._post = post or submit
         self._prepare = prepare
         self._run = run
@@ -93,13 +97,16 @@ class Submitter:
             self._adopt_earlier(job, earlier)
             return
         self._run.check_not_over()
-        if self._prepare:
+        if self._prepare and not self._is_too_late():
             try:
                 self._prepare(self._client, job)
             except AlpaconError as error:
                 self._refuse(job, error)
                 return
             self._run.check_not_over()
+        if self._is_too_late():
+            job.finish(Outcome.LATE, _LATE)
+            return
         record = self._earlier_submits[digest] = SubmitRecord(time.time())
         self._begin(job, record)
         try:
@@ -131,8 +138,18 @@ class Submitter:
         if self.journal:
             record.position = self.journal.add_submit(str(job.body["server"]), str(job.body["line"]))
 
+    def _is_too_late(self, error: AlpaconError | None = None) -> bool:
+        """Return True if C(not_after) keeps commands from being submitted, given the error of the last attempt."""
+        if lacks_quota(error):
+            # The client waits for the quota no longer than until this.
+            return self._client.deadlines.submits == self._not_after
+        return time.monotonic() >= self._not_after
+
     def _refuse(self, job: Job, error: AlpaconError) -> None:
-        if isinstance(error, TimeHasPassed):
+        if (lacks_quota(error) or isinstance(error, WorkspaceDown)) and self._is_too_late(error):
+            # Without the error, the other jobs are late too, rather than not tried.
+            job.finish(Outcome.LATE, f"{_LATE} {error}")
+        elif isinstance(error, TimeHasPassed):
             job.finish(Outcome.NOT_TRIED, f"Not tried: {error} Give a later time, or fewer servers.", error)
         elif lacks_quota(error):
             job.finish(Outcome.NOT_TRIED, describe_used_up_quota(error), error)

@@ -40,6 +40,8 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.sharing imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.submitting import Submitter
 from ansible_collections.herdops.alpacon.tests.unit.support import FAR, LIST, Row
 
+#: Fields of a command that its server has.
+RUNNING = {"status": "running", "delivered_at": FAR}
 FINISHED = ("success", "failed", "cancelled", "denied", "rejected", "expired")
 
 
@@ -366,6 +368,74 @@ def test_nothing_is_submitted_after_an_outage_of_two_minutes(stage: Stage) -> No
     assert all(job.msg.startswith("Not tried: The workspace has been down for 12") for job in jobs)
     assert count_methods(stage.workspace)["GET"] <= 20 + threads.THREADS
     assert count_methods(stage.workspace)["POST"] == 0
+
+
+# Too late for not_after
+
+
+def test_submits_that_the_quota_delays_too_long_are_late(stage: Stage) -> None:
+    jobs = stage.jobs(5)
+    stage.workspace.fault("status", method="POST", **rate_limit_fault(600))
+    stage.run(jobs, not_after=stage.clock.monotonic() + 60)
+    assert [(job.outcome, job.ran, job.changed) for job in jobs] == [("late", False, False)] * 5
+    assert "quota" in jobs[0].msg
+    assert stage.workspace.commands() == []
+    assert count_methods(stage.workspace)["POST"] <= len(jobs)
+
+
+def test_without_a_delay_beyond_not_after_the_quota_is_awaited(stage: Stage) -> None:
+    jobs = stage.jobs(2)
+    stage.workspace.fault("status", method="POST", times=1, **rate_limit_fault(40))
+    stage.end_at(50)
+    stage.run(jobs, not_after=stage.clock.monotonic() + 60)
+    assert outcomes(jobs) == {"success": 2}
+
+
+@pytest.mark.parametrize("workspace", ["2024"], indirect=True)
+def test_submits_that_an_outage_delays_too_long_are_late(stage: Stage) -> None:
+    stage.workspace.lose_database(after=1)
+    stage.client.get(LIST)
+    jobs = stage.jobs(30)
+    stage.client._outage.record_failure(stage.clock.monotonic(), 1.0, AlpaconError("away"))
+    stage.run(jobs, not_after=stage.clock.monotonic() + 60)
+    assert outcomes(jobs) == {"late": 30}
+    assert count_methods(stage.workspace)["POST"] == 0
+
+
+def offline_jobs(stage: Stage, count: int) -> list[Job]:
+    servers = stage.workspace.add_servers(*(f"off-{number:03d}" for number in range(count)), connected=False)
+    return [stage.job(server["id"], server["name"]) for server in servers]
+
+
+@pytest.mark.parametrize("status", ["queued", "awaiting_approval"])
+def test_a_cancel_at_not_after_costs_one_request(stage: Stage, status: str) -> None:
+    jobs = offline_jobs(stage, 20)
+    stage.clock.at(1, lambda: [stage.workspace.change_command(str(job.id), status=status) for job in jobs])
+    stage.run(jobs, wait_for_approval=True, not_after=stage.clock.monotonic() + 60)
+    assert [(job.outcome, job.ran) for job in jobs] == [("late", False)] * 20
+    assert {row["status"] for row in stage.workspace.commands()} == {"cancelled"}
+    counted = count_methods(stage.workspace)
+    assert (counted["POST"], counted["DELETE"]) == (20, 20)
+    # The usual polls, as without not_after.
+    assert counted["GET"] <= 45
+    assert 60 <= stage.clock.passed < 70
+
+
+def test_what_was_delivered_before_the_cancel_is_awaited(stage: Stage) -> None:
+    jobs = offline_jobs(stage, 2)
+    stage.clock.at(59, lambda: stage.workspace.change_command(str(jobs[0].id), **RUNNING))
+    stage.clock.at(300, lambda: stage.end(stage.unfinished()))
+    stage.run(jobs, not_after=stage.clock.monotonic() + 60)
+    assert [job.outcome for job in jobs] == ["success", "late"]
+    assert count_methods(stage.workspace)["DELETE"] <= 2
+
+
+def test_a_command_that_is_not_shown_at_not_after_is_cancelled(stage: Stage) -> None:
+    jobs = offline_jobs(stage, 1)
+    stage.clock.at(50, lambda: stage.workspace.fault("status", method="GET", status=404))
+    stage.run(jobs, not_after=stage.clock.monotonic() + 60)
+    assert [row["status"] for row in stage.workspace.commands()] == ["cancelled"]
+    assert jobs[0].outcome == "late"
 
 
 # Unexpected errors

@@ -121,6 +121,35 @@ def test_messages_about_a_cancel_do_not_contradict_each_other(
     assert not others or "cancelled" not in f"{denied}{others}", job.msg
 
 
+@pytest.mark.parametrize(
+    ("done", "missing", "outcome", "ran"),
+    [
+        (CANCELLED, 0.0, "late", False),
+        (CANCELLED, 1000.0, "late", False),
+        (GONE, 0.0, "late", False),
+        # It may be shown later, so the poll decides.
+        (GONE, 1000.0, None, False),
+        (SENT, 0.0, None, False),
+        (LostResponse("no answer states that it was cancelled"), 0.0, "timed_out", None),
+        (ApiError("DELETE", "/", 403), 0.0, "timed_out", None),
+    ],
+)
+def test_only_a_certain_cancel_makes_a_command_late(
+    monkeypatch: pytest.MonkeyPatch, done: str | AlpaconError, missing: float, outcome: str | None, ran: bool | None
+) -> None:
+    def cancel(_client: Client, _command_id: str) -> str:
+        if isinstance(done, AlpaconError):
+            raise done
+        return done
+
+    monkeypatch.setattr(completion, "cancel", cancel)
+    job = Job(Server(SERVER), {"line": "uptime"}, Command.from_row(current_row()), missing_since=missing)
+    assert job.may_be_late
+    with Client(parse_settings(CONNECTION)) as client:
+        completion.cancel_late(client, job)
+    assert (job.outcome, job.ran, job.may_be_late) == (outcome, ran, outcome == "timed_out")
+
+
 class OneServer(Client):
     """Return the same server for every request, without a workspace."""
 

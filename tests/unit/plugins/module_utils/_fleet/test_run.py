@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -132,6 +133,26 @@ def test_a_retry_that_submits_nothing_does_not_allow_the_next_one_to_submit() ->
         Fleet(client, Limits(offline="fail"), run=Run(earlier_submits=earlier_submits)).run([job])
     assert job.outcome == Outcome.OFFLINE
     assert not earlier_submits[get_digest(body)].may_repeat
+
+
+def test_a_retry_after_not_after_adopts_the_command_of_an_earlier_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"server": SERVER, "line": "reboot", "shell": "system"}
+    command = Command(COMMAND, Server(SERVER), "reboot", "system", "success")
+    monkeypatch.setattr(submitting, "find_command", lambda _client, _id: command)
+    for earlier_submits, outcome in (({get_digest(body): SubmitRecord(0.0, COMMAND)}, None), ({}, Outcome.LATE)):
+        job = Job(Server(SERVER), body)
+        with Client(Settings("https://workspace.example", TOKEN)) as client:
+            Submitter(client, Run(earlier_submits=earlier_submits), not_after=0.0).submit(job)
+        assert (job.outcome, job.id) == (outcome, None if outcome else COMMAND)
+
+
+def test_nothing_is_submitted_if_not_after_passes_while_it_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(submitting, "time", SimpleNamespace(monotonic=lambda: clock.now, time=lambda: clock.now))
+    job = Job(Server(SERVER), {"server": SERVER, "line": "reboot"})
+    with Client(Settings("https://workspace.example", TOKEN)) as client:
+        Submitter(client, Run(), prepare=lambda _client, _job: setattr(clock, "now", 9.0), not_after=5.0).submit(job)
+    assert (job.outcome, job.record, client.requests) == (Outcome.LATE, None, 0)
 
 
 def test_locks_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
