@@ -207,7 +207,8 @@ class HeldSudo:
 
     def time_out(self, job: Job) -> None:
         last = f" The last poll failed: {job.error}" if job.error else ""
-        why = "Nobody decided on its sudo within wait_timeout, so what it was to run never ran."
+        limit = "before not_after" if time.monotonic() >= self._limits.not_after else "within wait_timeout"
+        why = f"Nobody decided on its sudo {limit}, so what it was to run never ran."
         self._end(job, Outcome.FAILED, f"{why} Approve it in the workspace, then run the task again.{last}")
 
     @staticmethod

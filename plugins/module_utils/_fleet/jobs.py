@@ -157,7 +157,7 @@ class Limits:
         if not job.awaited_since:
             return math.inf
         end = job.awaited_since + self.wait_timeout
-        return min(end, max(self.not_after, job.awaited_since)) if job.may_be_late else end
+        return min(end, max(self.not_after, job.awaited_since)) if job.may_be_late or job.held_since else end
 
     def limit_reads(self, client: Client, jobs: Iterable[Job]) -> Client:
         """Return a client whose reads for these jobs end with the first timeout, or now if that has passed.

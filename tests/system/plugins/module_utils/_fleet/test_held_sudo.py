@@ -131,10 +131,11 @@ def test_a_sudo_that_is_held_a_second_time_is_not_submitted_a_third_time(current
     assert (done["outcome"], len(current.commands()), count_runs(current)) == ("failed", 2, 0)
 
 
-def test_nobody_decides_in_time(current: Workspace) -> None:
-    done = submit(current, wait_timeout="2s")
+@pytest.mark.parametrize("limit", ["wait_timeout", "not_after"])
+def test_nobody_decides_in_time(current: Workspace, limit: str) -> None:
+    done = submit(current, **{limit: "3s"})
     assert (done["outcome"], len(current.commands())) == ("failed", 1)
-    assert "within wait_timeout" in done["msg"]
+    assert limit in done["msg"]
 
 
 def test_several_servers_are_decided_one_by_one(current: Workspace) -> None:
