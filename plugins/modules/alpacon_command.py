@@ -149,8 +149,9 @@ options:
     type: str
   not_after:
     description:
-      - Until when the command may start, as ISO 8601 with a time zone, or as a duration from now such as V(2h). If it
-        is too late, RV(outcome) is V(late).
+      - Until when the command may start, as ISO 8601 with a time zone, or as a duration such as V(2h) from the start of
+        the task on each host. If it is too late, RV(outcome) is V(late).
+      - With O(state=executed), a time that has passed is refused.
       - A server that gets O(script) or O(argv) later, by its own clock, refuses to run it.
       - A command that still waits at that time, for its server, an approval or other commands, is cancelled. Nothing is
         submitted after it. Both happen only while the task runs, so not after an interrupt or O(wait_timeout).

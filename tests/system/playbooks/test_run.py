@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import collection_tree
@@ -15,6 +17,7 @@ from system.plays import Play, environment, run_playbook, start_process, wait_un
 from workspace.client import Workspace
 
 RUN = "herdops.alpacon.run"
+SCHEDULE = "herdops.alpacon.schedule"
 OTHERS = [name for name in CORES if name != "development"]
 
 
@@ -201,3 +204,22 @@ def test_commands_that_wait_too_long_are_cancelled(current: Workspace, tmp_path:
     outcomes = {task["commands"][0]["outcome"] for task in done.tasks["Run the command"]}
     assert (done.code, outcomes) == (2, {"late", "success"}), done.log
     assert (tmp_path / "run.retry").read_text(encoding="utf-8") == "web-01\n"
+
+
+def test_a_scheduled_script_that_its_server_gets_too_late_does_not_run(current: Workspace, tmp_path: Path) -> None:
+    current.disconnect("web-01")
+    (tmp_path / "job.sh").write_text(f"touch {tmp_path}/ran\n", encoding="utf-8")
+    due = datetime.now(UTC) + timedelta(seconds=20)
+    end = due + timedelta(seconds=1)
+    times = {"alpacon_scheduled_at": due.isoformat(), "alpacon_not_after": end.isoformat()}
+    given = [word for name, value in times.items() for word in ("-e", f"{name}={value}")]
+    done = run_playbook(current, tmp_path, SCHEDULE, ["web-01"], "-e", "alpacon_script=job.sh", *given)
+    assert done.code == 0, done.log
+    [row] = current.commands()
+    time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds() + 1))
+    current.connect("web-01")
+    ended = current.wait_for_command(row["id"])
+    assert (ended["status"], (tmp_path / "ran").exists()) == ("failed", False)
+    ids = f"alpacon_ids={row['id']}"
+    awaited = run_playbook(current, tmp_path / "await", "herdops.alpacon.await", None, "-e", ids)
+    assert (awaited.code, "late" in shown(awaited)[0]) == (2, True), awaited.log

@@ -50,6 +50,15 @@ def test_a_server_that_gets_a_command_too_late_does_not_run_it(current: Workspac
     assert (again.changed, again["outcome"], (tmp_path / "ran").exists()) == (True, "success", True)
 
 
+def test_a_command_that_is_approved_too_late_does_not_run(current: Workspace, tmp_path: Path) -> None:
+    current.settings(holds=[{"status": "awaiting_approval"}])
+    sent = run(current, **write(tmp_path / "ran"), not_after="1s", wait=False)
+    time.sleep(3)
+    current.change_command(sent["id"], status="queued")
+    ran = run(current, state="finished", ids=[sent["id"]])
+    assert (ran["outcome"], ran["ran"], (tmp_path / "ran").exists()) == ("late", False, False)
+
+
 @pytest.mark.parametrize("kind", ["line", "argv"])
 def test_a_command_that_still_waits_is_cancelled(current: Workspace, tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ran"

@@ -77,6 +77,7 @@ def test_the_interpreter(content: bytes, executable: str | None, interpreter: st
         ({"shell": "internal"}, "shell", "an interpreter runs"),
         ({"script": None, "line": "id"}, "verified", "it is for scripts"),
         ({"script": None, "argv": ["id"]}, "verified", "it is for scripts"),
+        ({"not_after": "1h", "wait": False}, "not_after", "a verified script runs as it is"),
         ({"content": b"\xff"}, "script", "is not UTF-8 (byte 0)"),
         ({"content": b"$ANSIBLE_VAULT;1.1;AES256\n61"}, "script", "is encrypted with Ansible Vault"),
         ({"content": b"a\0"}, "script", "a NUL character"),
