@@ -123,6 +123,7 @@ def test_a_sudo_that_is_held_a_second_time_is_not_submitted_a_third_time(current
         [row] = held(current)
         current.settings(sudo_holds=[{"line": "^sudo"}])
         current.change_command(row["id"], sudo_grant_status="authorized", line="another")
+        decide(current, "approve")
 
     thread = threading.Thread(target=approve_and_use)
     thread.start()
