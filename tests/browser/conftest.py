@@ -32,6 +32,7 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "hostile": reports.hostile,
     "many": reports.many,
     "benchmark": reports.benchmark,
+    "hardening": reports.hardening,
     "huge": lambda: reports.report(servers=5000, checks=20, everywhere=True),
 }
 

@@ -265,6 +265,82 @@ def benchmark(rules: tuple[str, ...] = RULES) -> Report:
     return summed({**scanned, "checks": checks, "results": results, "waivers": []})
 
 
+_SUBJECTS = ("auditd", "sshd", "sudo", "coredump storage", "IPv6 router advertisements", "the password history", "cron")
+_DEMANDS = (
+    (
+        "Ensure {} Records Events that Modify the System's Discretionary Access Controls",
+        "audit_rules_dac_modification_{}",
+    ),
+    ("Verify Permissions and Ownership of the Configuration of {}", "file_permissions_configuration_of_{}"),
+    ("Disable {}", "disable_{}"),
+    ("Configure {} to Use Only Approved Values by Default", "configure_{}_approved_values_by_default"),
+)
+_NIST = (
+    "AC-2(4)",
+    "AC-6(1)",
+    "AC-17(a)",
+    "AU-2(d)",
+    "AU-12(c)",
+    "CM-6(a)",
+    "CM-7(b)",
+    "IA-5(1)(a)",
+    "SC-5",
+    "SI-11(a)",
+)
+
+
+def hardening(rules: int = 391, servers: int = 30) -> Report:
+    """Return a report of a benchmark of this size. Two in five rules fail: half of them on all servers."""
+    chance = random.Random(5)
+    base = report(servers=servers, checks=1, offline=2 / servers, everywhere=True)
+    [check], reached = base["checks"], [server for server in base["servers"] if server["reached"]]
+    [template] = [result for result in base["results"] if result["host"] == reached[0]["host"]]
+    checks, results, waivers = [], [], []
+    for number in range(rules):
+        row = _rule(number, check, chance)
+        checks.append(row)
+        share = (0, 0, 0, 1, chance.random() / 2)[number % 5]
+        for server in reached:
+            outcome = "failed" if chance.random() < share else "unknown" if number % 50 == 7 else "passed"
+            found = f"Not met: {row['title']}\n  found: filepath /etc/example/{number}.conf, text value = {number % 3}"
+            mine = f"{found}\n  found: of {server['host']}" if number % 3 else found
+            about: Report = {"message": f"The rule is not met: {row['title']}", "output": mine}
+            about = about if outcome == "failed" else {"message": "", "output": ""}
+            names = {"host": server["host"], "check": row["name"], "severity": row["severity"]}
+            results.append({**template, **names, **about, "outcome": outcome, "reused": False, "waiver": None})
+        if number % 80 == 3:
+            waived = [result for result in results[-len(reached) :] if result["outcome"] == "failed"]
+            for result in waived:
+                result.update(outcome="waived", waiver=WAIVED)
+            waivers.append({"check": row["name"], "hosts": [], "groups": [], "matched": len(waived), **WAIVED})
+    parent = {**check, "name": "cis_level2_server", "title": "SCAP profile cis_level2_server"}
+    questions = {"questions": rules * servers}
+    return summed({**base, "summary": questions, "checks": [parent, *checks], "results": results, "waivers": waivers})
+
+
+def _rule(number: int, check: Report, chance: random.Random) -> Report:
+    subject, (title, name) = _SUBJECTS[number % len(_SUBJECTS)], _DEMANDS[number % len(_DEMANDS)]
+    nist = ", ".join(sorted(chance.sample(_NIST, 3)))
+    section = f"{number // 70 + 1}.{number // 10 % 7 + 1}.{number % 10 + 1}"
+    return {
+        **check,
+        "name": f"cis_level2_server/{name.format(subject.replace(' ', '_'))}_{number}",
+        "of": "cis_level2_server",
+        "title": title.format(subject),
+        "rationale": "An attacker who changes it can hide what was done, or keep a way in. " * 4,
+        "remedy": f"Set the value in /etc/example/{number}.conf, and restart the service. " * 4,
+        "references": [
+            f"CCE-{80000 + number}-{number % 10}",
+            f"http://nvlpubs.nist.gov/nistpubs/SpecialPublications/NIST.SP.800-53r4.pdf {nist}",
+            f"https://www.cisecurity.org/benchmark/red_hat_linux/ {section}",
+            f"https://www.pcisecuritystandards.org/document_library/ Req-{number % 11 + 1}.{number % 6 + 1}",
+        ],
+        "severity": ("medium", "medium", "low", "medium", "high")[number % 7 % 5],
+        "line": "",
+        "applies_if": None,
+    }
+
+
 def clean() -> Report:
     """Return a report in which nothing failed."""
     return report(servers=6, failing=0, offline=0)

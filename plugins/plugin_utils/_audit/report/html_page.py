@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..scanners.results import (
@@ -33,7 +33,7 @@ from ..scanners.results import (
     compute_score,
     list_failing,
 )
-from . import text
+from . import paper, text
 
 _PAGE = Path(__file__).parent / "page"
 #: JSON with these escapes neither ends a script element nor starts one.
@@ -49,12 +49,16 @@ _Row = dict[str, Any]
 def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     content = PageData(report)
     data = json.dumps(content.build_script_data(), ensure_ascii=False, separators=(",", ":"))
-    template, style, script = (
-        (_PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("html.j2", "css", "js")
-    )
+    style, script = ((_PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
     hashes = (base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() for source in (style, script))
     style_hash, script_hash = (f"'sha256-{digest}'" for digest in hashes)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(_PAGE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters.update(
         line=text.to_line,
         approved=text.describe_reason,
@@ -64,14 +68,16 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         figure="{:,}".format,
         change=lambda number: f"{number:+,}".replace("-", "\N{MINUS SIGN}"),
     )
-    yield from environment.from_string(template).generate(
+    checks = sorted(content.checks, key=_rank_check)
+    yield from environment.get_template("report.html.j2").generate(
         report=report,
         verdict=text.describe_verdict(report),
         trend=report.get("trend"),
         trend_lists=text.TREND_LISTS,
         trend_counts=text.TREND_COUNTS,
         content=content,
-        checks=sorted(content.checks, key=_rank_check),
+        checks=checks,
+        paper=paper.collect_tables(report, checks, content.hosts),
         numbers={check["name"]: check["number"] for check in content.checks},
         remediations=text.list_remediations(report),
         unreached=text.group_unreached(report),

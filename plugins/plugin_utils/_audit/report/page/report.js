@@ -519,8 +519,11 @@
   let opened = [];
 
   function beforePrint() {
-    const closed = document.querySelectorAll("details.finding:not([open])");
-    opened = [...closed].filter((details) => details.checkVisibility());
+    // Filters print what they show. Without them, tables have all results, and few findings have their outputs, too.
+    byId("overview").classList.toggle("filtered", filtered?.isActive ?? false);
+    const isBrief = byId("view").hidden && byId("overview").matches(".brief:not(.filtered)");
+    const closed = document.querySelectorAll("details:is(.finding, .changes *):not([open])");
+    opened = [...closed].filter((details) => !isBrief || !details.matches(".finding")).filter((details) => details.checkVisibility());
     for (const details of opened) {
       details.reveal?.();
       details.open = true;
@@ -529,6 +532,7 @@
 
   function afterPrint() {
     for (const details of opened) details.open = false;
+    opened = [];
   }
 
   function start() {

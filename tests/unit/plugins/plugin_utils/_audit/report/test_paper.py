@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The tables of the printed report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.paper import (
+    Rule,
+    group_requirements,
+    list_rules,
+    parse_reference,
+)
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("CCE-80215-3", []),
+        ("CIS Debian Linux 12 5.1.20", [("CIS Debian Linux 12", "5.1.20")]),
+        ("NIST SP 800-53 AC-6", [("NIST SP 800-53", "AC-6")]),
+        (
+            "https://www.cisecurity.org/benchmark/debian_linux/ 1.1, 1.2",
+            [("CIS Benchmark", "1.1"), ("CIS Benchmark", "1.2")],
+        ),
+        (
+            "http://nvlpubs.nist.gov/nistpubs/SpecialPublications/NIST.SP.800-53r4.pdf CM-6(a)",
+            [("NIST SP 800-53", "CM-6(a)")],
+        ),
+        ("https://www.example.com/rules A1", [("example.com", "A1")]),
+        ("https://www.example.com/only-a-link", []),
+        ("see the manual", []),
+        ("", []),
+    ],
+)
+def test_parses_references(reference: str, expected: list[tuple[str, str]]) -> None:
+    assert list(parse_reference(reference)) == expected
+
+
+def test_groups_results_by_requirement() -> None:
+    counts = [Counter(passed=2), Counter(passed=1, failed=1), Counter(passed=2), Counter(unknown=2)]
+    names = ["CIS Linux 1.10", "CIS Linux 1.2", "CIS Linux 1.2", "NIST SP 800-53 AC-6"]
+    rules = [
+        Rule(number, "rule", "Rule", "low", count, "", [name])
+        for number, (count, name) in enumerate(zip(counts, names, strict=True), 1)
+    ]
+    found = {
+        catalogue: [(row.name, row.state, row.numbers, row.counts["passed"]) for row in rows]
+        for catalogue, rows in group_requirements([*rules, rules[-1]]).items()
+    }
+    assert found["CIS Linux"] == [("1.2", "failed", "2\N{EN DASH}3", 3), ("1.10", "passed", "1", 2)]
+    assert [row[:2] for row in found["NIST SP 800-53"]] == [("AC-6", "unknown")]
+
+
+def test_names_the_servers_of_each_rule() -> None:
+    answers = [{"outcome": "failed", "servers": [1]}, {"outcome": "failed", "servers": [0]}]
+    base: dict[str, Any] = {"of": "cis", "title": "Rule", "severity": "low", "references": []}
+    checks: list[dict[str, Any]] = [
+        {**base, "name": "cis", "of": None, "counts": Counter(), "answers": []},
+        {**base, "name": "cis/some", "counts": Counter(failed=2, passed=1), "answers": answers},
+        {**base, "name": "cis/all", "counts": Counter(failed=2), "answers": answers},
+    ]
+    rows = [(rule.number, rule.name, rule.where) for rule in list_rules(checks, ["a", "b", "c"])]
+    assert rows == [(1, "some", "a, b"), (2, "all", "all 2 servers")]
