@@ -265,7 +265,7 @@ def test_prints_a_benchmark_on_thirty_pages(visit: Visit, paper: str) -> None:
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     expect(page.locator(".of-rules tbody tr:visible")).to_have_count(391)
     expect(page.locator(".of-waivers tbody tr:visible")).to_have_count(len(report["waivers"]))
-    expect(page.locator(".of-requirements caption:visible")).to_have_count(3)
+    expect(page.locator(".of-requirements caption:visible")).to_have_count(6)
     expect(page.locator(".signatures")).to_be_visible()
     for hidden in ("#filters", "#grid", "#findings", "#clean"):
         expect(page.locator(hidden)).to_be_hidden()

@@ -177,6 +177,8 @@ class _CheckRows:
             name = f"{check.name}/{rule.name}"
             if name not in self.rows:
                 self.rows[name] = self._make_row(check, rule)
+            elif rule.references and not self.rows[name]["references"]:
+                self.rows[name]["references"] = list(rule.references)
             if rule.outcome != FAILED:
                 continue
             row, remedy = self.rows[name], rule.remedy or check.remedy

@@ -28,14 +28,19 @@ _CATALOGUES = (
     ("800-171", "NIST SP 800-171"),
     ("cswp", "NIST Cybersecurity Framework"),
     ("cyberframework", "NIST Cybersecurity Framework"),
+    ("pci-dss-v4", "PCI DSS 4.0"),
+    ("pci_dss_v3", "PCI DSS 3.2.1"),
     ("pcisecuritystandards.org", "PCI DSS"),
-    ("cci-list", "DISA CCI"),
+    ("stigs/cci", "DISA CCI"),
+    ("stigs/downloads", "DISA SRG"),
     ("cyber.mil", "DISA STIG"),
     ("iso.org", "ISO/IEC 27001"),
     ("isaca.org", "COBIT 5"),
+    ("isa-62443-2-1", "ISA/IEC 62443-2-1"),
+    ("isa-62443-3-3", "ISA/IEC 62443-3-3"),
     ("gpo.gov", "HIPAA"),
     ("anssi", "ANSSI BP-028"),
-    ("ssi.gouv.fr", "ANSSI BP-028"),
+    ("gouv.fr", "ANSSI BP-028"),
     ("bsi.bund.de", "BSI IT-Grundschutz"),
 )
 #: Hosts of a rule, and in the scope.
@@ -69,19 +74,15 @@ class Requirement:
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
-    def size(self) -> int:
-        return len(self.rules)
-
-    @property
     def state(self) -> str:
         """Return the worst outcome of the results."""
         return next((name for name in (FAILED, UNKNOWN, WAIVED, PASSED) if self.counts[name]), NOT_APPLICABLE)
 
     @property
     def numbers(self) -> str:
-        """Return the numbers of the rules, such as "3, 7\N{EN DASH}9"."""
+        """Return the numbers of the rules that failed or are unknown anywhere, such as "3, 7\N{EN DASH}9"."""
         ranges: list[list[int]] = []
-        for number in sorted(rule.number for rule in self.rules):
+        for number in sorted(rule.number for rule in self.rules if any(rule.counts[name] for name in FINDINGS)):
             if ranges and number == ranges[-1][-1] + 1:
                 ranges[-1].append(number)
             else:

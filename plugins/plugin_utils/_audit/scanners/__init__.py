@@ -132,6 +132,8 @@ def _complete_results(options: Mapping[str, Any], found: Sequence[RuleResult], m
     """
     rules = {shorten(rule["name"]): rule for rule in options.get("rules") or ()}
     texts = {name: {key: rule[key] for key in rule if rule[key] and key != "name"} for name, rule in rules.items()}
+    for text in texts.values():
+        text.update({key: tuple(text[key]) for key in ("references",) if key in text})
     for name, severity in options.get("severities", {}).items():
         texts.setdefault(name, {})["severity"] = severity
     names = {result.name for result in found}

@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Print on a server what OpenSCAP found for failed rules, and parse it.
+"""Print on a server what OpenSCAP found for failed rules, and the references of all rules, and parse it.
 
 OpenSCAP prints only the results of rules. Its file of results (ARF) also has the benchmark, the tests of OVAL that a
 rule consists of, and the items that they found. Of these 10 to 20 MB, the server prints what belongs to failed rules,
-compressed: less than 1 kB for each. It hides passwords and their hashes.
+compressed: less than 1 kB for each. It hides passwords and their hashes. Of each rule, it prints the references to
+catalogues that most auditors ask for: about 50 bytes.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from .junit_tap import get_text, parse_xml
 from .results import ScannerError
-from .xccdf import parse_rule, shorten_id
+from .xccdf import join_references, parse_rule, shorten_id
 
 #: The beginning of the lines that the server prints.
 EVIDENCE = "evidence|"
@@ -42,12 +43,20 @@ return match($0, " " n "=\"[^\"]*") ? substr($0, RSTART + length(n) + 3, RLENGTH
 FNR == NR {
 if (/<rule-result /) r = a("idref")
 else if (/<\/rule-result>/) r = ""
-else if (/<result>(fail|error|unknown)</) bad[r]
+else if (/<result>(fail|error|unknown)</) bad[r] = all[r] = 1
+else if (/<result>/ && !/>notselected</) all[r] = 1
 else if (/<definition definition_id=/) d = a("result") == "false"
 else if (/<criterion / && d && a("result") == "false") bad[a("test_ref")]
 else if (/<test /) t = a("test_id")
 else if (/<tested_item / && t in bad && n[t, a("result")]++ < 5) bad[a("item_id")]
 next
+}
+/<([^ :]*:)?Rule / { q = a("id") in all ? a("id") : "" }
+q && /<([^ :]*:)?reference .*(800-53|cisecurity.org.benchmark|pcisecurity|srg-stig-tools|gouv.fr|bsi.bund.de)/ {
+if (match($0, />[^<]+<\//)) {
+s = substr($0, RSTART, RLENGTH)
+print "<ref rule=\"" q "\" href=\"" a("href") "\"" s "ref>"
+}
 }
 /<([^ :]*:)?Rule / && a("id") in bad { rule = 1 }
 rule {
@@ -106,12 +115,14 @@ print "<value of=\"" i "\" name=\"" s "\">" v "</value>"
 
 @dataclass(frozen=True)
 class RuleEvidence:
-    """The texts of a rule in the benchmark on a server, and what its tests found there."""
+    """The texts of a rule in the benchmark on a server, and what its tests found there.
 
-    title: str
-    rationale: str
-    remedy: str
-    output: str
+    Attributes:
+        texts: title, rationale, remedy and output of a failed rule; empty for others.
+    """
+
+    references: tuple[str, ...]
+    texts: Mapping[str, str]
 
 
 def parse_evidence(lines: Iterable[str]) -> dict[str, RuleEvidence]:
@@ -132,10 +143,17 @@ def parse_evidence(lines: Iterable[str]) -> dict[str, RuleEvidence]:
     rules = {rule.name: rule for rule in (parse_rule(one, values, one) for one in root.findall("Rule"))}
     found = _Found(root)
     outputs = {shorten_id(name): found.describe(name) for name in found.rules}
-    return {
-        name: RuleEvidence(rule.title, rule.rationale, rule.remedy, outputs.get(name, ""))
+    references = {shorten_id(name): tuple(join_references(same)) for name, same in _group(root, "ref", "rule").items()}
+    texts = {
+        name: {
+            "title": rule.title,
+            "rationale": rule.rationale,
+            "remedy": rule.remedy,
+            "output": outputs.get(name, ""),
+        }
         for name, rule in rules.items()
     }
+    return {name: RuleEvidence(references.get(name, ()), texts.get(name, {})) for name in {**references, **texts}}
 
 
 class _Found:

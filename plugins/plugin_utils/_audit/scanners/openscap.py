@@ -14,7 +14,7 @@ from typing import Any
 
 from ....module_utils._api.errors import UsageError
 from ....module_utils._options.values import validate_dictionary
-from .evidence import parse_evidence
+from .evidence import RuleEvidence, parse_evidence
 from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
 from .xccdf import shorten_id
 
@@ -151,4 +151,8 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     if all(rule.outcome == NOT_APPLICABLE for rule in rules):
         raise ScannerError("No rule applies to this server. The content may be for another operating system.")
     evidence = parse_evidence(lines)
-    return [replace(one, **vars(evidence[one.name])) if one.name in evidence else one for one in found]
+    return [_add_evidence(one, evidence[one.name]) if one.name in evidence else one for one in found]
+
+
+def _add_evidence(result: RuleResult, evidence: RuleEvidence) -> RuleResult:
+    return replace(result, references=evidence.references, **evidence.texts)

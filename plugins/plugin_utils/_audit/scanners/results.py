@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,8 @@ PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
 #: The most characters of the texts of a result, and the most references.
 MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
+#: Characters of results that are shared, so that large outputs do not stay in memory.
+_MAX_SHARED = 10_000
 MISSING = "missing-results"
 #: A rule with several results has the first of these outcomes that one of them has.
 _WORST_FIRST = (FAILED, UNKNOWN, PASSED, NOT_APPLICABLE)
@@ -92,7 +95,7 @@ class ScannerError(AlpaconError):
     """Report that the output of a scanner cannot be parsed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RuleResult:
     """The result of one rule of a scanner on one server, where its name is unique.
 
@@ -136,6 +139,17 @@ def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
 
 
 def clean_result(result: RuleResult) -> RuleResult:
+    """Return the result with clean and short texts. Equal results of many servers are one object."""
+    texts = (result.title, result.rationale, result.remedy, result.message, result.output, *result.references)
+    return _clean_shared(result) if sum(map(len, texts)) < _MAX_SHARED else _clean(result)
+
+
+@functools.lru_cache(maxsize=8192)
+def _clean_shared(result: RuleResult) -> RuleResult:
+    return _clean(result)
+
+
+def _clean(result: RuleResult) -> RuleResult:
     title = shorten(result.title, MAX_TITLE)
     default = {UNKNOWN: "The scanner gives no reason.", FAILED: f"The rule is not met{': ' if title else '.'}{title}"}
     return replace(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element
 
 from .junit_tap import get_text
@@ -28,10 +28,7 @@ def parse_rule(rule: Element, values: Mapping[str, str], refined: Element) -> Ru
     scripts = (fix for fix in rule.findall("fix") if fix.get("system") in _FIX_SYSTEMS)
     # Scripts are for machines: those of the SCAP Security Guide have pages of conditions.
     remedies = [*map(get_text, rule.findall("fixtext")), description, *map(get_text, scripts)]
-    sections: dict[str, list[str]] = {}
-    for reference in rule.findall("reference"):
-        sections.setdefault(reference.get("href", ""), []).append(get_text(reference))
-    references = (f"{url} {', '.join(filter(None, dict.fromkeys(names)))}".strip() for url, names in sections.items())
+    references = join_references(rule.findall("reference"))
     return RuleResult(
         name,
         UNKNOWN,
@@ -41,6 +38,14 @@ def parse_rule(rule: Element, values: Mapping[str, str], refined: Element) -> Ru
         remedy=next((text for text in remedies if text and len(text) < MAX_TEXT), description),
         references=(*map(get_text, rule.findall("ident")), *references),
     )
+
+
+def join_references(references: Iterable[Element]) -> list[str]:
+    """Return a text for each URL: the URL, and the names of sections there."""
+    sections: dict[str, list[str]] = {}
+    for reference in references:
+        sections.setdefault(reference.get("href", ""), []).append(get_text(reference))
+    return [f"{url} {', '.join(filter(None, dict.fromkeys(names)))}".strip() for url, names in sections.items()]
 
 
 def get_child_text(element: Element, name: str) -> str:

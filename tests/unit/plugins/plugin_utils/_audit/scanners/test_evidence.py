@@ -38,19 +38,20 @@ def printed(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
 
 def test_failed_rules_have_their_texts_and_what_was_found(printed: list[str]) -> None:
     evidence = parse_evidence(["a line of oscap", *printed])
-    assert set(evidence) == {"passwords", "mounts"}
-    passwords, mounts = evidence["passwords"], evidence["mounts"]
-    assert (passwords.title, passwords.rationale) == ("Passwords are old & known", "Guessing takes time.")
-    assert passwords.remedy.splitlines() == ["Change them every", "365 days:", "$ passwd NAME"]
-    assert passwords.output.splitlines() == [
+    texts = {name: one.texts for name, one in evidence.items() if one.texts}
+    assert set(texts) == {"passwords", "mounts"}
+    passwords, mounts = texts["passwords"], texts["mounts"]
+    assert (passwords["title"], passwords["rationale"]) == ("Passwords are old & known", "Guessing takes time.")
+    assert passwords["remedy"].splitlines() == ["Change them every", "365 days:", "$ passwd NAME"]
+    assert passwords["output"].splitlines() == [
         "Two accounts.",
         "Not met: password age <= 365",
         "  found: username old, password (hidden), chg_req 99999",
         "Not met: hashes in the file",
         "  found: filepath /etc/secret.conf, subexpression (hidden)",
     ]
-    assert mounts.remedy == "Add noexec."
-    assert mounts.output.splitlines() == [
+    assert mounts["remedy"] == "Add noexec."
+    assert mounts["output"].splitlines() == [
         "Not met: noexec in /etc/fstab",
         "  Nothing was found.",
         "Not met: mode of /etc/fstab",
@@ -58,6 +59,12 @@ def test_failed_rules_have_their_texts_and_what_was_found(printed: list[str]) ->
         "Met, and must not be: /media is mounted",
         "  found: mount_point /media",
     ]
+
+
+def test_each_rule_has_its_references_to_catalogues(printed: list[str]) -> None:
+    references = {name: one.references for name, one in parse_evidence(printed).items() if one.references}
+    cis, nist = "https://www.cisecurity.org/benchmark/debian_linux/", "https://nvlpubs.nist.gov/NIST.SP.800-53r4.pdf"
+    assert references == {"fine": (f"{cis} 1.1.1", f"{nist} CM-6(a), AC-2 & so on")}
 
 
 def test_a_server_sends_no_secret_and_little_else(printed: list[str]) -> None:
@@ -90,4 +97,4 @@ def test_evidence_is_bounded() -> None:
     loop = '<part of="d" definition="d"/>'
     content = f'<Rule id="a"/><why rule="a" definition="d"/>{loop}{parts}'
     [evidence] = parse_evidence([f"{EVIDENCE}{base64.b64encode(gzip.compress(content.encode())).decode()}"]).values()
-    assert len(evidence.output) <= 1500
+    assert len(evidence.texts["output"]) <= 1500

@@ -119,6 +119,14 @@ while [ "$1" ]; do [ "$1" != --results-arf ] || cat {shlex.quote(str(ARF))} >"$2
         assert (passwords.outcome, passwords.severity) == ("failed", "medium")
         assert passwords.rationale == ("Guessing takes time." if functions else "")
         assert ("found: username old" in passwords.output) is bool(functions)
+        assert len(fine.references) == (2 if functions else 0)
+
+
+def test_equal_results_of_many_servers_are_one_object() -> None:
+    """Results of 400 rules on 2,000 servers would need more than half a GB otherwise."""
+    lines = "\n".join(f"xccdf_org.example_rule_{number}|Rule {number}|pass" for number in range(400))
+    found = [parse_output({"format": "xccdf"}, f"{lines}\nxccdf_org.example_rule_x|{host}|fail") for host in range(5)]
+    assert len({id(result) for results in found for result in results}) == 405
 
 
 def test_an_interrupted_run_keeps_its_results(evaluate: Evaluate) -> None:
