@@ -94,6 +94,7 @@ LISTED = Variant("inventory plugin", "list.alpacon.yml", commands=0)
 NAMES = Variant("one task", "names", commands=0)
 PLAYBOOK, ROLE = Variant("playbook", "audit"), Variant("role", "audit_role")
 REPORT = Variant("all formats", "report.py", commands=0)
+RULES = Variant("formats by default", "report_of_rules.py", commands=0)
 #: Runs the play of the scenario's own tasks.
 FOLLOW = "follow.py"
 FOLD = Variant("shown", "fold.py", commands=0)
@@ -298,6 +299,7 @@ GROUPS: dict[str, list[Scenario]] = {
         Scenario("audit_1000", "Audit of 1,000 hosts", 1000, (PLAYBOOK,), instant=True),
         Scenario("audit_role_1000", "Audit of 1,000 hosts", 1000, (ROLE,), instant=True),
         Scenario("audit_report_5000", "Report of 5,000 servers, 20 checks", 5000, (REPORT,), instant=True),
+        Scenario("audit_report_2000", "Report of 2,000 servers, 400 rules", 2000, (RULES,), instant=True),
         Scenario("fold_2000", "Folded output of 2,000 results", 2000, (FOLD,), runs=3, instant=True),
         Scenario("rollout_100", "Rollout to 100 hosts", 100, ROLLOUTS, place="rollout", asked=True),
     ],

@@ -19,6 +19,7 @@ from benchmark.scenarios import (
     PLAYBOOK,
     REPORT,
     ROLE,
+    RULES,
     SCENARIOS,
     TRANSFERS,
 )
@@ -117,6 +118,9 @@ TARGETS = [
     Target("audit_role_1000", ROLE.name, "cpu_s", 6),
     Target("audit_report_5000", REPORT.name, "peak_mb", 250),
     Target("audit_report_5000", REPORT.name, "page_mb", 10),
+    Target("audit_report_2000", RULES.name, "wall_s", 60),
+    Target("audit_report_2000", RULES.name, "peak_mb", 950),
+    Target("audit_report_2000", RULES.name, "page_mb", 40),
     Target("fold_2000", FOLD.name, "wall_s", 1),
     Target("rollout_100", "second run", "cpu_s", 150),
 ]

@@ -33,6 +33,7 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "many": reports.many,
     "benchmark": reports.benchmark,
     "hardening": reports.hardening,
+    "rules": lambda: reports.hardening(rules=400, servers=2000),
     "huge": lambda: reports.report(servers=5000, checks=20, everywhere=True),
 }
 
