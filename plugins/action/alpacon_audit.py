@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import 
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, TaskRequest, is_in_batches
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.attestations import describe_invalid
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result, run_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import (
     HOST_OPTIONS,
@@ -27,7 +28,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selec
     load_check_sets,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
-    WAIVERS_VARIABLE,
+    JOINED_OPTIONS,
     Host,
     HostVariables,
     refuse_differing_values,
@@ -36,11 +37,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_previous, write_report
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import (
-    add_waivers,
-    describe_expired,
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import (
     find_unknown_names,
+    join_entries,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import describe_expired
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
     SERVER_ID,
@@ -105,18 +106,16 @@ class ActionModule(AlpaconAction):
         if options["hosts"] is None and is_in_batches(self._task, len(variables["ansible_play_hosts_all"])):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _SERIAL_REMEDY)
         check_sets = load_check_sets(Path(options["library"])) if options["library"] else {}
-        waivers: dict[str, Any] = {}
-        hosts = self._list_hosts(options, variables, CheckSelector(check_sets, options), waivers, run.warn)
+        joined: dict[str, dict[str, Any]] = {name: {} for name in JOINED_OPTIONS if options[name] is None}
+        hosts = self._list_hosts(options, variables, CheckSelector(check_sets, options), joined, run.warn)
         refuse_settings_of_any_host()
-        if options["waivers"] is None:
-            options = {**options, "waivers": list(waivers.values())}
+        options = {**options, **{name: list(entries.values()) for name, entries in joined.items()}}
         audit_options = AuditOptions.from_options(options, [host.checks for host in hosts])
         distinct = {id(host.checks): host.checks for host in hosts}.values()
         checks = {check.name for shared in (*distinct, *check_sets.values()) for check in shared}
         groups: Mapping[str, Any] = variables.get("groups", {})
         host_names = {*groups.get("all", ()), *(host.name for host in hosts)}
-        unknown_names = find_unknown_names(audit_options.waivers, checks, host_names, groups)
-        for warning in (*unknown_names, *describe_expired(audit_options.waivers)):
+        for warning in _list_entry_warnings(audit_options, checks, host_names, groups):
             run.warn(warning)
         previous = read_previous(Path(options["compare_to"]), run.warn) if options["compare_to"] else None
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
@@ -147,10 +146,10 @@ class ActionModule(AlpaconAction):
         options: Mapping[str, Any],
         task_vars: Mapping[str, Any],
         selector: CheckSelector,
-        waivers: dict[str, Any],
+        joined: Mapping[str, dict[str, Any]],
         warn: Callable[[str], None],
     ) -> list[Host]:
-        """Return the hosts with their checks and settings, and add their waivers to C(waivers)."""
+        """Return the hosts with their checks and settings, and add their waivers and attestations to C(joined)."""
         hostvars, groups = task_vars["hostvars"], task_vars.get("groups", {})
         manager = self._task.get_variable_manager()
         first: HostVariables | None = None
@@ -172,8 +171,8 @@ class ActionModule(AlpaconAction):
             first = first or variables
             if _is_of_role(task_vars):
                 refuse_differing_values(first, variables)
-            if options["waivers"] is None:
-                add_waivers(waivers, variables.get(WAIVERS_VARIABLE))
+            for option, entries in joined.items():
+                join_entries(option, entries, variables.get(f"{VARIABLE_PREFIX}{option}"))
             server_id = variables.get(SERVER_ID)
             server = normalize_uuid(server_id) if is_uuid(server_id) else str(server_id or name)
             settings = self._find_settings(variables, options, parsed, warn)
@@ -202,6 +201,17 @@ class ActionModule(AlpaconAction):
                 name, _colon, text = found.explain(error).partition(": ")
                 raise UsageError(name, f"{text} Host: {variables.host}.") from None
         return parsed[key]
+
+
+def _list_entry_warnings(
+    options: AuditOptions, checks: Collection[str], hosts: Collection[str], groups: Collection[str]
+) -> list[str]:
+    return [
+        *find_unknown_names("A waiver", options.waivers, checks, hosts, groups),
+        *describe_expired(options.waivers),
+        *find_unknown_names("An attestation", options.attestations, checks, hosts, groups),
+        *describe_invalid(options.attestations),
+    ]
 
 
 def _is_of_role(variables: Mapping[str, Any]) -> bool:

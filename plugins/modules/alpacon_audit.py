@@ -233,6 +233,64 @@ options:
         description:
           - The ticket about the waiver, or its URL.
         type: str
+  attestations:
+    description:
+      - Outcomes of rules that a person checked, because the scanner has no automatic check. They replace V(unknown)
+        results of OpenSCAP with C(notchecked), and no other results. By default, the variables C(audit_attestations) of
+        all hosts.
+      - If several attestations hold for a result, the one with the latest O(attestations[].checked_on) counts.
+      - An attestation that has expired, is not valid yet, or names an unknown check, host or group, causes a warning.
+    type: list
+    elements: dict
+    suboptions:
+      check:
+        description:
+          - Name of a result, such as C(PROFILE/RULE), or a pattern with V(*) and V(?).
+        type: str
+        required: true
+      hosts:
+        description:
+          - Names of hosts, or patterns. Required without O(attestations[].groups).
+        type: list
+        elements: str
+        default: []
+      groups:
+        description:
+          - Inventory groups, such as V(all). Required without O(attestations[].hosts).
+        type: list
+        elements: str
+        default: []
+      outcome:
+        description:
+          - What the person found.
+        type: str
+        required: true
+        choices: [passed, failed, not_applicable]
+      checked_by:
+        description:
+          - Who checked. All keys are in all reports.
+        type: str
+        required: true
+      checked_on:
+        description:
+          - The day of the check, such as V(2026-11-02). Before this day, the attestation does not count.
+          - Quote dates if O(attestations) is a variable and ansible-core is older than 2.19.
+        type: raw
+        required: true
+      until:
+        description:
+          - Last day in UTC, such as V(2027-01-31). After it, the result is V(unknown) again.
+        type: raw
+        required: true
+      proof:
+        description:
+          - Where the proof is, such as a URL or a path.
+        type: str
+        required: true
+      note:
+        description:
+          - What the person saw. It becomes the message of the result.
+        type: str
   reuse_within:
     description:
       - Do not repeat checks that passed or did not apply within this time, such as V(1h). By default, all checks
@@ -404,6 +462,7 @@ summary:
     unknown: 20
     not_applicable: 0
     waived: 0
+    attested: 0
     not_reached: 0
     score: 95.2
     failed_by_severity: {critical: 1, high: 9, medium: 40, low: 20, info: 10}

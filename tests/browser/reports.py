@@ -19,6 +19,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.re
     compute_coverage,
     compute_score,
     decide_verdict,
+    is_attested,
 )
 
 Report = dict[str, Any]
@@ -155,6 +156,15 @@ EXPIRED = {
     "since": None,
     "ticket": "OPS-871",
 }
+ATTESTED = {
+    "outcome": "passed",
+    "checked_by": "Lee Jun",
+    "checked_on": "2026-11-05",
+    "until": "2027-11-04",
+    "expired": False,
+    "proof": "https://wiki.example.com/audits/2026/contacts",
+    "note": "All three people answered.",
+}
 
 
 def report(
@@ -198,6 +208,7 @@ def report(
                 _waiver("failed-units", EXPIRED, results),
                 {**_waiver("no-such-check", WAIVED, results), "reason": "Kept for later", "hosts": ["web-99"]},
             ],
+            "attestations": [],
         }
     )
 
@@ -228,6 +239,7 @@ def summed(unsummed: Report) -> Report:
         "checks": len(unsummed["checks"]),
         "questions": unsummed.get("summary", {}).get("questions", len(results)) if results else 0,
         **{outcome: outcomes[outcome] for outcome in OUTCOMES},
+        "attested": sum(map(is_attested, results)),
         "not_reached": sum(not server.get("reached", True) for server in servers),
         "failed_by_severity": {severity: severities[severity] for severity in reversed(SEVERITIES)},
         "score": compute_score((result["outcome"], result["severity"], 1) for result in results),
@@ -246,6 +258,32 @@ def many() -> Report:
     rows = [{**row, "message": message, "severity": "critical", "outcome": "failed"} for row in many["results"]]
     named = [new if row["check"] == KNOWN[0].name else row for new, row in zip(rows, many["results"], strict=True)]
     return summed({**many, "results": named})
+
+
+def attested() -> Report:
+    """Return a report with a rule that was attested on two servers, and was found to fail on one of them.
+
+    An attestation of another rule has expired, another one is not valid yet, and a third one has no effect.
+    """
+    plain = report(servers=3, checks=2, failing=0, offline=0, everywhere=True)
+    rule, other = (check["name"] for check in plain["checks"])
+    by_host = [server["host"] for server in plain["servers"]]
+    expired = {**ATTESTED, "until": "2026-11-20", "expired": True}
+    failed = {**ATTESTED, "outcome": "failed", "note": "Nobody answered."}
+    found = {(by_host[0], rule): ATTESTED, (by_host[1], rule): failed, (by_host[0], other): expired}
+    for row in plain["results"]:
+        one = found.get((row["host"], row["check"]))
+        if one:
+            message = "The scanner has no check for it." if one["expired"] else one["note"]
+            outcome = "unknown" if one["expired"] else one["outcome"]
+            row.update(manual=True, attestation=one, outcome=outcome, message=message, output="")
+    entries = [
+        {**one, "check": check, "hosts": [host], "groups": [], "pending": False, "matched": 1}
+        for (host, check), one in found.items()
+    ]
+    later = {**entries[0], "check": "later", "pending": True, "checked_on": "2027-01-01", "matched": 0}
+    entries += [later, {**entries[0], "check": "no-such-rule", "matched": 0}]
+    return summed({**plain, "attestations": entries})
 
 
 #: Rules of the SCAP Security Guide, of which some have long names.
@@ -389,7 +427,7 @@ def hostile() -> Report:
     [server], [check], [result] = base["servers"], base["checks"], base["results"]
     of_server = ("host", "workspace", "id", "name", "os", "agent", "ip", "owner")
     of_check = ("name", "set", "title", "rationale", "remedy", "applies_if", "username")
-    servers, unreached, checks, results, waivers = [], [], [], [], []
+    servers, unreached, checks, results, waivers, attestations = [], [], [], [], [], []
     for row, text in enumerate(texts):
         about = {**server, **dict.fromkeys(of_server, text), "groups": [text, texts[0]]}
         # Of every other server, only earlier answers count.
@@ -405,6 +443,10 @@ def hostile() -> Report:
             "groups": [text],
         }
         waivers.append({**waiver, "matched": row % 2, "expired": row % 3 == 0})
+        attested: Report = dict.fromkeys(("checked_by", "checked_on", "until", "proof", "note"), text)
+        attested |= {"outcome": "passed", "expired": row % 3 == 0}
+        selected: Report = {"check": text, "hosts": [text], "groups": [text], "matched": row % 2}
+        attestations.append({**attested, **selected, "pending": row % 4 == 0})
         for column, inner in enumerate(texts):
             outcome = OUTCOMES[(row + column) % 5]
             about_waiver = dict.fromkeys(("reason", "approved_by", "since", "ticket"), text)
@@ -413,11 +455,12 @@ def hostile() -> Report:
             own |= dict.fromkeys(("host", "value", "ended_at"), text)
             own |= {"output": f"{text}\n{inner}", "output_complete": column % 2 == 0, "reused": row % 2 == 0}
             own |= {"outcome": outcome, "severity": SEVERITIES[column % 5], "waiver": waived}
+            own |= {"manual": True, "attestation": attested if outcome == "passed" else None}
             results.append({**result, **own})
     titles: Report = {"title": texts[0], "workspace": texts[1], "collection": texts[2], "ansible_core": texts[3]}
     titles |= {"run_by": {"user": texts[4], "controller": texts[5]}, "summary": {"questions": 2 * len(results)}}
     rows = {"servers": servers + unreached, "checks": checks, "results": results, "waivers": waivers}
-    return summed({**base, **titles, **rows})
+    return summed({**base, **titles, **rows, "attestations": attestations})
 
 
 def _numbered(known: Known, number: int) -> Known:
@@ -502,7 +545,9 @@ def _result(
         "command": command,
         "ended_at": f"2026-11-24T{'08:41' if reused else '09:12'}:{second:02d}Z",
         "reused": reused and outcome == "passed",
+        "manual": False,
         "waiver": None,
+        "attestation": None,
     }
 
 

@@ -91,7 +91,9 @@ ON_SERVERS = (
 CHECKED = ("hardening", "scripts")
 #: Guides whose examples a test below, test_cookbook.py, test_audit.py, test_guides.py and `make rulebook` run. Those of
 #: audit_report are steps of CI.
-ELSEWHERE = ("audit", "audit_report", "audit_scanners", "command_line", "cookbook", "events", "waves")
+ELSEWHERE = (
+    "audit", "audit_attestations", "audit_report", "audit_scanners", "command_line", "cookbook", "events", "waves",
+)  # fmt: skip
 
 
 def read_blocks(page: str) -> list[Any]:

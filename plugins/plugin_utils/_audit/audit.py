@@ -21,6 +21,7 @@ from ...module_utils._api.errors import join_first
 from ...module_utils._api.records import to_iso
 from ...module_utils._api.settings import VERSION, Settings
 from ...module_utils._fleet.run import Run
+from .attestations import apply_attestations
 from .checks import Check
 from .collection import AuditedHost, WorkspaceCollector, collect_responses
 from .hosts import Host
@@ -42,6 +43,7 @@ from .scanners.results import (
     compute_coverage,
     compute_score,
     decide_verdict,
+    is_attested,
     is_covered,
     is_failing,
 )
@@ -103,6 +105,7 @@ def build_report(
         for check in host.checks:
             rules, rows = _build_results(audited, check)
             for row in rows:
+                apply_attestations(options.attestations, row, host.groups)
                 apply_waivers(options.waivers, row, host.groups)
             differs.update(checks.add(check, rules, len(rows)))
             results += rows
@@ -129,6 +132,7 @@ def build_report(
         "checks": list(checks.rows.values()),
         "results": results,
         "waivers": [waiver.to_row() for waiver in options.waivers],
+        "attestations": [attestation.to_row() for attestation in options.attestations],
     }
     return {**report, "verdict": decide_verdict(report)}
 
@@ -219,6 +223,7 @@ def _summarize(
         "checks": len(checks.rows),
         "questions": checks.questions,
         **{outcome: by_outcome[outcome] for outcome in OUTCOMES},
+        "attested": sum(1 for result in results if is_attested(result)),
         "not_reached": sum(1 for server in servers if not server["reached"]),
         "failed_by_severity": {severity: outcomes[FAILED, severity] for severity in reversed(SEVERITIES)},
         "score": compute_score((*pair, number) for pair, number in outcomes.items()),
@@ -253,7 +258,9 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
         "command": command.id if command else None,
         "ended_at": to_iso(command.end) if command else None,
         "reused": response.reused,
+        "manual": False,
         "waiver": None,
+        "attestation": None,
     }
     rules = evaluation.rules
     if check.results and not rules and evaluation.outcome == UNKNOWN:
@@ -270,6 +277,7 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
             "severity": rule.severity or check.severity,
             "message": rule.message,
             "output": rule.output,
+            "manual": rule.manual,
         }
         for rule in rules
     ]

@@ -19,8 +19,8 @@ from .._settings import decrypt
 from .check_selection import HOST_OPTIONS, VARIABLE_PREFIX
 from .checks import Check
 
-#: The waivers of all hosts are joined.
-WAIVERS_VARIABLE = f"{VARIABLE_PREFIX}waivers"
+#: Options with lists that are joined of all hosts.
+JOINED_OPTIONS = ("waivers", "attestations")
 _PLAY_OPTIONS = ("compare_to", "fail_on", "formats", "max_concurrency", "min_coverage", "reuse_within", "wait_timeout")
 #: Variables that must be equal for all hosts, by the options of the module.
 PLAY_VARIABLES = {**{name: f"{VARIABLE_PREFIX}{name}" for name in _PLAY_OPTIONS}, "dest": "audit_report_dir"}
@@ -97,7 +97,7 @@ def refuse_differing_values(first: HostVariables, other: HostVariables) -> None:
 
 def to_role_error(error: UsageError) -> UsageError:
     """Return an error that names the variable of the role in place of the option of the module."""
-    variables = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, "waivers")}}
+    variables = {**PLAY_VARIABLES, **{name: f"{VARIABLE_PREFIX}{name}" for name in (*HOST_OPTIONS, *JOINED_OPTIONS)}}
     # Such as: checks, check 2 (disk).
     name, rest = re.findall(r"^(\w*)(.*)$", error.option, re.DOTALL)[0]
     return UsageError(variables[name] + rest, error.problem, error.remedy) if name in variables else error

@@ -15,6 +15,7 @@ from ...module_utils._api.errors import UsageError
 from ...module_utils._fleet.jobs import Limits
 from ...module_utils._options import values
 from ...module_utils._options.connection import CONNECTION
+from .attestations import Attestation, read_attestations
 from .checks import Check
 from .report import DEFAULT_FORMATS, FORMATS
 from .scanners.results import SEVERITIES
@@ -32,6 +33,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "username": {"type": "str"},
     "hosts": {"type": "list", "elements": "str"},
     "waivers": {"type": "list", "elements": "dict"},
+    "attestations": {"type": "list", "elements": "dict"},
     "reuse_within": {"type": "str"},
     "wait_timeout": {"type": "str", "default": "5m"},
     "max_concurrency": {"type": "str"},
@@ -52,6 +54,7 @@ class AuditOptions:
     fail_on: str | None
     min_coverage: float
     waivers: list[Waiver]
+    attestations: list[Attestation]
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], checks: Sequence[Sequence[Check]]) -> AuditOptions:
@@ -66,6 +69,7 @@ class AuditOptions:
             problem = f"{options['min_coverage']:g} is not a percentage"
             raise UsageError("min_coverage", problem, "Give a number from 0, for no minimum, to 100.")
         reuse_within = options.get("reuse_within")
+        today = datetime.now(timezone.utc).date()
         # Hosts with equal variables share one list.
         distinct = [check for shared in {id(one): one for one in checks}.values() for check in shared]
         for tool in {check.name for check in distinct if check.results}:
@@ -84,5 +88,6 @@ class AuditOptions:
             progress=options.get("progress"),
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],
             min_coverage=options["min_coverage"],
-            waivers=read_waivers(options["waivers"], datetime.now(timezone.utc).date()),
+            waivers=read_waivers(options["waivers"], today),
+            attestations=read_attestations(options["attestations"], today),
         )

@@ -229,6 +229,28 @@ def test_check_mode_predicts(current: Workspace, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_example_of_attestations_counts(current: Workspace, tmp_path: Path) -> None:
+    [variables] = [yaml.safe_load(block) for block in read_code_blocks("audit_attestations", "yaml")]
+    for one in variables["audit_attestations"]:
+        one.update(checked_on="2020-01-01", until="2999-12-31")
+    line = "printf '%s:notchecked\\n' emergency_contacts restore_backup"
+    check = {"name": "cis_level1_server", "line": line, "results": {"format": "xccdf"}}
+    variables |= {"audit_checks": [check], "audit_check_sets": [], "audit_report_dir": str(tmp_path / "report")}
+    hosts: Row = {"web-01": {}, "db-01": {"alpacon_server_id": current.server_ids()["web-02"]}}
+    inventory = {"all": {"hosts": hosts, "vars": variables}}
+    done = run_playbook(current, tmp_path, ROLE, inventory)
+    report = json.loads((tmp_path / "report/audit.json").read_text(encoding="utf-8"))
+    outcomes = {(row["host"], row["check"].partition("/")[2]): row["outcome"] for row in report["results"]}
+    assert outcomes == {
+        ("web-01", "emergency_contacts"): "passed",
+        ("web-01", "restore_backup"): "unknown",
+        ("db-01", "emergency_contacts"): "passed",
+        ("db-01", "restore_backup"): "failed",
+    }, done.log
+    assert "WARNING" not in done.log
+
+
+@pytest.mark.slow
 def test_the_examples_of_the_guide_run(current: Workspace, tmp_path: Path) -> None:
     current.add_user("root")
     blocks = [yaml.safe_load(block) for block in read_code_blocks("audit", "yaml")]

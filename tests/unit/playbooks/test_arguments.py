@@ -18,6 +18,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command imp
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.command_options import _ALLOWED_STATES
 from ansible_collections.herdops.alpacon.plugins.module_utils._tasks.server_action import SPEC as ACTION_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selection import HOST_OPTIONS
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import JOINED_OPTIONS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
@@ -82,7 +83,7 @@ OMITTED: dict[str, dict[str, tuple[str, ...]]] = {
         "users of the servers keep their work": ("force",),
     },
     "roles/audit/tasks/main.yml": {
-        "the module reads the variables of each host": (*HOST_OPTIONS, "waivers"),
+        "the module reads the variables of each host": (*HOST_OPTIONS, *JOINED_OPTIONS),
         "they are the hosts of the play": ("hosts",),
         "standard error shows it without the role": ("progress",),
     },

@@ -28,6 +28,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._tasks import (
 )
 from ansible_collections.herdops.alpacon.plugins.modules import alpamon_info
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import options as audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.attestations import ATTESTATION
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import CHECK_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import BENCHMARK
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import WAIVER
@@ -53,10 +54,11 @@ DOCUMENTED: dict[str, Mapping[str, Any]] = {
     **SPECS,
     "alpacon_audit": {
         **audit.SPEC,
-        # Each check, each benchmark and each waiver is read by itself.
+        # Each check, benchmark, waiver and attestation is read by itself.
         "checks": {**audit.SPEC["checks"], "options": CHECK_SPEC},
         "benchmarks": {**audit.SPEC["benchmarks"], "options": BENCHMARK},
         "waivers": {**audit.SPEC["waivers"], "options": WAIVER},
+        "attestations": {**audit.SPEC["attestations"], "options": ATTESTATION},
     },
     "alpacon_tasks": alpacon_tasks.SPEC,
     "alpamon_info": alpamon_info.SPEC,

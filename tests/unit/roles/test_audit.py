@@ -15,13 +15,14 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selec
     HOST_OPTIONS,
     load_check_sets,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import PLAY_VARIABLES, WAIVERS_VARIABLE
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import JOINED_OPTIONS, PLAY_VARIABLES
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
 
 _ARGUMENTS, _DEFAULTS = "roles/audit/meta/argument_specs.yml", "roles/audit/defaults/main.yml"
 _FOLDER = "plugins/plugin_utils/_audit"
 _OPTIONS, _SELECTION, _HOSTS = f"{_FOLDER}/options.py", f"{_FOLDER}/check_selection.py", f"{_FOLDER}/hosts.py"
+JOINED_VARIABLES = [f"audit_{name}" for name in JOINED_OPTIONS]
 _GUIDE = "docs/docsite/rst/audit.rst"
 SPECS = yaml.safe_load((ROOT / _ARGUMENTS).read_text(encoding="utf-8"))
 OPTIONS = SPECS["argument_specs"]["main"]["options"]
@@ -42,7 +43,7 @@ def test_the_defaults_are_documented() -> None:
     assert documented == DEFAULTS, f"{_DEFAULTS} and {_ARGUMENTS} differ"
     own = {f"audit_{name}" for name in HOST_OPTIONS}
     assert set(OPTIONS) - set(DEFAULTS) == own, f"{_ARGUMENTS} has no default of these, and {_SELECTION} differs"
-    read = {*own, *PLAY_VARIABLES.values(), WAIVERS_VARIABLE}
+    read = {*own, *PLAY_VARIABLES.values(), *JOINED_VARIABLES}
     assert read == set(OPTIONS), f"{_SELECTION} and {_HOSTS} read other variables than {_ARGUMENTS} documents"
 
 
@@ -50,11 +51,11 @@ def test_spec_and_guide_list_the_variables_of_hosts() -> None:
     [sentence] = [
         words for words in SPECS["argument_specs"]["main"]["description"] if "variables of each host" in words
     ]
-    read = {WAIVERS_VARIABLE, *(f"audit_{name}" for name in HOST_OPTIONS)}
+    read = {*JOINED_VARIABLES, *(f"audit_{name}" for name in HOST_OPTIONS)}
     assert set(re.findall(r"O\((\w+)\)", sentence)) == read, f"correct the description in {_ARGUMENTS}"
     guide = (ROOT / _GUIDE).read_text(encoding="utf-8")
     [sentence] = re.findall(r"These variables may differ by group and host:(.*?)the parameters", guide, re.DOTALL)
-    ordered = [*(f"audit_{name}" for name in HOST_OPTIONS), WAIVERS_VARIABLE]
+    ordered = [*(f"audit_{name}" for name in HOST_OPTIONS), *JOINED_VARIABLES]
     assert re.findall(r"``(\w+)``", sentence) == ordered, f"correct {_GUIDE}"
 
 

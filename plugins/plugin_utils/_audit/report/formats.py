@@ -26,6 +26,7 @@ from ..scanners.results import (
     UNKNOWN,
     WAIVED,
     compute_passed_share,
+    is_attested,
     list_failing,
 )
 from . import text
@@ -99,7 +100,7 @@ def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Ro
         classname = f"{text.clean_text(set_name)}.{host}" if set_name else host
         case = SubElement(suite, "testcase", name=text.clean_text(result["check"]), classname=classname)
         if outcome in (FAILED, UNKNOWN):
-            message = text.to_line(result["message"])
+            message = text.describe_result(result)
             tag = "failure" if outcome == FAILED else "error"
             # GitLab shows the text alone.
             problem = SubElement(case, tag, type=result["severity"], message=message)
@@ -107,6 +108,8 @@ def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Ro
         elif outcome in (NOT_APPLICABLE, WAIVED):
             words = text.describe_result(result)
             SubElement(case, "skipped", message=words).text = words
+        elif is_attested(result):
+            SubElement(case, "system-out").text = text.describe_result(result)
     return suite
 
 
@@ -160,9 +163,15 @@ def _render_blocks(report: _Row) -> Iterator[str]:
         rows += [f"{title}: {len(trend[key])}" for key, title in text.TREND_LISTS.items() if trend[key]]
         rows += [f"{title}: {trend[key]}" for key, title in text.TREND_COUNTS.items() if trend[key]]
         yield "\n".join(f"- {words}" for words in rows)
-    for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED)):
-        results = [result for result in report["results"] if result["outcome"] == outcome]
-        if results or outcome == FAILED:
+    found = {
+        title: [result for result in report["results"] if result["outcome"] == outcome]
+        for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED))
+    }
+    # Failed and waived results show their attestations.
+    shown = (FAILED, WAIVED)
+    found["Attested"] = [one for one in report["results"] if is_attested(one) and one["outcome"] not in shown]
+    for title, results in found.items():
+        if results or title == "Failed":
             yield f"## {title}"
             yield _render_table(results) if results else "Nothing."
         if len(results) > _ROWS:
@@ -180,8 +189,8 @@ def _render_table(results: Sequence[_Row]) -> str:
 
 _COLUMNS = (
     *("host", "server", "workspace", "os", "ip", "owner", "groups"),
-    *("check", "set", "title", "severity", "outcome", "message", "value", "remedy", "references", "waiver"),
-    *("command", "ended_at", "reused"),
+    *("check", "set", "title", "severity", "outcome", "message", "value", "remedy", "references"),
+    *("waiver", "attestation", "command", "ended_at", "reused"),
 )
 #: The start of a formula. In some countries, a semicolon separates cells.
 _FORMULA = re.compile(r'(?:^|(?<=;))(?=[ "]*[=+\-@\uff0b\uff0d\uff1d\uff20])')
@@ -208,6 +217,7 @@ def render_csv(report: _Row) -> Iterator[str]:
             "remedy": text.get_remedy(differences, result["host"], check),
             "references": "; ".join(check["references"]),
             "waiver": text.describe_waiver(result["waiver"]),
+            "attestation": text.describe_attestation(result.get("attestation")),
             "reused": "yes" if result["reused"] else "no",
         }
         yield _render_row({**servers[result["host"]], **result, **cells})

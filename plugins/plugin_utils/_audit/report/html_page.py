@@ -31,6 +31,7 @@ from ..scanners.results import (
     WAIVED,
     compute_passed_share,
     compute_score,
+    is_attested,
     list_failing,
 )
 from . import paper, text
@@ -62,6 +63,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     environment.filters.update(
         line=text.to_line,
         approved=text.describe_reason,
+        attested=text.describe_attestation,
         plain=text.clean_text,
         time=text.format_time,
         shell=_format_shell,
@@ -129,7 +131,7 @@ class PageData:
         self._servers = report["servers"]
         self.hosts = [text.to_line(server["host"]) for server in self._servers]
         self.checks: list[_Row] = [
-            {**check, "number": number, "answers": [], "counts": Counter()}
+            {**check, "number": number, "answers": [], "counts": Counter(), "attested": 0}
             for number, check in enumerate(report["checks"])
         ]
         self._outputs_left = _MAX_OUTPUTS
@@ -145,12 +147,14 @@ class PageData:
             server, check = servers[result["host"]], checks[result["check"]]
             differs = differences.get(result["host"], {})
             difference = {**differs.get(check["of"], {}), **differs.get(check["name"], {})}
-            key = (str(difference), str(result["waiver"]), *(result[name] for name in _ANSWER_KEYS))
+            exceptions = (str(result["waiver"]), str(result.get("attestation")))
+            key = (str(difference), *exceptions, *(result[name] for name in _ANSWER_KEYS))
             if key not in answers:
                 answers[key] = self._add_answer(result, _describe_difference(difference, check))
                 check["answers"].append(answers[key])
             answers[key]["servers"].append(server)
             check["counts"][result["outcome"]] += 1
+            check["attested"] += is_attested(result)
             self._columns[check["number"]][server] = answers[key]["number"]
             if result["ended_at"]:
                 ran = f"{'reused from' if result['reused'] else 'ran'} {text.format_time(result['ended_at'])}"
@@ -179,18 +183,20 @@ class PageData:
             f"Here the check has: {text.to_line(difference, 600)}." if difference else "",
         )
         outcome, severity = result["outcome"], result["severity"]
+        attestation = text.describe_attestation(result["attestation"]) if is_attested(result) else ""
         message, whole = text.fold_text(result["message"]), text.to_line(result["message"], 5000)
         texts = {
             "output": text.clean_text(output).strip("\n"),
             "message": message,
             "whole": "" if whole == message else whole,
             "note": " ".join(filter(None, notes)),
-            "waiver": text.describe_waiver(result["waiver"]),
+            "waiver": ". ".join(filter(None, (attestation, text.describe_waiver(result["waiver"])))),
         }
         number, places = len(self._answers), [OUTCOMES.index(outcome), SEVERITIES.index(severity)]
         self._answers.append([*places, *map(self._add_text, texts.values())])
         kind = severity if outcome == FAILED else outcome
-        return {"number": number, "outcome": outcome, "severity": severity, "kind": kind, "servers": [], **texts}
+        about = {"number": number, "outcome": outcome, "severity": severity, "kind": kind}
+        return {**about, "servers": [], "attested": bool(attestation), **texts}
 
     def list_clean_checks(self) -> list[_Row]:
         """Return the checks without findings, except scanners whose rules are checks of their own."""
@@ -200,6 +206,12 @@ class PageData:
 
     def list_waived(self) -> list[tuple[_Row, _Row]]:
         return [(check, one) for check in self.checks for one in check["answers"] if one["outcome"] == WAIVED]
+
+    def list_attested(self) -> list[tuple[_Row, _Row]]:
+        """Return the attested answers, except the failed and the waived ones, which have sections of their own."""
+        shown = (FAILED, WAIVED)
+        answers = ((check, one) for check in self.checks for one in check["answers"] if one["attested"])
+        return [(check, one) for check, one in answers if one["outcome"] not in shown]
 
     def build_script_data(self) -> _Row:
         """Return the data for the page's script: columns of numbers, and the texts with these numbers."""

@@ -15,7 +15,17 @@ from typing import Any
 
 from ....module_utils._api.errors import clean, join_first
 from ....module_utils._api.records import parse_time
-from ..scanners.results import FAILED, NOT_APPLICABLE, OUTCOMES, PASS, SEVERITIES, WEIGHTS, count_answered, is_covered
+from ..scanners.results import (
+    FAILED,
+    NOT_APPLICABLE,
+    OUTCOMES,
+    PASS,
+    SEVERITIES,
+    WEIGHTS,
+    count_answered,
+    is_attested,
+    is_covered,
+)
 
 TREND_LISTS = {
     "newly_failed": "Newly failed",
@@ -160,7 +170,8 @@ def describe_outcomes(summary: Mapping[str, Any]) -> str:
     by_severity = [f"{count:,} {name}" for name, count in summary["failed_by_severity"].items() if count]
     failed = f"{summary[FAILED]:,} failed" + (f" ({', '.join(by_severity)})" if by_severity else "")
     others = [name for name in OUTCOMES if name != FAILED and summary[name]]
-    return ", ".join([failed, *(f"{summary[name]:,} {name.replace('_', ' ')}" for name in others)])
+    attested = [f"{summary['attested']:,} of these attested"] if summary.get("attested") else []
+    return ", ".join([failed, *(f"{summary[name]:,} {name.replace('_', ' ')}" for name in others), *attested])
 
 
 def describe_cost(summary: Mapping[str, Any]) -> str:
@@ -168,11 +179,23 @@ def describe_cost(summary: Mapping[str, Any]) -> str:
 
 
 def describe_result(result: Mapping[str, Any]) -> str:
-    """Return the message of a result and its waiver. An expired waiver is in the message already."""
+    """Return the message of a result, its attestation and its waiver. Expired ones are in the message already."""
     waiver, message = result["waiver"], to_line(result["message"])
-    if not waiver or waiver["expired"]:
+    attestation = describe_attestation(result["attestation"]) if is_attested(result) else ""
+    words = "" if not waiver or waiver["expired"] else describe_waiver(waiver)
+    if not attestation and not words:
         return message
-    return ". ".join(filter(None, (message.removesuffix("."), describe_waiver(waiver))))
+    return ". ".join(filter(None, (message.removesuffix("."), attestation, words)))
+
+
+def describe_attestation(attestation: Mapping[str, Any] | None) -> str:
+    """Return who attested what and for how long: "Attested as passed by Kim on 2026-11-02, until ..."."""
+    if not attestation:
+        return ""
+    outcome = to_line(attestation["outcome"], 40).replace("_", " ")
+    person, day = to_line(attestation["checked_by"], 100), to_line(attestation["checked_on"], 40)
+    until = f"until {to_line(attestation['until'], 40)}{' (expired)' if attestation['expired'] else ''}"
+    return f"Attested as {outcome} by {person} on {day}, {until}, proof: {to_line(attestation['proof'])}"
 
 
 def describe_waiver(waiver: Mapping[str, Any] | None) -> str:

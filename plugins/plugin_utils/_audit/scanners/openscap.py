@@ -142,7 +142,8 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         elif match := _LINE.match(line):
             outcome, message = _RESULTS[match[4]]
             severity = parse_severity(match[2] or "")
-            found.append(RuleResult(shorten_id(match[1]), outcome, match[3] or "", severity=severity, message=message))
+            one = RuleResult(shorten_id(match[1]), outcome, match[3] or "", severity=severity, message=message)
+            found.append(replace(one, manual=match[4] == "notchecked"))
     rules = [one for one in found if one.name != MISSING]
     if not rules:
         last = output.strip().rpartition("\n")[2].strip()[:300]

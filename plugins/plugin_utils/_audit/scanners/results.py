@@ -49,6 +49,12 @@ def is_failing(result: Mapping[str, Any], fail_on: str | None) -> bool:
     return SEVERITIES.index(result["severity"]) >= SEVERITIES.index(fail_on)
 
 
+def is_attested(result: Mapping[str, Any]) -> bool:
+    """Return True if the outcome is that of an attestation. Earlier reports have no attestations."""
+    attestation = result.get("attestation")
+    return attestation is not None and not attestation["expired"]
+
+
 def list_failing(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [result for result in report["results"] if is_failing(result, report["fail_on"])]
 
@@ -101,6 +107,7 @@ class RuleResult:
 
     Attributes:
         output: the evidence of the scanner.
+        manual: the scanner has no automatic check for the rule.
     """
 
     name: str
@@ -112,6 +119,7 @@ class RuleResult:
     references: tuple[str, ...] = ()
     message: str = ""
     output: str = ""
+    manual: bool = False
 
     @classmethod
     def missing(cls, message: str) -> RuleResult:
@@ -134,7 +142,10 @@ def merge_results(results: Iterable[RuleResult]) -> list[RuleResult]:
         worst = [result for result in same if result.outcome == outcome]
         messages = dict.fromkeys(result.message for result in worst if result.message)
         severity = max((result.severity for result in worst if result.severity), key=SEVERITIES.index, default=None)
-        merged.append(replace(worst[0], name=name, severity=severity, message="\n".join(messages)))
+        # A result with a measured part is measured.
+        manual = all(result.manual for result in same)
+        message = "\n".join(messages)
+        merged.append(replace(worst[0], name=name, severity=severity, message=message, manual=manual))
     return merged
 
 

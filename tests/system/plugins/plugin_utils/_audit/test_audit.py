@@ -284,6 +284,25 @@ def test_waived_findings_do_not_fail(current: Workspace) -> None:
     assert (everybody.result["verdict"], everybody.report["coverage"]) == ("pass", 100)
 
 
+def test_attested_results_count_as_others_do(current: Workspace) -> None:
+    printed = "a:pass\\nb:notchecked\\nc:notchecked\\nd:notchecked\\ne:error\\n"
+    check = {"name": "scap", "line": f"printf '{printed}'", "results": {"format": "xccdf"}, "severity": "high"}
+    given = {"groups": ["all"], "checked_by": "Kim", "proof": "a.pdf"}
+    given |= {"checked_on": "2026-11-02", "until": "2999-12-31"}
+    attestations = [
+        {**given, "check": "scap/[abe]", "outcome": "passed"},
+        {**given, "check": "scap/[cd]", "outcome": "failed"},
+    ]
+    waived = waiver(check="scap/d")
+    done = audit(current, check, attestations=attestations, waivers=[waived])
+    outcomes = {name.removeprefix("scap/"): outcome for (_host, name), outcome in done.outcomes.items()}
+    assert outcomes == {"a": "passed", "b": "passed", "c": "failed", "d": "waived", "e": "unknown"}
+    counted = {"attested": 3, "passed": 2, "failed": 1, "waived": 1, "unknown": 1, "score": 66.6}
+    assert counted.items() <= done.summary.items()
+    assert (done.result["coverage"], done.result["verdict"], done.result["failing"]) == (80.0, "fail", 1)
+    assert [row["matched"] for row in done.report["attestations"]] == [1, 2]
+
+
 def test_an_expired_waiver_does_not_apply(current: Workspace) -> None:
     done = audit(current, BAD, waivers=[waiver(until="2020-01-31")])
     assert (done.the_result["outcome"], done.the_result["waiver"]["expired"]) == ("failed", True)

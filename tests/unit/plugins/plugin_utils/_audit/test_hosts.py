@@ -16,7 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
     refuse_differing_values,
     to_role_error,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import add_waivers
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import join_entries
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 WAIVER: Row = {"check": "sshd-*", "groups": ["db"], "reason": "It is known.", "until": "2027-12-31"}
@@ -37,14 +37,14 @@ def test_waivers_are_joined_without_duplicates() -> None:
     other = {**WAIVER, "check": "nginx", "until": date(2027, 1, 1)}
     joined: Row = {}
     for given in ([], [WAIVER, other], [other, WAIVER], None):
-        add_waivers(joined, given)
+        join_entries("waivers", joined, given)
     assert list(joined.values()) == [WAIVER, other]
 
 
 @pytest.mark.parametrize("given", ["sshd-*", [WAIVER, "sshd-*"]])
 def test_waivers_must_be_a_list_of_dictionaries(given: object) -> None:
     with pytest.raises(UsageError, match=r"^waivers: it is not a list of dictionaries"):
-        add_waivers({}, given)
+        join_entries("waivers", {}, given)
 
 
 @pytest.mark.parametrize(

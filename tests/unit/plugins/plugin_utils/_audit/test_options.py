@@ -19,6 +19,11 @@ def waiver(**given: Any) -> Row:
     return {"waivers": [{"check": "a", "groups": ["all"], "reason": "old", "until": "2999-12-31", **given}]}
 
 
+def attestation(**given: Any) -> Row:
+    about = {"outcome": "passed", "checked_by": "Kim", "checked_on": "2026-11-02", "until": "2999-12-31"}
+    return {"attestations": [{"check": "a", "groups": ["all"], "proof": "a.pdf", **about, **given}]}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -30,6 +35,13 @@ def waiver(**given: Any) -> Row:
         (waiver(since="May"), "waivers, waiver 1: since: 'May' is not a date. Give the day of the approval"),
         (waiver(since="2999-12-30"), "waivers, waiver 1: since: 2999-12-30 is in the future."),
         (waiver(until="2020-01-01", since="2020-01-02"), "waivers, waiver 1: since: 2020-01-02 is after until"),
+        (attestation(groups=[]), "attestations, attestation 1: it has neither hosts nor groups."),
+        (attestation(proof=" "), "attestations, attestation 1: proof: it is empty. Give a text."),
+        (attestation(outcome="waived"), "attestations, attestation 1: outcome: "),
+        (attestation(checked_by=None), "attestations, attestation 1: checked_by: "),
+        (attestation(checked_on="May"), "attestations, attestation 1: checked_on: 'May' is not a date."),
+        (attestation(until="2026-11-01"), "attestations, attestation 1: checked_on: 2026-11-02 is after until"),
+        (attestation(prof=1), "attestations, attestation 1: prof: there is no such key. Did you mean proof?"),
         (waiver(unitl=1), "waivers, waiver 1: unitl: there is no such key. Did you mean until?"),
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
         ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),

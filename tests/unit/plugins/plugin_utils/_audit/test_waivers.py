@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import (
-    describe_expired,
-    find_unknown_names,
-    read_waivers,
-)
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import find_unknown_names
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import describe_expired, read_waivers
 
 
 @pytest.mark.parametrize(("today", "expired"), [(date(2027, 1, 31), False), (date(2027, 2, 1), True)])
@@ -61,7 +58,8 @@ def test_names_that_do_not_exist_are_reported() -> None:
         {**given, "hosts": ["web-01"], "check": "disk-spcae/rule"},
     ]
     waivers = read_waivers(rows, date(2027, 1, 1))
-    assert find_unknown_names(waivers, ["a", "bb", "disk-space"], ["web-01", "web-[01]"], ["all", "web"]) == [
+    existing = (["a", "bb", "disk-space"], ["web-01", "web-[01]"], ["all", "web"])
+    assert find_unknown_names("A waiver", waivers, *existing) == [
         "A waiver names the host web-1, which does not exist. Did you mean web-01?",
         "A waiver names the host db*, which does not exist. Correct it or remove it.",
         "A waiver names the group wbe, which does not exist. Did you mean web?",

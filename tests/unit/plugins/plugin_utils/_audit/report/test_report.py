@@ -66,6 +66,7 @@ CASES = {
     "example": reports.report(),
     "clean": reports.clean(),
     "hostile": reports.hostile(),
+    "attested": reports.attested(),
     "empty": reports.summed({**reports.report(servers=1, checks=1), "servers": [], "checks": [], "results": []}),
 }
 
@@ -401,6 +402,23 @@ def test_every_format_has_the_approval_of_a_waiver(name: str) -> None:
     _file, render = FILES[name]
     text = rendered(render, CASES["example"])
     assert all(word in text for word in ("Kim Minji", "2026-11-02", "OPS-1204"))
+
+
+@pytest.mark.parametrize("name", ["junit", "markdown", "csv", "html", "json"])
+def test_every_format_marks_attested_results(name: str) -> None:
+    _file, render = FILES[name]
+    text = html.unescape(rendered(render, CASES["attested"])).replace("\\", "")
+    fields = ("Lee Jun", "2026-11-05", "2027-11-04", "wiki.example.com/audits/2026/contacts", "All three people")
+    assert [field for field in fields if field not in text] == []
+    assert text.count("ttested as passed by Lee Jun") >= 1 or name == "json"
+    assert text.count("ttested as failed by Lee Jun") >= 1 or name == "json"
+
+
+def test_the_page_lists_attestations_that_do_not_count() -> None:
+    page = words(rendered(render_html, CASES["attested"]))
+    assert all(f"{state}: {what}" in page for state, what in (("Not valid yet", "later"), ("Expired", "")))
+    assert "Without effect: the attestation of no-such-rule" in page
+    assert "2 of these attested" in "\n".join(render_summary(CASES["attested"], []))
 
 
 def test_the_worst_group_comes_first() -> None:

@@ -90,7 +90,7 @@ def test_texts_are_bounded_and_escaped() -> None:
 
 
 def test_rules_of_the_check_complete_the_results() -> None:
-    about = {"title": "A", "rationale": "why", "severity": "high", "remedy": "fix"}
+    about: dict[str, Any] = {"title": "A", "rationale": "why", "severity": "high", "remedy": "fix"}
     rules = [{"name": "a", **about, "references": ["R 1"]}, {"name": "b", "severity": None}]
     known, other, silent = parse_output({"format": "xccdf", "rules": rules}, "a:fail\nc:pass\n")
     assert known == RuleResult("a", "failed", **about, references=("R 1",), message="The rule is not met: A")
@@ -315,3 +315,12 @@ def test_bad_options_are_refused(options: Any, message: str) -> None:
     with pytest.raises(UsageError) as error:
         parse_results_options("results", options)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("printed", "manual"),
+    [("a:notchecked", True), ("a:error", False), ("a:notchecked\na:notchecked", True), ("a:notchecked\na:pass", False)],
+)
+def test_a_rule_is_manual_if_nothing_of_it_was_measured(printed: str, manual: bool) -> None:
+    [result] = parse_output({"format": "xccdf"}, printed)
+    assert (result.outcome, result.manual) == ("unknown", manual)
