@@ -37,6 +37,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts impor
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import SPEC as AUDIT_SPEC
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import read_previous, write_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import (
     find_unknown_names,
     join_entries,
@@ -122,12 +123,14 @@ class ActionModule(AlpaconAction):
         if folder:
             _create_folder(folder)
         audit = run_audit(audit_options, hosts, run)
+        if previous and not run.check_mode:
+            audit.report["trend"] = compare_reports(audit.report, previous)
         hidden = collect_secrets(options) | {host.settings.token for host in hosts}
         files: list[Path] = []
         error_message = ""
         if folder:
             try:
-                files = write_report(mask_secrets(audit.report, hidden), folder, options["formats"], previous)
+                files = write_report(mask_secrets(audit.report, hidden), folder, options["formats"])
             except OSError as error:
                 error_message = f"The report could not be written to {folder}: {error}. "
         result = build_result(audit, [str(file) for file in files], run.no_log)

@@ -337,7 +337,8 @@ options:
     choices: [json, junit, markdown, html, csv]
   compare_to:
     description:
-      - An earlier C(audit.json). The report shows what has changed since then. A missing file causes a warning.
+      - An earlier C(audit.json). The report and RV(overview) show what has changed since then, and why. A missing file
+        causes a warning.
     type: path
 extends_documentation_fragment:
   - herdops.alpacon.connection.tasks

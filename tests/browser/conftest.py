@@ -21,6 +21,7 @@ from hosts import requirements
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
 
 #: Programs, and the Debian package of each.
 PROGRAMS = {"chromium": "chromium", "java": "default-jre-headless", "npm": "npm"}
@@ -72,8 +73,9 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def write(name: str) -> Path:
         if name not in written:
             report = _MAKERS[name]()
-            previous = reports.earlier(report) if name in _WITH_TREND else None
-            (written[name],) = write_report(report, tmp_path_factory.mktemp(name), ["html"], previous)
+            if name in _WITH_TREND:
+                report["trend"] = compare_reports(report, reports.earlier(report))
+            (written[name],) = write_report(report, tmp_path_factory.mktemp(name), ["html"])
         return written[name]
 
     return write

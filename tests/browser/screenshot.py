@@ -16,10 +16,12 @@ from browser.pages import FLAGS
 from playwright.sync_api import sync_playwright
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
 
 report = reports.report()
 with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-    (html,) = write_report(report, Path(folder), ["html"], reports.earlier(report))
+    report["trend"] = compare_reports(report, reports.earlier(report))
+    (html,) = write_report(report, Path(folder), ["html"])
     browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
     # 1100 x 612 pixels: the verdict, what to fix first and the counts.
     page = browser.new_page(viewport={"width": 1375, "height": 765}, device_scale_factor=0.8, color_scheme="light")

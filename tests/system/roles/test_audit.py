@@ -172,6 +172,18 @@ def test_an_audit_keeps_earlier_reports_and_warns_of_expired_waivers(
     assert [[check["name"] for check in report["checks"]] for report in reports] == [["named"], ["plain"]]
 
 
+def test_an_audit_says_what_changed_since_an_earlier_one(current: Workspace, tmp_path: Path) -> None:
+    variables: Row = {"audit_report_dir": "report", "audit_compare_to": "report/audit.json", "audit_check_sets": []}
+    for check in (NAMED, PLAIN):
+        given = {**variables, "audit_checks": [check]}
+        done = run_playbook(current, tmp_path, ROLE, AGENTS, "-e", json.dumps(given))
+    trend = json.loads((tmp_path / "report/audit.json").read_text(encoding="utf-8"))["trend"]
+    [gone] = trend["no_longer_asked"]
+    assert (gone["check"], sorted(gone["hosts"])) == ("named", sorted(AGENTS)), done.log
+    shown = done.tasks["Show the findings"][-1]["msg"]
+    assert any(gone["reason"] in line for line in shown), shown
+
+
 def test_no_task_runs_for_each_host(current: Workspace, tmp_path: Path) -> None:
     """Refuse tasks for each host: at a thousand hosts, one takes longer than the audit."""
     arguments = ("-e", yaml.safe_dump({**role(NAMED)["vars"]}, default_flow_style=True, width=10_000))

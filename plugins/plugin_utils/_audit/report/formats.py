@@ -115,6 +115,8 @@ def _render_suite(report: _Row, server: _Row, results: Sequence[_Row], sets: _Ro
 
 #: Rows of a table, since CI systems refuse large summaries.
 _ROWS = 200
+#: Changes of a list of the trend.
+_CHANGES = 10
 _SPECIAL = re.compile(r"([\\`*_{}\[\]~$])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"})
 #: Where a zero-width space prevents a mention or a reference. An entity would not: code hosts resolve it first.
@@ -160,9 +162,8 @@ def _render_blocks(report: _Row) -> Iterator[str]:
         rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
         for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
             rows.append(f"{title}: {trend['change'][key]:+} points")
-        rows += [f"{title}: {len(trend[key])}" for key, title in text.TREND_LISTS.items() if trend[key]]
         rows += [f"{title}: {trend[key]}" for key, title in text.TREND_COUNTS.items() if trend[key]]
-        yield "\n".join(f"- {words}" for words in rows)
+        yield "\n".join(f"- {words}" for words in [*rows, *_render_changes(trend)])
     found = {
         title: [result for result in report["results"] if result["outcome"] == outcome]
         for title, outcome in (("Failed", FAILED), ("Unknown", UNKNOWN), ("Waived", WAIVED))
@@ -177,6 +178,18 @@ def _render_blocks(report: _Row) -> Iterator[str]:
         if len(results) > _ROWS:
             yield f"{len(results) - _ROWS} more are in the other files of this report."
     yield f"{text.describe_cost(summary)}, with {text.pluralize(summary['requests'], 'request')}."
+
+
+def _render_changes(trend: _Row) -> Iterator[str]:
+    for key, title in text.TREND_LISTS.items():
+        rows = trend[key]
+        if rows:
+            # Without a reason, a result is in a table below only.
+            shown = [row for row in rows if row["reason"]][:_CHANGES]
+            lines = [f"  - {escape_markdown(text.describe_change(row), 600)}" for row in shown]
+            more = text.count_changes(rows) - text.count_changes(shown)
+            lines += [f"  - and {more:,} more"] if shown and more else []
+            yield "\n".join([f"{title}: {text.count_changes(rows)}", *lines])
 
 
 def _render_table(results: Sequence[_Row]) -> str:
@@ -267,6 +280,10 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
     if len(unknown) > 5:
         yield f"Unknown for {text.pluralize(len(unknown) - 5, 'other reason')}"
     yield text.describe_outcomes(summary)
+    trend = report.get("trend")
+    if trend:
+        yield f"Since {text.format_time(trend['since'])}:"
+        yield from (f"  {words}" for words in text.describe_changes(trend) or ["Nothing changed"])
     pages = [name for name in files if name.endswith(".html")] or list(files)
     yield from (f"Report: {name}" for name in pages[:1])
 

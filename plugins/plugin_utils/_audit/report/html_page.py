@@ -64,6 +64,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         line=text.to_line,
         approved=text.describe_reason,
         attested=text.describe_attestation,
+        changed=text.count_changes,
         plain=text.clean_text,
         time=text.format_time,
         shell=_format_shell,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,10 @@ TREND_LISTS = {
     "newly_fixed": "Newly fixed",
     "still_failing": "Still failing",
     "no_longer_failed": "Failed before, now waived, unknown or not applicable",
+    "newly_unknown": "Unknown now",
+    "newly_asked": "Asked for the first time",
+    "changed": "Other changes",
+    "no_longer_asked": "Not asked any more",
 }
 TREND_COUNTS = {
     "new_servers": "New servers",
@@ -217,6 +221,33 @@ def describe_approval(waiver: Mapping[str, Any]) -> str:
     """Return who approved a waiver, since when and where: "approved by Kim, since 2026-11-02, ticket OPS-7"."""
     titles = {"approved_by": "approved by", "since": "since", "ticket": "ticket"}
     return ", ".join(f"{title} {to_line(waiver[key], 100)}" for key, title in titles.items() if waiver.get(key))
+
+
+def count_changes(rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the number of results in a list of a trend, whose rows are about one or several hosts."""
+    return sum(len(row["hosts"]) if "hosts" in row else 1 for row in rows)
+
+
+def describe_changes(trend: Mapping[str, Any]) -> list[str]:
+    """Return a line for each list of a trend with its number of results and commonest reasons, except empty lists."""
+    lines = []
+    for key, title in TREND_LISTS.items():
+        reasons: Counter[str] = Counter()
+        for row in trend[key]:
+            reasons[to_line(row["reason"], 120)] += count_changes([row])
+        del reasons[""]
+        words = " ".join(f"{count:,}: {reason}" for reason, count in reasons.most_common(3))
+        more = f" and {pluralize(len(reasons) - 3, 'other reason')}" if len(reasons) > 3 else ""
+        if trend[key]:
+            lines.append(f"{title}: {count_changes(trend[key])}{f' ({words}{more})' if words else ''}")
+    return lines
+
+
+def describe_change(row: Mapping[str, Any]) -> str:
+    """Return a row of a trend: the check, the host or the hosts, and the reason."""
+    hosts = [to_line(host, 80) for host in row.get("hosts") or [row["host"]]]
+    words = f"{row['severity']}: {to_line(row['check'])} on {join_first(hosts, 3)}"
+    return f"{words}: {to_line(row['reason'])}" if row["reason"] else words
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
     FILES,
     FORMATS,
     ReportError,
-    compare_reports,
     read_previous,
     write_report,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.formats import (
     describe_findings,
     escape_cell,
@@ -496,7 +496,7 @@ CHANGED = (
     ("new", "one", "", "failed", "low", "newly_failed"),
     ("a", "one", "failed", "passed", "high", "newly_fixed"),
     ("b", "one", "failed", "failed", "high", "still_failing"),
-    ("gone", "old", "failed", "", "high", "no_longer_failed"),
+    ("gone", "old", "failed", "", "high", "no_longer_asked"),
     ("b", "other", "failed", "not_applicable", "high", "no_longer_failed"),
     ("b", "waived", "failed", "waived", "high", "no_longer_failed"),
     ("b", "two", "failed", "unknown", "low", "no_longer_failed"),
@@ -519,7 +519,7 @@ def test_the_trend_lists_changes() -> None:
     trend = compare_reports(made_of(3), made_of(2))
     for key in {row[5] for row in CHANGED}:
         pairs = [row[:2] for row in CHANGED if row[5] == key]
-        assert [(row["host"], row["check"]) for row in trend[key]] == pairs
+        assert [(host, row["check"]) for row in trend[key] for host in row.get("hosts") or [row["host"]]] == pairs
     counts = {"new_servers": 1, "gone_servers": 1, "new_checks": 0, "gone_checks": 1}
     assert counts.items() <= trend.items()
     assert {"servers": 0, "checks": -1, "failed": -3, "unknown": 1}.items() <= trend["change"].items()
@@ -528,7 +528,10 @@ def test_the_trend_lists_changes() -> None:
 
 def test_the_files_have_the_trend(tmp_path: Path) -> None:
     (before,) = write_report(reports.earlier(CASES["example"]), tmp_path / "before", ["json"])
-    paths = write_report(CASES["example"], tmp_path, FORMATS, read_previous(before, print))
+    previous = read_previous(before, print)
+    assert previous
+    report = {**CASES["example"], "trend": compare_reports(CASES["example"], previous)}
+    paths = write_report(report, tmp_path, FORMATS)
     written = json.loads(paths[0].read_text(encoding="utf-8"))
     jsonschema.validate(written, SCHEMA)
     trend = written["trend"]

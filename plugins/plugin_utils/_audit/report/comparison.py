@@ -1,0 +1,238 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare a report with an earlier one: each result of either is in one class of changes, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..scanners.results import (
+    FAILED,
+    MISSING,
+    NOT_APPLICABLE,
+    OUTCOMES,
+    PASSED,
+    SEVERITIES,
+    UNKNOWN,
+    WAIVED,
+    compute_passed_share,
+    is_attested,
+)
+from . import text
+from .renamed_checks import find_renamed
+
+_Row = Mapping[str, Any]
+_Pair = tuple[str, str]
+
+#: The outcome of a result that a report does not have.
+ABSENT = ""
+UNCHANGED = "unchanged"
+#: Classes with a row for each result. Those of the others have a row for each check and reason, since they may be many.
+_BY_RESULT = ("newly_failed", "newly_fixed", "still_failing", "no_longer_failed")
+_ABSENT_NOW = {
+    "unreached": "The server was not reached",
+    "silent": "The scanner did not report it",
+    "server": "The server is no longer audited: it was removed from the inventory, or is not in the play.",
+    "check": "The check was removed or is skipped.",
+    "rule": "The scanner no longer reports this rule.",
+    "host": "The check is no longer run on this server.",
+}
+_ABSENT_BEFORE = {
+    "unreached": "The server was not reached before",
+    "silent": "The scanner did not report it before",
+    "server": "The server is new.",
+    "check": "The check is new.",
+    "rule": "The scanner did not report this rule before.",
+    "host": "The check was not run on this server before.",
+}
+
+
+class _Side:
+    """One of the two reports, by host and check."""
+
+    def __init__(self, report: _Row, absent: Mapping[str, str]) -> None:
+        self.results: dict[_Pair, _Row] = {(row["host"], row["check"]): row for row in report["results"]}
+        if unknown := {row["outcome"] for row in self.results.values()} - {*OUTCOMES}:
+            raise ValueError(f"outcome {unknown.pop()!r}")
+        self.servers = {server["host"]: server for server in report["servers"]}
+        self.checks = {check["name"]: check for check in report["checks"]}
+        self._absent = absent
+
+    def explain_absence(self, host: str, check: str, other: _Row) -> tuple[str, str]:
+        """Return the outcome and the reason of a missing result. The outcome is unknown if it was asked in vain.
+
+        Args:
+            other: the check in the other report.
+        """
+        # Earlier files may be damaged.
+        parent = str(self.checks.get(check, other).get("of") or "")
+        server = self.servers.get(host)
+        if server is None:
+            return ABSENT, self._absent["server"]
+        if not server.get("reached", True):
+            reason = text.to_line(server.get("reason") or "no reason is known").removesuffix(".")
+            return UNKNOWN, f"{self._absent['unreached']}: {reason}."
+        if parent:
+            for name in (parent, f"{parent}/{MISSING}"):
+                row = self.results.get((host, name))
+                if row and row["outcome"] == UNKNOWN:
+                    return UNKNOWN, f"{self._absent['silent']}: {text.to_line(row.get('message', ''))}"
+        if check in self.checks:
+            return ABSENT, self._absent["host"]
+        return ABSENT, self._absent["rule" if parent and parent in self.checks else "check"]
+
+
+def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:
+    now, before = _Side(report, _ABSENT_NOW), _Side(previous, _ABSENT_BEFORE)
+    changes = _Changes()
+    renamed = find_renamed(before.checks, now.checks)
+    old_names = {new: old for old, new in renamed.items()}
+    for (host, check), row in now.results.items():
+        old_name = old_names.get(check, check)
+        old = before.results.get((host, old_name))
+        if old is None:
+            outcome, why = before.explain_absence(host, old_name, now.checks[check])
+        else:
+            outcome, why = old["outcome"], f"It was named {text.to_line(old_name)}." if old_name != check else ""
+        changes.add(row, outcome, row["outcome"], _explain(row, old, why))
+    for (host, check), row in before.results.items():
+        if (host, check) in now.results:
+            continue
+        name = renamed.get(check, check)
+        outcome, why = ABSENT, f"It is now named {text.to_line(name)}."
+        if (host, name) not in now.results:
+            outcome, why = now.explain_absence(host, name, before.checks[check])
+        changes.add(row, row["outcome"], outcome, why)
+    return {
+        "since": previous["finished_at"],
+        "verdict": previous["verdict"],
+        "coverage": previous["coverage"],
+        "change": _compare_figures(report, previous),
+        **changes.list_rows(),
+        "new_servers": len(now.servers.keys() - before.servers.keys()),
+        "gone_servers": len(before.servers.keys() - now.servers.keys()),
+        "new_checks": len(now.checks.keys() - before.checks.keys()),
+        "gone_checks": len(before.checks.keys() - now.checks.keys()),
+    }
+
+
+def classify(before: str, now: str, is_explained: bool) -> str:
+    """Return the class of a change of outcomes.
+
+    Args:
+        is_explained: something else about the result changed.
+    """
+    if now == FAILED:
+        return "still_failing" if before == FAILED else "newly_failed"
+    if now == ABSENT:
+        return "no_longer_asked"
+    if now == PASSED and before in (FAILED, WAIVED):
+        return "newly_fixed"
+    if before == FAILED:
+        return "no_longer_failed"
+    if before == ABSENT:
+        return "newly_asked"
+    if now == before:
+        return "changed" if is_explained else UNCHANGED
+    return "newly_unknown" if now == UNKNOWN else "changed"
+
+
+class _Changes:
+    """The changes by class."""
+
+    def __init__(self) -> None:
+        self._unchanged = 0
+        self._pairs: dict[str, list[dict[str, str]]] = {name: [] for name in _BY_RESULT}
+        self._groups: dict[str, dict[tuple[str, ...], list[str]]] = {
+            name: {} for name in text.TREND_LISTS if name not in _BY_RESULT
+        }
+
+    def add(self, row: _Row, before: str, now: str, reason: str) -> None:
+        kind = classify(before, now, bool(reason))
+        host, check, severity = row["host"], row["check"], row["severity"]
+        if kind == UNCHANGED:
+            self._unchanged += 1
+        elif kind in self._pairs:
+            pair = {"host": host, "check": check, "severity": severity, "before": before, "now": now, "reason": reason}
+            self._pairs[kind].append(pair)
+        else:
+            self._groups[kind].setdefault((check, severity, before, now, reason), []).append(host)
+
+    def list_rows(self) -> dict[str, Any]:
+        """Return the rows of each class, those that failed and the worst first, and the number without a change."""
+        rows: dict[str, Any] = {name: sorted(pairs, key=_rank) for name, pairs in self._pairs.items()}
+        for name, groups in self._groups.items():
+            keys = ("check", "severity", "before", "now", "reason")
+            rows[name] = sorted(
+                ({**dict(zip(keys, key, strict=True)), "hosts": hosts} for key, hosts in groups.items()), key=_rank
+            )
+        return {name: rows[name] for name in text.TREND_LISTS} | {UNCHANGED: self._unchanged}
+
+
+def _rank(row: _Row) -> tuple[bool, int, str, str]:
+    return (row["before"] != FAILED, -SEVERITIES.index(row["severity"]), row["check"], row.get("host", ""))
+
+
+def _explain(row: _Row, old: _Row | None, why: str) -> str:
+    """Return why a result differs from the earlier one; empty if it does not.
+
+    Args:
+        why: the reason why there is no earlier result, or why it has another name.
+    """
+    reasons = [why]
+    if old is not None:
+        if row["outcome"] != old["outcome"] or is_attested(row) != _was_attested(old):
+            reasons.append(_explain_outcome(row, old))
+        if row["severity"] != old["severity"]:
+            reasons.append(f"Its severity was {old['severity']}.")
+    elif is_attested(row):
+        reasons.append(f"{text.describe_attestation(row['attestation'])}.")
+    elif row["outcome"] == WAIVED:
+        reasons.append(f"{text.describe_waiver(row['waiver'])}.")
+    return " ".join(filter(None, reasons))
+
+
+def _was_attested(old: _Row) -> bool:
+    # The earlier file may be damaged.
+    return isinstance(old.get("attestation"), Mapping) and old["outcome"] != UNKNOWN
+
+
+def _explain_outcome(row: _Row, old: _Row) -> str:
+    outcome, waiver, attestation = row["outcome"], row.get("waiver"), row.get("attestation")
+    message = text.to_line(row.get("message", ""))
+    if is_attested(row):
+        return f"{text.describe_attestation(attestation)}."
+    if outcome == WAIVED:
+        return f"{text.describe_waiver(waiver)}."
+    if outcome == UNKNOWN and attestation:
+        return f"Its attestation expired on {text.to_line(attestation['until'], 40)}."
+    if outcome == UNKNOWN and _was_attested(old):
+        return "Its attestation was removed, or no longer covers it."
+    if outcome == FAILED and old["outcome"] == WAIVED:
+        if waiver and waiver["expired"]:
+            return f"Its waiver expired on {text.to_line(waiver['until'], 40)}."
+        return "Its waiver was removed, or no longer covers it."
+    if outcome in (UNKNOWN, NOT_APPLICABLE):
+        return message
+    return {
+        PASSED: "It passed before.",
+        FAILED: "It failed before.",
+        WAIVED: "It was waived before.",
+        NOT_APPLICABLE: "It did not apply before.",
+        UNKNOWN: f"It was unknown before: {text.to_line(old.get('message', ''))}",
+    }[old["outcome"]]
+
+
+def _compare_figures(report: _Row, previous: _Row) -> dict[str, Any]:
+    now, before = report["summary"], previous["summary"]
+    failed, failed_before = now["failed_by_severity"], before["failed_by_severity"]
+    return {
+        **{name: now[name] - before[name] for name in ("servers", "checks", "questions", *OUTCOMES, "not_reached")},
+        "passed_share": round(compute_passed_share(now) - compute_passed_share(before), 1),
+        "coverage": round(report["coverage"] - previous["coverage"], 1),
+        "score": round(now["score"] - before["score"], 1),
+        "failed_by_severity": {severity: failed[severity] - failed_before[severity] for severity in SEVERITIES},
+    }
