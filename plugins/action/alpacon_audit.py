@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from ansible.errors import AnsibleError
+
 import ansible_collections.herdops.alpacon.plugins.plugin_utils._bytecode  # noqa: F401 # pylint: disable=unused-import
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import AlpaconError, UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.records import is_uuid, normalize_uuid
@@ -27,6 +29,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selec
     CheckSelector,
     load_check_sets,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
     JOINED_OPTIONS,
     Host,
@@ -42,6 +45,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_sele
     find_unknown_names,
     join_entries,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.tailoring import read_local_file
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import describe_expired
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._settings import (
@@ -108,7 +112,7 @@ class ActionModule(AlpaconAction):
             raise UsageError("hosts", "with serial, each batch would audit all hosts of the play", _SERIAL_REMEDY)
         check_sets = load_check_sets(Path(options["library"])) if options["library"] else {}
         joined: dict[str, dict[str, Any]] = {name: {} for name in JOINED_OPTIONS if options[name] is None}
-        hosts = self._list_hosts(options, variables, CheckSelector(check_sets, options), joined, run.warn)
+        hosts = self._list_hosts(options, variables, self._make_selector(check_sets, options), joined, run.warn)
         refuse_settings_of_any_host()
         options = {**options, **{name: list(entries.values()) for name, entries in joined.items()}}
         audit_options = AuditOptions.from_options(options, [host.checks for host in hosts])
@@ -138,6 +142,21 @@ class ActionModule(AlpaconAction):
             result.update(failed=True, msg=error_message + result["msg"])
         masked: dict[str, Any] = mask_secrets(result, hidden)
         return masked
+
+    def _make_selector(self, check_sets: Mapping[str, list[Check]], options: Mapping[str, Any]) -> CheckSelector:
+        return CheckSelector(check_sets, options, self._read_file)
+
+    def _read_file(self, option: str, path: str) -> bytes:
+        """Find a file as M(ansible.builtin.copy) does, decrypt and read it."""
+        try:
+            found = self._loader.get_real_file(self._find_needle("files", os.path.expanduser(path)))
+        except AnsibleError as error:
+            remedy = "Give a path on the controller. For a file on the servers, use tailoring."
+            raise UsageError(option, f"{path} cannot be read. {error}", remedy) from None
+        try:
+            return read_local_file(option, str(found))
+        finally:
+            self._loader.cleanup_tmp_file(found)
 
     def _failure_result(self, error: AlpaconError, request: TaskRequest) -> dict[str, Any]:
         if isinstance(error, UsageError) and _is_of_role(request.variables):

@@ -153,6 +153,11 @@ options:
         description:
           - Tailoring file on the servers. An absolute path, or a name in C(/usr/share/xml/scap/ssg/content).
         type: str
+      tailoring_file:
+        description:
+          - Tailoring file on the controller, found as M(ansible.builtin.copy) finds its files. It is sent along with
+            the commands, and the references of the check name its SHA-256. Use this or O(benchmarks[].tailoring).
+        type: str
   library:
     description:
       - Directory on the controller with check sets. Each is a file C(NAME.yml) or C(NAME.yaml) with the list C(checks),

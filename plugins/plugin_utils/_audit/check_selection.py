@@ -20,6 +20,7 @@ from ...module_utils._options.values import check_account, split_list
 from .checks import RESULTS, Check, check_syntax, parse_checks, parse_parameter
 from .scanners.openscap import parse_benchmarks
 from .scanners.results import SEVERITIES
+from .scanners.tailoring import ReadFile, read_local_file
 
 VARIABLE_PREFIX = "audit_"
 #: Options that each host may set by a variable of its own.
@@ -31,9 +32,16 @@ class CheckSelector:
 
     Args:
         options: the options of the task. The variables of a host replace the ones that are None.
+        read_file: reads the tailoring files of benchmarks.
     """
 
-    def __init__(self, check_sets: Mapping[str, Sequence[Check]], options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        check_sets: Mapping[str, Sequence[Check]],
+        options: Mapping[str, Any],
+        read_file: ReadFile = read_local_file,
+    ) -> None:
+        self._read_file = read_file
         self._check_sets = check_sets
         self._options = {name: options[name] for name in HOST_OPTIONS if options.get(name) is not None}
         self._selected: dict[str, list[Check]] = {}
@@ -66,7 +74,7 @@ class CheckSelector:
             for name in self._parse_set_names(values.get("check_sets"))
             for check in self._check_sets[name]
         ]
-        own_checks = _parse_own_checks(values, username)
+        own_checks = _parse_own_checks(values, username, self._read_file)
         checks += own_checks
         if not checks:
             remedy = "Name check sets, leave audit_check_sets out to run all, or give audit_checks or audit_benchmarks."
@@ -103,15 +111,17 @@ class CheckSelector:
         return list(dict.fromkeys(names))
 
 
-def _parse_own_checks(values: Mapping[str, Any], username: str | None) -> list[Check]:
+def _parse_own_checks(values: Mapping[str, Any], username: str | None, read_file: ReadFile) -> list[Check]:
     own = [] if values.get("checks") is None else values["checks"]
     if not isinstance(own, (list, tuple)) or not all(isinstance(check, Mapping) for check in own):
         raise UsageError("checks", "it is not a list of dictionaries", "Give a list, each element with name and line.")
     checks = parse_checks("checks", own) if own else []
     # Benchmarks are slow. As the last checks, they cost no other check its time.
-    benchmarks = [{**check, "username": username} for check in parse_benchmarks(values.get("benchmarks"))]
+    benchmarks = [{**check, "username": username} for check in parse_benchmarks(values.get("benchmarks"), read_file)]
+    functions = [check.pop("functions") for check in benchmarks]
     if benchmarks:
-        checks += parse_checks("benchmarks", benchmarks, check_set="benchmarks")
+        parsed = parse_checks("benchmarks", benchmarks, check_set="benchmarks")
+        checks += [replace(check, functions=code) for check, code in zip(parsed, functions, strict=True)]
     return checks
 
 

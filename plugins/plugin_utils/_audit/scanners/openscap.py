@@ -16,6 +16,7 @@ from ....module_utils._api.errors import UsageError
 from ....module_utils._options.values import validate_dictionary
 from .evidence import RuleEvidence, parse_evidence
 from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
+from .tailoring import ReadFile, Tailoring, read_local_file
 from .xccdf import shorten_id
 
 _DIRECTORY = "/usr/share/xml/scap/ssg/content"
@@ -23,6 +24,7 @@ BENCHMARK: dict[str, dict[str, Any]] = {
     "file": {"type": "str", "required": True},
     "profile": {"type": "str", "required": True},
     "tailoring": {"type": "str"},
+    "tailoring_file": {"type": "str"},
 }
 #: Shell code that stops if something is missing.
 _PREPARE = r"""stop() { echo "missing-results: $*"; exit; }
@@ -45,7 +47,7 @@ stop "$file differs from the file on the controller."
 """
 #: oscap prints each result at once. Its results file adds severities and evidence, and is there only if oscap finished.
 _EVALUATE = r"""results=$(mktemp) || stop "mktemp failed."
-trap 'rm -f "$results"' EXIT
+trap 'rm -f "$results" ${own:+"$own"}' EXIT
 trap 'exit 143' TERM
 exec 3>&1
 said=$(oscap xccdf eval --progress-full --results-arf "$results" --profile "$profile" "$@" "$file" 2>&1 >&3)
@@ -77,22 +79,30 @@ _RESULTS = {
 _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESULTS)})\s*$")
 
 
-def make_script(file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "") -> str:
+def make_script(
+    file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "", unpack: str = ""
+) -> str:
     """Return the shell code that evaluates a profile on a server.
 
     Args:
         benchmark: id of the benchmark, if the file has several.
         digest: SHA-256 that the file must have.
+        unpack: code that unpacks a tailoring file.
     """
-    variables = {"file": file, "profile": profile, "tailoring": tailoring}
+    variables = {"file": file, "profile": profile, "tailoring": tailoring, "own": ""}
     values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
     options = {"--tailoring-file": tailoring, "--benchmark-id": benchmark}
     arguments = shlex.join(part for option in options.items() if option[1] for part in option)
     compare = _COMPARE.format(digest=digest) if digest else ""
-    return f"{values}set -- {arguments}\n{_PREPARE}{compare}{_EVALUATE}"
+    return f"{values}set -- {arguments}\n{_PREPARE}{compare}{unpack}{_EVALUATE}"
 
 
-def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
+def parse_benchmarks(value: Any, read_file: ReadFile = read_local_file) -> list[dict[str, Any]]:
+    """Return the checks of benchmarks. C(functions) is the shell code that runs before each.
+
+    Args:
+        read_file: reads a file on the controller, by the option and the path in it.
+    """
     if value is not None and not isinstance(value, (list, tuple)):
         raise UsageError("benchmarks", "it is not a list", "Give a list, each element with file and profile.")
     checks: dict[str, dict[str, Any]] = {}
@@ -109,16 +119,29 @@ def parse_benchmarks(value: Any) -> list[dict[str, Any]]:
             name = f"{name}-{file.rpartition('/')[2]}"
         if name in checks:
             raise UsageError("benchmarks", f"{name} is listed twice", "Leave one of them out.")
+        own = _read_tailoring(option, entry, read_file)
         checks[name] = {
             "name": name,
             "title": f"SCAP profile {shorten_id(profile)}",
-            "line": make_script(file, profile, tailoring),
+            "line": make_script(file, profile, tailoring, unpack=own.unpack if own else ""),
+            "references": [own.reference] if own else [],
             # For rules without a severity in the content.
             "severity": "medium",
             "timeout": 1800,
             "results": {"format": "xccdf"},
+            "functions": own.functions if own else "",
         }
     return list(checks.values())
+
+
+def _read_tailoring(option: str, entry: Mapping[str, Any], read_file: ReadFile) -> Tailoring | None:
+    path = entry["tailoring_file"]
+    if not path:
+        return None
+    option = f"{option}: tailoring_file"
+    if entry["tailoring"]:
+        raise UsageError(option, "tailoring is given too", "Leave one of them out.")
+    return Tailoring.from_content(option, path, read_file(option, path))
 
 
 def _resolve_path(option: str, path: str) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -97,7 +98,9 @@ def test_an_audit_needs_one_command_per_server(current: Workspace, tmp_path: Pat
 def test_benchmarks_on_servers_need_no_further_command(current: Workspace, tmp_path: Path) -> None:
     """Give one host a benchmark that cannot run: either oscap or the file is missing."""
     hosts: Row = {host: {} for host in AGENTS}
-    hosts["web-02"] = {"audit_benchmarks": [{"file": "ssg-none-ds.xml", "profile": "cis"}]}
+    (tmp_path / "own.xml").write_text("<Tailoring/>")
+    benchmark = {"file": "ssg-none-ds.xml", "profile": "cis", "tailoring_file": "own.xml"}
+    hosts["web-02"] = {"audit_benchmarks": [benchmark]}
     variables = {
         "audit_checks": [{"name": "one", "line": "true"}],
         "audit_check_sets": [],
@@ -114,6 +117,9 @@ def test_benchmarks_on_servers_need_no_further_command(current: Workspace, tmp_p
     found = {(row["host"], row["check"]): row for row in report["results"]}
     assert set(found) == {*((host, "one") for host in AGENTS), ("web-02", "cis")}
     assert found["web-02", "cis"]["outcome"] == "unknown"
+    [references] = [check["references"] for check in report["checks"] if check["name"] == "cis"]
+    digest = hashlib.sha256(b"<Tailoring/>").hexdigest()
+    assert references == [f"Tailoring own.xml, SHA-256 {digest}"]
     assert re.search("(oscap is not installed|is not on this server|only as root)", found["web-02", "cis"]["message"])
     assert len(current.commands()) - before == 3
     refused = run_playbook(

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import shlex
 import shutil
 import subprocess
@@ -58,7 +60,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
                 (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{code}\n")
                 (tmp_path / "bin" / name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
-        argv = [*before.split(), "/bin/sh", "-c", functions + check["line"]]
+        argv = [*before.split(), "/bin/sh", "-c", f"{functions}\n{check['functions']}\n{check['line']}"]
         printed = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False).stdout
         assert not list((tmp_path / "tmp").iterdir())
         return parse_output(check["results"], printed, cut)
@@ -74,6 +76,35 @@ def test_arguments_of_oscap_are_quoted(evaluate: Evaluate, tmp_path: Path) -> No
     said = (tmp_path / "bin/oscap.log").read_text().splitlines()
     assert said[-5:] == ["--profile", "strict", "--tailoring-file", str(odd), str(odd)]
     assert not list(tmp_path.rglob("trapped"))
+
+
+def test_a_tailoring_file_is_sent_along_and_removed(evaluate: Evaluate, tmp_path: Path) -> None:
+    own = tmp_path / "it's mine.xml"
+    own.write_bytes(b"\0'$(id)\n" * 9)
+    copy = f"""case "$*" in *--tailoring-file*) for one; do [ "$before" != --tailoring-file ] ||
+{{ cat "$one"; stat -c %a "$one" >&2; }} >{tmp_path}/sent 2>{tmp_path}/mode; before=$one; done ;; esac; """
+    assert [one.name for one in evaluate(f"{copy}{PRINTS} exit 2", tailoring_file=str(own))] == ["a"]
+    assert (tmp_path / "sent").read_bytes() == own.read_bytes()
+    assert (tmp_path / "mode").read_text() == "600\n"
+    [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", "tailoring_file": str(own)}])
+    assert check["references"] == [f"Tailoring {own}, SHA-256 {hashlib.sha256(own.read_bytes()).hexdigest()}"]
+
+
+@pytest.mark.parametrize(
+    ("content", "more", "message"),
+    [
+        (random.Random(1).randbytes(50_000), {}, "at most 60,000 can be sent. Copy it to the servers"),
+        (b"0" * 5_000_000, {}, "more than 4,194,304 bytes"),
+        (b"", {"tailoring": "/a.xml"}, "tailoring is given too"),
+        (None, {}, "cannot be read"),
+    ],
+)
+def test_tailoring_files_that_cannot_be_sent(tmp_path: Path, content: Any, more: Any, message: str) -> None:
+    own = tmp_path / "own.xml"
+    if content is not None:
+        own.write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        parse_benchmarks([{"file": STREAM, "profile": "strict", "tailoring_file": str(own), **more}])
 
 
 @pytest.mark.parametrize(
@@ -147,7 +178,7 @@ def test_benchmarks_become_checks() -> None:
     ("benchmarks", "message"),
     [
         ("cis", "benchmarks: it is not a list"),
-        (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring."),
+        (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring, tailoring_file."),
         ([{"file": "a.xml"}], "entry 1: profile: it is missing"),
         (
             [{"file": "a.xml", "profile": "cis", "tayloring": "b"}],
