@@ -215,8 +215,8 @@ def test_words_of_xccdf(output: str, outcomes: dict[str, str]) -> None:
 @pytest.mark.parametrize("profile", ["base", "strict", "ours"])
 def test_each_rule_has_the_result_that_oscap_itself_writes(evaluate: Evaluate, tmp_path: Path, profile: str) -> None:
     (tmp_path / "tailoring.xml").write_text(TAILORING)
-    tailoring = {"tailoring": f"{tmp_path}/tailoring.xml"} if profile == "ours" else {}
-    options = [part for key, path in tailoring.items() for part in (f"--{key}-file", path)]
+    tailoring = {"tailoring_file": f"{tmp_path}/tailoring.xml"} if profile == "ours" else {}
+    options = [part for path in tailoring.values() for part in ("--tailoring-file", path)]
     argv = ["oscap", "xccdf", "eval", *options, "--profile", profile, "--results", f"{tmp_path}/r.xml", STREAM]
     subprocess.run(argv, capture_output=True, check=False)
     names = "{http://checklists.nist.gov/xccdf/1.2}"
