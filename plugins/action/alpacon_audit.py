@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,10 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.check_selec
     load_check_sets,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import Check
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.history_file import (
+    find_history_folder,
+    record_audit,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import (
     JOINED_OPTIONS,
     Host,
@@ -133,8 +138,10 @@ class ActionModule(AlpaconAction):
         files: list[Path] = []
         error_message = ""
         if folder:
+            audit = replace(audit, report=mask_secrets(audit.report, hidden))
+            record_audit(audit.report, find_history_folder(folder), run.warn)
             try:
-                files = write_report(mask_secrets(audit.report, hidden), folder, options["formats"])
+                files = write_report(audit.report, folder, options["formats"])
             except OSError as error:
                 error_message = f"The report could not be written to {folder}: {error}. "
         result = build_result(audit, [str(file) for file in files], run.no_log)

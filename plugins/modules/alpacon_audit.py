@@ -323,6 +323,13 @@ options:
     type: str
     default: high
     choices: [info, low, medium, high, critical, never]
+  fail_after:
+    description:
+      - How long a finding may be open before it fails the task, such as V(14d), by severity. Findings of other
+        severities fail it at once. Give severities of O(fail_on) or worse.
+      - Needs O(dest), because the history of the findings is there, or in its parent if the name of O(dest) begins with
+        a date. If the history cannot be read or written, findings of any age fail the task.
+    type: dict
   min_coverage:
     description:
       - Minimum share of questions with an answer, in percent. A question is a check on a host, or a rule of another
@@ -332,6 +339,8 @@ options:
   dest:
     description:
       - Directory on the controller for the report. Only the owner may read the files. By default, no report is written.
+      - The history of the findings is in the file C(audit-history.jsonl.gz) in this directory, or in its parent if the
+        name of the directory begins with a date, such as C(2026-11-24T091204Z).
     type: path
   formats:
     description:
@@ -476,7 +485,9 @@ summary:
     commands: 198
     requests: 215
 findings:
-  description: The failed and unknown results, the worst first. C(fails) is true if the result fails the audit.
+  description:
+    - The failed and unknown results, the worst first. C(fails) is true if the result fails the audit.
+      C(failing_since) is the time of the first failure in the history, or null.
   returned: when there was an audit
   type: list
   elements: dict
@@ -489,6 +500,7 @@ findings:
       rc: 0
       value: 97
       command: 550e8400-e29b-41d4-a716-446655440000
+      failing_since: "2026-11-20T09:12:04Z"
       fails: true
 failing:
   description: Number of failed results of severity O(fail_on) or worse.

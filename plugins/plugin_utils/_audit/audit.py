@@ -28,7 +28,7 @@ from .hosts import Host
 from .options import AuditOptions
 from .report import SCHEMA
 from .report.formats import describe_findings, render_summary
-from .report.text import describe_coverage, describe_reused_servers, group_unreached, pluralize
+from .report.text import describe_coverage, describe_grace, describe_reused_servers, group_unreached, pluralize
 from .responses import missing_response
 from .scanners import make_unknown_results
 from .scanners.results import (
@@ -123,6 +123,7 @@ def build_report(
         "run_by": {"user": _get_user(), "controller": socket.gethostname()},
         "reuse_within": options.reuse_within,
         "fail_on": options.fail_on,
+        "fail_after": options.fail_after,
         "verdict": None,
         "coverage": compute_coverage(summary),
         "min_coverage": options.min_coverage,
@@ -311,7 +312,11 @@ def build_result(audit: AuditResult, files: Sequence[str] = (), no_log: bool = F
     # Registered results stay small without outputs.
     keys = ("host", "check", "outcome", "severity", "message", "rc", "value", "command")
     findings = [
-        {**{key: result[key] for key in keys}, "fails": is_failing(result, report["fail_on"])}
+        {
+            **{key: result[key] for key in keys},
+            "failing_since": result.get("failing_since"),
+            "fails": is_failing(result, report["fail_on"]),
+        }
         for result in report["results"]
         if result["outcome"] in FINDINGS
     ]
@@ -354,6 +359,7 @@ def _describe_result(audit: AuditResult, findings: Sequence[Mapping[str, Any]]) 
             sentences.append(describe_coverage(report))
             sentences[0] = f"Inconclusive: {sentences[0]}"
         sentences.append(f"{summary['passed']} passed, {summary['failed']} failed, {summary['unknown']} unknown")
+    sentences.append(describe_grace(report))
     if report["verdict"] == PASS:
         sentences.append(describe_reused_servers(report))
     if report["verdict"] == INCONCLUSIVE:

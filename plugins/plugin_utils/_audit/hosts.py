@@ -21,7 +21,10 @@ from .checks import Check
 
 #: Options with lists that are joined of all hosts.
 JOINED_OPTIONS = ("waivers", "attestations")
-_PLAY_OPTIONS = ("compare_to", "fail_on", "formats", "max_concurrency", "min_coverage", "reuse_within", "wait_timeout")
+_PLAY_OPTIONS = (
+    *("compare_to", "fail_after", "fail_on", "formats", "max_concurrency", "min_coverage", "reuse_within"),
+    "wait_timeout",
+)
 #: Variables that must be equal for all hosts, by the options of the module.
 PLAY_VARIABLES = {**{name: f"{VARIABLE_PREFIX}{name}" for name in _PLAY_OPTIONS}, "dest": "audit_report_dir"}
 #: Templates of these may contain the current time, so the templates are compared.

@@ -39,6 +39,7 @@ SPEC: dict[str, dict[str, Any]] = {
     "max_concurrency": {"type": "str"},
     "progress": {"type": "bool"},
     "fail_on": {"type": "str", "default": "high", "choices": [*SEVERITIES, "never"]},
+    "fail_after": {"type": "dict"},
     "min_coverage": {"type": "float", "default": 95},
     "dest": {"type": "path"},
     "formats": {"type": "list", "elements": "str", "default": list(DEFAULT_FORMATS), "choices": list(FORMATS)},
@@ -52,6 +53,7 @@ class AuditOptions:
     limits: Limits
     progress: bool | None
     fail_on: str | None
+    fail_after: dict[str, float]
     min_coverage: float
     waivers: list[Waiver]
     attestations: list[Attestation]
@@ -87,7 +89,24 @@ class AuditOptions:
             ),
             progress=options.get("progress"),
             fail_on=None if options["fail_on"] == "never" else options["fail_on"],
+            fail_after=_parse_ages(options),
             min_coverage=options["min_coverage"],
             waivers=read_waivers(options["waivers"], today),
             attestations=read_attestations(options["attestations"], today),
         )
+
+
+def _parse_ages(options: Mapping[str, Any]) -> dict[str, float]:
+    """Return the seconds after which findings fail the audit, by severity; raise UsageError for others."""
+    ages: Mapping[str, Any] = options.get("fail_after") or {}
+    failing = [] if options["fail_on"] == "never" else SEVERITIES[SEVERITIES.index(options["fail_on"]) :]
+    for severity in ages:
+        if severity not in SEVERITIES:
+            remedy = f"Give one of {', '.join(failing)}." if failing else "Leave it out."
+            raise UsageError("fail_after", f"{severity!s:.40} is not a severity", remedy)
+        if severity not in failing:
+            problem = f"findings of severity {severity} do not fail the audit, since fail_on is {options['fail_on']}"
+            raise UsageError("fail_after", problem, f"Remove {severity}, or lower fail_on.")
+    if ages and not options.get("dest"):
+        raise UsageError("fail_after", "without dest, there is no history of the findings", "Set dest.")
+    return {severity: values.parse_duration("fail_after", ages[severity]) for severity in ages}

@@ -137,6 +137,15 @@ def describe_coverage(report: Mapping[str, Any]) -> str:
     return f"{words} {describe_reused_servers(report)}".rstrip()
 
 
+def describe_grace(report: Mapping[str, Any]) -> str:
+    """Return the number of findings that are too young to fail the audit; empty if there are none."""
+    due = sorted(result["fails_from"] for result in report["results"] if result.get("fails_from"))
+    if not due:
+        return ""
+    verb = "does" if len(due) == 1 else "do"
+    return f"{pluralize(len(due), 'finding')} {verb} not fail the audit yet; the first will from {format_time(due[0])}."
+
+
 def describe_reused_servers(report: Mapping[str, Any]) -> str:
     """Return the servers that cannot be asked now and have earlier answers; empty if there are none."""
     names = [f"{server['host']}{format_age(server)}" for server in report["servers"] if describe_reuse(server)]

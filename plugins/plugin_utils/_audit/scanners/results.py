@@ -44,7 +44,8 @@ def decide_verdict(report: Mapping[str, Any]) -> str:
 
 
 def is_failing(result: Mapping[str, Any], fail_on: str | None) -> bool:
-    if result["outcome"] != FAILED or fail_on is None:
+    """Return True if a result fails the audit: failed, severe enough, and not too young."""
+    if result["outcome"] != FAILED or fail_on is None or result.get("fails_from"):
         return False
     return SEVERITIES.index(result["severity"]) >= SEVERITIES.index(fail_on)
 

@@ -46,6 +46,14 @@ def attestation(**given: Any) -> Row:
         ({"reuse_within": "soon"}, "reuse_within: 'soon' is not a duration."),
         ({"max_concurrency": "0"}, "max_concurrency: 0 is too small."),
         ({"min_coverage": 101}, "min_coverage: 101 is not a percentage. Give a number from 0, for no minimum"),
+        ({"fail_after": {"high": "soon"}, "dest": "d"}, "fail_after: 'soon' is not a duration."),
+        (
+            {"fail_after": {"hihg": "1d"}, "dest": "d"},
+            "fail_after: hihg is not a severity. Give one of high, critical.",
+        ),
+        ({"fail_after": {"low": "1d"}, "dest": "d"}, "fail_after: findings of severity low do not fail the audit"),
+        ({"fail_after": {"high": "1d"}, "fail_on": "never", "dest": "d"}, "fail_after: findings of severity high do"),
+        ({"fail_after": {"high": "1d"}}, "fail_after: without dest, there is no history of the findings. Set dest."),
         ({"checks": []}, "hosts: there is no host to audit."),
         (
             {"checks": [{"name": "t", "line": "x", "results": {"format": "tap"}}, {"name": "t/b", "line": "x"}]},

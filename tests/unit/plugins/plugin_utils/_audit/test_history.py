@@ -1,0 +1,258 @@
+# Copyright: (c) 2026, herdops.alpacon contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Test the history of findings: its states, its file, and the verdict that asks for the age of findings."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import multiprocessing
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.history import History
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.history_file import (
+    FILE,
+    find_history_folder,
+    read_history,
+    record_audit,
+)
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
+
+SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
+DAY = 86400
+KEY = ("web-01", "disk")
+
+
+def day(number: int) -> str:
+    return f"2026-{number // 28 + 1:02}-{number % 28 + 1:02}T03:00:00Z"
+
+
+def make_report(number: int, *answers: Sequence[str], unreached: Sequence[str] = (), **given: Any) -> Row:
+    """Return a report of a day with these answers: host, check, outcome, and severity."""
+    rows = [(*answer, "high")[:4] for answer in answers]
+    results = [
+        {"host": host, "check": check, "outcome": outcome, "severity": severity, "ended_at": None}
+        for host, check, outcome, severity in rows
+    ]
+    hosts = dict.fromkeys([row["host"] for row in results])
+    outcomes = ("passed", "failed", "unknown", "not_applicable", "waived")
+    summary = {name: sum(row["outcome"] == name for row in results) for name in outcomes}
+    servers = [
+        *({"host": host, "reached": True} for host in hosts),
+        *({"host": h, "reached": False} for h in unreached),
+    ]
+    return {
+        "finished_at": day(number),
+        "verdict": "pass",
+        "coverage": 100.0,
+        "min_coverage": 0,
+        "refusal": None,
+        "fail_on": "high",
+        "fail_after": {},
+        "summary": {**summary, "questions": len(results), "score": 50.0},
+        "servers": servers,
+        "checks": [{"name": name} for name in dict.fromkeys(row["check"] for row in results)],
+        "results": results,
+        **given,
+    }
+
+
+def fail_to_warn(message: str) -> None:
+    raise AssertionError(message)
+
+
+def record(folder: Path, report: Row, warn: Callable[[str], None] = fail_to_warn) -> Row:
+    record_audit(report, folder, warn)
+    return report
+
+
+def test_a_finding_is_followed_until_it_is_mended(tmp_path: Path) -> None:
+    failed, passed = (*KEY, "failed"), (*KEY, "passed")
+    first = record(tmp_path, make_report(0, failed))
+    assert first["results"][0]["failing_since"] == day(0)
+    assert first["history"]["previous"] is None
+    second = record(tmp_path, make_report(3, failed))
+    assert second["results"][0]["failing_since"] == day(0)
+    third = record(tmp_path, make_report(5, passed))
+    assert "failing_since" not in third["results"][0]
+    [mended] = third["history"]["mended"]
+    assert (mended["failing_since"], mended["mended"]) == (day(0), day(5))
+    times = {"count": 1, "median_seconds": 5 * DAY, "worst_seconds": 5 * DAY}
+    assert third["history"]["time_to_mend"] == {"all": times, "high": times}
+    assert record(tmp_path, make_report(6, passed))["history"]["mended"] == []
+    again = record(tmp_path, make_report(7, failed))
+    assert again["results"][0]["failing_since"] == day(7)
+    part = {"$schema": SCHEMA["$schema"], "$defs": SCHEMA["$defs"], "$ref": "#/$defs/history"}
+    jsonschema.validate(again["history"], part)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        make_report(1, (*KEY, "unknown")),
+        make_report(1, ("web-02", "disk", "passed"), unreached=["web-01"]),
+        make_report(1, ("web-01", "time", "passed")),
+        make_report(1, ("db-01", "disk", "passed")),
+        make_report(1, (*KEY, "waived")),
+    ],
+    ids=["unknown", "not reached", "another check", "another host", "waived"],
+)
+def test_only_an_answer_to_the_question_mends_a_finding(report: Row, tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, (*KEY, "failed")))
+    record(tmp_path, report)
+    finding = read_history(tmp_path / FILE).open[KEY]
+    assert finding.first_seen == day(0)
+    assert finding.last_seen == (day(1) if finding.waived else day(0))
+    assert report["history"]["open"]["high"] == (0 if finding.waived else 1)
+
+
+def test_an_older_answer_changes_nothing() -> None:
+    history = History()
+    history.update(make_report(5, (*KEY, "failed")))
+    assert not history.update(make_report(4, (*KEY, "passed")))
+    [mended] = history.update(make_report(6, (*KEY, "passed")))
+    assert mended.mended == day(6)
+    history.update(make_report(5, (*KEY, "failed")))
+    assert not history.open
+
+
+def test_young_findings_do_not_fail_the_audit(tmp_path: Path) -> None:
+    answers = (("web-01", "a", "failed", "high"), ("web-01", "b", "passed", "critical"))
+    fail_after = {"high": 14 * DAY}
+    first = record(tmp_path, make_report(0, *answers, fail_after=fail_after))
+    assert (first["verdict"], first["results"][0]["fails_from"]) == ("pass", day(14))
+    assert record(tmp_path, make_report(13, *answers, fail_after=fail_after))["verdict"] == "pass"
+    last = record(tmp_path, make_report(14, *answers, fail_after=fail_after))
+    assert (last["verdict"], "fails_from" in last["results"][0]) == ("fail", False)
+    critical = make_report(1, ("web-02", "b", "failed", "critical"), fail_after=fail_after)
+    assert record(tmp_path, critical)["verdict"] == "fail"
+
+
+def _damage(path: Path, kind: str) -> None:
+    content = path.read_bytes()
+    lines = gzip.decompress(content).splitlines(keepends=True)
+    run, finding = json.loads(lines[1]), json.loads(lines[2])
+    changed = {
+        "empty": b"",
+        "cut": content[:-20],
+        "foreign": b"not a history\n",
+        "no header": gzip.compress(b"".join(lines[1:])),
+        "no end of a line": gzip.compress(b"".join(lines)[:-1]),
+        "not JSON": gzip.compress(lines[0] + b"\xff{\n"),
+        "another kind": gzip.compress(lines[0] + b"[]\n"),
+    }
+    rows: dict[str, Row] = {
+        "a time": {**finding, "first_seen": "soon"},
+        "a severity": {**finding, "severity": ["high"]},
+        "a name": {**finding, "host": {}},
+        "a key": {**finding, "more": 1},
+        "a share": {**run, "score": float("nan")},
+        "counts": {**run, "open": []},
+    }
+    path.write_bytes(
+        changed[kind] if kind in changed else gzip.compress(lines[0] + json.dumps(rows[kind]).encode() + b"\n")
+    )
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("empty", "cut", "foreign", "no header", "no end of a line", "not JSON", "another kind"),
+        *("a time", "a severity", "a name", "a key", "a share", "counts"),
+    ],
+)
+def test_a_damaged_file_is_kept_aside(kind: str, tmp_path: Path) -> None:
+    failed = (*KEY, "failed")
+    record(tmp_path, make_report(0, failed))
+    _damage(tmp_path / FILE, kind)
+    damaged = (tmp_path / FILE).read_bytes()
+    warnings: list[str] = []
+    report = record(tmp_path, make_report(1, failed, fail_after={"high": 14 * DAY}), warnings.append)
+    assert len(warnings) == 1
+    assert report["verdict"] == "fail", "without its age, a finding is not young"
+    [aside] = tmp_path.glob(f"{FILE}.damaged-*")
+    assert aside.read_bytes() == damaged
+    assert read_history(tmp_path / FILE).open[KEY].first_seen == day(1)
+
+
+@pytest.mark.parametrize("problem", ["a folder", "no folder", "full"])
+def test_an_audit_without_history_goes_on(problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "none" if problem == "no folder" else tmp_path
+    if problem == "a folder":
+        (tmp_path / FILE).mkdir()
+    if problem == "full":
+
+        def refuse(*_paths: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.replace", refuse)
+    warnings: list[str] = []
+    answers = (*KEY, "failed")
+    report = record(folder, make_report(0, answers, fail_after={"high": DAY}), warnings.append)
+    assert len(warnings) == 1
+    assert (report["verdict"], "fails_from" in report["results"][0]) == ("fail", False)
+    assert [path.name for path in tmp_path.iterdir()] == ([FILE] if problem == "a folder" else [])
+
+
+def _record_hosts(folder: Path, name: str) -> None:
+    for number in range(20):
+        record(folder, make_report(number, (f"{name}-{number}", "disk", "failed")))
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_audits_at_once_lose_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_record_hosts, args=(tmp_path, name)) for name in ("web", "db", "mail")]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    history = read_history(tmp_path / FILE)
+    assert len(history.open) == 60
+    assert sum(run["runs"] for run in history.runs) == 60
+
+
+def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, (*KEY, "failed")))
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+
+
+def test_equal_runs_share_an_entry(tmp_path: Path) -> None:
+    for number in range(5):
+        report = record(tmp_path, make_report(number, (*KEY, "failed")))
+    record(tmp_path, make_report(5, (*KEY, "passed")))
+    [first, second] = read_history(tmp_path / FILE).runs
+    assert (first["time"], first["until"], first["runs"]) == (day(0), day(4), 5)
+    assert (second["runs"], second["open"]["high"]) == (1, 0)
+    assert report["history"]["previous"] == day(3)
+
+
+def test_what_is_old_is_dropped() -> None:
+    history = History()
+    history.update(make_report(0, ("web-01", "a", "failed"), ("gone-01", "a", "failed"), ("web-01", "b", "failed")))
+    history.add_run(make_report(0))
+    history.update(make_report(1, ("web-01", "b", "passed")))
+    history.update(make_report(100, ("web-02", "a", "passed"), unreached=["web-01"]))
+    history.compact(day(100))
+    assert list(history.open) == [("web-01", "a")], "nobody asks about gone-01, and web-01 is not reached"
+    assert (len(history.mended), len(history.runs)) == (1, 1)
+    history.compact("2027-12-31T00:00:00Z")
+    assert (history.open, history.mended, history.runs) == ({}, [], [])
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [("audit-report/2026-11-24T091204Z", "audit-report"), ("audit-report", "audit-report"), ("r/2026-11-24-web", "r")],
+)
+def test_the_history_is_beside_dated_reports(folder: str, found: str) -> None:
+    assert find_history_folder(Path(folder)) == Path(found)
