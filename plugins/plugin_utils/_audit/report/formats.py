@@ -30,6 +30,7 @@ from ..scanners.results import (
     list_failing,
 )
 from . import text
+from .history_section import describe_history
 
 _Row = Mapping[str, Any]
 
@@ -152,6 +153,7 @@ def _render_blocks(report: _Row) -> Iterator[str]:
     if remediations:
         yield "## Fix these first"
         yield "\n".join(f"{number}. {escape_markdown(one, 1000)}" for number, one in enumerate(remediations, 1))
+    yield from _render_history(report)
     unreached = [(reason, join_first(hosts, _ROWS)) for reason, hosts in text.group_unreached(report)[:_ROWS]]
     if unreached:
         yield "## Servers without new answers"
@@ -192,6 +194,13 @@ def _render_changes(trend: _Row) -> Iterator[str]:
             yield "\n".join([f"{title}: {text.count_changes(rows)}", *lines])
 
 
+def _render_history(report: _Row) -> Iterator[str]:
+    lines = [*filter(None, [text.describe_grace(report)]), *describe_history(report)]
+    if lines:
+        yield "## History"
+        yield "\n".join(f"- {escape_markdown(line, 400)}" for line in lines)
+
+
 def _render_table(results: Sequence[_Row]) -> str:
     rows = ["| severity | check | host | what was found |", "| --- | --- | --- | --- |"]
     for result in sorted(results, key=lambda result: -SEVERITIES.index(result["severity"]))[:_ROWS]:
@@ -202,7 +211,7 @@ def _render_table(results: Sequence[_Row]) -> str:
 
 _COLUMNS = (
     *("host", "server", "workspace", "os", "ip", "owner", "groups"),
-    *("check", "set", "title", "severity", "outcome", "message", "value", "remedy", "references"),
+    *("check", "set", "title", "severity", "outcome", "failing_since", "message", "value", "remedy", "references"),
     *("waiver", "attestation", "command", "ended_at", "reused"),
 )
 #: The start of a formula. In some countries, a semicolon separates cells.
@@ -284,6 +293,7 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
     if trend:
         yield f"Since {text.format_time(trend['since'])}:"
         yield from (f"  {words}" for words in text.describe_changes(trend) or ["Nothing changed"])
+    yield from describe_history(report)
     pages = [name for name in files if name.endswith(".html")] or list(files)
     yield from (f"Report: {name}" for name in pages[:1])
 

@@ -35,6 +35,7 @@ from ..scanners.results import (
     list_failing,
 )
 from . import paper, text
+from .history_section import describe_age, describe_section
 
 _PAGE = Path(__file__).parent / "page"
 #: JSON with these escapes neither ends a script element nor starts one.
@@ -67,6 +68,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         changed=text.count_changes,
         plain=text.clean_text,
         time=text.format_time,
+        duration=text.format_duration,
         shell=_format_shell,
         figure="{:,}".format,
         change=lambda number: f"{number:+,}".replace("-", "\N{MINUS SIGN}"),
@@ -76,6 +78,8 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         report=report,
         verdict=text.describe_verdict(report),
         trend=report.get("trend"),
+        grace=text.describe_grace(report),
+        **describe_section(report),
         trend_lists=text.TREND_LISTS,
         trend_counts=text.TREND_COUNTS,
         content=content,
@@ -154,6 +158,7 @@ class PageData:
                 answers[key] = self._add_answer(result, _describe_difference(difference, check))
                 check["answers"].append(answers[key])
             answers[key]["servers"].append(server)
+            answers[key]["results"].append(result)
             check["counts"][result["outcome"]] += 1
             check["attested"] += is_attested(result)
             self._columns[check["number"]][server] = answers[key]["number"]
@@ -161,6 +166,8 @@ class PageData:
                 ran = f"{'reused from' if result['reused'] else 'ran'} {text.format_time(result['ended_at'])}"
                 command = f"{ran}, command {text.to_line(result['command'] or '', 40)}"
                 self._commands[check["number"]][server] = self._add_text(command)
+        for answer in answers.values():
+            answer["age"] = describe_age(report, answer.pop("results"))
         for check in self.checks:
             findings = (answer for answer in check["answers"] if answer["outcome"] in FINDINGS)
             check["findings"] = sorted(findings, key=_rank_answer)
@@ -197,7 +204,7 @@ class PageData:
         self._answers.append([*places, *map(self._add_text, texts.values())])
         kind = severity if outcome == FAILED else outcome
         about = {"number": number, "outcome": outcome, "severity": severity, "kind": kind}
-        return {**about, "servers": [], "attested": bool(attestation), **texts}
+        return {**about, "servers": [], "results": [], "attested": bool(attestation), **texts}
 
     def list_clean_checks(self) -> list[_Row]:
         """Return the checks without findings, except scanners whose rules are checks of their own."""

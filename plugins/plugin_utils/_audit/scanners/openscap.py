@@ -165,8 +165,8 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
         elif match := _LINE.match(line):
             outcome, message = _RESULTS[match[4]]
             severity = parse_severity(match[2] or "")
-            one = RuleResult(shorten_id(match[1]), outcome, match[3] or "", severity=severity, message=message)
-            found.append(replace(one, manual=match[4] == "notchecked"))
+            name, title, manual = shorten_id(match[1]), match[3] or "", match[4] == "notchecked"
+            found.append(RuleResult(name, outcome, title, severity=severity, message=message, manual=manual))
     rules = [one for one in found if one.name != MISSING]
     if not rules:
         last = output.strip().rpartition("\n")[2].strip()[:300]
@@ -179,4 +179,15 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
 
 
 def _add_evidence(result: RuleResult, evidence: RuleEvidence) -> RuleResult:
-    return replace(result, references=evidence.references, **evidence.texts)
+    """Return the result with its references and, if the rule failed, its texts."""
+    with_references = replace(result, references=evidence.references)
+    if not evidence.texts:
+        return with_references
+    texts = evidence.texts
+    return replace(
+        with_references,
+        title=texts["title"],
+        rationale=texts["rationale"],
+        remedy=texts["remedy"],
+        output=texts["output"],
+    )
