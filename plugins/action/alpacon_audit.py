@@ -50,6 +50,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_sele
     find_unknown_names,
     join_entries,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanner_files import EvidenceFolder
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.tailoring import read_local_file
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import describe_expired
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._facts import refuse_settings_of_any_host
@@ -131,6 +132,7 @@ class ActionModule(AlpaconAction):
         folder = Path(options["dest"]).absolute() if options["dest"] and not run.check_mode else None
         if folder:
             _create_folder(folder)
+            audit_options = replace(audit_options, evidence=EvidenceFolder(folder))
         audit = run_audit(audit_options, hosts, run)
         if previous and not run.check_mode:
             audit.report["trend"] = compare_reports(audit.report, previous)
@@ -141,6 +143,8 @@ class ActionModule(AlpaconAction):
             audit = replace(audit, report=mask_secrets(audit.report, hidden))
             record_audit(audit.report, find_history_folder(folder), run.warn)
             try:
+                if audit_options.evidence:
+                    audit.report["evidence"] = audit_options.evidence.write_sums()
                 files = write_report(audit.report, folder, options["formats"])
             except OSError as error:
                 error_message = f"The report could not be written to {folder}: {error}. "

@@ -158,6 +158,14 @@ options:
           - Tailoring file on the controller, found as M(ansible.builtin.copy) finds its files. It is sent along with
             the commands, and the references of the check name its SHA-256. Use this or O(benchmarks[].tailoring).
         type: str
+      evidence:
+        description:
+          - Fetch OpenSCAP's results (ARF) and HTML report of each server, and keep them in the directory C(evidence) of
+            O(dest). The file C(SHA256SUMS) has their digests.
+          - Together they have about 1 MB for each server. They go through the output of the command, so whoever may read
+            that in the workspace may read them. Hashes of passwords are replaced by C((hidden)).
+        type: bool
+        default: false
   library:
     description:
       - Directory on the controller with check sets. Each is a file C(NAME.yml) or C(NAME.yaml) with the list C(checks),

@@ -430,6 +430,7 @@ def hostile() -> Report:
     servers, unreached, checks, results, waivers, attestations = [], [], [], [], [], []
     for row, text in enumerate(texts):
         about = {**server, **dict.fromkeys(of_server, text), "groups": [text, texts[0]]}
+        about["files"] = [{**dict.fromkeys(("check", "name", "path", "sha256", "problem"), text), "bytes": row + 1}]
         # Of every other server, only earlier answers count.
         old = {"connected": False, "age_seconds": row * 3600, "reason": text} if row % 2 else {}
         servers.append({**about, **old})
@@ -483,6 +484,7 @@ def _server(number: int, chance: random.Random) -> Report:
         "reached": True,
         "reason": "",
         "connected": True,
+        "files": [],
         "age_seconds": None,
     }
 

@@ -298,6 +298,7 @@ def _build_server(audited: AuditedHost) -> _Row:
         "reached": audited.reached,
         "reason": audited.reason,
         "connected": audited.server.is_connected,
+        "files": [file.to_row(check) for check, one in audited.responses.items() for file in one.files],
         "age_seconds": age if audited.reached and audited.reason else None,
     }
 

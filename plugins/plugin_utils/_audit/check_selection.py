@@ -118,10 +118,10 @@ def _parse_own_checks(values: Mapping[str, Any], username: str | None, read_file
     checks = parse_checks("checks", own) if own else []
     # Benchmarks are slow. As the last checks, they cost no other check its time.
     benchmarks = [{**check, "username": username} for check in parse_benchmarks(values.get("benchmarks"), read_file)]
-    functions = [check.pop("functions") for check in benchmarks]
+    own_keys = [{key: check.pop(key) for key in ("functions", "files")} for check in benchmarks]
     if benchmarks:
         parsed = parse_checks("benchmarks", benchmarks, check_set="benchmarks")
-        checks += [replace(check, functions=code) for check, code in zip(parsed, functions, strict=True)]
+        checks += [replace(check, **keys) for check, keys in zip(parsed, own_keys, strict=True)]
     return checks
 
 

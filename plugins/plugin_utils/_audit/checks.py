@@ -36,6 +36,7 @@ class Check:
     Attributes:
         number: one of :data:`OPERATORS`, and the bound or the name of the parameter that is the bound.
         functions: shell code that runs before the line and before O(applies_if).
+        files: names of the files that the line writes into C($audit_files), see :mod:`.scanner_files`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Check:
     number: tuple[str, float | str] | None
     results: Mapping[str, Any] | None = field(hash=False)
     functions: str = ""
+    files: tuple[str, ...] = ()
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from ...module_utils._api.client import Client
@@ -32,6 +32,7 @@ from ...module_utils._api.errors import (
 )
 from ...module_utils._api.lists import NEWEST_FIRST
 from ...module_utils._api.lost_submits import OwnCommands
+from ...module_utils._api.outputs import Output
 from ...module_utils._api.records import RAN, STATUSES, Command, Server, is_uuid, is_windows, parse_owner, to_text
 from ...module_utils._api.servers import query_servers
 from ...module_utils._api.settings import Settings
@@ -49,6 +50,7 @@ from .hosts import Host
 from .options import AuditOptions
 from .payloads import LINE_LENGTH_2024, SHELL, build_env, build_line, build_script
 from .responses import Response, missing_response, parse_responses
+from .scanner_files import EvidenceFolder
 
 #: The greatest age of an unfinished command that is awaited instead of submitted again, in seconds.
 _MAX_UNFINISHED_AGE = 3600.0
@@ -136,8 +138,13 @@ class _CheckBatch:
     def key(self) -> tuple[str, str]:
         return str(self.match.server_id), (self.match.line or "").strip()
 
-    def store_responses(self, job: Job, reused: bool = False) -> None:
-        self.audited.responses.update(parse_responses(job, self.checks, self.payload is not None, reused))
+    def store_responses(self, job: Job, evidence: EvidenceFolder | None, reused: bool = False) -> None:
+        responses = parse_responses(job, self.checks, self.payload is not None, reused)
+        if evidence:
+            for name, response in responses.items():
+                files = [evidence.store(self.audited.host.name, name, file) for file in response.files]
+                responses[name] = replace(response, files=files)
+        self.audited.responses.update(responses)
 
 
 @dataclass
@@ -288,7 +295,7 @@ class WorkspaceCollector:
                 continue
             job = Job(audited.server, command=command, outcome=get_outcome(command))
             outputs.fetch(job)
-            batch.store_responses(job, reused=True)
+            batch.store_responses(job, self.options.evidence, reused=True)
             not_passed = [check for check in batch.checks if not audited.responses[check.name].is_reusable]
             for check in not_passed:
                 del audited.responses[check.name]
@@ -329,19 +336,7 @@ class WorkspaceCollector:
         cost = describe_cost(to_submit, self.client.settings.requests_per_hour, self.options.limits)
         if cost and self.options.progress is not False:
             self.run.context.report(cost)
-        try:
-            progress = len(self.inventory_hosts) > 1 if self.options.progress is None else self.options.progress
-            report = self.run.context.report if progress else None
-            fleet = Fleet(self.client, self.options.limits, report=report, run=self.run, pacing=AUDIT_PACING)
-            fleet.run(list(jobs.values()))
-        finally:
-            # An interrupt does not lose the IDs of submitted commands.
-            changed = [job for job in jobs.values() if job.changed]
-            self.submitted += len(changed)
-            self.submitted_to |= {str(job.server.id) for job in changed}
-            for match, job in jobs.items():
-                for batch in by_match[match] if job.id or job.outcome else ():
-                    batch.store_responses(job)
+        self._run_jobs({id(job): by_match[match] for match, job in jobs.items()}, list(jobs.values()))
         errors = [job.error for job in jobs.values() if isinstance(job.error, ApiError) and job.error.refuses_token]
         if errors and not self.submitted:
             raise errors[0]
@@ -352,6 +347,35 @@ class WorkspaceCollector:
             commands = [job.submitted for job in failed.values()]
             self._max_line = _detect_max_line(commands, has_env=False) or LINE_LENGTH_2024
         return [batch for match in failed for batch in by_match[match]]
+
+    def _run_jobs(self, batches: Mapping[int, Sequence[_CheckBatch]], jobs: Sequence[Job]) -> None:
+        """Run jobs, and store the responses of each at once: large outputs of many servers do not fit into the memory.
+
+        Args:
+            batches: those of each job, by its id().
+        """
+        stored = set()
+
+        def store(job: Job, output: Output | None) -> bool:
+            stored.add(id(job))
+            job.output = output
+            for batch in batches[id(job)]:
+                batch.store_responses(job, self.options.evidence)
+            return True
+
+        try:
+            progress = len(self.inventory_hosts) > 1 if self.options.progress is None else self.options.progress
+            report = self.run.context.report if progress else None
+            limits, pacing = self.options.limits, AUDIT_PACING
+            Fleet(self.client, limits, report=report, run=self.run, pacing=pacing, save=store).run(jobs)
+        finally:
+            # An interrupt does not lose the IDs of submitted commands.
+            changed = [job for job in jobs if job.changed]
+            self.submitted += len(changed)
+            self.submitted_to |= {str(job.server.id) for job in changed}
+            for job in jobs:
+                if (job.id or job.outcome) and id(job) not in stored:
+                    store(job, job.output)
 
     def _create_job(self, batch: _CheckBatch) -> Job:
         """Return a job that awaits an unfinished command of the batch, or submits a new command if there is none."""

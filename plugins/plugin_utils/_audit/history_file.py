@@ -9,9 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import os
 import re
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -28,6 +26,7 @@ from .history import (
     set_grace,
     to_seconds,
 )
+from .private_files import open_private
 from .scanners.results import FAIL, INCONCLUSIVE, PASS, SEVERITIES, decide_verdict
 
 FILE = "audit-history.jsonl.gz"
@@ -171,18 +170,11 @@ def _check_run(run: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, history: History) -> None:
-    """Replace the file. Only its owner may read it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as compressed:
-            compressed.write(_to_line(_HEADER))
-            compressed.writelines(_to_line({"kind": "run", **run}) for run in history.runs)
-            for findings in (history.open.values(), history.mended):
-                compressed.writelines(_to_line({"kind": "finding", **vars(one)}) for one in findings)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with open_private(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as compressed:
+        compressed.write(_to_line(_HEADER))
+        compressed.writelines(_to_line({"kind": "run", **run}) for run in history.runs)
+        for findings in (history.open.values(), history.mended):
+            compressed.writelines(_to_line({"kind": "finding", **vars(one)}) for one in findings)
 
 
 def _to_line(row: Mapping[str, Any]) -> bytes:

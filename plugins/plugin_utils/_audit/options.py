@@ -18,6 +18,7 @@ from ...module_utils._options.connection import CONNECTION
 from .attestations import Attestation, read_attestations
 from .checks import Check
 from .report import DEFAULT_FORMATS, FORMATS
+from .scanner_files import EvidenceFolder
 from .scanners.results import SEVERITIES
 from .waivers import Waiver, read_waivers
 
@@ -49,6 +50,12 @@ SPEC: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class AuditOptions:
+    """The options of the task, validated.
+
+    Attributes:
+        evidence: where the files of scanners are kept; None without a report.
+    """
+
     reuse_within: float | None
     limits: Limits
     progress: bool | None
@@ -57,6 +64,7 @@ class AuditOptions:
     min_coverage: float
     waivers: list[Waiver]
     attestations: list[Attestation]
+    evidence: EvidenceFolder | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], checks: Sequence[Sequence[Check]]) -> AuditOptions:
@@ -77,6 +85,8 @@ class AuditOptions:
         for tool in {check.name for check in distinct if check.results}:
             if name := next((check.name for check in distinct if check.name.startswith(f"{tool}/")), None):
                 raise UsageError("checks", f"{name} may also be the name of a result of {tool}", "Rename one of them.")
+        if not options.get("dest") and any(check.files for check in distinct):
+            raise UsageError("benchmarks", "evidence is kept beside the report, and there is none", "Set dest.")
         return cls(
             reuse_within=None if reuse_within in (None, "") else values.parse_duration("reuse_within", reuse_within),
             limits=Limits(

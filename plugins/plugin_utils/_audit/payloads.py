@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote
 
 from ...module_utils._payload.frames import split_parts
 from .checks import Check
+from .scanner_files import FUNCTIONS as FILE_FUNCTIONS
 from .scanners import FORMAT_FUNCTIONS
 
 SHELL = "system"
@@ -123,7 +124,9 @@ def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, 
     """
     functions = list(dict.fromkeys(code for code in map(_get_functions, checks) if code))
     variables = {code: f"alpacon_functions_{number}" for number, code in enumerate(functions)}
-    lines = [_CODE.replace("@SHELL@", shell), *(f"{name}={shlex.quote(code)}\n" for code, name in variables.items())]
+    file_functions = FILE_FUNCTIONS if any(check.files for check in checks) else ""
+    assignments = (f"{name}={shlex.quote(code)}\n" for code, name in variables.items())
+    lines = [_CODE.replace("@SHELL@", shell), file_functions, *assignments]
     for check in sorted(checks, key=lambda check: check.timeout):
         code = _get_functions(check)
         before = f'"${variables[code]}$alpacon_nl"' if code else ""
@@ -131,7 +134,8 @@ def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, 
         line = before + shlex.quote(parameters + check.line)
         condition = before + shlex.quote(parameters + check.applies_if) if check.applies_if else "''"
         name = quote(check.name, safe="")
-        lines.append(f"alpacon_run_check {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
+        run = "alpacon_run_with_files" if check.files else "alpacon_run_check"
+        lines.append(f"{run} {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
     return "alpacon-audit", "".join(lines)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...module_utils._api.outputs import Output, explain_ended_early
@@ -15,6 +15,7 @@ from ...module_utils._api.records import Command
 from ...module_utils._fleet.jobs import Job, Outcome
 from .checks import PROBLEMS, RESULTS, Check, format_number
 from .payloads import NOT_APPLICABLE_OUTPUT, CheckAnswer, parse_answers
+from .scanner_files import ScannerFile, parse_files
 from .scanners import LINE_FORMATS, parse_output
 from .scanners.results import FAILED, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError
 
@@ -185,6 +186,7 @@ class Response:
 
     Attributes:
         reused: the command is older than this audit.
+        files: those of the scanner.
         reached: the server ran the command.
     """
 
@@ -196,6 +198,7 @@ class Response:
     command: Command | None = None
     reused: bool = False
     reached: bool = True
+    files: Sequence[ScannerFile] = ()
 
     @property
     def is_reusable(self) -> bool:
@@ -218,9 +221,12 @@ def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: boo
     small_command = command.without_result() if command else None
     reason = _explain_failure(job)
     answers: dict[str, CheckAnswer] = {}
+    files: Mapping[str, Sequence[ScannerFile]] = {}
     if packed:
         # A complete part counts even if the command failed.
-        answers = parse_answers(output.text.encode("utf-8", "surrogateescape"), checks)
+        stdout = output.text.encode("utf-8", "surrogateescape")
+        answers = parse_answers(stdout, checks)
+        files = parse_files(stdout, {check.name: check.files for check in checks if check.files})
         reason = reason or f"The answer is missing or incomplete. {output.note}".strip()
     elif command and command.rc is not None and not reason:
         if output.text.strip() == NOT_APPLICABLE_OUTPUT:
@@ -233,7 +239,8 @@ def parse_responses(job: Job, checks: Sequence[Check], packed: bool, reused: boo
     responses = dict.fromkeys((check.name for check in checks), missing)
     for check in checks:
         if check.name in answers:
-            responses[check.name] = _build_response(check, answers[check.name], small_command, reused)
+            own_files = files.get(check.name, ())
+            responses[check.name] = _build_response(check, answers[check.name], small_command, reused, own_files)
     return responses
 
 
@@ -255,7 +262,9 @@ def _explain_failure(job: Job) -> str:
     return f"{reason} Id {job.id}." if job.id and job.id not in reason else reason
 
 
-def _build_response(check: Check, answer: CheckAnswer, command: Command | None, reused: bool) -> Response:
+def _build_response(
+    check: Check, answer: CheckAnswer, command: Command | None, reused: bool, files: Sequence[ScannerFile]
+) -> Response:
     evaluation = evaluate(check, answer)
     output = answer.output.rstrip("\r\n")
     return Response(
@@ -266,6 +275,7 @@ def _build_response(check: Check, answer: CheckAnswer, command: Command | None, 
         answer.complete,
         command,
         reused,
+        files=files,
     )
 
 

@@ -10,13 +10,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ....module_utils._api.errors import AlpaconError
+from ..private_files import open_private
 from .comparison import compare_reports
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
@@ -44,15 +43,8 @@ def write_report(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = [folder / FILES[name][0] for name in formats]
     for path, name in zip(paths, formats, strict=True):
-        # Outputs can be confidential: only the owner may read a file of mkstemp.
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(FILES[name][1](report))
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with open_private(path) as file:
+            file.writelines(piece.encode() for piece in FILES[name][1](report))
     return paths
 
 

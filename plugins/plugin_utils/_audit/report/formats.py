@@ -179,7 +179,15 @@ def _render_blocks(report: _Row) -> Iterator[str]:
             yield _render_table(results) if results else "Nothing."
         if len(results) > _ROWS:
             yield f"{len(results) - _ROWS} more are in the other files of this report."
-    yield f"{text.describe_cost(summary)}, with {text.pluralize(summary['requests'], 'request')}."
+    yield from _render_end(report)
+
+
+def _render_end(report: _Row) -> Iterator[str]:
+    evidence = text.describe_evidence(report)
+    if evidence:
+        yield f"Evidence: {escape_markdown(evidence, 2000)}."
+    requests = text.pluralize(report["summary"]["requests"], "request")
+    yield f"{text.describe_cost(report['summary'])}, with {requests}."
 
 
 def _render_changes(trend: _Row) -> Iterator[str]:
@@ -294,6 +302,9 @@ def render_summary(report: _Row, files: Sequence[str], to_submit: int = 0) -> It
         yield f"Since {text.format_time(trend['since'])}:"
         yield from (f"  {words}" for words in text.describe_changes(trend) or ["Nothing changed"])
     yield from describe_history(report)
+    evidence = text.describe_evidence(report)
+    if evidence:
+        yield f"Evidence: {evidence}"
     pages = [name for name in files if name.endswith(".html")] or list(files)
     yield from (f"Report: {name}" for name in pages[:1])
 

@@ -79,6 +79,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         verdict=text.describe_verdict(report),
         trend=report.get("trend"),
         grace=text.describe_grace(report),
+        evidence=text.describe_evidence(report),
         **describe_section(report),
         trend_lists=text.TREND_LISTS,
         trend_counts=text.TREND_COUNTS,

@@ -191,6 +191,21 @@ def describe_cost(summary: Mapping[str, Any]) -> str:
     return f"{pluralize(summary['commands'], 'command')} run, {pluralize(summary['reused'], 'answer')} reused"
 
 
+def describe_evidence(report: Mapping[str, Any]) -> str:
+    """Return how many files of scanners there are, and where, or why not; empty if none were asked for."""
+    files = [(server["host"], file) for server in report["servers"] for file in server.get("files", ())]
+    if not files:
+        return ""
+    missing: dict[str, list[str]] = {}
+    for host, file in files:
+        if file["problem"]:
+            missing.setdefault(to_line(file["problem"], 100).removesuffix("."), []).append(to_line(host, 60))
+    kept, sums = len(files) - sum(map(len, missing.values())), report.get("evidence")
+    where = f", with their digests in {sums['path']} (SHA-256 {sums['sha256']})" if sums else ""
+    reasons = [f"{len(hosts):,} missing ({problem}): {join_first(hosts, 3)}" for problem, hosts in missing.items()]
+    return "; ".join([f"{pluralize(kept, 'file')} of scanners{where}", *reasons[:5]])
+
+
 def describe_result(result: Mapping[str, Any]) -> str:
     """Return the message of a result, its attestation and its waiver. Expired ones are in the message already."""
     waiver, message = result["waiver"], to_line(result["message"])

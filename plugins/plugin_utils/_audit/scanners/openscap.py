@@ -25,7 +25,10 @@ BENCHMARK: dict[str, dict[str, Any]] = {
     "profile": {"type": "str", "required": True},
     "tailoring": {"type": "str"},
     "tailoring_file": {"type": "str"},
+    "evidence": {"type": "bool", "default": False},
 }
+#: What oscap writes on request: its results (ARF) and its report.
+FILES = ("arf.xml", "report.html")
 #: Shell code that stops if something is missing.
 _PREPARE = r"""stop() { echo "missing-results: $*"; exit; }
 packages() (
@@ -52,7 +55,7 @@ trap 'exit 143' TERM
 exec 3>&1
 said=$(oscap xccdf eval --progress-full --results-arf "$results" --profile "$profile" "$@" "$file" 2>&1 >&3)
 code=$?
-sed -n '/<rule-result /{N;/>notselected</d
+@KEEP@sed -n '/<rule-result /{N;/>notselected</d
 s/.* idref="\([^"]*\)".* severity="\([^"]*\)".*<result>\([a-z]*\)<.*/\1|severity=\2|\3/p
 }' "$results"
 ! command -v explain >/dev/null || explain "$results"
@@ -64,6 +67,18 @@ case $id in *"$profile") known= ;; esac
 done
 [ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
 stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
+"""
+_REPORT = """[ -z "$audit_files" ] || set -- --report "$audit_files/report.html" "$@"
+"""
+#: Keeps what oscap wrote, without the hashes of passwords.
+_KEEP = r"""if [ "$audit_files" ]; then
+cp "$results" "$audit_files/arf.xml"
+for one in "$audit_files"/*; do
+sed -i 's/\$[0-9a-z]\{1,8\}\$[./A-Za-z0-9$=,+-]\{20,\}/(hidden)/g
+s/\(pbkdf2\.[a-z0-9]*\.[0-9]*\.\)[0-9A-Fa-f.]\{20,\}/\1(hidden)/g
+s/\(<[a-z]*-sys:password[^>]*>\)[^<]*/\1(hidden)/g' "$one"
+done
+fi
 """
 _RESULTS = {
     "pass": (PASSED, ""),
@@ -80,7 +95,13 @@ _LINE = re.compile(rf"([^\s|]+)(?::|\|(?:severity=(\w*)|(.*))\|)({'|'.join(_RESU
 
 
 def make_script(
-    file: str, profile: str, tailoring: str = "", benchmark: str = "", digest: str = "", unpack: str = ""
+    file: str,
+    profile: str,
+    tailoring: str = "",
+    benchmark: str = "",
+    digest: str = "",
+    unpack: str = "",
+    evidence: bool = False,
 ) -> str:
     """Return the shell code that evaluates a profile on a server.
 
@@ -88,17 +109,19 @@ def make_script(
         benchmark: id of the benchmark, if the file has several.
         digest: SHA-256 that the file must have.
         unpack: code that unpacks a tailoring file.
+        evidence: keep the files of oscap.
     """
     variables = {"file": file, "profile": profile, "tailoring": tailoring, "own": ""}
     values = "".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items())
     options = {"--tailoring-file": tailoring, "--benchmark-id": benchmark}
     arguments = shlex.join(part for option in options.items() if option[1] for part in option)
     compare = _COMPARE.format(digest=digest) if digest else ""
-    return f"{values}set -- {arguments}\n{_PREPARE}{compare}{unpack}{_EVALUATE}"
+    evaluate = _EVALUATE.replace("@KEEP@", _KEEP if evidence else "")
+    return f"{values}set -- {arguments}\n{_PREPARE}{compare}{unpack}{_REPORT if evidence else ''}{evaluate}"
 
 
 def parse_benchmarks(value: Any, read_file: ReadFile = read_local_file) -> list[dict[str, Any]]:
-    """Return the checks of benchmarks. C(functions) is the shell code that runs before each.
+    """Return the checks of benchmarks. C(functions) is the shell code that runs before each, C(files) its files.
 
     Args:
         read_file: reads a file on the controller, by the option and the path in it.
@@ -119,17 +142,18 @@ def parse_benchmarks(value: Any, read_file: ReadFile = read_local_file) -> list[
             name = f"{name}-{file.rpartition('/')[2]}"
         if name in checks:
             raise UsageError("benchmarks", f"{name} is listed twice", "Leave one of them out.")
-        own = _read_tailoring(option, entry, read_file)
+        own, evidence = _read_tailoring(option, entry, read_file), entry["evidence"]
         checks[name] = {
             "name": name,
             "title": f"SCAP profile {shorten_id(profile)}",
-            "line": make_script(file, profile, tailoring, unpack=own.unpack if own else ""),
+            "line": make_script(file, profile, tailoring, unpack=own.unpack if own else "", evidence=evidence),
             "references": [own.reference] if own else [],
             # For rules without a severity in the content.
             "severity": "medium",
             "timeout": 1800,
             "results": {"format": "xccdf"},
             "functions": own.functions if own else "",
+            "files": FILES if evidence else (),
         }
     return list(checks.values())
 

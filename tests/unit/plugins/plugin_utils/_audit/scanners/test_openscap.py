@@ -54,7 +54,7 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
         oscap: str = "", uid: int = 0, cut: str = "", before: str = "", functions: str = "", **benchmark: Any
     ) -> list[RuleResult]:
         [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", **benchmark}])
-        assert len(check["line"]) < LINE_LENGTH
+        assert len(check["line"]) < LINE_LENGTH or check["files"]
         for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
             if code:
                 (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{code}\n")
@@ -178,7 +178,7 @@ def test_benchmarks_become_checks() -> None:
     ("benchmarks", "message"),
     [
         ("cis", "benchmarks: it is not a list"),
-        (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring, tailoring_file."),
+        (["cis"], "entry 1: it is not a dictionary. Give one, with some of file, profile, tailoring, tailoring_file,"),
         ([{"file": "a.xml"}], "entry 1: profile: it is missing"),
         (
             [{"file": "a.xml", "profile": "cis", "tayloring": "b"}],
@@ -209,6 +209,33 @@ def test_bad_benchmarks_are_refused(benchmarks: Any, message: str) -> None:
 )
 def test_words_of_xccdf(output: str, outcomes: dict[str, str]) -> None:
     assert {result.name: result.outcome for result in parse_output({"format": "xccdf"}, output)} == outcomes
+
+
+def test_evidence_has_what_oscap_wrote_without_hashes(evaluate: Evaluate, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    hashes = ("$6$salt$" + 43 * "a/", "$y$j9T$salt$" + 43 * "b", "grub.pbkdf2.sha512.10000." + 30 * "AF.", "old13chars")
+    said = f"<unix-sys:password>{hashes[3]}</unix-sys:password> {' '.join(hashes[:3])}: $1$2 $HOME$PATH"
+    write = f"""while [ "$1" ]; do
+case $1 in --report | --results-arf) printf '%s\n' {shlex.quote(said)} '{ROWS}' >"$2" ;; esac
+shift; done; echo 'xccdf_x_rule_a|Rule a|fail'; exit 2"""
+    code = f"audit_files={kept}; export audit_files"
+    assert [one.name for one in evaluate(write, functions=code, evidence=True)] == ["a"]
+    for name in ("arf.xml", "report.html"):
+        content = (kept / name).read_text()
+        assert not any(one in content for one in hashes)
+        assert (content.count("(hidden)"), content.count("$1$2 $HOME$PATH"), content.count(ROWS)) == (4, 1, 1)
+    # Without the folder, the workspace does not support it.
+    assert [one.name for one in evaluate(write, evidence=True)] == ["a"]
+
+
+@pytest.mark.skipif(not shutil.which("oscap"), reason="OpenSCAP is not installed")
+def test_evidence_of_the_installed_oscap(evaluate: Evaluate, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    evaluate(profile="strict", evidence=True, functions=f"audit_files={kept}; export audit_files\n{FUNCTIONS}")
+    assert ElementTree.parse(kept / "arf.xml").getroot().tag.endswith("asset-report-collection")
+    assert (kept / "report.html").read_text().lower().startswith("<!doctype html")
 
 
 @pytest.mark.skipif(not shutil.which("oscap"), reason="OpenSCAP is not installed")
