@@ -160,10 +160,10 @@ options:
         type: str
       evidence:
         description:
-          - Fetch OpenSCAP's results (ARF) and HTML report of each server, and keep them in the directory C(evidence) of
-            O(dest). The file C(SHA256SUMS) has their digests.
-          - Together they have about 1 MB for each server. They go through the output of the command, so whoever may read
-            that in the workspace may read them. Hashes of passwords are replaced by C((hidden)).
+          - Fetch OpenSCAP's results (ARF) and HTML report of each server, and keep them in the directory C(evidence)
+            of O(dest). The file C(SHA256SUMS) has their digests.
+          - Together they have about 1 MB for each server. They go through the output of the command, so whoever may
+            read that in the workspace may read them. Hashes of passwords are replaced by C((hidden)).
         type: bool
         default: false
   library:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 from system.plays import run_playbook
 from system.support import AGENTS
 from workspace.client import Workspace
@@ -128,3 +132,31 @@ def test_benchmarks_on_servers_need_no_further_command(current: Workspace, tmp_p
     assert refused.code
     assert "audit_benchmarks, entry 1: file: a/b is a relative path" in refused.log
     assert len(current.commands()) - before == 3
+
+
+@pytest.mark.skipif(not shutil.which("oscap"), reason="OpenSCAP is not installed")
+def test_evidence_of_benchmarks_is_kept_beside_the_report(current: Workspace, tmp_path: Path) -> None:
+    variables = {
+        "audit_benchmarks": [{"file": str(STREAM), "profile": "strict", "evidence": True}],
+        "audit_check_sets": [],
+        "audit_fail_on": "never",
+        "audit_min_coverage": 0,
+        "audit_report_dir": str(tmp_path / "report"),
+    }
+    role = {"role": "herdops.alpacon.audit", "run_once": True, "vars": variables}
+    before = len(current.commands())
+    play = run_playbook(current, tmp_path, [{"hosts": "all", "gather_facts": False, "roles": [role]}], AGENTS[:2])
+    assert play.code == 0, play.log
+    assert len(current.commands()) - before == 2
+    report = json.loads((tmp_path / "report/audit.json").read_text())
+    files = {file["path"]: file for server in report["servers"] for file in server["files"]}
+    assert set(files) == {
+        f"evidence/{host}.strict.{name}.xz" for host in AGENTS[:2] for name in ("arf.xml", "report.html")
+    }
+    for path, file in files.items():
+        content = (tmp_path / "report" / path).read_bytes()
+        assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+        assert b"by_hand" in lzma.decompress(content)
+    subprocess.run(["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path / "report/evidence", check=True)
+    assert report["evidence"]["sha256"] in (tmp_path / "report/audit.html").read_text()
+    assert "4 files of scanners" in play.log
