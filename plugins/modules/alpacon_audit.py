@@ -77,6 +77,13 @@ options:
         description:
           - Shell code that runs first. If it fails, the outcome is V(not_applicable).
         type: str
+      looks_at:
+        description:
+          - Shell code that prints what the check looks at, such as the settings that it compares. The report shows the
+            first 1,500 bytes, also where the check passed; they change no outcome. Do not print secrets.
+          - Needs a workspace that supports environment variables of commands.
+        type: str
+        default: ""
       parameters:
         description:
           - Shell variables of the code, with default values. A list is joined with spaces.

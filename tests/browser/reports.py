@@ -455,6 +455,7 @@ def hostile() -> Report:
             own: Report = dict.fromkeys(("check", "message", "command"), inner)
             own |= dict.fromkeys(("host", "value", "ended_at"), text)
             own |= {"output": f"{text}\n{inner}", "output_complete": column % 2 == 0, "reused": row % 2 == 0}
+            own |= {"looked_at": inner}
             own |= {"outcome": outcome, "severity": SEVERITIES[column % 5], "waiver": waived}
             own |= {"manual": True, "attestation": attested if outcome == "passed" else None}
             results.append({**result, **own})
@@ -544,6 +545,7 @@ def _result(
         "output": output,
         "output_truncated": False,
         "output_complete": True,
+        "looked_at": f"{known.name} of {server['host']}" if outcome in ("passed", "failed") else "",
         "command": command,
         "ended_at": f"2026-11-24T{'08:41' if reused else '09:12'}:{second:02d}Z",
         "reused": reused and outcome == "passed",

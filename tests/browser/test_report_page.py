@@ -123,7 +123,7 @@ def test_a_cell_leads_to_its_finding(visit: Visit) -> None:
     finding = page.locator("#view details.finding[open]")
     expect(finding).to_have_count(1)
     expect(finding.locator("summary")).to_be_focused()
-    expect(finding.locator("pre")).to_be_visible()
+    expect(finding.get_by_label("Output")).to_be_visible()
     assert opened.hash == f"server={host}&result={SSH}"
     assert page.title().startswith(host)
     applicable = [row for row in EXAMPLE["results"] if row["host"] == host]
@@ -175,7 +175,8 @@ def test_a_server_shows_what_passed_and_from_when(visit: Visit) -> None:
     page = visit(hash_=f"#server={reused['host']}").page
     result = page.locator("#view .finding", has=page.locator("summary").get_by_text(reused["check"], exact=True))
     result.locator("summary").click()
-    expect(result.locator("pre")).to_have_text(reused["output"].strip("\n"))
+    expect(result.get_by_label("Output")).to_have_text(reused["output"].strip("\n"))
+    expect(result.get_by_label("Looked at")).to_have_text(reused["looked_at"])
     expect(result).to_contain_text("reused from 2026-11-24 08:41 UTC")
     expect(result).to_contain_text(reused["command"])
 
@@ -250,7 +251,7 @@ def test_prints_every_finding_on_few_pages(visit: Visit) -> None:
     page.emulate_media(media="print")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("details.finding:not([open])").count() == 0
-    expect(page.locator("#findings .evidence pre").last).to_be_visible()
+    expect(page.locator("#findings").get_by_label("Output").last).to_be_visible()
     expect(page.locator("#filters")).to_be_hidden()
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details.finding[open]").count() == 0

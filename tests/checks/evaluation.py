@@ -11,7 +11,11 @@ import re
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import payloads
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import NOT_APPLICABLE_OUTPUT, build_line
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import (
+    NOT_APPLICABLE_OUTPUT,
+    CheckAnswer,
+    build_line,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Evaluation, evaluate
 from ansible_collections.herdops.alpacon.tests.unit.payload_runner import PART_WRITER, read_parts
 from checks import check_files, sandbox
@@ -26,12 +30,12 @@ _CHECKS = {
 }
 
 
-def evaluate_state(state: State) -> tuple[Evaluation, str]:
+def evaluate_state(state: State) -> tuple[Evaluation, CheckAnswer]:
     check = _CHECKS[state.check].with_parameters(state.parameters)
     _label, body = payloads.build_script([check], sandbox.SHELLS[state.system])
     output = sandbox.run(state.system, state.prepare, f"{PART_WRITER}{body}", state.user, state.booted)
     answer = payloads.parse_answers(read_parts(output), [check])[check.name]
-    return evaluate(check, answer), answer.output
+    return evaluate(check, answer), answer
 
 
 def uses_program(state: State, program: str) -> bool:
@@ -39,12 +43,12 @@ def uses_program(state: State, program: str) -> bool:
     return bool(re.search(rf"\b{program}\b", check.functions + check.line))
 
 
-def evaluate_line(state: State) -> tuple[Evaluation, str]:
+def evaluate_line(state: State) -> tuple[Evaluation, CheckAnswer]:
     """Do the same as in a workspace without `env`."""
     check = _CHECKS[state.check].with_parameters(state.parameters)
     output = sandbox.run(state.system, state.prepare, build_line(check), state.user, state.booted).decode()
-    answer = payloads.CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLICABLE_OUTPUT)
-    return evaluate(check, answer), output
+    answer = CheckAnswer(0, output, rc_stated=False, applies=output.strip() != NOT_APPLICABLE_OUTPUT)
+    return evaluate(check, answer), answer
 
 
 def evaluate_all(system: str, user: str) -> dict[str, Evaluation]:

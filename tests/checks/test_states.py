@@ -10,6 +10,7 @@ import dataclasses
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import CheckAnswer
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.responses import Evaluation
 from checks import check_files, evaluation, sandbox
 from checks.check_files import State
@@ -26,7 +27,9 @@ pytestmark = [
 
 @pytest.mark.parametrize("state", check_files.states(), ids=str)
 def test_state(state: State) -> None:
-    _check_outcome(state, *evaluation.evaluate_state(state))
+    outcome, answer = evaluation.evaluate_state(state)
+    _check_outcome(state, outcome, answer)
+    assert answer.looked_at.strip() or outcome.outcome != "passed"
 
 
 @pytest.mark.parametrize("state", [*check_files.first("passed"), *check_files.first("failed")], ids=str)
@@ -46,10 +49,10 @@ def test_state_by_line(state: State) -> None:
 )
 def test_no_check_passes_for_want_of_a_program(state: State, program: str) -> None:
     remove = f"rm -f /usr/bin/{program} /usr/sbin/{program}"
-    outcome, output = evaluation.evaluate_state(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
-    assert outcome.outcome in ("failed", "unknown"), output
+    outcome, answer = evaluation.evaluate_state(dataclasses.replace(state, prepare=f"{state.prepare}\n{remove}"))
+    assert outcome.outcome in ("failed", "unknown"), answer.output
 
 
-def _check_outcome(state: State, outcome: Evaluation, output: str) -> None:
-    assert outcome.outcome == state.outcome, output
+def _check_outcome(state: State, outcome: Evaluation, answer: CheckAnswer) -> None:
+    assert outcome.outcome == state.outcome, answer.output
     assert state.message.lower() in outcome.message.lower()

@@ -256,6 +256,7 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
         "output": response.output,
         "output_truncated": response.truncated,
         "output_complete": response.complete,
+        "looked_at": response.looked_at,
         "command": command.id if command else None,
         "ended_at": to_iso(command.end) if command else None,
         "reused": response.reused,
@@ -278,6 +279,7 @@ def _build_results(audited: AuditedHost, check: Check) -> tuple[Sequence[RuleRes
             "severity": rule.severity or check.severity,
             "message": rule.message,
             "output": rule.output,
+            "looked_at": "",
             "manual": rule.manual,
         }
         for rule in rules

@@ -58,6 +58,7 @@ class Check:
     results: Mapping[str, Any] | None = field(hash=False)
     functions: str = ""
     files: tuple[str, ...] = ()
+    looks_at: str = ""
     set: str | None = None
 
     def with_parameters(self, values: Mapping[str, Any]) -> Check:
@@ -107,6 +108,7 @@ CHECK_SPEC: dict[str, dict[str, Any]] = {
     "severity": {"type": "str", "default": "high", "choices": list(SEVERITIES)},
     "username": {"type": "str"},
     "applies_if": {"type": "str"},
+    "looks_at": {"type": "str", "default": ""},
     "parameters": {"type": "dict", "default": {}},
     "timeout": {"type": "int", "default": 30},
     "kind": {"type": "str", "choices": [OUTPUT, PROBLEMS]},
@@ -183,16 +185,17 @@ def _parse_check(option: str, row: Mapping[str, Any], functions: str, check_set:
     if not 1 <= options["timeout"] <= _MAX_TIMEOUT:
         problem = f"it is {options['timeout']}"
         raise UsageError(f"{option}: timeout", problem, f"Give seconds from 1 to {_MAX_TIMEOUT}.")
-    size = len(options["line"]) + len(options["applies_if"] or "") + len(functions)
+    size = sum(len(options[key] or "") for key in ("line", "applies_if", "looks_at")) + len(functions)
     if size > _MAX_CODE:
         problem = f"the code has {size:,} characters, and at most {_MAX_CODE:,} are allowed"
         raise UsageError(f"{option}: line", problem, "Shorten it.")
     check_syntax(f"{option}: line", options["line"])
     check_syntax(f"{option}: applies_if", options["applies_if"] or "")
+    check_syntax(f"{option}: looks_at", options["looks_at"])
     values.check_code(f"{option}: line", options["line"])
     parameters = _parse_defaults(option, options["parameters"])
     return Check(
-        **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout")},
+        **{key: options[key] for key in ("line", "title", "rationale", "remedy", "severity", "timeout", "looks_at")},
         name=_check_not_blank(f"{option}: name", options["name"]),
         references=tuple(_check_not_blank(f"{option}: references", text) for text in options["references"]),
         username=_parse_username(f"{option}: username", options["username"]),

@@ -9,6 +9,9 @@ C(_payload.frames)), so that no check can forge the answer of another. A part is
 output of the check, and the line C(NAME rc CODE in SECONDS by STATUS), with the timeout of the check and the exit code
 of C(timeout). The last line has C(not applicable) in place of C(rc CODE) if O(applies_if) failed, and nothing in its
 place if the check was ended.
+
+What a check looks at is a part of its own, after its answer, so that it cannot change it: a line with the name of the
+check and C(looked-at), the output of O(looks_at), and the same line again.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -28,6 +31,8 @@ from .scanners import FORMAT_FUNCTIONS
 SHELL = "system"
 #: The largest output of a check, and of a check with the results of another tool. The server cuts longer ones.
 MAX_OUTPUT_BYTES, MAX_RESULTS_BYTES = 64 * 1024, 4 * 1024 * 1024
+#: The largest part of what a check looks at that is sent.
+MAX_LOOKED_AT_BYTES = 1500
 #: The exit codes of timeout after it ended the program with SIGTERM, or with SIGKILL.
 _ENDED, _KILLED = 124, 137
 _STATUS = re.compile(r"(?:(not applicable)|rc ([0-9]{1,3})|) ?in (-?[0-9]{1,9})(?: by ([0-9]{1,3}))?")
@@ -86,9 +91,17 @@ fi
 } | alpacon_lines >&3
 echo '[part]' >&3
 }
+alpacon_look() {
+{
+echo "$1 looked-at"
+${alpacon_limit:+$alpacon_limit 5} @SHELL@ -c "$2" check 2>/dev/null 3>&- </dev/null | head -c @LOOKED@
+printf '\n%s looked-at' "$1"
+} | alpacon_lines >&3
+echo '[part]' >&3
+}
 alpacon_nl='
 '
-"""
+""".replace("@LOOKED@", str(MAX_LOOKED_AT_BYTES))
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,7 @@ class CheckAnswer:
     Attributes:
         rc_stated: the workspace states the exit code. Otherwise only 0 is certain.
         ran: False if the checks before this one took all the time.
+        looked_at: what the check looked at; empty if it does not say so.
         out_of_time: the seconds after which the check was ended; 0 if it was not.
     """
 
@@ -109,6 +123,7 @@ class CheckAnswer:
     applies: bool = True
     ran: bool = True
     out_of_time: int = 0
+    looked_at: str = ""
 
 
 def build_env(wait_timeout: float) -> dict[str, str]:
@@ -136,6 +151,8 @@ def build_script(checks: Sequence[Check], shell: str = "/bin/sh") -> tuple[str, 
         name = quote(check.name, safe="")
         run = "alpacon_run_with_files" if check.files else "alpacon_run_check"
         lines.append(f"{run} {name} {check.timeout} {_get_max_bytes(check)} {line} {condition}\n")
+        if check.looks_at:
+            lines.append(f"alpacon_look {name} {before}{shlex.quote(parameters + check.looks_at)}\n")
     return "alpacon-audit", "".join(lines)
 
 
@@ -181,6 +198,9 @@ def parse_answers(stdout: bytes, checks: Sequence[Check]) -> dict[str, CheckAnsw
         output, _newline, last = rest.rpartition(b"\n")
         name, _blank, status = last.decode("ascii", "replace").partition(" ")
         check = by_name.get(unquote(name))
+        if check and check.name in answers and first == last and status == "looked-at":
+            looked_at = output.decode("utf-8", "replace") if answers[check.name].applies else ""
+            answers[check.name] = replace(answers[check.name], looked_at=looked_at)
         # In an output with gaps, the beginning of one part may precede the end of another.
         if check and first == name.encode() and (answer := _parse_answer(check, status, output)):
             answers[check.name] = answer

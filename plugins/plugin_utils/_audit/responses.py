@@ -187,6 +187,7 @@ class Response:
     Attributes:
         reused: the command is older than this audit.
         files: those of the scanner.
+        looked_at: what the check looked at.
         reached: the server ran the command.
     """
 
@@ -199,6 +200,7 @@ class Response:
     reused: bool = False
     reached: bool = True
     files: Sequence[ScannerFile] = ()
+    looked_at: str = ""
 
     @property
     def is_reusable(self) -> bool:
@@ -276,6 +278,7 @@ def _build_response(
         command,
         reused,
         files=files,
+        looked_at=answer.looked_at.strip(),
     )
 
 

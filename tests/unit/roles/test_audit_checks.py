@@ -20,7 +20,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads im
 from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, Row
 
 _FILES = sorted((ROOT / "roles/audit/files/checks").glob("*.yml"))
-_KEYS = {"name", "title", "rationale", "severity", "remedy", "references", "kind", "line"}
+_KEYS = {"name", "title", "rationale", "severity", "remedy", "references", "kind", "looks_at", "line"}
 _SHELLCHECK = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(ROOT / ".venv/bin"))
 
 
@@ -64,7 +64,9 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
         assigned = "".join(f"{name}=\n" for name in check.get("parameters", {}))
         # Functions of a set, and what they need, are not for each of its checks. A list is a word for each entry.
         head = f"# shellcheck disable=SC2034,SC2046,SC2086,SC2154,SC2317,SC2329\n{assigned}"
-        (tmp_path / f"{check['name']}.sh").write_text(f"{head}{check['functions']}{check['line']}", encoding="utf-8")
+        for key in ("line", "looks_at"):
+            code = f"{head}{check['functions']}{check[key]}"
+            (tmp_path / f"{check['name']}.{key}.sh").write_text(code, encoding="utf-8")
     files = sorted(tmp_path.glob("*.sh"))
     done = subprocess.run(
         [str(_SHELLCHECK), "--shell=sh", "--format=gcc", *map(str, files)], capture_output=True, text=True, check=False

@@ -42,6 +42,8 @@ _PAGE = Path(__file__).parent / "page"
 _SCRIPT_ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
 #: Characters of all outputs before outputs are cut, and of each output after that.
 _MAX_OUTPUTS, _SHORT_OUTPUT = 4_000_000, 200
+#: Characters of all texts on what checks looked at; audit.json has the others.
+_MAX_LOOKED_AT = 4_000_000
 #: Servers whose results are equal in these keys share one answer.
 _ANSWER_KEYS = ("check", "outcome", "severity", "message", "output", "rc", "output_truncated", "output_complete")
 
@@ -140,11 +142,13 @@ class PageData:
             {**check, "number": number, "answers": [], "counts": Counter(), "attested": 0}
             for number, check in enumerate(report["checks"])
         ]
-        self._outputs_left = _MAX_OUTPUTS
+        self._outputs_left, self._looked_at_left = _MAX_OUTPUTS, _MAX_LOOKED_AT
         self._texts: dict[str, int] = {}
         self._answers: list[list[int]] = []
         # Check and server -> number of the answer, and of the text that describes the command.
         self._columns, self._commands = ([[-1] * len(self.hosts) for _check in self.checks] for _table in range(2))
+        #: Check and server -> number of the text on what the check looked at.
+        self._looked_at: dict[int, dict[int, int]] = {}
         servers = {server["host"]: number for number, server in enumerate(self._servers)}
         checks = {check["name"]: check for check in self.checks}
         differences = text.get_differences(report)
@@ -167,6 +171,8 @@ class PageData:
                 ran = f"{'reused from' if result['reused'] else 'ran'} {text.format_time(result['ended_at'])}"
                 command = f"{ran}, command {text.to_line(result['command'] or '', 40)}"
                 self._commands[check["number"]][server] = self._add_text(command)
+            if result["looked_at"]:
+                self._add_looked_at(check["number"], server, text.clean_text(result["looked_at"]))
         for answer in answers.values():
             answer["age"] = describe_age(report, answer.pop("results"))
         for check in self.checks:
@@ -178,6 +184,11 @@ class PageData:
     def _add_text(self, value: str) -> int:
         """Return the number of a text, so that the data contains each text once."""
         return self._texts.setdefault(value, len(self._texts))
+
+    def _add_looked_at(self, check: int, server: int, value: str) -> None:
+        self._looked_at_left -= 0 if value in self._texts else len(value)
+        if self._looked_at_left >= 0:
+            self._looked_at.setdefault(check, {})[server] = self._add_text(value)
 
     def _add_answer(self, result: Mapping[str, Any], difference: str) -> _Row:
         output = result["output"] if self._outputs_left > 0 else result["output"][:_SHORT_OUTPUT]
@@ -239,6 +250,7 @@ class PageData:
             "answers": self._answers,
             "columns": self._columns,
             "commands": self._commands,
+            "lookedAt": self._looked_at,
             "texts": list(self._texts),
         }
 

@@ -50,6 +50,7 @@
       this.answers = data.answers;
       this.columns = data.columns.map((column) => Int32Array.from(column));
       this.commands = data.commands;
+      this.lookedAt = data.lookedAt;
       const { host, groups, reason, ...others } = data.servers;
       this.hosts = host.map(text);
       this.groups = groups.map((places) => places.map(text));
@@ -277,8 +278,20 @@
       report.texts[row[WHOLE]] ? create("p", {}, report.texts[row[WHOLE]]) : null,
       output ? create("pre", { role: "group", tabindex: "0", "aria-label": "Output" }, output) : createNote("There is no output."),
       ...[NOTE, WAIVER].map((place) => (report.texts[row[place]] ? createNote(report.texts[row[place]]) : null)),
+      createLookedAt(check, servers),
       createHosts(check, servers, link),
     );
+  }
+
+  // What the check looked at on the first of these servers.
+  function createLookedAt(check, servers) {
+    const place = report.lookedAt[check]?.[servers[0]];
+    if (place === undefined) {
+      return null;
+    }
+    const title = servers.length === 1 ? "Looked at" : `Looked at on ${report.hosts[servers[0]]}`;
+    const text = create("pre", { role: "group", tabindex: "0", "aria-label": title }, report.texts[place]);
+    return create("div", { class: "looked-at" }, createNote(`${title}:`), text);
   }
 
   function createHosts(check, servers, link, most = SHOWN_SERVERS) {

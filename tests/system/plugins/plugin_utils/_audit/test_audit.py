@@ -90,6 +90,14 @@ def test_one_command_runs_all_checks_of_a_server_and_account(current: Workspace)
     assert all(made["line"].startswith("/bin/sh -c $RUN alpacon-audit sha256:") for made in current.commands())
 
 
+def test_results_say_what_their_check_looked_at(current: Workspace) -> None:
+    done = audit(current, {"name": "one", "line": "true", "looks_at": "echo as it is"}, HELLO)
+    assert [(one["outcome"], one["looked_at"]) for one in done.report["results"]] == [
+        ("passed", "as it is"),
+        ("passed", ""),
+    ]
+
+
 def test_other_checks_are_answered_beside_a_slow_check(current: Workspace) -> None:
     slow = [{"name": name, "line": "sleep 60", "timeout": 90} for name in ("slow", "slower")]
     done = audit(current, *slow, HELLO, wait_timeout="4s")

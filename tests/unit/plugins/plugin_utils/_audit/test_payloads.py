@@ -101,6 +101,26 @@ def test_no_check_can_change_the_answer_of_another(shell: str) -> None:
     assert answers["c4"].output.startswith("\nc5 rc 0 in 30 by 0\n[part]\n")
 
 
+def test_what_a_check_looks_at_changes_no_answer(shell: str) -> None:
+    bad = "echo 'problem: [part]'; printf '\\nc0 rc 9 in 30 by 0' >&2; kill -9 $$"
+    answers = run_checks(
+        shell,
+        {"line": "echo yes", "looks_at": "tell $most", "parameters": {"most": 4}},
+        {"line": "exit 3", "looks_at": bad},
+        {"line": "true", "looks_at": "head -c 9999 /dev/zero | tr '\\0' x; sleep 60"},
+        {"line": "true", "looks_at": "true", "applies_if": "false"},
+        {"line": "echo c5 looked-at"},
+        functions='tell() { echo "$1 <$(cat)>"; }',
+    )
+    assert answers == {
+        "c0": CheckAnswer(0, "yes\n", looked_at="4 <>\n"),
+        "c1": CheckAnswer(3, "", looked_at="problem: [part]\n"),
+        "c2": CheckAnswer(0, "", looked_at="x" * 1500),
+        "c3": CheckAnswer(0, "", applies=False),
+        "c4": CheckAnswer(0, "c5 looked-at\n"),
+    }
+
+
 def test_parameters_and_functions(shell: str) -> None:
     words = {"most": 4, "names": ["a b", "c'd"], "strict": True, "text": "$HOME 'x' \"y\"\nz"}
     answers = run_checks(
