@@ -24,10 +24,7 @@ def describe_history(report: Mapping[str, Any]) -> list[str]:
     history = report.get("history")
     if not history:
         return []
-    lines = []
-    if history["previous"]:
-        mended = text.pluralize(len(history["mended"]), "finding")
-        lines.append(f"Mended since {text.format_time(history['previous'])}: {mended}")
+    lines = [words for words in [_describe_mended(history)] if words]
     failed = [row for row in report["results"] if row["outcome"] == FAILED and row.get("failing_since")]
     oldest = min(failed, key=lambda row: str(row["failing_since"]), default=None)
     if oldest:
@@ -38,6 +35,12 @@ def describe_history(report: Mapping[str, Any]) -> list[str]:
         median, worst = (text.format_duration(times[f"{name}_seconds"]) for name in ("median", "worst"))
         lines.append(f"Time to mend: median {median}, worst {worst}, of {text.pluralize(times['count'], 'finding')}")
     return lines
+
+
+def _describe_mended(history: Mapping[str, Any]) -> str:
+    if not history["previous"]:
+        return ""
+    return f"Mended since {text.format_time(history['previous'])}: {text.pluralize(len(history['mended']), 'finding')}"
 
 
 def describe_section(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +74,7 @@ def describe_age(report: Mapping[str, Any], results: Sequence[Mapping[str, Any]]
 def draw_history(history: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the lines of the score and of open findings by severity; None for fewer than two audits.
 
-    Each line is the text of the attribute C(points) of an SVG polyline.
+    Each line is the text of the attribute C(points) of an SVG polyline, and has a label with its first and last value.
     """
     runs = history["runs"]
     least = _LEAST_SHARE * max((run["questions"] for run in runs), default=0)
@@ -86,16 +89,19 @@ def draw_history(history: Mapping[str, Any]) -> dict[str, Any] | None:
         places = [(time - first) / (last - first) * _WIDTH for time, _run in times]
         return " ".join(f"{x:.1f},{_HEIGHT * (1 - share):.1f}" for x, share in zip(places, shares, strict=True))
 
+    (_start, before), (_end, after) = times[0], times[-1]
     shown = [name for name in reversed(SEVERITIES) if any(run["open"][name] for _time, run in times)]
-    ends = (times[0][1], times[-1][1])
     return {
         "score": draw([run["score"] / 100 for _time, run in times]),
-        "score_label": f"Score: from {ends[0]['score']:g}% to {ends[1]['score']:g}%",
-        "open": [(name, draw([run["open"][name] / most for _time, run in times])) for name in shown],
-        "open_label": "Open findings: "
-        + (
-            ", ".join(f"{name} from {ends[0]['open'][name]:,} to {ends[1]['open'][name]:,}" for name in shown) or "none"
-        ),
+        "score_label": f"{before['score']:g}% to {after['score']:g}%",
+        "open": [
+            (
+                name,
+                draw([run["open"][name] / most for _time, run in times]),
+                f"{name}: {before['open'][name]:,} to {after['open'][name]:,}",
+            )
+            for name in shown
+        ],
         "most": most,
         "first": points[0][0],
         "last": points[-1][0],
