@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from statistics import median
 from typing import Any
 
 from ...module_utils._api.records import parse_time
-from .scanners.results import FAILED, SEVERITIES, UNKNOWN, WAIVED, is_failing
+from .scanners.results import FAILED, PASSED, SEVERITIES, UNKNOWN, WAIVED, is_failing
 
 _Row = dict[str, Any]
 _Key = tuple[str, str]
@@ -59,8 +59,8 @@ class History:
     def update(self, report: Mapping[str, Any]) -> list[TrackedFinding]:
         """Add the answers of a report, and return the findings that they mend.
 
-        An unknown result changes nothing, and neither does a question that was not asked. Of two audits at once, the
-        newer answer counts.
+        An unknown result changes nothing, and neither does a question that was not asked. A question that does not
+        apply any more is no longer open, and not mended. Of two audits at once, the newer answer counts.
         """
         now = to_seconds(report["finished_at"])
         self._mark_asked(report, now)
@@ -68,6 +68,9 @@ class History:
         for finding in self.mended:
             key = (finding.host, finding.check)
             last_mended[key] = max(finding.mended or "", last_mended.get(key, ""))
+        checks = {check["name"] for check in report["checks"]}
+        # A rule of a benchmark keeps its age if the audit asks about it under the name of another profile now.
+        renamed = {_get_rule(key): one.first_seen for key, one in self.open.items() if one.check not in checks}
         newly_mended = []
         for result in report["results"]:
             key, outcome = (result["host"], result["check"]), result["outcome"]
@@ -77,11 +80,13 @@ class History:
             known = self.open.get(key)
             if outcome not in (FAILED, WAIVED):
                 if known and time >= known.last_seen:
-                    known.mended = time
-                    newly_mended.append(self.open.pop(key))
+                    newly_mended += [replace(known, mended=time)] if outcome == PASSED else []
+                    del self.open[key]
             elif known is None:
                 if time >= last_mended.get(key, ""):
-                    self.open[key] = TrackedFinding(*key, result["severity"], time, time, now, waived=outcome == WAIVED)
+                    first = min(time, renamed.get(_get_rule(key), time))
+                    about = (result["severity"], first, time, now)
+                    self.open[key] = TrackedFinding(*key, *about, waived=outcome == WAIVED)
             elif time >= known.last_seen:
                 known.last_seen, known.severity, known.waived = time, result["severity"], outcome == WAIVED
         self.mended += newly_mended
@@ -106,7 +111,7 @@ class History:
             "score": report["summary"]["score"],
             "coverage": report["coverage"],
             "questions": report["summary"]["questions"],
-            "open": self.count_open(),
+            "open": self.count_open(time),
         }
         last = self.runs[-1] if self.runs else None
         if last and all(last[key] == run[key] for key in EQUAL_KEYS):
@@ -115,9 +120,10 @@ class History:
             self.runs.append(run)
             self.runs.sort(key=lambda one: str(one["time"]))
 
-    def count_open(self) -> dict[str, int]:
-        """Count the open findings that are not waived, the worst severity first."""
-        counts = Counter(finding.severity for finding in self.open.values() if not finding.waived)
+    def count_open(self, since: str = "") -> dict[str, int]:
+        """Count the open findings that were asked about since a time and are not waived, the worst severity first."""
+        open_now = (finding for finding in self.open.values() if finding.last_asked >= since and not finding.waived)
+        counts = Counter(finding.severity for finding in open_now)
         return {severity: counts[severity] for severity in reversed(SEVERITIES)}
 
     def compact(self, now: str) -> None:
@@ -162,6 +168,12 @@ class History:
             if chosen:
                 times = [count_seconds_between(one.first_seen, str(one.mended)) for one in chosen]
                 yield name, {"count": len(times), "median_seconds": int(median(times)), "worst_seconds": max(times)}
+
+
+def _get_rule(key: _Key) -> _Key:
+    """Return the host and the rule of a finding; the whole name of a check that has no rules."""
+    host, check = key
+    return host, check.partition("/")[2] or check
 
 
 def set_failing_since(report: Mapping[str, Any], history: History) -> None:

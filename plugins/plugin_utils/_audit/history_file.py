@@ -46,10 +46,10 @@ def record_audit(report: dict[str, Any], folder: Path, warn: Callable[[str], Non
 
     Without a history that can be read and written, no age is certain, and findings of any age fail the audit.
     """
-    path = folder / FILE
+    path, now = folder / FILE, to_seconds(report["finished_at"])
     try:
         with lock_folder(folder):
-            history = _read_or_replace(path, to_seconds(report["finished_at"]), warn)
+            history = _read_or_replace(path, now, warn)
             is_certain = history is not None
             history = history or History()
             previous = history.runs[-1]["until"] if history.runs else None
@@ -59,7 +59,7 @@ def record_audit(report: dict[str, Any], folder: Path, warn: Callable[[str], Non
                 set_grace(report)
             report["verdict"] = decide_verdict(report)
             history.add_run(report)
-            history.compact(to_seconds(report["finished_at"]))
+            history.compact(now)
             report["history"] = history.describe(mended, previous)
             _write(path, history)
     except OSError as error:

@@ -114,6 +114,27 @@ def test_only_an_answer_to_the_question_mends_a_finding(report: Row, tmp_path: P
     assert report["history"]["open"]["high"] == (0 if finding.waived else 1)
 
 
+def test_a_question_that_does_not_apply_any_more_is_not_mended(tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, (*KEY, "failed")))
+    history = record(tmp_path, make_report(1, (*KEY, "not_applicable")))["history"]
+    assert (history["mended"], history["time_to_mend"], sum(history["open"].values())) == ([], {}, 0)
+
+
+def test_a_rule_keeps_its_age_under_another_name_of_the_profile(tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, ("web-01", "cis/a", "failed"), ("web-01", "cis/b", "failed")))
+    answers = (("web-01", "ours/a", "failed"), ("web-01", "ours/b", "passed"), ("web-02", "ours/a", "failed"))
+    report = record(tmp_path, make_report(5, *answers))
+    assert [row.get("failing_since") for row in report["results"]] == [day(0), None, day(5)]
+    # The picture shows what this audit asked about.
+    assert sum(report["history"]["runs"][-1]["open"].values()) == 2
+
+
+def test_two_profiles_of_one_audit_have_findings_of_their_own(tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, ("web-01", "cis/a", "failed")))
+    report = record(tmp_path, make_report(5, ("web-01", "cis/a", "failed"), ("web-01", "ours/a", "failed")))
+    assert [row["failing_since"] for row in report["results"]] == [day(0), day(5)]
+
+
 def test_an_older_answer_changes_nothing() -> None:
     history = History()
     history.update(make_report(5, (*KEY, "failed")))
