@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from pathlib import Path
@@ -260,6 +261,41 @@ def test_the_example_of_attestations_counts(current: Workspace, tmp_path: Path) 
         ("db-01", "restore_backup"): "failed",
     }, done.log
     assert "WARNING" not in done.log
+
+
+def test_findings_are_followed_over_several_audits(current: Workspace, tmp_path: Path) -> None:
+    variables = next(yaml.safe_load(block) for block in read_code_blocks("audit_history", "yaml"))
+    flag = tmp_path / "flag"
+    checks = [{"name": name, "line": f"test -e {flag}-{name}"} for name in ("mended", "open")]
+    variables |= {"audit_checks": checks, "audit_check_sets": []}
+    inventory = {"all": {"hosts": {"web-01": {}}, "vars": variables}}
+    (tmp_path / "reports").mkdir()
+
+    def run(day: str) -> tuple[Row, str]:
+        folder = tmp_path / "reports" / day
+        done = run_playbook(current, tmp_path, ROLE, inventory, "-e", f"audit_report_dir={folder}")
+        return json.loads((folder / "audit.json").read_text(encoding="utf-8")), done.log
+
+    first, _log = run("2026-01-01")
+    assert first["verdict"] == "pass"
+    assert all(row["fails_from"] > row["failing_since"] for row in first["results"])
+    # Make the history older.
+    path = tmp_path / "reports/audit-history.jsonl.gz"
+    text = gzip.decompress(path.read_bytes()).decode()
+    since = first["results"][0]["failing_since"]
+    path.write_bytes(gzip.compress(text.replace(since, "2020-01-01T00:00:00Z").encode()))
+    (tmp_path / "flag-mended").touch()
+    second, log = run("2026-01-02")
+    assert second["verdict"] == "fail"
+    [failed] = [row for row in second["results"] if row["outcome"] == "failed"]
+    assert (failed["check"], failed["failing_since"]) == ("open", "2020-01-01T00:00:00Z")
+    assert [row["check"] for row in second["history"]["mended"]] == ["mended"]
+    assert "Oldest finding: open on web-01, failing since 2020-01-01 00:00 UTC" in log
+    # A damaged history is no reason to fail, and none to pass.
+    path.write_bytes(b"damaged")
+    third, log = run("2026-01-03")
+    assert third["verdict"] == "fail"
+    assert "is not a history of audits, or is damaged" in " ".join(log.split())
 
 
 @pytest.mark.slow
