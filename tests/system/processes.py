@@ -60,10 +60,10 @@ def write_journal(number: int, file: Path) -> bool:
     journal = Journal(file, pytest.fail)
     lock = _journal.lock_file
 
-    def lock_later(descriptor: int, kind: int) -> None:
+    def lock_later(descriptor: int, kind: int, seconds: float = PATIENCE) -> None:
         # Other processes get time to remove the file after it was opened.
         time.sleep(random.random() / 500)
-        lock(descriptor, kind)
+        lock(descriptor, kind, seconds)
 
     _journal.lock_file = lock_later
     kept, missed = set(), set()

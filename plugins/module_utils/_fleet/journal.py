@@ -27,18 +27,19 @@ _LOCK_WAIT = 5.0
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, seconds: float = _LOCK_WAIT) -> Iterator[None]:
+    """Lock a folder. Raise :class:`TimeoutError` if another process holds the lock for more than these seconds."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        lock_file(descriptor, fcntl.LOCK_EX)
+        lock_file(descriptor, fcntl.LOCK_EX, seconds)
         yield
     finally:
         os.close(descriptor)
 
 
-def lock_file(descriptor: int, kind: int) -> None:
-    """Wait for a lock. Raise :class:`TimeoutError` if another process holds it for too long."""
-    deadline = time.monotonic() + _LOCK_WAIT
+def lock_file(descriptor: int, kind: int, seconds: float = _LOCK_WAIT) -> None:
+    """Wait for a lock. Raise :class:`TimeoutError` if another process holds it for more than these seconds."""
+    deadline = time.monotonic() + seconds
     while True:
         try:
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)

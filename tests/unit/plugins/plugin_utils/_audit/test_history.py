@@ -17,6 +17,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.journal import lock_folder
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.history import History
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.history_file import (
     FILE,
@@ -172,6 +173,7 @@ def _damage(path: Path, kind: str) -> None:
     }
     rows: dict[str, Row] = {
         "a time": {**finding, "first_seen": "soon"},
+        "a far future": {**finding, **dict.fromkeys(("first_seen", "last_seen", "last_asked"), "9999-01-01T00:00:00Z")},
         "a severity": {**finding, "severity": ["high"]},
         "a name": {**finding, "host": {}},
         "a key": {**finding, "more": 1},
@@ -187,7 +189,7 @@ def _damage(path: Path, kind: str) -> None:
     "kind",
     [
         *("empty", "cut", "foreign", "no header", "no end of a line", "not JSON", "another kind"),
-        *("a time", "a severity", "a name", "a key", "a share", "counts"),
+        *("a time", "a far future", "a severity", "a name", "a key", "a share", "counts"),
     ],
 )
 def test_a_damaged_file_is_kept_aside(kind: str, tmp_path: Path) -> None:
@@ -240,6 +242,19 @@ def test_audits_at_once_lose_nothing(tmp_path: Path) -> None:
     history = read_history(tmp_path / FILE)
     assert len(history.open) == 60
     assert sum(run["runs"] for run in history.runs) == 60
+
+
+def test_an_audit_waits_until_another_has_added_its_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 10_000, 20))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    released: list[float] = []
+    with lock_folder(tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.sleep", released.append)
+        warnings: list[str] = []
+        record(tmp_path, make_report(0, (*KEY, "failed")), warnings.append)
+    # Twenty seconds pass at each look, so two minutes are six of them.
+    assert len(released) == 5
+    assert "another process has held the lock" in warnings[0]
 
 
 def test_only_the_owner_may_read_the_file(tmp_path: Path) -> None:
