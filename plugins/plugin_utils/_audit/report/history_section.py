@@ -27,7 +27,7 @@ def describe_history(report: Mapping[str, Any]) -> list[str]:
     lines = [words for words in [_describe_mended(history)] if words]
     failed = [row for row in report["results"] if row["outcome"] == FAILED and row.get("failing_since")]
     oldest = min(failed, key=lambda row: str(row["failing_since"]), default=None)
-    if oldest:
+    if oldest and history["previous"]:
         where = f"{text.to_line(oldest['check'], 80)} on {text.to_line(oldest['host'], 80)}"
         lines.append(f"Oldest finding: {where}, {describe_age(report, [oldest])}")
     times = history["time_to_mend"].get("all")
