@@ -135,6 +135,7 @@ options:
           - With V(json), C(list) is the path of the results, by default the whole document. If it is an object, its
             keys are the names of the results. C(outcome), C(name), C(title), C(rationale), C(severity), C(remedy),
             C(references) and C(message) are paths in a result.
+          - With V(json), C(versions) has the names of programs and benchmarks, each with the path of its version.
           - With V(json), C(outcome) and C(words) are required. C(words) lists the words at C(outcome) that mean
             C(passed), C(failed), C(unknown) and C(not_applicable). Other words mean V(unknown).
         type: dict

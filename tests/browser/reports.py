@@ -351,9 +351,25 @@ def hardening(rules: int = 391, servers: int = 30) -> Report:
             for result in waived:
                 result.update(outcome="waived", waiver=WAIVED)
             waivers.append({"check": row["name"], "hosts": [], "groups": [], "matched": len(waived), **WAIVED})
-    parent = {**check, "name": "cis_level2_server", "title": "SCAP profile cis_level2_server"}
-    questions = {"questions": rules * servers}
-    return summed({**base, "summary": questions, "checks": [parent, *checks], "results": results, "waivers": waivers})
+    tailoring = f"Tailoring tailoring.xml, SHA-256 {'9f86d081' * 8}"
+    parent = {
+        **check,
+        "name": "cis_level2_server",
+        "title": "SCAP profile cis_level2_server",
+        "references": [tailoring],
+    }
+    for number, server in enumerate(base["servers"]):
+        versions = [f"OpenSCAP 1.3.{9 + number % 5 // 4}", "Guide to the Secure Configuration of Debian 12 0.1.76"]
+        server["versions"] = {parent["name"]: [*versions, "Profile CIS Level 2 - Server"]}
+    questions, given = {"questions": rules * servers}, {"waivers": waivers, "attestations": _attestations(checks)}
+    return summed({**base, **given, "summary": questions, "checks": [parent, *checks], "results": results})
+
+
+def _attestations(checks: list[Report]) -> list[Report]:
+    """Return an attestation that holds, one that has expired and one that is not valid yet."""
+    entry = {"hosts": [], "groups": ["all"], "pending": False, "matched": 28, **ATTESTED}
+    changes: list[Report] = [{}, {"until": "2026-11-20", "expired": True}, {"pending": True, "matched": 0}]
+    return [{**entry, **change, "check": check["name"]} for change, check in zip(changes, checks, strict=False)]
 
 
 def _rule(number: int, check: Report, chance: random.Random) -> Report:
@@ -433,7 +449,7 @@ def hostile() -> Report:
         about["files"] = [{**dict.fromkeys(("check", "name", "path", "sha256", "problem"), text), "bytes": row + 1}]
         # Of every other server, only earlier answers count.
         old = {"connected": False, "age_seconds": row * 3600, "reason": text} if row % 2 else {}
-        servers.append({**about, **old})
+        servers.append({**about, **old, "versions": {text: [text, texts[0]]}})
         unreached.append({**about, "host": f"{text} 2", "reached": False, "reason": text})
         lists: Report = {key: [text, text] for key in ("references", "expected")} | {"parameters": {text: [text]}}
         words = {**dict.fromkeys(of_check, text), "line": f"{text}\n{text}", "severity": SEVERITIES[row % 5]}

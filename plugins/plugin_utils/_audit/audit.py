@@ -302,6 +302,11 @@ def _build_server(audited: AuditedHost) -> _Row:
         "connected": audited.server.is_connected,
         "files": [file.to_row(check) for check, one in audited.responses.items() for file in one.files],
         "age_seconds": age if audited.reached and audited.reason else None,
+        "versions": {
+            name: list(response.evaluation.versions)
+            for name, response in audited.responses.items()
+            if response.evaluation.versions
+        },
     }
 
 

@@ -48,6 +48,7 @@ class Evaluation:
     Attributes:
         evidence: the position of the reason in the output.
         rules: the results of another tool.
+        versions: what that tool printed of its version and of its content.
     """
 
     outcome: str
@@ -55,6 +56,7 @@ class Evaluation:
     value: float | int | None = None
     evidence: int | None = None
     rules: Sequence[RuleResult] = ()
+    versions: tuple[str, ...] = ()
 
 
 def evaluate(check: Check, answer: CheckAnswer) -> Evaluation:
@@ -104,7 +106,7 @@ def _evaluate_results(check: Check, answer: CheckAnswer) -> Evaluation:
         rules = parse_output(check.results, answer.output, cut)
     except ScannerError as error:
         return _describe_missing_program(answer, answer.output) or Evaluation(UNKNOWN, str(error))
-    return Evaluation(PASSED, f"It has {len(rules)} results.", rules=rules)
+    return Evaluation(PASSED, f"It has {len(rules)} results.", rules=rules, versions=rules.versions)
 
 
 def _evaluate_problems(check: Check, answer: CheckAnswer, output: str, complete: bool) -> Evaluation:

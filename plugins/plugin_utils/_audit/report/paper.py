@@ -14,6 +14,7 @@ from typing import Any
 
 from ....module_utils._api.errors import join_first
 from ..scanners.results import FAILED, FINDINGS, NOT_APPLICABLE, PASSED, UNKNOWN, WAIVED
+from ..scanners.tailoring import TAILORING
 from . import text
 
 _Row = Mapping[str, Any]
@@ -45,6 +46,8 @@ _CATALOGUES = (
 )
 #: Hosts of a rule, and in the scope.
 _MAX_HOSTS, _MAX_NAMED = 60, 200
+#: Versions of one program.
+_MAX_VERSIONS = 20
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def collect_tables(report: _Row, checks: Sequence[_Row], hosts: Sequence[str]) -
         "unreached": [f"{words}: {join_first(names, _MAX_NAMED)}" for words, names in text.group_unreached(report)],
         "benchmarks": list_benchmarks(checks),
         "sets": list_sets(checks),
+        "versions": list_versions(report),
         "has_findings": sum(len(check["findings"]) for check in checks) <= MAX_PRINTED_FINDINGS,
     }
 
@@ -178,6 +182,26 @@ def list_benchmarks(checks: Sequence[_Row]) -> list[str]:
         f"{text.to_line(name)}: {text.to_line(titles.get(name, ''))}, {text.pluralize(number, 'rule')}"
         for name, number in names.items()
     ]
+
+
+def list_versions(report: _Row) -> list[tuple[str, str, int]]:
+    """Return what ran on the servers and its version, each with the number of servers, the most frequent first."""
+    checks, differences = {check["name"]: check for check in report["checks"]}, text.get_differences(report)
+    counts: dict[str, Counter[str]] = {}
+    for server in report["servers"]:
+        if server["agent"]:
+            counts.setdefault("Agent", Counter())[text.to_line(server["agent"], 80)] += 1
+        for name, stated in (server.get("versions") or {}).items():
+            check = {**checks.get(name, {}), **differences.get(server["host"], {}).get(name, {})}
+            tailoring = (one for one in check.get("references", ()) if one.startswith(TAILORING))
+            words = "; ".join(text.to_line(one) for one in (*stated, *tailoring))
+            counts.setdefault(text.to_line(name, 100), Counter())[words] += 1
+    rows = []
+    for name, versions in counts.items():
+        rows += [(name, words, number) for words, number in versions.most_common(_MAX_VERSIONS)]
+        if others := list(versions.most_common())[_MAX_VERSIONS:]:
+            rows.append((name, f"{len(others):,} others", sum(number for _words, number in others)))
+    return rows
 
 
 def list_sets(checks: Sequence[_Row]) -> list[str]:

@@ -27,6 +27,7 @@ from .results import (
     SEVERITIES,
     UNKNOWN,
     RuleResult,
+    RuleResults,
     ScannerError,
     clean_result,
     merge_results,
@@ -62,6 +63,7 @@ _JSON_OPTIONS: dict[str, dict[str, Any]] = {
     **_TEXTS,
     **{key: {"type": "str"} for key in ("list", "name", "severity", "references", "message")},
     "outcome": {"type": "str", "required": True},
+    "versions": {"type": "dict"},
     "words": {
         "type": "dict",
         "required": True,
@@ -74,6 +76,8 @@ def parse_results_options(option: str, value: Mapping[str, Any]) -> dict[str, An
     if value.get("format") != "json":
         return validate_dictionary(option, _OPTIONS, value)
     options = validate_dictionary(option, _OPTIONS | _JSON_OPTIONS, value)
+    if not all(isinstance(path, str) for path in (options["versions"] or {}).values()):
+        raise UsageError(f"{option}.versions", "a value is not a path", "Give names, each with the path of a version.")
     outcomes: dict[str, str] = {}
     for outcome, words in options["words"].items():
         for word in words:
@@ -83,8 +87,8 @@ def parse_results_options(option: str, value: Mapping[str, Any]) -> dict[str, An
     return {**options, "words": outcomes}
 
 
-def parse_output(options: Mapping[str, Any], output: str, cut_reason: str = "") -> list[RuleResult]:
-    """Return the results in the output of a scanner.
+def parse_output(options: Mapping[str, Any], output: str, cut_reason: str = "") -> RuleResults:
+    """Return the results in the output of a scanner, and the versions that it printed.
 
     Args:
         cut_reason: a sentence on why the end of the output is missing, for the message of a further result.
@@ -96,12 +100,14 @@ def parse_output(options: Mapping[str, Any], output: str, cut_reason: str = "") 
         found = _parse_beginning(options, output, cut_reason) if cut_reason else parse(output, options)
     except RecursionError:
         raise ScannerError("The output is nested too deeply.") from None
+    versions = found.versions if isinstance(found, RuleResults) else ()
     found = merge_results(found)
     if not found:
         raise ScannerError("The output has no result.")
     if len(found) > MAX_RESULTS:
         raise ScannerError(f"The output has {len(found):,} results, which is more than {MAX_RESULTS:,}.")
-    return _complete_results(options, found, cut_reason or "The output has no result of this rule.")
+    complete = _complete_results(options, found, cut_reason or "The output has no result of this rule.")
+    return RuleResults.with_versions(complete, versions)
 
 
 def make_unknown_results(options: Mapping[str, Any], message: str) -> list[RuleResult]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Print on a server what OpenSCAP found for failed rules, and the references of all rules, and parse it.
+"""Print on a server what OpenSCAP found for failed rules, the references of all rules and versions, and parse it.
 
 OpenSCAP prints only the results of rules. Its file of results (ARF) also has the benchmark, the tests of OVAL that a
 rule consists of, and the items that they found. Of these 10 to 20 MB, the server prints what belongs to failed rules,
@@ -46,10 +46,19 @@ else if (/<\/rule-result>/) r = ""
 else if (/<result>(fail|error|unknown)</) bad[r] = all[r] = 1
 else if (/<result>/ && !/>notselected</) all[r] = 1
 else if (/<definition definition_id=/) d = a("result") == "false"
+else if (/<TestResult /) { w = a("test-system"); v = a("version") }
+else if (/<profile idref=/) f = a("idref")
 else if (/<criterion / && d && a("result") == "false") bad[a("test_ref")]
 else if (/<test /) t = a("test_id")
 else if (/<tested_item / && t in bad && n[t, a("result")]++ < 5) bad[a("item_id")]
 next
+}
+FNR == 1 && w { print "<version system=\"" w "\" content=\"" v "\"/>" }
+/<([^ :]*:)?Benchmark / { h = "benchmark" }
+/<([^ :]*:)?Profile / && f && a("id") == f { h = "profile" }
+h && /<([^ :]*:)?title[ >]/ && match($0, />[^<]+<\//) {
+print "<" h substr($0, RSTART, RLENGTH) h ">"
+h = ""
 }
 /<([^ :]*:)?Rule / { q = a("id") in all ? a("id") : "" }
 q && /<([^ :]*:)?reference .*(800-53|cisecurity.org.benchmark|pcisecurity|srg-stig-tools|gouv.fr|bsi.bund.de)/ {
@@ -125,20 +134,26 @@ class RuleEvidence:
     texts: Mapping[str, str]
 
 
-def parse_evidence(lines: Iterable[str]) -> dict[str, RuleEvidence]:
-    """Return the evidence by the names of rules; none if it is missing or damaged.
+class Evidence(dict[str, RuleEvidence]):
+    """The evidence by the names of rules, and the versions of the scanner and the benchmark."""
+
+    versions: tuple[str, ...] = ()
+
+
+def parse_evidence(lines: Iterable[str]) -> Evidence:
+    """Return the evidence; none if it is missing or damaged.
 
     Args:
         lines: of an output.
     """
     encoded = "".join(line.removeprefix(EVIDENCE) for line in lines if line.startswith(EVIDENCE))
     if not encoded:
-        return {}
+        return Evidence()
     try:
         text = zlib.decompressobj(wbits=31).decompress(base64.b64decode(encoded), _MAX_EVIDENCE)
         root = parse_xml(f"<evidence>{text.decode('utf-8', 'replace')}</evidence>", "evidence")
     except (binascii.Error, zlib.error, ScannerError):
-        return {}
+        return Evidence()
     values = {one.get("idref", ""): one.text or "" for one in root.findall("set-value")}
     rules = {rule.name: rule for rule in (parse_rule(one, values, one) for one in root.findall("Rule"))}
     found = _Found(root)
@@ -153,7 +168,25 @@ def parse_evidence(lines: Iterable[str]) -> dict[str, RuleEvidence]:
         }
         for name, rule in rules.items()
     }
-    return {name: RuleEvidence(references.get(name, ()), texts.get(name, {})) for name in {**references, **texts}}
+    names = {**references, **texts}
+    evidence = Evidence({name: RuleEvidence(references.get(name, ()), texts.get(name, {})) for name in names})
+    evidence.versions = tuple(_list_versions(root))
+    return evidence
+
+
+def _list_versions(root: Element) -> Iterator[str]:
+    """Yield the scanner with its version, the benchmark with its version, and the title of the profile."""
+    version = root.find("version")
+    system, content = (version.get("system", ""), version.get("content", "")) if version is not None else ("", "")
+    if system:
+        # The scanner names itself as in a CPE.
+        name, _colon, number = system.rpartition(":")
+        yield f"OpenSCAP {number}" if name.endswith(":openscap") else system
+    benchmark = get_text(root.find("benchmark"))
+    if benchmark or content:
+        yield f"{benchmark or 'Benchmark'} {content}".strip()
+    if profile := get_text(root.find("profile")):
+        yield f"Profile {profile}"
 
 
 class _Found:

@@ -13,7 +13,17 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from .results import FAILED, MAX_RESULTS, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
+from .results import (
+    FAILED,
+    MAX_RESULTS,
+    NOT_APPLICABLE,
+    PASSED,
+    UNKNOWN,
+    RuleResult,
+    RuleResults,
+    ScannerError,
+    parse_severity,
+)
 
 #: The most lines that are tried as the start of the JSON.
 _MAX_STARTS = 5
@@ -55,11 +65,12 @@ def format_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def parse_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_json_results(output: str, options: Mapping[str, Any]) -> RuleResults:
     """Return the results at the path C(list). In an object there, each key is the name of a result."""
     path = options.get("list") or ""
     rows: list[tuple[str, Any]] = []
-    for found in _find_values(parse_json(output), path):
+    document = parse_json(output)
+    for found in _find_values(document, path):
         if isinstance(found, dict):
             rows += found.items()
         elif isinstance(found, list):
@@ -68,7 +79,10 @@ def parse_json_results(output: str, options: Mapping[str, Any]) -> list[RuleResu
             break
     if not rows:
         raise ScannerError(f"The JSON has nothing at {path or 'its root'}.")
-    return [_parse_row(key, row, number, options) for number, (key, row) in enumerate(rows[: MAX_RESULTS + 1], start=1)]
+    results = [_parse_row(key, row, number, options) for number, (key, row) in enumerate(rows[: MAX_RESULTS + 1], 1)]
+    paths = options.get("versions") or {}
+    versions = ((name, format_value(one)) for name, path in paths.items() for one in _find_values(document, path))
+    return RuleResults.with_versions(results, (f"{name} {version}" for name, version in versions if version))
 
 
 def _find_values(value: Any, path: str) -> Iterator[Any]:
@@ -111,14 +125,17 @@ def _parse_row(key: str, row: Any, number: int, options: Mapping[str, Any]) -> R
     )
 
 
-def parse_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_inspec(output: str, _options: Mapping[str, Any]) -> RuleResults:
     """Return a result, with the name of the control, for each test that the reporter C(json) or C(json-min) wrote."""
     report = parse_json(output)
     if not isinstance(report, dict):
         raise ScannerError("The JSON is not a report of InSpec.")
+    version = format_value(report.get("version"))
+    versions = [f"InSpec {version}"] if version else []
     if "profiles" not in report:
         tests = get_objects(report.get("controls"), "controls")
-        return [_parse_test(RuleResult(format_value(test.get("id")), UNKNOWN), test) for test in tests]
+        results = [_parse_test(RuleResult(format_value(test.get("id")), UNKNOWN), test) for test in tests]
+        return RuleResults.with_versions(results, versions)
     profiles = get_objects(report["profiles"], "profiles")
     controls = [one for profile in profiles for one in get_objects(profile.get("controls") or [], "controls")]
     if not controls:
@@ -132,7 +149,10 @@ def parse_inspec(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     # A profile that wraps another one repeats its controls without results.
     tested = {result.name for result in results}
     untested = [one for one in map(parse_control, controls) if one.name not in tested]
-    return [*results, *(replace(one, message="None of its tests was run.") for one in untested)]
+    results += (replace(one, message="None of its tests was run.") for one in untested)
+    named = (profile for profile in profiles if profile.get("version"))
+    versions += (f"{format_value(one.get('title') or one.get('name'))} {format_value(one['version'])}" for one in named)
+    return RuleResults.with_versions(results, versions)
 
 
 def _parse_test(control: RuleResult, test: Mapping[str, Any]) -> RuleResult:

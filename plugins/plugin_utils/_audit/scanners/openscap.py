@@ -15,7 +15,17 @@ from typing import Any
 from ....module_utils._api.errors import UsageError
 from ....module_utils._options.values import validate_dictionary
 from .evidence import RuleEvidence, parse_evidence
-from .results import FAILED, MISSING, NOT_APPLICABLE, PASSED, UNKNOWN, RuleResult, ScannerError, parse_severity
+from .results import (
+    FAILED,
+    MISSING,
+    NOT_APPLICABLE,
+    PASSED,
+    UNKNOWN,
+    RuleResult,
+    RuleResults,
+    ScannerError,
+    parse_severity,
+)
 from .tailoring import ReadFile, Tailoring, read_local_file
 from .xccdf import shorten_id
 
@@ -177,7 +187,7 @@ def _resolve_path(option: str, path: str) -> str:
     return f"{_DIRECTORY}/{path}"
 
 
-def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
+def parse_xccdf(output: str, _options: Mapping[str, Any]) -> RuleResults:
     found = []
     lines = output.replace("\r", "\n").split("\n")
     for line in lines:
@@ -199,7 +209,8 @@ def parse_xccdf(output: str, _options: Mapping[str, Any]) -> list[RuleResult]:
     if all(rule.outcome == NOT_APPLICABLE for rule in rules):
         raise ScannerError("No rule applies to this server. The content may be for another operating system.")
     evidence = parse_evidence(lines)
-    return [_add_evidence(one, evidence[one.name]) if one.name in evidence else one for one in found]
+    with_evidence = (_add_evidence(one, evidence[one.name]) if one.name in evidence else one for one in found)
+    return RuleResults.with_versions(with_evidence, evidence.versions)
 
 
 def _add_evidence(result: RuleResult, evidence: RuleEvidence) -> RuleResult:

@@ -22,8 +22,8 @@ PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
 
 #: The most characters and results of an output.
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000
-#: The most characters of the texts of a result, and the most references.
-MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES = 200, 300, 2000, 30
+#: The most characters of the texts of a result, and the most references; the most versions of a scanner.
+MAX_NAME, MAX_TITLE, MAX_TEXT, MAX_REFERENCES, MAX_VERSIONS = 200, 300, 2000, 30, 10
 #: Characters of results that are shared, so that large outputs do not stay in memory.
 _MAX_SHARED = 10_000
 MISSING = "missing-results"
@@ -125,6 +125,23 @@ class RuleResult:
     @classmethod
     def missing(cls, message: str) -> RuleResult:
         return cls(MISSING, UNKNOWN, "The scanner finished", message=message)
+
+
+class RuleResults(list[RuleResult]):
+    """The results of a scanner on a server.
+
+    Attributes:
+        versions: what the scanner printed of its own version and of its content.
+    """
+
+    versions: tuple[str, ...] = ()
+
+    @classmethod
+    def with_versions(cls, results: Iterable[RuleResult], versions: Iterable[str]) -> RuleResults:
+        made = cls(results)
+        cleaned = (shorten(text, MAX_TITLE) for text in versions)
+        made.versions = tuple(dict.fromkeys(filter(None, cleaned)))[:MAX_VERSIONS]
+        return made
 
 
 def parse_severity(word: str) -> str | None:

@@ -174,3 +174,10 @@ def test_messages_name_fifty_findings() -> None:
     message = str(build_result(AuditResult(report))["msg"])
     assert message.startswith("120 findings of severity high or worse: h0: c (high): M0; h1: c (high): M1; ")
     assert message.endswith("h49: c (high): M49; and 70 more.")
+
+
+def test_a_server_has_the_versions_that_its_scanners_print() -> None:
+    scanner = {"name": "cis", "line": "inspec exec cis", "results": {"format": "inspec"}}
+    printed = json.dumps({"controls": [{"id": "a", "status": "passed"}], "version": "5.22.3"})
+    report = report_of({"web": printed}, web=parse_checks("checks", [scanner, LOAD], ""), db=[])
+    assert [server["versions"] for server in report["servers"]] == [{"cis": ["InSpec 5.22.3"]}, {}]

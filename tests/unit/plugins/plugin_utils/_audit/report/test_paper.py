@@ -15,6 +15,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.pape
     Rule,
     group_requirements,
     list_rules,
+    list_versions,
     parse_reference,
 )
 
@@ -68,3 +69,20 @@ def test_names_the_servers_of_each_rule() -> None:
     ]
     rows = [(rule.number, rule.name, rule.where) for rule in list_rules(checks, ["a", "b", "c"])]
     assert rows == [(1, "some", "a, b"), (2, "all", "all 2 servers")]
+
+
+def test_counts_the_servers_of_each_version() -> None:
+    check = {"name": "cis", "references": ["Tailoring a.xml, SHA-256 12", "https://example.com 1"]}
+    base: dict[str, Any] = {"host": "a", "agent": "1.5.2", "versions": {"cis": ["OpenSCAP 1.4.2", "Guide 1"]}}
+    other = {"differs": {"cis": {"references": []}}, "versions": {"cis": ["OpenSCAP 1.3.9"], "own": ["InSpec 5"]}}
+    silent = {"host": "d", "agent": None}
+    servers = [base, {**base, "host": "b"}, {**base, "host": "c", "agent": "1.2.0", **other}, silent]
+    assert list_versions({"checks": [check], "servers": servers}) == [
+        ("Agent", "1.5.2", 2),
+        ("Agent", "1.2.0", 1),
+        ("cis", "OpenSCAP 1.4.2; Guide 1; Tailoring a.xml, SHA-256 12", 2),
+        ("cis", "OpenSCAP 1.3.9", 1),
+        ("own", "InSpec 5", 1),
+    ]
+    many = [{**base, "host": str(number), "agent": str(number)} for number in range(50)]
+    assert ("Agent", "30 others", 30) in list_versions({"checks": [], "servers": many})

@@ -67,11 +67,19 @@ def test_each_rule_has_its_references_to_catalogues(printed: list[str]) -> None:
     assert references == {"fine": (f"{cis} 1.1.1", f"{nist} CM-6(a), AC-2 & so on")}
 
 
+def test_a_server_says_which_versions_it_has(printed: list[str]) -> None:
+    assert parse_evidence(printed).versions == (
+        "OpenSCAP 1.4.2",
+        "A little & old guide 0.1.76",
+        "Profile Level 1 - Server",
+    )
+
+
 def test_a_server_sends_no_secret_and_little_else(printed: list[str]) -> None:
     assert all(line.startswith(EVIDENCE) and len(line) < 200 for line in printed)
     content = gzip.decompress(base64.b64decode("".join(line.removeprefix(EVIDENCE) for line in printed))).decode()
     assert not {text for text in ("plain-secret", "hash-secret", "Nobody reads", "pages") if text in content}
-    assert sum(map(len, printed)) < 1600
+    assert sum(map(len, printed)) < 1800
 
 
 @pytest.mark.parametrize(

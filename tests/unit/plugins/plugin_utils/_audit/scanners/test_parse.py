@@ -18,7 +18,11 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners im
     parse_output,
     parse_results_options,
 )
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import RuleResult, ScannerError
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import (
+    RuleResult,
+    RuleResults,
+    ScannerError,
+)
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 CUT = "Its end is missing."
@@ -272,7 +276,7 @@ PATHS = {"list": "Controls.tests.results", "name": "test_number", "outcome": "st
 PATHS |= {"title": "test_desc", "remedy": "remediation", "message": "reason", "references": "links"}
 
 
-def of_json(document: Any, **options: Any) -> list[RuleResult]:
+def of_json(document: Any, **options: Any) -> RuleResults:
     """Return the results in a document."""
     words = {"passed": ["PASS", True, 0], "failed": ["FAIL", False], "not_applicable": ["INFO"]}
     return parse_output(
@@ -294,6 +298,27 @@ def test_a_path_leads_through_the_entries_of_lists() -> None:
 def test_the_keys_of_an_object_may_be_names() -> None:
     results = of_json({"checks": {"a": {"ok": True}, "b": {"ok": "Fail"}, "c": {"ok": 0}}}, list="checks", outcome="ok")
     assert [(one.name, one.outcome) for one in results] == [("a", "passed"), ("b", "failed"), ("c", "passed")]
+
+
+@pytest.mark.parametrize("end", ["", "\n\x1b[2J" + "x" * 900])
+def test_scanners_say_which_versions_they_have(end: str) -> None:
+    profile = {"title": "Baseline", "version": f"2.9.0{end}", "controls": [{"id": "a", "results": [PASSED]}]}
+    reports: list[Row] = [{"controls": [PASSED], "version": "5.22"}, {"profiles": [profile], "version": "5.22"}]
+    minimal, whole = (parse_output({"format": "inspec"}, json.dumps(one)).versions for one in reports)
+    paths = {"CIS Kubernetes": "Controls.version", "Kubernetes": "Controls.detected_version", "Nothing": "gone"}
+    document = {"Controls": [{**NESTED["Controls"][0], "version": "1.8", "detected_version": 1.3}] * 2}
+    other = of_json(document, **PATHS, versions=paths).versions
+    assert minimal == ("InSpec 5.22",)
+    assert whole[0] == "InSpec 5.22"
+    assert whole[1].startswith("Baseline 2.9.0")
+    assert len(whole[1]) <= 300
+    assert whole[1].isprintable()
+    assert other == ("CIS Kubernetes 1.8", "Kubernetes 1.3")
+
+
+def test_paths_of_versions_are_texts() -> None:
+    with pytest.raises(UsageError, match="versions: a value is not a path"):
+        of_json(NESTED, **PATHS, versions={"kube-bench": 1})
 
 
 JSON: Row = {"format": "json", "outcome": "ok", "words": {"passed": ["yes"]}}
