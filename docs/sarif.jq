@@ -22,7 +22,8 @@
         ruleId: .check,
         kind: (if .outcome == "unknown" then "open" else "fail" end),
         level: (if .outcome == "unknown" then "none" else $levels[.severity] end),
-        message: {text: "\(.host): \(.message)"},
+        message: {text: "\(.host): \(.message)\(.attestation | if . == null or .expired then ""
+          else " (attested by \(.checked_by) on \(.checked_on), until \(.until), proof: \(.proof))" end)"},
         locations: [{physicalLocation: {artifactLocation: {uri: (.host | @uri)}}}],
         partialFingerprints: {"hostAndCheck/v1": "\(.host) \(.check)"},
         suppressions: (if .waiver and .outcome == "waived"

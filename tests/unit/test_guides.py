@@ -149,6 +149,14 @@ def test_the_file_for_sarif_has_what_did_not_pass() -> None:
     assert {result["ruleId"] for result in run["results"]} <= {rule["id"] for rule in run["tool"]["driver"]["rules"]}
 
 
+def test_the_file_for_sarif_has_the_proof_of_attested_failures() -> None:
+    program = (ROOT / "docs/sarif.jq").read_text(encoding="utf-8")
+    report = reports.attested()
+    [run] = pytest.importorskip("jq").compile(program).input_value(report).first()["runs"]
+    proof = f"until {reports.ATTESTED['until']}, proof: {reports.ATTESTED['proof']})"
+    assert sum(proof in result["message"]["text"] for result in run["results"]) == 1
+
+
 def test_the_files_of_a_report_are_listed() -> None:
     guide = (_GUIDES / "audit_report.rst").read_text(encoding="utf-8")
     files = {name: file for name, (file, _render) in FILES.items()}
