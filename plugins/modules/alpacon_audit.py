@@ -259,7 +259,8 @@ options:
       - Outcomes of rules that a person checked, because the scanner has no automatic check. They replace V(unknown)
         results of OpenSCAP with C(notchecked), and no other results. By default, the variables C(audit_attestations) of
         all hosts.
-      - If several attestations hold for a result, the one with the latest O(attestations[].checked_on) counts.
+      - If several attestations cover a result, the one with the latest O(attestations[].checked_on) counts, even if it
+        has expired.
       - An attestation that has expired, is not valid yet, or names an unknown check, host or group, causes a warning.
     type: list
     elements: dict
@@ -294,7 +295,8 @@ options:
         required: true
       checked_on:
         description:
-          - The day of the check, such as V(2026-11-02). Before this day, the attestation does not count.
+          - The day of the check, such as V(2026-11-02). Before this day, the attestation does not count. It may be one
+            day ahead of UTC.
           - Quote dates if O(attestations) is a variable and ansible-core is older than 2.19.
         type: raw
         required: true

@@ -94,21 +94,23 @@ def describe_invalid(attestations: Sequence[Attestation]) -> list[str]:
 
 
 def apply_attestations(attestations: Sequence[Attestation], row: dict[str, Any], groups: frozenset[str]) -> None:
-    """Set the outcome of a result that has no automatic check if an attestation covers it.
+    """Set the outcome of a result that has no automatic check from the newest attestation that covers it.
 
-    If the attestation has expired, add that to the message.
+    If it has expired, add that to the message.
     """
     if row["outcome"] != UNKNOWN or not row["manual"]:
         return
     covering = [one for one in attestations if one.covers(row["check"], row["host"], groups)]
     for one in covering:
         one.matched += 1
-    valid = [one for one in covering if not one.expired and not one.pending]
-    expired = [one for one in covering if one.expired]
-    if valid:
-        newest = max(valid, key=lambda one: (one.checked_on, -_WORST_FIRST.index(one.outcome)))
-        row.update(attestation=newest.summary, outcome=newest.outcome)
+    begun = [one for one in covering if not one.pending]
+    if not begun:
+        return
+    # An earlier one is out of date, even if the newest has expired.
+    newest = max(begun, key=lambda one: (one.checked_on, -_WORST_FIRST.index(one.outcome), one.until))
+    row["attestation"] = newest.summary
+    if newest.expired:
+        row["message"] = f"{row['message']} {describe_attestation(newest.summary)}."
+    else:
+        row["outcome"] = newest.outcome
         row["message"] = newest.note or f"A person checked it: {newest.outcome.replace('_', ' ')}."
-    elif expired:
-        row["attestation"] = max(expired, key=lambda one: one.until).summary
-        row["message"] = f"{row['message']} {describe_attestation(row['attestation'])}."
