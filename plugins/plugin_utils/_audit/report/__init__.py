@@ -16,7 +16,8 @@ from typing import Any
 
 from ....module_utils._api.errors import AlpaconError
 from ..private_files import open_private
-from .comparison import compare_reports
+from ..scanners.results import VERDICTS
+from .comparison import COUNTS, compare_reports
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
 
@@ -64,7 +65,7 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
         return None
     except OSError as error:
         raise ReportError(path, f"it cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ReportError(path, f"it is not JSON: {error}") from error
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise ReportError(path, f"it is not a JSON object with schema {SCHEMA}")
@@ -72,7 +73,25 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
         raise ReportError(path, "it has no text at finished_at")
     try:
         # Refuse a damaged report before the audit, not when its own report is written.
+        _check_values(report)
         compare_reports({**report, "servers": [], "checks": [], "results": []}, report)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ReportError(path, f"something in it is missing or damaged ({error!r})") from error
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ReportError(path, f"something in it is missing or damaged ({error!r:.200})") from error
     return report
+
+
+def _check_values(report: Mapping[str, Any]) -> None:
+    """Raise ValueError if a name is not a text, the verdict is not one of an audit, or a figure is impossible."""
+    rows = {"servers": ("host",), "checks": ("name",), "results": ("host", "check", "outcome", "severity")}
+    for kind, keys in rows.items():
+        for row in report[kind]:
+            if not all(isinstance(row[key], str) for key in keys):
+                raise ValueError(f"{kind}: {', '.join(keys)}")
+    summary = report["summary"]
+    counts = [*(summary[name] for name in COUNTS), *summary["failed_by_severity"].values()]
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ValueError(f"counts: {', '.join(COUNTS)}")
+    if not all(0 <= share <= 100 for share in (report["coverage"], summary["score"])):
+        raise ValueError("coverage and score")
+    if report["verdict"] not in VERDICTS:
+        raise ValueError(f"verdict {report['verdict']!r}")

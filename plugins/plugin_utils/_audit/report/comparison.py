@@ -27,6 +27,8 @@ from .renamed_checks import find_renamed
 _Row = Mapping[str, Any]
 _Pair = tuple[str, str]
 
+#: The counts of a summary that are compared.
+COUNTS = ("servers", "checks", "questions", *OUTCOMES, "not_reached")
 #: The outcome of a result that a report does not have.
 ABSENT = ""
 UNCHANGED = "unchanged"
@@ -230,7 +232,7 @@ def _compare_figures(report: _Row, previous: _Row) -> dict[str, Any]:
     now, before = report["summary"], previous["summary"]
     failed, failed_before = now["failed_by_severity"], before["failed_by_severity"]
     return {
-        **{name: now[name] - before[name] for name in ("servers", "checks", "questions", *OUTCOMES, "not_reached")},
+        **{name: now[name] - before[name] for name in COUNTS},
         "passed_share": round(compute_passed_share(now) - compute_passed_share(before), 1),
         "coverage": round(report["coverage"] - previous["coverage"], 1),
         "score": round(now["score"] - before["score"], 1),

@@ -18,7 +18,7 @@ FINDINGS = (FAILED, UNKNOWN)
 #: From the least to the worst.
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 WEIGHTS = {"info": 0, "low": 1, "medium": 3, "high": 6, "critical": 10}
-PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
+PASS, FAIL, INCONCLUSIVE = VERDICTS = ("pass", "fail", "inconclusive")
 
 #: The most characters and results of an output.
 MAX_OUTPUT_CHARACTERS, MAX_RESULTS = 32 * 1024 * 1024, 5000

@@ -122,7 +122,8 @@ def test_warns_if_there_is_no_earlier_report(tmp_path: Path) -> None:
     assert warnings == [f"There is no earlier report {tmp_path / 'gone.json'}, so the report shows no trend."]
     with pytest.raises(ReportError, match="it cannot be read: Is a directory"):
         read_previous(tmp_path, print)
-    for content, problem in ((b"{", "is not JSON"), (b"\xff", "is not JSON"), (b"[]", "is not a JSON object")):
+    damaged = (b"{", b"\xff", b"[" * 200_000)
+    for content, problem in (*((one, "is not JSON") for one in damaged), (b"[]", "is not a JSON object")):
         (tmp_path / "audit.json").write_bytes(content)
         with pytest.raises(ReportError, match=problem):
             read_previous(tmp_path / "audit.json", print)
@@ -133,6 +134,14 @@ def test_warns_if_there_is_no_earlier_report(tmp_path: Path) -> None:
     [
         *({"schema": 1}, {"finished_at": None}, {"summary": None}, {"checks": [1]}, {"servers": {"host": "a"}}),
         {"summary": {**CASES["clean"]["summary"], "servers": "1"}},
+        {"summary": {**CASES["clean"]["summary"], "score": float("inf")}},
+        {"coverage": float("nan")},
+        {"coverage": 10**400},
+        {"summary": {**CASES["clean"]["summary"], "failed": 0.5}},
+        {"verdict": []},
+        {"verdict": None},
+        {"checks": [*CASES["clean"]["checks"], {**CASES["clean"]["checks"][0], "name": 5}]},
+        {"results": [{**CASES["clean"]["results"][0], "severity": []}]},
         {"servers": [{"host": []}]},
         {"results": [{"host": "a", "check": "b", "outcome": "failed", "severity": "bad"}]},
     ],
