@@ -39,8 +39,9 @@ _ABSENT_NOW = {
     "silent": "The scanner did not report it",
     "server": "The server is no longer audited: it was removed from the inventory, or is not in the play.",
     "check": "The check was removed or is skipped.",
-    "rule": "The scanner no longer reports this rule.",
+    "rule": "The scanner no longer reports this rule, or it is skipped.",
     "host": "The check is no longer run on this server.",
+    "whole": "The scanner reports its rules now.",
 }
 _ABSENT_BEFORE = {
     "unreached": "The server was not reached before",
@@ -49,6 +50,7 @@ _ABSENT_BEFORE = {
     "check": "The check is new.",
     "rule": "The scanner did not report this rule before.",
     "host": "The check was not run on this server before.",
+    "whole": "The scanner reported its rules before.",
 }
 
 
@@ -61,6 +63,9 @@ class _Side:
             raise ValueError(f"outcome {unknown.pop()!r}")
         self.servers = {server["host"]: server for server in report["servers"]}
         self.checks = {check["name"]: check for check in report["checks"]}
+        parents = {name: str(check.get("of") or "") for name, check in self.checks.items()}
+        #: Hosts, and scanners that reported rules there.
+        self._scanned = {(host, parents.get(check, "")) for host, check in self.results}
         self._absent = absent
 
     def explain_absence(self, host: str, check: str, other: _Row) -> tuple[str, str]:
@@ -82,9 +87,11 @@ class _Side:
                 row = self.results.get((host, name))
                 if row and row["outcome"] == UNKNOWN:
                     return UNKNOWN, f"{self._absent['silent']}: {text.to_line(row.get('message', ''))}"
-        if check in self.checks:
-            return ABSENT, self._absent["host"]
-        return ABSENT, self._absent["rule" if parent and parent in self.checks else "check"]
+        if (host, check) in self._scanned or (check == f"{parent}/{MISSING}" and (host, parent) in self._scanned):
+            return ABSENT, self._absent["whole"]
+        if parent and (host, parent) in self._scanned:
+            return ABSENT, self._absent["rule"]
+        return ABSENT, self._absent["host" if check in self.checks or parent in self.checks else "check"]
 
 
 def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:
@@ -209,9 +216,9 @@ def _explain_outcome(row: _Row, old: _Row) -> str:
         return f"{text.describe_attestation(attestation)}."
     if outcome == WAIVED:
         return f"{text.describe_waiver(waiver)}."
-    if outcome == UNKNOWN and attestation:
-        return f"Its attestation expired on {text.to_line(attestation['until'], 40)}."
-    if outcome == UNKNOWN and _was_attested(old):
+    if outcome == UNKNOWN and row.get("manual") and _was_attested(old):
+        if attestation:
+            return f"Its attestation expired on {text.to_line(attestation['until'], 40)}."
         return "Its attestation was removed, or no longer covers it."
     if outcome == FAILED and old["outcome"] == WAIVED:
         if waiver and waiver["expired"]:
@@ -219,6 +226,8 @@ def _explain_outcome(row: _Row, old: _Row) -> str:
         return "Its waiver was removed, or no longer covers it."
     if outcome in (UNKNOWN, NOT_APPLICABLE):
         return message
+    if _was_attested(old):
+        return f"It was attested before: {text.to_line(old['outcome']).replace('_', ' ')}."
     return {
         PASSED: "It passed before.",
         FAILED: "It failed before.",
