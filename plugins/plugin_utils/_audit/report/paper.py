@@ -14,7 +14,7 @@ from typing import Any
 
 from ....module_utils._api.errors import join_first
 from ..scanners.results import FAILED, FINDINGS, NOT_APPLICABLE, PASSED, UNKNOWN, WAIVED
-from ..scanners.tailoring import TAILORING
+from ..scanners.tailoring import REFERENCE
 from . import text
 
 _Row = Mapping[str, Any]
@@ -100,7 +100,7 @@ def collect_tables(report: _Row, checks: Sequence[_Row], hosts: Sequence[str]) -
         "rules": rules,
         "requirements": group_requirements(rules),
         "unreached": [f"{words}: {join_first(names, _MAX_NAMED)}" for words, names in text.group_unreached(report)],
-        "benchmarks": list_benchmarks(checks),
+        "benchmarks": list_benchmarks(checks, report["servers"]),
         "sets": list_sets(checks),
         "versions": list_versions(report),
         "has_findings": sum(len(check["findings"]) for check in checks) <= MAX_PRINTED_FINDINGS,
@@ -155,7 +155,7 @@ def parse_reference(reference: str) -> Iterator[tuple[str, str]]:
     """Yield the catalogue and the name of each requirement in a reference of a rule.
 
     A reference is a URL with names, as in XCCDF, or a catalogue with one name, such as "CIS Debian Linux 12 5.1.20".
-    Identifiers without a catalogue, such as those of CCE, are not requirements.
+    Identifiers without a catalogue, such as those of CCE, and tailoring files are not requirements.
     """
     first, _separator, rest = text.to_line(reference).partition(" ")
     if re.match(r"https?://", first):
@@ -164,7 +164,7 @@ def parse_reference(reference: str) -> Iterator[tuple[str, str]]:
         yield from ((catalogue, name.strip()) for name in rest.split(",") if name.strip())
         return
     catalogue, _separator, name = text.to_line(reference).rpartition(" ")
-    if catalogue and any(character.isdigit() for character in name):
+    if not reference.startswith(REFERENCE) and catalogue and any(character.isdigit() for character in name):
         yield catalogue, name
 
 
@@ -174,12 +174,18 @@ def _split_numbers(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts]
 
 
-def list_benchmarks(checks: Sequence[_Row]) -> list[str]:
-    """Return the benchmarks and other scanners with rules: name, title, and number of rules."""
-    titles = {check["name"]: check["title"] for check in checks}
+def list_benchmarks(checks: Sequence[_Row], servers: Sequence[_Row]) -> list[str]:
+    """Return the benchmarks and other scanners with rules: name, title, number of rules, and tailoring files."""
+    rows = {check["name"]: check for check in checks}
     names = Counter(check["of"] for check in checks if check["of"])
     return [
-        f"{text.to_line(name)}: {text.to_line(titles.get(name, ''))}, {text.pluralize(number, 'rule')}"
+        ", ".join(
+            [
+                f"{text.to_line(name)}: {text.to_line(rows.get(name, {}).get('title', ''))}",
+                text.pluralize(number, "rule"),
+                *(text.to_line(one) for one in _list_tailorings(name, rows, servers)),
+            ]
+        )
         for name, number in names.items()
     ]
 
@@ -193,7 +199,7 @@ def list_versions(report: _Row) -> list[tuple[str, str, int]]:
             counts.setdefault("Agent", Counter())[text.to_line(server["agent"], 80)] += 1
         for name, stated in (server.get("versions") or {}).items():
             check = {**checks.get(name, {}), **differences.get(server["host"], {}).get(name, {})}
-            tailoring = (one for one in check.get("references", ()) if one.startswith(TAILORING))
+            tailoring = (one for one in check.get("references", ()) if one.startswith(REFERENCE))
             words = "; ".join(text.to_line(one) for one in (*stated, *tailoring))
             counts.setdefault(text.to_line(name, 100), Counter())[words] += 1
     rows = []
@@ -202,6 +208,13 @@ def list_versions(report: _Row) -> list[tuple[str, str, int]]:
         if others := list(versions.most_common())[_MAX_VERSIONS:]:
             rows.append((name, f"{len(others):,} others", sum(number for _words, number in others)))
     return rows
+
+
+def _list_tailorings(name: str, checks: Mapping[str, _Row], servers: Sequence[_Row]) -> list[str]:
+    """Return the tailoring files of a benchmark, with their digests. Servers may have different ones."""
+    rows = [checks.get(name, {}), *(server.get("differs", {}).get(name, {}) for server in servers)]
+    found = dict.fromkeys(one for row in rows for one in row.get("references", ()) if one.startswith(REFERENCE))
+    return list(found)
 
 
 def list_sets(checks: Sequence[_Row]) -> list[str]:

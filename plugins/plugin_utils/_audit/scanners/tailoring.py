@@ -18,8 +18,8 @@ from ....module_utils._api.errors import UsageError
 
 #: Reads a file on the controller, by the name of the option and the path in it.
 ReadFile = Callable[[str, str], bytes]
-#: The beginning of the reference to a tailoring file.
-TAILORING = "Tailoring "
+#: The beginning of a reference to a tailoring file.
+REFERENCE = "Tailoring "
 #: The largest file to read.
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 #: The code of a check is one argument of a program, of at most 128 KiB. In characters.
@@ -76,4 +76,4 @@ class Tailoring:
 
     @property
     def reference(self) -> str:
-        return f"{TAILORING}{self.path}, SHA-256 {self.digest}"
+        return f"{REFERENCE}{self.path}, SHA-256 {self.digest}"

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.paper import (
     Rule,
     group_requirements,
+    list_benchmarks,
     list_rules,
     list_versions,
     parse_reference,
@@ -37,6 +38,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.pape
         ("https://www.example.com/rules A1", [("example.com", "A1")]),
         ("https://www.example.com/only-a-link", []),
         ("see the manual", []),
+        ("Tailoring own.xml, SHA-256 00ff", []),
         ("", []),
     ],
 )
@@ -86,3 +88,16 @@ def test_counts_the_servers_of_each_version() -> None:
     ]
     many = [{**base, "host": str(number), "agent": str(number)} for number in range(50)]
     assert ("Agent", "30 others", 30) in list_versions({"checks": [], "servers": many})
+
+
+def test_the_benchmarks_have_the_tailoring_files_of_all_servers() -> None:
+    rows: list[dict[str, Any]] = [
+        {"name": "cis", "of": None, "title": "CIS", "references": ["Tailoring a.xml, SHA-256 00"]},
+        {"name": "cis/a", "of": "cis", "title": "A", "references": ["CIS 1.1"]},
+    ]
+    servers: list[dict[str, Any]] = [
+        {"differs": {}},
+        {"differs": {"cis": {"references": ["Tailoring b.xml, SHA-256 11"]}}},
+    ]
+    tailorings = "Tailoring a.xml, SHA-256 00, Tailoring b.xml, SHA-256 11"
+    assert list_benchmarks(rows, servers) == [f"cis: CIS, 1 rule, {tailorings}"]
