@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ REFERENCE = "Tailoring "
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 #: The code of a check is one argument of a program, of at most 128 KiB. In characters.
 _MAX_ENCODED = 60_000
+_ELEMENT = re.compile(rb"<(?:[\w.-]+:)?Tailoring[\s/>]")
 _UNPACK = r"""own=$(mktemp) || stop "mktemp failed."
 trap 'rm -f "$own"' EXIT
 trap 'exit 143' TERM
@@ -61,7 +63,10 @@ class Tailoring:
 
     @classmethod
     def from_content(cls, option: str, path: str, content: bytes) -> Tailoring:
-        """Compress the file, or raise UsageError if it is too large to be sent."""
+        """Compress the file, or raise UsageError if it is too large to be sent, or is not a tailoring file."""
+        if not _ELEMENT.search(content):
+            problem = f"{path} is not a tailoring file: it has no XML element Tailoring"
+            raise UsageError(option, problem, "Give a file that autotailor or the SCAP Workbench wrote.")
         encoded = base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
         if len(encoded) > _MAX_ENCODED:
             problem = f"{path} has {len(encoded):,} bytes when compressed, and at most {_MAX_ENCODED:,} can be sent"

@@ -80,7 +80,7 @@ def test_arguments_of_oscap_are_quoted(evaluate: Evaluate, tmp_path: Path) -> No
 
 def test_a_tailoring_file_is_sent_along_and_removed(evaluate: Evaluate, tmp_path: Path) -> None:
     own = tmp_path / "it's mine.xml"
-    own.write_bytes(b"\0'$(id)\n" * 9)
+    own.write_bytes(b"\0'$(id)\n" * 9 + b"<a:Tailoring/>")
     copy = f"""case "$*" in *--tailoring-file*) for one; do [ "$before" != --tailoring-file ] ||
 {{ cat "$one"; stat -c %a "$one" >&2; }} >{tmp_path}/sent 2>{tmp_path}/mode; before=$one; done ;; esac; """
     assert [one.name for one in evaluate(f"{copy}{PRINTS} exit 2", tailoring_file=str(own))] == ["a"]
@@ -93,8 +93,14 @@ def test_a_tailoring_file_is_sent_along_and_removed(evaluate: Evaluate, tmp_path
 @pytest.mark.parametrize(
     ("content", "more", "message"),
     [
-        (random.Random(1).randbytes(50_000), {}, "at most 60,000 can be sent. Copy it to the servers"),
+        (
+            b"<Tailoring/>" + random.Random(1).randbytes(50_000),
+            {},
+            "at most 60,000 can be sent. Copy it to the servers",
+        ),
         (b"0" * 5_000_000, {}, "more than 4,194,304 bytes"),
+        (b"", {}, "is not a tailoring file"),
+        (b"<Benchmark><Profile/></Benchmark>", {}, "is not a tailoring file"),
         (b"", {"tailoring": "/a.xml"}, "tailoring is given too"),
         (None, {}, "cannot be read"),
     ],
