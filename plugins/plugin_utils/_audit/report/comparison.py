@@ -22,7 +22,7 @@ from ..scanners.results import (
     is_attested,
 )
 from . import text
-from .renamed_checks import find_renamed
+from .renamed_checks import find_renamed, find_renamed_hosts
 
 _Row = Mapping[str, Any]
 _Pair = tuple[str, str]
@@ -97,23 +97,23 @@ class _Side:
 def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:
     now, before = _Side(report, _ABSENT_NOW), _Side(previous, _ABSENT_BEFORE)
     changes = _Changes()
-    renamed = find_renamed(before.checks, now.checks)
-    old_names = {new: old for old, new in renamed.items()}
+    checks, hosts = find_renamed(before.checks, now.checks), find_renamed_hosts(before.servers, now.servers)
+    old_checks, old_hosts = ({new: old for old, new in names.items()} for names in (checks, hosts))
     for (host, check), row in now.results.items():
-        old_name = old_names.get(check, check)
-        old = before.results.get((host, old_name))
+        pair = (old_hosts.get(host, host), old_checks.get(check, check))
+        old = before.results.get(pair)
         if old is None:
-            outcome, why = before.explain_absence(host, old_name, now.checks[check])
+            outcome, why = before.explain_absence(*pair, now.checks[check])
         else:
-            outcome, why = old["outcome"], f"It was named {text.to_line(old_name)}." if old_name != check else ""
+            outcome, why = old["outcome"], _describe_names(pair, (host, check), "was")
         changes.add(row, outcome, row["outcome"], _explain(row, old, why))
     for (host, check), row in before.results.items():
+        pair = (hosts.get(host, host), checks.get(check, check))
         if (host, check) in now.results:
             continue
-        name = renamed.get(check, check)
-        outcome, why = ABSENT, f"It is now named {text.to_line(name)}."
-        if (host, name) not in now.results:
-            outcome, why = now.explain_absence(host, name, before.checks[check])
+        outcome, why = ABSENT, _describe_names(pair, (host, check), "is now")
+        if pair not in now.results:
+            outcome, why = now.explain_absence(*pair, before.checks[check])
         changes.add(row, row["outcome"], outcome, why)
     return {
         "since": previous["finished_at"],
@@ -121,11 +121,18 @@ def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:
         "coverage": previous["coverage"],
         "change": _compare_figures(report, previous),
         **changes.list_rows(),
-        "new_servers": len(now.servers.keys() - before.servers.keys()),
-        "gone_servers": len(before.servers.keys() - now.servers.keys()),
-        "new_checks": len(now.checks.keys() - before.checks.keys()),
-        "gone_checks": len(before.checks.keys() - now.checks.keys()),
+        "new_servers": len(now.servers.keys() - before.servers.keys() - old_hosts.keys()),
+        "gone_servers": len(before.servers.keys() - now.servers.keys() - hosts.keys()),
+        "new_checks": len(now.checks.keys() - before.checks.keys() - old_checks.keys()),
+        "gone_checks": len(before.checks.keys() - now.checks.keys() - checks.keys()),
     }
+
+
+def _describe_names(other: _Pair, own: _Pair, verb: str) -> str:
+    """Return the other names of a result's host and check; empty if both are the same."""
+    host = f"The host {verb} named {text.to_line(other[0])}." if other[0] != own[0] else ""
+    check = f"It {verb} named {text.to_line(other[1])}." if other[1] != own[1] else ""
+    return " ".join(filter(None, (host, check)))
 
 
 def classify(before: str, now: str, is_explained: bool) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find checks of an earlier report that have another name now."""
+"""Find checks and hosts of an earlier report that have another name now."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def find_renamed(before: Mapping[str, _Row], now: Mapping[str, _Row]) -> dict[st
         new_names = _index_unique([row for row in new if row["name"] not in taken], identify)
         renamed.update({old: new_names[key] for key, old in old_names.items() if key in new_names})
     return renamed
+
+
+def find_renamed_hosts(before: Mapping[str, _Row], now: Mapping[str, _Row]) -> dict[str, str]:
+    """Return the new names of hosts with the same server, by their old names. Both reports have the server once."""
+    old_names, new_names = (
+        _index_unique([{**row, "name": name} for name, row in servers.items()], _get_server)
+        for servers in (before, now)
+    )
+    return {
+        old: new_names[key]
+        for key, old in old_names.items()
+        if key in new_names and old not in now and new_names[key] not in before
+    }
+
+
+def _get_server(row: _Row) -> Hashable:
+    return (str(row.get("workspace")), str(row["id"])) if row.get("id") else None
 
 
 def _get_line(row: _Row) -> Hashable:

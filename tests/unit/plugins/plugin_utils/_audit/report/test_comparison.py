@@ -23,6 +23,8 @@ from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 #: Keys that earlier versions did not write.
 ADDED_KEYS = ("manual", "attestation")
+#: Servers whose hosts have several names.
+IDS = {"first-name": "1", "second-name": "1"}
 
 
 def result(host: str, check: str, outcome: str, **given: Any) -> Row:
@@ -49,7 +51,7 @@ def make_report(
     return reports.summed(
         {
             **base,
-            "servers": [{**server, "host": host, **reach[host]} for host in hosts],
+            "servers": [{**server, "host": host, "id": IDS.get(host, host), **reach[host]} for host in hosts],
             "checks": [
                 {**check, "name": name, "of": of.get(name), "title": name, "line": lines.get(name, "")}
                 for name in names
@@ -168,6 +170,9 @@ CHANGES: tuple[tuple[str, str, Row | None, Row | None, str, str], ...] = (
     ("web", "new-name", None, {"outcome": "failed"}, "still_failing", "It was named old-name."),
     ("db", "old-name", {"outcome": "passed"}, None, "no_longer_asked", "It is now named new-name."),
     ("db", "new-name", None, {"outcome": "passed"}, "changed", "It was named old-name."),
+    # Renamed hosts, of one server.
+    ("first-name", "same", {"outcome": "failed"}, None, "no_longer_asked", "The host is now named second-name."),
+    ("second-name", "same", None, {"outcome": "failed"}, "still_failing", "The host was named first-name."),
     # A benchmark whose name has its version.
     ("web", "cis-1/sudo", {"outcome": "passed"}, None, "no_longer_asked", "It is now named cis-2/sudo."),
     ("web", "cis-2/sudo", None, {"outcome": "failed"}, "newly_failed", "It was named cis-1/sudo. It passed before."),
@@ -209,6 +214,7 @@ def test_each_change_has_one_class_and_its_reason(is_old: bool) -> None:
         if (host, check) not in by_version:
             assert reason in reasons.get((host, check), ""), (host, check)
             assert bool(reason) == bool(reasons.get((host, check), "")), (host, check)
+    assert (trend["new_servers"], trend["gone_servers"]) == (1, 1)
     assert trend["unchanged"] == sum(not row[4] for row in CHANGES) + is_old
 
 
