@@ -48,6 +48,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report impo
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import (
     find_unknown_names,
+    find_unknown_rules,
     join_entries,
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanner_files import EvidenceFolder
@@ -134,6 +135,9 @@ class ActionModule(AlpaconAction):
             _create_folder(folder)
             audit_options = replace(audit_options, evidence=EvidenceFolder(folder))
         audit = run_audit(audit_options, hosts, run)
+        rules = [check["name"] for check in audit.report["checks"] if check["of"]]
+        for warning in find_unknown_rules("An attestation", audit_options.attestations, rules):
+            run.warn(warning)
         if previous and not run.check_mode:
             audit.report["trend"] = compare_reports(audit.report, previous)
         hidden = collect_secrets(options) | {host.settings.token for host in hosts}

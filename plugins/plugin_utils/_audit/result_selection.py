@@ -115,3 +115,24 @@ def find_unknown_names(
         f" {did_you_mean(name, existing[noun], 'Correct it or remove it.')}"
         for noun, name in unknown[:10]
     ]
+
+
+def find_unknown_rules(kind: str, entries: Sequence[ResultSelection], rules: Collection[str]) -> list[str]:
+    """Return a warning for each rule in entries that its scanner did not report anywhere, at most ten.
+
+    Args:
+        rules: the names of the rules that were reported, as C(CHECK/NAME).
+    """
+    scanners = {rule.partition("/")[0] for rule in rules}
+    names = dict.fromkeys(entry.check for entry in entries if not entry.matched and "/" in entry.check)
+    unknown = [
+        name
+        for name in names
+        if any(_matches(scanner, name.partition("/")[0]) for scanner in scanners)
+        and not any(_matches(rule, name) for rule in rules)
+    ]
+    return [
+        f"{kind} names the rule {name}, which no server reported."
+        f" {did_you_mean(name, rules, 'Correct it or remove it.')}"
+        for name in unknown[:10]
+    ]

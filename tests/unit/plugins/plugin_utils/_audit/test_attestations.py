@@ -16,6 +16,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.attestation
     describe_invalid,
     read_attestations,
 )
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import find_unknown_rules
 from ansible_collections.herdops.alpacon.tests.unit.support import Row
 
 TODAY = date(2026, 12, 1)
@@ -87,3 +88,12 @@ def test_attestations_that_do_not_count_are_named() -> None:
     warnings = describe_invalid(read_attestations(rows, TODAY))
     assert [warning.split()[3] for warning in warnings] == ["b", "c"]
     assert ("2026-11-30" in warnings[0], "2026-12-24" in warnings[1]) == (True, True)
+
+
+def test_rules_that_no_server_reported_are_named() -> None:
+    """Name no rules of scanners that reported nothing: their servers may be off."""
+    checks = ("scap/contact", "scap/contacts", "scap/*", "scap/x*", "other/contact", "disk")
+    rows = [{"check": check, "groups": ["all"], **GIVEN} for check in checks]
+    warnings = find_unknown_rules("An attestation", read_attestations(rows, TODAY), ["scap/contacts", "scap/a"])
+    assert [warning.split()[5].rstrip(",") for warning in warnings] == ["scap/contact", "scap/x*"]
+    assert "Did you mean scap/contacts?" in warnings[0]
