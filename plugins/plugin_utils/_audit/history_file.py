@@ -159,15 +159,20 @@ def _check_finding(one: TrackedFinding) -> None:
         raise ValueError("a finding is damaged")
 
 
+def _is_number(value: Any, kinds: type | tuple[type, ...] = (int, float)) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
 def _check_run(run: Mapping[str, Any]) -> None:
     if set(run) != {"time", "until", "runs", *EQUAL_KEYS}:
         raise ValueError("a run has other keys")
     shares, counts = (run["score"], run["coverage"]), (run["runs"], run["questions"], *run["open"].values())
     if not all(map(is_time, (run["time"], run["until"]))) or run["verdict"] not in (PASS, FAIL, INCONCLUSIVE):
         raise ValueError("a run has a damaged time or verdict")
-    if not all(type(share) in (int, float) and math.isfinite(share) and 0 <= share <= 100 for share in shares):
+    if not all(_is_number(share) and math.isfinite(share) and 0 <= share <= 100 for share in shares):
         raise ValueError("a run has a damaged percentage")
-    if not all(type(count) is int and 0 <= count < 10**12 for count in counts) or set(run["open"]) != set(SEVERITIES):
+    are_counts = all(_is_number(count, int) and 0 <= count < 10**12 for count in counts)
+    if not are_counts or set(run["open"]) != set(SEVERITIES):
         raise ValueError("a run has a damaged number")
 
 
