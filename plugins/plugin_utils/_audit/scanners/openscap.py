@@ -78,16 +78,19 @@ done
 [ -z "$known" ] || stop "$file has no profile $profile. It has: $(echo "$known" | sed 's/.*_profile_//' | xargs)."
 stop "oscap ended with exit code $code. $(echo "$said" | tail -n 1)"
 """
-_REPORT = """[ -z "$audit_files" ] || set -- --report "$audit_files/report.html" "$@"
+#: Files with a dot in front are not sent.
+_REPORT = """[ -z "$audit_files" ] || set -- --report "$audit_files/.report" "$@"
 """
-#: Keeps what oscap wrote, without the hashes of passwords.
-_KEEP = r"""if [ "$audit_files" ]; then
-cp "$results" "$audit_files/arf.xml"
-for one in "$audit_files"/*; do
-sed -i 's/\$[0-9a-z]\{1,8\}\$[./A-Za-z0-9$=,+-]\{20,\}/(hidden)/g
+#: Keeps whole files that oscap wrote, once they are without the hashes of passwords.
+_KEEP = r"""keep() {
+[ -s "$1" ] && sed 's/\$[0-9a-z]\{1,8\}\$[./A-Za-z0-9$=,+-]\{20,\}/(hidden)/g
 s/\(pbkdf2\.[a-z0-9]*\.[0-9]*\.\)[0-9A-Fa-f.]\{20,\}/\1(hidden)/g
-s/\(<[a-z]*-sys:password[^>]*>\)[^<]*/\1(hidden)/g' "$one"
-done
+s/\(<[a-z]*-sys:password[^>]*>\)[^<]*/\1(hidden)/g' "$1" >"$audit_files/.part" &&
+mv "$audit_files/.part" "$audit_files/$2"
+}
+if [ "$audit_files" ]; then
+keep "$results" arf.xml
+keep "$audit_files/.report" report.html
 fi
 """
 _RESULTS = {

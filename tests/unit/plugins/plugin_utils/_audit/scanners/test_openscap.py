@@ -231,6 +231,11 @@ shift; done; echo 'xccdf_x_rule_a|Rule a|fail'; exit 2"""
         content = (kept / name).read_text()
         assert not any(one in content for one in hashes)
         assert (content.count("(hidden)"), content.count("$1$2 $HOME$PATH"), content.count(ROWS)) == (4, 1, 1)
+    # What cannot be rid of hashes is not sent.
+    for name in ("arf.xml", "report.html"):
+        (kept / name).unlink()
+    evaluate(write, functions=f"{code}; sed() {{ cat; return 1; }}", evidence=True)
+    assert not [path for path in kept.iterdir() if not path.name.startswith(".")]
     # Without the folder, the workspace does not support it.
     assert [one.name for one in evaluate(write, evidence=True)] == ["a"]
 
