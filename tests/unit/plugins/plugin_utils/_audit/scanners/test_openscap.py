@@ -20,6 +20,8 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.values import LINE_LENGTH
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.payloads import build_line
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners import parse_output
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.evidence import FUNCTIONS
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.openscap import parse_benchmarks
@@ -54,7 +56,6 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
         oscap: str = "", uid: int = 0, cut: str = "", before: str = "", functions: str = "", **benchmark: Any
     ) -> list[RuleResult]:
         [check] = parse_benchmarks([{"file": STREAM, "profile": "strict", **benchmark}])
-        assert len(check["line"]) < LINE_LENGTH or check["files"]
         for name, code in {"oscap": oscap, "id": f"echo {uid}"}.items():
             if code:
                 (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{code}\n")
@@ -66,6 +67,14 @@ def evaluate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
         return parse_output(check["results"], printed, cut)
 
     return run
+
+
+def test_a_benchmark_fits_into_the_line_of_a_workspace_without_env() -> None:
+    file = "ssg-rhel9-ds-of-our-company-1.2.xml"
+    [benchmark] = parse_benchmarks([{"file": file, "profile": "anssi_bp28_minimal", "tailoring": f"/root/{file}"}])
+    assert (benchmark.pop("functions"), benchmark.pop("files")) == ("", ())
+    [check] = parse_checks("benchmarks", [benchmark])
+    assert len(build_line(check)) <= LINE_LENGTH
 
 
 def test_arguments_of_oscap_are_quoted(evaluate: Evaluate, tmp_path: Path) -> None:
