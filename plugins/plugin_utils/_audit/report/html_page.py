@@ -52,7 +52,6 @@ _Row = dict[str, Any]
 
 def render_html(report: Mapping[str, Any]) -> Iterator[str]:
     content = PageData(report)
-    data = json.dumps(content.build_script_data(), ensure_ascii=False, separators=(",", ":"))
     style, script = ((_PAGE / f"report.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
     hashes = (base64.b64encode(hashlib.sha256(source.encode()).digest()).decode() for source in (style, script))
     style_hash, script_hash = (f"'sha256-{digest}'" for digest in hashes)
@@ -94,12 +93,32 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         figures=_collect_figures(report),
         filters=_list_filters(report),
         severities=SEVERITIES[::-1],
-        data=Markup(data.translate(_SCRIPT_ESCAPES)),
+        data=map(Markup, _dump_for_script(content.build_script_data())),
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {style_hash}; script-src {script_hash};"
         " base-uri 'none'; form-action 'none'",
     )
+
+
+def _dump_for_script(data: Mapping[str, Any]) -> Iterator[str]:
+    """Return a dictionary as JSON for a script element, in pieces, since the whole is long."""
+    comma = "{"
+    for key, value in data.items():
+        yield f'{comma}"{key}":'
+        comma = ","
+        if isinstance(value, list):
+            yield "["
+            for start in range(0, len(value), 500):
+                yield ("," if start else "") + _dump(value[start : start + 500])[1:-1]
+            yield "]"
+        else:
+            yield _dump(value)
+    yield "}"
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_SCRIPT_ESCAPES)
 
 
 def _format_shell(code: str) -> str:
