@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ....module_utils._api.errors import AlpaconError
 from ..private_files import open_private
-from ..scanners.results import VERDICTS
+from ..scanners.results import UNKNOWN, VERDICTS
 from .comparison import COUNTS, compare_reports
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
@@ -32,6 +33,8 @@ FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "csv": ("audit.csv", render_csv),
 }
 FORMATS = tuple(FILES)
+#: The keys of each result that a comparison with a later report needs.
+_COMPARED = ("host", "check", "outcome", "severity", "attestation")
 DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
 
 
@@ -57,9 +60,9 @@ class ReportError(AlpaconError):
 
 
 def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
-    """Read an earlier report. If there is no such file, warn and return None."""
+    """Read an earlier report, without what no comparison needs. If there is no such file, warn and return None."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = _load(path)
     except FileNotFoundError:
         warn(f"There is no earlier report {path}, so the report shows no trend.")
         return None
@@ -78,6 +81,45 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ReportError(path, f"something in it is missing or damaged ({error!r:.200})") from error
     return report
+
+
+def _load(path: Path) -> Any:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return _parse_lines(file)
+    except ValueError:
+        # The file is damaged, or another program formatted it.
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _parse_lines(lines: Iterable[str]) -> dict[str, Any]:
+    """Parse a report that has one line for each record, as ``render_json`` writes it."""
+    report: dict[str, Any] = {}
+    rows: list[Any] | None = None
+    text = ""
+    for line in lines:
+        text = line.strip().removesuffix(",")
+        if text.endswith(": ["):
+            rows = report[json.loads(text.removesuffix(": ["))] = []
+        elif text == "]":
+            rows = None
+        elif rows is not None:
+            row = json.loads(text)
+            rows.append(_shorten(row) if rows is report.get("results") else row)
+        elif text not in ("{", "}"):
+            report.update(json.loads(f"{{{text}}}"))
+    if text != "}":
+        raise ValueError("the last line does not end the report")
+    return report
+
+
+def _shorten(row: Any) -> Any:
+    """Return a result with the keys that a comparison needs, or as it is if it is damaged."""
+    if not isinstance(row, dict) or "outcome" not in row:
+        return row
+    keys = (*_COMPARED, "message") if row["outcome"] == UNKNOWN else _COMPARED
+    # Most values occur thousands of times.
+    return {key: sys.intern(row[key]) if isinstance(row[key], str) else row[key] for key in keys if key in row}
 
 
 def _check_values(report: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..scanners.results import (
@@ -58,15 +58,24 @@ class _Side:
     """One of the two reports, by host and check."""
 
     def __init__(self, report: _Row, absent: Mapping[str, str]) -> None:
-        self.results: dict[_Pair, _Row] = {(row["host"], row["check"]): row for row in report["results"]}
-        if unknown := {row["outcome"] for row in self.results.values()} - {*OUTCOMES}:
-            raise ValueError(f"outcome {unknown.pop()!r}")
+        #: By host and by check; pairs of both as keys would need three times the memory.
+        self._results: dict[str, dict[str, _Row]] = {}
+        for row in report["results"]:
+            if row["outcome"] not in OUTCOMES:
+                raise ValueError(f"outcome {row['outcome']!r}")
+            self._results.setdefault(row["host"], {})[row["check"]] = row
         self.servers = {server["host"]: server for server in report["servers"]}
         self.checks = {check["name"]: check for check in report["checks"]}
         parents = {name: str(check.get("of") or "") for name, check in self.checks.items()}
         #: Hosts, and scanners that reported rules there.
-        self._scanned = {(host, parents.get(check, "")) for host, check in self.results}
+        self._scanned = {(host, parents.get(check, "")) for (host, check), _row in self.list_results()}
         self._absent = absent
+
+    def list_results(self) -> Iterator[tuple[_Pair, _Row]]:
+        return (((host, check), row) for host, rows in self._results.items() for check, row in rows.items())
+
+    def get_result(self, host: str, check: str) -> _Row | None:
+        return self._results.get(host, {}).get(check)
 
     def explain_absence(self, host: str, check: str, other: _Row) -> tuple[str, str]:
         """Return the outcome and the reason of a missing result. The outcome is unknown if it was asked in vain.
@@ -84,7 +93,7 @@ class _Side:
             return UNKNOWN, f"{self._absent['unreached']}: {reason}."
         if parent:
             for name in (parent, f"{parent}/{MISSING}"):
-                row = self.results.get((host, name))
+                row = self.get_result(host, name)
                 if row and row["outcome"] == UNKNOWN:
                     return UNKNOWN, f"{self._absent['silent']}: {text.to_line(row.get('message', ''))}"
         if (host, check) in self._scanned or (check == f"{parent}/{MISSING}" and (host, parent) in self._scanned):
@@ -99,20 +108,20 @@ def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:
     changes = _Changes()
     checks, hosts = find_renamed(before.checks, now.checks), find_renamed_hosts(before.servers, now.servers)
     old_checks, old_hosts = ({new: old for old, new in names.items()} for names in (checks, hosts))
-    for (host, check), row in now.results.items():
+    for (host, check), row in now.list_results():
         pair = (old_hosts.get(host, host), old_checks.get(check, check))
-        old = before.results.get(pair)
+        old = before.get_result(*pair)
         if old is None:
             outcome, why = before.explain_absence(*pair, now.checks[check])
         else:
             outcome, why = old["outcome"], _describe_names(pair, (host, check), "was")
         changes.add(row, outcome, row["outcome"], _explain(row, old, why))
-    for (host, check), row in before.results.items():
+    for (host, check), row in before.list_results():
         pair = (hosts.get(host, host), checks.get(check, check))
-        if (host, check) in now.results:
+        if now.get_result(host, check):
             continue
         outcome, why = ABSENT, _describe_names(pair, (host, check), "is now")
-        if pair not in now.results:
+        if not now.get_result(*pair):
             outcome, why = now.explain_absence(*pair, before.checks[check])
         changes.add(row, row["outcome"], outcome, why)
     return {

@@ -113,7 +113,35 @@ def test_the_json_is_the_report_and_fits_the_schema(report: reports.Report, tmp_
     written = json.loads(path.read_text(encoding="utf-8"))
     assert written == report
     jsonschema.validate(written, SCHEMA)
-    assert read_previous(path, print) == written
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2, "as written"])
+def test_an_earlier_report_is_read_in_any_layout(report: reports.Report, indent: Any, tmp_path: Path) -> None:
+    (path,) = write_report(report, tmp_path, ["json"])
+    if indent != "as written":
+        path.write_text(json.dumps(report, indent=indent), encoding="utf-8")
+    previous = read_previous(path, print)
+    assert previous
+    later = {**copy.deepcopy(report), "results": report["results"][::2]}
+    assert compare_reports(later, previous) == compare_reports(later, report)
+    assert {**previous, "results": []} == {**report, "results": []}
+
+
+def test_of_an_earlier_report_only_what_is_compared_is_kept(tmp_path: Path) -> None:
+    (path,) = write_report(CASES["example"], tmp_path, ["json"])
+    previous = read_previous(path, print)
+    assert previous
+    kept = {row["outcome"]: len(row) for row in previous["results"]}
+    assert kept == {**dict.fromkeys(OUTCOMES, 5), "unknown": 6}
+
+
+def test_an_earlier_report_without_its_end_is_refused(tmp_path: Path) -> None:
+    (path,) = write_report(CASES["example"], tmp_path, ["json"])
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for end in (-1, -2, len(lines) // 2):
+        path.write_text("\n".join(lines[:end]), encoding="utf-8")
+        with pytest.raises(ReportError, match="is not JSON"):
+            read_previous(path, print)
 
 
 def test_warns_if_there_is_no_earlier_report(tmp_path: Path) -> None:
