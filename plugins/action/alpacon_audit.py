@@ -20,7 +20,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.records impor
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.settings import Settings
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import CONNECTION, parse_settings
-from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import collect_secrets, mask_secrets
+from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
+    collect_secrets,
+    mask_records,
+    mask_secrets,
+)
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._action import AlpaconAction, TaskRequest, is_in_batches
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.attestations import describe_invalid
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result, run_audit
@@ -140,11 +144,13 @@ class ActionModule(AlpaconAction):
             run.warn(warning)
         if previous and not run.check_mode:
             audit.report["trend"] = compare_reports(audit.report, previous)
+        # The rest needs the memory.
+        del previous
         hidden = collect_secrets(options) | {host.settings.token for host in hosts}
         files: list[Path] = []
         error_message = ""
         if folder:
-            audit = replace(audit, report=mask_secrets(audit.report, hidden))
+            mask_records(audit.report, hidden)
             record_audit(audit.report, find_history_folder(folder), run.warn)
             try:
                 if audit_options.evidence:

@@ -51,12 +51,27 @@ def mask_secrets(value: Any, hidden: set[str]) -> Any:
         return [mask_secrets(item, hidden) for item in value]
     if not isinstance(value, str):
         return value
+    for secret in hidden:
+        if secret in value:
+            break
+    else:
+        return value
     shown, end = [], 0
     for start, stop in sorted(_find_all(value, hidden)):
         if start >= end:
             shown += [value[end:start], REDACTED]
         end = max(end, stop)
-    return "".join((*shown, value[end:])) if shown else value
+    return "".join((*shown, value[end:]))
+
+
+def mask_records(value: dict[str, Any], hidden: set[str]) -> None:
+    """Mask secrets in a dictionary, in place, so that its long lists are never in memory twice."""
+    for key, item in value.items():
+        if isinstance(item, list):
+            for number, row in enumerate(item):
+                item[number] = mask_secrets(row, hidden)
+        else:
+            value[key] = mask_secrets(item, hidden)
 
 
 class StreamMask:

@@ -17,6 +17,7 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import
 )
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.secrets import (
     collect_secrets,
+    mask_records,
     mask_secrets,
     redact_error,
     sanitize_result,
@@ -51,6 +52,15 @@ def test_forms_of_a_secret(value: str, output: str) -> None:
 def test_overlapping_secrets_are_masked() -> None:
     hidden = collect_secrets({"env": {"A": "abcdefgh", "B": "efghijkl", "C": "xyxy", "D": "zzzz"}})
     assert mask_secrets("1abcdefghijkl2xyxyxy3zzzzz4", hidden) == "1********2********3********4"
+
+
+def test_the_records_of_a_report_are_masked_in_place() -> None:
+    rows = [{"output": "a s3cret", "of": ["s3cret", 1]}, {"output": "b"}]
+    report = {"title": "s3cret", "results": rows, "summary": {"user": "s3cret"}, "score": 5}
+    mask_records(report, {"s3cret"})
+    hidden = "*" * 8
+    assert rows == [{"output": f"a {hidden}", "of": [hidden, 1]}, {"output": "b"}]
+    assert report == {"title": hidden, "results": rows, "summary": {"user": hidden}, "score": 5}
 
 
 def test_short_values_are_no_secrets() -> None:
