@@ -12,9 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from ansible_cores import CORES
+from system.audits import SCHEMA
 from system.plays import Play, run_playbook
 from system.support import AGENTS
 from workspace.client import Workspace
@@ -263,6 +265,16 @@ def test_the_example_of_attestations_counts(current: Workspace, tmp_path: Path) 
     assert "WARNING" not in done.log
 
 
+def forbid_other_keys(schema: Any) -> Any:
+    """Return a schema whose objects have no keys but those that it describes."""
+    if isinstance(schema, list):
+        return [forbid_other_keys(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: forbid_other_keys(value) for key, value in schema.items()}
+    return {"additionalProperties": False, **closed} if isinstance(schema.get("properties"), dict) else closed
+
+
 def test_findings_are_followed_over_several_audits(current: Workspace, tmp_path: Path) -> None:
     variables = next(yaml.safe_load(block) for block in read_code_blocks("audit_history", "yaml"))
     flag = tmp_path / "flag"
@@ -285,12 +297,14 @@ def test_findings_are_followed_over_several_audits(current: Workspace, tmp_path:
     since = first["results"][0]["failing_since"]
     path.write_bytes(gzip.compress(text.replace(since, "2020-01-01T00:00:00Z").encode()))
     (tmp_path / "flag-mended").touch()
+    variables["audit_compare_to"] = str(tmp_path / "reports/2026-01-01/audit.json")
     second, log = run("2026-01-02")
     assert second["verdict"] == "fail"
     [failed] = [row for row in second["results"] if row["outcome"] == "failed"]
     assert (failed["check"], failed["failing_since"]) == ("open", "2020-01-01T00:00:00Z")
     assert [row["check"] for row in second["history"]["mended"]] == ["mended"]
     assert "Oldest finding: open on web-01, failing since 2020-01-01 00:00 UTC" in log
+    jsonschema.validate(second, forbid_other_keys(SCHEMA))
     # A damaged history is no reason to fail, and none to pass.
     path.write_bytes(b"damaged")
     third, log = run("2026-01-03")
