@@ -78,8 +78,9 @@ class Requirement:
 
     @property
     def state(self) -> str:
-        """Return the worst outcome of the results."""
-        return next((name for name in (FAILED, UNKNOWN, WAIVED, PASSED) if self.counts[name]), NOT_APPLICABLE)
+        """Return the worst outcome of the results, or "not_asked" if there is none."""
+        ranked = (FAILED, UNKNOWN, WAIVED, PASSED, NOT_APPLICABLE)
+        return next((name for name in ranked if self.counts[name]), "not_asked")
 
     @property
     def numbers(self) -> str:
