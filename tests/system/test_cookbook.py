@@ -161,7 +161,8 @@ def test_servers_that_cannot_be_rebooted_are_muted_as_before(
     current.change_server("web-02", offline_alert_enabled=False)
     play = rebooting_play(tmp_path) | {"serial": 3}
     block = play["tasks"][1]["block"]
-    block[1]["vars"]["alpacon_wait_timeout"] = "2s"
+    # The commands before the reboot need their time, too.
+    block[1]["vars"]["alpacon_wait_timeout"] = "2s" if unreachable else "10s"
     if unreachable:
         url = f"{current.url}/_control/servers/{{{{ inventory_hostname }}}}/disconnect/"
         request = {"ansible.builtin.uri": {"url": url, "method": "POST"}, "connection": "local"}
