@@ -20,6 +20,7 @@ from browser.pages import FLAGS, Opened
 from hosts import requirements
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.history_file import record_audit
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report import write_report
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
 
@@ -38,8 +39,8 @@ _MAKERS: Mapping[str, Callable[[], reports.Report]] = {
     "huge": lambda: reports.report(servers=5000, checks=20, everywhere=True),
 }
 
-#: Reports that say what changed since an earlier one.
-_WITH_TREND = ("example", "hostile")
+#: Reports that say what changed since an earlier one, and those with a history, too.
+_WITH_TREND, _WITH_HISTORY = ("example", "hostile", "hardening"), ("hardening",)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,10 +73,13 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def write(name: str) -> Path:
         if name not in written:
-            report = _MAKERS[name]()
+            report, folder = _MAKERS[name](), tmp_path_factory.mktemp(name)
             if name in _WITH_TREND:
-                report["trend"] = compare_reports(report, reports.earlier(report))
-            (written[name],) = write_report(report, tmp_path_factory.mktemp(name), ["html"])
+                previous = reports.earlier(report)
+                report["trend"] = compare_reports(report, previous)
+                for one in (previous, report) if name in _WITH_HISTORY else ():
+                    record_audit(one, folder, print)
+            (written[name],) = write_report(report, folder, ["html"])
         return written[name]
 
     return write

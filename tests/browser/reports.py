@@ -197,6 +197,7 @@ def report(
             "run_by": {"user": "kim", "controller": "deploy-01"},
             "reuse_within": 3600.0,
             "fail_on": "high",
+            "fail_after": {},
             "min_coverage": 95.0,
             "refusal": None,
             "summary": {"questions": questions},
