@@ -25,7 +25,7 @@ SHOWN = {
     "verified": ("writes", "approvals", "uploads", "requests", "wall_s"),
     "tasks": ("requests", "requests_per_command", "cpu_s", "wall_s"),
     "lag": ("requests", "lag_s", "lag_share", "lag_share_max", "line_lag_s", "gap_s"),
-    "work": ("requests", "wall_s", "wall_ratio", "cpu_s", "peak_mb", "page_mb"),
+    "work": ("requests", "wall_s", "wall_ratio", "cpu_s", "peak_mb", "page_mb", "history_mb"),
 }
 GOAL_HEADINGS = ("`ONLY=`", "", "Figure", "At most", "Measured", "Met")
 PANELS = {"wall_ratio": "Time (ssh = 1)", "cpu_ratio": "CPU of the controller (ssh = 1)"}

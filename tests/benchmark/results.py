@@ -23,7 +23,10 @@ Row = dict[str, t.Any]
 #: Rows by scenario and variant.
 Rows = dict[tuple[str, str], Row]
 FILE = collection_tree.ROOT / "docs/benchmarks.json"
-FIGURES = ("requests", "writes", "wall_s", "cpu_s", "peak_mb", "page_mb", "line_lag_s", "gap_s", "approvals", "uploads")
+FIGURES = (
+    *("requests", "writes", "wall_s", "cpu_s", "peak_mb", "page_mb", "history_mb"),
+    *("line_lag_s", "gap_s", "approvals", "uploads"),
+)
 #: Headings of the columns, and digits behind the point.
 COLUMNS = {
     "requests": ("Requests", 0),
@@ -41,6 +44,7 @@ COLUMNS = {
     "lag_share": ("Lag %", 1),
     "lag_share_max": ("Largest lag %", 1),
     "page_mb": ("Page MB", 1),
+    "history_mb": ("History MB", 1),
     "line_lag_s": ("Lag of a line s", 1),
     "gap_s": ("Longest gap s", 1),
 }

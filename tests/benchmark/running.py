@@ -50,6 +50,7 @@ class Run:
     writes: int | None = None
     lags: list[float] = field(default_factory=list)
     page_mb: float | None = None
+    history_mb: float | None = None
     line_lag_s: float | None = None
     gap_s: float | None = None
     approvals: int | None = None

@@ -94,7 +94,7 @@ LISTED = Variant("inventory plugin", "list.alpacon.yml", commands=0)
 NAMES = Variant("one task", "names", commands=0)
 PLAYBOOK, ROLE = Variant("playbook", "audit"), Variant("role", "audit_role")
 REPORT = Variant("all formats", "report.py", commands=0)
-RULES = Variant("formats by default", "report_of_rules.py", commands=0)
+RULES = Variant("compared, with the history of a year", "report_of_rules.py", commands=0)
 #: Runs the play of the scenario's own tasks.
 FOLLOW = "follow.py"
 FOLD = Variant("shown", "fold.py", commands=0)

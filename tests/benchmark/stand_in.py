@@ -32,7 +32,7 @@ from benchmark.running import (
     play_command,
     write_play,
 )
-from benchmark.scenarios import FLOOR, FOLLOW, REPORT, STATIC, Scenario, Variant
+from benchmark.scenarios import FLOOR, FOLLOW, REPORT, RULES, STATIC, Scenario, Variant
 from system.certificates import Authority, authority
 from workspace.client import Workspace
 
@@ -96,6 +96,8 @@ def _write_files(
     if STATIC in scenario.variants:
         listed = ["-i", "list.alpacon.yml", "--list", "--yaml", "--output", STATIC.run]
         measured(["ansible-inventory", *listed], folder, environ)
+    if RULES in scenario.variants:
+        measured([*_command(scenario, RULES, folder, variables), "earlier"], folder, environ)
     if scenario.script:
         # Nothing makes it smaller on its way.
         script = SCRIPT + random.Random(scenario.name).randbytes(scenario.script - len(SCRIPT))
@@ -138,6 +140,8 @@ def _run(
     page = folder / "report/audit.html"
     if page.exists():
         run.page_mb = page.stat().st_size / 1e6
+    if variant is RULES:
+        run.history_mb = next((folder / "year").iterdir()).stat().st_size / 1e6
     if variant.run == FOLLOW:
         run = replace(run, **json.loads((folder / follow.REPORT).read_text(encoding="utf-8")))
     if scenario.seconds:

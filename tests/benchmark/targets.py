@@ -121,6 +121,7 @@ TARGETS = [
     Target("audit_report_2000", RULES.name, "wall_s", 60),
     Target("audit_report_2000", RULES.name, "peak_mb", 950),
     Target("audit_report_2000", RULES.name, "page_mb", 40),
+    Target("audit_report_2000", RULES.name, "history_mb", 20),
     Target("fold_2000", FOLD.name, "wall_s", 1),
     Target("rollout_100", "second run", "cpu_s", 150),
 ]

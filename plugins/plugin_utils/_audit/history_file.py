@@ -63,7 +63,7 @@ def record_audit(report: dict[str, Any], folder: Path, warn: Callable[[str], Non
             history.add_run(report)
             history.compact(now)
             report["history"] = history.describe(mended, previous)
-            _write(path, history)
+            write_history(path, history)
     except OSError as error:
         remove_grace(report)
         report["verdict"] = decide_verdict(report)
@@ -176,7 +176,7 @@ def _check_run(run: Mapping[str, Any]) -> None:
         raise ValueError("a run has a damaged number")
 
 
-def _write(path: Path, history: History) -> None:
+def write_history(path: Path, history: History) -> None:
     with open_private(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as compressed:
         compressed.write(_to_line(_HEADER))
         compressed.writelines(_to_line({"kind": "run", **run}) for run in history.runs)
