@@ -288,8 +288,9 @@ def test_findings_are_followed_over_several_audits(current: Workspace, tmp_path:
         done = run_playbook(current, tmp_path, ROLE, inventory, "-e", f"audit_report_dir={folder}")
         return json.loads((folder / "audit.json").read_text(encoding="utf-8")), done.log
 
-    first, _log = run("2026-01-01")
+    first, log = run("2026-01-01")
     assert first["verdict"] == "pass"
+    assert "Oldest finding" not in log
     assert all(row["fails_from"] > row["failing_since"] for row in first["results"])
     # Make the history older.
     path = tmp_path / "reports/audit-history.jsonl.gz"
