@@ -84,7 +84,7 @@ class History:
                     del self.open[key]
             elif known is None:
                 if time >= last_mended.get(key, ""):
-                    first = min(time, renamed.get(_get_rule(key), time))
+                    first = time if key in last_mended else min(time, renamed.get(_get_rule(key), time))
                     about = (result["severity"], first, time, now)
                     self.open[key] = TrackedFinding(*key, *about, waived=outcome == WAIVED)
             elif time >= known.last_seen:

@@ -130,6 +130,13 @@ def test_a_rule_keeps_its_age_under_another_name_of_the_profile(tmp_path: Path) 
     assert sum(report["history"]["runs"][-1]["open"].values()) == 2
 
 
+def test_a_rule_that_fails_again_under_another_name_of_the_profile_is_new(tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, ("web-01", "cis/a", "failed")))
+    for number, outcome in enumerate(("failed", "passed", "failed"), start=5):
+        report = record(tmp_path, make_report(number, ("web-01", "ours/a", outcome)))
+    assert report["results"][0]["failing_since"] == day(7)
+
+
 def test_two_profiles_of_one_audit_have_findings_of_their_own(tmp_path: Path) -> None:
     record(tmp_path, make_report(0, ("web-01", "cis/a", "failed")))
     report = record(tmp_path, make_report(5, ("web-01", "cis/a", "failed"), ("web-01", "ours/a", "failed")))
