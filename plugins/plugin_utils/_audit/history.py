@@ -96,8 +96,11 @@ class History:
         """Note the time at findings of the checks and hosts of a report, also if the server was not reached."""
         reached = {server["host"]: server["reached"] for server in report["servers"]}
         checks = {check["name"] for check in report["checks"]}
+        # A scanner that stopped early has no result of a rule that it was asked about.
+        asked = {(result["host"], _get_scanner(result["check"])) for result in report["results"]}
         for finding in self.open.values():
-            if finding.host in reached and (finding.check in checks or not reached[finding.host]):
+            is_asked = finding.check in checks and (finding.host, _get_scanner(finding.check)) in asked
+            if finding.host in reached and (is_asked or not reached[finding.host]):
                 finding.last_asked = max(finding.last_asked, now)
 
     def add_run(self, report: Mapping[str, Any]) -> None:
@@ -168,6 +171,11 @@ class History:
             if chosen:
                 times = [count_seconds_between(one.first_seen, str(one.mended)) for one in chosen]
                 yield name, {"count": len(times), "median_seconds": int(median(times)), "worst_seconds": max(times)}
+
+
+def _get_scanner(check: str) -> str:
+    """Return the check that a rule is of; the whole name of a check that has no rules."""
+    return check.partition("/")[0]
 
 
 def _get_rule(key: _Key) -> _Key:

@@ -280,6 +280,16 @@ def test_equal_runs_share_an_entry(tmp_path: Path) -> None:
     assert report["history"]["previous"] == day(3)
 
 
+def test_a_finding_is_dropped_if_its_check_is_only_asked_of_other_hosts(tmp_path: Path) -> None:
+    rules = (("web-01", "cis/a", "failed"), ("db-01", "cis/a", "failed"), ("db-01", "disk", "passed"))
+    record(tmp_path, make_report(0, *rules, ("web-01", "disk", "failed"), ("web-01", "time", "failed")))
+    answers = (("db-01", "cis/a", "failed"), ("db-01", "disk", "passed"), ("web-01", "time", "unknown"))
+    report = record(tmp_path, make_report(89, *answers))
+    assert report["history"]["runs"][-1]["open"]["high"] == 2
+    record(tmp_path, make_report(91, *answers))
+    assert set(read_history(tmp_path / FILE).open) == {("db-01", "cis/a"), ("web-01", "time")}
+
+
 def test_what_is_old_is_dropped() -> None:
     history = History()
     history.update(make_report(0, ("web-01", "a", "failed"), ("gone-01", "a", "failed"), ("web-01", "b", "failed")))
