@@ -185,6 +185,7 @@ def _damage(path: Path, kind: str) -> None:
         "a name": {**finding, "host": {}},
         "a key": {**finding, "more": 1},
         "a share": {**run, "score": float("nan")},
+        "a large share": {**run, "score": 10**400},
         "counts": {**run, "open": []},
     }
     path.write_bytes(
@@ -196,7 +197,7 @@ def _damage(path: Path, kind: str) -> None:
     "kind",
     [
         *("empty", "cut", "foreign", "no header", "no end of a line", "not JSON", "another kind"),
-        *("a time", "a far future", "a severity", "a name", "a key", "a share", "counts"),
+        *("a time", "a far future", "a severity", "a name", "a key", "a share", "a large share", "counts"),
     ],
 )
 def test_a_damaged_file_is_kept_aside(kind: str, tmp_path: Path) -> None:
