@@ -129,6 +129,23 @@ class History:
         counts = Counter(finding.severity for finding in open_now)
         return {severity: counts[severity] for severity in reversed(SEVERITIES)}
 
+    def correct_times(self, report: Mapping[str, Any]) -> None:
+        """Move times of findings and runs to now if they are from an audit whose clock was more than a day ahead."""
+        ends = [to_seconds(end) for end in {result["ended_at"] for result in report["results"]} if end]
+        if not ends:
+            # Only the workspace shows that the clock of this audit is not the wrong one.
+            return
+        now = max(to_seconds(report["finished_at"]), *ends)
+        latest = _subtract_days(now, -1)
+        for finding in (*self.open.values(), *self.mended):
+            if max(finding.last_asked, finding.last_seen, finding.mended or "") > latest:
+                finding.first_seen, finding.last_seen = min(finding.first_seen, now), min(finding.last_seen, now)
+                finding.last_asked = min(finding.last_asked, now)
+                finding.mended = finding.mended and min(finding.mended, now)
+        for run in self.runs:
+            if run["until"] > latest:
+                run.update(time=min(run["time"], now), until=min(run["until"], now))
+
     def compact(self, now: str) -> None:
         """Drop what is old: mended findings, runs, and open findings that no audit asks about any more."""
         kept, asked = (_subtract_days(now, days) for days in (_KEPT_DAYS, _UNASKED_DAYS))

@@ -53,6 +53,7 @@ def record_audit(report: dict[str, Any], folder: Path, warn: Callable[[str], Non
             history = _read_or_replace(path, now, warn)
             is_certain = history is not None
             history = history or History()
+            history.correct_times(report)
             previous = history.runs[-1]["until"] if history.runs else None
             mended = history.update(report)
             set_failing_since(report, history)

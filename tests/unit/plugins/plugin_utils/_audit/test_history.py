@@ -153,6 +153,34 @@ def test_an_older_answer_changes_nothing() -> None:
     assert not history.open
 
 
+def at(time: str, report: Row) -> Row:
+    """Return a report whose answers ended at this time of the workspace."""
+    return {**report, "results": [{**row, "ended_at": time} for row in report["results"]]}
+
+
+def test_times_of_an_audit_whose_clock_was_ahead_are_corrected(tmp_path: Path) -> None:
+    failed, passed, future = (*KEY, "failed"), (*KEY, "passed"), "2031-01-01T00:00:00Z"
+    record(tmp_path, at(day(0), make_report(0, passed, ("web-01", "time", "failed"))))
+    record(tmp_path, at(future, make_report(1, failed, ("web-01", "time", "passed"), finished_at=future)))
+    given: Row = {"fail_after": {"high": DAY}}
+    second = record(tmp_path, at(day(2), make_report(2, failed, ("web-01", "time", "failed"), **given)))
+    assert [row["failing_since"] for row in second["results"]] == [day(2), day(2)]
+    third = record(tmp_path, at(day(4), make_report(4, failed, ("web-01", "time", "passed"), **given)))
+    assert (third["verdict"], third["history"]["previous"]) == ("fail", day(2))
+    last = record(tmp_path, at(day(5), make_report(5, passed, ("web-01", "time", "passed"))))
+    assert [row["check"] for row in last["history"]["mended"]] == ["disk"]
+    assert last["history"]["runs"][-1]["until"] == day(5)
+
+
+@pytest.mark.parametrize("end", [day(2), None])
+def test_an_audit_whose_clock_is_behind_corrects_no_time(end: str | None, tmp_path: Path) -> None:
+    record(tmp_path, make_report(1, (*KEY, "failed")))
+    report = make_report(2, (*KEY, "failed"), finished_at="1970-01-01T00:00:00Z")
+    report["results"][0]["ended_at"] = end
+    record(tmp_path, report)
+    assert report["results"][0]["failing_since"] == day(1)
+
+
 def test_young_findings_do_not_fail_the_audit(tmp_path: Path) -> None:
     answers = (("web-01", "a", "failed", "high"), ("web-01", "b", "passed", "critical"))
     fail_after = {"high": 14 * DAY}
