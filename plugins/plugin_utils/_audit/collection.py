@@ -140,6 +140,9 @@ class _CheckBatch:
 
     def store_responses(self, job: Job, evidence: EvidenceFolder | None, reused: bool = False) -> None:
         responses = parse_responses(job, self.checks, self.payload is not None, reused)
+        if reused:
+            # The other checks run again, and files of theirs would be those of another audit.
+            responses = {name: response for name, response in responses.items() if response.is_reusable}
         if evidence:
             for name, response in responses.items():
                 files = [evidence.store(self.audited.host.name, name, file) for file in response.files]
@@ -296,9 +299,7 @@ class WorkspaceCollector:
             job = Job(audited.server, command=command, outcome=get_outcome(command))
             outputs.fetch(job)
             batch.store_responses(job, self.options.evidence, reused=True)
-            not_passed = [check for check in batch.checks if not audited.responses[check.name].is_reusable]
-            for check in not_passed:
-                del audited.responses[check.name]
+            not_passed = [check for check in batch.checks if check.name not in audited.responses]
             if len(not_passed) == len(batch.checks):
                 to_run.append(batch)
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,11 @@ from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.jobs import
 from ansible_collections.herdops.alpacon.plugins.module_utils._fleet.run import Run, RunContext
 from ansible_collections.herdops.alpacon.plugins.module_utils._options.connection import parse_settings
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit import collection
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.audit import build_result, run_audit
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.checks import parse_checks
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.hosts import Host
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.options import AuditOptions
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanner_files import EvidenceFolder
 from ansible_collections.herdops.alpacon.tests.unit.support import NO_COMMAND, SERVER, Row
 
 FOUND = {"hello": "passed", "space": "failed"}
@@ -66,6 +71,26 @@ def test_a_result_has_output_time_and_command(workspace: Workspace) -> None:
     assert (result["command"], result["reused"], result["output_truncated"]) == (made["id"], False, False)
     assert result["output"].strip() == "7 apples"
     assert result["ended_at"].endswith("Z")
+
+
+def test_files_of_an_answer_that_is_not_reused_are_not_kept(current: Workspace, tmp_path: Path) -> None:
+    lines = {"good": "true", "bad": "false"}
+    given = options(current, reuse_within="1h", dest=str(tmp_path))
+    rows = [{"name": name, "line": f'echo {name} >"$audit_files/arf.xml"; {end}'} for name, end in lines.items()]
+    checks = [replace(check, files=("arf.xml",)) for check in parse_checks("checks", rows)]
+    host = Host("web-01", "web-01", frozenset(), checks, parse_settings(given, print))
+
+    def find_files(folder: Path) -> tuple[list[str], list[str]]:
+        folder.mkdir()
+        audit_options = replace(AuditOptions.from_options(given, [checks]), evidence=EvidenceFolder(folder))
+        report = run_audit(audit_options, [host], Run(warn=print)).report
+        named = [file["path"] for server in report["servers"] for file in server["files"] if file["path"]]
+        return sorted(named), sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
+
+    both = [f"evidence/web-01.{name}.arf.xml.xz" for name in ("bad", "good")]
+    assert find_files(tmp_path / "first") == (both, both)
+    current.disconnect("web-01")
+    assert find_files(tmp_path / "second") == (both[1:], both[1:])
 
 
 def test_one_command_runs_all_checks_of_a_server_and_account(current: Workspace) -> None:
