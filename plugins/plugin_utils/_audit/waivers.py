@@ -107,6 +107,7 @@ def apply_waivers(waivers: Sequence[Waiver], row: dict[str, Any], groups: frozen
     last = max(covering, key=lambda waiver: waiver.until)
     row["waiver"] = last.summary
     if last.expired:
-        row["message"] = f"{row['message']} Its waiver expired on {last.until.isoformat()}: {last.full_reason}"
+        end = "" if row["message"].endswith((".", "!", "?", "\u2026")) else "."
+        row["message"] = f"{row['message']}{end} Its waiver expired on {last.until.isoformat()}: {last.full_reason}"
     else:
         row["outcome"] = WAIVED

@@ -11,7 +11,11 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.module_utils._api.errors import UsageError
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.result_selection import find_unknown_names
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import describe_expired, read_waivers
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.waivers import (
+    apply_waivers,
+    describe_expired,
+    read_waivers,
+)
 
 
 @pytest.mark.parametrize(("today", "expired"), [(date(2027, 1, 31), False), (date(2027, 2, 1), True)])
@@ -48,6 +52,15 @@ def test_the_approval_is_kept_and_shown() -> None:
         "It moves (ticket OPS-8). Extend it or remove it.",
         "It moves. Extend it or remove it.",
     ]
+
+
+@pytest.mark.parametrize("message", ["The exit code is 1.", "The output ends with: no", "Why?"])
+def test_an_expired_waiver_is_a_sentence_of_its_own(message: str) -> None:
+    given = {"check": "a", "hosts": ["web"], "reason": "It moves.", "until": "2027-01-31"}
+    row = {"outcome": "failed", "check": "a", "host": "web", "message": message}
+    apply_waivers(read_waivers([given], date(2028, 1, 1)), row, frozenset())
+    first = message if message.endswith((".", "?")) else f"{message}."
+    assert row["message"] == f"{first} Its waiver expired on 2027-01-31: It moves."
 
 
 def test_names_that_do_not_exist_are_reported() -> None:
