@@ -202,7 +202,10 @@ def describe_evidence(report: Mapping[str, Any]) -> str:
             missing.setdefault(to_line(file["problem"], 100).removesuffix("."), []).append(to_line(host, 60))
     kept, sums = len(files) - sum(map(len, missing.values())), report.get("evidence")
     where = f", with their digests in {sums['path']} (SHA-256 {sums['sha256']})" if sums else ""
-    reasons = [f"{len(hosts):,} missing ({problem}): {join_first(hosts, 3)}" for problem, hosts in missing.items()]
+    reasons = [
+        f"{len(hosts):,} missing ({problem}): {join_first(list(dict.fromkeys(hosts)), 3)}"
+        for problem, hosts in missing.items()
+    ]
     return "; ".join([f"{pluralize(kept, 'file')} of scanners{where}", *reasons[:5]])
 
 

@@ -47,6 +47,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.html
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import (
     clean_text,
     cut_sentences,
+    describe_evidence,
     describe_result,
     fold_text,
     format_duration,
@@ -286,6 +287,14 @@ def test_a_waiver_is_described_once() -> None:
     assert describe_result(holds) == "It is 18. old: waived until 2026-11-26"
     assert describe_result({**holds, "message": ""}) == "old: waived until 2026-11-26"
     assert describe_result({**holds, "waiver": None}) == "It is 18."
+
+
+def test_a_server_without_evidence_is_named_once() -> None:
+    files = [{"name": name, "problem": "The server did not send it."} for name in ("arf.xml", "report.html")]
+    servers = [{"host": host, "files": files} for host in ("web-01", "web-02")]
+    assert describe_evidence({"servers": servers}) == (
+        "0 files of scanners; 4 missing (The server did not send it): web-01, web-02"
+    )
 
 
 @pytest.mark.parametrize("report", [reports.report(), reports.hostile()], ids=["example", "hostile"])
