@@ -232,7 +232,7 @@ def describe_attestation(attestation: Mapping[str, Any] | None) -> str:
 def describe_waiver(waiver: Mapping[str, Any] | None) -> str:
     if not waiver:
         return ""
-    words = f"{to_line(waiver['reason'])}: waived until {to_line(waiver['until'], 40)}"
+    words = f"{to_line(waiver['reason']).removesuffix('.')}: waived until {to_line(waiver['until'], 40)}"
     words = f"{words} (expired)" if waiver["expired"] else words
     return ", ".join(filter(None, (words, describe_approval(waiver))))
 

@@ -286,6 +286,8 @@ def test_a_waiver_is_described_once() -> None:
     holds = {**failed, "message": "It is 18.", "waiver": {**waiver, "expired": False}}
     assert describe_result(holds) == "It is 18. old: waived until 2026-11-26"
     assert describe_result({**holds, "message": ""}) == "old: waived until 2026-11-26"
+    sentence = {**holds, "waiver": {**waiver, "reason": "It is old.", "expired": False}}
+    assert describe_result(sentence) == "It is 18. It is old: waived until 2026-11-26"
     assert describe_result({**holds, "waiver": None}) == "It is 18."
 
 
