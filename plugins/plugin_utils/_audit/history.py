@@ -221,9 +221,12 @@ def set_grace(report: Mapping[str, Any]) -> None:
             result["fails_from"] = due
 
 
-def remove_grace(report: Mapping[str, Any]) -> None:
+def remove_history(report: dict[str, Any]) -> None:
+    """Remove what :func:`set_failing_since` and :func:`set_grace` set, and the history itself."""
+    report.pop("history", None)
     for result in report["results"]:
-        result.pop("fails_from", None)
+        for key in ("failing_since", "fails_from"):
+            result.pop(key, None)
 
 
 @lru_cache(maxsize=4096)

@@ -20,7 +20,7 @@ from .history import (
     History,
     TrackedFinding,
     is_time,
-    remove_grace,
+    remove_history,
     set_failing_since,
     set_grace,
     to_seconds,
@@ -65,7 +65,7 @@ def record_audit(report: dict[str, Any], folder: Path, warn: Callable[[str], Non
             report["history"] = history.describe(mended, previous)
             write_history(path, history)
     except OSError as error:
-        remove_grace(report)
+        remove_history(report)
         report["verdict"] = decide_verdict(report)
         warn(
             f"The history {path} cannot be kept: {error.strerror or error}. This audit is missing in it, and findings"

@@ -258,6 +258,7 @@ def test_an_audit_without_history_goes_on(problem: str, tmp_path: Path, monkeypa
     report = record(folder, make_report(0, answers, fail_after={"high": DAY}), warnings.append)
     assert len(warnings) == 1
     assert (report["verdict"], "fails_from" in report["results"][0]) == ("fail", False)
+    assert ("failing_since" in report["results"][0], "history" in report) == (False, False)
     assert [path.name for path in tmp_path.iterdir()] == ([FILE] if problem == "a folder" else [])
 
 
