@@ -172,6 +172,7 @@ options:
             of O(dest). The file C(SHA256SUMS) has their digests.
           - Together they have about 1 MB for each server. They go through the output of the command, so whoever may
             read that in the workspace may read them. Hashes of passwords are replaced by C((hidden)).
+          - In workspaces without environment variables of commands, a benchmark with evidence is V(unknown).
         type: bool
         default: false
   library:
