@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from ...module_utils._api.records import parse_time
-from .scanners.results import FAILED, PASSED, SEVERITIES, UNKNOWN, WAIVED, is_failing
+from .scanners.results import FAILED, MISSING, PASSED, SEVERITIES, UNKNOWN, WAIVED, is_failing
 
 _Row = dict[str, Any]
 _Key = tuple[str, str]
@@ -98,8 +98,14 @@ class History:
         checks = {check["name"] for check in report["checks"]}
         # A scanner that stopped early has no result of a rule that it was asked about.
         asked = {(result["host"], _get_scanner(result["check"])) for result in report["results"]}
+        stopped = {
+            (result["host"], _get_scanner(result["check"]))
+            for result in report["results"]
+            if result["outcome"] == UNKNOWN and result["check"].partition("/")[2] in ("", MISSING)
+        }
         for finding in self.open.values():
-            is_asked = finding.check in checks and (finding.host, _get_scanner(finding.check)) in asked
+            scanner = (finding.host, _get_scanner(finding.check))
+            is_asked = scanner in stopped or (finding.check in checks and scanner in asked)
             if finding.host in reached and (is_asked or not reached[finding.host]):
                 finding.last_asked = max(finding.last_asked, now)
 

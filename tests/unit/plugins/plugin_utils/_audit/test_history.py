@@ -320,6 +320,16 @@ def test_a_finding_is_dropped_if_its_check_is_only_asked_of_other_hosts(tmp_path
     assert set(read_history(tmp_path / FILE).open) == {("db-01", "cis/a"), ("web-01", "time")}
 
 
+@pytest.mark.parametrize("unknown", ["cis", "cis/missing-results"])
+def test_findings_of_a_scanner_without_results_are_asked_about(unknown: str, tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, ("web-01", "cis/a", "failed"), ("web-01", "disk", "failed")))
+    answers = (("web-01", unknown, "unknown"), ("web-01", "time", "passed"))
+    report = record(tmp_path, make_report(80, *answers))
+    assert report["history"]["runs"][-1]["open"]["high"] == 1
+    record(tmp_path, make_report(100, *answers))
+    assert set(read_history(tmp_path / FILE).open) == {("web-01", "cis/a")}
+
+
 def test_what_is_old_is_dropped() -> None:
     history = History()
     history.update(make_report(0, ("web-01", "a", "failed"), ("gone-01", "a", "failed"), ("web-01", "b", "failed")))
