@@ -50,11 +50,16 @@ class TrackedFinding:
 
 @dataclass
 class History:
-    """The open and mended findings, and the figures of each audit."""
+    """The open and mended findings, and the figures of each audit.
+
+    Attributes:
+        asked: the findings that the newest report asked about.
+    """
 
     open: dict[_Key, TrackedFinding] = field(default_factory=dict)
     mended: list[TrackedFinding] = field(default_factory=list)
     runs: list[_Row] = field(default_factory=list)
+    asked: set[_Key] = field(default_factory=set)
 
     def update(self, report: Mapping[str, Any]) -> list[TrackedFinding]:
         """Add the answers of a report, and return the findings that they mend.
@@ -87,6 +92,7 @@ class History:
                     first = time if key in last_mended else min(time, renamed.get(_get_rule(key), time))
                     about = (result["severity"], first, time, now)
                     self.open[key] = TrackedFinding(*key, *about, waived=outcome == WAIVED)
+                    self.asked.add(key)
             elif time >= known.last_seen:
                 known.last_seen, known.severity, known.waived = time, result["severity"], outcome == WAIVED
         self.mended += newly_mended
@@ -103,11 +109,13 @@ class History:
             for result in report["results"]
             if result["outcome"] == UNKNOWN and result["check"].partition("/")[2] in ("", MISSING)
         }
-        for finding in self.open.values():
+        self.asked = set()
+        for key, finding in self.open.items():
             scanner = (finding.host, _get_scanner(finding.check))
             is_asked = scanner in stopped or (finding.check in checks and scanner in asked)
             if finding.host in reached and (is_asked or not reached[finding.host]):
                 finding.last_asked = max(finding.last_asked, now)
+                self.asked.add(key)
 
     def add_run(self, report: Mapping[str, Any]) -> None:
         """Add the figures of an audit. Audits in a row with the same figures share an entry."""
@@ -120,7 +128,7 @@ class History:
             "score": report["summary"]["score"],
             "coverage": report["coverage"],
             "questions": report["summary"]["questions"],
-            "open": self.count_open(time),
+            "open": _count_open(finding for key, finding in self.open.items() if key in self.asked),
         }
         last = self.runs[-1] if self.runs else None
         if last and all(last[key] == run[key] for key in EQUAL_KEYS):
@@ -128,12 +136,6 @@ class History:
         else:
             self.runs.append(run)
             self.runs.sort(key=lambda one: str(one["time"]))
-
-    def count_open(self, since: str = "") -> dict[str, int]:
-        """Count the open findings that were asked about since a time and are not waived, the worst severity first."""
-        open_now = (finding for finding in self.open.values() if finding.last_asked >= since and not finding.waived)
-        counts = Counter(finding.severity for finding in open_now)
-        return {severity: counts[severity] for severity in reversed(SEVERITIES)}
 
     def correct_times(self, report: Mapping[str, Any]) -> None:
         """Move times of findings and runs to now if they are from an audit whose clock was more than a day ahead."""
@@ -181,7 +183,7 @@ class History:
         return {
             "since": self.runs[0]["time"] if self.runs else None,
             "previous": previous,
-            "open": self.count_open(),
+            "open": _count_open(self.open.values()),
             "mended": rows,
             "time_to_mend": dict(self._measure_mending()),
             "runs": self.runs,
@@ -194,6 +196,12 @@ class History:
             if chosen:
                 times = [count_seconds_between(one.first_seen, str(one.mended)) for one in chosen]
                 yield name, {"count": len(times), "median_seconds": int(median(times)), "worst_seconds": max(times)}
+
+
+def _count_open(findings: Iterable[TrackedFinding]) -> dict[str, int]:
+    """Count the findings that are not waived, the worst severity first."""
+    counts = Counter(finding.severity for finding in findings if not finding.waived)
+    return {severity: counts[severity] for severity in reversed(SEVERITIES)}
 
 
 def _get_scanner(check: str) -> str:

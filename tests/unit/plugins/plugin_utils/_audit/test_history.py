@@ -262,6 +262,13 @@ def test_an_audit_without_history_goes_on(problem: str, tmp_path: Path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ([FILE] if problem == "a folder" else [])
 
 
+def test_an_audit_counts_only_what_it_asked_about(tmp_path: Path) -> None:
+    record(tmp_path, make_report(0, ("web-01", "disk", "failed"), finished_at="2026-01-01T03:00:09Z"))
+    report = record(tmp_path, make_report(0, ("db-01", "disk", "failed")))
+    assert [run["open"]["high"] for run in report["history"]["runs"]] == [1]
+    assert report["history"]["open"]["high"] == 2
+
+
 def _record_hosts(folder: Path, name: str) -> None:
     for number in range(20):
         record(folder, make_report(number, (f"{name}-{number}", "disk", "failed")))
