@@ -204,6 +204,7 @@ def _count_open(findings: Iterable[TrackedFinding]) -> dict[str, int]:
     return {severity: counts[severity] for severity in reversed(SEVERITIES)}
 
 
+@lru_cache(maxsize=4096)
 def _get_scanner(check: str) -> str:
     """Return the check that a rule is of; the whole name of a check that has no rules."""
     return check.partition("/")[0]
