@@ -88,6 +88,8 @@ class _Side:
         server = self.servers.get(host)
         if server is None:
             return ABSENT, self._absent["server"]
+        if (parent or check) not in self.checks:
+            return ABSENT, self._absent["check"]
         if not server.get("reached", True):
             reason = text.to_line(server.get("reason") or "no reason is known").removesuffix(".")
             return UNKNOWN, f"{self._absent['unreached']}: {reason}."
@@ -100,7 +102,7 @@ class _Side:
             return ABSENT, self._absent["whole"]
         if parent and (host, parent) in self._scanned:
             return ABSENT, self._absent["rule"]
-        return ABSENT, self._absent["host" if check in self.checks or parent in self.checks else "check"]
+        return ABSENT, self._absent["host"]
 
 
 def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:

@@ -135,6 +135,8 @@ CHANGES: tuple[tuple[str, str, Row | None, Row | None, str, str], ...] = (
     ("off", "same", {"outcome": "failed"}, None, "no_longer_failed", "The server was not reached: It is off."),
     ("off", "mended", {"outcome": "passed"}, None, "newly_unknown", "The server was not reached: It is off."),
     ("off", "slow", {"outcome": "unknown"}, None, "changed", "The server was not reached: It is off."),
+    ("off", "removed", {"outcome": "failed"}, None, "no_longer_asked", "The check was removed or is skipped."),
+    ("back", "added", None, {"outcome": "passed"}, "newly_asked", "The check is new."),
     ("back", "same", None, {"outcome": "failed"}, "newly_failed", "The server was not reached before: It is off."),
     ("back", "mended", None, {"outcome": "passed"}, "changed", "The server was not reached before: It is off."),
     ("bad", "scap/plan", {"outcome": "failed"}, None, "no_longer_failed", "did not report it: No oscap."),
@@ -223,7 +225,7 @@ def test_the_summary_counts_reasons() -> None:
     lines = describe_changes(compare_reports(now, before))
     [gone] = [line for line in lines if line.startswith("Not asked any more")]
     assert gone.startswith(f"Not asked any more: {sum(row[4] == 'no_longer_asked' for row in CHANGES)} (")
-    assert "2: The server is no longer audited" in gone
+    assert "3: The check is no longer run on this server." in gone
     assert len(lines) == len(TREND_LISTS)
 
 
