@@ -215,10 +215,9 @@ def _explain(row: _Row, old: _Row | None, why: str) -> str:
             reasons.append(_explain_outcome(row, old))
         if row["severity"] != old["severity"]:
             reasons.append(f"Its severity was {old['severity']}.")
-    elif is_attested(row):
-        reasons.append(f"{text.describe_attestation(row['attestation'])}.")
-    elif row["outcome"] == WAIVED:
-        reasons.append(f"{text.describe_waiver(row['waiver'])}.")
+    else:
+        reasons.append(f"{text.describe_attestation(row['attestation'])}." if is_attested(row) else "")
+        reasons.append(f"{text.describe_waiver(row['waiver'])}." if row["outcome"] == WAIVED else "")
     return " ".join(filter(None, reasons))
 
 
@@ -230,18 +229,20 @@ def _was_attested(old: _Row) -> bool:
 def _explain_outcome(row: _Row, old: _Row) -> str:
     outcome, waiver, attestation = row["outcome"], row.get("waiver"), row.get("attestation")
     message = text.to_line(row.get("message", ""))
-    if is_attested(row):
-        return f"{text.describe_attestation(attestation)}."
+    # An attested failure that is waived, or no longer is, was attested both times.
+    is_same_failure = _was_attested(old) and {outcome, old["outcome"]} == {FAILED, WAIVED}
+    reasons = [f"{text.describe_attestation(attestation)}."] if is_attested(row) and not is_same_failure else []
     if outcome == WAIVED:
-        return f"{text.describe_waiver(waiver)}."
+        reasons.append(f"{text.describe_waiver(waiver)}.")
+    elif outcome == FAILED and old["outcome"] == WAIVED:
+        expired = f"expired on {text.to_line(waiver['until'], 40)}" if waiver and waiver["expired"] else ""
+        reasons.append(f"Its waiver {expired or 'was removed, or no longer covers it'}.")
+    if reasons:
+        return " ".join(reasons)
     if outcome == UNKNOWN and row.get("manual") and _was_attested(old):
         if attestation:
             return f"Its attestation expired on {text.to_line(attestation['until'], 40)}."
         return "Its attestation was removed, or no longer covers it."
-    if outcome == FAILED and old["outcome"] == WAIVED:
-        if waiver and waiver["expired"]:
-            return f"Its waiver expired on {text.to_line(waiver['until'], 40)}."
-        return "Its waiver was removed, or no longer covers it."
     if outcome in (UNKNOWN, NOT_APPLICABLE):
         return message
     if _was_attested(old):

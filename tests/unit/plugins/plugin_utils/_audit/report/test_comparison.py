@@ -71,6 +71,7 @@ def list_pairs(trend: Row) -> dict[str, list[tuple[str, str]]]:
 
 WAIVER = {**reports.WAIVED, "until": "2026-11-20"}
 OVER = {**WAIVER, "expired": True}
+FOUND = {"attestation": {**reports.ATTESTED, "outcome": "failed"}, "manual": True}
 GONE_ATTESTATION = {**reports.ATTESTED, "until": "2026-11-20", "expired": True}
 #: Host, check, result before and now, class, and a part of the reason.
 CHANGES: tuple[tuple[str, str, Row | None, Row | None, str, str], ...] = (
@@ -166,6 +167,23 @@ CHANGES: tuple[tuple[str, str, Row | None, Row | None, str, str], ...] = (
             "newly_unknown",
         ),
         "No check. Expired.",
+    ),
+    # Failures that a person found, with and without a waiver.
+    (
+        *("web", "scap/accepted", {"outcome": "failed", **FOUND}),
+        *({"outcome": "waived", "waiver": reports.WAIVED, **FOUND}, "no_longer_failed", "waived until 2027-01-31"),
+    ),
+    (
+        *("web", "scap/over", {"outcome": "waived", "waiver": WAIVER, **FOUND}),
+        *({"outcome": "failed", "waiver": OVER, **FOUND}, "newly_failed", "Its waiver expired on 2026-11-20."),
+    ),
+    (
+        *("web", "scap/found", {"outcome": "unknown", "manual": True}),
+        *({"outcome": "waived", "waiver": reports.WAIVED, **FOUND}, "changed", "waived until 2027-01-31"),
+    ),
+    (
+        *("web", "scap/first", None, {"outcome": "waived", "waiver": reports.WAIVED, **FOUND}),
+        *("newly_asked", "waived until 2027-01-31"),
     ),
     # Renamed checks, of one line.
     ("web", "old-name", {"outcome": "failed"}, None, "no_longer_asked", "It is now named new-name."),
