@@ -14,15 +14,16 @@ _Row = Mapping[str, Any]
 
 def find_renamed(before: Mapping[str, _Row], now: Mapping[str, _Row]) -> dict[str, str]:
     """Return the new names of checks, by their old names. Checks that are alike to several others are left out."""
-    gone = [{**row, "is_of_kept": str(row.get("of")) in now} for name, row in before.items() if name not in now]
-    new = [{**row, "is_of_kept": str(row.get("of")) in before} for name, row in now.items() if name not in before]
+    old_rows = [{**row, "is_of_kept": str(row.get("of")) in now} for row in before.values()]
+    new_rows = [{**row, "is_of_kept": str(row.get("of")) in before} for row in now.values()]
     renamed: dict[str, str] = {}
     for identify in (_get_line, _get_short_name, _get_title):
-        left = [row for row in gone if row["name"] not in renamed]
         taken = set(renamed.values())
-        old_names = _index_unique(left, identify)
-        new_names = _index_unique([row for row in new if row["name"] not in taken], identify)
-        renamed.update({old: new_names[key] for key, old in old_names.items() if key in new_names})
+        # Checks that keep their name count, too: of three with one line, nobody knows which became which.
+        old_names = _index_unique([row for row in old_rows if row["name"] not in renamed], identify)
+        new_names = _index_unique([row for row in new_rows if row["name"] not in taken], identify)
+        found = {old: new_names[key] for key, old in old_names.items() if key in new_names}
+        renamed.update({old: new for old, new in found.items() if old not in now and new not in before})
     return renamed
 
 

@@ -304,6 +304,7 @@ def test_names_of_checks_that_are_alike_are_not_guessed() -> None:
     assert find_renamed(checks(a="true"), checks(c="true", d="true")) == {}
     assert find_renamed(checks(a="true", b="true"), checks(c="true")) == {}
     assert find_renamed(checks(a="true"), checks(c="id")) == {}
+    assert find_renamed(checks(a="true", b="true"), checks(c="true", b="true")) == {}
 
 
 def test_rules_are_not_renamed_between_benchmarks_that_both_stay() -> None:
