@@ -212,7 +212,7 @@ class PageData:
     def _add_answer(self, result: Mapping[str, Any], difference: str) -> _Row:
         output = result["output"] if self._outputs_left > 0 else result["output"][:_SHORT_OUTPUT]
         self._outputs_left -= len(output)
-        is_cut = result["output_truncated"] or output != result["output"]
+        is_cut = output and (result["output_truncated"] or output != result["output"])
         # Without an answer, no output is missing.
         is_damaged = not result["output_complete"] and (result["output"] or result["outcome"] != UNKNOWN)
         notes = (

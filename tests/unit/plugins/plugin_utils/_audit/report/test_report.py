@@ -538,6 +538,15 @@ def test_huge_outputs_are_cut() -> None:
     assert "Only a part of the output is shown." in text
 
 
+def test_no_part_is_claimed_to_be_shown_of_no_output() -> None:
+    rules = reports.attested()
+    for row in rules["results"]:
+        row.update(output="", output_truncated=True)
+    page = rendered(render_html, rules)
+    assert "There is no output." in page
+    assert "Only a part of the output is shown." not in page
+
+
 #: Host, check, outcome before and now, severity, and where the trend has it.
 CHANGED = (
     ("a", "two", "passed", "failed", "critical", "newly_failed"),
