@@ -17,7 +17,7 @@ from typing import Any
 
 from ....module_utils._api.errors import AlpaconError
 from ..private_files import open_private
-from ..scanners.results import UNKNOWN, VERDICTS
+from ..scanners.results import SEVERITIES, UNKNOWN, VERDICTS
 from .comparison import COUNTS, compare_reports
 from .formats import render_csv, render_json, render_junit, render_markdown
 from .html_page import render_html
@@ -123,7 +123,7 @@ def _shorten(row: Any) -> Any:
 
 
 def _check_values(report: Mapping[str, Any]) -> None:
-    """Raise ValueError if a name is not a text, the verdict is not one of an audit, or a figure is impossible."""
+    """Raise ValueError if a name is no text, the verdict or fail_on not one of an audit, or a figure impossible."""
     rows = {"servers": ("host",), "checks": ("name",), "results": ("host", "check", "outcome", "severity")}
     for kind, keys in rows.items():
         for row in report[kind]:
@@ -137,3 +137,5 @@ def _check_values(report: Mapping[str, Any]) -> None:
         raise ValueError("coverage and score")
     if report["verdict"] not in VERDICTS:
         raise ValueError(f"verdict {report['verdict']!r}")
+    if report["fail_on"] not in (*SEVERITIES, None):
+        raise ValueError(f"fail_on {report['fail_on']!r}")

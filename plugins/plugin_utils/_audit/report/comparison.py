@@ -129,6 +129,7 @@ def compare_reports(report: _Row, previous: _Row) -> dict[str, Any]:
     return {
         "since": previous["finished_at"],
         "verdict": previous["verdict"],
+        "fail_on": previous["fail_on"],
         "coverage": previous["coverage"],
         "change": _compare_figures(report, previous),
         **changes.list_rows(),

@@ -161,7 +161,8 @@ def _render_blocks(report: _Row) -> Iterator[str]:
     trend = report.get("trend")
     if trend:
         yield f"## Since {escape_markdown(text.format_time(trend['since']))}"
-        rows = [f"Then: {escape_markdown(trend['verdict'])}, with {trend['coverage']:g}% of the questions answered"]
+        verdict_then = escape_markdown(text.describe_verdict(trend))
+        rows = [f"Then: {verdict_then}, with {trend['coverage']:g}% of the questions answered"]
         for key, title in (("coverage", "Share answered"), ("passed_share", "Share passed"), ("score", "Score")):
             rows.append(f"{title}: {trend['change'][key]:+} points")
         rows += [f"{title}: {trend[key]}" for key, title in text.TREND_COUNTS.items() if trend[key]]

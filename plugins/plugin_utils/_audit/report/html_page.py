@@ -79,6 +79,7 @@ def render_html(report: Mapping[str, Any]) -> Iterator[str]:
         report=report,
         verdict=text.describe_verdict(report),
         trend=report.get("trend"),
+        earlier_verdict=text.describe_verdict(report["trend"]) if report.get("trend") else "",
         grace=text.describe_grace(report),
         evidence=text.describe_evidence(report),
         **describe_section(report),

@@ -119,7 +119,7 @@ def pluralize(number: int, noun: str) -> str:
 
 
 def describe_verdict(report: Mapping[str, Any]) -> str:
-    """Return the verdict; "not judged" if no finding can fail the audit."""
+    """Return the verdict of a report or of a trend's earlier report; "not judged" if no finding can fail the audit."""
     if report["verdict"] == PASS and report["fail_on"] is None:
         return "not judged"
     return str(report["verdict"] or "none")

@@ -169,6 +169,7 @@ def test_warns_if_there_is_no_earlier_report(tmp_path: Path) -> None:
         {"summary": {**CASES["clean"]["summary"], "failed": 0.5}},
         {"verdict": []},
         {"verdict": None},
+        {"fail_on": ["high"]},
         {"checks": [*CASES["clean"]["checks"], {**CASES["clean"]["checks"][0], "name": 5}]},
         {"results": [{**CASES["clean"]["results"][0], "severity": []}]},
         {"servers": [{"host": []}]},
@@ -596,6 +597,13 @@ def test_the_files_have_the_trend(tmp_path: Path) -> None:
     page = words(paths[3].read_text(encoding="utf-8"))
     assert f" {len(trend['newly_failed'])} newly failed" in page
     assert f"with {trend['coverage']}% of the questions answered. Now: fail, with 94.9%" in page
+
+
+def test_an_earlier_audit_that_nothing_could_fail_was_not_judged() -> None:
+    clean = {**CASES["clean"], "fail_on": None}
+    report = {**clean, "trend": compare_reports(clean, clean)}
+    assert "Verdict then: not judged, with" in words(rendered(render_html, report))
+    assert "Then: not judged, with" in words(rendered(render_markdown, report))
 
 
 @pytest.mark.parametrize("kind", ["json", "junit", "csv"])
