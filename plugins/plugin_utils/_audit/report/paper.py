@@ -111,11 +111,13 @@ def collect_tables(report: _Row, checks: Sequence[_Row], hosts: Sequence[str]) -
 def list_rules(checks: Sequence[_Row], hosts: Sequence[str]) -> list[Rule]:
     """Return the rules in the order of these checks, without scanners whose rules are checks of their own."""
     parents = {check["of"] for check in checks}
+    # Several benchmarks may have the same rule.
+    has_several = len(parents - {None}) > 1
     shown = [check for check in checks if check["counts"] or check["name"] not in parents]
     return [
         Rule(
             number,
-            text.to_line(check["name"].removeprefix(f"{check['of']}/")),
+            text.to_line(check["name"] if has_several else check["name"].removeprefix(f"{check['of']}/")),
             text.to_line(check["title"]),
             check["severity"],
             check["counts"],

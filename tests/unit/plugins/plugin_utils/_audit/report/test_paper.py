@@ -76,6 +76,13 @@ def test_names_the_servers_of_each_rule() -> None:
     assert rows == [(1, "some", "a, b"), (2, "all", "all 2 servers")]
 
 
+def test_rules_of_several_benchmarks_have_the_names_of_these() -> None:
+    base: dict[str, Any] = {"title": "Rule", "severity": "low", "references": [], "counts": Counter(), "answers": []}
+    checks = [{**base, "name": f"{of}/sudo", "of": of} for of in ("cis", "stig")]
+    assert [rule.name for rule in list_rules(checks, [])] == ["cis/sudo", "stig/sudo"]
+    assert [rule.name for rule in list_rules(checks[:1], [])] == ["sudo"]
+
+
 def test_counts_the_servers_of_each_version() -> None:
     check = {"name": "cis", "references": ["Tailoring a.xml, SHA-256 12", "https://example.com 1"]}
     base: dict[str, Any] = {"host": "a", "agent": "1.5.2", "versions": {"cis": ["OpenSCAP 1.4.2", "Guide 1"]}}
