@@ -85,11 +85,12 @@ def read_previous(path: Path, warn: Callable[[str], None]) -> dict[str, Any] | N
 
 def _load(path: Path) -> Any:
     try:
-        with path.open(encoding="utf-8") as file:
+        # Some programs write a mark at the beginning of a file.
+        with path.open(encoding="utf-8-sig") as file:
             return _parse_lines(file)
     except ValueError:
         # The file is damaged, or another program formatted it.
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def _parse_lines(lines: Iterable[str]) -> dict[str, Any]:

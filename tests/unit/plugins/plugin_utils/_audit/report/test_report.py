@@ -123,6 +123,9 @@ def test_an_earlier_report_is_read_in_any_layout(report: reports.Report, indent:
         path.write_text(json.dumps(report, indent=indent), encoding="utf-8")
     previous = read_previous(path, print)
     assert previous
+    content = path.read_bytes()
+    path.write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n"))
+    assert read_previous(path, print) == previous
     later = {**copy.deepcopy(report), "results": report["results"][::2]}
     assert compare_reports(later, previous) == compare_reports(later, report)
     assert {**previous, "results": []} == {**report, "results": []}
