@@ -270,6 +270,10 @@ def test_prints_a_benchmark_on_thirty_pages(visit: Visit, paper: str) -> None:
     expect(page.locator(".signatures")).to_be_visible()
     for hidden in ("#filters", "#grid", "#findings", "#clean"):
         expect(page.locator(hidden)).to_be_hidden()
+    # A heading and its paragraph stay with their table.
+    for text in page.locator(".paper > p:visible").all():
+        expect(text).to_have_css("break-inside", "avoid")
+        expect(text).to_have_css("break-after", "avoid")
     # No text is outside its cell.
     assert page.evaluate(
         "[...document.querySelectorAll('.rows :is(th, td)')].every(one => one.scrollWidth <= one.clientWidth)"
