@@ -542,6 +542,12 @@ def test_huge_outputs_are_cut() -> None:
     assert "Only a part of the output is shown." in text
 
 
+def test_each_remediation_names_its_check() -> None:
+    page = words(rendered(render_html, CASES["example"]))
+    first = page[page.index("Fix these first") :]
+    assert "disk-space" in first[: first.index("Servers 48")]
+
+
 def test_no_part_is_claimed_to_be_shown_of_no_output() -> None:
     rules = reports.attested()
     for row in rules["results"]:
