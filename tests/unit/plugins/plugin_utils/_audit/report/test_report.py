@@ -16,6 +16,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -59,7 +60,7 @@ from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text
 )
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import OUTCOMES, to_percent
 from ansible_collections.herdops.alpacon.tests.browser import reports
-from ansible_collections.herdops.alpacon.tests.unit.support import ROOT
+from ansible_collections.herdops.alpacon.tests.unit.support import ROOT, read_code_blocks
 
 SCHEMA = json.loads((ROOT / "docs/audit-report.schema.json").read_text(encoding="utf-8"))
 
@@ -546,6 +547,18 @@ def test_each_remediation_names_its_check() -> None:
     page = words(rendered(render_html, CASES["example"]))
     first = page[page.index("Fix these first") :]
     assert "disk-space" in first[: first.index("Servers 48")]
+
+
+def test_the_command_of_the_guide_counts_failed_results(tmp_path: Path) -> None:
+    """Count no waived result, whose attestation has an outcome of its own."""
+    found = reports.attested()
+    [row] = [row for row in found["results"] if row["outcome"] == "failed"]
+    accepted = {**row, "outcome": "waived", "waiver": reports.WAIVED}
+    write_report({**found, "results": [*found["results"], accepted]}, tmp_path, ["json"])
+    [block] = [block for block in read_code_blocks("audit_report", "console") if "sed -n" in block]
+    command, _newline, count = block.removeprefix("$ ").strip().partition("\n")
+    done = subprocess.run(command, shell=True, cwd=tmp_path, stdout=subprocess.PIPE, check=True)
+    assert done.stdout.decode().strip() == count.strip() == "1"
 
 
 def test_no_part_is_claimed_to_be_shown_of_no_output() -> None:
