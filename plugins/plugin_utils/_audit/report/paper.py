@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....module_utils._api.errors import join_first
-from ..scanners.results import FAILED, FINDINGS, NOT_APPLICABLE, PASSED, UNKNOWN, WAIVED
+from ..scanners.results import FAILED, FINDINGS, NOT_APPLICABLE, PASSED, SEVERITIES, UNKNOWN, WAIVED
 from ..scanners.tailoring import REFERENCE
 from . import text
 
@@ -104,8 +104,20 @@ def collect_tables(report: _Row, checks: Sequence[_Row], hosts: Sequence[str]) -
         "benchmarks": list_benchmarks(checks, report["servers"]),
         "sets": list_sets(checks),
         "versions": list_versions(report),
+        "criteria": describe_criteria(report),
         "has_findings": sum(len(check["findings"]) for check in checks) <= MAX_PRINTED_FINDINGS,
     }
+
+
+def describe_criteria(report: _Row) -> str:
+    """Return what fails the audit, with the ages of findings from which they do."""
+    ages = [f"{severity} after {text.format_duration(age)}" for severity, age in report["fail_after"].items() if age]
+    worst = report["fail_on"]
+    findings = f"findings of severity {worst}{'' if worst == SEVERITIES[-1] else ' or worse'}" if worst else ""
+    findings += f" ({', '.join(ages)})" if worst and ages else ""
+    least = report["min_coverage"]
+    answers = f"less than {least:g}% of the questions answered" if least else ""
+    return "; ".join(filter(None, (findings, answers))) or "nothing"
 
 
 def list_rules(checks: Sequence[_Row], hosts: Sequence[str]) -> list[Rule]:

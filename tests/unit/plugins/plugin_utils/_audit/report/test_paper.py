@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.paper import (
     Rule,
+    describe_criteria,
     group_requirements,
     list_benchmarks,
     list_rules,
@@ -62,6 +63,23 @@ def test_groups_results_by_requirement() -> None:
     assert found["CIS Linux"] == [("1.2", "failed", "2\N{EN DASH}3", 2), ("1.10", "passed", "", 2)]
     states = {name: (state, numbers) for name, state, numbers, _passed in found["NIST SP 800-53"]}
     assert states == {"AC-6": ("unknown", "4"), "AC-7": ("not_applicable", ""), "AC-8": ("not_asked", "")}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "findings of severity high or worse; less than 95% of the questions answered"),
+        ({"fail_on": "critical", "min_coverage": 0.0}, "findings of severity critical"),
+        ({"fail_on": None, "min_coverage": 99.5}, "less than 99.5% of the questions answered"),
+        ({"fail_on": None, "min_coverage": 0.0}, "nothing"),
+        (
+            {"fail_after": {"critical": 0.0, "high": 1209600.0}, "min_coverage": 0.0},
+            "findings of severity high or worse (high after 14 d)",
+        ),
+    ],
+)
+def test_says_what_fails_the_audit(given: dict[str, Any], expected: str) -> None:
+    assert describe_criteria({"fail_on": "high", "fail_after": {}, "min_coverage": 95.0, **given}) == expected
 
 
 def test_names_the_servers_of_each_rule() -> None:
