@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from ...module_utils._api.records import parse_time
+from .report.renamed_checks import find_renamed_hosts
 from .scanners.results import FAILED, MISSING, PASSED, SEVERITIES, UNKNOWN, WAIVED, is_failing
 
 _Row = dict[str, Any]
@@ -54,12 +55,14 @@ class History:
 
     Attributes:
         asked: the findings that the newest report asked about.
+        servers: workspace and ID of the server, by the name of the host.
     """
 
     open: dict[_Key, TrackedFinding] = field(default_factory=dict)
     mended: list[TrackedFinding] = field(default_factory=list)
     runs: list[_Row] = field(default_factory=list)
     asked: set[_Key] = field(default_factory=set)
+    servers: dict[str, _Row] = field(default_factory=dict)
 
     def update(self, report: Mapping[str, Any]) -> list[TrackedFinding]:
         """Add the answers of a report, and return the findings that they mend.
@@ -68,6 +71,7 @@ class History:
         apply any more is no longer open, and not mended. Of two audits at once, the newer answer counts.
         """
         now = to_seconds(report["finished_at"])
+        self._rename_hosts({server["host"]: server for server in report["servers"]})
         self._mark_asked(report, now)
         last_mended: dict[_Key, str] = {}
         for finding in self.mended:
@@ -97,6 +101,16 @@ class History:
                 known.last_seen, known.severity, known.waived = time, result["severity"], outcome == WAIVED
         self.mended += newly_mended
         return newly_mended
+
+    def _rename_hosts(self, servers: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give the findings of a host that is gone to the host that has its server now."""
+        renamed = find_renamed_hosts(self.servers, servers)
+        known = {host: {key: row[key] for key in ("workspace", "id")} for host, row in servers.items() if row.get("id")}
+        self.servers = {host: row for host, row in self.servers.items() if host not in renamed} | known
+        if renamed:
+            for finding in (*self.open.values(), *self.mended):
+                finding.host = renamed.get(finding.host, finding.host)
+            self.open = {(finding.host, finding.check): finding for finding in self.open.values()}
 
     def _mark_asked(self, report: Mapping[str, Any], now: str) -> None:
         """Note the time at findings of the checks and hosts of a report, also if the server was not reached."""
@@ -158,6 +172,8 @@ class History:
         """Drop what is old: mended findings, runs, and open findings that no audit asks about any more."""
         kept, asked = (_subtract_days(now, days) for days in (_KEPT_DAYS, _UNASKED_DAYS))
         self.open = {key: finding for key, finding in self.open.items() if finding.last_asked >= asked}
+        hosts = {finding.host for finding in self.open.values()}
+        self.servers = {host: server for host, server in self.servers.items() if host in hosts}
         mended = [finding for finding in self.mended if (finding.mended or "") >= kept]
         self.mended = sorted(mended, key=lambda finding: finding.mended or "")[-_MAX_MENDED:]
         self.runs = [run for run in self.runs if run["until"] >= kept]

@@ -146,8 +146,16 @@ def _add_row(history: History, row: Any) -> None:
             history.mended.append(finding)
         else:
             history.open[finding.host, finding.check] = finding
+    elif kind == "server":
+        _check_server(row)
+        history.servers[row.pop("host")] = row
     else:
-        raise ValueError("a line is neither a run nor a finding")
+        raise ValueError("a line is neither a run nor a server nor a finding")
+
+
+def _check_server(row: Mapping[str, Any]) -> None:
+    if set(row) != {"host", "workspace", "id"} or not all(isinstance(value, str) for value in row.values()):
+        raise ValueError("a server has a damaged name or ID")
 
 
 def _check_finding(one: TrackedFinding) -> None:
@@ -180,6 +188,8 @@ def write_history(path: Path, history: History) -> None:
     with open_private(path) as file, gzip.GzipFile("", "wb", 6, file, mtime=0) as compressed:
         compressed.write(_to_line(_HEADER))
         compressed.writelines(_to_line({"kind": "run", **run}) for run in history.runs)
+        for host, server in history.servers.items():
+            compressed.write(_to_line({"kind": "server", "host": host, **server}))
         for findings in (history.open.values(), history.mended):
             compressed.writelines(_to_line({"kind": "finding", **vars(one)}) for one in findings)
 

@@ -137,6 +137,34 @@ def test_a_rule_that_fails_again_under_another_name_of_the_profile_is_new(tmp_pa
     assert report["results"][0]["failing_since"] == day(7)
 
 
+def with_servers(report: Row, **ids: str) -> Row:
+    """Give the servers of a report these IDs."""
+    workspace = "https://my-workspace.us1.alpacon.io"
+    servers = [{**row, "workspace": workspace, "id": ids.get(row["host"])} for row in report["servers"]]
+    return {**report, "servers": servers}
+
+
+def test_a_finding_keeps_its_age_under_another_name_of_the_host(tmp_path: Path) -> None:
+    names = [("old", "kept", "gone"), ("new", "kept", "added")]
+    ids = {"old": "1", "new": "1", "kept": "2", "gone": "3", "added": "4"}
+    for number, hosts in enumerate(names):
+        answers = [(host, check, "failed") for host in hosts for check in "ab"]
+        report = record(tmp_path, with_servers(make_report(number, *answers), **ids))
+    since = {row["host"]: row["failing_since"] for row in report["results"]}
+    assert since == {"new": day(0), "kept": day(0), "added": day(1)}
+    assert sum(report["history"]["open"].values()) == 8, "those of the host that is gone, too"
+    report = record(tmp_path, with_servers(make_report(2, ("new", "a", "passed"), ("old", "b", "failed")), new="1"))
+    [mended] = report["history"]["mended"]
+    assert (mended["host"], mended["check"], mended["failing_since"]) == ("new", "a", day(0))
+    assert report["results"][1]["failing_since"] == day(2), "a host with an old name and another server"
+
+
+def test_hosts_without_open_findings_leave_the_history(tmp_path: Path) -> None:
+    for number, outcome in enumerate(("failed", "passed")):
+        record(tmp_path, with_servers(make_report(number, (*KEY, outcome)), **{KEY[0]: "1"}))
+        assert list(read_history(tmp_path / FILE).servers) == [KEY[0]] * (outcome == "failed")
+
+
 def test_two_profiles_of_one_audit_have_findings_of_their_own(tmp_path: Path) -> None:
     record(tmp_path, make_report(0, ("web-01", "cis/a", "failed")))
     report = record(tmp_path, make_report(5, ("web-01", "cis/a", "failed"), ("web-01", "ours/a", "failed")))
@@ -215,6 +243,7 @@ def _damage(path: Path, kind: str) -> None:
         "a share": {**run, "score": float("nan")},
         "a large share": {**run, "score": 10**400},
         "counts": {**run, "open": []},
+        "a server": {"kind": "server", "host": KEY[0], "workspace": "https://example.com", "id": 5},
     }
     path.write_bytes(
         changed[kind] if kind in changed else gzip.compress(lines[0] + json.dumps(rows[kind]).encode() + b"\n")
@@ -225,7 +254,7 @@ def _damage(path: Path, kind: str) -> None:
     "kind",
     [
         *("empty", "cut", "foreign", "no header", "no end of a line", "not JSON", "another kind"),
-        *("a time", "a far future", "a severity", "a name", "a key", "a share", "a large share", "counts"),
+        *("a time", "a far future", "a severity", "a name", "a key", "a share", "a large share", "counts", "a server"),
     ],
 )
 def test_a_damaged_file_is_kept_aside(kind: str, tmp_path: Path) -> None:
