@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from ...module_utils._api.records import parse_time
-from .report.renamed_checks import find_renamed_hosts
+from .renames import find_renamed_hosts
 from .scanners.results import FAILED, MISSING, PASSED, SEVERITIES, UNKNOWN, WAIVED, is_failing
 
 _Row = dict[str, Any]

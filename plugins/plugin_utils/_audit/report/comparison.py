@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..renames import find_renamed, find_renamed_hosts
 from ..scanners.results import (
     FAILED,
     MISSING,
@@ -22,7 +23,6 @@ from ..scanners.results import (
     is_attested,
 )
 from . import text
-from .renamed_checks import find_renamed, find_renamed_hosts
 
 _Row = Mapping[str, Any]
 _Pair = tuple[str, str]

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.renames import find_renamed
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.comparison import compare_reports
-from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.renamed_checks import find_renamed
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.report.text import TREND_LISTS, describe_changes
 from ansible_collections.herdops.alpacon.plugins.plugin_utils._audit.scanners.results import OUTCOMES, SEVERITIES
 from ansible_collections.herdops.alpacon.tests.browser import reports
