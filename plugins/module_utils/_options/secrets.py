@@ -51,10 +51,7 @@ def mask_secrets(value: Any, hidden: set[str]) -> Any:
         return [mask_secrets(item, hidden) for item in value]
     if not isinstance(value, str):
         return value
-    for secret in hidden:
-        if secret in value:
-            break
-    else:
+    if not any(map(value.__contains__, hidden)):
         return value
     shown, end = [], 0
     for start, stop in sorted(_find_all(value, hidden)):

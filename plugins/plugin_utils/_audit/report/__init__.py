@@ -33,9 +33,9 @@ FILES: dict[str, tuple[str, Callable[[Mapping[str, Any]], Iterable[str]]]] = {
     "csv": ("audit.csv", render_csv),
 }
 FORMATS = tuple(FILES)
+DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
 #: The keys of each result that a comparison with a later report needs.
 _COMPARED = ("host", "check", "outcome", "severity", "attestation")
-DEFAULT_FORMATS = ("json", "junit", "markdown", "html")
 
 
 def write_report(

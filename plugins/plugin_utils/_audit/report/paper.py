@@ -114,7 +114,7 @@ def describe_criteria(report: _Row) -> str:
     ages = [f"{severity} after {text.format_duration(age)}" for severity, age in report["fail_after"].items() if age]
     worst = report["fail_on"]
     findings = f"findings of severity {worst}{'' if worst == SEVERITIES[-1] else ' or worse'}" if worst else ""
-    findings += f" ({', '.join(ages)})" if worst and ages else ""
+    findings += f" ({', '.join(ages)})" if ages else ""
     least = report["min_coverage"]
     answers = f"less than {least:g}% of the questions answered" if least else ""
     return "; ".join(filter(None, (findings, answers))) or "nothing"
