@@ -6,13 +6,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import signal
-import subprocess
-import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -383,10 +380,9 @@ def run_and_signal(
     workspace: Workspace,
     hosts: Mapping[str, ScriptedHost],
     number: signal.Signals,
-    moment: str,
-    but: Collection[str] = (),
+    but: Collection[str],
 ) -> RoleRun:
-    """Run a rollout and send a signal as soon as its output matches."""
+    """Run a rollout and send a signal while its second wave waits for an agent."""
     # A process that is started in the background may ignore interrupts, and its children inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     workspace.settings(instant=True)
@@ -394,15 +390,12 @@ def run_and_signal(
     arguments = ["-e", json.dumps({"alpamon_serial": [1, 2]})]
     # What it prints is read while it goes on.
     run = start_role(folder, workspace, hosts, *arguments, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
+    moment = re.compile("wave 1 of .*Wait until the agent is connected", re.DOTALL)
     with connect_agents(workspace, but), run as (play, ended):
-        wait_until(lambda: re.search(moment, log.read_text(encoding="utf-8"), re.DOTALL), TIMEOUT * 8)
-        # While it forks, Python may lose an interrupt.
-        for _attempt in range(3):
-            time.sleep(0.5)
-            os.killpg(play.pid, number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                play.process.wait(TIMEOUT)
-                break
+        wait_until(lambda: moment.search(log.read_text(encoding="utf-8")), TIMEOUT * 8)
+        # While it forks, Python may lose an interrupt. A process that asks has been forked.
+        wait_until(lambda: workspace.log(1)[0]["path"].endswith("/servers/servers/-/"), TIMEOUT)
+        os.killpg(play.pid, number)
         return ended()
 
 
@@ -414,8 +407,7 @@ def test_an_interrupted_run_and_the_next_one(current: Workspace, tmp_path: Path)
         "waits": make_host("waits"),
         "next": make_host("next"),
     }
-    moment = "wave 1 of .*Wait until the agent is connected"
-    done = run_and_signal(tmp_path, current, hosts, signal.SIGINT, moment, but=["waits"])
+    done = run_and_signal(tmp_path, current, hosts, signal.SIGINT, but=["waits"])
     assert done.code not in (0, 2), done.log
     assert outcomes(done) == {"a": "connected", "broken": "failed", "waits": "interrupted", "next": "not tried"}
     assert done.rows["broken"]["cause"] == WHY
@@ -436,8 +428,7 @@ def test_an_interrupted_run_and_the_next_one(current: Workspace, tmp_path: Path)
 
 def test_a_run_that_is_terminated_shows_its_summary(current: Workspace, tmp_path: Path) -> None:
     hosts = {name: make_host(name) for name in "ab"}
-    moment = "wave 1 of .*Set up the source of the package"
-    done = run_and_signal(tmp_path, current, hosts, signal.SIGTERM, moment, but=["b"])
+    done = run_and_signal(tmp_path, current, hosts, signal.SIGTERM, but=["b"])
     assert outcomes(done) == {"a": "connected", "b": "interrupted"}
     assert "The run was interrupted in wave 2 of 2." in summary_lines(done)
 
