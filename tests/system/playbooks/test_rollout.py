@@ -390,7 +390,7 @@ def run_and_signal(
     arguments = ["-e", json.dumps({"alpamon_serial": [1, 2]})]
     # What it prints is read while it goes on.
     run = start_role(folder, workspace, hosts, *arguments, playbook=PLAYBOOK, PYTHONUNBUFFERED="1")
-    moment = re.compile("wave 1 of .*Wait until the agent is connected", re.DOTALL)
+    moment = re.compile("1 of 1 connected.*Wait until the agent is connected", re.DOTALL)
     with connect_agents(workspace, but), run as (play, ended):
         wait_until(lambda: moment.search(log.read_text(encoding="utf-8")), TIMEOUT * 8)
         # While it forks, Python may lose an interrupt. A process that asks has been forked.
