@@ -26,6 +26,7 @@ if importlib.util.find_spec("collection_tree"):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run every test: slow ones, every ansible-core, every dialect")
+    parser.addoption("--others", action="store_true", help="run the tests that are left out without an option")
     parser.addoption("--again", action="store_true", help="name tests that pass now but failed before; in CI, fail")
 
 
@@ -40,8 +41,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return _is_default(item) or item.nodeid.partition("[")[0] not in default_functions
 
     default_functions = {item.nodeid.partition("[")[0] for item in items if _is_default(item)}
-    config.hook.pytest_deselected(items=[item for item in items if not is_selected(item)])
-    items[:] = [item for item in items if is_selected(item)]
+    others = config.getoption("--others")
+    config.hook.pytest_deselected(items=[item for item in items if is_selected(item) == others])
+    items[:] = [item for item in items if is_selected(item) != others]
 
 
 def pytest_collection_finish() -> None:
