@@ -45,14 +45,18 @@ def redact_error(error: AlpaconError) -> AlpaconError:
 
 def mask_secrets(value: Any, hidden: set[str]) -> Any:
     """Replace secrets by asterisks wherever they occur in a result, also if they overlap."""
+    if value is None or isinstance(value, (int, float)):
+        return value
+    if isinstance(value, str):
+        return _mask_text(value, hidden) if any(map(value.__contains__, hidden)) else value
     if isinstance(value, Mapping):
         return {key: mask_secrets(item, hidden) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [mask_secrets(item, hidden) for item in value]
-    if not isinstance(value, str):
-        return value
-    if not any(map(value.__contains__, hidden)):
-        return value
+    return value
+
+
+def _mask_text(value: str, hidden: set[str]) -> str:
     shown, end = [], 0
     for start, stop in sorted(_find_all(value, hidden)):
         if start >= end:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,13 @@ def _format_shell(code: str) -> str:
     return text.to_line(lines[0], 80) + (f" ({len(lines)} lines)" if len(lines) > 1 else "")
 
 
+# A command answers hundreds of questions.
+@lru_cache(maxsize=4096)
+def _describe_command(command: str | None, ended_at: str, reused: bool) -> str:
+    ran = f"{'reused from' if reused else 'ran'} {text.format_time(ended_at)}"
+    return f"{ran}, command {text.to_line(command or '', 40)}"
+
+
 def _rank_answer(answer: _Row) -> tuple[int, int, int]:
     """Sort key: the worst and the most frequent first."""
     badness = SEVERITIES.index(answer["severity"]) + len(SEVERITIES) * (answer["outcome"] == FAILED)
@@ -188,8 +196,7 @@ class PageData:
             check["attested"] += is_attested(result)
             self._columns[check["number"]][server] = answers[key]["number"]
             if result["ended_at"]:
-                ran = f"{'reused from' if result['reused'] else 'ran'} {text.format_time(result['ended_at'])}"
-                command = f"{ran}, command {text.to_line(result['command'] or '', 40)}"
+                command = _describe_command(result["command"], result["ended_at"], result["reused"])
                 self._commands[check["number"]][server] = self._add_text(command)
             if result["looked_at"]:
                 self._add_looked_at(check["number"], server, text.clean_text(result["looked_at"]))
