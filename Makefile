@@ -119,12 +119,12 @@ screenshot: $(READY) ## take the picture of the report that the documentation sh
 #: Long
 
 .PHONY: test-all
-test-all: $(READY) ## run the others: every ansible-core and dialect, signals, sanity, browser, hosts; as root on Debian
+test-all: $(READY) ## run what make test leaves out: every ansible-core and dialect, signals, sanity, browser, hosts; as root on Debian
 	@$(PYTHON) tests/tools/ansible_cores.py
 	@$(MAKE) steps STEPS='$(REST)' JOBS=3
 
 .PHONY: others
-others: $(READY) ## run the tests that make test leaves out: slow ones, every ansible-core, every dialect
+others: $(READY) ## run the system tests that make test leaves out: slow ones, every ansible-core, every dialect
 	@$(call pytest,-n 3 --dist worksteal --others,tests/system tests/hostile tests/workspace/contract)
 
 .PHONY: unit-oldest unit-newest

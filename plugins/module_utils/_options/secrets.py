@@ -45,6 +45,7 @@ def redact_error(error: AlpaconError) -> AlpaconError:
 
 def mask_secrets(value: Any, hidden: set[str]) -> Any:
     """Replace secrets by asterisks wherever they occur in a result, also if they overlap."""
+    # Many values of a large report; to ask whether they are a Mapping takes much longer.
     if value is None or isinstance(value, (int, float)):
         return value
     if isinstance(value, str):

@@ -34,6 +34,7 @@ _HEADER = {"kind": "herdops.alpacon audit history", "version": 1}
 _MAX_LINES, _MAX_LINE = 2_000_000, 20_000
 #: Seconds for other audits to add theirs: with 2,000 servers and 400 rules, each takes about 7.
 _LOCK_WAIT = 120.0
+#: For all lines, since json.dumps with separators makes one for each.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DATED = re.compile(r"\d{4}-\d{2}-\d{2}")
 
