@@ -14,6 +14,12 @@ from system.plays import Row, run_over_connection, task
 from workspace.client import Workspace
 
 NEW = {"method": "POST", "body": {"names": ["moved"], "agent": True}, "body_format": "json", "status_code": [200, 201]}
+CONNECTED = {
+    "register": "state",
+    "until": "state.json.servers | selectattr('name', 'eq', 'moved') | map(attribute='is_connected') | first",
+    "retries": 60,
+    "delay": 1,
+}
 
 
 def where(name: str, **keywords: object) -> Row:
@@ -56,8 +62,9 @@ def test_a_reset_queries_the_server_again_and_templates_variables(
     own = {"alpacon_token": "{{ mine }}", "mine": current.token, "alpacon_wait_timeout": "{{ 2 }}m"}
     tasks = [
         where("First", become=True, become_method="herdops.alpacon.account"),
-        task("Gone", {"url": f"{url}/moved/", "method": "DELETE", "status_code": 204}, "ansible.builtin.uri", **here),
+        task("Gone", {"url": f"{url}/moved/", "method": "DELETE"}, "ansible.builtin.uri", **here),
         task("Anew", {"url": f"{url}/", **NEW}, "ansible.builtin.uri", **here),
+        task("Connected", {"url": f"{current.url}/_control/state/"}, "ansible.builtin.uri", **here, **CONNECTED),
         {"name": "Reset", "ansible.builtin.meta": "reset_connection"},
         where("Second", become=True, become_method="herdops.alpacon.account"),
     ]
